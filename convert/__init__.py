@@ -1,0 +1,5 @@
+"""Perch SavedModels to one self-describing ONNX file, proven equal to TensorFlow.
+
+`convert.conversion.convert` is the whole way; `perch-convert` calls it. TensorFlow is imported by what needs it, so
+that `--help` and wrong arguments answer at once.
+"""

@@ -1,0 +1,202 @@
+"""The whole way: look, translate, optimise, prove, write."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from convert import parity, passes, saved_model, synthetic, tf_ops, write
+from convert.errors import ParityError
+from convert.passes.free_batch import free_batch
+from convert.passes.heads import keep_classes, keep_heads
+from convert.saved_model import SavedModel
+from runtime.artifact import Artifact, Head
+from runtime.classes import WantedClasses, map_classes, read_classes
+from runtime.errors import InputError
+from runtime.files import replacing
+from runtime.recording import Recording
+from runtime.session import Session
+from runtime.paths import find_recordings
+
+SAMPLE_RATE = 32_000
+BATCH_SIZES = (1, 2, 12)
+WINDOWS = 12
+"""How many windows are compared: as many as a soundscape of a minute has."""
+STEPS = ("look", "translate", "optimise", "check", "run TensorFlow", "compare", "write")
+
+
+def convert(
+    model: str | Path,
+    output: str | Path,
+    *,
+    outputs: Sequence[str] | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    audio: str | Path | None = None,
+    progress: bool = True,
+) -> Artifact:
+    """Converts a Perch SavedModel to `output` and proves it equal to TensorFlow.
+
+    Args:
+        model: the SavedModel's folder.
+        output: the `.onnx` file to write; it appears only if the proof holds.
+        outputs: heads to keep; all if None.
+        classes: classes of the `label` head to keep (a sample submission, a taxonomy, a class list, or names); all if
+            None. Those the model does not know are left for the runtime to fill.
+        audio: a folder (or file) of recordings to compare on; synthetic soundscapes if None.
+        progress: whether to show a progress bar.
+
+    Returns:
+        What the file says of itself, the parity that was measured included.
+
+    Raises:
+        ConversionError: the folder is not a Perch SavedModel that this project converts.
+        ParityError: the result differs from TensorFlow's; no file is left.
+        InputError: an argument cannot be used.
+    """
+    tf.get_logger().setLevel("ERROR")
+    output = Path(output)
+    wanted = read_classes(classes) if classes is not None else None
+    windows = _proof_windows(audio)
+    with replacing(output) as temporary, tqdm(total=len(STEPS), disable=None if progress else True) as bar:
+
+        def done(step: str) -> None:
+            bar.update()
+            following = STEPS.index(step) + 1
+            bar.set_description(STEPS[following] if following < len(STEPS) else "done")
+
+        bar.set_description(STEPS[0])
+        source = saved_model.inspect(model)
+        kept = _kept_heads(source, outputs)
+        heads, columns = _described_heads(source, kept, wanted)
+        done("look")
+        graph = ir.from_proto(tf_ops.to_onnx(source))
+        done("translate")
+        graph, free = _optimised(graph, source, kept, columns)
+        done("optimise")
+        artifact = Artifact(
+            family="perch_v1",
+            sample_rate=SAMPLE_RATE,
+            window_samples=saved_model.WINDOW_SAMPLES,
+            free_batch=free,
+            heads=heads,
+            saved_model_sha256=source.fingerprint,
+            artifact_sha256="",
+            tools=_tools(),
+            options={"outputs": kept, "classes": wanted.source if wanted else None, "precision": "float32"},
+        )
+        proto, artifact = write.finish(ir.to_proto(graph), artifact)
+        temporary.write_bytes(write.serialize(proto, artifact))
+        session = Session(temporary)
+        done("check")
+        expected = saved_model.Reference(source)(windows)
+        expected = {name: expected[name][..., columns[name]] if name in columns else expected[name] for name in kept}
+        done("run TensorFlow")
+        measured = _measured(session, windows, expected, heads)
+        _judge(measured, Path(model))
+        done("compare")
+        described = str(audio) if audio is not None else "synthetic"
+        sizes = BATCH_SIZES if free else (1,)
+        artifact = replace(artifact, parity=parity.as_metadata(measured, described, sizes))
+        temporary.write_bytes(write.serialize(proto, artifact))
+        done("write")
+    return artifact
+
+
+def _proof_windows(audio: str | Path | None) -> NDArray[np.float32]:
+    """Windows to compare on, `float32 [n, 160000]`: from the user's recordings in turn, or synthetic."""
+    if audio is None:
+        return synthetic.windows(1000, WINDOWS, saved_model.WINDOW_SAMPLES)
+    found = find_recordings(audio).paths
+    if not found:
+        raise InputError(f"no recordings in {audio} to compare on")
+    taken: list[NDArray[np.float32]] = []
+    each = -(-WINDOWS // len(found))
+    for path in found[:WINDOWS]:
+        recording = Recording(path, SAMPLE_RATE, saved_model.WINDOW_SAMPLES)
+        for window, _ in zip(recording.windows(), range(each), strict=False):
+            if window.samples is not None:
+                taken.append(window.samples)
+    if not taken:
+        raise InputError(f"no recording in {audio} could be read to compare on")
+    return np.stack(taken)
+
+
+def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
+    names = [output.name for output in source.outputs]
+    if outputs is None:
+        return names
+    unknown = [name for name in outputs if name not in names]
+    if unknown or not outputs:
+        raise InputError(f"{source.path} has no output {', '.join(unknown) or '(none was named)'}; it has {', '.join(names)}")
+    return list(dict.fromkeys(outputs))
+
+
+def _described_heads(
+    source: SavedModel, kept: Sequence[str], wanted: WantedClasses | None
+) -> tuple[dict[str, Head], dict[str, NDArray[np.int64]]]:
+    """The heads as the file will describe them, and the columns kept of those that are sliced."""
+    heads: dict[str, Head] = {}
+    for output in source.outputs:
+        if output.name in kept:
+            known = source.class_lists.get(output.name)
+            names, namespace = (known.names, known.namespace) if known else ((), "")
+            heads[output.name] = Head(output.name, output.shape, names, namespace)
+    if wanted is None:
+        return heads, {}
+    if "label" not in heads:
+        raise InputError("--classes keeps classes of the output 'label', which --outputs leaves out")
+    whole = heads["label"]
+    positions = map_classes(wanted, whole, 0.0).positions
+    columns = np.unique(positions[positions >= 0])
+    classes = tuple(whole.classes[i] for i in columns)
+    chosen = set(classes)
+    dropped = tuple(name for name in whole.classes if name not in chosen)
+    heads["label"] = Head("label", (len(columns),), classes, whole.namespace, dropped)
+    return heads, {"label": columns}
+
+
+def _optimised(
+    graph: ir.Model, source: SavedModel, kept: Sequence[str], columns: Mapping[str, NDArray[np.int64]]
+) -> tuple[ir.Model, bool]:
+    """The graph after all passes, and whether its batch is free."""
+    keep_heads(graph.graph, kept)
+    passes.clean(graph)
+    graph = passes.optimize(graph)
+    for name, index in columns.items():
+        keep_classes(graph.graph, name, index.tolist())
+        passes.clean(graph)
+    free = source.free_batch or free_batch(graph.graph)
+    for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
+        value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
+    passes.clean(graph)
+    return graph, free
+
+
+def _measured(
+    session: Session, windows: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]], heads: Mapping[str, Head]
+) -> dict[str, parity.HeadParity]:
+    results: dict[str, list[parity.HeadParity]] = {name: [] for name in expected}
+    for size in BATCH_SIZES if session.artifact.free_batch else (1,):
+        parts = [session(windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
+        for name, values in zip(expected, zip(*parts, strict=True), strict=True):
+            results[name].append(parity.compare(expected[name], np.concatenate(values), bool(heads[name].classes)))
+    return {name: parity.worst(found) for name, found in results.items()}
+
+
+def _judge(measured: Mapping[str, parity.HeadParity], model: Path) -> None:
+    broken = [f"{name}: {', '.join(result.failures())}" for name, result in measured.items() if result.failures()]
+    if broken:
+        raise ParityError(f"{model} converted to a graph that differs from TensorFlow's: {'; '.join(broken)}")
+
+
+def _tools() -> dict[str, str]:
+    names = ("perch-onnx", "tensorflow", "tf2onnx", "onnx", "onnx-ir")
+    return {name: importlib.metadata.version(name) for name in names}

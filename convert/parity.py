@@ -1,0 +1,91 @@
+"""Whether ONNX gives what TensorFlow gives, by numbers that mean the same for every head.
+
+Range of a head: maximum minus minimum of TensorFlow's values over the windows compared. Error: greatest absolute
+difference over that range. Cosine: per window, over all of the head's values; where TensorFlow's norm is under 1e-6
+only the error counts. Top-1 must agree wherever TensorFlow's gap between first and second exceeds twice the greatest
+absolute difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_ERROR = 1e-3
+MAX_COSINE_DISTANCE = 1e-6
+MIN_NORM = 1e-6
+
+
+@dataclass(frozen=True)
+class HeadParity:
+    """One head compared over `windows` windows, the worst of all batch sizes tried.
+
+    `error` is relative to `range`; `cosine_distance` is the greatest `1 - cosine` of a window; `top1_broken` counts
+    windows whose first class differs although TensorFlow's lead is clear (always 0 for heads without classes).
+    """
+
+    windows: int
+    range: float
+    error: float
+    cosine_distance: float
+    top1_broken: int
+
+    def failures(self) -> list[str]:
+        """What is out of tolerance, in words; empty if nothing is."""
+        found = []
+        if not self.error <= MAX_ERROR:  # also true for NaN
+            found.append(f"error {self.error:.1e} of the range exceeds {MAX_ERROR:.0e}")
+        if not self.cosine_distance <= MAX_COSINE_DISTANCE:
+            found.append(f"1 - cosine {self.cosine_distance:.1e} exceeds {MAX_COSINE_DISTANCE:.0e}")
+        if self.top1_broken:
+            found.append(f"top-1 differs in {self.top1_broken} of {self.windows} windows")
+        return found
+
+
+def compare(expected: NDArray[np.float32], actual: NDArray[np.float32], class_head: bool) -> HeadParity:
+    """Compares one head's values `[windows, ...]`.
+
+    Args:
+        expected: TensorFlow's.
+        actual: ONNX Runtime's, of the same shape.
+        class_head: whether the last axis is classes, so that top-1 counts.
+    """
+    if expected.shape != actual.shape:
+        raise ValueError(f"shapes differ: {expected.shape} and {actual.shape}")
+    a = expected.reshape(len(expected), -1).astype(np.float64)
+    b = actual.reshape(len(actual), -1).astype(np.float64)
+    spread = float(np.ptp(a))
+    worst = float(np.abs(a - b).max())
+    norms = np.linalg.norm(a, axis=1)
+    loud = norms >= MIN_NORM
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = (a * b).sum(axis=1) / (norms * np.linalg.norm(b, axis=1))
+    distance = float((1 - cosine[loud]).max()) if loud.any() else 0.0
+    broken = 0
+    if class_head and a.shape[1] > 1:
+        first_two = np.sort(a, axis=1)[:, -2:]
+        clear = first_two[:, 1] - first_two[:, 0] > 2 * worst
+        broken = int((clear & (a.argmax(axis=1) != b.argmax(axis=1))).sum())
+    error = worst / spread if spread > 0 else (0.0 if worst == 0 else float("inf"))
+    return HeadParity(len(a), spread, error, distance, broken)
+
+
+def worst(results: Sequence[HeadParity]) -> HeadParity:
+    """The worst of each measure."""
+    return HeadParity(
+        windows=results[0].windows,
+        range=results[0].range,
+        error=float(np.max([r.error for r in results])),
+        cosine_distance=float(np.max([r.cosine_distance for r in results])),
+        top1_broken=max(r.top1_broken for r in results),
+    )
+
+
+def as_metadata(results: Mapping[str, HeadParity], audio: str, batch_sizes: Sequence[int]) -> dict[str, Any]:
+    """For the artifact: what was compared, at which batch sizes, and how each head came out."""
+    heads = {name: asdict(result) for name, result in results.items()}
+    return {"audio": audio, "batch_sizes": list(batch_sizes), "heads": heads}

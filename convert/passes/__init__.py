@@ -1,0 +1,52 @@
+"""Graph to graph, each pass matching on structure and leaving alone what it does not know.
+
+Passes edit an `onnx_ir` graph in place; `optimize` runs all of them in the order in which they prepare for each other.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
+
+from convert.passes.activations import recover_relu, recover_sigmoid
+from convert.passes.batch_norm import fold_batch_norm
+from convert.passes.padding import fold_padding
+from convert.passes.shapes import fold_shape_arithmetic
+from convert.passes.spectrogram import fuse_spectrogram
+from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
+
+PASSES = (
+    fold_shape_arithmetic,
+    recover_relu,
+    recover_sigmoid,
+    fuse_spectrogram,
+    pool_channels_first,
+    gate_channels_first,
+    dense_as_convolution,
+    fold_batch_norm,
+    fold_padding,
+)
+
+
+def optimize(model: ir.Model) -> ir.Model:
+    """All passes over the whole graph, with shapes inferred anew before each."""
+    for run in PASSES:
+        model = infer_shapes(model)
+        run(model.graph)
+        clean(model)
+    return infer_shapes(model)
+
+
+def infer_shapes(model: ir.Model) -> ir.Model:
+    """The same model with every shape that ONNX can tell."""
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    return ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+
+
+def clean(model: ir.Model) -> None:
+    """Drops nodes and weights that nothing reads, and holds equal weights once."""
+    RemoveUnusedNodesPass()(model)
+    DeduplicateInitializersPass()(model)
+    model.graph.sort()

@@ -1,0 +1,35 @@
+"""Activations recovered from the arithmetic they were exported as."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from convert.passes.edit import insert, producer, replace, scalar, with_constant
+
+
+def recover_relu(graph: ir.Graph) -> None:
+    """`max(x, 0)` becomes Relu, which ONNX Runtime fuses into the convolution before it."""
+    for node in graph:
+        if node.op_type == "Max" and len(node.inputs) == 2:
+            operands = with_constant(node)
+            if operands and operands[1].size == 1 and operands[1].item() == 0:
+                replace(node.outputs[0], insert(node, "Relu", [operands[0]]))
+
+
+def recover_sigmoid(graph: ir.Graph) -> None:
+    """`1 / (1 + exp(-x))` becomes Sigmoid; a swish is left as `x * Sigmoid(x)`, which ONNX Runtime fuses itself."""
+    for node in graph:
+        if node.op_type == "Reciprocal":
+            denominator = node.inputs[0]
+        elif node.op_type == "Div" and scalar(node.inputs[0]) == 1:
+            denominator = node.inputs[1]
+        else:
+            continue
+        add = producer(denominator, "Add")
+        operands = with_constant(add) if add is not None else None
+        if operands is None or operands[1].size != 1 or operands[1].item() != 1:
+            continue
+        exp = producer(operands[0], "Exp")
+        neg = producer(exp.inputs[0], "Neg") if exp is not None else None
+        if neg is not None:
+            replace(node.outputs[0], insert(node, "Sigmoid", [neg.inputs[0]]))

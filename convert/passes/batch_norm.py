@@ -1,0 +1,87 @@
+"""Batch norm folded into the convolution before it.
+
+Exported as Sub, Mul and Add with one constant a channel, it costs three passes over memory and, worse, keeps ONNX
+Runtime from its blocked channel layout (NCHWc).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.passes.edit import Array, constant, insert, new_constant, only_consumer, replace, with_constant
+
+
+def fold_batch_norm(graph: ir.Graph) -> None:
+    """Folds every run of Add, Sub, Mul and Div by a constant a channel into the Conv that it follows."""
+    for conv in graph:
+        if conv.op_type != "Conv" or constant(conv.inputs[1]) is None:
+            continue
+        last, scale, shift = _affine_after(conv)
+        if last is conv:
+            continue
+        weights = np.asarray(constant(conv.inputs[1]), np.float64)
+        bias = _bias(conv, weights.shape[0])
+        if bias is None:
+            continue
+        weights = weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
+        bias = bias * scale + shift
+        folded = insert(
+            last,
+            "Conv",
+            [
+                conv.inputs[0],
+                new_constant(graph, weights.astype(np.float32), f"{conv.name}/weights"),
+                new_constant(graph, bias.astype(np.float32), f"{conv.name}/bias"),
+            ],
+            {name: attr.value for name, attr in conv.attributes.items()},
+        )
+        replace(last.outputs[0], folded)
+
+
+def _bias(conv: ir.Node, channels: int) -> Array | None:
+    if len(conv.inputs) < 3 or conv.inputs[2] is None:
+        return np.zeros(channels)
+    return constant(conv.inputs[2])
+
+
+def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array]:
+    """The last node of the run, and what the run does to each channel: `scale * x + shift`, in float64."""
+    channels = np.asarray(constant(conv.inputs[1])).shape[0]
+    rank = np.asarray(constant(conv.inputs[1])).ndim
+    scale, shift = np.ones(channels), np.zeros(channels)
+    last = conv
+    while (node := only_consumer(last.outputs[0])) is not None and node.op_type in ("Add", "Sub", "Mul", "Div"):
+        operands = with_constant(node)
+        per_channel = _per_channel(operands[1], channels, rank) if operands else None
+        if per_channel is None:
+            break
+        reversed_ = node.inputs[0] is not last.outputs[0]
+        if node.op_type == "Add":
+            shift = shift + per_channel
+        elif node.op_type == "Mul":
+            scale, shift = scale * per_channel, shift * per_channel
+        elif node.op_type == "Sub" and reversed_:
+            scale, shift = -scale, per_channel - shift
+        elif node.op_type == "Sub":
+            shift = shift - per_channel
+        elif reversed_:
+            break
+        else:
+            scale, shift = scale / per_channel, shift / per_channel
+        last = node
+    return last, scale, shift
+
+
+def _per_channel(array: Array, channels: int, rank: int) -> Array | None:
+    """A constant that is one number, or one a channel along axis 1, as float64 `[channels]`."""
+    if array.size == 1:
+        return np.full(channels, array.item(), np.float64)
+    if array.ndim > rank:
+        return None
+    full = array.reshape((1,) * (rank - array.ndim) + array.shape)
+    first = full[:1, :, *[slice(0, 1)] * (rank - 2)]
+    # A graph for one window can hold its broadcasts written out.
+    if full.shape[1] != channels or not (full == first).all():
+        return None
+    return np.asarray(first.reshape(-1), np.float64)

@@ -1,0 +1,152 @@
+"""Squeeze-and-excite kept in the layout of the convolutions around it.
+
+TensorFlow pools and gates channels-last, so a converted block turns its largest tensor around twice. Pooled and gated
+channels-first, with its two dense layers as 1x1 convolutions, the block stays in ONNX Runtime's blocked layout.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.passes.edit import (
+    Array,
+    attribute,
+    constant,
+    insert,
+    new_constant,
+    only_consumer,
+    producer,
+    replace,
+    scalar,
+    with_constant,
+)
+
+TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+def pool_channels_first(graph: ir.Graph) -> None:
+    """Sum over height and width of a channels-last copy, then a division by their product: GlobalAveragePool."""
+    for total in graph:
+        turned = producer(total.inputs[0], "Transpose") if total.op_type == "ReduceSum" else None
+        if turned is None or attribute(turned, "perm", None) != TO_CHANNELS_LAST:
+            continue
+        axes, divide = constant(total.inputs[1]), only_consumer(total.outputs[0])
+        if axes is None or sorted(axes.tolist()) != [1, 2] or attribute(total, "keepdims", 1) or divide is None:
+            continue
+        factor, pixels = _factor(divide), _pixels(turned.inputs[0])
+        if factor is None or pixels is None or abs(factor * pixels - 1) > 1e-6:
+            continue
+        pooled = insert(divide, "GlobalAveragePool", [turned.inputs[0]])
+        flat = insert(divide, "Flatten", [pooled], {"axis": 1})
+        replace(divide.outputs[0], flat)
+
+
+def _factor(node: ir.Node) -> float | None:
+    operands = with_constant(node) if node.op_type in ("Mul", "Div") else None
+    if operands is None or operands[1].size != 1:
+        return None
+    value = float(operands[1].item())
+    if node.op_type == "Mul":
+        return value
+    return 1 / value if scalar(node.inputs[1]) is not None else None
+
+
+def _pixels(value: ir.Value | None) -> int | None:
+    """Height times width of `[batch, channels, height, width]`, where shape inference found them."""
+    shape = value.shape if value is not None else None
+    if shape is None or len(shape) != 4 or not all(isinstance(size, int) for size in shape[2:]):
+        return None
+    return int(shape[2]) * int(shape[3])  # type: ignore[call-overload]
+
+
+def gate_channels_first(graph: ir.Graph) -> None:
+    """A product of a channels-last copy with `[batch, 1, 1, channels]` that is turned back at once."""
+    for turned_back in graph:
+        if turned_back.op_type != "Transpose" or attribute(turned_back, "perm", None) != TO_CHANNELS_FIRST:
+            continue
+        product = producer(turned_back.inputs[0], "Mul")
+        if product is None or only_consumer(product.outputs[0]) is not turned_back:
+            continue
+        for data, gate in (product.inputs, product.inputs[::-1]):
+            turned, reshaped = producer(data, "Transpose"), producer(gate, "Reshape")
+            target = constant(reshaped.inputs[1]) if reshaped is not None else None
+            if turned is None or reshaped is None or target is None or target.shape != (4,):
+                continue
+            if attribute(turned, "perm", None) != TO_CHANNELS_LAST or list(target[1:3]) != [1, 1]:
+                continue
+            shape = new_constant(graph, target[[0, 3, 1, 2]], f"{reshaped.name}/channels_first")
+            first = insert(turned_back, "Reshape", [reshaped.inputs[0], shape])
+            replace(turned_back.outputs[0], insert(turned_back, "Mul", [turned.inputs[0], first]))
+            break
+
+
+def dense_as_convolution(graph: ir.Graph) -> None:
+    """Dense layers between a Flatten of `[batch, n, 1, 1]` and a Reshape back to it become 1x1 convolutions.
+
+    Only a chain that ends in such a Reshape is rewritten: classifier heads stay matrix products.
+    """
+    for flatten in graph:
+        pooled = producer(flatten.inputs[0], "GlobalAveragePool") if flatten.op_type == "Flatten" else None
+        chain = _dense_chain(flatten) if pooled is not None else None
+        if chain is None:
+            continue
+        value, end = flatten.inputs[0], chain[-1]
+        for node in chain[:-1]:
+            if node.op_type in ("Relu", "Sigmoid"):
+                value = insert(end, node.op_type, [value])
+            elif node.op_type == "Add":
+                bias = _operand(node)
+                value = insert(end, "Add", [value, new_constant(graph, bias.reshape(1, -1, 1, 1), f"{node.name}/bias")])
+            else:
+                weights, bias = _operand(node), constant(node.inputs[2]) if len(node.inputs) > 2 else None
+                kernel = weights if attribute(node, "transB", 0) else weights.T
+                inputs = [value, new_constant(graph, kernel[:, :, None, None], f"{node.name}/kernel")]
+                if bias is not None:
+                    inputs.append(new_constant(graph, bias.reshape(-1), f"{node.name}/bias"))
+                value = insert(end, "Conv", inputs, {"kernel_shape": [1, 1]})
+        replace(end.outputs[0], value)
+
+
+def _operand(node: ir.Node) -> Array:
+    return np.asarray(constant(node.inputs[1]) if constant(node.inputs[1]) is not None else constant(node.inputs[0]))
+
+
+def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
+    """The nodes after a Flatten up to a Reshape to `[batch, n, 1, 1]`, if all are dense layers and activations."""
+    chain: list[ir.Node] = []
+    node = only_consumer(flatten.outputs[0])
+    while node is not None:
+        if node.op_type == "Reshape":
+            target = constant(node.inputs[1])
+            widths = [_operand(dense).shape for dense in chain if dense.op_type in ("Gemm", "MatMul")]
+            if target is not None and target.shape == (4,) and list(target[2:]) == [1, 1] and widths:
+                return [*chain, node]
+            if target is None or target.shape != (2,) or not _keeps_rows(chain, flatten, target):
+                return None
+        elif node.op_type in ("MatMul", "Gemm"):
+            plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1
+            if constant(node.inputs[1]) is None or attribute(node, "transA", 0) or not plain:
+                return None
+            chain.append(node)
+        elif node.op_type == "Add":
+            operands = with_constant(node)
+            if operands is None or operands[1].size != operands[1].shape[-1]:
+                return None
+            chain.append(node)
+        elif node.op_type in ("Relu", "Sigmoid"):
+            chain.append(node)
+        else:
+            return None
+        node = only_consumer(node.outputs[0])
+    return None
+
+
+def _keeps_rows(chain: list[ir.Node], flatten: ir.Node, target: Array) -> bool:
+    """Whether a reshape to `[batch, n]` changes nothing, n being what the last dense layer (or the pool) gave."""
+    for node in reversed(chain):
+        if node.op_type in ("Gemm", "MatMul"):
+            weights = _operand(node)
+            return bool(target[1] == weights.shape[0 if attribute(node, "transB", 0) else 1])
+    shape = flatten.inputs[0].shape if flatten.inputs[0] is not None else None
+    return shape is not None and len(shape) == 4 and shape[1] == target[1]

@@ -1,0 +1,233 @@
+"""What a SavedModel is: its signature, outputs, batch, kind of graph, class lists."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from tensorflow.core.protobuf import saved_model_pb2
+
+from convert.errors import ConversionError
+
+WINDOW_SAMPLES = 160_000
+GET_IT = (
+    "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "
+    "and `python -m convert.untrained FOLDER` makes an untrained one"
+)
+# Attributes that keep TensorFlow from inlining (and so tf2onnx from seeing) the function that is the model.
+XLA_ATTRIBUTES = ("_XlaMustCompile", "_noinline")
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The names of a head's columns, in order, and the header they stood under (such as `ebird2021`)."""
+
+    namespace: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output: the name it gets in ONNX, its key in the signature, its shape without the batch."""
+
+    name: str
+    key: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A Perch SavedModel, looked at but not yet converted."""
+
+    path: Path
+    fingerprint: str
+    outputs: tuple[Output, ...]
+    free_batch: bool
+    class_lists: dict[str, ClassList]
+    function: Any
+    """The concrete function to convert, its XLA attributes taken off."""
+
+
+def inspect(folder: str | Path) -> SavedModel:
+    """Looks at a SavedModel.
+
+    Raises:
+        ConversionError: the folder is not a SavedModel, or holds no model of 160,000 samples.
+    """
+    folder = Path(folder)
+    proto = _read_proto(folder)
+    ops = {node.op for graph in proto.meta_graphs for f in graph.graph_def.library.function for node in f.node_def}
+    if "XlaCallModule" in ops:
+        raise ConversionError(f"{folder} holds StableHLO (XlaCallModule, as Perch v2 does), which is not converted yet")
+    function = _function(folder, proto)
+    spec = _window_input(folder, function)
+    class_lists = {path.stem: _read_class_list(path) for path in sorted((folder / "assets").glob("*.csv"))}
+    return SavedModel(
+        path=folder,
+        fingerprint=fingerprint(folder),
+        outputs=_named_outputs(folder, function, class_lists),
+        free_batch=spec.shape[0] is None,
+        class_lists=class_lists,
+        function=function,
+    )
+
+
+@contextlib.contextmanager
+def without_xla(folder: Path) -> Iterator[Path]:
+    """A temporary copy of a SavedModel whose functions lost the attributes that force XLA; weights are linked."""
+    proto = _read_proto(folder)
+    for graph in proto.meta_graphs:
+        holders = [*graph.graph_def.node]
+        for function in graph.graph_def.library.function:
+            holders += [function, *function.node_def]
+        for holder in holders:
+            for attribute in XLA_ATTRIBUTES:
+                holder.attr.pop(attribute, None)
+    with tempfile.TemporaryDirectory(prefix="perch-") as made:
+        copy = Path(made)
+        (copy / "saved_model.pb").write_bytes(proto.SerializeToString())
+        for part in ("variables", "assets"):
+            if (folder / part).is_dir():
+                try:
+                    (copy / part).symlink_to((folder / part).resolve(), target_is_directory=True)
+                except OSError:  # Windows without the right to make links
+                    shutil.copytree(folder / part, copy / part)
+        yield copy
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the names and contents of the SavedModel's graph, weights and class lists."""
+    digest = hashlib.sha256()
+    files = [folder / "saved_model.pb", *sorted(folder.glob("variables/*")), *sorted(folder.glob("assets/*"))]
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+class Reference:
+    """The SavedModel as published, called for its outputs: what a conversion is compared with."""
+
+    def __init__(self, model: SavedModel) -> None:
+        self._loaded = tf.saved_model.load(str(model.path))
+        self._function = concrete_function(self._loaded)
+        self._model = model
+
+    def __call__(self, windows: NDArray[np.float32], batch_size: int = 4) -> dict[str, NDArray[np.float32]]:
+        """Outputs by head for `float32 [n, samples]`; one by one where the batch is fixed.
+
+        The last batch is filled up with its last window, since every new shape is compiled anew.
+        """
+        step = batch_size if self._model.free_batch else 1
+        parts: list[dict[str, NDArray[np.float32]]] = []
+        for start in range(0, len(windows), step):
+            batch = windows[start : start + step]
+            padded = np.pad(batch, ((0, step - len(batch)), (0, 0)), mode="edge")
+            outputs = _outputs(self._function(tf.constant(padded)))
+            parts.append({o.name: outputs[o.key].numpy()[: len(batch)] for o in self._model.outputs})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def concrete_function(loaded: Any) -> Any:
+    """`serving_default`, or `infer_tf` where a model has no signature."""
+    if "serving_default" in loaded.signatures:
+        return loaded.signatures["serving_default"]
+    infer = getattr(loaded, "infer_tf", None)
+    functions = getattr(infer, "concrete_functions", [])
+    return functions[0] if functions else None
+
+
+def _read_proto(folder: Path) -> saved_model_pb2.SavedModel:
+    path = folder / "saved_model.pb"
+    if not path.is_file():
+        raise ConversionError(f"{folder} is not a SavedModel: it has no saved_model.pb; {GET_IT}")
+    proto = saved_model_pb2.SavedModel()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except DecodeError:
+        raise ConversionError(f"{path} is damaged: it cannot be parsed; download the SavedModel again") from None
+    return proto
+
+
+def _function(folder: Path, proto: saved_model_pb2.SavedModel) -> Any:
+    with without_xla(folder) as stripped:
+        try:
+            loaded = tf.saved_model.load(str(stripped))
+        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConversionError(f"TensorFlow cannot load {folder}: {reason}; {GET_IT}") from None
+    function = concrete_function(loaded)
+    if function is None:
+        raise ConversionError(f"{folder} has neither a serving_default signature nor an infer_tf; {GET_IT}")
+    function.owner = loaded  # variables live as long as the loaded object does
+    return function
+
+
+def _window_input(folder: Path, function: Any) -> tf.TensorSpec:
+    args, kwargs = function.structured_input_signature
+    specs = [spec for spec in [*args, *kwargs.values()] if isinstance(spec, tf.TensorSpec)]
+    if len(specs) == 1:
+        (spec,) = specs
+        if spec.dtype == tf.float32 and spec.shape.rank == 2 and spec.shape[1] == WINDOW_SAMPLES:
+            return spec
+    found = ", ".join(f"{spec.dtype.name} {spec.shape}" for spec in specs) or "nothing"
+    raise ConversionError(
+        f"{folder} is not a Perch model: its input is {found}, not float32 [batch, {WINDOW_SAMPLES}] (5 s at 32 kHz)"
+    )
+
+
+def _outputs(structured: Any) -> dict[str, Any]:
+    """Outputs by key; those of a tuple get the keys that a signature would give them."""
+    if isinstance(structured, dict):
+        return dict(structured)
+    values = structured if isinstance(structured, (tuple, list)) else [structured]
+    return {f"output_{i}": value for i, value in enumerate(values)}
+
+
+def _named_outputs(folder: Path, function: Any, class_lists: dict[str, ClassList]) -> tuple[Output, ...]:
+    specs = _outputs(function.structured_outputs)
+    shapes = {key: tuple(spec.shape[1:]) for key, spec in specs.items()}
+    if any(size is None for shape in shapes.values() for size in shape):
+        raise ConversionError(f"{folder} has outputs whose sizes are not fixed: {shapes}")
+    outputs = tuple(Output(_head_name(key, shapes[key], class_lists), key, shapes[key]) for key in sorted(specs))
+    names = [output.name for output in outputs]
+    if "label" not in names or len(set(names)) < len(names):
+        raise ConversionError(
+            f"{folder} is not a Perch model: no single output can be told to be 'label' among {shapes}; "
+            f"class lists in its assets/: {', '.join(class_lists) or 'none'}"
+        )
+    for output in outputs:
+        known = class_lists.get(output.name)
+        if known and len(known.names) != output.shape[-1]:
+            raise ConversionError(
+                f"{folder / 'assets' / output.name}.csv names {len(known.names)} classes "
+                f"but the output '{output.name}' has {output.shape[-1]}"
+            )
+    return outputs
+
+
+def _head_name(key: str, shape: tuple[int, ...], class_lists: dict[str, ClassList]) -> str:
+    """A signature's own name; an unnamed tuple's members are told apart by width, not by order."""
+    if not key.startswith("output_"):
+        return key
+    widths = {len(known.names): name for name, known in class_lists.items()}
+    return widths.get(shape[-1], "embedding")
+
+
+def _read_class_list(path: Path) -> ClassList:
+    """A class list: the header, then one name a line. Line ends and a byte order mark do not count."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    if not lines:
+        raise ConversionError(f"{path} is empty: a header and one class a line were expected")
+    return ClassList(lines[0].strip(), tuple(line.strip() for line in lines[1:] if line.strip()))

@@ -1,0 +1,143 @@
+"""From a model's class list to the columns that a user wants."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.artifact import Head
+from runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class WantedClasses:
+    """The columns a user asked for, in their order.
+
+    `row_ids` are a sample submission's own rows, or None where the classes came from elsewhere: then the result need
+    not be a competition's submission.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    row_ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Columns of a head to wanted columns: `positions[i]` of the head is wanted column `i`, -1 where it has none."""
+
+    names: tuple[str, ...]
+    positions: NDArray[np.int64]
+    unmapped_value: float
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Wanted classes that the model does not know."""
+        return [name for name, position in zip(self.names, self.positions, strict=True) if position < 0]
+
+    def apply(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`float32 [rows, head]` to `float32 [rows, wanted]`."""
+        mapped = logits[:, self.positions]
+        mapped[:, self.positions < 0] = self.unmapped_value
+        return mapped
+
+
+def read_classes(source: str | Path | Sequence[str]) -> WantedClasses:
+    """Reads wanted classes from a file, or takes them as a list.
+
+    A file is a `sample_submission.csv` (columns after `row_id`), a `taxonomy.csv` (its column `primary_label`), or a
+    class list: a header, then one name a line.
+
+    Raises:
+        InputError: the file cannot be read, is none of these, or names a class twice.
+    """
+    if not isinstance(source, (str, Path)):
+        return _checked(WantedClasses(tuple(str(name) for name in source), "the list of classes"))
+    path = Path(source)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read the classes from {path}: {_reason(error)}") from None
+    header, *body = rows or [[]]
+    if "row_id" in header[:1]:
+        return _checked(WantedClasses(tuple(header[1:]), str(path), tuple(row[0] for row in body)))
+    if "primary_label" in header:
+        column = header.index("primary_label")
+        if any(len(row) <= column for row in body):
+            raise InputError(f"{path} has lines that are too short for its column 'primary_label'")
+        return _checked(WantedClasses(tuple(row[column] for row in body), str(path)))
+    if len(header) == 1:
+        return _checked(WantedClasses(tuple(row[0] for row in body), str(path)))
+    raise InputError(
+        f"{path} is no sample submission (its first column is {header[0] if header else ''!r}, not 'row_id'), "
+        "no taxonomy (no column 'primary_label') and no class list (one column)"
+    )
+
+
+def map_classes(wanted: WantedClasses, head: Head, unmapped_value: float) -> ClassMap:
+    """Finds each wanted class among a head's.
+
+    Raises:
+        InputError: the head has no class list; none of the classes is in it; or one was left out at conversion.
+    """
+    if not head.classes:
+        raise InputError(f"the output '{head.name}' has no class list to find classes in")
+    dropped = set(head.dropped)
+    missing = [name for name in wanted.names if name in dropped]
+    if missing:
+        raise InputError(
+            f"the model was converted without {_some(missing)} of {wanted.source}; "
+            f"convert it again with `--classes {wanted.source}`"
+        )
+    known = {name: i for i, name in reversed(list(enumerate(head.classes)))}
+    positions = np.array([known.get(name, -1) for name in wanted.names], np.int64)
+    if (positions < 0).all():
+        raise InputError(
+            f"none of the {len(wanted.names)} classes of {wanted.source} is known to the model, "
+            f"whose names are like {', '.join(head.classes[:3])} ({head.namespace})"
+        )
+    return ClassMap(wanted.names, positions, unmapped_value)
+
+
+def unmapped_value(unmapped: float | str) -> float:
+    """The constant for classes the model does not know: "zero", or a number.
+
+    Raises:
+        InputError: neither of these.
+    """
+    try:
+        value = 0.0 if unmapped == "zero" else float(unmapped)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise InputError(f"unmapped is {unmapped!r}, but must be 'zero' or a number")
+    return value
+
+
+def _checked(wanted: WantedClasses) -> WantedClasses:
+    if not wanted.names:
+        raise InputError(f"{wanted.source} names no classes")
+    twice = sorted({name for name in wanted.names if wanted.names.count(name) > 1}) if _repeats(wanted.names) else []
+    if twice:
+        raise InputError(f"{wanted.source} names {_some(twice)} more than once")
+    return wanted
+
+
+def _repeats(names: Sequence[str]) -> bool:
+    return len(set(names)) < len(names)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

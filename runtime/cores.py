@@ -1,0 +1,35 @@
+"""How many processes can compute at once without getting in each other's way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/{}"
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: of its affinity, one a core, within its container's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        cpus = os.sched_getaffinity(0)
+    else:
+        cpus = set(range(os.cpu_count() or 1))
+    cores = {(_read(cpu, "physical_package_id"), _read(cpu, "core_id")) for cpu in cpus}
+    count = len(cpus) if (None, None) in cores else len(cores)
+    return max(1, min(count, _quota() or count))
+
+
+def _read(cpu: int, name: str) -> str | None:
+    try:
+        return Path(TOPOLOGY.format(cpu, name)).read_text().strip()
+    except OSError:
+        return None
+
+
+def _quota() -> int | None:
+    try:
+        limit, period = QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(1, int(limit) // int(period))

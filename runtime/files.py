@@ -1,0 +1,49 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.errors import InputError
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, which takes its place if all goes well and leaves nothing otherwise.
+
+    Raises:
+        InputError: the folder is missing or cannot be written, or `target` is a folder.
+    """
+    if target.is_dir():
+        raise InputError(f"cannot write {target}: it is a folder; name a file")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        temporary.touch()
+    except OSError as error:
+        raise InputError(f"cannot write to {target.parent} ({_reason(error)}); choose another output") from None
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(target: Path) -> None:
+    """Finds out before the work whether `target` could be written after it.
+
+    Raises:
+        InputError: it could not.
+    """
+    probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
+    with replacing(probe):
+        pass
+    probe.unlink()
+    if target.is_dir():
+        raise InputError(f"cannot write {target}: it is a folder; name a file")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

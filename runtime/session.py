@@ -1,0 +1,145 @@
+"""One ONNX Runtime session on one execution provider, and what it takes to be sure of that."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from runtime.artifact import CONVERT, Artifact
+from runtime.errors import ArtifactError, DeviceError, InputError
+
+DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+INSTALL_CUDA = "install it with `pip install 'perch-onnx[cuda]'`, or use device='cpu'"
+
+
+def check_install() -> None:
+    """Refuses an environment in which two distributions share the module `onnxruntime`.
+
+    Raises:
+        DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed: which one's files are left is chance.
+    """
+    installed = {(dist.metadata["Name"] or "").lower().replace("_", "-") for dist in importlib.metadata.distributions()}
+    both = sorted(installed & {"onnxruntime", "onnxruntime-gpu"})
+    if len(both) > 1:
+        raise DeviceError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; run "
+            "`pip uninstall -y onnxruntime onnxruntime-gpu`, then `pip install onnxruntime-gpu`"
+        )
+
+
+def choose_device(device: str) -> str:
+    """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU if it can be had, else the CPU.
+
+    Raises:
+        InputError: not "auto", "cpu", "cuda" or "cuda:N".
+        DeviceError: "cuda" was asked for and its provider is not in this build of ONNX Runtime.
+    """
+    match = DEVICE.fullmatch(device)
+    if match is None:
+        raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    if device == "cpu":
+        return "cpu"
+    present = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device == "auto":
+        return "cuda:0" if present and _cuda_devices() else "cpu"
+    if not present:
+        raise DeviceError(f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; {_gpu_build()}")
+    return f"cuda:{match.group(1) or 0}"
+
+
+def _gpu_build() -> str:
+    return "run `pip uninstall -y onnxruntime` and `pip install 'perch-onnx[cuda]'` on Linux x86_64 or Windows"
+
+
+def _cuda_devices() -> bool:
+    """Whether a driver shows any GPU; asked without loading CUDA, which takes seconds."""
+    return any(Path("/proc/driver/nvidia/gpus").glob("*")) or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
+
+
+class Session:
+    """A converted model, loaded on a device.
+
+    Args:
+        path: the `.onnx` file.
+        device: "cpu" or "cuda:N" (see `choose_device`).
+        threads: threads that one call uses on the CPU.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not made by this project.
+        DeviceError: the GPU was asked for and ONNX Runtime fell back to the CPU, or could not start it.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu", threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what matters is raised
+        self._session = _load(Path(path), options, device)
+        self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
+        _check_io(self._session, self.artifact, path)
+        self._run_options = ort.RunOptions()
+        self._run_options.only_execute_path_to_fetches = True
+
+    def __call__(self, windows: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one."""
+        if self.artifact.free_batch or len(windows) == 1:
+            return list(self._session.run(list(outputs), {"inputs": windows}, self._run_options))
+        singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
+        return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
+
+
+def read_artifact(path: str | Path) -> Artifact:
+    """A file's description of itself.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not made by this project.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # reading needs no optimised graph
+    options.log_severity_level = 4
+    session = _load(Path(path), options, "cpu")
+    artifact = Artifact.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+    _check_io(session, artifact, path)
+    return artifact
+
+
+def _load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+    if not path.is_file():
+        raise ArtifactError(f"there is no model at {path}; {CONVERT}")
+    providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+    if device != "cpu":
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # CUDA and cuDNN from their own wheels, which the loader does not search
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:")}))
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
+        if device != "cpu":
+            raise DeviceError(f"device='{device}' cannot be used: {_first_line(error)}; {INSTALL_CUDA}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {_first_line(error)}; {CONVERT}") from None
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        # ONNX Runtime itself falls back in silence (onnxruntime#23372).
+        raise DeviceError(
+            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider (a driver, CUDA or cuDNN "
+            f"library is missing); {INSTALL_CUDA}"
+        )
+    return session
+
+
+def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Path) -> None:
+    """What a file says of itself is held against what its graph takes and gives."""
+    inputs = {value.name: value.shape for value in session.get_inputs()}
+    outputs = {value.name: tuple(value.shape[1:]) for value in session.get_outputs()}
+    described = {head.name: head.shape for head in artifact.heads.values()}
+    if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
+        raise ArtifactError(f"{path} describes another graph than its own; convert it again")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
