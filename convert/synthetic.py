@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 32_000
@@ -53,3 +56,12 @@ def soundscape(seed: int, seconds: float) -> NDArray[np.float32]:
 def windows(seed: int, count: int, samples: int) -> NDArray[np.float32]:
     """`count` distinct windows, each from a soundscape of its own: `float32 [count, samples]`."""
     return np.stack([soundscape(seed + i, samples / SAMPLE_RATE) for i in range(count)])
+
+
+def write_soundscape(path: Path, seed: int, seconds: float = 60.0) -> None:
+    """Writes a soundscape to a sound file, in the format that its ending names."""
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1) as file:
+        # One long write of Vorbis crashes libsndfile; a second at a time is safe.
+        audio = soundscape(seed, seconds)
+        for start in range(0, len(audio), SAMPLE_RATE):
+            file.write(audio[start : start + SAMPLE_RATE])

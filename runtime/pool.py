@@ -51,7 +51,8 @@ class _Worker:
         self._send([str(Path(entry).absolute()) if entry == "" else entry for entry in sys.path])
         self._send(job)
         self._inbox = inbox
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def score(self, number: int, path: Path) -> None:
         self.recording = number
@@ -61,6 +62,7 @@ class _Worker:
         """Ends the process at once; it holds nothing that is not sent."""
         self._process.kill()
         self._process.wait()
+        self._listener.join()
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 if stream is not None:
@@ -107,37 +109,41 @@ def score_recordings(paths: Sequence[Path], job: Job, workers: int, deadline: fl
     waiting = deque(enumerate(paths))
     attempts = [0] * len(paths)
     left = len(paths)
+    ever_ready = False
     alive = [_Worker(job, inbox) for _ in range(min(workers, len(paths)))]
     try:
-        while left:
+        while left and (deadline is None or time.monotonic() < deadline):
             try:
                 worker, message = inbox.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return
             if isinstance(message, Refused):
                 raise message.error
-            if isinstance(message, (Rows, Done)) and worker.recording is not None:
-                yield Event(worker.recording, message)
             if message is None:
-                if not worker.ready:
-                    raise PerchError(f"a worker could not start: it {worker.last_words()}")
-                lost, words = worker.recording, worker.last_words()
                 alive.remove(worker)
+                reason = f"the worker {worker.last_words()}"
                 worker.stop()
-                if lost is not None:
-                    if attempts[lost] < ATTEMPTS:
-                        waiting.append((lost, paths[lost]))
-                    else:
-                        left -= 1
-                        yield Event(lost, Done(0, f"ended its worker {ATTEMPTS} times: the process {words}"))
-                if waiting:
+                if not ever_ready:
+                    raise PerchError(f"cannot start scoring: {reason}")
+                if worker.recording is not None and attempts[worker.recording] < ATTEMPTS:
+                    waiting.append((worker.recording, paths[worker.recording]))
+                elif worker.recording is not None:
+                    left -= 1
+                    yield Event(worker.recording, Done(0, f"{reason}, {ATTEMPTS} times"))
+                if waiting and worker.ready:
                     alive.append(_Worker(job, inbox))
+                elif not alive:  # not even a fresh worker starts any more
+                    for number, _ in waiting:
+                        yield Event(number, Done(0, reason))
+                    return
                 continue
+            if isinstance(message, Ready):
+                worker.ready = ever_ready = True
+            elif worker.recording is not None:
+                yield Event(worker.recording, message)
             if isinstance(message, Done):
                 worker.recording = None
                 left -= 1
-            if isinstance(message, Ready):
-                worker.ready = True
             if worker.recording is None and waiting:
                 number, path = waiting.popleft()
                 attempts[number] += 1

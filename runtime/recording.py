@@ -56,10 +56,12 @@ class Recording:
         self._bad: list[tuple[int, int]] = []
 
     def promised_windows(self) -> int | None:
-        """How many windows the file's header promises; None if it promises nothing that can be read."""
+        """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
         try:
             with soundfile.SoundFile(self.path) as file:
                 frames, rate = _promised_frames(file), file.samplerate
+                if file.format == "OGG" and not _ogg_ends(self.path):
+                    return None
         except (soundfile.SoundFileError, OSError):
             return None
         return self._count(round(frames * self.sample_rate / rate)) if frames > 0 else None

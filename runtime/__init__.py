@@ -1,0 +1,22 @@
+"""Runs converted Perch models over soundscapes, without TensorFlow.
+
+>>> from runtime import run_soundscapes
+>>> soundscapes = run_soundscapes("recordings/", "perch.onnx")
+>>> soundscapes["label"].shape
+(480, 10932)
+"""
+
+from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
+from runtime.run import Interrupted, run_soundscapes
+from runtime.soundscapes import Failure, Soundscapes
+
+__all__ = [
+    "ArtifactError",
+    "DeviceError",
+    "Failure",
+    "InputError",
+    "Interrupted",
+    "PerchError",
+    "Soundscapes",
+    "run_soundscapes",
+]

@@ -1,0 +1,177 @@
+"""`perch-run`: recordings in, a submission or an array file and a summary out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.errors import InputError, PerchError
+from runtime.files import check_writable
+from runtime.run import Interrupted, run_soundscapes
+from runtime.session import read_artifact
+from runtime.soundscapes import Soundscapes, check_csv
+
+DESCRIPTION = """\
+Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
+row_id (file name and end second) and one column a class. Reads WAV, FLAC, OGG, MP3 and Opus at any rate.
+"""
+EXAMPLES = """\
+examples:
+  perch-run test_soundscapes --model perch.onnx --classes sample_submission.csv -o submission.csv --deadline 85m
+      a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
+  perch-run recordings --model perch.onnx --outputs embedding,label -o out.npz
+      embeddings and scores as arrays, for numpy
+  perch-run 'site_*/2024*.WAV' --model perch.onnx --hop 2.5 -o scores.csv
+      a glob, with windows that overlap by half
+
+scores are the model's logits: not probabilities, and not comparable between classes.
+exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings could not be
+read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
+"""
+SHOWN_FAILURES, SHOWN_CLASSES = 10, 20
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """`85m`, `1.5h`, `300s` or `300` in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 85m, 1.5h or 300s")
+    return float(match.group(1)) * UNITS[match.group(2)]
+
+
+def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="perch-run",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("soundscapes", nargs="+", metavar="SOUNDSCAPES", help="folder (read recursively), glob or files")
+    parser.add_argument("--model", required=True, type=Path, metavar="FILE.onnx", help="made by perch-convert")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="FILE", help=".csv (one output) or .npz (any outputs)"
+    )
+    what = parser.add_argument_group("what to compute")
+    what.add_argument(
+        "--outputs", default="label", metavar="NAMES", help="heads, with commas between: label,embedding (default: label)"
+    )
+    what.add_argument(
+        "--classes",
+        metavar="FILE.csv",
+        help="columns of label: a sample_submission.csv, a taxonomy.csv or a class list (default: all the model has)",
+    )
+    what.add_argument(
+        "--unmapped", default="zero", metavar="VALUE", help="value of classes the model does not know (default: zero)"
+    )
+    what.add_argument("--hop", type=seconds, metavar="TIME", help="from one window's start to the next (default: 5s)")
+    what.add_argument(
+        "--normalize",
+        choices=("raw", "peak"),
+        default="raw",
+        help="raw: amplitudes as decoded, as in BirdCLEF notebooks; peak: mean removed and peak 0.25, as in Perch's own "
+        "library (default: raw)",
+    )
+    how = parser.add_argument_group("how to compute")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1; cuda never falls back (default: auto)")
+    how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a physical core, one on a GPU)")
+    how.add_argument("--batch-size", type=int, metavar="N", help="windows at once (default: 2, on a GPU 32)")
+    how.add_argument("--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s")
+    how.add_argument(
+        "--fill", type=float, default=-1000.0, metavar="VALUE", help="score of rows not reached or unreadable (-1000)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
+    return parser.parse_args(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scores, writes and sums up; returns the exit code."""
+    outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
+    _check_output(args.output, args.model, outputs)
+    code = 0
+    terminated = []
+
+    def on_sigterm(number: int, frame: object) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_sigterm)
+    try:
+        result = run_soundscapes(
+            args.soundscapes,
+            args.model,
+            outputs=outputs,
+            device=args.device,
+            workers=args.workers,
+            batch_size=args.batch_size,
+            hop_s=args.hop,
+            normalize=args.normalize,
+            classes=args.classes,
+            unmapped=args.unmapped,
+            deadline_s=args.deadline,
+            fill=args.fill,
+            progress=not args.quiet,
+        )
+    except Interrupted as interrupted:
+        result = interrupted.soundscapes
+        code = 143 if terminated else 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    write = result.to_npz if args.output.suffix.lower() == ".npz" else result.to_submission
+    write(args.output)
+    if not args.quiet:
+        print(summary(result, args.output))
+    for failure in result.failures[:SHOWN_FAILURES] if result.failures else []:
+        print(f"perch-run: {failure.path}: {failure.reason}", file=sys.stderr)
+    if len(result.failures) > SHOWN_FAILURES:
+        print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
+    if code:
+        print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}", file=sys.stderr)
+    return code or (1 if result.failures else 0)
+
+
+def summary(result: Soundscapes, output: Path) -> str:
+    """What a run did, in a few lines."""
+    timing = result.timing
+    lines = [
+        f"{output}: {len(result)} rows ({result.count('scored')} scored, {result.count('filled')} filled, "
+        f"{result.count('failed')} failed)",
+        f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time, in "
+        f"{timing['elapsed_s']:.1f} s on {timing['device']} ({timing['workers']} workers, batch {timing['batch_size']})",
+    ]
+    if result.unmapped:
+        shown = ", ".join(result.unmapped[:SHOWN_CLASSES])
+        more = len(result.unmapped) - SHOWN_CLASSES
+        lines.append(f"{len(result.unmapped)} classes the model does not know got a constant: {shown}" + (f" and {more} more" if more > 0 else ""))
+    if result.failures:
+        lines.append(f"{len(result.failures)} recordings could not be read, or not to their end")
+    if result.skipped_files:
+        lines.append(f"{result.skipped_files} files that are no recordings were skipped")
+    return "\n".join(lines)
+
+
+def _check_output(output: Path, model: Path, outputs: Sequence[str]) -> None:
+    """Whether the output can hold what is asked for, and be written, before anything is computed."""
+    if output.suffix.lower() not in (".csv", ".npz"):
+        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv or .npz")
+    if output.suffix.lower() == ".csv":
+        artifact = read_artifact(model)
+        check_csv(dict.fromkeys(outputs), {name: artifact.head(name).shape for name in outputs})
+    check_writable(output)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parsed = parse_args(args)
+    try:
+        return run(parsed)
+    except PerchError as error:
+        print(f"perch-run: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("perch-run: interrupted before anything was scored", file=sys.stderr)
+        return 130

@@ -1,0 +1,112 @@
+"""The result of a run: a table of rows, one a window, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError
+from runtime.files import replacing
+
+Status = Literal["scored", "filled", "failed"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be read, or not to its end, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass
+class Soundscapes:
+    """Rows of all recordings, in the order of their sorted paths and then of time.
+
+    `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]`, and so on
+    for each output that was asked for. Rows without a score are NaN there; `status` says why: "filled" was not
+    reached in time, "failed" could not be read.
+    """
+
+    row_ids: list[str]
+    status: NDArray[np.str_]
+    outputs: Mapping[str, NDArray[np.float32]]
+    classes: Mapping[str, tuple[str, ...]]
+    """Per class head the names of its columns; empty for others."""
+    failures: list[Failure]
+    timing: Mapping[str, Any]
+    """Seconds and rates: `elapsed_s`, `windows`, `windows_per_s`, `times_real_time`, `device`, `workers`,
+    `batch_size`."""
+    unmapped: list[str] = field(default_factory=list)
+    """Wanted classes that the model does not know."""
+    skipped_files: int = 0
+    """Files met that are no recordings."""
+    fill: float = -1000.0
+    """What a CSV holds in rows without a score."""
+
+    def __getitem__(self, output: str) -> NDArray[np.float32]:
+        if output not in self.outputs:
+            raise InputError(f"the output '{output}' was not asked for; there are {', '.join(self.outputs)}")
+        return self.outputs[output]
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    def count(self, status: Status) -> int:
+        """How many rows have this status."""
+        return int((self.status == status).sum())
+
+    def to_submission(self, path: str | Path) -> None:
+        """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).
+
+        Rows without a score hold the run's `fill`. Numbers are written so that float32 reads back the same.
+
+        Raises:
+            InputError: there are several outputs, or one that is no vector; or the file cannot be written.
+        """
+        check_csv(self.outputs, {name: values.shape[1:] for name, values in self.outputs.items()})
+        ((name, values),) = self.outputs.items()
+        columns = self.classes.get(name) or tuple(f"e{i}" for i in range(values.shape[1]))
+        line = "%s" + ",%.9g" * values.shape[1] + "\n"
+        unscored = self.status != "scored"
+        with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(",".join(map(_quoted, ("row_id", *columns))) + "\n")
+            for row_id, row, empty in zip(self.row_ids, values, unscored, strict=True):
+                numbers = [self.fill] * len(row) if empty else row.tolist()
+                file.write(line % (_quoted(row_id), *numbers))
+
+    def to_npz(self, path: str | Path) -> None:
+        """Writes all outputs to one `.npz`: an array for each, `row_ids`, `status`, and `classes` as JSON.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                row_ids=np.array(self.row_ids, np.str_),
+                status=self.status,
+                classes=np.array(json.dumps(self.classes)),
+                **self.outputs,
+            )
+
+
+def check_csv(outputs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses what a CSV cannot hold.
+
+    Raises:
+        InputError: there are several outputs, or one that is no vector.
+    """
+    if len(outputs) != 1 or any(len(shapes[name]) != 1 for name in outputs):
+        raise InputError(f"a CSV holds one vector a row, not {', '.join(outputs)}; write a .npz instead")
+
+
+def _quoted(text: str) -> str:
+    """A CSV field (RFC 4180): quoted only where it must be."""
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\n\r') else text
