@@ -177,7 +177,7 @@ def _optimised(
     for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
     passes.clean(graph)
-    return graph, free
+    return passes.infer_shapes(graph), free
 
 
 def _measured(

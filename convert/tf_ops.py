@@ -7,9 +7,18 @@ from typing import Any
 
 import onnx
 import tensorflow as tf
-import tf2onnx
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tf2onnx.optimizer import (
+    BackToBackOptimizer,
+    ConstFoldOptimizer,
+    EinsumOptimizer,
+    IdentityOptimizer,
+    MergeDuplicatedNodesOptimizer,
+    TransposeOptimizer,
+    optimize_graph,
+)
 from tf2onnx.tf_loader import tf_optimize
+from tf2onnx.tfonnx import process_tf_graph
 
 from convert.broadcasts import without_broadcasts
 from convert.complex_pairs import split_complex
@@ -19,6 +28,14 @@ from convert.saved_model import SavedModel
 OPSET = 17
 NO_OPS = {"EnsureShape", "PreventGradient", "StopGradient", "CheckNumerics"}
 """Ops that pass their first input through: they check or guard training."""
+OPTIMIZERS = {
+    "transpose": TransposeOptimizer,
+    "constants": ConstFoldOptimizer,
+    "duplicates": MergeDuplicatedNodesOptimizer,
+    "identities": IdentityOptimizer,
+    "back_to_back": BackToBackOptimizer,
+    "einsum": EinsumOptimizer,
+}
 
 
 def to_onnx(model: SavedModel) -> onnx.ModelProto:
@@ -42,10 +59,13 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     logger.addHandler(complaints)
     logger.propagate = False
     try:
-        proto, _ = tf2onnx.convert.from_graph_def(
-            graph_def, input_names=[input_name], output_names=outputs, opset=OPSET, name="perch"
-        )
-    except ValueError as error:
+        with tf.Graph().as_default() as graph:
+            tf.import_graph_def(graph_def, name="")
+            onnx_graph = process_tf_graph(graph, opset=OPSET, input_names=[input_name], output_names=outputs)
+            # The whole set of optimizers, each on a deep copy, would take half a minute and find no more.
+            onnx_graph = optimize_graph(onnx_graph, catch_errors=False, optimizers=OPTIMIZERS)
+            proto = onnx_graph.make_model("perch")
+    except Exception as error:  # tf2onnx raises whatever its handlers stumble over
         raise ConversionError(f"tf2onnx cannot convert {model.path}: {error}") from error
     finally:
         logger.removeHandler(complaints)

@@ -25,7 +25,7 @@ def finish(proto: onnx.ModelProto, artifact: Artifact) -> tuple[onnx.ModelProto,
     """
     proto.ir_version = IR_VERSION
     proto.producer_name, proto.producer_version = "perch-onnx", artifact.tools["perch-onnx"]
-    del proto.metadata_props[:], proto.graph.value_info[:]
+    del proto.metadata_props[:]
     proto.doc_string = proto.graph.doc_string = ""
     for node in proto.graph.node:
         node.doc_string = ""

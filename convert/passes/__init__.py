@@ -12,7 +12,7 @@ from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodes
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
 from convert.passes.padding import fold_padding
-from convert.passes.shapes import fold_shape_arithmetic
+from convert.passes.shapes import copy_batch, fold_shape_arithmetic
 from convert.passes.spectrogram import fuse_spectrogram
 from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 
@@ -26,6 +26,7 @@ PASSES = (
     dense_as_convolution,
     fold_batch_norm,
     fold_padding,
+    copy_batch,
 )
 
 

@@ -19,7 +19,7 @@ def free_batch(graph: ir.Graph, size: str = "batch") -> bool:
     """Makes the first axis of the input and of every output free, if that can be shown to be right.
 
     Followed from the input down, each node has to keep the batch in front and windows apart. A reshape that bakes it
-    in as a leading 1 gets -1, which gives the same for one window: the sizes behind it hold a window's elements.
+    in as a leading 1 copies it instead (0), which gives the same for one window: the sizes behind it hold its elements.
 
     Returns whether the graph is free now; if not it is unchanged.
     """
@@ -37,7 +37,7 @@ def free_batch(graph: ir.Graph, size: str = "batch") -> bool:
         return False
     for node in baked:
         target = np.array(constant(node.inputs[1]))
-        target[0] = -1
+        target[0] = 0
         node.replace_input_with(1, new_constant(graph, target, f"{node.name}/free"))
     for value in [*graph.inputs, *graph.outputs]:
         sizes = list(value.shape or [])
@@ -57,7 +57,7 @@ def _sizes(value: ir.Value | None) -> list[int] | None:
 
 def _bakes_batch(node: ir.Node) -> bool:
     target, before = constant(node.inputs[1]), _sizes(node.inputs[0])
-    if target is None or before is None or len(target) < 2 or target[0] not in (1, -1) or (target[1:] < 1).any():
+    if target is None or before is None or len(target) < 2 or target[0] not in (0, 1, -1) or (target[1:] < 1).any():
         return False
     return prod(before[1:]) == prod(target[1:].tolist())
 

@@ -7,6 +7,8 @@ nodes, which would run on the CPU beside a GPU.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import onnx_ir as ir
 
@@ -28,6 +30,25 @@ def fold_shape_arithmetic(graph: ir.Graph) -> None:
         else:
             continue
         node.replace_input_with(1, new_constant(graph, np.array(known, np.int64), f"{node.name}/target"))
+
+
+def copy_batch(graph: ir.Graph) -> None:
+    """Reshapes that only rearrange a window's own elements copy the batch (0) instead of inferring it (-1).
+
+    The batch then keeps one name down the whole graph, by which ONNX Runtime sees that two branches have one shape
+    and fuses the addition that joins them into a convolution.
+    """
+    for node in graph:
+        target = constant(node.inputs[1]) if node.op_type == "Reshape" else None
+        shape = node.inputs[0].shape if node.inputs[0] is not None else None
+        if target is None or shape is None or len(target) < 2 or attribute(node, "allowzero", 0):
+            continue
+        inner = [size for size in shape[1:] if isinstance(size, int)]
+        if len(inner) < len(shape) - 1 or target[0] != -1 or (target[1:] < 1).any():
+            continue
+        if prod(inner) == prod(target[1:].tolist()):
+            copied = np.concatenate([[0], target[1:]]).astype(np.int64)
+            node.replace_input_with(1, new_constant(graph, copied, f"{node.name}/copied"))
 
 
 def _sizes(value: ir.Value | None) -> list[int | None] | None:
