@@ -49,10 +49,22 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
+def hush_native_log() -> None:
+    """Keeps TensorFlow's C++ notices about its own build, which would bury ours, off the terminal.
+
+    They go straight to file descriptor 2 and heed no setting that early; Python's own standard error moves to a copy
+    of it. Setting TF_CPP_MIN_LOG_LEVEL (to anything) lets them through.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def run(args: argparse.Namespace) -> None:
     """Converts, and prints a summary unless told to be quiet."""
-    # TensorFlow's start-up notices are about its own build; they would bury ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         from convert.conversion import convert
     except ModuleNotFoundError as error:
@@ -86,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
+    hush_native_log()
     try:
         run(parsed)
     except PerchError as error:

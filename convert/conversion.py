@@ -135,7 +135,9 @@ def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
         return names
     unknown = [name for name in outputs if name not in names]
     if unknown or not outputs:
-        raise InputError(f"{source.path} has no output {', '.join(unknown) or '(none was named)'}; it has {', '.join(names)}")
+        raise InputError(
+            f"{source.path} has no output {', '.join(unknown) or '(none was named)'}; it has {', '.join(names)}"
+        )
     return list(dict.fromkeys(outputs))
 
 
@@ -181,7 +183,10 @@ def _optimised(
 
 
 def _measured(
-    session: Session, windows: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]], heads: Mapping[str, Head]
+    session: Session,
+    windows: NDArray[np.float32],
+    expected: Mapping[str, NDArray[np.float32]],
+    heads: Mapping[str, Head],
 ) -> dict[str, parity.HeadParity]:
     results: dict[str, list[parity.HeadParity]] = {name: [] for name in expected}
     for size in BATCH_SIZES if session.artifact.free_batch else (1,):

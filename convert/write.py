@@ -30,7 +30,9 @@ def finish(proto: onnx.ModelProto, artifact: Artifact) -> tuple[onnx.ModelProto,
     for node in proto.graph.node:
         node.doc_string = ""
         if node.domain not in ("", "ai.onnx") or node.op_type in ("DFT", "STFT"):
-            raise ConversionError(f"the converted graph holds {node.domain or 'ai.onnx'}.{node.op_type} ('{node.name}')")
+            raise ConversionError(
+                f"the converted graph holds {node.domain or 'ai.onnx'}.{node.op_type} ('{node.name}')"
+            )
     if {imported.domain: imported.version for imported in proto.opset_import}.get("") != OPSET:
         raise ConversionError(f"the converted graph is not of opset {OPSET}")
     try:

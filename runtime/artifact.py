@@ -121,7 +121,9 @@ class Artifact:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path} describes itself wrongly ({error!r}); convert it again") from None
         if not (heads and 0 < artifact.window_samples <= 10**8 and 0 < artifact.sample_rate <= 10**6):
-            raise ArtifactError(f"{path} describes itself wrongly (no heads, or an impossible window); convert it again")
+            raise ArtifactError(
+                f"{path} describes itself wrongly (no heads, or an impossible window); convert it again"
+            )
         return artifact
 
 

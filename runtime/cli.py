@@ -51,14 +51,19 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("soundscapes", nargs="+", metavar="SOUNDSCAPES", help="folder (read recursively), glob or files")
+    parser.add_argument(
+        "soundscapes", nargs="+", metavar="SOUNDSCAPES", help="folder (read recursively), glob or files"
+    )
     parser.add_argument("--model", required=True, type=Path, metavar="FILE.onnx", help="made by perch-convert")
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="FILE", help=".csv (one output) or .npz (any outputs)"
     )
     what = parser.add_argument_group("what to compute")
     what.add_argument(
-        "--outputs", default="label", metavar="NAMES", help="heads, with commas between: label,embedding (default: label)"
+        "--outputs",
+        default="label",
+        metavar="NAMES",
+        help="heads, with commas between: label,embedding (default: label)",
     )
     what.add_argument(
         "--classes",
@@ -77,10 +82,14 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "library (default: raw)",
     )
     how = parser.add_argument_group("how to compute")
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1; cuda never falls back (default: auto)")
+    how.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:1; cuda never falls back (default: auto)"
+    )
     how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a physical core, one on a GPU)")
     how.add_argument("--batch-size", type=int, metavar="N", help="windows at once (default: 2, on a GPU 32)")
-    how.add_argument("--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s")
+    how.add_argument(
+        "--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s"
+    )
     how.add_argument(
         "--fill", type=float, default=-1000.0, metavar="VALUE", help="score of rows not reached or unreadable (-1000)"
     )
@@ -140,13 +149,17 @@ def summary(result: Soundscapes, output: Path) -> str:
     lines = [
         f"{output}: {len(result)} rows ({result.count('scored')} scored, {result.count('filled')} filled, "
         f"{result.count('failed')} failed)",
-        f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time, in "
-        f"{timing['elapsed_s']:.1f} s on {timing['device']} ({timing['workers']} workers, batch {timing['batch_size']})",
+        f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
+        f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time "
+        f"(workers: {timing['workers']}, batch: {timing['batch_size']})",
     ]
     if result.unmapped:
         shown = ", ".join(result.unmapped[:SHOWN_CLASSES])
         more = len(result.unmapped) - SHOWN_CLASSES
-        lines.append(f"{len(result.unmapped)} classes the model does not know got a constant: {shown}" + (f" and {more} more" if more > 0 else ""))
+        lines.append(
+            f"{len(result.unmapped)} classes the model does not know got a constant: {shown}"
+            + (f" and {more} more" if more > 0 else "")
+        )
     if result.failures:
         lines.append(f"{len(result.failures)} recordings could not be read, or not to their end")
     if result.skipped_files:

@@ -28,10 +28,10 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Event:
-    """Something about one recording, by its place in the run."""
+    """What a worker sent, and which recording (by its place in the run) it concerns."""
 
     recording: int
-    message: Rows | Done
+    message: Ready | Rows | Done
 
 
 class _Worker:
@@ -98,7 +98,7 @@ class _Worker:
 def score_recordings(paths: Sequence[Path], job: Job, workers: int, deadline: float | None) -> Iterator[Event]:
     """Scores recordings in `workers` processes, and yields what they send as it comes.
 
-    Rows of one recording come in order; those of several are interleaved. A recording whose worker dies is tried once
+    Rows of one recording come in order; those of several are interleaved; each worker first says that it is ready. A recording whose worker dies is tried once
     more in a fresh one, its rows coming anew from the first, and is then given up. The iterator ends when all are
     done, or at `deadline` (a value of `time.monotonic()`); leaving it ends the workers.
 
@@ -139,6 +139,7 @@ def score_recordings(paths: Sequence[Path], job: Job, workers: int, deadline: fl
                 continue
             if isinstance(message, Ready):
                 worker.ready = ever_ready = True
+                yield Event(-1, message)
             elif worker.recording is not None:
                 yield Event(worker.recording, message)
             if isinstance(message, Done):

@@ -129,7 +129,9 @@ class Recording:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True), promised
             missing_s = promised / self.sample_rate - read / rate
             if missing_s > LEAST_REMAINDER_S:
-                raise RecordingError(f"is truncated: {missing_s:.1f} s of {promised / self.sample_rate:.1f} s are missing")
+                raise RecordingError(
+                    f"is truncated: {missing_s:.1f} s of {promised / self.sample_rate:.1f} s are missing"
+                )
             if file.format == "OGG" and not _ogg_ends(self.path):
                 raise RecordingError(f"is truncated: it breaks off after {read / rate:.1f} s, without its last page")
 

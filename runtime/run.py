@@ -19,7 +19,7 @@ from runtime.session import check_install, choose_device, read_artifact
 from runtime.soundscapes import Soundscapes
 from runtime.table import Table
 from runtime.windows import Normalization
-from runtime.worker import Done, Job
+from runtime.worker import Done, Job, Ready
 
 CPU_BATCH, CUDA_BATCH = 2, 32
 """Small batches stay in a core's cache; a GPU wants large ones."""
@@ -90,42 +90,60 @@ def run_soundscapes(
     deadline = _stop_time(started, deadline_s)
 
     table = Table(found, artifact, job, wanted)
+    ready = _Clock()
     interrupted = False
     try:
-        _score_all(table, found.paths, job, count, deadline, progress)
+        _score_all(table, found.paths, job, count, deadline, progress, ready)
     except KeyboardInterrupt:
         interrupted = True
     result = table.result(math.inf if deadline_s is None else started + deadline_s)
-    elapsed = time.monotonic() - started
-    scored = result.count("scored")
     result.fill = fill
-    result.timing = {
-        "elapsed_s": elapsed,
-        "windows": scored,
-        "windows_per_s": scored / elapsed,
-        "times_real_time": scored * job.hop / artifact.sample_rate / elapsed,
-        "device": job.device,
-        "workers": count,
-        "batch_size": job.batch_size,
-    }
+    result.timing = _timing(result, started, ready.at or time.monotonic(), job, count, artifact)
     if interrupted:
         raise Interrupted(result)
     return result
 
 
+class _Clock:
+    """When the first worker was ready, if one was."""
+
+    at: float | None = None
+
+
 def _score_all(
-    table: Table, paths: Sequence[Path], job: Job, workers: int, deadline: float | None, progress: bool
+    table: Table, paths: Sequence[Path], job: Job, workers: int, deadline: float | None, progress: bool, ready: _Clock
 ) -> None:
     windows = 0
-    started = time.monotonic()
     with tqdm(total=len(paths), unit="recording", disable=None if progress else True) as bar:
         for event in score_recordings(paths, job, workers, deadline):
+            if isinstance(event.message, Ready):
+                ready.at = ready.at or time.monotonic()
+                continue
             table.add(event.recording, event.message)
             if isinstance(event.message, Done):
                 bar.update()
             else:
                 windows += len(event.message.scored)
-                bar.set_postfix_str(f"{windows / (time.monotonic() - started):.0f} windows/s", refresh=False)
+                rate = windows / (time.monotonic() - (ready.at or 0))
+                bar.set_postfix_str(f"{rate:.0f} windows/s", refresh=False)
+
+
+def _timing(
+    result: Soundscapes, started: float, ready: float, job: Job, workers: int, artifact: Artifact
+) -> dict[str, float | int | str]:
+    now = time.monotonic()
+    scored = result.count("scored")
+    rate = scored / max(now - ready, 1e-9)
+    return {
+        "elapsed_s": now - started,
+        "start_up_s": ready - started,
+        "windows": scored,
+        "windows_per_s": rate,
+        "times_real_time": rate * job.hop / artifact.sample_rate,
+        "device": job.device,
+        "workers": workers,
+        "batch_size": job.batch_size,
+    }
 
 
 def _check_submission(found: Found, wanted: WantedClasses | None, soundscapes: object) -> None:

@@ -49,7 +49,9 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda:0" if present and _cuda_devices() else "cpu"
     if not present:
-        raise DeviceError(f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; {_gpu_build()}")
+        raise DeviceError(
+            f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; {_gpu_build()}"
+        )
     return f"cuda:{match.group(1) or 0}"
 
 

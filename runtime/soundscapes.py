@@ -41,8 +41,8 @@ class Soundscapes:
     """Per class head the names of its columns; empty for others."""
     failures: list[Failure]
     timing: Mapping[str, Any]
-    """Seconds and rates: `elapsed_s`, `windows`, `windows_per_s`, `times_real_time`, `device`, `workers`,
-    `batch_size`."""
+    """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
+    `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `batch_size`."""
     unmapped: list[str] = field(default_factory=list)
     """Wanted classes that the model does not know."""
     skipped_files: int = 0

@@ -104,7 +104,9 @@ def _keeps_windows_apart(node: ir.Node, batched: set[ir.Value]) -> bool:
 def _broadcasts_over_batch(value: ir.Value | None, node: ir.Node) -> bool:
     """A constant that has no batch axis, or a 1 there."""
     array, shape = constant(value), node.outputs[0].shape
-    return array is not None and shape is not None and (array.ndim < len(shape) or array.shape[0] == 1 or array.size == 1)
+    return (
+        array is not None and shape is not None and (array.ndim < len(shape) or array.shape[0] == 1 or array.size == 1)
+    )
 
 
 def _matmul_keeps_batch(node: ir.Node, batched: set[ir.Value]) -> bool:

@@ -48,7 +48,10 @@ class Recipe:
 
 PERCH_V1 = Recipe()
 TINY = Recipe(
-    stages=efficientnet.TINY, stem=8, embedding=24, classes=(("label", "ebird2021", 40), ("genus", "ebird2021_genera", 9))
+    stages=efficientnet.TINY,
+    stem=8,
+    embedding=24,
+    classes=(("label", "ebird2021", 40), ("genus", "ebird2021_genera", 9)),
 )
 
 

@@ -1,0 +1,1 @@
+"""Proves and times: converted models against TensorFlow, on this machine."""

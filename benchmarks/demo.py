@@ -1,0 +1,100 @@
+"""`make demo`: the whole way, on a model and soundscapes made on the spot."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from convert import cli as convert_cli
+from convert import synthetic
+from runtime import cli as run_cli
+from runtime.classes import read_classes
+
+SOUNDSCAPES = 8
+KNOWN_CLASSES = 200
+UNKNOWN_CLASSES = ("1139490", "1192948", "22976", "476538", "65336", "868458")
+"""Insects and frogs have numbers for codes; a bird model does not know them."""
+
+
+def main() -> None:
+    """Makes the untrained model and soundscapes, converts, proves, runs, and compares with TensorFlow."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="where all goes (default: demo)")
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    saved_model, artifact = folder / "saved_model", folder / "perch.onnx"
+    sample, submission = folder / "sample_submission.csv", folder / "submission.csv"
+    convert_cli.hush_native_log()
+
+    step("1. An untrained Perch v1 (same graph as the published model, random weights)")
+    from benchmarks import speed
+    from convert.untrained import write_saved_model
+
+    started = time.monotonic()
+    write_saved_model(saved_model)
+    print(f"{saved_model}, made in {time.monotonic() - started:.0f} s")
+
+    step(f"2. {SOUNDSCAPES} soundscapes of a minute and a sample submission")
+    paths = make_soundscapes(folder / "soundscapes")
+    write_sample_submission(sample, saved_model / "assets" / "label.csv")
+    print(f"{folder / 'soundscapes'}, {sample}")
+
+    step(f"3. perch-convert {saved_model} -o {artifact}")
+    check(convert_cli.main([str(saved_model), "-o", str(artifact)]))
+
+    step(f"4. perch-run {folder / 'soundscapes'} --model {artifact} --classes {sample} -o {submission}")
+    command = [folder / "soundscapes", "--model", artifact, "--classes", sample, "-o", submission, "--deadline", "85m"]
+    check(run_cli.main([str(part) for part in command]))
+
+    step("5. The same SavedModel in TensorFlow, called as the notebooks do, and perch-onnx in turn")
+    result = speed.compare(saved_model, artifact, paths)
+    with submission.open(newline="") as file:
+        rows = sum(1 for _ in csv.reader(file)) - 1
+    print(f"submission             {submission}, {rows} rows")
+    print(f"perch-onnx             {1 / result.onnx:.1f} windows/s")
+    for name, seconds in (("as published", result.published), ("without XLA", result.without_xla)):
+        print(
+            f"TensorFlow {name:<12}{1 / seconds:.1f} windows/s: perch-onnx is {seconds / result.onnx:.1f} times as fast"
+        )
+    print(
+        f"projected              {speed.DEADLINE_SOUNDSCAPES} soundscapes would take {result.deadline_minutes:.1f} of "
+        f"the notebook's {speed.DEADLINE_MINUTES} minutes on this machine"
+    )
+
+
+def step(title: str) -> None:
+    print(f"\n{title}", flush=True)
+
+
+def check(code: int) -> None:
+    """Stops the demo where a command failed; it has said why."""
+    if code:
+        raise SystemExit(code)
+
+
+def make_soundscapes(folder: Path) -> list[Path]:
+    """Eight one-minute OGG files, named as BirdCLEF names its own."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"H{i:02d}_20250101_{i:02d}0000.ogg" for i in range(SOUNDSCAPES)]
+    for seed, path in enumerate(tqdm(paths, desc="soundscapes", disable=None)):
+        synthetic.write_soundscape(path, seed)
+    return paths
+
+
+def write_sample_submission(path: Path, class_list: Path) -> None:
+    """A sample submission as the competition ships it: its classes, some unknown to the model, and a few rows."""
+    names = read_classes(class_list).names
+    chosen = sorted([*names[:: len(names) // KNOWN_CLASSES][:KNOWN_CLASSES], *UNKNOWN_CLASSES])
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row_id", *chosen])
+        for end in (5, 10, 15):
+            writer.writerow([f"soundscape_8358733_{end}", *[1 / len(chosen)] * len(chosen)])
+
+
+if __name__ == "__main__":
+    main()
