@@ -51,14 +51,14 @@ def main() -> None:
     check(run_cli.main([str(part) for part in command]))
 
     step("5. The same SavedModel in TensorFlow, called as the notebooks do, and perch-onnx in turn")
-    result = speed.compare(saved_model, artifact, paths)
+    result = speed.compare(saved_model, artifact, paths, rounds=2)
     with submission.open(newline="") as file:
         rows = sum(1 for _ in csv.reader(file)) - 1
     print(f"submission             {submission}, {rows} rows")
     print(f"perch-onnx             {1 / result.onnx:.1f} windows/s")
     for name, seconds in (("as published", result.published), ("without XLA", result.without_xla)):
         print(
-            f"TensorFlow {name:<12}{1 / seconds:.1f} windows/s: perch-onnx is {seconds / result.onnx:.1f} times as fast"
+            f"TensorFlow {name:<13}{1 / seconds:.1f} windows/s: perch-onnx is {seconds / result.onnx:.1f} times as fast"
         )
     print(
         f"projected              {speed.DEADLINE_SOUNDSCAPES} soundscapes would take {result.deadline_minutes:.1f} of "

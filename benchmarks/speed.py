@@ -1,17 +1,28 @@
-"""How many times faster `run_soundscapes` is than the notebook's way, on the same files in one run."""
+"""How many times faster `run_soundscapes` is than the notebook's way, on the same files in one run.
+
+`python -m benchmarks.speed SAVED_MODEL FILE.onnx` times both on soundscapes that it makes.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import onnxruntime
+import tensorflow as tf
 from tqdm.auto import tqdm
 
 from benchmarks import notebook
+from convert import cli, synthetic
 from runtime import run_soundscapes
+from runtime.cores import usable_cores
 
 DEADLINE_MINUTES, DEADLINE_SOUNDSCAPES = 90, 700
 
@@ -24,6 +35,8 @@ class Speed:
     published: float
     without_xla: float
     onnx_start_up_s: float
+    spread: float
+    """Greatest over least time of a round, the worst of the three: how noisy the machine is."""
 
     @property
     def deadline_minutes(self) -> float:
@@ -63,4 +76,42 @@ def compare(
                 seconds[name].append((time.perf_counter() - started) / (len(few) * notebook.WINDOWS))
                 bar.update()
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return Speed(**medians, onnx_start_up_s=statistics.median(start_ups))
+    spread = max(max(values) / min(values) for values in seconds.values())
+    return Speed(**medians, onnx_start_up_s=statistics.median(start_ups), spread=spread)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL")
+    parser.add_argument("artifact", type=Path, metavar="FILE.onnx")
+    parser.add_argument("--soundscapes", type=int, default=96, metavar="N", help="one-minute files (default: 96)")
+    parser.add_argument("--tensorflow-files", type=int, default=8, metavar="N", help="of them for TensorFlow (8)")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    cli.hush_native_log()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i:03d}.ogg" for i in range(args.soundscapes)]
+        for seed, path in enumerate(tqdm(paths, desc="soundscapes", disable=None)):
+            synthetic.write_soundscape(path, seed % 24)
+        speed = compare(args.saved_model, args.artifact, paths, args.rounds, args.tensorflow_files)
+    ratios = {"times_published": speed.published / speed.onnx, "times_without_xla": speed.without_xla / speed.onnx}
+    machine = {"processor": processor(), "cores": usable_cores(), "python": platform.python_version()}
+    versions = {"onnxruntime": onnxruntime.__version__, "tensorflow": tf.__version__}
+    print(
+        json.dumps(
+            {**asdict(speed), **ratios, "minutes_for_700": speed.deadline_minutes, **machine, **versions}, indent=1
+        )
+    )
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

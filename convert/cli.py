@@ -85,13 +85,13 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.output}: {artifact.family}, {megabytes:.0f} MB, id {artifact.artifact_sha256[:12]}")
     if not artifact.free_batch:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
-    print(f"Equal to TensorFlow on {artifact.parity['audio']} audio, batches of {artifact.parity['batch_sizes']}:")
+    print(f"Equal to TensorFlow on {artifact.parity['audio']}, batches of {artifact.parity['batch_sizes']}:")
     print(f"  {'output':<20}{'shape':<14}{'classes':<24}{'error/range':<13}{'1 - cosine':<12}top-1")
     for name, result in artifact.parity["heads"].items():
         head = artifact.heads[name]
         classes = f"{len(head.classes)} {head.namespace}" if head.classes else "-"
         shape = "x".join(map(str, head.shape))
-        top1 = "equal" if head.classes else "-"
+        top1 = f"{result['top1_equal']} of {result['windows']} equal" if head.classes else "-"
         print(f"  {name:<20}{shape:<14}{classes:<24}{result['error']:<13.1e}{result['cosine_distance']:<12.1e}{top1}")
 
 

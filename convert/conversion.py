@@ -22,9 +22,9 @@ from runtime.artifact import Artifact, Head
 from runtime.classes import WantedClasses, map_classes, read_classes
 from runtime.errors import InputError
 from runtime.files import replacing
+from runtime.paths import find_recordings
 from runtime.recording import Recording
 from runtime.session import Session
-from runtime.paths import find_recordings
 
 SAMPLE_RATE = 32_000
 BATCH_SIZES = (1, 2, 12)
@@ -90,7 +90,7 @@ def convert(
             saved_model_sha256=source.fingerprint,
             artifact_sha256="",
             tools=_tools(),
-            options={"outputs": kept, "classes": wanted.source if wanted else None, "precision": "float32"},
+            options={"outputs": kept, "classes": Path(wanted.source).name if wanted else None, "precision": "float32"},
         )
         proto, artifact = write.finish(ir.to_proto(graph), artifact)
         temporary.write_bytes(write.serialize(proto, artifact))
@@ -99,10 +99,10 @@ def convert(
         expected = saved_model.Reference(source)(windows)
         expected = {name: expected[name][..., columns[name]] if name in columns else expected[name] for name in kept}
         done("run TensorFlow")
-        measured = _measured(session, windows, expected, heads)
+        measured = _measured(session, windows, expected)
         _judge(measured, Path(model))
         done("compare")
-        described = str(audio) if audio is not None else "synthetic"
+        described = f"recordings of {Path(audio).name}" if audio is not None else "synthetic soundscapes"
         sizes = BATCH_SIZES if free else (1,)
         artifact = replace(artifact, parity=parity.as_metadata(measured, described, sizes))
         temporary.write_bytes(write.serialize(proto, artifact))
@@ -179,20 +179,18 @@ def _optimised(
     for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
     passes.clean(graph)
+    passes.name_by_place(graph.graph)
     return passes.infer_shapes(graph), free
 
 
 def _measured(
-    session: Session,
-    windows: NDArray[np.float32],
-    expected: Mapping[str, NDArray[np.float32]],
-    heads: Mapping[str, Head],
+    session: Session, windows: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, parity.HeadParity]:
     results: dict[str, list[parity.HeadParity]] = {name: [] for name in expected}
     for size in BATCH_SIZES if session.artifact.free_batch else (1,):
         parts = [session(windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
         for name, values in zip(expected, zip(*parts, strict=True), strict=True):
-            results[name].append(parity.compare(expected[name], np.concatenate(values), bool(heads[name].classes)))
+            results[name].append(parity.compare(expected[name], np.concatenate(values)))
     return {name: parity.worst(found) for name, found in results.items()}
 
 

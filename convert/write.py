@@ -33,8 +33,10 @@ def finish(proto: onnx.ModelProto, artifact: Artifact) -> tuple[onnx.ModelProto,
             raise ConversionError(
                 f"the converted graph holds {node.domain or 'ai.onnx'}.{node.op_type} ('{node.name}')"
             )
-    if {imported.domain: imported.version for imported in proto.opset_import}.get("") != OPSET:
+    if [imported.version for imported in proto.opset_import if imported.domain == ""] != [OPSET]:
         raise ConversionError(f"the converted graph is not of opset {OPSET}")
+    del proto.opset_import[:]  # with it those of domains that no node is of
+    proto.opset_import.add(domain="", version=OPSET)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

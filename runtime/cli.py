@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.errors import InputError, PerchError
 from runtime.files import check_writable
 from runtime.run import Interrupted, run_soundscapes
-from runtime.session import read_artifact
+from runtime.session import check_install, read_artifact
 from runtime.soundscapes import Soundscapes, check_csv
 
 DESCRIPTION = """\
@@ -78,8 +78,8 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--normalize",
         choices=("raw", "peak"),
         default="raw",
-        help="raw: amplitudes as decoded, as in BirdCLEF notebooks; peak: mean removed and peak 0.25, as in Perch's own "
-        "library (default: raw)",
+        help="raw: amplitudes as decoded, as in BirdCLEF notebooks; peak: mean removed and peak 0.25, as in Perch's "
+        "own library (default: raw)",
     )
     how = parser.add_argument_group("how to compute")
     how.add_argument(
@@ -99,6 +99,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Scores, writes and sums up; returns the exit code."""
+    check_install()
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
     _check_output(args.output, args.model, outputs)
     code = 0

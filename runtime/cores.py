@@ -11,10 +11,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 def usable_cores() -> int:
     """Physical cores that this process may use: of its affinity, one a core, within its container's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        cpus = os.sched_getaffinity(0)
-    else:
-        cpus = set(range(os.cpu_count() or 1))
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = {(_read(cpu, "physical_package_id"), _read(cpu, "core_id")) for cpu in cpus}
     count = len(cpus) if (None, None) in cores else len(cores)
     return max(1, min(count, _quota() or count))

@@ -22,7 +22,7 @@ from runtime.worker import Done, Job, Ready, Refused, Rows
 
 # The caller's import path comes first on standard input, then the job, then recordings.
 PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from runtime.worker import main; main()"
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 ATTEMPTS = 2
 
 
@@ -40,7 +40,7 @@ class _Worker:
     def __init__(self, job: Job, inbox: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
         self.recording: int | None = None
         self.ready = False
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
@@ -98,9 +98,10 @@ class _Worker:
 def score_recordings(paths: Sequence[Path], job: Job, workers: int, deadline: float | None) -> Iterator[Event]:
     """Scores recordings in `workers` processes, and yields what they send as it comes.
 
-    Rows of one recording come in order; those of several are interleaved; each worker first says that it is ready. A recording whose worker dies is tried once
-    more in a fresh one, its rows coming anew from the first, and is then given up. The iterator ends when all are
-    done, or at `deadline` (a value of `time.monotonic()`); leaving it ends the workers.
+    Each worker first says that it is ready. Rows of one recording come in order; those of several are interleaved. A
+    recording whose worker dies is tried once more in a fresh one, its rows coming anew from the first, and is then
+    given up. The iterator ends when all are done, or at `deadline` (a value of `time.monotonic()`); leaving it ends
+    the workers.
 
     Raises:
         PerchError: a worker could not load the model.

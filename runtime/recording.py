@@ -53,7 +53,8 @@ class Recording:
         self.normalize = normalize
         self.failure: str | None = None
         """After reading: why the recording could not be read, or not to its end."""
-        self._bad: list[tuple[int, int]] = []
+        self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are not finite
+        self._promised = 0  # samples that the header promises, at the windows' rate
 
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
@@ -73,9 +74,8 @@ class Recording:
         """
         pending: list[NDArray[np.float32]] = []
         held = start = index = total = 0  # `start`: position of pending[0]; all in samples of the windows' rate
-        promised = 0
         try:
-            for block, promised in self._resampled():
+            for block in self._resampled():
                 pending.append(block)
                 held += len(block)
                 total += len(block)
@@ -90,7 +90,7 @@ class Recording:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
             self.failure = _reason(error)
-            for missing in range(index, self._count(promised) if promised > 0 else index):
+            for missing in range(index, self._count(self._promised) if self._promised > 0 else index):
                 yield Window(missing, None)
             return
         if has_window(index, total, self.window, self.hop, self.sample_rate):
@@ -113,38 +113,38 @@ class Recording:
             samples = np.pad(samples, (0, self.window - len(samples)))
         return Window(index, samples)
 
-    def _resampled(self) -> Iterator[tuple[NDArray[np.float32], int]]:
-        """Mono blocks at the windows' rate, each with the number of samples that the header promises in all."""
+    def _resampled(self) -> Iterator[NDArray[np.float32]]:
+        """Mono blocks at the windows' rate."""
         with soundfile.SoundFile(self.path) as file:
             rate = file.samplerate
-            promised = round(_promised_frames(file) * self.sample_rate / rate)
+            self._promised = round(_promised_frames(file) * self.sample_rate / rate)
             resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
             read = 0
             while len(block := file.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True)):
                 mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-                mono = self._finite(mono, read)
+                mono = self._finite(mono, read, self.sample_rate / rate)
                 read += len(block)
-                yield (mono if resampler is None else resampler.resample_chunk(mono)), promised
+                yield mono if resampler is None else resampler.resample_chunk(mono)
             if resampler is not None:
-                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True), promised
-            missing_s = promised / self.sample_rate - read / rate
-            if missing_s > LEAST_REMAINDER_S:
-                raise RecordingError(
-                    f"is truncated: {missing_s:.1f} s of {promised / self.sample_rate:.1f} s are missing"
-                )
+                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            promised_s = self._promised / self.sample_rate
+            if promised_s - read / rate > LEAST_REMAINDER_S:
+                raise RecordingError(f"is truncated: of {promised_s:.1f} s only {read / rate:.1f} s are there")
             if file.format == "OGG" and not _ogg_ends(self.path):
                 raise RecordingError(f"is truncated: it breaks off after {read / rate:.1f} s, without its last page")
 
-    def _finite(self, mono: NDArray[np.float32], position: int) -> NDArray[np.float32]:
-        """The block with zeros for what is not finite, whose place is remembered (a resampler would smear it)."""
-        bad = np.flatnonzero(~np.isfinite(mono))
-        if not len(bad):
+    def _finite(self, mono: NDArray[np.float32], position: int, scale: float) -> NDArray[np.float32]:
+        """The block with zeros for what is not finite; where that was is remembered (a resampler would smear it).
+
+        `position` is the block's first sample in the file, `scale` the windows' rate over the file's.
+        """
+        finite = np.isfinite(mono)
+        if finite.all():
             return mono
-        mono = np.where(np.isfinite(mono), mono, 0).astype(np.float32)
-        scale = self.sample_rate / soundfile.info(self.path).samplerate
+        bad = np.flatnonzero(~finite)
         for run in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1):
             self._bad.append((int((position + run[0]) * scale), int((position + run[-1]) * scale)))
-        return mono
+        return np.where(finite, mono, np.float32(0))
 
 
 def _promised_frames(file: soundfile.SoundFile) -> int:

@@ -88,13 +88,13 @@ class Soundscapes:
             InputError: the file cannot be written.
         """
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                row_ids=np.array(self.row_ids, np.str_),
-                status=self.status,
-                classes=np.array(json.dumps(self.classes)),
+            arrays: dict[str, Any] = {
+                "row_ids": np.array(self.row_ids, np.str_),
+                "status": self.status,
+                "classes": np.array(json.dumps(self.classes)),
                 **self.outputs,
-            )
+            }
+            np.savez(file, **arrays)
 
 
 def check_csv(outputs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:

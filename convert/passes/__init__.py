@@ -46,6 +46,25 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     return ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
 
 
+def name_by_place(graph: ir.Graph) -> None:
+    """Names nodes and values by what they are and where they stand.
+
+    TensorFlow's and tf2onnx's names are long and count on from one conversion to the next, so that the same model
+    would give another file each time.
+    """
+    fixed = {*graph.inputs, *graph.outputs}
+    for i, value in enumerate(list(graph.initializers.values())):
+        value.name = f"\0{i}"  # out of the way of the names to come
+    for i, node in enumerate(graph):
+        node.name = f"{node.op_type}_{i}"
+        for k, value in enumerate(node.inputs):
+            if value is not None and value.is_initializer() and str(value.name).startswith("\0"):
+                value.name = f"{node.name}.{k}"
+        for k, output in enumerate(node.outputs):
+            if output not in fixed:
+                output.name = f"{node.name}:{k}"
+
+
 def clean(model: ir.Model) -> None:
     """Drops nodes and weights that nothing reads, and holds equal weights once."""
     RemoveUnusedNodesPass()(model)

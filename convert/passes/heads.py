@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, constant, insert, new_constant, only_consumer, producer, replace
+from convert.passes.edit import attribute, constant, new_constant, only_consumer, producer
 
 
 def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, constant, insert, only_consumer, replace, zero_pads
+from convert.passes.edit import attribute, insert, only_consumer, replace, zero_pads
 
 
 def fold_padding(graph: ir.Graph) -> None:

@@ -169,6 +169,7 @@ def _rewrite(graph: ir.Graph, mel: ir.Node, weights: Array, region: list[ir.Node
         ends = [_ints(graph, [i * len(used)]), _ints(graph, [(i + 1) * len(used)]), _ints(graph, [1])]
         replace(transform.matmul.outputs[0], insert(first, "Slice", [bins, *ends]))
     for node in region:
+        node.outputs[0].shape = None  # turned around
         if node.op_type == "Slice":  # of frames, which now are the last axis
             node.replace_input_with(3, _ints(graph, [2]))
     turned = new_constant(graph, weights[used].T, "mel/bands")

@@ -6,6 +6,8 @@ channels-first, with its two dense layers as 1x1 convolutions, the block stays i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -55,9 +57,10 @@ def _factor(node: ir.Node) -> float | None:
 def _pixels(value: ir.Value | None) -> int | None:
     """Height times width of `[batch, channels, height, width]`, where shape inference found them."""
     shape = value.shape if value is not None else None
-    if shape is None or len(shape) != 4 or not all(isinstance(size, int) for size in shape[2:]):
+    if shape is None or len(shape) != 4:
         return None
-    return int(shape[2]) * int(shape[3])  # type: ignore[call-overload]
+    height, width = shape[2:]
+    return height * width if isinstance(height, int) and isinstance(width, int) else None
 
 
 def gate_channels_first(graph: ir.Graph) -> None:
@@ -89,23 +92,28 @@ def dense_as_convolution(graph: ir.Graph) -> None:
     for flatten in graph:
         pooled = producer(flatten.inputs[0], "GlobalAveragePool") if flatten.op_type == "Flatten" else None
         chain = _dense_chain(flatten) if pooled is not None else None
-        if chain is None:
+        if pooled is None or chain is None:
             continue
-        value, end = flatten.inputs[0], chain[-1]
+        value, end = pooled.outputs[0], chain[-1]
         for node in chain[:-1]:
-            if node.op_type in ("Relu", "Sigmoid"):
-                value = insert(end, node.op_type, [value])
-            elif node.op_type == "Add":
-                bias = _operand(node)
-                value = insert(end, "Add", [value, new_constant(graph, bias.reshape(1, -1, 1, 1), f"{node.name}/bias")])
-            else:
-                weights, bias = _operand(node), constant(node.inputs[2]) if len(node.inputs) > 2 else None
-                kernel = weights if attribute(node, "transB", 0) else weights.T
-                inputs = [value, new_constant(graph, kernel[:, :, None, None], f"{node.name}/kernel")]
-                if bias is not None:
-                    inputs.append(new_constant(graph, bias.reshape(-1), f"{node.name}/bias"))
-                value = insert(end, "Conv", inputs, {"kernel_shape": [1, 1]})
+            value = insert(end, *_as_convolution(graph, node, value))
         replace(end.outputs[0], value)
+
+
+def _as_convolution(
+    graph: ir.Graph, node: ir.Node, value: ir.Value
+) -> tuple[str, list[ir.Value | None], dict[str, Any]]:
+    """Op, inputs and attributes of what a node of a dense chain is on `[batch, n, 1, 1]`."""
+    if node.op_type in ("Relu", "Sigmoid"):
+        return node.op_type, [value], {}
+    if node.op_type == "Add":
+        return "Add", [value, new_constant(graph, _operand(node).reshape(1, -1, 1, 1), f"{node.name}/bias")], {}
+    weights = _operand(node) if attribute(node, "transB", 0) else _operand(node).T
+    inputs: list[ir.Value | None] = [value, new_constant(graph, weights[:, :, None, None], f"{node.name}/kernel")]
+    if len(node.inputs) > 2:
+        bias = np.broadcast_to(np.asarray(constant(node.inputs[2])).reshape(-1), len(weights))
+        inputs.append(new_constant(graph, bias, f"{node.name}/bias"))
+    return "Conv", inputs, {"kernel_shape": [1, 1]}
 
 
 def _operand(node: ir.Node) -> Array:
@@ -126,7 +134,7 @@ def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
                 return None
         elif node.op_type in ("MatMul", "Gemm"):
             plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1
-            if constant(node.inputs[1]) is None or attribute(node, "transA", 0) or not plain:
+            if any(constant(value) is None for value in node.inputs[1:]) or attribute(node, "transA", 0) or not plain:
                 return None
             chain.append(node)
         elif node.op_type == "Add":

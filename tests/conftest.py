@@ -1,0 +1,58 @@
+"""What tests share: a tiny Perch, converted once, and recordings made on the spot."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from convert.conversion import convert
+from convert.synthetic import soundscape
+from convert.untrained import TINY, write_saved_model
+
+RATE, WINDOW = 32_000, 160_000
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_saved_model(tmp_path_factory.mktemp("tiny") / "saved_model", TINY)
+
+
+@pytest.fixture(scope="session")
+def model(saved_model: Path) -> Path:
+    path = saved_model.parent / "perch.onnx"
+    convert(saved_model, path, progress=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three good recordings: 12 s, 20 s at 48 kHz in stereo, 7 s."""
+    folder = tmp_path_factory.mktemp("recordings")
+    write(folder / "b.wav", soundscape(1, 12))
+    soundfile.write(folder / "a.flac", np.stack([soundscape(2, 30), soundscape(3, 30)], axis=1), 48_000)
+    write(folder / "c.ogg", soundscape(4, 7))
+    return folder
+
+
+def write(path: Path, samples: NDArray[np.float32], rate: int = RATE, **how: str) -> Path:
+    """Writes a sound file a second at a time, as Vorbis needs."""
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(path, "w", rate, channels, **how) as file:
+        for start in range(0, len(samples), rate):
+            file.write(samples[start : start + rate])
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Truncates a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path

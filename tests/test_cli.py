@@ -1,0 +1,164 @@
+"""The two commands as a user runs them: exit codes, one clear line for each mistake, signals."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+
+from convert.synthetic import soundscape
+from runtime.cli import main, seconds
+from tests.conftest import write
+
+
+def perch_run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "runtime", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def perch_convert(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "convert", *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_times() -> None:
+    assert [seconds(text) for text in ("85m", "1.5h", "300s", "300")] == [5100, 5400, 300, 300]
+
+
+def test_run_writes_and_sums_up(tmp_path: Path, recordings: Path, model: Path) -> None:
+    output = tmp_path / "scores.csv"
+    done = perch_run(recordings, "--model", model, "-o", output)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "9 rows (9 scored, 0 filled, 0 failed)" in done.stdout
+    assert "windows/s" in done.stdout
+    assert len(list(csv.reader(output.read_text().splitlines()))) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
+    quiet = perch_run(
+        recordings, "--model", model, "-o", tmp_path / "out.npz", "--outputs", "label,embedding", "--quiet"
+    )
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    with np.load(tmp_path / "out.npz") as saved:
+        assert saved["embedding"].shape == (9, 24)
+
+
+def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "good.wav", soundscape(0, 10))
+    (folder / "bad.ogg").write_bytes(b"no audio")
+    (folder / "notes.txt").touch()
+    done = perch_run(folder, "--model", model, "-o", tmp_path / "out.csv")
+    assert done.returncode == 1
+    assert "4 rows (2 scored, 0 filled, 2 failed)" in done.stdout
+    assert "1 files that are no recordings were skipped" in done.stdout
+    assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{in}", "--model", "{tmp}/missing.onnx", "-o", "{tmp}/o.csv"], "there is no model at"),
+        (["{in}", "--model", "{in}/b.wav", "-o", "{tmp}/o.csv"], "cannot be loaded as ONNX"),
+        (["{tmp}/nowhere", "--model", "{model}", "-o", "{tmp}/o.csv"], "there is no file or folder"),
+        (["{in}", "--model", "{model}", "-o", "{tmp}/no/such/o.csv"], "cannot write to"),
+        (["{in}", "--model", "{model}", "-o", "/proc/o.csv"], "cannot write to /proc"),
+        (["{in}", "--model", "{model}", "-o", "{tmp}/o.txt"], "end it in .csv or .npz"),
+        (["{in}", "--model", "{model}", "-o", "{tmp}/o.csv", "--outputs", "label,embedding"], "write a .npz"),
+        (["{in}", "--model", "{model}", "-o", "{tmp}/o.csv", "--classes", "{tmp}/bad.csv"], "not 'row_id'"),
+        (["{in}", "--model", "{foreign}", "-o", "{tmp}/o.csv"], "not made by perch-convert"),
+    ],
+)
+def test_mistakes_get_one_line(
+    tmp_path: Path,
+    recordings: Path,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "bad.csv").write_text("id,amecro\nx_5,0\n")
+    foreign = tmp_path / "foreign.onnx"
+    proto = onnx.load(model)
+    del proto.metadata_props[:]
+    onnx.save(proto, foreign)
+    places = {"in": recordings, "tmp": tmp_path, "model": model, "foreign": foreign}
+    assert main([argument.format(**places) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert not list(tmp_path.glob("o.*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_keeps_what_is_done(tmp_path: Path, model: Path, number: signal.Signals, code: int) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "a.wav", soundscape(0, 5))
+    soundfile.write(folder / "b.wav", np.zeros(10 * 3600 * 1000, np.int16), 1000)  # ten hours
+    output = tmp_path / "out.csv"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime", str(folder), "--model", str(model), "-o", str(output), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(8)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(workers) == 2
+    os.killpg(process.pid, number)  # as a terminal does
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    rows = list(csv.reader(output.read_text().splitlines()))
+    assert len(rows) == 1 + 1 + 7200
+    assert rows[1][0] == "a_5"
+    assert "-1000" not in rows[1]
+    assert set(rows[-1][1:]) == {"-1000"}
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_convert_refuses_what_is_no_perch_model(tmp_path: Path, saved_model: Path) -> None:
+    target = tmp_path / "x.onnx"
+    assert "is not a SavedModel: it has no saved_model.pb" in one_line(perch_convert(tmp_path, "-o", target))
+    other = tmp_path / "other"
+    code = (
+        "import tensorflow as tf, sys; m = tf.Module(); "
+        "f = tf.function(lambda inputs: {'y': inputs + 1}, input_signature=[tf.TensorSpec([None, 7], name='inputs')]); "
+        "m.f = f; tf.saved_model.save(m, sys.argv[1], signatures=f.get_concrete_function())"
+    )
+    subprocess.run([sys.executable, "-c", code, str(other)], check=True, capture_output=True)
+    assert "its input is float32 (None, 7), not float32 [batch, 160000]" in one_line(perch_convert(other, "-o", target))
+    (other / "saved_model.pb").write_bytes(b"\xff" * 100)
+    assert "is damaged" in one_line(perch_convert(other, "-o", target))
+    assert "has no output logits; it has" in one_line(perch_convert(saved_model, "-o", target, "--outputs", "logits"))
+    assert "cannot write to" in one_line(perch_convert(saved_model, "-o", tmp_path / "no" / "x.onnx"))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("module", ["runtime", "convert"])
+def test_help_teaches(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "examples:" in done.stdout
+    assert "exit codes:" in done.stdout

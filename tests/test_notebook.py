@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from benchmarks import notebook
+from convert.synthetic import write_soundscape
+
+
+def test_baseline_gives_what_the_notebook_gets(tmp_path: Path, saved_model: Path) -> None:
+    paths = [tmp_path / f"{i}.ogg" for i in range(3)]
+    for i, path in enumerate(paths):
+        write_soundscape(path, i)
+    scored = notebook.score(paths, notebook.as_published(saved_model))
+    model = tf.saved_model.load(str(saved_model))
+    for path, logits in zip(paths, scored, strict=True):
+        audio, rate = soundfile.read(path, dtype="float32")
+        assert rate == 32_000
+        np.testing.assert_array_equal(logits, model.infer_tf(audio.reshape(12, 160_000))["label"].numpy())
+    with notebook.stripped(saved_model) as infer:
+        for logits, again in zip(scored, notebook.score(paths, infer), strict=True):
+            assert np.abs(logits - again).max() < 1e-3 * np.ptp(logits)

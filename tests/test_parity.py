@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from convert.parity import compare
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(-3, 2, (12, 50)).astype(np.float32)
+
+
+def test_equal_values_pass() -> None:
+    result = compare(LOGITS, LOGITS.copy())
+    assert result.failures() == []
+    assert result.error == 0
+    assert result.range == pytest.approx(np.ptp(LOGITS))
+
+
+def test_error_is_relative_to_the_range_over_all_windows() -> None:
+    shifted = LOGITS.copy()
+    shifted[3, 4] += 0.5
+    assert compare(LOGITS, shifted).error == pytest.approx(0.5 / np.ptp(LOGITS), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda x: x * 1.01, "error"),
+        (lambda x: x[:, ::-1], "1 - cosine"),
+        (lambda x: x + RNG.normal(0, 0.02, x.shape), "1 - cosine"),
+        (lambda x: np.where(x == x.max(), np.nan, x), "error nan"),
+    ],
+)
+def test_differences_are_caught(change: object, complaint: str) -> None:
+    changed = change(LOGITS).astype(np.float32)  # type: ignore[operator]
+    assert complaint in "; ".join(compare(LOGITS, changed).failures())
+
+
+def test_top1_is_counted() -> None:
+    swapped = LOGITS.copy()
+    best = int(LOGITS[0].argmax())
+    swapped[0, [best, 0 if best else 1]] = swapped[0, [0 if best else 1, best]]
+    assert compare(LOGITS, LOGITS).top1_equal == 12
+    assert compare(LOGITS, swapped).top1_equal == 11
+
+
+def test_silence_is_judged_by_its_error_alone() -> None:
+    expected = np.stack([np.zeros(100, np.float32), RNG.normal(size=100).astype(np.float32)])
+    actual = expected.copy()
+    actual[0] = 1e-8
+    result = compare(expected, actual)
+    assert result.failures() == []
