@@ -7,8 +7,6 @@ import csv
 import time
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from convert import cli as convert_cli
 from convert import synthetic
 from runtime import cli as run_cli
@@ -80,8 +78,7 @@ def make_soundscapes(folder: Path) -> list[Path]:
     """Eight one-minute OGG files, named as BirdCLEF names its own."""
     folder.mkdir(exist_ok=True)
     paths = [folder / f"H{i:02d}_20250101_{i:02d}0000.ogg" for i in range(SOUNDSCAPES)]
-    for seed, path in enumerate(tqdm(paths, desc="soundscapes", disable=None)):
-        synthetic.write_soundscape(path, seed)
+    synthetic.write_soundscapes(paths)
     return paths
 
 

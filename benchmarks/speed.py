@@ -17,12 +17,12 @@ from pathlib import Path
 
 import onnxruntime
 import tensorflow as tf
-from tqdm.auto import tqdm
 
 from benchmarks import notebook
 from convert import cli, synthetic
 from runtime import run_soundscapes
 from runtime.cores import usable_cores
+from runtime.progress import progress_bar
 
 DEADLINE_MINUTES, DEADLINE_SOUNDSCAPES = 90, 700
 
@@ -58,7 +58,7 @@ def compare(
     published = notebook.as_published(saved_model)
     with (
         notebook.stripped(saved_model) as without_xla,
-        tqdm(total=3 * rounds + 2, desc="warm up", disable=None) as bar,
+        progress_bar(3 * rounds + 2, desc="warm up") as bar,
     ):
         for infer in (published, without_xla):
             notebook.warm_up(infer)
@@ -91,8 +91,7 @@ def main() -> None:
     cli.hush_native_log()
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i:03d}.ogg" for i in range(args.soundscapes)]
-        for seed, path in enumerate(tqdm(paths, desc="soundscapes", disable=None)):
-            synthetic.write_soundscape(path, seed % 24)
+        synthetic.write_soundscapes(paths)
         speed = compare(args.saved_model, args.artifact, paths, args.rounds, args.tensorflow_files)
     ratios = {"times_published": speed.published / speed.onnx, "times_without_xla": speed.without_xla / speed.onnx}
     machine = {"processor": processor(), "cores": usable_cores(), "python": platform.python_version()}

@@ -11,7 +11,6 @@ import numpy as np
 import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from convert import parity, passes, saved_model, synthetic, tf_ops, write
 from convert.errors import ParityError
@@ -23,6 +22,7 @@ from runtime.classes import WantedClasses, map_classes, read_classes
 from runtime.errors import InputError
 from runtime.files import replacing
 from runtime.paths import find_recordings
+from runtime.progress import progress_bar
 from runtime.recording import Recording
 from runtime.session import Session
 
@@ -65,7 +65,7 @@ def convert(
     output = Path(output)
     wanted = read_classes(classes) if classes is not None else None
     windows = _proof_windows(audio)
-    with replacing(output) as temporary, tqdm(total=len(STEPS), disable=None if progress else True) as bar:
+    with replacing(output) as temporary, progress_bar(len(STEPS), progress) as bar:
 
         def done(step: str) -> None:
             bar.update()

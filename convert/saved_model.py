@@ -227,7 +227,9 @@ def _head_name(key: str, shape: tuple[int, ...], class_lists: dict[str, ClassLis
 
 def _read_class_list(path: Path) -> ClassList:
     """A class list: the header, then one name a line. Line ends and a byte order mark do not count."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    if not lines:
-        raise ConversionError(f"{path} is empty: a header and one class a line were expected")
-    return ClassList(lines[0].strip(), tuple(line.strip() for line in lines[1:] if line.strip()))
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ConversionError(f"{path} is no class list: it is not UTF-8 text") from None
+    namespace, *names = lines or [""]
+    return ClassList(namespace.strip(), tuple(name.strip() for name in names if name.strip()))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from runtime.progress import progress_bar
 
 SAMPLE_RATE = 32_000
 
@@ -65,3 +68,11 @@ def write_soundscape(path: Path, seed: int, seconds: float = 60.0) -> None:
         audio = soundscape(seed, seconds)
         for start in range(0, len(audio), SAMPLE_RATE):
             file.write(audio[start : start + SAMPLE_RATE])
+
+
+def write_soundscapes(paths: Sequence[Path], distinct: int = 24) -> None:
+    """Writes one-minute soundscapes, the first `distinct` of them different from one another."""
+    with progress_bar(len(paths), desc="soundscapes") as bar:
+        for seed, path in enumerate(paths):
+            write_soundscape(path, seed % distinct)
+            bar.update()

@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from runtime.artifact import Artifact
 from runtime.classes import WantedClasses, map_classes, read_classes, unmapped_value
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.paths import Found, find_recordings
 from runtime.pool import score_recordings
+from runtime.progress import progress_bar
 from runtime.session import check_install, choose_device, read_artifact
 from runtime.soundscapes import Soundscapes
 from runtime.table import Table
@@ -114,7 +113,7 @@ def _score_all(
     table: Table, paths: Sequence[Path], job: Job, workers: int, deadline: float | None, progress: bool, ready: _Clock
 ) -> None:
     windows = 0
-    with tqdm(total=len(paths), unit="recording", disable=None if progress else True) as bar:
+    with progress_bar(len(paths), progress, unit="recording") as bar:
         for event in score_recordings(paths, job, workers, deadline):
             if isinstance(event.message, Ready):
                 ready.at = ready.at or time.monotonic()

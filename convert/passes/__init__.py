@@ -57,9 +57,9 @@ def name_by_place(graph: ir.Graph) -> None:
         value.name = f"\0{i}"  # out of the way of the names to come
     for i, node in enumerate(graph):
         node.name = f"{node.op_type}_{i}"
-        for k, value in enumerate(node.inputs):
-            if value is not None and value.is_initializer() and str(value.name).startswith("\0"):
-                value.name = f"{node.name}.{k}"
+        for k, used in enumerate(node.inputs):
+            if used is not None and used.is_initializer() and str(used.name).startswith("\0"):
+                used.name = f"{node.name}.{k}"
         for k, output in enumerate(node.outputs):
             if output not in fixed:
                 output.name = f"{node.name}:{k}"

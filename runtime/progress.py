@@ -1,0 +1,14 @@
+"""Progress bars where somebody looks: on a terminal or in a notebook."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm.auto import tqdm
+
+
+def progress_bar(total: int, shown: bool = True, **options: Any) -> tqdm[Any]:
+    """A bar of `total` steps; it stays invisible where neither a terminal nor a notebook shows it."""
+    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(total=total, disable=not (shown and seen), **options)
