@@ -118,7 +118,7 @@ class Artifact:
                 options=dict(json.loads(entries["options"])),
                 parity=dict(json.loads(entries["parity"])),
             )
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError(f"{path} describes itself wrongly ({error!r}); convert it again") from None
         if not (heads and 0 < artifact.window_samples <= 10**8 and 0 < artifact.sample_rate <= 10**6):
             raise ArtifactError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import Head
-from runtime.errors import InputError
+from runtime.errors import InputError, reason
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class WantedClasses:
     names: tuple[str, ...]
     source: str
     row_ids: tuple[str, ...] | None = None
+    header: str = ""
+    """The first line of a class list."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,12 @@ def read_classes(source: str | Path | Sequence[str]) -> WantedClasses:
     path = Path(source)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+            rows = [row for line in csv.reader(file) if any(row := [cell.strip() for cell in line])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the classes from {path}: {_reason(error)}") from None
+        raise InputError(f"cannot read the classes from {path}: {reason(error)}") from None
     header, *body = rows or [[]]
+    while header and not header[-1]:
+        header.pop()  # a comma at the end of the line
     if "row_id" in header[:1]:
         return _checked(WantedClasses(tuple(header[1:]), str(path), tuple(row[0] for row in body)))
     if "primary_label" in header:
@@ -74,7 +79,7 @@ def read_classes(source: str | Path | Sequence[str]) -> WantedClasses:
             raise InputError(f"{path} has lines that are too short for its column 'primary_label'")
         return _checked(WantedClasses(tuple(row[column] for row in body), str(path)))
     if len(header) == 1:
-        return _checked(WantedClasses(tuple(row[0] for row in body), str(path)))
+        return _checked(WantedClasses(tuple(row[0] for row in body), str(path), header=header[0]))
     raise InputError(
         f"{path} is no sample submission (its first column is {header[0] if header else ''!r}, not 'row_id'), "
         "no taxonomy (no column 'primary_label') and no class list (one column)"
@@ -89,6 +94,10 @@ def map_classes(wanted: WantedClasses, head: Head, unmapped_value: float) -> Cla
     """
     if not head.classes:
         raise InputError(f"the output '{head.name}' has no class list to find classes in")
+    if wanted.header in head.classes:
+        raise InputError(
+            f"{wanted.source} has no header: its first line, '{wanted.header}', is a class; put one above it"
+        )
     dropped = set(head.dropped)
     missing = [name for name in wanted.names if name in dropped]
     if missing:
@@ -114,7 +123,7 @@ def unmapped_value(unmapped: float | str) -> float:
     """
     try:
         value = 0.0 if unmapped == "zero" else float(unmapped)
-    except ValueError:
+    except (ValueError, TypeError):
         value = math.nan
     if math.isnan(value):
         raise InputError(f"unmapped is {unmapped!r}, but must be 'zero' or a number")
@@ -124,20 +133,15 @@ def unmapped_value(unmapped: float | str) -> float:
 def _checked(wanted: WantedClasses) -> WantedClasses:
     if not wanted.names:
         raise InputError(f"{wanted.source} names no classes")
-    twice = sorted({name for name in wanted.names if wanted.names.count(name) > 1}) if _repeats(wanted.names) else []
-    if twice:
-        raise InputError(f"{wanted.source} names {_some(twice)} more than once")
+    if not all(wanted.names):
+        raise InputError(f"{wanted.source} has a class without a name")
+    for what, names in (("classes", wanted.names), ("rows", wanted.row_ids or ())):
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise InputError(f"{wanted.source} has {what} more than once: {_some(repeated)}")
     return wanted
-
-
-def _repeats(names: Sequence[str]) -> bool:
-    return len(set(names)) < len(names)
 
 
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,19 +99,38 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def run(args: argparse.Namespace) -> int:
+class Signals:
+    """Ctrl-C and SIGTERM: the first one interrupts the run, none interrupts the writing after it."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.interrupt = True
+
+    def __enter__(self) -> Signals:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        self.received.append(number)
+        if self.interrupt:
+            self.interrupt = False
+            raise KeyboardInterrupt
+
+    @property
+    def code(self) -> int:
+        """The exit code that a shell would give: 130 after Ctrl-C, 143 after SIGTERM, 0 if there was none."""
+        return 128 + self.received[0] if self.received else 0
+
+
+def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
     _check_output(args.output, args.model, outputs)
-    code = 0
-    terminated = []
-
-    def on_sigterm(number: int, frame: object) -> None:
-        terminated.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, on_sigterm)
     try:
         result = run_soundscapes(
             args.soundscapes,
@@ -128,20 +149,36 @@ def run(args: argparse.Namespace) -> int:
         )
     except Interrupted as interrupted:
         result = interrupted.soundscapes
-        code = 143 if terminated else 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    write = result.to_npz if args.output.suffix.lower() == ".npz" else result.to_submission
-    write(args.output)
+    signals.interrupt = False
+    _write(result, args.output)
     if not args.quiet:
-        print(summary(result, args.output))
-    for failure in result.failures[:SHOWN_FAILURES] if result.failures else []:
+        _print(summary(result, args.output))
+    for failure in result.failures[:SHOWN_FAILURES]:
         print(f"perch-run: {failure.path}: {failure.reason}", file=sys.stderr)
     if len(result.failures) > SHOWN_FAILURES:
         print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
-    if code:
+    if signals.code:
         print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}", file=sys.stderr)
-    return code or (1 if result.failures else 0)
+    return signals.code or (1 if result.failures else 0)
+
+
+def _write(result: Soundscapes, output: Path) -> None:
+    """Writes the rows; where that fails after all, to a temporary folder, so that they are not lost."""
+    write = result.to_npz if output.suffix.lower() == ".npz" else result.to_submission
+    try:
+        write(output)
+    except InputError as error:
+        rescued = Path(tempfile.mkdtemp(prefix="perch-run-")) / output.name
+        write(rescued)
+        raise InputError(f"{error}; the rows are in {rescued} instead") from None
+
+
+def _print(text: str) -> None:
+    """Prints, also into a pipe that nobody reads any more."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def summary(result: Soundscapes, output: Path) -> str:
@@ -172,6 +209,8 @@ def _check_output(output: Path, model: Path, outputs: Sequence[str]) -> None:
     """Whether the output can hold what is asked for, and be written, before anything is computed."""
     if output.suffix.lower() not in (".csv", ".npz"):
         raise InputError(f"cannot tell what to write from the name {output}; end it in .csv or .npz")
+    if not outputs:
+        raise InputError("--outputs names no output")
     if output.suffix.lower() == ".csv":
         artifact = read_artifact(model)
         check_csv(dict.fromkeys(outputs), {name: artifact.head(name).shape for name in outputs})
@@ -181,11 +220,12 @@ def _check_output(output: Path, model: Path, outputs: Sequence[str]) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
-    try:
-        return run(parsed)
-    except PerchError as error:
-        print(f"perch-run: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("perch-run: interrupted before anything was scored", file=sys.stderr)
-        return 130
+    with Signals() as signals:
+        try:
+            return run(parsed, signals)
+        except PerchError as error:
+            print(f"perch-run: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("perch-run: interrupted before anything was scored", file=sys.stderr)
+            return signals.code or 130

@@ -19,3 +19,8 @@ class DeviceError(PerchError, RuntimeError):
 
 class RecordingError(PerchError):
     """A recording cannot be read, or not to its end."""
+
+
+def reason(error: Exception) -> str:
+    """What the system said, without the path, which stands beside it."""
+    return str(getattr(error, "strerror", None) or error).lower()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.errors import InputError
+from runtime.errors import InputError, reason
 
 
 @contextlib.contextmanager
@@ -15,20 +15,21 @@ def replacing(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`, which takes its place if all goes well and leaves nothing otherwise.
 
     Raises:
-        InputError: the folder is missing or cannot be written, or `target` is a folder.
+        InputError: the folder is missing or cannot be written, the disk is full, or `target` is a folder.
     """
-    if target.is_dir():
+    target = Path(os.path.realpath(target))  # a link keeps pointing where it did
+    if os.path.isdir(target):
         raise InputError(f"cannot write {target}: it is a folder; name a file")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         temporary.touch()
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write to {target.parent} ({_reason(error)}); choose another output") from None
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot write to {target.parent} ({reason(error)}); choose another output") from None
 
 
 def check_writable(target: Path) -> None:
@@ -37,13 +38,9 @@ def check_writable(target: Path) -> None:
     Raises:
         InputError: it could not.
     """
+    if os.path.isdir(target):
+        raise InputError(f"cannot write {target}: it is a folder; name a file")
     probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
     with replacing(probe):
         pass
     probe.unlink()
-    if target.is_dir():
-        raise InputError(f"cannot write {target}: it is a folder; name a file")
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

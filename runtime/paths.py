@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.errors import InputError
+from runtime.errors import InputError, reason
 
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus"})
-Soundscapes = str | Path | Iterable[str | Path]
+Sources = str | Path | Iterable[str | Path]
 
 
 @dataclass(frozen=True)
@@ -39,48 +39,71 @@ class Found:
         return None
 
 
-def find_recordings(soundscapes: Soundscapes) -> Found:
+def find_recordings(soundscapes: Sources) -> Found:
     """Finds recordings in a folder (read recursively), by a glob, at a path, or at several paths.
 
     Folders and globs give files with a known extension, in any case; `._*` (macOS's shadows) and others are skipped
     and counted. A path that names a file is taken as it is.
 
     Raises:
-        InputError: a path does not exist, or a glob matches nothing.
+        InputError: a path does not exist or cannot be read, or a glob matches nothing.
     """
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
-    taken: set[Path] = set()
+    taken: dict[str, Path] = {}  # by absolute path, so that none is taken twice
     skipped = 0
-    for source in map(Path, sources):
-        if source.is_dir():
-            files = _files_below(source)
-        elif source.exists():
-            taken.add(source)
-            continue
-        else:
-            files = [Path(match) for match in glob.glob(str(source), recursive=True)]
-            if not files:
-                raise InputError(f"there is no file or folder {source}")
-        recordings = {path for path in files if _is_recording(path)}
-        skipped += len(files) - len(recordings)
-        taken |= recordings
+    for source in sources:
+        for path in _files(str(source)):
+            if os.path.isfile(source) or _is_recording(path):
+                taken[os.path.abspath(path)] = path
+            else:
+                skipped += 1
     root = _root(sources, taken)
-    paths = sorted(taken, key=lambda path: _relative(path, root).as_posix())
+    paths = sorted(taken.values(), key=lambda path: _relative(path, root).as_posix())
     return Found(tuple(paths), tuple(_names(paths, root)), root, skipped)
 
 
-def _files_below(folder: Path) -> list[Path]:
-    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+def _files(source: str) -> list[Path]:
+    """The files that a path, folder or glob stands for."""
+    if os.path.isdir(source) and source:
+        return _files_below(source)
+    if os.path.isfile(source):
+        return [Path(source)]
+    if os.path.lexists(source):
+        raise InputError(f"{source} is neither a file nor a folder that can be read")
+    matches = sorted(glob.glob(source, recursive=True))
+    if not matches:
+        raise InputError(f"there is no file or folder {source!r}")
+    return [path for match in matches for path in (_files_below(match) if os.path.isdir(match) else [Path(match)])]
+
+
+def _files_below(folder: str) -> list[Path]:
+    """All files below a folder, also through linked folders, each of which is entered once."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot read the folder {error.filename} ({reason(error)})")
+
+    files: list[Path] = []
+    entered: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        real = os.path.realpath(parent)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        files += [Path(parent) / name for name in names]
+    return files
 
 
 def _is_recording(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._") and path.is_file()
+    """By its name; a link that leads nowhere counts, so that it is reported, a device or pipe does not."""
+    named = path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
+    return named and (os.path.isfile(path) or os.path.islink(path))
 
 
-def _root(sources: list[str | Path], taken: set[Path]) -> Path:
-    if len(sources) == 1 and Path(sources[0]).is_dir():
+def _root(sources: Sequence[str | Path], taken: Iterable[str]) -> Path:
+    if len(sources) == 1 and os.path.isdir(sources[0]):
         return Path(sources[0])
-    folders = [str(path.absolute().parent) for path in taken]
+    folders = [os.path.dirname(path) for path in taken]
     return Path(os.path.commonpath(folders)) if folders else Path()
 
 

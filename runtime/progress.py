@@ -10,5 +10,5 @@ from tqdm.auto import tqdm
 
 def progress_bar(total: int, shown: bool = True, **options: Any) -> tqdm[Any]:
     """A bar of `total` steps; it stays invisible where neither a terminal nor a notebook shows it."""
-    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(total=total, disable=not (shown and seen), **options)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return tqdm(total=total, disable=not (shown and (terminal or "ipykernel" in sys.modules)), **options)

@@ -5,6 +5,7 @@ A damaged recording gives the windows that could be read, and then says what is 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from runtime.errors import RecordingError
+from runtime.errors import RecordingError, reason
 from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has_window, normalize_peak
 
 BLOCK_S = 0.5
 """Seconds decoded at once: a decoder that fails loses the whole block."""
 OGG_PAGE = 27 + 255 + 255 * 255
+MOST_FRAMES_A_BYTE = 4096
+"""More than silence compresses to: a header that promises more is damaged."""
+WAV_STREAMED = 0x7FFFF000
+"""Lengths from here on are what programs write that do not know the length yet."""
 WAV_LENGTHS = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
@@ -59,11 +64,11 @@ class Recording:
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
         try:
-            with soundfile.SoundFile(self.path) as file:
-                frames, rate = _promised_frames(file), file.samplerate
+            with _opened(self.path) as file:
+                frames, rate = _promised_frames(file, self.path), file.samplerate
                 if file.format == "OGG" and not _ogg_ends(self.path):
                     return None
-        except (soundfile.SoundFileError, OSError):
+        except (soundfile.SoundFileError, OSError, TypeError):
             return None
         return self._count(round(frames * self.sample_rate / rate)) if frames > 0 else None
 
@@ -115,9 +120,9 @@ class Recording:
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate."""
-        with soundfile.SoundFile(self.path) as file:
+        with _opened(self.path) as file:
             rate = file.samplerate
-            self._promised = round(_promised_frames(file) * self.sample_rate / rate)
+            self._promised = round(_promised_frames(file, self.path) * self.sample_rate / rate)
             resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
             read = 0
             while len(block := file.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True)):
@@ -147,15 +152,24 @@ class Recording:
         return np.where(finite, mono, np.float32(0))
 
 
-def _promised_frames(file: soundfile.SoundFile) -> int:
-    """Frames that the header promises. libsndfile corrects a truncated WAV's in silence, and says so in its log."""
+def _opened(path: Path) -> soundfile.SoundFile:
+    with path.open("rb"):  # the system's own reason, where libsndfile only says "System error"
+        pass
+    return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+
+
+def _promised_frames(file: soundfile.SoundFile, path: Path) -> int:
+    """Frames that the header promises, 0 if it promises nothing that can be believed.
+
+    libsndfile corrects a truncated WAV's length in silence, and says so in its log.
+    """
+    frames = int(file.frames)
     lengths = WAV_LENGTHS.search(file.extra_info)
-    if lengths and file.frames > 0:
+    if lengths and frames > 0:
         promised, found = map(int, lengths.groups())
-        # A recorder that was cut off can leave 0 or the greatest number; both promise nothing.
-        if found < promised < 2**32 - 2**16:
-            return round(file.frames * promised / found)
-    return int(file.frames)
+        if found < promised < WAV_STREAMED:
+            frames = round(frames * promised / found)
+    return frames if frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else 0
 
 
 def _ogg_ends(path: Path) -> bool:
@@ -174,10 +188,6 @@ def _ogg_ends(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the path, which stands beside it."""
     if isinstance(error, soundfile.LibsndfileError):
-        text = error.error_string.strip().rstrip(".") or f"decoder error {error.code}"
-        return f"cannot be decoded ({text})" if text else "cannot be decoded"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)
+        return f"cannot be decoded ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
+    return reason(error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.artifact import CONVERT, Artifact
-from runtime.errors import ArtifactError, DeviceError, InputError
+from runtime.errors import ArtifactError, DeviceError, InputError, reason
 
 DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
 INSTALL_CUDA = "install it with `pip install 'perch-onnx[cuda]'`, or use device='cpu'"
@@ -24,13 +26,20 @@ def check_install() -> None:
     Raises:
         DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed: which one's files are left is chance.
     """
-    installed = {(dist.metadata["Name"] or "").lower().replace("_", "-") for dist in importlib.metadata.distributions()}
-    both = sorted(installed & {"onnxruntime", "onnxruntime-gpu"})
+    both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if len(both) > 1:
         raise DeviceError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; run "
             "`pip uninstall -y onnxruntime onnxruntime-gpu`, then `pip install onnxruntime-gpu`"
         )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def choose_device(device: str) -> str:
@@ -40,7 +49,7 @@ def choose_device(device: str) -> str:
         InputError: not "auto", "cpu", "cuda" or "cuda:N".
         DeviceError: "cuda" was asked for and its provider is not in this build of ONNX Runtime.
     """
-    match = DEVICE.fullmatch(device)
+    match = DEVICE.fullmatch(str(device))
     if match is None:
         raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
     if device == "cpu":
@@ -102,17 +111,27 @@ def read_artifact(path: str | Path) -> Artifact:
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
     """
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
+    return _read_artifact(Path(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read_artifact(path: Path, mtime_ns: int, size: int) -> Artifact:
+    """Loading is the only way to the metadata without onnx, and takes a while: a file is read once while unchanged."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # reading needs no optimised graph
     options.log_severity_level = 4
-    session = _load(Path(path), options, "cpu")
+    session = _load(path, options, "cpu")
     artifact = Artifact.from_metadata(session.get_modelmeta().custom_metadata_map, path)
     _check_io(session, artifact, path)
     return artifact
 
 
 def _load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ArtifactError(f"there is no model at {path}; {CONVERT}")
     providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if device != "cpu":

@@ -73,13 +73,17 @@ class Soundscapes:
         check_csv(self.outputs, {name: values.shape[1:] for name, values in self.outputs.items()})
         ((name, values),) = self.outputs.items()
         columns = self.classes.get(name) or tuple(f"e{i}" for i in range(values.shape[1]))
-        line = "%s" + ",%.9g" * values.shape[1] + "\n"
-        unscored = self.status != "scored"
-        with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        line = ",%.9g" * values.shape[1] + "\n"
+        empty = line % ((self.fill,) * values.shape[1])
+        scored = self.status == "scored"
+        with (
+            replacing(Path(path)) as temporary,
+            # names of files, and so row ids, need not be UTF-8
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             file.write(",".join(map(_quoted, ("row_id", *columns))) + "\n")
-            for row_id, row, empty in zip(self.row_ids, values, unscored, strict=True):
-                numbers = [self.fill] * len(row) if empty else row.tolist()
-                file.write(line % (_quoted(row_id), *numbers))
+            for row_id, row, is_scored in zip(self.row_ids, values, scored, strict=True):
+                file.write(_quoted(row_id) + (line % tuple(row.tolist()) if is_scored else empty))
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each, `row_ids`, `status`, and `classes` as JSON.

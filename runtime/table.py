@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +39,13 @@ class Table:
         else:
             self._pieces[recording].append(message)
 
-    def result(self, deadline: float) -> Soundscapes:
-        """All rows in order. Headers of recordings that were not read are looked at until `deadline` (monotonic)."""
+    def result(self, headers_until: float, fill: float, timing: Mapping[str, Any]) -> Soundscapes:
+        """All rows in order. Headers of recordings that were not reached are read until `headers_until` (monotonic)."""
         row_ids: list[str] = []
         starts: list[int] = []
         for recording in range(len(self._found.paths)):
             starts.append(len(row_ids))
-            row_ids += self._row_ids(recording, deadline)
+            row_ids += self._row_ids(recording, headers_until)
         if not self._found.paths:
             row_ids = self._sample_rows
         status = np.full(len(row_ids), "filled", "<U6")
@@ -66,12 +68,13 @@ class Table:
                 for path, done in zip(self._found.paths, self._done, strict=True)
                 if done is not None and done.failure
             ],
-            timing={},
+            timing=timing,
             unmapped=self._job.class_map.unmapped if self._job.class_map else [],
             skipped_files=self._found.skipped,
+            fill=fill,
         )
 
-    def _row_ids(self, recording: int, deadline: float) -> list[str]:
+    def _row_ids(self, recording: int, headers_until: float) -> list[str]:
         """Row ids of one recording.
 
         One that was not read, or not to its end, has as many rows as its header promises. Where that promises nothing
@@ -80,7 +83,7 @@ class Table:
         done, came = self._done[recording], self._count(recording)
         if done is not None and done.failure is None:
             return self._named(recording, came)
-        promised = self._promised(recording) if time.monotonic() < deadline else None
+        promised = done.promised if done is not None else self._promised(recording, headers_until)
         if promised is not None:
             return self._named(recording, max(came, promised))
         stem = self._found.paths[recording].stem
@@ -96,9 +99,10 @@ class Table:
         whole = (self._count(i) for i, done in enumerate(self._done) if done is not None and done.failure is None)
         return max(Counter(whole).items(), key=lambda item: item[1], default=(1, 0))[0]
 
-    def _promised(self, recording: int) -> int | None:
-        artifact = self._artifact
-        path = self._found.paths[recording]
+    def _promised(self, recording: int, headers_until: float) -> int | None:
+        if time.monotonic() > headers_until:
+            return None
+        artifact, path = self._artifact, self._found.paths[recording]
         return Recording(path, artifact.sample_rate, artifact.window_samples, self._job.hop).promised_windows()
 
     def _named(self, recording: int, count: int) -> list[str]:
@@ -107,12 +111,19 @@ class Table:
 
     def _classes(self) -> dict[str, tuple[str, ...]]:
         classes = {name: self._artifact.heads[name].classes for name in self._job.outputs}
-        if self._job.class_map is not None:
-            classes["label"] = self._job.class_map.names
-        return classes
+        return classes | ({"label": self._job.class_map.names} if self._job.class_map else {})
 
     def _empty(self, name: str, rows: int) -> NDArray[np.float32]:
-        shape = self._artifact.heads[name].shape
-        if name == "label" and self._job.class_map is not None:
-            shape = (len(self._job.class_map.names),)
+        mapped = name == "label" and self._job.class_map is not None
+        shape = (len(self._classes()["label"]),) if mapped else self._artifact.heads[name].shape
         return np.full((rows, *shape), np.nan, np.float32)
+
+    @property
+    def scored(self) -> int:
+        """How many rows were scored."""
+        return sum(int(piece.scored.sum()) for pieces in self._pieces for piece in pieces)
+
+    @property
+    def columns(self) -> int:
+        """How many numbers a row holds."""
+        return sum(self._empty(name, 1).size for name in self._job.outputs)

@@ -27,6 +27,8 @@ from runtime.session import Session
 from runtime.windows import Normalization
 
 SEND_EVERY_S = 1.0
+GREETING = b"\x00perch-onnx worker\x00"
+"""What a worker says first, so that its parent can tell its messages from what Python's start-up may print."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +69,29 @@ class Rows:
 
 @dataclass(frozen=True)
 class Done:
-    """A recording was read to its end; `failure` says what was wrong with it."""
+    """No more of a recording comes. `failure` says what was wrong with it; `promised` is how many windows its header
+    promises, where that can be told.
+    """
 
-    windows: int
     failure: str | None
+    promised: int | None = None
 
 
 def score(recording: Recording, session: Session, job: Job) -> Iterator[Rows | Done]:
     """A recording's rows, in the order of its windows, in pieces about a second apart."""
     pieces: list[Rows] = []
     sent = time.monotonic()
-    count = 0
+    overflow = False
     for batch in _batches(recording.windows(), job.batch_size):
         pieces.append(_score_batch(batch, session, job))
-        count += len(batch)
+        overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, batch))
         if time.monotonic() - sent > SEND_EVERY_S:
             yield _joined(pieces)
             pieces, sent = [], time.monotonic()
     if pieces:
         yield _joined(pieces)
-    yield Done(count, recording.failure)
+    failure = recording.failure or ("has windows whose scores are not finite numbers" if overflow else None)
+    yield Done(failure, recording.promised_windows() if failure else None)
 
 
 def _batches(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
@@ -103,24 +108,24 @@ def _batches(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
 
 def _score_batch(batch: list[Window], session: Session, job: Job) -> Rows:
     scored = np.array([window.samples is not None for window in batch])
+    rows = {
+        name: np.full((len(batch), *session.artifact.heads[name].shape), np.nan, np.float32) for name in job.outputs
+    }
     audible = [window.samples for window in batch if window.samples is not None]
-    outputs: dict[str, NDArray[np.float32]] = {}
     if audible:
         samples = np.stack(audible)
-        if job.device != "cpu" and len(samples) < job.batch_size:
-            # A GPU tunes itself anew for every shape it has not met.
+        if job.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
             samples = np.pad(samples, ((0, job.batch_size - len(samples)), (0, 0)))
-        outputs = dict(zip(job.outputs, session(samples, job.outputs), strict=True))
-    complete = {}
-    for name in job.outputs:
-        rows = np.full((len(batch), *session.artifact.heads[name].shape), np.nan, np.float32)
-        if audible:
-            rows[scored] = outputs[name][: len(audible)]
-        if name == "label" and job.class_map is not None:
-            rows = job.class_map.apply(rows)
-            rows[~scored] = np.nan
-        complete[name] = rows
-    return Rows(batch[0].index, complete, scored)
+        for name, values in zip(job.outputs, session(samples, job.outputs), strict=True):
+            rows[name][scored] = values[: len(audible)]
+    for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
+        scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    for values in rows.values():
+        values[~scored] = np.nan
+    if job.class_map is not None and "label" in rows:
+        rows["label"] = job.class_map.apply(rows["label"])
+        rows["label"][~scored] = np.nan
+    return Rows(batch[0].index, rows, scored)
 
 
 def _joined(pieces: list[Rows]) -> Rows:
@@ -133,6 +138,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     receive, send = sys.stdin.buffer, _take_standard_output()
     job: Job = pickle.load(receive)
+    send.write(GREETING)
     started = time.monotonic()
     try:
         session = Session(job.model, job.device)
@@ -155,7 +161,7 @@ def main() -> None:
         except BrokenPipeError:
             return
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
-            _send(send, Done(0, f"{type(error).__name__}: {error}"))
+            _send(send, Done(f"{type(error).__name__}: {error}"))
 
 
 def _take_standard_output() -> BinaryIO:

@@ -17,7 +17,9 @@ def file(folder: Path, text: str) -> Path:
 
 
 def test_sample_submission(tmp_path: Path) -> None:
-    wanted = read_classes(file(tmp_path, "\ufeffrow_id, houspa ,1139490,amecro\r\nx_5,0.1,0.1,0.1\r\nx_10,0,0,0\r\n"))
+    wanted = read_classes(
+        file(tmp_path, '\ufeffrow_id, houspa ,1139490,"amecro",\r\nx_5,0.1,0.1,0.1\r\n\r\nx_10,0,0,0\r\n , \r\n')
+    )
     assert wanted.names == ("houspa", "1139490", "amecro")
     assert wanted.row_ids == ("x_5", "x_10")
 
@@ -36,8 +38,10 @@ def test_taxonomy_and_class_list(tmp_path: Path) -> None:
         ("id,houspa\nx_5,0\n", "not 'row_id'"),
         ("row_id\nx_5\n", "names no classes"),
         ("", "first column is ''"),
-        ("row_id,houspa,houspa\n", "houspa more than once"),
+        ("row_id,houspa,houspa\n", "classes more than once: houspa"),
         ("a,primary_label\nx\n", "too short"),
+        ("row_id,houspa\nx_5,0\nx_5,0\n", "rows more than once: x_5"),
+        ("row_id,,houspa\n", "class without a name"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -46,7 +50,7 @@ def test_bad_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere\.csv: No such file"):
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
         read_classes(tmp_path / "nowhere.csv")
 
 
@@ -67,6 +71,11 @@ def test_classes_of_another_world_are_refused() -> None:
         map_classes(read_classes(["Passer domesticus", "Corvus corax"]), HEAD, 0.0)
     with pytest.raises(InputError, match="no class list"):
         map_classes(read_classes(["houspa"]), Head("embedding", (3,)), 0.0)
+
+
+def test_class_list_without_a_header_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no header: its first line, 'houspa', is a class"):
+        map_classes(read_classes(file(tmp_path, "houspa\namecro\n")), HEAD, 0.0)
 
 
 def test_unmapped_values() -> None:

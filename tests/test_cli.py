@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import onnx
 import pytest
 import soundfile
 
+import runtime.cli
 from convert.synthetic import soundscape
+from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main, seconds
 from tests.conftest import write
 
@@ -136,6 +139,26 @@ def test_interrupted_run_keeps_what_is_done(tmp_path: Path, model: Path, number:
     assert "-1000" not in rows[1]
     assert set(rows[-1][1:]) == {"-1000"}
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_rows_that_cannot_be_written_are_rescued(
+    tmp_path: Path, recordings: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def vanish(*arguments: object, **options: object) -> Soundscapes:
+        folder.rmdir()
+        return run_soundscapes(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runtime.cli, "run_soundscapes", vanish)
+    assert main([str(recordings), "--model", str(model), "-o", str(folder / "o.csv")]) == 2
+    message = capsys.readouterr().err
+    assert "cannot write to" in message
+    rescued = Path(message.split("the rows are in ")[1].split(" instead")[0])
+    assert len(rescued.read_text().splitlines()) == 10
 
 
 def test_convert_refuses_what_is_no_perch_model(tmp_path: Path, saved_model: Path) -> None:

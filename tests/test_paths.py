@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,31 @@ def test_what_is_not_there_is_refused(tmp_path: Path, missing: str) -> None:
 
 def test_empty_folder(tmp_path: Path) -> None:
     assert find_recordings(tmp_path).paths == ()
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
+    touch(tmp_path, "card/a.wav", "archive/b.wav")
+    (tmp_path / "card" / "more").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "back").symlink_to(tmp_path / "card")
+    (tmp_path / "card" / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    assert [path.name for path in find_recordings(tmp_path / "card").paths] == ["a.wav", "gone.wav", "b.wav"]
+
+
+def test_one_file_by_two_names_is_one_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.wav")
+    monkeypatch.chdir(tmp_path)
+    assert find_recordings(["a.wav", tmp_path / "a.wav"]).names == ("a",)
+
+
+def test_glob_of_folders_walks_them(tmp_path: Path) -> None:
+    touch(tmp_path, "site_1/a.wav", "site_2/b.wav", "other/c.wav")
+    assert find_recordings(str(tmp_path / "site_*")).names == ("a", "b")
+
+
+def test_pipes_and_nothing_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        find_recordings(tmp_path / "pipe.wav")
+    assert find_recordings(tmp_path).paths == ()
+    with pytest.raises(InputError, match="no file or folder ''"):
+        find_recordings("")

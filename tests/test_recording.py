@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,39 @@ def test_recording_without_samples_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(0), RATE)
     assert read(path) == ([], "holds no samples")
+
+
+@pytest.mark.parametrize("length", [0x7FFFF000, 0x80000000, 0xFFFFFFFF])
+def test_streamed_wav_promises_nothing(tmp_path: Path, length: int) -> None:
+    """Programs that write to a pipe cannot go back to write the length."""
+    path = write(tmp_path / "a.wav", soundscape(1, 12))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = length.to_bytes(4, "little")
+    path.write_bytes(data)
+    windows, failure = read(path)
+    assert failure is None
+    assert len(windows) == 3
+
+
+def test_header_that_promises_years_is_not_believed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", soundscape(1, 12))
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F  # the 36 bits of STREAMINFO's total samples
+    data[22:26] = b"\xff" * 4
+    path.write_bytes(data)
+    assert Recording(path, RATE, WINDOW).promised_windows() is None
+    assert len(read(path)[0]) <= 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
+def test_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", soundscape(1, 6))
+    odd = path.rename(tmp_path / os.fsdecode(b"caf\xe9 \n,.wav"))
+    windows, failure = read(odd)
+    assert failure is None
+    assert len(windows) == 2
+
+
+def test_missing_file_says_so(tmp_path: Path) -> None:
+    assert read(tmp_path / "gone.wav") == ([], "no such file or directory")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -122,27 +123,67 @@ def test_worker_killed_in_the_middle_costs_nothing(
     tmp_path: Path, recordings: Path, model: Path, reference: Soundscapes
 ) -> None:
     write(tmp_path / "long.wav", soundscape(11, 600))
-    killed: list[int] = []
-
-    def kill_a_worker() -> None:
-        while not killed:
-            time.sleep(0.05)
-            for pid in children_of(os.getpid()):
-                if any(target.endswith("long.wav") for target in open_files(pid)):
-                    os.kill(pid, 9)
-                    killed.append(pid)
-                    return
-
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
-    result = run([tmp_path / "long.wav", *recordings.iterdir()], model, workers=2)
-    killer.join()
-    assert killed
+    with Killer(lambda pid: any(target.endswith("long.wav") for target in open_files(pid))) as killer:
+        result = run([tmp_path / "long.wav", *recordings.iterdir()], model, workers=2)
+    assert len(killer.killed) == 1
     assert result.failures == []
     assert (result.status == "scored").all()
     by_id = dict(zip(result.row_ids, result["label"], strict=True))
     for row_id, row in zip(reference.row_ids, reference["label"], strict=True):
         np.testing.assert_array_equal(by_id[row_id], row)
+
+
+def test_worker_killed_at_its_start_is_done_without(recordings: Path, model: Path, reference: Soundscapes) -> None:
+    with Killer(lambda pid: True) as killer:
+        result = run(recordings, model, workers=2)
+    assert len(killer.killed) == 1
+    np.testing.assert_array_equal(result["label"], reference["label"])
+
+
+def test_recording_that_kills_every_worker_is_given_up(tmp_path: Path, recordings: Path, model: Path) -> None:
+    write(tmp_path / "long.wav", soundscape(11, 600))
+    with Killer(lambda pid: any(target.endswith("long.wav") for target in open_files(pid)), times=2) as killer:
+        result = run([tmp_path / "long.wav", *recordings.iterdir()], model, workers=1)
+    assert len(killer.killed) == 2
+    ((path, reason),) = [(failure.path.name, failure.reason) for failure in result.failures]
+    assert path == "long.wav"
+    assert "was killed by signal 9, 2 times" in reason
+    assert result.count("failed") >= 4  # as many rows as most have: its header is not touched again
+    assert [row_id for row_id, status in zip(result.row_ids, result.status) if status == "scored"][:9] == ROWS
+
+
+def test_what_python_prints_at_its_start_does_no_harm(
+    tmp_path: Path, recordings: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hello from the site', flush=True)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run(recordings, model).count("scored") == len(ROWS)
+
+
+class Killer:
+    """Kills child processes with SIGKILL as soon as a condition on their pid holds, a number of times."""
+
+    def __init__(self, condition: Callable[[int], bool], times: int = 1) -> None:
+        self.killed: list[int] = []
+        self._condition, self._times = condition, times
+        self._thread = threading.Thread(target=self._watch)
+        self._over = threading.Event()
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while len(self.killed) < self._times and not self._over.wait(0.02):
+            for pid in children_of(os.getpid()):
+                if pid not in self.killed and self._condition(pid):
+                    os.kill(pid, 9)
+                    self.killed.append(pid)
+                    break
 
 
 def children_of(pid: int) -> list[int]:
@@ -154,6 +195,17 @@ def open_files(pid: int) -> list[str]:
         return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
     except OSError:
         return []
+
+
+def test_scores_that_are_not_finite_fail(tmp_path: Path, model: Path) -> None:
+    audio = soundscape(1, 10)
+    audio[5] = 3e38
+    soundfile.write(tmp_path / "huge.wav", audio, RATE, subtype="FLOAT")
+    result = run(tmp_path, model)
+    assert result.status.tolist() == ["failed", "scored"]
+    assert "not finite" in result.failures[0].reason
+    assert np.isnan(result["label"][0]).all()
+    assert np.isfinite(result["label"][1]).all()
 
 
 def test_deadline_leaves_a_complete_file(tmp_path: Path, model: Path) -> None:
@@ -281,6 +333,8 @@ def test_npz_holds_everything(tmp_path: Path, reference: Soundscapes) -> None:
         ({"deadline_s": -1}, "deadline_s is -1"),
         ({"device": "gpu"}, "'auto', 'cpu', 'cuda'"),
         ({"unmapped": "mean", "classes": ["x"]}, "'zero' or a number"),
+        ({"outputs": ("embedding",), "classes": ["x"]}, "columns of the output 'label'"),
+        ({"hop_s": float("nan")}, "hop_s is nan"),
     ],
 )
 def test_wrong_arguments_are_named(recordings: Path, model: Path, options: dict[str, object], message: str) -> None:
