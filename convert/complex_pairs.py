@@ -17,9 +17,13 @@ from convert.errors import ConversionError
 Pair = tuple[str, str]
 """Names of the tensors that hold the real and the imaginary part."""
 
+PARTS = ("/real_part", "/imaginary_part")
+"""Endings of the names of what is made here; TensorFlow itself would write `Real` and `Imag`."""
+
 # Ops that move values without computing with them: applied to each part alone.
 STRUCTURAL = {
-    "ConcatV2", "ExpandDims", "Identity", "Neg", "Pack", "Reshape", "Slice", "Squeeze", "StridedSlice", "Transpose",
+    "BroadcastTo", "ConcatV2", "ExpandDims", "Identity", "Neg", "Pack", "Reshape", "Slice", "Squeeze", "StridedSlice",
+    "Transpose",
 }  # fmt: skip
 
 
@@ -92,7 +96,7 @@ class _Splitter:
         """A copy of a structural op for one part."""
         node = self.graph_def.node.add()
         node.CopyFrom(op.node_def)
-        node.name = f"{op.name}/{'imag' if part else 'real'}"
+        node.name = f"{op.name}{PARTS[part]}"
         inputs = [self.pairs[t.name][part] if t.name in self.pairs else t.name for t in op.inputs]
         del node.input[:]
         node.input.extend(inputs)
@@ -105,8 +109,8 @@ class _Splitter:
 
 def _const(graph: _Splitter, op: tf.Operation) -> None:
     value = tf.make_ndarray(op.get_attr("value"))
-    real = graph.const(f"{op.name}/real", value.real.astype(np.float32))
-    graph.pairs[op.outputs[0].name] = (real, graph.const(f"{op.name}/imag", value.imag.astype(np.float32)))
+    real = graph.const(f"{op.name}{PARTS[0]}", value.real.astype(np.float32))
+    graph.pairs[op.outputs[0].name] = (real, graph.const(f"{op.name}{PARTS[1]}", value.imag.astype(np.float32)))
 
 
 def _rfft(graph: _Splitter, op: tf.Operation) -> None:
@@ -119,8 +123,8 @@ def _rfft(graph: _Splitter, op: tf.Operation) -> None:
     imag = graph.const(f"{op.name}/sines", sines)
     signal = op.inputs[0].name
     graph.pairs[op.outputs[0].name] = (
-        graph.node("BatchMatMulV2", f"{op.name}/real", signal, real),
-        graph.node("BatchMatMulV2", f"{op.name}/imag", signal, imag),
+        graph.node("BatchMatMulV2", f"{op.name}{PARTS[0]}", signal, real),
+        graph.node("BatchMatMulV2", f"{op.name}{PARTS[1]}", signal, imag),
     )
 
 
@@ -141,17 +145,18 @@ def _mul(graph: _Splitter, op: tf.Operation) -> None:
     (a, b), (c, d) = (graph.pair(tensor) for tensor in op.inputs)
 
     def product(name: str, left: str, right: str) -> str:
-        return graph.node("Mul", f"{op.name}/{name}", left, right)
+        return graph.node("Mul", f"{op.name}{name}", left, right)
 
-    if any((value := tf.get_static_value(x)) is not None and not value.imag.any() for x in op.inputs):
-        constant_first = tf.get_static_value(op.inputs[0]) is not None
-        scale, real, imag = (a, c, d) if constant_first else (c, a, b)
-        graph.pairs[op.outputs[0].name] = (product("real", real, scale), product("imag", imag, scale))
-        return
-    real = graph.node("Sub", f"{op.name}/real", product("ac", a, c), product("bd", b, d))
+    for scale, parts in ((0, (c, d)), (1, (a, b))):
+        value = tf.get_static_value(op.inputs[scale])
+        if value is not None and not value.imag.any():  # a real factor
+            factor = (a, c)[scale]
+            graph.pairs[op.outputs[0].name] = (product(PARTS[0], parts[0], factor), product(PARTS[1], parts[1], factor))
+            return
+    real = graph.node("Sub", f"{op.name}{PARTS[0]}", product("/ac", a, c), product("/bd", b, d))
     graph.pairs[op.outputs[0].name] = (
         real,
-        graph.node("AddV2", f"{op.name}/imag", product("ad", a, d), product("bc", b, c)),
+        graph.node("AddV2", f"{op.name}{PARTS[1]}", product("/ad", a, d), product("/bc", b, c)),
     )
 
 
@@ -159,8 +164,8 @@ def _partwise(graph: _Splitter, op: tf.Operation) -> None:
     """Sums and differences."""
     left, right = (graph.pair(tensor) for tensor in op.inputs)
     graph.pairs[op.outputs[0].name] = (
-        graph.node(op.type, f"{op.name}/real", left[0], right[0]),
-        graph.node(op.type, f"{op.name}/imag", left[1], right[1]),
+        graph.node(op.type, f"{op.name}{PARTS[0]}", left[0], right[0]),
+        graph.node(op.type, f"{op.name}{PARTS[1]}", left[1], right[1]),
     )
 
 

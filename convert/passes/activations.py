@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from convert.passes.edit import insert, producer, replace, scalar, with_constant
+from convert.passes.edit import insert, is_scalar, producer, replace, scalar, with_constant
 
 
 def recover_relu(graph: ir.Graph) -> None:
@@ -12,7 +12,7 @@ def recover_relu(graph: ir.Graph) -> None:
     for node in graph:
         if node.op_type == "Max" and len(node.inputs) == 2:
             operands = with_constant(node)
-            if operands and operands[1].size == 1 and operands[1].item() == 0:
+            if operands and is_scalar(*operands, 0):
                 replace(node.outputs[0], insert(node, "Relu", [operands[0]]))
 
 
@@ -27,7 +27,7 @@ def recover_sigmoid(graph: ir.Graph) -> None:
             continue
         add = producer(denominator, "Add")
         operands = with_constant(add) if add is not None else None
-        if operands is None or operands[1].size != 1 or operands[1].item() != 1:
+        if operands is None or not is_scalar(*operands, 1):
             continue
         exp = producer(operands[0], "Exp")
         neg = producer(exp.inputs[0], "Neg") if exp is not None else None

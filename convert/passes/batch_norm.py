@@ -15,7 +15,8 @@ from convert.passes.edit import Array, constant, insert, new_constant, only_cons
 def fold_batch_norm(graph: ir.Graph) -> None:
     """Folds every run of Add, Sub, Mul and Div by a constant a channel into the Conv that it follows."""
     for conv in graph:
-        if conv.op_type != "Conv" or constant(conv.inputs[1]) is None:
+        kernel = constant(conv.inputs[1]) if conv.op_type == "Conv" else None
+        if kernel is None or kernel.dtype != np.float32:
             continue
         last, scale, shift = _affine_after(conv)
         if last is conv:
@@ -82,6 +83,6 @@ def _per_channel(array: Array, channels: int, rank: int) -> Array | None:
     full = array.reshape((1,) * (rank - array.ndim) + array.shape)
     first = full[:1, :, *[slice(0, 1)] * (rank - 2)]
     # A graph for one window can hold its broadcasts written out.
-    if full.shape[1] != channels or not (full == first).all():
+    if full.shape[0] != 1 or full.shape[1] != channels or not (full == first).all():
         return None
     return np.asarray(first.reshape(-1), np.float64)

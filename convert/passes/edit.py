@@ -49,6 +49,17 @@ def with_constant(node: ir.Node) -> tuple[ir.Value, Array] | None:
     return None
 
 
+def is_scalar(data: ir.Value, array: Array, number: float) -> bool:
+    """Whether a float operand's other operand is just this number, which gives the result no shape of its own."""
+    rank = len(data.shape) if data.shape is not None else 0
+    return array.dtype == np.float32 and array.size == 1 and array.item() == number and array.ndim <= rank
+
+
+def is_row(array: Array) -> bool:
+    """Whether an array varies along its last axis alone."""
+    return array.ndim > 0 and array.size == array.shape[-1]
+
+
 def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """An attribute's value, or what the operator's definition says where it is left out."""
     found = node.attributes.get(name)

@@ -67,7 +67,10 @@ def _keeps_windows_apart(node: ir.Node, batched: set[ir.Value]) -> bool:
     data = node.inputs[0]
     others_constant = all(constant(value) is not None for value in node.inputs[1:] if value is not None)
     if node.op_type in ELEMENTWISE:
-        return all(value in batched or _broadcasts_over_batch(value, node) for value in node.inputs)
+        return all(
+            _keeps_rank(value, node) if value in batched else _broadcasts_over_batch(value, node)
+            for value in node.inputs
+        )
     if node.op_type == "Concat":
         return attribute(node, "axis", 0) > 0 and all(value in batched for value in node.inputs)
     if node.op_type == "MatMul":
@@ -87,7 +90,7 @@ def _keeps_windows_apart(node: ir.Node, batched: set[ir.Value]) -> bool:
         return pads is not None and pads[0] == 0 and pads[len(pads) // 2] == 0
     if node.op_type in ("Squeeze", "Unsqueeze", "ReduceSum", "ReduceMean", "ReduceMax"):
         axes = constant(node.inputs[1]) if len(node.inputs) > 1 else attribute(node, "axes", None)
-        return axes is not None and all(axis > 0 for axis in np.ravel(axes))
+        return axes is not None and np.size(axes) > 0 and all(axis > 0 for axis in np.ravel(axes))
     if node.op_type == "Slice":
         axes = sliced_axes(node)
         return axes is not None and all(axis > 0 for axis in axes)
@@ -101,12 +104,18 @@ def _keeps_windows_apart(node: ir.Node, batched: set[ir.Value]) -> bool:
     return False
 
 
+def _keeps_rank(value: ir.Value | None, node: ir.Node) -> bool:
+    """Whether an operand has as many axes as the result, so that its first axis stays the first."""
+    sizes, result = _sizes(value), node.outputs[0].shape
+    return sizes is not None and result is not None and len(sizes) == len(result)
+
+
 def _broadcasts_over_batch(value: ir.Value | None, node: ir.Node) -> bool:
     """A constant that has no batch axis, or a 1 there."""
     array, shape = constant(value), node.outputs[0].shape
-    return (
-        array is not None and shape is not None and (array.ndim < len(shape) or array.shape[0] == 1 or array.size == 1)
-    )
+    if array is None or shape is None or array.ndim > len(shape):
+        return False
+    return array.ndim < len(shape) or array.shape[0] == 1
 
 
 def _matmul_keeps_batch(node: ir.Node, batched: set[ir.Value]) -> bool:

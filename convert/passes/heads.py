@@ -27,37 +27,35 @@ def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
     if node is None:
         return
     index = np.asarray(columns, np.int64)
-    if not _slice_dense(graph, node, index):
-        whole = ir.node("Gather", [output, new_constant(graph, index, f"{head}/columns")], {"axis": 1})
-        node.append(whole)
-        users = [use for use in output.uses() if use.node is not whole]
-        if not users:
-            name, output.name = output.name, f"{head}_all"
-            whole.outputs[0].name = name
-        graph.outputs[graph.outputs.index(output)] = whole.outputs[0]
-    for value in graph.outputs:
-        if value.name == head:
-            value.shape, value.type = ir.Shape([output.shape[0] if output.shape else "batch", len(index)]), output.type
+    kept = output
+    if output.uses() or not _slice_dense(graph, node, index):  # what others read stays whole
+        gather = ir.node("Gather", [output, new_constant(graph, index, f"{head}/columns")], {"axis": 1})
+        node.append(gather)
+        kept = gather.outputs[0]
+        kept.type, output.name, kept.name = output.type, f"{head}_all", head
+        graph.outputs[graph.outputs.index(output)] = kept
+    batch = output.shape[0] if output.shape is not None else "batch"
+    kept.shape = ir.Shape([batch, len(index)])
 
 
 def _slice_dense(graph: ir.Graph, node: ir.Node, index: np.ndarray) -> bool:
+    """Slices the weights and biases of MatMul, MatMul + Add or Gemm; False (nothing changed) for any other node."""
     add = node if node.op_type == "Add" else None
     dense = node if add is None else next((p for v in add.inputs if (p := producer(v, "MatMul", "Gemm"))), None)
     if dense is None or dense.op_type not in ("MatMul", "Gemm") or constant(dense.inputs[1]) is None:
         return False
-    if add is not None and only_consumer(dense.outputs[0]) is not add:
-        return False
-    biases = [i for i in range(len(add.inputs)) if constant(add.inputs[i]) is not None] if add is not None else []
-    if add is not None and len(biases) != 1:
-        return False
-    axis = 0 if attribute(dense, "transB", 0) else 1
-    for holder, position, along in ((dense, 1, axis), (dense, 2, -1), (add, biases[0] if biases else 0, -1)):
-        if holder is None or position >= len(holder.inputs):
-            continue
-        array = constant(holder.inputs[position])
-        if array is None or holder.inputs[position] is None:
+    places = [(dense, 1, 0 if attribute(dense, "transB", 0) else -1)]
+    places += [(dense, 2, -1)] if len(dense.inputs) > 2 else []
+    if add is not None:
+        if only_consumer(dense.outputs[0]) is not add:
             return False
-        if array.size > 1:
-            sliced = np.take(array, index, axis=along)
-            holder.replace_input_with(position, new_constant(graph, sliced, f"{node.name}/kept"))
+        places.append((add, 1 - list(add.inputs).index(dense.outputs[0]), -1))
+    arrays = [constant(holder.inputs[position]) for holder, position, _ in places]
+    width = np.asarray(arrays[0]).shape[places[0][2]]
+    if any(array is None or array.size not in (1, width) for array in arrays[1:]):
+        return False
+    for (holder, position, axis), array in zip(places, arrays, strict=True):
+        if array is not None and ((position == 1 and holder is dense) or array.size == width > 1):
+            kept = np.take(array if array.ndim > 1 else array.reshape(-1), index, axis=axis)
+            holder.replace_input_with(position, new_constant(graph, kept, f"{node.name}/kept"))
     return True

@@ -25,7 +25,7 @@ def fold_shape_arithmetic(graph: ir.Graph) -> None:
             continue
         if node.op_type == "Reshape" and -1 not in target:
             known = [-1 if size is None else size for size in target]
-        elif node.op_type == "Expand" and _leads_with_batch(node.inputs[0]):
+        elif node.op_type == "Expand" and target[0] is None and _keeps_rank(node) and _leads_with_batch(node.inputs[0]):
             known = [1 if size is None else size for size in target]
         else:
             continue
@@ -68,6 +68,11 @@ def _sizes(value: ir.Value | None) -> list[int | None] | None:
         start, end = constant(node.inputs[1]), constant(node.inputs[2])
         return [None] if start is not None and end is not None and (end - start == 1).all() else None
     return [None]
+
+
+def _keeps_rank(expand: ir.Node) -> bool:
+    shapes = [value.shape if value is not None else None for value in (expand.inputs[0], expand.outputs[0])]
+    return None not in shapes and len({len(shape) for shape in shapes if shape is not None}) == 1
 
 
 def _leads_with_batch(value: ir.Value | None) -> bool:

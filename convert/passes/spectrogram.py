@@ -18,6 +18,7 @@ from convert.passes.edit import (
     attribute,
     constant,
     insert,
+    is_row,
     new_constant,
     producer,
     replace,
@@ -25,7 +26,7 @@ from convert.passes.edit import (
     zero_pads,
 )
 
-ELEMENTWISE = {"Abs", "Add", "Mul", "Sqrt", "Sub"}
+ELEMENTWISE = {"Abs", "Add", "Mul", "Pow", "Sqrt", "Sub"}
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,13 @@ def _transform(matmul: ir.Node) -> Transform | None:
             value = node.inputs[0]
         else:
             operands = with_constant(node)
-            if operands is None or operands[1].size != operands[1].shape[-1] or operands[1].size != len(total):
+            if (
+                operands is None
+                or not is_row(factor := np.atleast_1d(operands[1]))
+                or factor.size not in (1, len(total))
+            ):
                 return None
-            total = operands[1].astype(np.float64).reshape(-1, 1) * total
+            total = factor.astype(np.float64).reshape(-1, 1) * total
             value = operands[0]
     layout: list[ir.Node] = []
     while (node := producer(value, "Reshape", "Transpose", "Squeeze")) is not None:
@@ -137,25 +142,29 @@ def _cuts_frames(conv: ir.Node, layout: list[ir.Node]) -> bool:
     shape = conv.outputs[0].shape
     if shape is None or not isinstance(shape[2], int):
         return False
-    indices = np.arange(2 * kernel.shape[0] * shape[2]).reshape(2, kernel.shape[0], shape[2], 1)
-    moved: Array = indices
+    indices: Array = np.arange(2 * kernel.shape[0] * shape[2]).reshape(2, kernel.shape[0], shape[2], 1)
+    try:
+        moved = _replayed(layout, indices)
+    except ValueError:  # not for a batch of two
+        return False
+    return moved.shape == (2, shape[2], kernel.shape[0]) and bool((moved == indices[..., 0].transpose(0, 2, 1)).all())
+
+
+def _replayed(layout: list[ir.Node], array: Array) -> Array:
+    """What nodes that only rearrange make of an array whose first axis is a batch of two."""
     for node in layout:
         if node.op_type == "Transpose":
-            moved = moved.transpose(attribute(node, "perm", None))
-        elif node.op_type == "Squeeze":
-            axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-            if axes is None:
-                return False
-            moved = np.squeeze(moved, tuple(axes.tolist()))
-        else:
-            target = constant(node.inputs[1])
-            if target is None:
-                return False
-            sizes = [2 if i == 0 and size in (0, 1) else int(size) for i, size in enumerate(target)]
-            if -1 not in sizes and np.prod(sizes) != moved.size:
-                return False
-            moved = moved.reshape(sizes)
-    return moved.shape == (2, shape[2], kernel.shape[0]) and bool((moved == indices[..., 0].transpose(0, 2, 1)).all())
+            array = array.transpose(attribute(node, "perm", None))
+            continue
+        sizes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        if sizes is None:
+            raise ValueError(f"{node.op_type} to sizes that are not constant")
+        if node.op_type == "Squeeze":
+            array = np.squeeze(array, tuple(sizes.tolist()))
+        else:  # a leading 0 copies the batch, a leading 1 is the batch of a graph for one window
+            target = [2 if i == 0 and size in (0, 1) else int(size) for i, size in enumerate(sizes)]
+            array = array.reshape(target)
+    return array
 
 
 def _rewrite(graph: ir.Graph, mel: ir.Node, weights: Array, region: list[ir.Node], transforms: list[Transform]) -> None:

@@ -16,6 +16,7 @@ from convert.passes.edit import (
     attribute,
     constant,
     insert,
+    is_row,
     new_constant,
     only_consumer,
     producer,
@@ -30,7 +31,8 @@ TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 def pool_channels_first(graph: ir.Graph) -> None:
     """Sum over height and width of a channels-last copy, then a division by their product: GlobalAveragePool."""
     for total in graph:
-        turned = producer(total.inputs[0], "Transpose") if total.op_type == "ReduceSum" else None
+        summed = total.op_type == "ReduceSum" and len(total.inputs) > 1
+        turned = producer(total.inputs[0], "Transpose") if summed else None
         if turned is None or attribute(turned, "perm", None) != TO_CHANNELS_LAST:
             continue
         axes, divide = constant(total.inputs[1]), only_consumer(total.outputs[0])
@@ -76,7 +78,7 @@ def gate_channels_first(graph: ir.Graph) -> None:
             target = constant(reshaped.inputs[1]) if reshaped is not None else None
             if turned is None or reshaped is None or target is None or target.shape != (4,):
                 continue
-            if attribute(turned, "perm", None) != TO_CHANNELS_LAST or list(target[1:3]) != [1, 1]:
+            if attribute(turned, "perm", None) != TO_CHANNELS_LAST or list(target[1:3]) != [1, 1] or target[3] < 1:
                 continue
             shape = new_constant(graph, target[[0, 3, 1, 2]], f"{reshaped.name}/channels_first")
             first = insert(turned_back, "Reshape", [reshaped.inputs[0], shape])
@@ -111,13 +113,14 @@ def _as_convolution(
     weights = _operand(node) if attribute(node, "transB", 0) else _operand(node).T
     inputs: list[ir.Value | None] = [value, new_constant(graph, weights[:, :, None, None], f"{node.name}/kernel")]
     if len(node.inputs) > 2:
-        bias = np.broadcast_to(np.asarray(constant(node.inputs[2])).reshape(-1), len(weights))
+        bias = np.broadcast_to(_operand(node, 2).reshape(-1), len(weights))
         inputs.append(new_constant(graph, bias, f"{node.name}/bias"))
     return "Conv", inputs, {"kernel_shape": [1, 1]}
 
 
-def _operand(node: ir.Node) -> Array:
-    return np.asarray(constant(node.inputs[1]) if constant(node.inputs[1]) is not None else constant(node.inputs[0]))
+def _operand(node: ir.Node, position: int = 1) -> Array:
+    array = constant(node.inputs[position])
+    return np.asarray(constant(node.inputs[0]) if array is None else array)
 
 
 def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
@@ -127,19 +130,22 @@ def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
     while node is not None:
         if node.op_type == "Reshape":
             target = constant(node.inputs[1])
-            widths = [_operand(dense).shape for dense in chain if dense.op_type in ("Gemm", "MatMul")]
-            if target is not None and target.shape == (4,) and list(target[2:]) == [1, 1] and widths:
+            if target is None or len(target) < 2 or not _keeps_rows(chain, flatten, target):
+                return None
+            if target.shape == (4,) and list(target[2:]) == [1, 1] and chain:
                 return [*chain, node]
-            if target is None or target.shape != (2,) or not _keeps_rows(chain, flatten, target):
+            if target.shape != (2,):
                 return None
         elif node.op_type in ("MatMul", "Gemm"):
             plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1
             if any(constant(value) is None for value in node.inputs[1:]) or attribute(node, "transA", 0) or not plain:
                 return None
+            if len(node.inputs) > 2 and not is_row(_operand(node, 2)):
+                return None
             chain.append(node)
         elif node.op_type == "Add":
             operands = with_constant(node)
-            if operands is None or operands[1].size != operands[1].shape[-1]:
+            if operands is None or not is_row(operands[1]):
                 return None
             chain.append(node)
         elif node.op_type in ("Relu", "Sigmoid"):
@@ -151,7 +157,12 @@ def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
 
 
 def _keeps_rows(chain: list[ir.Node], flatten: ir.Node, target: Array) -> bool:
-    """Whether a reshape to `[batch, n]` changes nothing, n being what the last dense layer (or the pool) gave."""
+    """Whether a reshape to `[batch, n, …]` keeps rows, n being what the last dense layer (or the pool) gave."""
+    batch = (
+        flatten.inputs[0].shape[0] if flatten.inputs[0] is not None and flatten.inputs[0].shape is not None else None
+    )
+    if target[0] not in (0, -1) and target[0] != batch:
+        return False
     for node in reversed(chain):
         if node.op_type in ("Gemm", "MatMul"):
             weights = _operand(node)

@@ -59,7 +59,7 @@ def _complex_magnitude(audio: tf.Tensor, kernel: int) -> tf.Tensor:
     framed = _frames(padded, kernel, "VALID")
     windowed = tf.constant(window[None, None]) * framed
     stft = tf.ensure_shape(tf.signal.rfft(windowed, [kernel]), [audio.shape[0], framed.shape[1], kernel // 2 + 1])
-    stft = stft * tf.constant(1 / window.sum(), tf.complex64)
+    stft = stft * broadcast(tf.constant(1 / window.sum(), tf.complex64), sizes(stft))
     stft = tf.transpose(stft, [0, 2, 1])[..., :-1]
     return tf.abs(tf.transpose(stft, [0, 2, 1]))
 
