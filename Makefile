@@ -15,9 +15,10 @@ test: .venv/installed
 	$(BIN)/pytest
 
 .venv/installed: pyproject.toml
+	@echo "Installing into .venv (3 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,dev]'
 	touch $@
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv demo build wheels *.egg-info

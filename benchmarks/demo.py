@@ -30,7 +30,7 @@ def main() -> None:
 
     step("1. An untrained Perch v1 (same graph as the published model, random weights)")
     from benchmarks import speed
-    from convert.untrained import write_saved_model
+    from convert.untrained.perch import write_saved_model
 
     started = time.monotonic()
     write_saved_model(saved_model)
@@ -52,15 +52,16 @@ def main() -> None:
     result = speed.compare(saved_model, artifact, paths, rounds=2)
     with submission.open(newline="") as file:
         rows = sum(1 for _ in csv.reader(file)) - 1
-    print(f"submission             {submission}, {rows} rows")
-    print(f"perch-onnx             {1 / result.onnx:.1f} windows/s")
+    print(f"submission               {submission}, {rows} rows")
+    print(f"perch-onnx               {1 / result.onnx:.1f} windows/s")
     for name, seconds in (("as published", result.published), ("without XLA", result.without_xla)):
         print(
-            f"TensorFlow {name:<13}{1 / seconds:.1f} windows/s: perch-onnx is {seconds / result.onnx:.1f} times as fast"
+            f"TensorFlow, {name:<13}{1 / seconds:.1f} windows/s: perch-onnx is {seconds / result.onnx:.1f} times as "
+            "fast"
         )
     print(
-        f"projected              {speed.DEADLINE_SOUNDSCAPES} soundscapes would take {result.deadline_minutes:.1f} of "
-        f"the notebook's {speed.DEADLINE_MINUTES} minutes on this machine"
+        f"projected                {speed.DEADLINE_SOUNDSCAPES} soundscapes would take "
+        f"{result.deadline_minutes:.1f} of the notebook's {speed.DEADLINE_MINUTES} minutes on this machine"
     )
 
 

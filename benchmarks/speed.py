@@ -19,7 +19,7 @@ import onnxruntime
 import tensorflow as tf
 
 from benchmarks import notebook
-from convert import cli, synthetic
+from convert import synthetic
 from runtime import run_soundscapes
 from runtime.cores import usable_cores
 from runtime.progress import progress_bar
@@ -82,13 +82,14 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL")
-    parser.add_argument("artifact", type=Path, metavar="FILE.onnx")
+    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="folder with saved_model.pb")
+    parser.add_argument("artifact", type=Path, metavar="FILE.onnx", help="what perch-convert made of it")
     parser.add_argument("--soundscapes", type=int, default=96, metavar="N", help="one-minute files (default: 96)")
     parser.add_argument("--tensorflow-files", type=int, default=8, metavar="N", help="of them for TensorFlow (8)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    cli.hush_native_log()
+    if not (args.saved_model / "saved_model.pb").is_file() or not args.artifact.is_file():
+        parser.error("SAVED_MODEL must be a SavedModel's folder and FILE.onnx what perch-convert made of it")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i:03d}.ogg" for i in range(args.soundscapes)]
         synthetic.write_soundscapes(paths)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from convert.errors import ParityError
-from runtime.errors import PerchError
+from runtime.errors import PerchError, reason
 
 DESCRIPTION = """\
 Converts a Perch SavedModel (plain TensorFlow ops: the models named bird-vocalization-classifier, up to 2025) to one
@@ -25,7 +26,8 @@ examples:
   perch-convert saved_model -o perch.onnx --audio my_recordings/
       prove it on your own recordings instead of synthetic ones
 
-exit codes: 0 done; 1 the result differs from TensorFlow (no file is left); 2 unusable input; 130 interrupted
+exit codes: 0 done; 1 the result differs from TensorFlow (no file is left); 2 unusable input; 130 and 143 after
+Ctrl-C and SIGTERM (no file is left)
 """
 
 
@@ -55,12 +57,13 @@ def hush_native_log() -> None:
     They go straight to file descriptor 2 and heed no setting that early; Python's own standard error moves to a copy
     of it. Setting TF_CPP_MIN_LOG_LEVEL (to anything) lets them through.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or sys.stderr is None:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,9 +71,12 @@ def run(args: argparse.Namespace) -> None:
     try:
         from convert.conversion import convert
     except ModuleNotFoundError as error:
-        raise PerchError(f"{error.name} is not installed; run `pip install 'perch-onnx[convert]'`") from None
+        raise PerchError(
+            f"conversion needs the extra 'convert' ({error.name} is missing); run `pip install '.[convert]'` in the "
+            "project's folder"
+        ) from None
 
-    outputs = [name.strip() for name in args.outputs.split(",")] if args.outputs else None
+    outputs = None if args.outputs is None else [name.strip() for name in args.outputs.split(",") if name.strip()]
     artifact = convert(
         args.saved_model,
         args.output,
@@ -85,7 +91,10 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.output}: {artifact.family}, {megabytes:.0f} MB, id {artifact.artifact_sha256[:12]}")
     if not artifact.free_batch:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
-    print(f"Equal to TensorFlow on {artifact.parity['audio']}, batches of {artifact.parity['batch_sizes']}:")
+    if unknown := artifact.options["unknown_classes"]:
+        print(f"{len(unknown)} of the classes to keep are not known to the model: {', '.join(unknown[:20])}")
+    sizes = " and ".join(", ".join(map(str, artifact.parity["batch_sizes"])).rsplit(", ", 1))
+    print(f"Equal to TensorFlow on {artifact.parity['audio']}, in batches of {sizes}:")
     print(f"  {'output':<20}{'shape':<14}{'classes':<24}{'error/range':<13}{'1 - cosine':<12}top-1")
     for name, result in artifact.parity["heads"].items():
         head = artifact.heads[name]
@@ -99,12 +108,24 @@ def main(args: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
     hush_native_log()
+    terminated: list[int] = []
+
+    def on_sigterm(number: int, frame: object) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_sigterm)
     try:
         run(parsed)
     except PerchError as error:
         print(f"perch-convert: {error}", file=sys.stderr)
         return 1 if isinstance(error, ParityError) else 2
+    except OSError as error:
+        print(f"perch-convert: {error.filename or 'cannot write'}: {reason(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("perch-convert: interrupted; no file was written", file=sys.stderr)
-        return 130
+        return 143 if terminated else 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0

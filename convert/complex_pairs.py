@@ -60,6 +60,8 @@ class _Splitter:
     def __init__(self) -> None:
         self.graph_def = tf.compat.v1.GraphDef()
         self.pairs: dict[str, Pair] = {}
+        self.real: set[str] = set()
+        """Complex tensors known to have no imaginary part: scale factors, mostly."""
 
     def add(self, op: tf.Operation) -> None:
         tensors = [*op.inputs, *op.outputs]
@@ -68,6 +70,8 @@ class _Splitter:
             return
         if op.type in STRUCTURAL:
             self.pairs[op.outputs[0].name] = (self._part(op, 0), self._part(op, 1))
+            if all(tensor.name in self.real for tensor in op.inputs if tensor.dtype.is_complex):
+                self.real.add(op.outputs[0].name)
             return
         handler = HANDLERS.get(op.type)
         if handler is None:
@@ -109,6 +113,8 @@ class _Splitter:
 
 def _const(graph: _Splitter, op: tf.Operation) -> None:
     value = tf.make_ndarray(op.get_attr("value"))
+    if not value.imag.any():
+        graph.real.add(op.outputs[0].name)
     real = graph.const(f"{op.name}{PARTS[0]}", value.real.astype(np.float32))
     graph.pairs[op.outputs[0].name] = (real, graph.const(f"{op.name}{PARTS[1]}", value.imag.astype(np.float32)))
 
@@ -136,6 +142,13 @@ def _imag(graph: _Splitter, op: tf.Operation) -> None:
     graph.node("Identity", op.name, graph.pair(op.inputs[0])[1])
 
 
+def _shape(graph: _Splitter, op: tf.Operation) -> None:
+    node = graph.graph_def.node.add()
+    node.CopyFrom(op.node_def)
+    node.input[0] = graph.pair(op.inputs[0])[0]
+    node.attr["T"].type = tf.float32.as_datatype_enum
+
+
 def _abs(graph: _Splitter, op: tf.Operation) -> None:
     squares = [graph.node("Mul", f"{op.name}/{i}", part, part) for i, part in enumerate(graph.pair(op.inputs[0]))]
     graph.node("Sqrt", op.name, graph.node("AddV2", f"{op.name}/power", *squares))
@@ -148,8 +161,7 @@ def _mul(graph: _Splitter, op: tf.Operation) -> None:
         return graph.node("Mul", f"{op.name}{name}", left, right)
 
     for scale, parts in ((0, (c, d)), (1, (a, b))):
-        value = tf.get_static_value(op.inputs[scale])
-        if value is not None and not value.imag.any():  # a real factor
+        if op.inputs[scale].name in graph.real:
             factor = (a, c)[scale]
             graph.pairs[op.outputs[0].name] = (product(PARTS[0], parts[0], factor), product(PARTS[1], parts[1], factor))
             return
@@ -177,5 +189,6 @@ HANDLERS: dict[str, Callable[[_Splitter, tf.Operation], None]] = {
     "Mul": _mul,
     "RFFT": _rfft,
     "Real": _real,
+    "Shape": _shape,
     "Sub": _partwise,
 }

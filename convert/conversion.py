@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def convert(
     output = Path(output)
     wanted = read_classes(classes) if classes is not None else None
     windows = _proof_windows(audio)
-    with replacing(output) as temporary, progress_bar(len(STEPS), progress) as bar:
+    with replacing(output) as temporary, progress_bar(len(STEPS), progress, unit="step") as bar:
 
         def done(step: str) -> None:
             bar.update()
@@ -75,7 +76,7 @@ def convert(
         bar.set_description(STEPS[0])
         source = saved_model.inspect(model)
         kept = _kept_heads(source, outputs)
-        heads, columns = _described_heads(source, kept, wanted)
+        heads, columns, unknown = _described_heads(source, kept, wanted)
         done("look")
         graph = ir.from_proto(tf_ops.to_onnx(source))
         done("translate")
@@ -90,7 +91,12 @@ def convert(
             saved_model_sha256=source.fingerprint,
             artifact_sha256="",
             tools=_tools(),
-            options={"outputs": kept, "classes": Path(wanted.source).name if wanted else None, "precision": "float32"},
+            options={
+                "outputs": kept,
+                "classes": Path(wanted.source).name if wanted else None,
+                "unknown_classes": unknown,
+                "precision": "float32",
+            },
         )
         proto, artifact = write.finish(ir.to_proto(graph), artifact)
         temporary.write_bytes(write.serialize(proto, artifact))
@@ -118,15 +124,19 @@ def _proof_windows(audio: str | Path | None) -> NDArray[np.float32]:
     if not found:
         raise InputError(f"no recordings in {audio} to compare on")
     taken: list[NDArray[np.float32]] = []
+    failures: list[str] = []
     each = -(-WINDOWS // len(found))
-    for path in found[:WINDOWS]:
+    for path in found:
         recording = Recording(path, SAMPLE_RATE, saved_model.WINDOW_SAMPLES)
-        for window, _ in zip(recording.windows(), range(each), strict=False):
-            if window.samples is not None:
-                taken.append(window.samples)
+        readable = (window.samples for window in recording.windows() if window.samples is not None)
+        taken += itertools.islice(readable, each)
+        if recording.failure:
+            failures.append(f"{path} {recording.failure}")
+        if len(taken) >= WINDOWS:
+            break
     if not taken:
-        raise InputError(f"no recording in {audio} could be read to compare on")
-    return np.stack(taken)
+        raise InputError(f"no recording in {audio} could be read to compare on: {failures[0]}")
+    return np.resize(np.stack(taken), (WINDOWS, saved_model.WINDOW_SAMPLES))  # repeated where there are too few
 
 
 def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
@@ -143,8 +153,8 @@ def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
 
 def _described_heads(
     source: SavedModel, kept: Sequence[str], wanted: WantedClasses | None
-) -> tuple[dict[str, Head], dict[str, NDArray[np.int64]]]:
-    """The heads as the file will describe them, and the columns kept of those that are sliced."""
+) -> tuple[dict[str, Head], dict[str, NDArray[np.int64]], list[str]]:
+    """The heads as the file will describe them, the columns kept of those that are sliced, and unknown classes."""
     heads: dict[str, Head] = {}
     for output in source.outputs:
         if output.name in kept:
@@ -152,17 +162,17 @@ def _described_heads(
             names, namespace = (known.names, known.namespace) if known else ((), "")
             heads[output.name] = Head(output.name, output.shape, names, namespace)
     if wanted is None:
-        return heads, {}
+        return heads, {}, []
     if "label" not in heads:
         raise InputError("--classes keeps classes of the output 'label', which --outputs leaves out")
     whole = heads["label"]
-    positions = map_classes(wanted, whole, 0.0).positions
-    columns = np.unique(positions[positions >= 0])
+    class_map = map_classes(wanted, whole, 0.0)
+    columns = np.unique(class_map.positions[class_map.positions >= 0])
     classes = tuple(whole.classes[i] for i in columns)
     chosen = set(classes)
     dropped = tuple(name for name in whole.classes if name not in chosen)
     heads["label"] = Head("label", (len(columns),), classes, whole.namespace, dropped)
-    return heads, {"label": columns}
+    return heads, {"label": columns}, class_map.unmapped
 
 
 def _optimised(

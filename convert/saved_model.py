@@ -71,7 +71,7 @@ def inspect(folder: str | Path) -> SavedModel:
         raise ConversionError(f"{folder} holds StableHLO (XlaCallModule, as Perch v2 does), which is not converted yet")
     function = _function(folder, proto)
     spec = _window_input(folder, function)
-    class_lists = {path.stem: _read_class_list(path) for path in sorted((folder / "assets").glob("*.csv"))}
+    class_lists = {path.stem: _read_class_list(path) for path in class_list_files(folder)}
     return SavedModel(
         path=folder,
         fingerprint=fingerprint(folder),
@@ -108,12 +108,18 @@ def without_xla(folder: Path) -> Iterator[Path]:
 def fingerprint(folder: Path) -> str:
     """SHA-256 over the names and contents of the SavedModel's graph, weights and class lists."""
     digest = hashlib.sha256()
-    files = [folder / "saved_model.pb", *sorted(folder.glob("variables/*")), *sorted(folder.glob("assets/*"))]
+    files = [folder / "saved_model.pb", *sorted(folder.glob("variables/*")), *class_list_files(folder)]
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def class_list_files(folder: Path) -> list[Path]:
+    """The CSV files of `assets/`, without the shadows that macOS and editors leave."""
+    files = sorted((folder / "assets").glob("*.csv"))
+    return [path for path in files if path.is_file() and not path.name.startswith(".")]
 
 
 class Reference:
@@ -150,11 +156,17 @@ def concrete_function(loaded: Any) -> Any:
 
 def _read_proto(folder: Path) -> saved_model_pb2.SavedModel:
     path = folder / "saved_model.pb"
+    if not folder.is_dir():
+        raise ConversionError(f"there is no folder {folder}; {GET_IT}")
     if not path.is_file():
         raise ConversionError(f"{folder} is not a SavedModel: it has no saved_model.pb; {GET_IT}")
+    if not any(folder.glob("variables/variables.*")):
+        raise ConversionError(f"{folder} has no weights: its folder variables/ is missing or empty; {GET_IT}")
     proto = saved_model_pb2.SavedModel()
     try:
         proto.ParseFromString(path.read_bytes())
+        if not proto.meta_graphs:
+            raise DecodeError("no graph")
     except DecodeError:
         raise ConversionError(f"{path} is damaged: it cannot be parsed; download the SavedModel again") from None
     return proto
@@ -164,9 +176,9 @@ def _function(folder: Path, proto: saved_model_pb2.SavedModel) -> Any:
     with without_xla(folder) as stripped:
         try:
             loaded = tf.saved_model.load(str(stripped))
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConversionError(f"TensorFlow cannot load {folder}: {reason}; {GET_IT}") from None
+        except Exception as error:  # of a damaged folder TensorFlow raises anything
+            said = (str(error).strip() or type(error).__name__).splitlines()[0].replace(str(stripped), str(folder))
+            raise ConversionError(f"TensorFlow cannot load {folder}: {said}; {GET_IT}") from None
     function = concrete_function(loaded)
     if function is None:
         raise ConversionError(f"{folder} has neither a serving_default signature nor an infer_tf; {GET_IT}")
@@ -207,6 +219,10 @@ def _named_outputs(folder: Path, function: Any, class_lists: dict[str, ClassList
             f"{folder} is not a Perch model: no single output can be told to be 'label' among {shapes}; "
             f"class lists in its assets/: {', '.join(class_lists) or 'none'}"
         )
+    if "label" not in class_lists:
+        raise ConversionError(
+            f"{folder} has no assets/label.csv, which names the classes of its output 'label'; {GET_IT}"
+        )
     for output in outputs:
         known = class_lists.get(output.name)
         if known and len(known.names) != output.shape[-1]:
@@ -221,6 +237,8 @@ def _head_name(key: str, shape: tuple[int, ...], class_lists: dict[str, ClassLis
     """A signature's own name; an unnamed tuple's members are told apart by width, not by order."""
     if not key.startswith("output_"):
         return key
+    if "label" in class_lists and len(class_lists["label"].names) == shape[-1]:
+        return "label"
     widths = {len(known.names): name for name, known in class_lists.items()}
     return widths.get(shape[-1], "embedding")
 

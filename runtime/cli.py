@@ -34,7 +34,7 @@ scores are the model's logits: not probabilities, and not comparable between cla
 exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings could not be
 read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
 """
-SHOWN_FAILURES, SHOWN_CLASSES = 10, 20
+SHOWN_FAILURES = 10
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -75,7 +75,9 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument(
         "--unmapped", default="zero", metavar="VALUE", help="value of classes the model does not know (default: zero)"
     )
-    what.add_argument("--hop", type=seconds, metavar="TIME", help="from one window's start to the next (default: 5s)")
+    what.add_argument(
+        "--hop", type=seconds, metavar="TIME", help="from one window's start to the next: 2.5 or 2.5s (default: 5s)"
+    )
     what.add_argument(
         "--normalize",
         choices=("raw", "peak"),
@@ -152,7 +154,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     signals.interrupt = False
     _write(result, args.output)
     if not args.quiet:
-        _print(summary(result, args.output))
+        _print(f"{args.output}: {result.summary()}")
     for failure in result.failures[:SHOWN_FAILURES]:
         print(f"perch-run: {failure.path}: {failure.reason}", file=sys.stderr)
     if len(result.failures) > SHOWN_FAILURES:
@@ -179,30 +181,6 @@ def _print(text: str) -> None:
         print(text, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def summary(result: Soundscapes, output: Path) -> str:
-    """What a run did, in a few lines."""
-    timing = result.timing
-    lines = [
-        f"{output}: {len(result)} rows ({result.count('scored')} scored, {result.count('filled')} filled, "
-        f"{result.count('failed')} failed)",
-        f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
-        f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time "
-        f"(workers: {timing['workers']}, batch: {timing['batch_size']})",
-    ]
-    if result.unmapped:
-        shown = ", ".join(result.unmapped[:SHOWN_CLASSES])
-        more = len(result.unmapped) - SHOWN_CLASSES
-        lines.append(
-            f"{len(result.unmapped)} classes the model does not know got a constant: {shown}"
-            + (f" and {more} more" if more > 0 else "")
-        )
-    if result.failures:
-        lines.append(f"{len(result.failures)} recordings could not be read, or not to their end")
-    if result.skipped_files:
-        lines.append(f"{result.skipped_files} files that are no recordings were skipped")
-    return "\n".join(lines)
 
 
 def _check_output(output: Path, model: Path, outputs: Sequence[str]) -> None:

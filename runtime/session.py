@@ -17,7 +17,7 @@ from runtime.artifact import CONVERT, Artifact
 from runtime.errors import ArtifactError, DeviceError, InputError, reason
 
 DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
-INSTALL_CUDA = "install it with `pip install 'perch-onnx[cuda]'`, or use device='cpu'"
+INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
 
 def check_install() -> None:
@@ -59,13 +59,10 @@ def choose_device(device: str) -> str:
         return "cuda:0" if present and _cuda_devices() else "cpu"
     if not present:
         raise DeviceError(
-            f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; {_gpu_build()}"
+            f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; run `pip uninstall -y "
+            "onnxruntime` and `pip install '.[cuda]'` in the project's folder (Linux x86_64 or Windows)"
         )
     return f"cuda:{match.group(1) or 0}"
-
-
-def _gpu_build() -> str:
-    return "run `pip uninstall -y onnxruntime` and `pip install 'perch-onnx[cuda]'` on Linux x86_64 or Windows"
 
 
 def _cuda_devices() -> bool:

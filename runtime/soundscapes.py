@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 from runtime.files import replacing
 
+SHOWN_CLASSES = 20
 Status = Literal["scored", "filled", "failed"]
 
 
@@ -25,7 +26,7 @@ class Failure:
     reason: str
 
 
-@dataclass
+@dataclass(repr=False)
 class Soundscapes:
     """Rows of all recordings, in the order of their sorted paths and then of time.
 
@@ -45,6 +46,8 @@ class Soundscapes:
     `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `batch_size`."""
     unmapped: list[str] = field(default_factory=list)
     """Wanted classes that the model does not know."""
+    recordings: int = 0
+    """How many recordings were found."""
     skipped_files: int = 0
     """Files met that are no recordings."""
     fill: float = -1000.0
@@ -61,6 +64,36 @@ class Soundscapes:
     def count(self, status: Status) -> int:
         """How many rows have this status."""
         return int((self.status == status).sum())
+
+    def __repr__(self) -> str:
+        return f"<Soundscapes: {self.summary()}>"
+
+    def summary(self) -> str:
+        """What a run did, in a few lines."""
+        timing = self.timing
+        lines = [
+            f"{len(self)} rows ({self.count('scored')} scored, {self.count('filled')} filled, "
+            f"{self.count('failed')} failed)",
+            f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
+            f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time "
+            f"(workers: {timing['workers']}, batch: {timing['batch_size']})",
+        ]
+        if not self.recordings:
+            lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]
+        elif self.count("filled"):
+            lines.append(
+                f"{self.count('filled')} rows were not reached before the end; a CSV holds {self.fill:g} there"
+            )
+        if self.unmapped:
+            shown = ", ".join(self.unmapped[:SHOWN_CLASSES])
+            more = len(self.unmapped) - SHOWN_CLASSES
+            tail = f" and {more} more" if more > 0 else ""
+            lines.append(f"{len(self.unmapped)} classes the model does not know got a constant: {shown}{tail}")
+        if self.failures:
+            lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
+        if self.skipped_files:
+            lines.append(f"skipped, being no recordings: {self.skipped_files} files")
+        return "\n".join(lines)
 
     def to_submission(self, path: str | Path) -> None:
         """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).

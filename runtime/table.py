@@ -70,6 +70,7 @@ class Table:
             ],
             timing=timing,
             unmapped=self._job.class_map.unmapped if self._job.class_map else [],
+            recordings=len(self._found.paths),
             skipped_files=self._found.skipped,
             fill=fill,
         )

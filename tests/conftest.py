@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convert.conversion import convert
 from convert.synthetic import soundscape
-from convert.untrained import TINY, write_saved_model
+from convert.untrained.perch import TINY, write_saved_model
 
 RATE, WINDOW = 32_000, 160_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +72,8 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
     done = perch_run(folder, "--model", model, "-o", tmp_path / "out.csv")
     assert done.returncode == 1
     assert "4 rows (2 scored, 0 filled, 2 failed)" in done.stdout
-    assert "1 files that are no recordings were skipped" in done.stdout
+    assert "skipped, being no recordings: 1 files" in done.stdout
+    assert "not read, or not to their end: 1 of 2 recordings" in done.stdout
     assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
 
 
@@ -172,6 +174,13 @@ def test_convert_refuses_what_is_no_perch_model(tmp_path: Path, saved_model: Pat
     )
     subprocess.run([sys.executable, "-c", code, str(other)], check=True, capture_output=True)
     assert "its input is float32 (None, 7), not float32 [batch, 160000]" in one_line(perch_convert(other, "-o", target))
+    weights = next((other / "variables").glob("variables.index"))
+    weights.write_bytes(weights.read_bytes()[:20])
+    assert "TensorFlow cannot load" in one_line(perch_convert(other, "-o", target))
+    shutil.rmtree(other / "variables")
+    assert "has no weights" in one_line(perch_convert(other, "-o", target))
+    (other / "variables").mkdir()
+    (other / "variables" / "variables.index").touch()
     (other / "saved_model.pb").write_bytes(b"\xff" * 100)
     assert "is damaged" in one_line(perch_convert(other, "-o", target))
     assert "has no output logits; it has" in one_line(perch_convert(saved_model, "-o", target, "--outputs", "logits"))

@@ -348,3 +348,63 @@ def test_batch_that_may_be_mixed_stays_fixed(step: str) -> None:
     before = str(ir.to_proto(model))
     assert not free_batch(model.graph)
     assert str(ir.to_proto(model)) == before
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "wide = Add (x, c) y = ReduceSum <keepdims = 0> (wide, one)",  # [1, 5] + [1, 1, 5]
+        "wide = Reshape (x, cube) both = Mul (x, wide) y = ReduceSum <keepdims = 0> (both, one)",
+        "y = ReduceSum <keepdims = 1> (x, none)",
+    ],
+)
+def test_batch_that_moves_stays_fixed(step: str) -> None:
+    text = f"g (float[1, 5] x) => (float[a, b] y) {{ {step} }}"
+    model = graph_of(text, c=normal(1, 1, 5), one=ints(1), cube=ints(1, 1, 5), none=ints())
+    assert not free_batch(infer_shapes(model).graph)
+
+
+def test_scalar_on_the_frames_is_part_of_the_map() -> None:
+    model = spectrogram(MAGNITUDE, np.array(0.25, np.float32))
+    model = assert_same(model, normal(2, SAMPLES), fuse_spectrogram)
+    assert ops(model)["Conv"] == ops(model)["MatMul"] == 1
+
+
+def test_head_that_is_read_again_is_kept_whole_for_its_reader() -> None:
+    text = """
+    g (float[batch, 4] x) => (float[batch, 6] label, float[batch, 6] prob) {
+      product = MatMul (x, weights) label = Add (product, bias) prob = Sigmoid (label)
+    }
+    """
+    model = graph_of(text, weights=normal(4, 6), bias=normal(6))
+    x = normal(2, 4)
+    whole, prob = outputs_of(model, x)
+    keep_classes(model.graph, "label", [5, 0])
+    clean(model)
+    assert [value.name for value in model.graph.outputs] == ["label", "prob"]
+    label, prob_after = outputs_of(infer_shapes(model), x)
+    np.testing.assert_array_equal(label, whole[:, [5, 0]])
+    np.testing.assert_array_equal(prob_after, prob)
+
+
+def test_expand_of_another_axis_stays() -> None:
+    text = """
+    g (float[batch, 1, 4] x) => (float[a, b, c] y) {
+      shape = Shape (x) n = Slice (shape, zero, one) target = Concat <axis = 0> (one, n, four) y = Expand (x, target)
+    }
+    """
+    model = graph_of(text, zero=ints(0), one=ints(1), four=ints(4))
+    assert "Shape" in ops(assert_same(model, normal(3, 1, 4), fold_shape_arithmetic))
+
+
+def test_reshape_that_mixes_windows_is_no_gate() -> None:
+    model = squeeze_excite()
+    gate = next(node for node in model.graph if node.outputs[0].name == "gate")
+    target = ir.tensor(ints(1, 1, 1, -1), name="gate_shape")
+    gate.inputs[1].const_value = target
+    before = ops(infer_shapes(model))
+    run = (gate_channels_first, dense_as_convolution)
+    for step in run:
+        model = infer_shapes(model)
+        step(model.graph)
+    assert ops(model) == before

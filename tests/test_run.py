@@ -39,6 +39,7 @@ def test_rows_are_what_the_model_gives_for_each_window(recordings: Path, model: 
     assert reference.row_ids == ROWS
     assert reference.status.tolist() == ["scored"] * len(ROWS)
     assert reference.failures == []
+    assert len(repr(reference)) < 400
     assert reference.classes["label"] == read_artifact(model).heads["label"].classes
     session = Session(model)
     windows = [
@@ -266,6 +267,7 @@ def test_empty_folder_gives_the_samples_rows(tmp_path: Path, model: Path) -> Non
     result = run(folder, model, classes=sample)
     assert result.row_ids == ["s_5", "s_10"]
     assert result.status.tolist() == ["filled", "filled"]
+    assert "no recordings were found" in result.summary()
     result.to_submission(tmp_path / "submission.csv")
     assert (
         tmp_path / "submission.csv"
@@ -344,7 +346,7 @@ def test_wrong_arguments_are_named(recordings: Path, model: Path, options: dict[
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
 def test_cuda_never_falls_back(recordings: Path, model: Path) -> None:
-    with pytest.raises(DeviceError, match=r"device='cuda.*' .*pip install 'perch-onnx\[cuda\]'"):
+    with pytest.raises(DeviceError, match=r"device='cuda.*' .*pip install '\.\[cuda\]'"):
         run(recordings, model, device="cuda")
     assert run(recordings / "c.ogg", model, device="auto").timing["device"] == "cpu"
 

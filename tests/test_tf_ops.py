@@ -41,6 +41,9 @@ CHAINS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "2022": lambda x: tf.abs(
         tf.transpose(tf.transpose(tf.signal.rfft(x) * tf.constant(0.3, tf.complex64), [0, 2, 1])[..., :-1], [0, 2, 1])
     ),
+    "broadcast factor": lambda x: tf.abs(
+        tf.signal.rfft(x) * tf.broadcast_to(tf.constant(0.3, tf.complex64), tf.shape(tf.signal.rfft(x)))
+    ),
     "complex factor": lambda x: tf.math.imag(tf.signal.rfft(x) * tf.constant(0.3 - 2j, tf.complex64)),
     "sums and products": lambda x: tf.abs(tf.signal.rfft(x) * tf.signal.rfft(x * x) - tf.signal.rfft(x)),
 }

@@ -27,9 +27,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
     args = parser.parse_args()
     hush_native_log()
-    from convert.untrained import Recipe, write_saved_model
+    import tensorflow as tf
 
-    write_saved_model(args.folder, Recipe(frontend=args.frontend, fixed_batch=args.fixed_batch, seed=args.seed))
+    from convert.untrained.perch import Recipe, write_saved_model
+
+    try:
+        write_saved_model(args.folder, Recipe(frontend=args.frontend, fixed_batch=args.fixed_batch, seed=args.seed))
+    except (OSError, tf.errors.OpError) as error:
+        parser.exit(2, f"cannot write to {args.folder} ({str(error).splitlines()[0]})\n")
     print(f"{args.folder}: an untrained Perch v1; next: perch-convert {args.folder} -o perch.onnx")
 
 

@@ -33,7 +33,7 @@ class Pcen(NamedTuple):
 PCEN = {"simple": Pcen(0.1, 0.5, 2.0, 2.0), "complex": Pcen(0.145, 0.8, 10.0, 4.0)}
 
 
-def frontend(kind: Frontend, audio: tf.Tensor) -> tf.Tensor:
+def spectrogram(kind: Frontend, audio: tf.Tensor) -> tf.Tensor:
     """`[batch, samples]` to PCEN-scaled mel bands, `[batch, frames, 160]`, a frame each 320 samples."""
     magnitude = _simple_magnitude(audio, 640, 1024) if kind == "simple" else _complex_magnitude(audio, 2048)
     mel = tf.einsum("btf,fm->btm", magnitude, _mel_matrix(int(magnitude.shape[-1])))
