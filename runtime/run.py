@@ -94,6 +94,7 @@ def run_soundscapes(
     job = _job(artifact, model, outputs, device, batch_size, hop_s, normalize, wanted, unmapped)
     count = _at_least_one("workers", workers) or (usable_cores() if job.device == "cpu" else 1)
     deadline = _deadline(started, deadline_s)
+    fill_value = _number("fill", fill)
 
     table = Table(found, artifact, job, wanted)
     score = _Scoring(table, found.paths, job, min(count, len(found.paths)), deadline)
@@ -105,7 +106,7 @@ def run_soundscapes(
     headers_until = time.monotonic() + MOST_HEADERS_S if interrupted or deadline else math.inf
     if deadline is not None:
         headers_until = min(headers_until, deadline.all_done - deadline.reserve_s / 2)
-    result = table.result(headers_until, float(fill), score.timing(started, artifact))
+    result = table.result(headers_until, fill_value, score.timing(started, artifact))
     if interrupted:
         raise Interrupted(result)
     return result
@@ -221,6 +222,13 @@ def _at_least_one(name: str, number: int | None) -> int | None:
     if number is not None and number < 1:
         raise InputError(f"{name} is {number}, but must be at least 1")
     return number
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}, but must be a number") from None
 
 
 def _deadline(started: float, deadline_s: float | None) -> _Deadline | None:

@@ -337,6 +337,7 @@ def test_npz_holds_everything(tmp_path: Path, reference: Soundscapes) -> None:
         ({"unmapped": "mean", "classes": ["x"]}, "'zero' or a number"),
         ({"outputs": ("embedding",), "classes": ["x"]}, "columns of the output 'label'"),
         ({"hop_s": float("nan")}, "hop_s is nan"),
+        ({"fill": "none"}, "fill is 'none'"),
     ],
 )
 def test_wrong_arguments_are_named(recordings: Path, model: Path, options: dict[str, object], message: str) -> None:
