@@ -13,7 +13,7 @@ import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert import parity, passes, saved_model, synthetic, tf_ops, write
+from convert import SAMPLE_RATE, WINDOW_SAMPLES, parity, passes, saved_model, synthetic, tf_ops, write
 from convert.errors import ParityError
 from convert.passes.free_batch import free_batch
 from convert.passes.heads import keep_classes, keep_heads
@@ -27,7 +27,6 @@ from runtime.progress import progress_bar
 from runtime.recording import Recording
 from runtime.session import Session
 
-SAMPLE_RATE = 32_000
 BATCH_SIZES = (1, 2, 12)
 WINDOWS = 12
 """How many windows are compared: as many as a soundscape of a minute has."""
@@ -85,7 +84,7 @@ def convert(
         artifact = Artifact(
             family="perch_v1",
             sample_rate=SAMPLE_RATE,
-            window_samples=saved_model.WINDOW_SAMPLES,
+            window_samples=WINDOW_SAMPLES,
             free_batch=free,
             heads=heads,
             saved_model_sha256=source.fingerprint,
@@ -119,7 +118,7 @@ def convert(
 def _proof_windows(audio: str | Path | None) -> NDArray[np.float32]:
     """Windows to compare on, `float32 [n, 160000]`: from the user's recordings in turn, or synthetic."""
     if audio is None:
-        return synthetic.windows(1000, WINDOWS, saved_model.WINDOW_SAMPLES)
+        return synthetic.windows(1000, WINDOWS, WINDOW_SAMPLES)
     found = find_recordings(audio).paths
     if not found:
         raise InputError(f"no recordings in {audio} to compare on")
@@ -127,7 +126,7 @@ def _proof_windows(audio: str | Path | None) -> NDArray[np.float32]:
     failures: list[str] = []
     each = -(-WINDOWS // len(found))
     for path in found:
-        recording = Recording(path, SAMPLE_RATE, saved_model.WINDOW_SAMPLES)
+        recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
         readable = (window.samples for window in recording.windows() if window.samples is not None)
         taken += itertools.islice(readable, each)
         if recording.failure:
@@ -136,7 +135,7 @@ def _proof_windows(audio: str | Path | None) -> NDArray[np.float32]:
             break
     if not taken:
         raise InputError(f"no recording in {audio} could be read to compare on: {failures[0]}")
-    return np.resize(np.stack(taken), (WINDOWS, saved_model.WINDOW_SAMPLES))  # repeated where there are too few
+    return np.resize(np.stack(taken), (WINDOWS, WINDOW_SAMPLES))  # repeated where there are too few
 
 
 def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:

@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 
+from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError
 
-WINDOW_SAMPLES = 160_000
 GET_IT = (
     "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "
     "and `python -m convert.untrained FOLDER` makes an untrained one"

@@ -9,9 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from convert import SAMPLE_RATE
 from runtime.progress import progress_bar
-
-SAMPLE_RATE = 32_000
 
 
 def noise_floor(rng: np.random.Generator, samples: int) -> NDArray[np.float64]:

@@ -24,8 +24,8 @@ from convert.broadcasts import without_broadcasts
 from convert.complex_pairs import split_complex
 from convert.errors import ConversionError
 from convert.saved_model import SavedModel
+from convert.write import OPSET
 
-OPSET = 17
 NO_OPS = {"EnsureShape", "PreventGradient", "StopGradient", "CheckNumerics"}
 """Ops that pass their first input through: they check or guard training."""
 OPTIMIZERS = {
@@ -56,8 +56,8 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
 
     complaints = _Complaints()
     logger = logging.getLogger("tf2onnx")
+    propagate, logger.propagate = logger.propagate, False
     logger.addHandler(complaints)
-    logger.propagate = False
     try:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(graph_def, name="")
@@ -69,6 +69,7 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
         raise ConversionError(f"tf2onnx cannot convert {model.path}: {error}") from error
     finally:
         logger.removeHandler(complaints)
+        logger.propagate = propagate
     renames = {input_name: "inputs", **{name: output.name for name, output in zip(outputs, model.outputs, strict=True)}}
     _check_domain(model, proto, complaints.lines)
     return _renamed(proto, renames)

@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from convert import SAMPLE_RATE
 from convert.untrained.ops import broadcast, sizes
 
 Frontend = Literal["simple", "complex"]
-SAMPLE_RATE = 32_000
 STRIDE = 320
 MEL_CHANNELS = 160
 FREQUENCIES = (60.0, 10_000.0)

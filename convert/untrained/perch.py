@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from convert import synthetic
+from convert import WINDOW_SAMPLES, synthetic
 from convert.untrained import efficientnet
 from convert.untrained.efficientnet import Stage
 from convert.untrained.frontend import Frontend, spectrogram
 from convert.untrained.ops import Weights, head
 
-WINDOW_SAMPLES = 160_000
 CALIBRATION_WINDOWS = 16
 
 

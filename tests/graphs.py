@@ -1,0 +1,57 @@
+"""Small ONNX graphs to try passes on: written as text, run unoptimised, compared before and after a pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from convert.passes import clean, infer_shapes
+
+Array = NDArray[np.float32]
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> Array:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def ints(*values: int) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def graph_of(text: str, **weights: NDArray[np.generic]) -> ir.Model:
+    """A model from ONNX's own text format, with weights by name."""
+    proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in weights.items())
+    return ir.from_proto(proto)
+
+
+def outputs_of(model: ir.Model, x: Array) -> list[Array]:
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto, full_check=True)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return list(ort.InferenceSession(proto.SerializeToString(), options).run(None, {"x": x}))
+
+
+def ops(model: ir.Model) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph)
+
+
+def assert_same(model: ir.Model, x: Array, *passes: Callable[[ir.Graph], object], tolerance: float = 1e-5) -> ir.Model:
+    """Runs passes, and compares outputs before and after relative to their range."""
+    before = outputs_of(model, x)
+    for run in passes:
+        model = infer_shapes(model)
+        run(model.graph)
+        clean(model)
+    for old, new in zip(before, outputs_of(model, x), strict=True):
+        assert old.shape == new.shape
+        assert np.abs(old - new).max() <= tolerance * max(np.ptp(old), 1e-3)
+    return model
