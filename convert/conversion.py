@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, parity, passes, saved_model, synthetic, tf_ops, write
-from convert.errors import ParityError
+from convert.errors import ParityError, first_line
 from convert.passes.free_batch import free_batch
 from convert.passes.heads import keep_classes, keep_heads
 from convert.saved_model import SavedModel
@@ -197,7 +197,10 @@ def _measured(
 ) -> dict[str, parity.HeadParity]:
     results: dict[str, list[parity.HeadParity]] = {name: [] for name in expected}
     for size in BATCH_SIZES if session.artifact.free_batch else (1,):
-        parts = [session(windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
+        try:
+            parts = [session(windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
+        except Exception as error:  # onnxruntime has a class for each status
+            raise ParityError(f"the converted graph cannot be run on {size} windows: {first_line(error)}") from None
         for name, values in zip(expected, zip(*parts, strict=True), strict=True):
             results[name].append(parity.compare(expected[name], np.concatenate(values)))
     return {name: parity.worst(found) for name, found in results.items()}

@@ -3,6 +3,11 @@
 from runtime.errors import PerchError
 
 
+def first_line(error: Exception) -> str:
+    """What a library said, cut to one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class ConversionError(PerchError):
     """The SavedModel is not one that this project converts; the message names what and where."""
 

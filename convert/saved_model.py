@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 
 from convert import WINDOW_SAMPLES
-from convert.errors import ConversionError
+from convert.errors import ConversionError, first_line
 
 GET_IT = (
     "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "
@@ -177,7 +177,7 @@ def _function(folder: Path, proto: saved_model_pb2.SavedModel) -> Any:
         try:
             loaded = tf.saved_model.load(str(stripped))
         except Exception as error:  # of a damaged folder TensorFlow raises anything
-            said = (str(error).strip() or type(error).__name__).splitlines()[0].replace(str(stripped), str(folder))
+            said = first_line(error).replace(str(stripped), str(folder))
             raise ConversionError(f"TensorFlow cannot load {folder}: {said}; {GET_IT}") from None
     function = concrete_function(loaded)
     if function is None:

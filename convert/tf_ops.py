@@ -22,7 +22,7 @@ from tf2onnx.tfonnx import process_tf_graph
 
 from convert.broadcasts import without_broadcasts
 from convert.complex_pairs import split_complex
-from convert.errors import ConversionError
+from convert.errors import ConversionError, first_line
 from convert.saved_model import SavedModel
 from convert.write import OPSET
 
@@ -66,7 +66,7 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
             onnx_graph = optimize_graph(onnx_graph, catch_errors=False, optimizers=OPTIMIZERS)
             proto = onnx_graph.make_model("perch")
     except Exception as error:  # tf2onnx raises whatever its handlers stumble over
-        raise ConversionError(f"tf2onnx cannot convert {model.path}: {error}") from error
+        raise ConversionError(f"tf2onnx cannot convert {model.path}: {first_line(error)}") from error
     finally:
         logger.removeHandler(complaints)
         logger.propagate = propagate
