@@ -68,7 +68,7 @@ class Recording:
                 frames, rate = _promised_frames(file, self.path), file.samplerate
                 if file.format == "OGG" and not _ogg_ends(self.path):
                     return None
-        except (soundfile.SoundFileError, OSError, TypeError):
+        except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return None
         return self._count(round(frames * self.sample_rate / rate)) if frames > 0 else None
 
@@ -153,8 +153,9 @@ class Recording:
 
 
 def _opened(path: Path) -> soundfile.SoundFile:
-    with path.open("rb"):  # the system's own reason, where libsndfile only says "System error"
-        pass
+    with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
+        if not file.read(1):
+            raise RecordingError("is an empty file")
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
 
 

@@ -88,9 +88,10 @@ def run_soundscapes(
     started = time.monotonic()
     check_install()
     artifact = read_artifact(model)
-    found = find_recordings(soundscapes)
+    sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
+    found = find_recordings(sources)
     wanted = read_classes(classes) if classes is not None else None
-    _check_submission(found, wanted, soundscapes)
+    _check_submission(found, wanted, sources)
     job = _job(artifact, model, outputs, device, batch_size, hop_s, normalize, wanted, unmapped)
     count = _at_least_one("workers", workers) or (usable_cores() if job.device == "cpu" else 1)
     deadline = _deadline(started, deadline_s)
@@ -171,10 +172,10 @@ class _Scoring:
         }
 
 
-def _check_submission(found: Found, wanted: WantedClasses | None, soundscapes: object) -> None:
+def _check_submission(found: Found, wanted: WantedClasses | None, sources: Sequence[str | Path]) -> None:
     rows = wanted.row_ids if wanted is not None else None
     if not found.paths and not rows:
-        named = soundscapes if isinstance(soundscapes, (str, Path, list, tuple)) else "what was given"
+        named = ", ".join(map(str, sources)) or "an empty list"
         raise InputError(f"no recordings in {named} (WAV, FLAC, OGG, MP3 or Opus)")
     if rows is not None and (twice := found.repeated_stem):
         raise InputError(
