@@ -17,11 +17,11 @@ import soundfile
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from benchmarks import SOUNDSCAPE_WINDOWS as WINDOWS
 from convert import WINDOW_SAMPLES
 from convert.saved_model import concrete_function, without_xla
 
 THREADS = 4
-WINDOWS = 12
 Infer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """`float32 [12, 160000]` to logits `float32 [12, classes]`."""
 

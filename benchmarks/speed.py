@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import platform
 import statistics
@@ -16,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnxruntime
-import tensorflow as tf
 
-from benchmarks import notebook
+from benchmarks import SOUNDSCAPE_WINDOWS
 from convert import synthetic
+from convert.cli import hush_native_log
 from runtime import run_soundscapes
 from runtime.cores import usable_cores
 from runtime.progress import progress_bar
@@ -41,7 +42,7 @@ class Speed:
     @property
     def deadline_minutes(self) -> float:
         """What 700 one-minute soundscapes would take, start-up included: projected, not measured."""
-        return (self.onnx_start_up_s + DEADLINE_SOUNDSCAPES * notebook.WINDOWS * self.onnx) / 60
+        return (self.onnx_start_up_s + DEADLINE_SOUNDSCAPES * SOUNDSCAPE_WINDOWS * self.onnx) / 60
 
 
 def compare(
@@ -51,6 +52,8 @@ def compare(
 
     TensorFlow is so much slower that it gets only the first `tensorflow_files` of them (one for each of its threads).
     """
+    from benchmarks import notebook  # imports TensorFlow, for which --help need not wait
+
     paths = list(soundscapes)
     few = paths[:tensorflow_files]
     seconds: dict[str, list[float]] = {"onnx": [], "published": [], "without_xla": []}
@@ -73,7 +76,7 @@ def compare(
                 bar.set_description(f"TensorFlow, {name.replace('_', ' ')}")
                 started = time.perf_counter()
                 notebook.score(few, infer)
-                seconds[name].append((time.perf_counter() - started) / (len(few) * notebook.WINDOWS))
+                seconds[name].append((time.perf_counter() - started) / (len(few) * SOUNDSCAPE_WINDOWS))
                 bar.update()
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     spread = max(max(values) / min(values) for values in seconds.values())
@@ -90,13 +93,14 @@ def main() -> None:
     args = parser.parse_args()
     if not (args.saved_model / "saved_model.pb").is_file() or not args.artifact.is_file():
         parser.error("SAVED_MODEL must be a SavedModel's folder and FILE.onnx what perch-convert made of it")
+    hush_native_log()
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i:03d}.ogg" for i in range(args.soundscapes)]
         synthetic.write_soundscapes(paths)
         speed = compare(args.saved_model, args.artifact, paths, args.rounds, args.tensorflow_files)
     ratios = {"times_published": speed.published / speed.onnx, "times_without_xla": speed.without_xla / speed.onnx}
     machine = {"processor": processor(), "cores": usable_cores(), "python": platform.python_version()}
-    versions = {"onnxruntime": onnxruntime.__version__, "tensorflow": tf.__version__}
+    versions = {"onnxruntime": onnxruntime.__version__, "tensorflow": importlib.metadata.version("tensorflow")}
     print(
         json.dumps(
             {**asdict(speed), **ratios, "minutes_for_700": speed.deadline_minutes, **machine, **versions}, indent=1
