@@ -14,8 +14,8 @@ from pathlib import Path
 from runtime.errors import InputError, PerchError
 from runtime.files import check_writable
 from runtime.run import Interrupted, run_soundscapes
-from runtime.session import check_install, read_artifact
-from runtime.soundscapes import Soundscapes, check_csv
+from runtime.session import check_install
+from runtime.soundscapes import Soundscapes
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
@@ -25,8 +25,10 @@ EXAMPLES = """\
 examples:
   perch-run test_soundscapes --model perch.onnx --classes sample_submission.csv -o submission.csv --deadline 85m
       a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
+  perch-run archive --model perch.onnx --outputs embedding,label -o out.parquet --resume
+      embeddings and scores of any amount of audio; the same command goes on after an interruption
   perch-run recordings --model perch.onnx --outputs embedding,label -o out.npz
-      embeddings and scores as arrays, for numpy
+      the same as arrays, for numpy
   perch-run 'site_*/2024*.WAV' --model perch.onnx --hop 2.5 -o scores.csv
       a glob, with windows that overlap by half
 
@@ -58,7 +60,12 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--model", required=True, type=Path, metavar="FILE.onnx", help="made by perch-convert")
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="FILE", help=".csv (one output) or .npz (any outputs)"
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help=".csv (one output), .parquet or .npz (any outputs; .npz holds all rows in memory until the end)",
     )
     what = parser.add_argument_group("what to compute")
     what.add_argument(
@@ -93,6 +100,24 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument("--batch-size", type=int, metavar="N", help="windows at once (default: 2, on a GPU 32)")
     how.add_argument(
         "--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s"
+    )
+    how.add_argument(
+        "--on-deadline",
+        choices=("fill", "interpolate"),
+        default="fill",
+        help="fill: rows not reached get the value of --fill; interpolate: windows are visited evenly, and those not "
+        "reached get the mean of their neighbours (default: fill)",
+    )
+    how.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what an interrupted run left beside FILE (.csv, .parquet); without one, start",
+    )
+    how.add_argument(
+        "--recording-timeout",
+        type=seconds,
+        metavar="TIME",
+        help="give up a recording of which nothing was heard for so long (default: 300s)",
     )
     how.add_argument(
         "--fill", type=float, default=-1000.0, metavar="VALUE", help="score of rows not reached or unreadable (-1000)"
@@ -132,7 +157,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
-    _check_output(args.output, args.model, outputs)
+    in_memory = _check_output(args.output, args.resume, outputs)
     try:
         result = run_soundscapes(
             args.soundscapes,
@@ -146,13 +171,18 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             classes=args.classes,
             unmapped=args.unmapped,
             deadline_s=args.deadline,
+            on_deadline=args.on_deadline,
             fill=args.fill,
+            recording_timeout_s=args.recording_timeout,
+            sink=None if in_memory else args.output,
+            resume=args.resume,
             progress=not args.quiet,
         )
     except Interrupted as interrupted:
         result = interrupted.soundscapes
     signals.interrupt = False
-    _write(result, args.output)
+    if in_memory:
+        _write(result, args.output)
     if not args.quiet:
         _print(f"{args.output}: {result.summary()}")
     for failure in result.failures[:SHOWN_FAILURES]:
@@ -160,18 +190,20 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if len(result.failures) > SHOWN_FAILURES:
         print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
     if signals.code:
-        print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}", file=sys.stderr)
+        more = "" if in_memory else "; the same command with --resume goes on"
+        print(
+            f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}{more}", file=sys.stderr
+        )
     return signals.code or (1 if result.failures else 0)
 
 
 def _write(result: Soundscapes, output: Path) -> None:
     """Writes the rows; where that fails after all, to a temporary folder, so that they are not lost."""
-    write = result.to_npz if output.suffix.lower() == ".npz" else result.to_submission
     try:
-        write(output)
+        result.to_npz(output)
     except InputError as error:
         rescued = Path(tempfile.mkdtemp(prefix="perch-run-")) / output.name
-        write(rescued)
+        result.to_npz(rescued)
         raise InputError(f"{error}; the rows are in {rescued} instead") from None
 
 
@@ -183,16 +215,18 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _check_output(output: Path, model: Path, outputs: Sequence[str]) -> None:
-    """Whether the output can hold what is asked for, and be written, before anything is computed."""
-    if output.suffix.lower() not in (".csv", ".npz"):
-        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv or .npz")
+def _check_output(output: Path, resume: bool, outputs: Sequence[str]) -> bool:
+    """Whether rows are kept in memory until the end; refuses, before anything is computed, what cannot be written."""
+    ending = output.suffix.lower()
+    if ending not in (".csv", ".npz", ".parquet"):
+        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv, .parquet or .npz")
     if not outputs:
         raise InputError("--outputs names no output")
-    if output.suffix.lower() == ".csv":
-        artifact = read_artifact(model)
-        check_csv(dict.fromkeys(outputs), {name: artifact.head(name).shape for name in outputs})
-    check_writable(output)
+    if ending == ".npz" and resume:
+        raise InputError("a .npz cannot be resumed, its rows being in memory until the end; write a .parquet instead")
+    if ending == ".npz":
+        check_writable(output)
+    return ending == ".npz"
 
 
 def main(args: Sequence[str] | None = None) -> int:

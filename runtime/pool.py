@@ -2,64 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
 import queue
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from runtime.child import Child
 from runtime.errors import PerchError
-from runtime.worker import GREETING, Done, Job, Ready, Refused, Rows
+from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
+from runtime.schedule import ATTEMPTS, Schedule
 
-# The caller's import path comes first on standard input, then the job, then recordings.
-PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from runtime.worker import main; main()"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-ATTEMPTS = 2
 LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker sent, and the place in the run of the recording it concerns (None: that it is ready)."""
+    """What a worker sent, and the task it concerns (None: that it is ready)."""
 
-    recording: int | None
-    message: Ready | Rows | Done
+    task: Task | None
+    message: Ready | Opened | Rows | Done
 
 
 def score_recordings(
-    paths: Sequence[Path], job: Job, workers: int, deadline: float | None
+    schedule: Schedule, job: Job, workers: int, deadline: float | None, timeout_s: float
 ) -> Generator[Event, None, None]:
-    """Scores recordings in `workers` processes, and yields what they send as it comes.
+    """Scores a schedule's tasks in `workers` processes, and yields what they send as it comes.
 
-    Each worker first says that it is ready. Rows of one recording come in order; those of several are interleaved. A
-    recording whose worker dies is tried once more, its rows coming anew from the first, and is then given up. The
-    iterator ends when all are done, or at `deadline` (a value of `time.monotonic()`); leaving it ends the workers.
+    Each worker first says that it is ready. Rows of one task come in order; those of several are interleaved. A task
+    whose worker dies, or says nothing for `timeout_s`, is tried once more, its rows coming anew, and is then given up.
+    The iterator ends when all are done, or at `deadline` (a value of `time.monotonic()`); leaving it ends the workers.
 
     Raises:
         PerchError: no worker could be started, or load the model.
     """
-    pool = _Pool(paths, job)
+    pool = _Pool(schedule, job, timeout_s)
     try:
-        for _ in range(min(workers, len(paths))):
+        for _ in range(workers):
             if not _past(deadline):
                 pool.start()
-        while pool.left and not _past(deadline):
+        while schedule.unfinished and not _past(deadline):
             received = pool.receive(deadline)
             if received is None:
                 continue
             worker, message = received
-            if isinstance(message, (Ready, Rows, Done)):
-                yield Event(worker.recording, message)
+            if isinstance(message, (Ready, Opened, Rows, Done)):
+                task = worker.task
                 pool.note(worker, message)
+                yield Event(task, message)
             else:
                 yield from pool.bury(worker, message)
             pool.feed()
@@ -72,14 +62,12 @@ def _past(deadline: float | None) -> bool:
 
 
 class _Pool:
-    """The workers alive, and the recordings that wait for one."""
+    """The workers alive, and the tasks they have."""
 
-    def __init__(self, paths: Sequence[Path], job: Job) -> None:
-        self.left = len(paths)
-        self._paths = paths
+    def __init__(self, schedule: Schedule, job: Job, timeout_s: float) -> None:
+        self._schedule = schedule
         self._job = job
-        self._waiting = deque(range(len(paths)))
-        self._attempts = [0] * len(paths)
+        self._timeout_s = timeout_s
         self._alive: list[_Worker] = []
         self._ever_ready = False
         self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
@@ -93,130 +81,66 @@ class _Pool:
                 raise PerchError(f"cannot start a worker process: {error.strerror}") from None
 
     def receive(self, deadline: float | None) -> tuple[_Worker, Any] | None:
-        """The next message, or None after a while without one."""
-        wait = LONGEST_WAIT_S if deadline is None else min(LONGEST_WAIT_S, max(0.0, deadline - time.monotonic()))
+        """The next message, or None after a while without one. Workers that hang are killed, and heard of next."""
+        now = time.monotonic()
+        ends = [worker.heard + self._timeout_s for worker in self._alive if worker.busy]
+        for worker in self._alive:
+            if worker.busy and worker.heard + self._timeout_s <= now:
+                worker.give_up_on(self._timeout_s)
+        wait = min([LONGEST_WAIT_S, *(end - now for end in [*ends, *([deadline] if deadline else [])] if end > now)])
         try:
             return self._inbox.get(timeout=wait)
         except queue.Empty:
             return None
 
-    def note(self, worker: _Worker, message: Ready | Rows | Done) -> None:
+    def note(self, worker: _Worker, message: Ready | Opened | Rows | Done) -> None:
         """Keeps account of what a worker said."""
         if isinstance(message, Ready):
             worker.ready = self._ever_ready = True
-        elif isinstance(message, Done):
-            worker.recording = None
-            self.left -= 1
+        elif worker.task is not None:
+            self._schedule.note(worker.task, message)
+            if isinstance(message, Done):
+                worker.task = None
 
     def feed(self) -> None:
-        """Gives waiting recordings to idle workers."""
+        """Gives waiting tasks to idle workers."""
         for worker in self._alive:
-            if worker.ready and worker.recording is None and self._waiting:
-                number = self._waiting.popleft()
-                self._attempts[number] += 1
-                worker.score(number, self._paths[number])
+            if worker.ready and worker.task is None and (task := self._schedule.next()):
+                worker.score(task)
 
     def bury(self, worker: _Worker, message: Refused | None) -> Iterator[Event]:
         """Deals with a worker that died or could not load the model."""
         self._alive.remove(worker)
         reason = f"the worker {worker.last_words()}" if message is None else str(message.error)
         worker.stop()
-        if worker.recording is not None and self._attempts[worker.recording] < ATTEMPTS:
-            self._waiting.append(worker.recording)
-        elif worker.recording is not None:
-            yield self._give_up(worker.recording, f"{reason}, {ATTEMPTS} times")
-        if self._waiting and worker.ready:
+        if worker.task is not None and not self._schedule.crashed(worker.task):
+            yield Event(worker.task, Done(f"{reason}, {ATTEMPTS} times"))
+        if self._schedule.unfinished and worker.ready:
             self.start()
         if not self._alive:  # not even a fresh worker starts
             if not self._ever_ready:
                 raise message.error if message is not None else PerchError(f"cannot start scoring: {reason}")
-            while self._waiting:
-                yield self._give_up(self._waiting.popleft(), reason)
+            for task in self._schedule.abandon():
+                yield Event(task, Done(reason))
 
     def stop(self) -> None:
         for worker in self._alive:
             worker.stop()
 
-    def _give_up(self, recording: int, reason: str) -> Event:
-        self.left -= 1
-        return Event(recording, Done(reason))
 
-
-class _Worker:
-    """A process, and the thread that talks with it."""
+class _Worker(Child):
+    """A child that scores."""
 
     def __init__(self, job: Job, inbox: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
-        self.recording: int | None = None
+        super().__init__("runtime.worker", job, inbox)
         self.ready = False
-        self._inbox = inbox
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env={**os.environ, **ONE_THREAD},
-            )
-        except OSError:
-            self._errors.close()
-            raise
-        self._thread = threading.Thread(target=self._talk, args=(job,), daemon=True)
-        self._thread.start()
+        self.task: Task | None = None
 
-    def score(self, number: int, path: Path) -> None:
-        self.recording = number
-        self._send(path)
+    @property
+    def busy(self) -> bool:
+        """Whether it owes an answer: its session, or a task's rows."""
+        return self.task is not None or not self.ready
 
-    def stop(self) -> None:
-        """Ends the process at once; it holds nothing that is not sent."""
-        self._process.kill()
-        self._process.wait()
-        self._thread.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                if stream is not None:
-                    stream.close()
-        self._errors.close()
-
-    def last_words(self) -> str:
-        """Why the process ended: its exit code and its last line on standard error."""
-        self._process.kill()  # one that only stopped talking sense is of no more use
-        code = self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        return f"{how} ({lines[-1][:200]})" if lines else how
-
-    def _send(self, message: object) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # a dead worker is noticed by the one who listens
-            pickle.dump(message, self._process.stdin)
-            self._process.stdin.flush()
-
-    def _talk(self, job: Job) -> None:
-        """Sends what the worker starts with, then passes on what it says; None when it says no more."""
-        try:
-            self._send(_import_path())
-            self._send(job)
-            self._skip_to_greeting()
-            while True:
-                self._inbox.put((self, pickle.load(self._process.stdout)))  # type: ignore[arg-type]
-        except Exception:  # the end, or nonsense, of which unpickling can make any exception
-            self._inbox.put((self, None))
-
-    def _skip_to_greeting(self) -> None:
-        """What libraries print while Python starts comes before it."""
-        assert self._process.stdout is not None
-        tail = b""
-        while tail != GREETING:
-            byte = self._process.stdout.read(1)
-            if not byte:
-                raise EOFError
-            tail = (tail + byte)[-len(GREETING) :]
-
-
-def _import_path() -> list[str]:
-    """Where a worker imports from: this package's own folder before all else, then as its parent does."""
-    own = Path(__file__).absolute().parent.parent
-    return [str(own), *(str(Path(entry).absolute()) for entry in sys.path)]
+    def score(self, task: Task) -> None:
+        self.task, self.heard = task, time.monotonic()
+        self.send(task)

@@ -1,12 +1,15 @@
 """One recording as a lazy stream of windows: decoded block by block, mixed to mono, resampled, cut.
 
-A damaged recording gives the windows that could be read, and then says what is wrong with it.
+A long one can be read in parts, by several workers. A damaged one gives the windows that could be read, and then says
+what is wrong with it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +19,18 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from runtime import ogg
 from runtime.errors import RecordingError, reason
 from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has_window, normalize_peak
 
 BLOCK_S = 0.5
 """Seconds decoded at once: a decoder that fails loses the whole block."""
-OGG_PAGE = 27 + 255 + 255 * 255
+PART_S = 600.0
+"""Windows that start within this many seconds are read as one part."""
+PREROLL_S = 0.25
+"""What a part's resampler hears before its first window, many times the length of its filter."""
+SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
+"""Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to: a header that promises more is damaged."""
 WAV_STREAMED = 0x7FFFF000
@@ -35,6 +44,17 @@ class Window:
 
     index: int
     samples: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive windows of a recording: `first` and those up to `end`, or to the recording's end if it is None.
+
+    Borders depend on the recording and the hop alone, so that rows are the same bits however many workers share it.
+    """
+
+    first: int = 0
+    end: int | None = None
 
 
 class Recording:
@@ -58,49 +78,80 @@ class Recording:
         self.normalize = normalize
         self.failure: str | None = None
         """After reading: why the recording could not be read, or not to its end."""
+        self.count: int | None = None
+        """After reading its last part without a failure: how many windows the recording has."""
         self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are not finite
         self._promised = 0  # samples that the header promises, at the windows' rate
+        self._before = 0  # samples of streams that come before the one being read
 
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
         try:
             with _opened(self.path) as file:
-                frames, rate = _promised_frames(file, self.path), file.samplerate
-                if file.format == "OGG" and not _ogg_ends(self.path):
+                if file.format == "OGG" and (not ogg.ends_whole(self.path) or len(ogg.links(self.path)) > 1):
                     return None
+                return self._promised_windows(file)
         except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return None
-        return self._count(round(frames * self.sample_rate / rate)) if frames > 0 else None
 
-    def windows(self) -> Iterator[Window]:
-        """The windows in order; `failure` is set by the time the last one came, if there is something to say.
+    def _promised_windows(self, file: soundfile.SoundFile) -> int | None:
+        frames = _promised_frames(file, self.path)
+        return self._count(round(frames * self.sample_rate / file.samplerate)) if frames > 0 else None
 
-        Of a recording that ends too early, windows that its header promises follow without samples.
+    @property
+    def part_windows(self) -> int:
+        """How many windows every part but the last has."""
+        return max(1, round(PART_S * self.sample_rate) // self.hop)
+
+    def count_parts(self) -> tuple[int, int | None]:
+        """In how many parts the recording is read, and how many windows it promises if that is more than one."""
+        try:
+            with _opened(self.path) as file:
+                windows = self._promised_windows(file) if file.format in SEEKABLE else None
+        except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
+            return 1, None  # reading will say why
+        parts = math.ceil((windows or 0) / self.part_windows)
+        return (parts, windows) if parts > 1 else (1, None)
+
+    def part(self, number: int, parts: int) -> Part:
+        """The windows of one part of `parts`, counted from 0."""
+        return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)
+
+    def windows(self, part: Part = Part(), offset: int = 0, step: int = 1) -> Iterator[Window]:
+        """A part's windows in order, of each `step` only the one at `offset`.
+
+        `failure` is set by the time the last one came, if there is something to say. Where the recording ends too
+        early, windows that its header promises follow without samples.
         """
         pending: list[NDArray[np.float32]] = []
-        held = start = index = total = 0  # `start`: position of pending[0]; all in samples of the windows' rate
+        start = total = part.first * self.hop  # of pending[0], and of what comes; in samples of the windows' rate
+        held, index, end = 0, part.first + offset, part.end if part.end is not None else sys.maxsize
         try:
-            for block in self._resampled():
+            for block in self._resampled(start):
                 pending.append(block)
                 held += len(block)
                 total += len(block)
-                while start + held >= index * self.hop + self.window:
+                while start + held >= index * self.hop + self.window and index < end:
                     joined = np.concatenate(pending)
-                    offset = index * self.hop - start
-                    yield self._window(index, joined[offset : offset + self.window])
-                    index += 1
+                    at = index * self.hop - start
+                    yield self._window(index, joined[at : at + self.window])
+                    index += step
                     keep = min(max(0, index * self.hop - start), len(joined))
                     pending, held, start = [joined[keep:]], len(joined) - keep, start + keep
+                if index >= end:  # never of the last part
+                    return
             if not total:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
             self.failure = _reason(error)
-            for missing in range(index, self._count(self._promised) if self._promised > 0 else index):
+            promised = self._count(self._promised) if self._promised > 0 else 0
+            for missing in range(index, min(end, promised), step):
                 yield Window(missing, None)
             return
+        self.count = self._count(total)
         if has_window(index, total, self.window, self.hop, self.sample_rate):
-            offset = index * self.hop - start
-            rest = np.concatenate(pending)[max(0, offset) :]
+            at = index * self.hop - start
+            rest = np.concatenate(pending)[max(0, at) :]
             yield self._window(index, rest[: self.window])
 
     def _count(self, samples: int) -> int:
@@ -118,27 +169,65 @@ class Recording:
             samples = np.pad(samples, (0, self.window - len(samples)))
         return Window(index, samples)
 
-    def _resampled(self) -> Iterator[NDArray[np.float32]]:
-        """Mono blocks at the windows' rate."""
-        with _opened(self.path) as file:
-            rate = file.samplerate
-            self._promised = round(_promised_frames(file, self.path) * self.sample_rate / rate)
-            resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
-            read = 0
-            while len(block := file.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True)):
-                mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-                mono = self._finite(mono, read, self.sample_rate / rate)
-                read += len(block)
-                yield mono if resampler is None else resampler.resample_chunk(mono)
-            if resampler is not None:
-                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-            promised_s = self._promised / self.sample_rate
-            if promised_s - read / rate > LEAST_REMAINDER_S:
-                raise RecordingError(f"is truncated: of {promised_s:.1f} s only {read / rate:.1f} s are there")
-            if file.format == "OGG" and not _ogg_ends(self.path):
-                raise RecordingError(f"is truncated: it breaks off after {read / rate:.1f} s, without its last page")
+    def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
+        """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
+        for file in self._opened():
+            with file:
+                yield from self._resampled_file(file, begin)
+        if file.format == "OGG" and not ogg.ends_whole(self.path):
+            there_s = self._before / self.sample_rate
+            raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s, without its last page")
 
-    def _finite(self, mono: NDArray[np.float32], position: int, scale: float) -> NDArray[np.float32]:
+    def _opened(self) -> Iterator[soundfile.SoundFile]:
+        """The file; of an OGG file with several streams in a chain each of them."""
+        with _opened(self.path) as file:
+            chained = file.format == "OGG" and len(links := ogg.links(self.path)) > 1
+            if not chained:
+                yield file
+                return
+        for start, end in links:
+            with ogg.Section(self.path, start, end) as section, soundfile.SoundFile(section) as file:
+                yield file
+
+    def _resampled_file(self, file: soundfile.SoundFile, begin: int) -> Iterator[NDArray[np.float32]]:
+        rate = file.samplerate
+        scale = self.sample_rate / rate
+        self._promised = self._before + round(_promised_frames(file, self.path) * scale)
+        promised_s = self._promised / self.sample_rate
+        read, skip = self._enter(file, begin, promised_s)
+        resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
+        while len(block := file.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True)):
+            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+            mono = self._finite(mono, self._before / scale + read, scale)
+            read += len(block)
+            mono = mono if resampler is None else resampler.resample_chunk(mono)
+            yield mono[skip:]
+            skip = max(0, skip - len(mono))
+        if resampler is not None:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)[skip:]
+        self._before += round(read * scale)
+        there_s = self._before / self.sample_rate
+        if promised_s - there_s > LEAST_REMAINDER_S:
+            raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
+
+    def _enter(self, file: soundfile.SoundFile, begin: int, promised_s: float) -> tuple[int, int]:
+        """Goes to where samples of both rates coincide, a little before `begin`.
+
+        Returns the frame it is at, and how many resampled samples come before `begin`.
+        """
+        if not begin:
+            return 0, 0
+        unit = math.gcd(file.samplerate, self.sample_rate)
+        cycle = self.sample_rate // unit
+        cycles = max(0, begin - round(PREROLL_S * self.sample_rate)) // cycle
+        frame = cycles * (file.samplerate // unit)
+        if frame >= file.frames:
+            there_s = file.frames / file.samplerate
+            raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
+        file.seek(frame)
+        return frame, begin - cycles * cycle
+
+    def _finite(self, mono: NDArray[np.float32], position: float, scale: float) -> NDArray[np.float32]:
         """The block with zeros for what is not finite; where that was is remembered (a resampler would smear it).
 
         `position` is the block's first sample in the file, `scale` the windows' rate over the file's.
@@ -171,21 +260,6 @@ def _promised_frames(file: soundfile.SoundFile, path: Path) -> int:
         if found < promised < WAV_STREAMED:
             frames = round(frames * promised / found)
     return frames if frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else 0
-
-
-def _ogg_ends(path: Path) -> bool:
-    """Whether an OGG file's last page is whole and marked as the last of its stream (RFC 3533, section 6)."""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - OGG_PAGE))
-        tail = file.read()
-    at = tail.rfind(b"OggS")
-    if at < 0 or len(tail) < at + 27:
-        return False
-    segments = tail[at + 26]
-    table = tail[at + 27 : at + 27 + segments]
-    whole = len(table) == segments and len(tail) >= at + 27 + segments + sum(table)
-    return whole and bool(tail[at + 5] & 4)
 
 
 def _reason(error: Exception) -> str:

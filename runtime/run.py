@@ -8,19 +8,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from runtime.artifact import Artifact
 from runtime.classes import WantedClasses, map_classes, read_classes, unmapped_value
 from runtime.cores import usable_cores
 from runtime.errors import InputError
+from runtime.headers import Headers
+from runtime.messages import Done, Job, Ready, Rows
 from runtime.paths import Found, Sources, find_recordings
 from runtime.pool import score_recordings
 from runtime.progress import progress_bar
+from runtime.schedule import Schedule
 from runtime.session import check_install, choose_device, read_artifact
+from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
 from runtime.table import Table
 from runtime.windows import Normalization
-from runtime.worker import Done, Job, Ready
 
 CPU_BATCH, CUDA_BATCH = 2, 32
 """Small batches stay in a core's cache; a GPU wants large ones."""
@@ -30,6 +34,12 @@ WRITE_S = 1e-6
 """What is kept back for each number to be written, twice what it takes on a slow machine."""
 MOST_HEADERS_S = 10.0
 MOST_HOP_S = 86_400.0
+MOST_WAITING_BYTES = 64 * 2**20
+"""Rows held for want of earlier ones; above that nobody works ahead."""
+TIMEOUT_S = 300.0
+BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
+BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
+OnDeadline = Literal["fill", "interpolate"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -53,7 +63,11 @@ def run_soundscapes(
     classes: str | Path | Sequence[str] | None = None,
     unmapped: float | str = "zero",
     deadline_s: float | None = None,
+    on_deadline: OnDeadline = "fill",
     fill: float = -1000.0,
+    recording_timeout_s: float | None = None,
+    sink: str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> Soundscapes:
     """Scores every window of every recording.
@@ -72,7 +86,14 @@ def run_soundscapes(
         unmapped: value of wanted classes that the model does not know: "zero" or a number.
         deadline_s: seconds from this call within which it returns, with time left to write a CSV; rows not reached by
             then are "filled".
-        fill: what `to_submission` writes for rows without a score.
+        on_deadline: "fill" scores in order and leaves the rest "filled". "interpolate" scores every other window
+            first (fewer if time is short), so that all recordings are covered, then those between; windows not
+            reached get the mean of their scored neighbours. With time enough both give the same.
+        fill: what a CSV holds in rows without a score.
+        recording_timeout_s: after how many seconds without a word of a recording its worker is given up; 300 if None.
+        sink: a `.csv` or `.parquet` to write rows to, instead of keeping them in memory. What is finished waits in
+            `<sink>.partial` until the file is whole.
+        resume: whether to go on with what an interrupted run with this `sink` left.
         progress: whether to show a progress bar (only ever on a terminal or in a notebook).
 
     Returns:
@@ -83,7 +104,7 @@ def run_soundscapes(
         InputError: an argument cannot be used, or there is nothing to score.
         ArtifactError: `model` is missing, damaged, or not made by this project.
         DeviceError: the device cannot be had; what is missing is named.
-        Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`.
+        Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
     """
     started = time.monotonic()
     check_install()
@@ -95,22 +116,75 @@ def run_soundscapes(
     job = _job(artifact, model, outputs, device, batch_size, hop_s, normalize, wanted, unmapped)
     count = _at_least_one("workers", workers) or (usable_cores() if job.device == "cpu" else 1)
     deadline = _deadline(started, deadline_s)
+    timeout_s = TIMEOUT_S if recording_timeout_s is None else _positive("recording_timeout_s", recording_timeout_s)
     fill_value = _number("fill", fill)
+    interpolate = _interpolate(on_deadline, deadline, resume)
+    if resume and sink is None:
+        raise InputError("resume needs a sink, which is what an earlier run left rows for")
 
-    table = Table(found, artifact, job, wanted)
-    score = _Scoring(table, found.paths, job, min(count, len(found.paths)), deadline)
-    interrupted = False
+    table = Table(found, artifact, job, wanted, interpolate)
+    rows = _sink(sink, table, fill_value, job, artifact, resume)
+    score = _Scoring(table, rows, job, count, deadline, timeout_s)
+    interrupted, kept = False, True
     try:
-        score.run(progress)
-    except KeyboardInterrupt:
-        interrupted = True
-    headers_until = time.monotonic() + MOST_HEADERS_S if interrupted or deadline else math.inf
-    if deadline is not None:
-        headers_until = min(headers_until, deadline.all_done - deadline.reserve_s / 2)
-    result = table.result(headers_until, fill_value, score.timing(started, artifact))
+        with Headers(artifact, job, at_once=deadline is not None) as headers:
+            try:
+                score.run(len(found.paths), interpolate, progress)
+            except KeyboardInterrupt:
+                interrupted = True
+            if interrupted or deadline:
+                headers.until = time.monotonic() + MOST_HEADERS_S
+            if deadline:
+                headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
+            rest = list(table.rest(headers.promised_windows))
+        timing = score.timing(started, artifact)
+        try:
+            rows.finish(rest)
+        except KeyboardInterrupt:
+            interrupted = True
+            rows.finish(rest)
+        kept = interrupted or (resume and bool(table.counts["filled"]))
+    finally:
+        rows.close(kept)
+    result = Soundscapes(
+        blocks=rows.blocks,
+        columns=table.columns,
+        failures=table.failures,
+        timing={**timing, "elapsed_s": time.monotonic() - started},
+        counts=table.counts,
+        unmapped=job.class_map.unmapped if job.class_map else [],
+        recordings=len(found.paths),
+        skipped_files=found.skipped,
+        fill=fill_value,
+        sink=Path(sink) if sink is not None else None,
+    )
     if interrupted:
         raise Interrupted(result)
     return result
+
+
+def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact: Artifact, resume: bool) -> Sink:
+    """Where rows go; `table` learns what an earlier run finished."""
+    if sink is None:
+        return MemorySink()
+    run = {
+        "model": artifact.artifact_sha256,
+        "outputs": job.outputs,
+        "hop": job.hop,
+        "normalize": job.normalize,
+        "classes": job.class_map.names if job.class_map else None,
+        "unmapped": job.class_map.unmapped_value if job.class_map else None,
+        "device": job.device.partition(":")[0],
+        "batch_size": job.batch_size,
+    }
+    rows = FileSink(Path(sink), table.columns, fill, run, resume)
+    try:
+        for finished, counts in rows.finished:
+            table.skip(finished, counts)
+    except BaseException:
+        rows.close(keep=True)
+        raise
+    return rows
 
 
 @dataclass(frozen=True)
@@ -126,42 +200,61 @@ class _Deadline:
 
 
 class _Scoring:
-    """The middle of a run: workers score, rows come in, the bar moves, the clock is watched."""
+    """The middle of a run: workers score, rows come in and go out, the bar moves, the clock is watched."""
 
-    def __init__(self, table: Table, paths: Sequence[Path], job: Job, workers: int, deadline: _Deadline | None) -> None:
-        self._table, self._paths, self._job, self._workers, self._deadline = table, paths, job, workers, deadline
+    def __init__(
+        self, table: Table, sink: Sink, job: Job, workers: int, deadline: _Deadline | None, timeout_s: float
+    ) -> None:
+        self._table, self._sink, self._job, self._deadline = table, sink, job, deadline
+        self._workers, self._timeout_s = workers, timeout_s
         self._ready_at: float | None = None
+        self._ended: float | None = None
+        self._before = table.counts["scored"]
 
-    def run(self, progress: bool) -> None:
+    def run(self, recordings: int, interpolate: bool, progress: bool) -> None:
         """Scores until all is done or the deadline comes."""
         stop = self._deadline.scoring_ends(0) if self._deadline else None
-        columns, windows = self._table.columns, 0
-        events = score_recordings(self._paths, self._job, self._workers, stop)
-        with progress_bar(len(self._paths), progress, unit="recording") as bar, contextlib.closing(events):
+        numbers, windows = self._table.columns.numbers, 0
+        tasks = list(self._table.tasks())
+        schedule = Schedule(tasks, self._room, self._time_left if interpolate else None)
+        self._workers = min(self._workers, len(tasks))
+        events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
+        finished = recordings - len({task.recording for task in tasks})
+        with (
+            progress_bar(recordings, progress, initial=finished, bar_format=BAR) as bar,
+            contextlib.closing(events),
+        ):
             for event in events:
                 now = time.monotonic()
-                if event.recording is None or isinstance(event.message, Ready):
+                if event.task is None or isinstance(event.message, Ready):
                     self._ready_at = self._ready_at or now
                     continue
-                self._table.add(event.recording, event.message)
+                self._table.add(event.task, event.message)
+                for block, done in self._table.ready():
+                    self._sink.append(block, done)
                 if isinstance(event.message, Done):
-                    bar.update()
-                else:
+                    bar.update(schedule.share(event.task))
+                elif isinstance(event.message, Rows):
                     windows += len(event.message.scored)
-                    bar.set_postfix_str(
-                        f"{windows / (now - (self._ready_at or now) + 1e-9):.0f} windows/s", refresh=False
-                    )
-                if self._deadline and now > self._deadline.scoring_ends(windows * columns):
+                    speed = windows / (now - (self._ready_at or now) + 1e-9)
+                    bar.set_postfix_str(f"{speed:.0f} windows/s", refresh=False)
+                self._ended = now
+                if self._deadline and now > self._deadline.scoring_ends(windows * numbers):
                     return
+
+    def _room(self) -> bool:
+        return self._table.waiting_bytes < MOST_WAITING_BYTES
+
+    def _time_left(self) -> float:
+        return self._deadline.scoring_ends(0) - time.monotonic() if self._deadline else math.inf
 
     def timing(self, started: float, artifact: Artifact) -> dict[str, float | int | str]:
         """What `Soundscapes.timing` says."""
-        now = time.monotonic()
+        now = self._ended or time.monotonic()
         ready = self._ready_at or now
-        scored = self._table.scored
+        scored = self._table.counts["scored"] - self._before
         rate = scored / max(now - ready, 1e-9)
         return {
-            "elapsed_s": now - started,
             "start_up_s": ready - started,
             "windows": scored,
             "windows_per_s": rate,
@@ -225,6 +318,21 @@ def _at_least_one(name: str, number: int | None) -> int | None:
     return number
 
 
+def _positive(name: str, value: object) -> float:
+    number = _number(name, value)
+    if not number > 0:
+        raise InputError(f"{name} is {value}, but must be more than 0 seconds")
+    return number
+
+
+def _interpolate(on_deadline: str, deadline: _Deadline | None, resume: bool) -> bool:
+    if on_deadline not in ("fill", "interpolate"):
+        raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
+    if on_deadline == "interpolate" and resume:
+        raise InputError("on_deadline='interpolate' cannot be resumed: its rows are final only at the end")
+    return on_deadline == "interpolate" and deadline is not None
+
+
 def _number(name: str, value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
@@ -235,6 +343,5 @@ def _number(name: str, value: object) -> float:
 def _deadline(started: float, deadline_s: float | None) -> _Deadline | None:
     if deadline_s is None:
         return None
-    if not deadline_s > 0:
-        raise InputError(f"deadline_s is {deadline_s}, but must be more than 0 seconds")
+    deadline_s = _positive("deadline_s", deadline_s)
     return _Deadline(started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S))

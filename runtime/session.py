@@ -88,6 +88,7 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters is raised
+        self.device = device
         self._session = _load(Path(path), options, device)
         self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
         _check_io(self._session, self.artifact, path)
@@ -100,6 +101,20 @@ class Session:
             return list(self._session.run(list(outputs), {"inputs": windows}, self._run_options))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
+
+    def score(
+        self, windows: NDArray[np.float32], outputs: Sequence[str], batch_size: int
+    ) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name of any number of windows, computed `batch_size` at a time."""
+        batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
+        if self.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
+            batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
+        parts = zip(*(self(batch, outputs) for batch in batches), strict=True)
+        return {name: np.concatenate(values)[: len(windows)] for name, values in zip(outputs, parts, strict=True)}
+
+    def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
+        """Runs a batch of silence, so that no later call pays for what only the first one does."""
+        self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
 
 
 def read_artifact(path: str | Path) -> Artifact:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.block import Block, Columns
 from runtime.errors import InputError
 from runtime.files import replacing
+from runtime.formats import row_writer
 
 SHOWN_CLASSES = 20
-Status = Literal["scored", "filled", "failed"]
+Status = Literal["scored", "interpolated", "filled", "failed"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,19 @@ class Soundscapes:
 
     `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]`, and so on
     for each output that was asked for. Rows without a score are NaN there; `status` says why: "filled" was not
-    reached in time, "failed" could not be read.
+    reached in time, "failed" could not be read; "interpolated" rows have the mean of their scored neighbours.
+
+    Where rows went to a file as they came (`sink`) they are in that file alone, and all else is here.
     """
 
-    row_ids: list[str]
-    status: NDArray[np.str_]
-    outputs: Mapping[str, NDArray[np.float32]]
-    classes: Mapping[str, tuple[str, ...]]
-    """Per class head the names of its columns; empty for others."""
+    blocks: Sequence[Block]
+    columns: Columns
     failures: list[Failure]
     timing: Mapping[str, Any]
     """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
     `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `batch_size`."""
+    counts: Mapping[str, int] = field(default_factory=Counter)
+    """How many rows have each status."""
     unmapped: list[str] = field(default_factory=list)
     """Wanted classes that the model does not know."""
     recordings: int = 0
@@ -52,18 +57,48 @@ class Soundscapes:
     """Files met that are no recordings."""
     fill: float = -1000.0
     """What a CSV holds in rows without a score."""
+    sink: Path | None = None
+    """The file that holds the rows, if they are not here."""
+
+    @cached_property
+    def row_ids(self) -> list[str]:
+        """The name of each row: `{file stem}_{end second}`."""
+        return [row_id for block in self._blocks() for row_id in block.row_ids]
+
+    @cached_property
+    def status(self) -> NDArray[np.str_]:
+        """What became of each row."""
+        return np.concatenate([np.empty(0, "<U12"), *(block.status for block in self._blocks())])
+
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """Per class head the names of its columns; empty for others."""
+        return self.columns.classes
+
+    @cached_property
+    def outputs(self) -> Mapping[str, NDArray[np.float32]]:
+        """All outputs by name."""
+        return {
+            name: np.concatenate([np.empty((0, *shape), np.float32), *(b.outputs[name] for b in self._blocks())])
+            for name, shape in self.columns.shapes.items()
+        }
 
     def __getitem__(self, output: str) -> NDArray[np.float32]:
-        if output not in self.outputs:
-            raise InputError(f"the output '{output}' was not asked for; there are {', '.join(self.outputs)}")
+        if output not in self.columns.shapes:
+            raise InputError(f"the output '{output}' was not asked for; there are {', '.join(self.columns.shapes)}")
         return self.outputs[output]
 
+    def _blocks(self) -> Sequence[Block]:
+        if self.sink is not None:
+            raise InputError(f"the rows are in {self.sink}, where they were sent to; read that file")
+        return self.blocks
+
     def __len__(self) -> int:
-        return len(self.row_ids)
+        return sum(self.counts.values())
 
     def count(self, status: Status) -> int:
         """How many rows have this status."""
-        return int((self.status == status).sum())
+        return self.counts.get(status, 0)
 
     def __repr__(self) -> str:
         return f"<Soundscapes: {self.summary()}>"
@@ -71,9 +106,11 @@ class Soundscapes:
     def summary(self) -> str:
         """What a run did, in a few lines."""
         timing = self.timing
+        counted = [f"{self.count(status)} {status}" for status in get_args(Status)]
+        if not self.count("interpolated"):
+            del counted[1]
         lines = [
-            f"{len(self)} rows ({self.count('scored')} scored, {self.count('filled')} filled, "
-            f"{self.count('failed')} failed)",
+            f"{len(self)} rows ({', '.join(counted)})",
             f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
             f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time "
             f"(workers: {timing['workers']}, batch: {timing['batch_size']})",
@@ -84,6 +121,9 @@ class Soundscapes:
             lines.append(
                 f"{self.count('filled')} rows were not reached before the end; a CSV holds {self.fill:g} there"
             )
+        if self.count("interpolated"):
+            share = self.count("scored") / len(self)
+            lines.append(f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours")
         if self.unmapped:
             shown = ", ".join(self.unmapped[:SHOWN_CLASSES])
             more = len(self.unmapped) - SHOWN_CLASSES
@@ -103,20 +143,20 @@ class Soundscapes:
         Raises:
             InputError: there are several outputs, or one that is no vector; or the file cannot be written.
         """
-        check_csv(self.outputs, {name: values.shape[1:] for name, values in self.outputs.items()})
-        ((name, values),) = self.outputs.items()
-        columns = self.classes.get(name) or tuple(f"e{i}" for i in range(values.shape[1]))
-        line = ",%.9g" * values.shape[1] + "\n"
-        empty = line % ((self.fill,) * values.shape[1])
-        scored = self.status == "scored"
-        with (
-            replacing(Path(path)) as temporary,
-            # names of files, and so row ids, need not be UTF-8
-            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-        ):
-            file.write(",".join(map(_quoted, ("row_id", *columns))) + "\n")
-            for row_id, row, is_scored in zip(self.row_ids, values, scored, strict=True):
-                file.write(_quoted(row_id) + (line % tuple(row.tolist()) if is_scored else empty))
+        self._write(Path(path), ".csv")
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
+
+        Raises:
+            InputError: pyarrow is missing, or the file cannot be written.
+        """
+        self._write(Path(path), ".parquet")
+
+    def _write(self, path: Path, ending: str) -> None:
+        write = row_writer(Path(ending), self.columns)
+        with replacing(path) as temporary:
+            write(self._blocks(), temporary, self.columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each, `row_ids`, `status`, and `classes` as JSON.
@@ -132,18 +172,3 @@ class Soundscapes:
                 **self.outputs,
             }
             np.savez(file, **arrays)
-
-
-def check_csv(outputs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuses what a CSV cannot hold.
-
-    Raises:
-        InputError: there are several outputs, or one that is no vector.
-    """
-    if len(outputs) != 1 or any(len(shapes[name]) != 1 for name in outputs):
-        raise InputError(f"a CSV holds one vector a row, not {', '.join(outputs)}; write a .npz instead")
-
-
-def _quoted(text: str) -> str:
-    """A CSV field (RFC 4180): quoted only where it must be."""
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\n\r') else text

@@ -1,130 +1,275 @@
-"""Rows as they come in from workers, until they are put in order."""
+"""Rows as they come in from workers, until they can go out in order."""
 
 from __future__ import annotations
 
-import time
+import bisect
+import math
+import os
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
+from runtime.block import Block, Columns
 from runtime.classes import WantedClasses
+from runtime.errors import InputError
+from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
 from runtime.recording import Recording
-from runtime.soundscapes import Failure, Soundscapes
+from runtime.soundscapes import Failure
+from runtime.spool import Finished
 from runtime.windows import format_end
-from runtime.worker import Done, Job, Rows
+
+
+@dataclass
+class _Progress:
+    """What came of a recording so far."""
+
+    size: int = 0
+    mtime_ns: int = 0
+    parts: int = 1
+    promised: int | None = None
+    rows: dict[int, list[Rows]] = field(default_factory=dict)
+    done: dict[int, Done] = field(default_factory=dict)
+    whole: set[int] = field(default_factory=set)
+    """Parts of which all windows were visited."""
 
 
 class Table:
-    """Collects the rows of a run, by recording."""
+    """Puts the rows of a run in order, part by part, and names them.
 
-    def __init__(self, found: Found, artifact: Artifact, job: Job, wanted: WantedClasses | None) -> None:
-        self._found = found
-        self._artifact = artifact
-        self._job = job
+    Args:
+        found: the recordings.
+        artifact: the model's description.
+        job: what is computed.
+        wanted: the classes asked for; a sample submission's own rows serve where a recording has none.
+        interpolate: whether windows not reached take the mean of their scored neighbours. Then nothing goes out
+            before the end.
+    """
+
+    def __init__(
+        self, found: Found, artifact: Artifact, job: Job, wanted: WantedClasses | None, interpolate: bool = False
+    ) -> None:
+        self._found, self._artifact, self._job, self._interpolate = found, artifact, job, interpolate
         self._sample_rows = list(wanted.row_ids or ()) if wanted is not None else []
-        self._pieces: list[list[Rows]] = [[] for _ in found.paths]
-        self._done: list[Done | None] = [None] * len(found.paths)
+        self._progress: dict[int, _Progress] = {}
+        empty = Recording(Path(), artifact.sample_rate, artifact.window_samples, job.hop)
+        self._part_windows = empty.part_windows
+        self._recording = self._part = 0  # at hand: the first part whose rows did not go out yet
+        self._rows, self._failed = 0, False  # of the recording at hand, what went out
+        self._lengths: Counter[int] = Counter()  # of good recordings that went out
+        self.waiting_bytes = 0
+        self.counts: Counter[str] = Counter()
+        """How many rows of each status went out."""
+        self.failures: list[Failure] = []
 
-    def add(self, recording: int, message: Rows | Done) -> None:
-        """Takes what a worker sent about one recording."""
-        if isinstance(message, Done):
-            self._done[recording] = message
-        elif message.first == 0:  # also when a recording is tried again: what came before is void
-            self._pieces[recording] = [message]
-        else:
-            self._pieces[recording].append(message)
+    @property
+    def columns(self) -> Columns:
+        """What the rows hold."""
+        heads, mapped = self._artifact.heads, self._job.class_map
+        shapes = {name: heads[name].shape for name in self._job.outputs}
+        classes = {name: heads[name].classes for name in self._job.outputs}
+        if mapped is not None:
+            shapes["label"], classes["label"] = (len(mapped.names),), mapped.names
+        return Columns(shapes, classes, {"artifact_sha256": self._artifact.artifact_sha256})
 
-    def result(self, headers_until: float, fill: float, timing: Mapping[str, Any]) -> Soundscapes:
-        """All rows in order. Headers of recordings that were not reached are read until `headers_until` (monotonic)."""
-        row_ids: list[str] = []
-        starts: list[int] = []
-        for recording in range(len(self._found.paths)):
-            starts.append(len(row_ids))
-            row_ids += self._row_ids(recording, headers_until)
-        if not self._found.paths:
-            row_ids = self._sample_rows
-        status = np.full(len(row_ids), "filled", "<U6")
-        outputs = {name: self._empty(name, len(row_ids)) for name in self._job.outputs}
-        for start, end, pieces, done in zip(starts, [*starts[1:], len(row_ids)], self._pieces, self._done):
-            if done is not None:
-                status[start:end] = "failed"
-            for piece in pieces:
-                at = slice(start + piece.first, start + piece.first + len(piece.scored))
-                status[at] = np.where(piece.scored, "scored", "failed")
-                for name, values in piece.outputs.items():
-                    outputs[name][at] = values
-        return Soundscapes(
-            row_ids=row_ids,
-            status=status,
-            outputs=outputs,
-            classes=self._classes(),
-            failures=[
-                Failure(path, done.failure)
-                for path, done in zip(self._found.paths, self._done, strict=True)
-                if done is not None and done.failure
-            ],
-            timing=timing,
-            unmapped=self._job.class_map.unmapped if self._job.class_map else [],
-            recordings=len(self._found.paths),
-            skipped_files=self._found.skipped,
-            fill=fill,
-        )
+    def skip(self, finished: Finished, counts: Mapping[str, int]) -> None:
+        """Takes account of a part that an earlier run finished; parts come in order.
 
-    def _row_ids(self, recording: int, headers_until: float) -> list[str]:
-        """Row ids of one recording.
-
-        One that was not read, or not to its end, has as many rows as its header promises. Where that promises nothing
-        it has those of the sample submission, or else as many as most recordings of the run, or else one.
+        Raises:
+            InputError: its recording has changed since, or is not at the same place among the recordings.
         """
-        done, came = self._done[recording], self._count(recording)
-        if done is not None and done.failure is None:
-            return self._named(recording, came)
-        promised = done.promised if done is not None else self._promised(recording, headers_until)
-        if promised is not None:
-            return self._named(recording, max(came, promised))
-        stem = self._found.paths[recording].stem
-        own = [row_id for row_id in self._sample_rows if row_id.rpartition("_")[0] == stem]
-        if own and not came:
-            return own
-        return self._named(recording, max(came, len(own) or self._commonest_count()))
+        here = self._found.paths[self._recording] if self._recording < len(self._found.paths) else None
+        if here is None or os.path.abspath(here) != finished.path:
+            raise InputError(
+                f"cannot resume: where {finished.path} was there is now {here or 'nothing'}; recordings may be added "
+                "after those that were finished, but not removed, renamed or put before them"
+            )
+        progress = self._progress.setdefault(self._recording, _progress(here))
+        progress.parts, progress.promised = finished.parts, finished.windows
+        if (progress.size, progress.mtime_ns) != (finished.size, finished.mtime_ns):
+            raise InputError(
+                f"cannot resume: {here} has changed since its rows were computed ({finished.size} bytes then, "
+                f"{progress.size} now, or written since)"
+            )
+        self.counts.update(counts)
+        self._advance(progress, finished.failure, sum(counts.values()))
 
-    def _count(self, recording: int) -> int:
-        return sum(len(piece.scored) for piece in self._pieces[recording])
+    def tasks(self) -> Iterator[Task]:
+        """What is still to be scored."""
+        for recording in range(self._recording, len(self._found.paths)):
+            path = self._found.paths[recording]
+            if recording > self._recording or not self._part:
+                yield Task(recording, path)
+            else:
+                parts = self._progress[recording].parts
+                yield from (Task(recording, path, part, parts) for part in range(self._part, parts))
 
-    def _commonest_count(self) -> int:
-        whole = (self._count(i) for i, done in enumerate(self._done) if done is not None and done.failure is None)
-        return max(Counter(whole).items(), key=lambda item: item[1], default=(1, 0))[0]
+    def add(self, task: Task, message: Opened | Rows | Done) -> None:
+        """Takes what a worker sent about one task."""
+        progress = self._progress.setdefault(task.recording, _progress(task.path))
+        if isinstance(message, Opened):
+            progress.parts, progress.promised = message.parts, message.windows
+        elif isinstance(message, Rows):
+            progress.rows.setdefault(task.part, []).append(message)
+            self.waiting_bytes += _bytes(message)
+        else:
+            before = progress.done.get(task.part)
+            progress.done[task.part] = before if before is not None and before.failure else message
+            if (task.offset or task.step) == 1:
+                progress.whole.add(task.part)
 
-    def _promised(self, recording: int, headers_until: float) -> int | None:
-        if time.monotonic() > headers_until:
-            return None
-        artifact, path = self._artifact, self._found.paths[recording]
-        return Recording(path, artifact.sample_rate, artifact.window_samples, self._job.hop).promised_windows()
+    def ready(self) -> Iterator[tuple[Block, Finished]]:
+        """Parts that are finished and before which nothing is missing, in order."""
+        while not self._interpolate and self._recording < len(self._found.paths):
+            progress = self._progress.get(self._recording)
+            done = progress.done.get(self._part) if progress is not None else None
+            if progress is None or done is None:
+                return
+            count = self._count(progress, done)
+            if count is None:
+                return
+            finished = Finished(
+                path=os.path.abspath(self._found.paths[self._recording]),
+                size=progress.size,
+                mtime_ns=progress.mtime_ns,
+                part=self._part,
+                parts=progress.parts,
+                windows=progress.promised,
+                failure=done.failure,
+            )
+            yield self._out(progress, done, count), finished
 
-    def _named(self, recording: int, count: int) -> list[str]:
-        name, window, rate = self._found.names[recording], self._artifact.window_samples, self._artifact.sample_rate
-        return [f"{name}_{format_end(k, window, self._job.hop, rate)}" for k in range(count)]
+    def rest(self, promised: Callable[[Path], int | None]) -> Iterator[Block]:
+        """All that did not go out yet, whether it was reached or not.
 
-    def _classes(self) -> dict[str, tuple[str, ...]]:
-        classes = {name: self._artifact.heads[name].classes for name in self._job.outputs}
-        return classes | ({"label": self._job.class_map.names} if self._job.class_map else {})
+        `promised` says how many windows a recording's header promises, of those that were not reached.
+        """
+        if not self._found.paths and self._sample_rows:
+            yield self._block("", self._sample_rows, 0, "filled", [])
+        while self._recording < len(self._found.paths):
+            progress = self._progress.setdefault(self._recording, _Progress())
+            done = progress.done.get(self._part)
+            if done is None and progress.promised is None:
+                progress.promised = promised(self._found.paths[self._recording])
+                progress.parts = max(1, math.ceil((progress.promised or 0) / self._part_windows))
+            count = self._count(progress, done)
+            yield self._out(progress, done, self._usual(final=True) or 1 if count is None else count)
 
-    def _empty(self, name: str, rows: int) -> NDArray[np.float32]:
-        mapped = name == "label" and self._job.class_map is not None
-        shape = (len(self._classes()["label"]),) if mapped else self._artifact.heads[name].shape
-        return np.full((rows, *shape), np.nan, np.float32)
+    def _count(self, progress: _Progress, done: Done | None) -> int | None:
+        """How many rows the part at hand has, None if that cannot be told yet.
 
-    @property
-    def scored(self) -> int:
-        """How many rows were scored."""
-        return sum(int(piece.scored.sum()) for pieces in self._pieces for piece in pieces)
+        One that was not read, or not to its end, has as many as its header promises. Where that promises nothing the
+        recording has the rows of the sample submission, or as many as is usual.
+        """
+        if self._part < progress.parts - 1:
+            return self._part_windows
+        before = self._part * self._part_windows
+        windows = progress.promised if done is None or done.windows is None else done.windows
+        if windows is None:
+            windows = len(self._own_rows()) or self._usual()
+        came = (int(piece.indices.max()) + 1 for piece in progress.rows.get(self._part, ()))
+        return None if windows is None else max(windows, before, *came) - before
 
-    @property
-    def columns(self) -> int:
-        """How many numbers a row holds."""
-        return sum(self._empty(name, 1).size for name in self._job.outputs)
+    def _usual(self, final: bool = False) -> int | None:
+        """How many rows most recordings before the one at hand have, or if there were none, the next good one.
+
+        None where that one is not finished; `final` is when no more are finished, when that may be missing, too.
+        """
+        if self._lengths:
+            return max(self._lengths.items(), key=lambda item: item[1])[0]
+        for later in sorted(self._progress)[1:] if final else range(self._recording + 1, len(self._found.paths)):
+            progress = self._progress.get(later)
+            done = progress.done.get(0) if progress is not None else None
+            if progress is not None and done is not None and done.failure is None:
+                return progress.promised if progress.parts > 1 else done.windows
+            if done is None and not final:
+                return None
+        return 1
+
+    def _out(self, progress: _Progress, done: Done | None, count: int) -> Block:
+        """The rows of the part at hand, which with this is over."""
+        pieces = progress.rows.get(self._part, [])
+        own = [] if pieces else self._own_rows()
+        first = self._part * self._part_windows
+        row_ids = own if own and len(own) == count else self._named(first, count)
+        path = self._found.paths[self._recording]
+        failed = self._part in progress.whole or (done is not None and not pieces)
+        block = self._block(str(path), row_ids, first, "failed" if failed else "filled", pieces)
+        if self._interpolate:
+            _fill_between(block, first, [piece for part in progress.rows.values() for piece in part])
+        self.counts.update(block.status.tolist())
+        if not self._interpolate:
+            self.waiting_bytes -= sum(map(_bytes, progress.rows.pop(self._part, ())))
+        self._advance(progress, "" if done is None else done.failure, count)
+        return block
+
+    def _block(self, path: str, row_ids: list[str], first: int, status: str, pieces: list[Rows]) -> Block:
+        count, hop, rate = len(row_ids), self._job.hop, self._artifact.sample_rate
+        starts = (first + np.arange(count)) * hop / rate
+        statuses = np.full(count, status, "<U12")
+        shapes = {name: (count, *shape) for name, shape in self.columns.shapes.items()}
+        if pieces or self._interpolate:
+            outputs = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+        else:  # there may be millions of rows that were not reached
+            outputs = {name: np.broadcast_to(np.float32(np.nan), shape) for name, shape in shapes.items()}
+        for piece in pieces:
+            at = piece.indices - first
+            statuses[at] = np.where(piece.scored, "scored", "failed")
+            for name, values in piece.outputs.items():
+                outputs[name][at] = values
+        return Block(path, row_ids, starts, starts + self._artifact.window_s, statuses, outputs)
+
+    def _advance(self, progress: _Progress, failure: str | None, rows: int) -> None:
+        """On to the next part. `failure` is None if the part was read without one, empty if it was not read."""
+        self._rows += rows
+        if failure and not self._failed:
+            self.failures.append(Failure(self._found.paths[self._recording], failure))
+        self._failed = self._failed or failure is not None
+        self._part += 1
+        if self._part >= progress.parts:
+            if not self._failed:
+                self._lengths[self._rows] += 1
+            self._progress.pop(self._recording, None)
+            self._recording, self._part, self._rows, self._failed = self._recording + 1, 0, 0, False
+
+    def _own_rows(self) -> list[str]:
+        """The rows that the sample submission has of the recording at hand."""
+        stem = self._found.paths[self._recording].stem
+        return [row_id for row_id in self._sample_rows if row_id.rpartition("_")[0] == stem]
+
+    def _named(self, first: int, count: int) -> list[str]:
+        name, window, rate = (
+            self._found.names[self._recording],
+            self._artifact.window_samples,
+            self._artifact.sample_rate,
+        )
+        return [f"{name}_{format_end(first + k, window, self._job.hop, rate)}" for k in range(count)]
+
+
+def _progress(path: Path) -> _Progress:
+    """Nothing yet, and how the file stands."""
+    try:
+        stat = path.stat()
+    except OSError:  # a worker will say so
+        return _Progress()
+    return _Progress(stat.st_size, stat.st_mtime_ns)
+
+
+def _bytes(rows: Rows) -> int:
+    return sum(values.nbytes for values in rows.outputs.values())
+
+
+def _fill_between(block: Block, first: int, pieces: Sequence[Rows]) -> None:
+    """Gives rows that were not reached the mean of the scored ones next to them, on both sides or the one there is."""
+    scored = {int(index): (piece, k) for piece in pieces for k, index in enumerate(piece.indices) if piece.scored[k]}
+    indices = sorted(scored)
+    for row in np.flatnonzero(block.status == "filled") if indices else ():
+        at = bisect.bisect(indices, first + row)
+        nearest = [scored[index] for index in indices[max(0, at - 1) : at + 1]]
+        block.status[row] = "interpolated"
+        for name, values in block.outputs.items():
+            values[row] = np.mean([piece.outputs[name][k] for piece, k in nearest], axis=0)

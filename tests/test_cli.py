@@ -85,8 +85,11 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
         (["{tmp}/nowhere", "--model", "{model}", "-o", "{tmp}/o.csv"], "there is no file or folder"),
         (["{in}", "--model", "{model}", "-o", "{tmp}/no/such/o.csv"], "cannot write to"),
         (["{in}", "--model", "{model}", "-o", "/proc/o.csv"], "cannot write to /proc"),
-        (["{in}", "--model", "{model}", "-o", "{tmp}/o.txt"], "end it in .csv or .npz"),
-        (["{in}", "--model", "{model}", "-o", "{tmp}/o.csv", "--outputs", "label,embedding"], "write a .npz"),
+        (["{in}", "--model", "{model}", "-o", "{tmp}/o.txt"], "end it in .csv, .parquet or .npz"),
+        (
+            ["{in}", "--model", "{model}", "-o", "{tmp}/o.csv", "--outputs", "label,embedding"],
+            "write a .parquet or .npz",
+        ),
         (["{in}", "--model", "{model}", "-o", "{tmp}/o.csv", "--classes", "{tmp}/bad.csv"], "not 'row_id'"),
         (["{in}", "--model", "{foreign}", "-o", "{tmp}/o.csv"], "not made by perch-convert"),
     ],
@@ -156,7 +159,7 @@ def test_rows_that_cannot_be_written_are_rescued(
         return run_soundscapes(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(runtime.cli, "run_soundscapes", vanish)
-    assert main([str(recordings), "--model", str(model), "-o", str(folder / "o.csv")]) == 2
+    assert main([str(recordings), "--model", str(model), "-o", str(folder / "o.npz")]) == 2
     message = capsys.readouterr().err
     assert "cannot write to" in message
     rescued = Path(message.split("the rows are in ")[1].split(" instead")[0])

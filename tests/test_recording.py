@@ -6,6 +6,7 @@ import pytest
 import soundfile
 import soxr
 
+import runtime.recording
 from convert.synthetic import soundscape
 from runtime.recording import Recording
 from tests.conftest import RATE, WINDOW, cut, write
@@ -185,3 +186,87 @@ def test_name_that_is_not_utf8(tmp_path: Path) -> None:
 
 def test_missing_file_says_so(tmp_path: Path) -> None:
     assert read(tmp_path / "gone.wav") == ([], "no such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("rate", "ending", "hop"), [(32_000, "wav", WINDOW), (48_000, "flac", 80_000), (22_050, "wav", WINDOW)]
+)
+def test_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, ending: str, hop: int) -> None:
+    monkeypatch.setattr(runtime.recording, "PART_S", 10.0)
+    path = write(tmp_path / f"a.{ending}", soxr.resample(soundscape(0, 33), RATE, rate), rate)
+    whole = list(Recording(path, RATE, WINDOW, hop).windows())
+    parts, promised = Recording(path, RATE, WINDOW, hop).count_parts()
+    assert (parts, promised) == (4, len(whole))
+    for number in range(parts):
+        for offset, step in ((0, 1), (1, 2)):
+            recording = Recording(path, RATE, WINDOW, hop)
+            part = recording.part(number, parts)
+            windows = list(recording.windows(part, offset, step))
+            assert [w.index for w in windows] == list(range(part.first, part.end or len(whole)))[offset::step]
+            assert recording.failure is None
+            for window in windows:  # a resampler that begins elsewhere rounds otherwise
+                np.testing.assert_allclose(window.samples, whole[window.index].samples, atol=1e-6)
+
+
+def test_parts_behind_a_truncation_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.recording, "PART_S", 10.0)
+    path = cut(write(tmp_path / "a.wav", soundscape(0, 33)), 0.5)
+    parts, promised = Recording(path, RATE, WINDOW).count_parts()
+    assert (parts, promised) == (4, 7)
+    readable = []
+    for number in range(parts):
+        recording = Recording(path, RATE, WINDOW)
+        windows = list(recording.windows(recording.part(number, parts)))
+        readable += [window.samples is not None for window in windows]
+        assert (recording.failure is None) == (number == 0)
+    assert readable == [True] * 3 + [False] * 4
+
+
+@pytest.mark.parametrize("ending", ["ogg", "mp3", "opus"])
+def test_what_cannot_be_entered_anywhere_is_one_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(runtime.recording, "PART_S", 5.0)
+    how = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
+    path = write(tmp_path / f"a.{ending}", soundscape(0, 12), 48_000 if ending == "opus" else RATE, **how)
+    assert Recording(path, RATE, WINDOW).count_parts() == (1, None)
+
+
+def test_chained_streams_are_read_to_the_end(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.ogg", soundscape(0, 7))
+    second = write(tmp_path / "second.ogg", np.stack([soundscape(1, 12)] * 2, axis=1), 48_000)  # 8 s as written
+    chain = tmp_path / "chain.ogg"
+    chain.write_bytes(first.read_bytes() + second.read_bytes())
+    windows, failure = read(chain)
+    assert failure is None
+    assert len(windows) == 3
+    alone, _ = read(first)
+    np.testing.assert_array_equal(windows[0], alone[0])
+    assert np.abs(windows[1][2 * RATE :]).max() > 0.01
+    cut(chain, 0.95)
+    windows, failure = read(chain)
+    assert failure is not None and "truncated" in failure
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(384_000, 1), (8_000, 2), (RATE, 8)])
+def test_odd_rates_and_channels(tmp_path: Path, rate: int, channels: int) -> None:
+    audio = np.stack([soxr.resample(soundscape(0, 6), RATE, rate)] * channels, axis=1)
+    windows, failure = read(write(tmp_path / "a.wav", audio, rate))
+    assert failure is None
+    assert len(windows) == 2
+    if rate >= RATE:
+        np.testing.assert_allclose(windows[0], soundscape(0, 6)[:WINDOW], atol=2e-2)
+
+
+def test_no_channels_fail(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "a.wav", soundscape(0, 6)).read_bytes())
+    data[22:24] = bytes(2)
+    (tmp_path / "a.wav").write_bytes(data)
+    windows, failure = read(tmp_path / "a.wav")
+    assert windows == []
+    assert failure == "cannot be decoded (Channel count is zero)"
+
+
+def test_wrong_ending_does_not_matter(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", soundscape(0, 6)).rename(tmp_path / "a.wav")
+    assert len(read(path)[0]) == 2

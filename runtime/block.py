@@ -1,0 +1,43 @@
+"""Consecutive rows of one recording, as they go to memory or to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What rows hold: each output's shape, and for class heads the names of its columns; and what made them."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    classes: Mapping[str, tuple[str, ...]]
+    description: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a row holds."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one recording, in order. `outputs` are NaN in rows whose `status` is "filled" or "failed"."""
+
+    path: str
+    row_ids: list[str]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    status: NDArray[np.str_]
+    outputs: Mapping[str, NDArray[np.float32]]
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    @property
+    def has_score(self) -> NDArray[np.bool_]:
+        """Rows that hold numbers: scored ones, and those interpolated between them."""
+        return np.isin(self.status, ("scored", "interpolated"))

@@ -1,0 +1,143 @@
+"""A child process that speaks pickles on its standard streams, as its parent sees it.
+
+It is a plain program, whose every import is this project's own: Python's `multiprocessing` would import the caller's
+main module again, which fails in a script without a `__main__` guard, in a notebook cell and in a program on standard
+input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+# The caller's import path comes first on standard input.
+PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {} import main; main()"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+GREETING = b"\x00perch-onnx child\x00"
+"""What a child says first, so that its messages can be told from what Python's start-up may print."""
+
+
+class Child:
+    """A process, and the thread that listens to it.
+
+    Args:
+        module: whose `main()` it runs.
+        first: the first message it gets.
+        inbox: where what it says goes, as (this, message); (this, None) when it says no more.
+
+    Raises:
+        OSError: no process can be started.
+    """
+
+    def __init__(self, module: str, first: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+        self.heard = time.monotonic()
+        """When it said something last."""
+        self._inbox = inbox
+        self._silent_s: float | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM.format(module)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, **ONE_THREAD},
+            )
+        except OSError:
+            self._errors.close()
+            raise
+        self._thread = threading.Thread(target=self._talk, args=(first,), daemon=True)
+        self._thread.start()
+
+    def send(self, message: object) -> None:
+        """Sends a message; a dead process is noticed by the one who listens."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):
+            pickle.dump(message, self._process.stdin)
+            self._process.stdin.flush()
+
+    def give_up_on(self, silent_s: float) -> None:
+        """Kills a process that said nothing for so long."""
+        self._silent_s, self.heard = silent_s, time.monotonic()
+        self._process.kill()
+
+    def stop(self) -> None:
+        """Ends the process at once; it holds nothing that is not sent."""
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+        self._errors.close()
+
+    def last_words(self) -> str:
+        """Why the process ended: its exit code and its last line on standard error."""
+        self._process.kill()  # one that only stopped talking sense is of no more use
+        code = self._process.wait()
+        if self._silent_s is not None:
+            return f"said nothing for {self._silent_s:g} s"
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        return f"{how} ({lines[-1][:200]})" if lines else how
+
+    def _talk(self, first: object) -> None:
+        """Sends what the process starts with, then passes on what it says."""
+        try:
+            self.send(_import_path())
+            self.send(first)
+            self._skip_to_greeting()
+            while True:
+                message = pickle.load(self._process.stdout)  # type: ignore[arg-type]
+                self.heard = time.monotonic()
+                self._inbox.put((self, message))
+        except Exception:  # the end, or nonsense, of which unpickling can make any exception
+            self._inbox.put((self, None))
+
+    def _skip_to_greeting(self) -> None:
+        """What libraries print while Python starts comes before it."""
+        assert self._process.stdout is not None
+        tail = b""
+        while tail != GREETING:
+            byte = self._process.stdout.read(1)
+            if not byte:
+                raise EOFError
+            tail = (tail + byte)[-len(GREETING) :]
+
+
+def serve() -> tuple[BinaryIO, Callable[[object], None]]:
+    """What a child's `main()` begins with: a stream of messages to unpickle, and how to answer.
+
+    Standard output is for messages alone from now on: what libraries print goes to standard error.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    with contextlib.suppress(OSError):  # where memory runs out a child shall go, not the parent, which holds the rows
+        Path("/proc/self/oom_score_adj").write_text("500")
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    stream.write(GREETING)
+
+    def send(message: object) -> None:
+        pickle.dump(message, stream, protocol=pickle.HIGHEST_PROTOCOL)
+        stream.flush()
+
+    return sys.stdin.buffer, send
+
+
+def _import_path() -> list[str]:
+    """Where a worker imports from: this package's own folder before all else, then as its parent does."""
+    own = Path(__file__).absolute().parent.parent
+    return [str(own), *(str(Path(entry).absolute()) for entry in sys.path)]

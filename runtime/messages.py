@@ -1,0 +1,83 @@
+"""What a run's parent and its workers say to each other. All of it is pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.classes import ClassMap
+from runtime.errors import PerchError
+from runtime.windows import Normalization
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a run have in common. `hop` is in samples; `class_map` applies to the head `label`."""
+
+    model: Path
+    device: str
+    outputs: tuple[str, ...]
+    batch_size: int
+    hop: int
+    normalize: Normalization
+    class_map: ClassMap | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Windows that one worker scores: of a part of a recording, of each `step` the one at `offset`.
+
+    `recording` is its place in the run. `parts` is None while nobody has looked at the recording; whoever gets the
+    first part then says how many there are.
+    """
+
+    recording: int
+    path: Path
+    part: int = 0
+    parts: int | None = None
+    offset: int = 0
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The session is loaded and warm."""
+
+    start_up_s: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The session cannot be made; every other worker would fail the same way."""
+
+    error: PerchError
+
+
+@dataclass(frozen=True)
+class Opened:
+    """In how many parts a recording is read; `windows` is what its header promises where that is more than one."""
+
+    parts: int
+    windows: int | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Outputs of windows of these `indices`; NaN in the rows of windows that could not be scored."""
+
+    indices: NDArray[np.int64]
+    outputs: dict[str, NDArray[np.float32]]
+    scored: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Done:
+    """No more of a task comes. `failure` says what was wrong with the recording; `windows` is how many it has, or if
+    it failed how many its header promises, where that can be told.
+    """
+
+    failure: str | None
+    windows: int | None = None

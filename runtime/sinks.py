@@ -1,0 +1,99 @@
+"""Where the rows of a run go: to memory, or by way of the disk to a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from runtime.block import Block, Columns
+from runtime.errors import InputError
+from runtime.files import check_writable, replacing
+from runtime.formats import row_writer
+from runtime.spool import Finished, Spool
+
+
+class Sink(Protocol):
+    """Takes rows in order."""
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """The rows that are kept in memory."""
+
+    def append(self, block: Block, finished: Finished) -> None:
+        """Takes the rows of a part that is finished."""
+
+    def finish(self, rest: Sequence[Block]) -> None:
+        """Takes what is left, and makes the rows whole."""
+
+    def close(self, keep: bool) -> None:
+        """Ends it. `keep` is whether a later run should be able to go on with what was finished."""
+
+
+class MemorySink:
+    """Keeps the rows."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        return self._blocks
+
+    def append(self, block: Block, finished: Finished) -> None:
+        self._blocks.append(block)
+
+    def finish(self, rest: Sequence[Block]) -> None:
+        self._blocks += rest
+
+    def close(self, keep: bool) -> None:
+        pass
+
+
+class FileSink:
+    """Spools the rows beside their file, and writes that when all are there.
+
+    Args:
+        target: the file, `.csv` or `.parquet`.
+        columns: what rows hold.
+        fill: what a CSV holds in rows without a score.
+        run: what the rows depend on.
+        resume: whether to go on with what an earlier run left; `finished` says what that was.
+
+    Raises:
+        InputError: the file cannot hold these rows, or be written; or there is something else to resume.
+    """
+
+    blocks: Sequence[Block] = ()
+
+    def __init__(self, target: Path, columns: Columns, fill: float, run: Mapping[str, Any], resume: bool) -> None:
+        self._target, self._columns, self._fill = target, columns, fill
+        self._write = row_writer(target, columns)
+        check_writable(target)
+        self._spool = Spool(target, run, resume)
+
+    @property
+    def finished(self) -> list[tuple[Finished, dict[str, int]]]:
+        """What an earlier run finished, in order, and how many rows of each status it had."""
+        return self._spool.finished
+
+    def append(self, block: Block, finished: Finished) -> None:
+        self._spool.append(block, finished)
+
+    def finish(self, rest: Sequence[Block]) -> None:
+        """Writes the file; where that fails after all, to a temporary folder, so that no row is lost."""
+        try:
+            self._write_to(self._target, rest)
+        except InputError as error:
+            rescued = Path(tempfile.mkdtemp(prefix="perch-run-")) / self._target.name
+            self._write_to(rescued, rest)
+            raise InputError(f"{error}; the rows are in {rescued} instead") from None
+
+    def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
+        with replacing(target) as temporary:
+            self._write(chain(self._spool.blocks(), rest), temporary, self._columns, self._fill)
+
+    def close(self, keep: bool) -> None:
+        self._spool.close(keep)

@@ -1,0 +1,193 @@
+"""The rows of an unfinished run on disk, so that they neither fill the memory nor are lost with the process.
+
+`out.csv.partial` stands beside `out.csv` until that is whole. It is a series of records, each two lengths (8 bytes,
+little-endian), a text of JSON and an `.npz`: first one that says what run this is, then one a finished part of a
+recording, in the order of the rows. A record that was not written to its end is cut off when the run is taken up again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from runtime.block import Block
+from runtime.errors import InputError, reason
+
+LENGTH = 8
+PREFIX = "output."
+ARRAYS = ("start_s", "end_s", "status")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A part of a recording whose rows are final. `size` and `mtime_ns` are the file's when it was begun."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    part: int
+    parts: int
+    windows: int | None
+    """How many windows the recording promises where it has more than one part."""
+    failure: str | None
+
+
+class Spool:
+    """Rows on disk, appended as they are finished.
+
+    Args:
+        target: the file that the rows will become.
+        run: what the rows depend on, for a later run to compare.
+        resume: whether to take up what an earlier run left; `finished` says what that was.
+
+    Raises:
+        InputError: the folder cannot be written; an earlier run's rows are there and `resume` is false, or another
+            run is writing them, or they are of a run with other options.
+    """
+
+    def __init__(self, target: Path, run: Mapping[str, Any], resume: bool) -> None:
+        self.path = target.with_name(target.name + ".partial")
+        self.finished: list[tuple[Finished, dict[str, int]]] = []
+        """What an earlier run finished, and how many rows of each status it had."""
+        if resume and target.exists() and not self.path.exists():
+            raise InputError(f"{target} is there, and no unfinished run beside it to resume; delete it to run anew")
+        try:
+            self._file: IO[bytes] = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
+        except OSError as error:
+            raise InputError(f"cannot write {self.path} ({reason(error)}); choose another output") from None
+        self._end = 0
+        try:
+            _lock(self._file, self.path)
+            before: dict[str, Any] = {}
+            for start, header, after in self._records():
+                if start:
+                    self.finished.append((Finished(**header["finished"]), header["counts"]))
+                    self._end = after
+                else:
+                    before = header["run"]
+            if self.finished:
+                self._compare(before, run, resume)
+            elif not before and os.fstat(self._file.fileno()).st_size:
+                raise InputError(f"{self.path} is in the way, and was not left by a run; move it, or delete it")
+            self._file.truncate(self._end)
+            if not self._end:
+                self._append({"run": run}, b"")
+            self._empty = self._end
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, block: Block, finished: Finished) -> None:
+        """Adds a part's rows.
+
+        Raises:
+            InputError: the disk is full; what came before stays.
+        """
+        statuses, counts = np.unique(block.status, return_counts=True)
+        header = {
+            "finished": asdict(finished),
+            "counts": dict(zip(statuses.tolist(), counts.tolist(), strict=True)),
+            "path": block.path,
+            "row_ids": block.row_ids,
+        }
+        body = io.BytesIO()
+        np.savez(body, **{name: getattr(block, name) for name in ARRAYS}, **_prefixed(block.outputs))
+        self._append(header, body.getvalue())
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows again, part by part."""
+        for start, header, after in self._records():
+            if start:
+                body = io.BytesIO(self._file.read(after - self._file.tell()))
+                arrays = dict(np.load(body, allow_pickle=False))
+                own = {name: arrays.pop(name) for name in ARRAYS}
+                outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
+                yield Block(header["path"], header["row_ids"], **own, outputs=outputs)
+
+    def close(self, keep: bool) -> None:
+        """Lets go of the file, which stays if it is to be kept and holds rows."""
+        if not keep or (self._end == self._empty and not self.finished):
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _compare(self, before: Mapping[str, Any], run: Mapping[str, Any], resume: bool) -> None:
+        if not resume:
+            raise InputError(
+                f"{self.path} holds the rows of a run that did not end; go on with it by `--resume` (resume=True), or "
+                "delete it to start anew"
+            )
+        changes = [
+            f"{name} was {_short(before.get(name))} and is {_short(now)}"
+            for name, now in json.loads(json.dumps(run)).items()
+            if before.get(name) != now
+        ]
+        if changes:
+            raise InputError(
+                f"cannot resume {self.path}: {'; '.join(changes)}; use what was used before, or delete it to start anew"
+            )
+
+    def _append(self, header: Mapping[str, Any], body: bytes) -> None:
+        text = json.dumps(header).encode()
+        lengths = len(text).to_bytes(LENGTH, "little") + len(body).to_bytes(LENGTH, "little")
+        data = memoryview(lengths + text + body)
+        try:
+            self._file.seek(self._end)
+            written = 0
+            while written < len(data):
+                written += self._file.write(data[written:])
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._end)
+            raise InputError(
+                f"cannot write to {self.path.parent} ({reason(error)}); the rows so far are in {self.path}: make room, "
+                "then go on by `--resume` (resume=True)"
+            ) from None
+        self._end += len(data)
+
+    def _records(self) -> Iterator[tuple[int, dict[str, Any], int]]:
+        """Where each whole record starts, its header, and where it ends; the file then stands before its arrays."""
+        start, size = 0, os.fstat(self._file.fileno()).st_size
+        while start + 2 * LENGTH <= size:
+            self._file.seek(start)
+            text, body = (int.from_bytes(self._file.read(LENGTH), "little") for _ in range(2))
+            after = start + 2 * LENGTH + text + body
+            if after > size:
+                return
+            try:
+                header = json.loads(self._file.read(text))
+            except ValueError:  # not what was written
+                return
+            yield start, header, after
+            start = after
+
+
+def _prefixed(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {PREFIX + name: values for name, values in outputs.items()}
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Keeps a second run from writing the same file; where the system knows no such locks, nothing does."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another run is writing {path}; wait for its end, or choose another output") from None
+    except OSError:  # a file system without locks
+        return
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

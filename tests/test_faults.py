@@ -1,0 +1,342 @@
+"""What can go wrong while a run goes on, provoked for real: the run ends by itself and no good row is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import runtime.run
+from convert.synthetic import soundscape
+from runtime import InputError, Soundscapes, run_soundscapes
+from runtime.paths import find_recordings
+from tests.conftest import RATE, write
+
+CRASHING_DECODER = """
+import ctypes, importlib.util, os, sys, time
+from importlib.machinery import PathFinder
+own = os.path.dirname(os.path.abspath(__file__))
+spec = PathFinder.find_spec("soundfile", [entry for entry in sys.path if os.path.abspath(entry) != own])
+module = importlib.util.module_from_spec(spec)
+sys.modules["soundfile"] = module
+spec.loader.exec_module(module)
+class SoundFile(module.SoundFile):
+    def read(self, *arguments, **options):
+        name = os.path.basename(os.fsdecode(self.name))
+        if "crash" in name:
+            ctypes.string_at(0)
+        if "hang" in name:
+            time.sleep(3600)
+        return super().read(*arguments, **options)
+module.SoundFile = SoundFile
+"""
+
+
+def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
+    return run_soundscapes(soundscapes, model, **{"progress": False, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers get a decoder that crashes the process on some recordings, and hangs on others."""
+    folder = tmp_path / "decoder"
+    folder.mkdir()
+    (folder / "soundfile.py").write_text(CRASHING_DECODER)
+    monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for i in range(4):
+        write(folder / f"good{i}.wav", soundscape(i, 15))
+    return folder
+
+
+@pytest.fixture
+def good(folder: Path, model: Path) -> Soundscapes:
+    return run(folder, model)
+
+
+def unharmed(result: Soundscapes, good: Soundscapes) -> None:
+    """All rows of good recordings are there, in order, the same bits."""
+    of_good = [i for i, row_id in enumerate(result.row_ids) if row_id.startswith("good")]
+    assert [result.row_ids[i] for i in of_good] == good.row_ids
+    assert set(result.status[of_good]) == {"scored"}
+    np.testing.assert_array_equal(result["label"][of_good], good["label"])
+
+
+@pytest.mark.usefixtures("decoder")
+def test_decoder_that_crashes_costs_its_recording_alone(folder: Path, model: Path, good: Soundscapes) -> None:
+    for name in ("crash", "good1crash"):
+        write(folder / f"{name}.wav", soundscape(9, 10))
+    result = run(folder, model, workers=2)
+    assert [failure.path.name for failure in result.failures] == ["crash.wav", "good1crash.wav"]
+    assert "was killed by signal 11, 2 times" in result.failures[0].reason
+    assert result.row_ids[:3] == ["crash_5", "crash_10", "crash_15"]  # as many as the others
+    assert result.status[:3].tolist() == ["failed"] * 3
+    for path in folder.glob("*crash.wav"):
+        path.unlink()
+    keep = [i for i, row_id in enumerate(result.row_ids) if "crash" not in row_id]
+    assert [result.row_ids[i] for i in keep] == good.row_ids
+    np.testing.assert_array_equal(result["label"][keep], good["label"])
+
+
+@pytest.mark.usefixtures("decoder")
+def test_recording_that_hangs_is_given_up(folder: Path, model: Path, good: Soundscapes) -> None:
+    write(folder / "hang.wav", soundscape(9, 10))
+    result = run(folder, model, workers=2, recording_timeout_s=2.0)
+    assert [failure.reason for failure in result.failures] == ["the worker said nothing for 2 s, 2 times"]
+    unharmed(result, good)
+
+
+@pytest.mark.usefixtures("decoder")
+def test_no_worker_outlives_its_parent(tmp_path: Path, folder: Path, model: Path) -> None:
+    write(folder / "hang.wav", soundscape(9, 10))
+    with perch_run(folder, model, tmp_path / "out.csv", "--workers", "2") as parent:
+        until(lambda: any(n.endswith("hang.wav") for w in children_of(parent.pid) for n in open_files(w)))
+        workers = children_of(parent.pid)
+        parent.kill()
+        parent.wait()
+        until(lambda: not any(alive(worker) for worker in workers))
+
+
+def test_killed_run_is_taken_up(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(8):
+        write(folder / f"{i}.wav", soundscape(i, 60))
+    reference = run(folder, model, outputs=("embedding",))
+    target, spool = tmp_path / "out.parquet", tmp_path / "out.parquet.partial"
+    options = ("--outputs", "embedding", "--workers", "2")
+    with perch_run(folder, model, target, *options) as parent:
+        until(lambda: spool.exists() and spool.stat().st_size > 20_000)
+        parent.kill()
+        parent.wait()
+    assert not target.exists()
+    result = run(folder, model, outputs=("embedding",), sink=target, resume=True)
+    assert result.timing["windows"] < 96
+    table = pq.read_table(target)
+    assert table["row_id"].to_pylist() == reference.row_ids
+    np.testing.assert_array_equal(np.array(table["embedding"].to_pylist(), np.float32), reference["embedding"])
+
+
+def test_sigterm_keeps_what_is_done(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(8):
+        write(folder / f"{i}.wav", soundscape(i, 60))
+    target = tmp_path / "out.parquet"
+    with perch_run(folder, model, target) as parent:
+        until(lambda: (spool := tmp_path / "out.parquet.partial").exists() and spool.stat().st_size > 20_000)
+        parent.send_signal(signal.SIGTERM)
+        _, errors = parent.communicate(timeout=60)
+    assert parent.returncode == 143
+    assert "the same command with --resume goes on" in errors
+    status = pq.read_table(target)["status"].to_pylist()
+    assert len(status) == 96
+    assert {"scored", "filled"} == set(status)
+
+
+def test_full_disk_keeps_what_is_done(tmp_path: Path, folder: Path, model: Path) -> None:
+    reference = run(folder, model, outputs=("embedding",))
+    target = tmp_path / "out.csv"
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)); "
+    program = limited + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.startswith("perch-run: cannot write to")
+    assert "the rows so far are in" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not target.exists()
+    result = run(folder, model, outputs=("embedding",), sink=target, resume=True)
+    assert 0 < result.timing["windows"] < len(reference)
+    saved = np.loadtxt(target, delimiter=",", skiprows=1, usecols=range(1, 1 + reference["embedding"].shape[1]))
+    np.testing.assert_array_equal(saved.astype(np.float32), reference["embedding"])
+
+
+def test_folder_that_vanishes_loses_no_row(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = run(folder, model)
+    target = tmp_path / "out" / "out.parquet"
+    target.parent.mkdir()
+    append = runtime.run.FileSink.append
+
+    def vanishing(self: object, *arguments: object) -> None:
+        append(self, *arguments)  # type: ignore[arg-type]
+        for path in target.parent.glob("*"):
+            path.unlink()
+        target.parent.rmdir() if target.parent.exists() else None
+
+    monkeypatch.setattr(runtime.run.FileSink, "append", vanishing)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(InputError, match="cannot write to") as error:
+        run(folder, model, sink=target)
+    rescued = Path(str(error.value).split("the rows are in ")[1].split(" instead")[0])
+    table = pq.read_table(rescued)
+    assert table["row_id"].to_pylist() == reference.row_ids
+    np.testing.assert_array_equal(np.array(table["label"].to_pylist(), np.float32), reference["label"])
+
+
+def test_recording_that_is_deleted_fails_alone(
+    folder: Path, model: Path, good: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = write(folder / "gone.wav", soundscape(9, 15))
+
+    def find_and_delete(sources: object) -> object:
+        found = find_recordings(sources)  # type: ignore[arg-type]
+        gone.unlink()
+        return found
+
+    monkeypatch.setattr(runtime.run, "find_recordings", find_and_delete)
+    result = run(folder, model)
+    assert [failure.reason for failure in result.failures] == ["no such file or directory"]
+    unharmed(result, good)
+
+
+def test_recording_that_grows_is_read_as_it_is(folder: Path, model: Path, good: Soundscapes) -> None:
+    grows = write(folder / "grows.wav", soundscape(9, 60))
+    over = threading.Event()
+
+    def grow() -> None:
+        with grows.open("ab") as file:
+            while not over.wait(0.01):
+                file.write(bytes(RATE))
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        result = run(folder, model)
+    finally:
+        over.set()
+        thread.join()
+    assert result.count("scored") == len(result) == len(good) + 12
+    unharmed(result, good)
+
+
+def test_clock_that_jumps_changes_nothing(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = iter(range(0, 10**9, 10**6))
+    monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
+    result = run(folder, model, deadline_s=600)
+    assert result.count("scored") == len(result)
+    assert result.timing["elapsed_s"] < 600
+
+
+def test_many_files_leave_no_descriptors(tmp_path: Path, model: Path) -> None:
+    for i in range(60):
+        write(tmp_path / f"{i}.wav", soundscape(0, 1))
+    few = run([tmp_path / f"{i}.wav" for i in range(3)], model)
+    assert few.count("scored") == 3
+    before = len(open_files(os.getpid()))
+    counts: list[int] = []
+    with Watch(lambda: counts.extend(len(open_files(worker)) for worker in children_of(os.getpid()))):
+        result = run(tmp_path, model, workers=2)
+    assert result.count("scored") == 60
+    assert len(open_files(os.getpid())) == before
+    assert max(counts) < 40
+
+
+@pytest.mark.parametrize("deadline_s", [3.0, 600.0])
+def test_interpolation_covers_every_recording(tmp_path: Path, model: Path, deadline_s: float) -> None:
+    for i in range(4):
+        write(tmp_path / f"{i}.wav", np.tile(soundscape(i, 60), 40 if deadline_s < 10 else 1)[::4], 8_000)
+    result = run(tmp_path, model, deadline_s=deadline_s, on_deadline="interpolate", workers=2)
+    label = result["label"]
+    if deadline_s > 100:
+        reference = run(tmp_path, model)
+        assert result.status.tolist() == ["scored"] * 48
+        np.testing.assert_array_equal(label, reference["label"])
+        return
+    assert result.timing["elapsed_s"] < deadline_s + 1
+    assert result.count("filled") == result.count("failed") == 0
+    assert 0 < result.count("scored") < len(result) == 4 * 480
+    assert "of the rows were measured" in result.summary()
+    of_recording = result.status.reshape(4, 480)
+    assert ((of_recording == "scored").sum(axis=1) > 0).all()
+    for row in np.flatnonzero(result.status == "interpolated")[:200]:
+        first = row // 480 * 480
+        scored = first + np.flatnonzero(of_recording[row // 480] == "scored")
+        nearest = [*scored[scored < row][-1:], *scored[scored > row][:1]]
+        np.testing.assert_allclose(label[row], label[nearest].mean(axis=0), rtol=1e-6)
+
+
+class Watch:
+    """Looks again and again while something goes on."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(look,))
+
+    def _run(self, look: Callable[[], object]) -> None:
+        while not self._over.wait(0.05):
+            look()
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class perch_run:  # noqa: N801 (reads as the command it is)
+    """The command in a process of its own, ended in any case."""
+
+    def __init__(self, folder: Path, model: Path, target: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "runtime", str(folder), "--model", str(model), "-o", str(target), *options]
+        paths = os.pathsep.join([*sys.path])
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+        )
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> object:
+    """What a condition gives once it holds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("did not come about in time")
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def open_files(pid: int) -> list[str]:
+    try:
+        return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

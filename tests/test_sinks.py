@@ -1,0 +1,213 @@
+"""Rows that go to a file as they come, and runs that are taken up again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import runtime.run
+from convert.synthetic import soundscape
+from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
+from runtime.session import read_artifact
+from tests.conftest import write
+
+OUTPUTS = ("label", "embedding")
+
+
+def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
+    return run_soundscapes(soundscapes, model, **{"progress": False, "outputs": OUTPUTS, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folder")
+    for i in range(6):
+        write(folder / f"r{i}.wav", soundscape(i, 10))
+    (folder / "bad.wav").write_text("no sound")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path, model: Path) -> Soundscapes:
+    return run(folder, model)
+
+
+def same(path: Path, reference: Soundscapes) -> None:
+    table = pq.read_table(path)
+    assert table["row_id"].to_pylist() == reference.row_ids
+    assert table["status"].to_pylist() == reference.status.tolist()
+    scored = reference.status == "scored"
+    for name in OUTPUTS:
+        rows = table[name].to_pylist()
+        assert [row is not None for row in rows] == scored.tolist()
+        values = np.array([row for row in rows if row is not None], np.float32)
+        np.testing.assert_array_equal(values, reference[name][scored])
+
+
+def test_parquet_holds_the_same_rows(tmp_path: Path, folder: Path, model: Path, reference: Soundscapes) -> None:
+    target = tmp_path / "out.parquet"
+    result = run(folder, model, sink=target)
+    same(target, reference)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+    table = pq.read_table(target)
+    assert table["path"].to_pylist()[-1] == str(folder / "r5.wav")
+    assert table["start_s"].to_pylist()[-2:] == [0, 5]
+    assert table["end_s"].to_pylist()[-2:] == [5, 10]
+    artifact = read_artifact(model)
+    assert table.schema.field("embedding").type.list_size == artifact.heads["embedding"].shape[0]
+    assert tuple(json.loads(table.schema.field("label").metadata[b"classes"])) == artifact.heads["label"].classes
+    assert table.schema.metadata[b"artifact_sha256"].decode() == artifact.artifact_sha256
+    assert len(result) == len(reference)
+    assert result.counts == reference.counts
+    assert result.summary().splitlines()[0] == reference.summary().splitlines()[0]
+    with pytest.raises(InputError, match=r"the rows are in .*out\.parquet"):
+        result["label"]
+    reference.to_parquet(tmp_path / "memory.parquet")
+    same(tmp_path / "memory.parquet", reference)
+
+
+def test_csv_is_what_memory_gives(tmp_path: Path, folder: Path, model: Path) -> None:
+    run(folder, model, outputs=("label",)).to_submission(tmp_path / "memory.csv")
+    run(folder, model, outputs=("label",), sink=tmp_path / "sink.csv")
+    assert (tmp_path / "sink.csv").read_bytes() == (tmp_path / "memory.csv").read_bytes()
+
+
+def interrupt(
+    folder: Path, model: Path, sink: Path, after: int, monkeypatch: pytest.MonkeyPatch, **options: object
+) -> None:
+    """A run that Ctrl-C ends after so many finished parts."""
+    append, finished = runtime.run.FileSink.append, []
+
+    def counted(self: object, *arguments: object) -> None:
+        append(self, *arguments)  # type: ignore[arg-type]
+        finished.append(arguments)
+        if len(finished) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime.run.FileSink, "append", counted)
+        with pytest.raises(Interrupted):
+            run(folder, model, sink=sink, **options)
+
+
+@pytest.mark.parametrize("after", [2, 4])
+def test_interrupted_run_is_taken_up(
+    tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    target = tmp_path / "out.parquet"
+    interrupt(folder, model, target, after, monkeypatch)
+    interrupted = pq.read_table(target)
+    assert interrupted["row_id"].to_pylist() == reference.row_ids  # all rows are there, those not reached unscored
+    assert "filled" in interrupted["status"].to_pylist()
+    with pytest.raises(InputError, match=r"a run that did not end; go on with it by `--resume`"):
+        run(folder, model, sink=target)
+    with (tmp_path / "out.parquet.partial").open("ab") as spool:
+        spool.write(bytes(30))  # as if killed while writing
+    result = run(folder, model, sink=target, resume=True)
+    same(target, reference)
+    assert result.timing["windows"] < reference.count("scored")
+    assert [failure.path for failure in result.failures] == [folder / "bad.wav"]
+    assert not (tmp_path / "out.parquet.partial").exists()
+    with pytest.raises(InputError, match="no unfinished run beside it"):
+        run(folder, model, sink=target, resume=True)
+
+
+def test_long_recording_is_taken_up_between_its_parts(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "long.wav", np.tile(soundscape(0, 60)[::4], 21), 8_000)
+    reference = run(path, model, workers=1)
+    assert (reference.status == "scored").all()
+    assert len(reference) == 252
+    target = tmp_path / "out.parquet"
+    interrupt(path, model, target, 1, monkeypatch, workers=2)
+    result = run(path, model, sink=target, resume=True)
+    same(target, reference)
+    assert result.timing["windows"] == 252 - 120
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: os.utime(folder / "r0.wav", (1, 1)), "r0.wav has changed since"),
+        (lambda folder: (folder / "r0.wav").unlink(), "r0.wav was there is now .*r1.wav"),
+        (lambda folder: write(folder / "a.wav", soundscape(9, 5)), "r0.wav was there is now .*a.wav"),
+    ],
+)
+def test_changed_recordings_are_refused(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, change: object, message: str
+) -> None:
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    for i in range(3):
+        write(recordings / f"r{i}.wav", soundscape(i, 5))
+    target = tmp_path / "out.csv"
+    interrupt(recordings, model, target, 1, monkeypatch, outputs=("label",))
+    change(recordings)  # type: ignore[operator]
+    with pytest.raises(InputError, match=message):
+        run(recordings, model, sink=target, resume=True, outputs=("label",))
+    assert (tmp_path / "out.csv.partial").exists()
+
+
+def test_changed_options_are_refused(
+    tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.parquet"
+    interrupt(folder, model, target, 2, monkeypatch)
+    with pytest.raises(InputError, match="hop was 160000 and is 80000"):
+        run(folder, model, sink=target, resume=True, hop_s=2.5)
+    with pytest.raises(InputError, match=r"outputs was .* and is"):
+        run(folder, model, sink=target, resume=True, outputs=("embedding",))
+    write(folder / "s.wav", soundscape(9, 5))  # behind what was finished
+    try:
+        run(folder, model, sink=target, resume=True, workers=1)
+    finally:
+        (folder / "s.wav").unlink()
+    table = pq.read_table(target)
+    assert table["row_id"].to_pylist() == [*reference.row_ids, "s_5"]
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path, folder: Path, model: Path) -> None:
+    columns = run(folder / "r0.wav", model).columns
+    sink = runtime.run.FileSink(tmp_path / "out.parquet", columns, 0.0, {}, False)
+    try:
+        with pytest.raises(InputError, match="another run is writing"):
+            run(folder, model, sink=tmp_path / "out.parquet")
+    finally:
+        sink.close(keep=False)
+    run(folder, model, sink=tmp_path / "out.parquet")
+
+
+def test_names_of_any_kind(tmp_path: Path, model: Path) -> None:
+    names = ["with space", "new\nline", 'quo"te,comma', "größe 鳥", "x" * 251, os.fsdecode(b"not \xff utf8")]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in names:
+        write(tmp_path / "a.wav", soundscape(0, 5)).rename(folder / f"{name}.wav")
+    result = run(folder, model, sink=tmp_path / "out.parquet")
+    assert result.counts == {"scored": len(names)}
+    row_ids = pq.read_table(tmp_path / "out.parquet")["row_id"].to_pylist()
+    assert set(row_ids) == {*(f"{name}_5" for name in names[:-1]), "not \\xff utf8_5"}
+    run(folder, model, outputs=("label",), sink=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = list(csv.reader(file))[1:]
+    assert {row[0] for row in rows} == {f"{name}_5" for name in names}
+
+
+def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path, folder: Path, model: Path) -> None:
+    with pytest.raises(InputError, match=r"end it in \.csv or \.parquet"):
+        run(folder, model, sink=tmp_path / "out.txt")
+    with pytest.raises(InputError, match=r"a CSV holds one vector a row"):
+        run(folder, model, sink=tmp_path / "out.csv")
+    with pytest.raises(InputError, match="resume needs a sink"):
+        run(folder, model, resume=True)
+    (tmp_path / "out.parquet.partial").write_text("somebody else's")
+    with pytest.raises(InputError, match="is in the way"):
+        run(folder, model, sink=tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.partial"]
