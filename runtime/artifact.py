@@ -7,14 +7,17 @@ its header, then one name a line.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import mmap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import ArtifactError, InputError
+from runtime.errors import ArtifactError, InputError, reason
 
 SCHEMA = "1"
+METADATA_PROPS = 14
+"""Number of `metadata_props` in ONNX's ModelProto."""
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
 
 
@@ -133,3 +136,59 @@ def _head(name: str, shape: tuple[int, ...], entries: Mapping[str, str]) -> Head
     if classes and len(classes) != shape[-1]:
         raise ValueError(f"{len(classes)} classes for an output '{name}' of {shape[-1]}")
     return Head(name, shape, tuple(classes), namespace, tuple(dropped.split("\n")) if dropped else ())
+
+
+def read_artifact(path: str | Path) -> Artifact:
+    """A file's description of itself, read without loading its graph.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not made by this project.
+    """
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            entries = dict(_entry(data[start:end]) for start, end in _fields(data, METADATA_PROPS))
+    except OSError as error:
+        raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
+    except (ValueError, IndexError, UnicodeDecodeError):  # mmap refuses an empty file by a ValueError
+        raise ArtifactError(f"{path} cannot be loaded as ONNX (it is damaged or another format); {CONVERT}") from None
+    return Artifact.from_metadata(entries, path)
+
+
+def _entry(data: bytes) -> tuple[str, str]:
+    """Key and value of a StringStringEntryProto."""
+    key, value = (b"".join(data[start:end] for start, end in _fields(data, number)) for number in (1, 2))
+    return key.decode(), value.decode()
+
+
+def _fields(data: bytes | mmap.mmap, number: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each length-delimited field of this number in a protobuf message (its wire format: tags of
+    number and type, the lengths of what is longer than a number).
+    """
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        kind, end = tag & 7, at
+        if kind == 0:
+            _, end = _varint(data, at)
+        elif kind == 2:
+            length, at = _varint(data, at)
+            end = at + length
+        elif kind in (1, 5):
+            end = at + (8 if kind == 1 else 4)
+        else:
+            raise ValueError(f"wire type {kind}")
+        if end > len(data):
+            raise ValueError("a field ends behind its message")
+        if kind == 2 and tag >> 3 == number:
+            yield at, end
+        at = end
+
+
+def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at

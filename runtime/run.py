@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, read_artifact
 from runtime.classes import WantedClasses, map_classes, read_classes, unmapped_value
 from runtime.cores import usable_cores
 from runtime.errors import InputError
@@ -20,7 +20,7 @@ from runtime.paths import Found, Sources, find_recordings
 from runtime.pool import score_recordings
 from runtime.progress import progress_bar
 from runtime.schedule import Schedule
-from runtime.session import check_install, choose_device, read_artifact
+from runtime.session import check_install, choose_device
 from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
 from runtime.table import Table

@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.artifact import CONVERT, Artifact
-from runtime.errors import ArtifactError, DeviceError, InputError, reason
+from runtime.errors import ArtifactError, DeviceError, InputError
 
 DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
@@ -115,31 +114,6 @@ class Session:
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
         """Runs a batch of silence, so that no later call pays for what only the first one does."""
         self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
-
-
-def read_artifact(path: str | Path) -> Artifact:
-    """A file's description of itself.
-
-    Raises:
-        ArtifactError: the file is missing, damaged, or not made by this project.
-    """
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
-    return _read_artifact(Path(path), stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=1)
-def _read_artifact(path: Path, mtime_ns: int, size: int) -> Artifact:
-    """Loading is the only way to the metadata without onnx, and takes a while: a file is read once while unchanged."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # reading needs no optimised graph
-    options.log_severity_level = 4
-    session = _load(path, options, "cpu")
-    artifact = Artifact.from_metadata(session.get_modelmeta().custom_metadata_map, path)
-    _check_io(session, artifact, path)
-    return artifact
 
 
 def _load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:

@@ -3,9 +3,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from runtime.artifact import Artifact, Head
+from runtime.artifact import Artifact, Head, read_artifact
 from runtime.errors import ArtifactError, InputError
-from runtime.session import Session, read_artifact
+from runtime.session import Session
 
 ARTIFACT = Artifact(
     family="perch_v1",
@@ -73,4 +73,4 @@ def test_a_description_of_another_graph_is_refused(tmp_path: Path, model: Path) 
     path = tmp_path / "swapped.onnx"
     onnx.save(proto, path)
     with pytest.raises(ArtifactError, match="another graph"):
-        read_artifact(path)
+        Session(path)

@@ -14,7 +14,8 @@ from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
 from convert.saved_model import Reference, inspect
 from convert.untrained.perch import PERCH_V1, TINY, Recipe, write_saved_model
-from runtime.session import Session, read_artifact
+from runtime.artifact import read_artifact
+from runtime.session import Session
 
 RECIPES = {
     "perch v1": PERCH_V1,

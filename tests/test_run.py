@@ -19,8 +19,9 @@ import runtime.session
 from convert.conversion import convert
 from convert.synthetic import soundscape
 from runtime import DeviceError, InputError, Soundscapes, run_soundscapes
+from runtime.artifact import read_artifact
 from runtime.recording import Recording
-from runtime.session import Session, read_artifact
+from runtime.session import Session
 from tests.conftest import RATE, WINDOW, cut, write
 
 ROWS = ["a_5", "a_10", "a_15", "a_20", "b_5", "b_10", "b_15", "c_5", "c_10"]

@@ -14,7 +14,7 @@ import pytest
 import runtime.run
 from convert.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
-from runtime.session import read_artifact
+from runtime.artifact import read_artifact
 from tests.conftest import write
 
 OUTPUTS = ("label", "embedding")
