@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, parity, passes, saved_model, synthetic, tf_ops, write
 from convert.errors import ParityError, first_line
 from convert.passes.free_batch import free_batch
+from convert.passes.gathered import gather_embeddings
 from convert.passes.heads import keep_classes, keep_heads
 from convert.saved_model import SavedModel
 from runtime.artifact import Artifact, Head
@@ -188,6 +189,8 @@ def _optimised(
     for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
     passes.clean(graph)
+    if free:
+        gather_embeddings(graph.graph)
     passes.name_by_place(graph.graph)
     return passes.infer_shapes(graph), free
 

@@ -78,6 +78,9 @@ class Session:
         device: "cpu" or "cuda:N" (see `choose_device`).
         threads: threads that one call uses on the CPU.
 
+    `gathers` names the heads that also give the rows of embeddings gathered before; it is empty where the file takes
+    none.
+
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
         DeviceError: the GPU was asked for and ONNX Runtime fell back to the CPU, or could not start it.
@@ -91,13 +94,20 @@ class Session:
         self._session = _load(Path(path), options, device)
         self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
         _check_io(self._session, self.artifact, path)
+        self.gathers = _gathering_heads(self._session, self.artifact)
         self._run_options = ort.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
 
-    def __call__(self, windows: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one."""
+    def __call__(
+        self, windows: NDArray[np.float32], outputs: Sequence[str], gathered: NDArray[np.float32] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one.
+
+        With `gathered`, `embedding` rows of earlier calls, the heads in `gathers` start with the rows of these.
+        """
         if self.artifact.free_batch or len(windows) == 1:
-            return list(self._session.run(list(outputs), {"inputs": windows}, self._run_options))
+            feeds = {"inputs": windows} if gathered is None else {"inputs": windows, "gathered": gathered}
+            return list(self._session.run(list(outputs), feeds, self._run_options))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
 
@@ -157,6 +167,16 @@ def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Pat
     described = {head.name: head.shape for head in artifact.heads.values()}
     if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
         raise ArtifactError(f"{path} describes another graph than its own; convert it again")
+
+
+def _gathering_heads(session: ort.InferenceSession, artifact: Artifact) -> tuple[str, ...]:
+    """The heads whose first dimension is not the batch alone, where the graph takes rows of `embedding` for them."""
+    inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
+    if not artifact.free_batch or "embedding" not in artifact.heads:
+        return ()
+    if inputs.get("gathered", [])[1:] != list(artifact.heads["embedding"].shape):
+        return ()
+    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows")
 
 
 def _first_line(error: Exception) -> str:
