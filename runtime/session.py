@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import re
@@ -13,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime import cuda
 from runtime.artifact import CONVERT, Artifact
 from runtime.errors import ArtifactError, DeviceError, InputError, reason
 
@@ -54,20 +56,15 @@ def choose_device(device: str) -> str:
         raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
     if device == "cpu":
         return "cpu"
-    present = "CUDAExecutionProvider" in ort.get_available_providers()
+    present = cuda.PROVIDER in ort.get_available_providers()
     if device == "auto":
-        return "cuda:0" if present and _cuda_devices() else "cpu"
+        return "cuda:0" if present and cuda.gpus() else "cpu"
     if not present:
         raise DeviceError(
             f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; run `pip uninstall -y "
             "onnxruntime` and `pip install '.[cuda]'` in the project's folder (Linux x86_64 or Windows)"
         )
     return f"cuda:{match.group(1) or 0}"
-
-
-def _cuda_devices() -> bool:
-    """Whether a driver shows any GPU; asked without loading CUDA, which takes seconds."""
-    return any(Path("/proc/driver/nvidia/gpus").glob("*")) or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
 class Session:
@@ -91,7 +88,7 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters is raised
-        self._session = _load(Path(path), options, device)
+        self._session = load(Path(path), options, device)
         self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
         _check_io(self._session, self.artifact, path)
         self.gathers = _gathering_heads(self._session, self.artifact)
@@ -131,31 +128,37 @@ def _read_artifact(path: Path, mtime_ns: int, size: int) -> Artifact:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # reading needs no optimised graph
     options.log_severity_level = 4
-    session = _load(path, options, "cpu")
+    session = load(path, options, "cpu")
     artifact = Artifact.from_metadata(session.get_modelmeta().custom_metadata_map, path)
     _check_io(session, artifact, path)
     return artifact
 
 
-def _load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+    """ONNX Runtime's own session of a file, on this device or not at all.
+
+    Raises:
+        ArtifactError: there is no such file, or it is no ONNX.
+        DeviceError: the GPU cannot be used.
+    """
     if not os.path.isfile(path):
         raise ArtifactError(f"there is no model at {path}; {CONVERT}")
     providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if device != "cpu":
-        if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # CUDA and cuDNN from their own wheels, which the loader does not search
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:")}))
+        providers.insert(0, (cuda.PROVIDER, {"device_id": device.removeprefix("cuda:")}))
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        with cuda.loading() if device != "cpu" else contextlib.nullcontext():
+            session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
             raise DeviceError(f"device='{device}' cannot be used: {_first_line(error)}; {INSTALL_CUDA}") from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {_first_line(error)}; {CONVERT}") from None
-    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+    if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
+        missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
         raise DeviceError(
-            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider (a driver, CUDA or cuDNN "
-            f"library is missing); {INSTALL_CUDA}"
+            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider ({missing}); "
+            f"{INSTALL_CUDA}"
         )
     return session
 
