@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -32,7 +32,8 @@ from runtime.session import Session
 BATCH_SIZES = (1, 2, 12)
 WINDOWS = 12
 """How many windows are compared: as many as a soundscape of a minute has."""
-PRECISIONS = {"fp32": "float32", "fp16": "float16"}
+Precision = Literal["fp32", "fp16"]
+PRECISIONS: dict[str, str] = {"fp32": "float32", "fp16": "float16"}
 STEPS = ("look", "translate", "optimise", "check", "run TensorFlow", "compare", "write")
 
 
@@ -43,7 +44,7 @@ def convert(
     outputs: Sequence[str] | None = None,
     classes: str | Path | Sequence[str] | None = None,
     audio: str | Path | None = None,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     progress: bool = True,
 ) -> Artifact:
     """Converts a Perch SavedModel to `output` and proves it equal to TensorFlow.

@@ -70,7 +70,7 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nodes_on_the_cpu_are_counted(model: Path) -> None:
     kinds = doctor.nodes_on_cpu(model, "cpu", 160_000)
-    assert kinds.count("Conv") > 20
+    assert kinds.count("Conv") > 10
     assert "Sqrt" in kinds
 
 

@@ -169,7 +169,7 @@ def test_graph_without_a_backbone_is_refused() -> None:
 
 def test_unknown_precision(tmp_path: Path, saved_model: Path) -> None:
     with pytest.raises(InputError, match="precision is 'int4', but must be one of fp32, fp16"):
-        convert(saved_model, tmp_path / "x.onnx", precision="int4", progress=False)
+        convert(saved_model, tmp_path / "x.onnx", precision="int4", progress=False)  # type: ignore[arg-type]
 
 
 def test_weights_shared_with_float32_nodes_stay_there() -> None:
