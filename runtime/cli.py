@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime import doctor
 from runtime.errors import InputError, PerchError
 from runtime.files import check_writable
 from runtime.run import Interrupted, run_soundscapes
@@ -122,6 +123,11 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--fill", type=float, default=-1000.0, metavar="VALUE", help="score of rows not reached or unreadable (-1000)"
     )
+    parser.add_argument(
+        "--doctor",
+        action="store_true",
+        help="say what is installed and which devices work instead (alone, or with --model and --device)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
     return parser.parse_args(args)
 
@@ -231,7 +237,10 @@ def _check_output(output: Path, resume: bool, outputs: Sequence[str]) -> bool:
 
 def main(args: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parsed = parse_args(args)
+    arguments = sys.argv[1:] if args is None else list(args)
+    if "--doctor" in arguments:
+        return doctor.main(arguments)
+    parsed = parse_args(arguments)
     with Signals() as signals:
         try:
             return run(parsed, signals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime import cuda
 from runtime.artifact import CONVERT, Artifact
 from runtime.errors import ArtifactError, DeviceError, InputError
 
@@ -53,20 +55,15 @@ def choose_device(device: str) -> str:
         raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
     if device == "cpu":
         return "cpu"
-    present = "CUDAExecutionProvider" in ort.get_available_providers()
+    present = cuda.PROVIDER in ort.get_available_providers()
     if device == "auto":
-        return "cuda:0" if present and _cuda_devices() else "cpu"
+        return "cuda:0" if present and cuda.gpus() else "cpu"
     if not present:
         raise DeviceError(
             f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; run `pip uninstall -y "
             "onnxruntime` and `pip install '.[cuda]'` in the project's folder (Linux x86_64 or Windows)"
         )
     return f"cuda:{match.group(1) or 0}"
-
-
-def _cuda_devices() -> bool:
-    """Whether a driver shows any GPU; asked without loading CUDA, which takes seconds."""
-    return any(Path("/proc/driver/nvidia/gpus").glob("*")) or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
 class Session:
@@ -76,6 +73,9 @@ class Session:
         path: the `.onnx` file.
         device: "cpu" or "cuda:N" (see `choose_device`).
         threads: threads that one call uses on the CPU.
+
+    `gathers` names the heads that also give the rows of embeddings gathered before; it is empty where the file takes
+    none.
 
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
@@ -88,16 +88,23 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters is raised
         self.device = device
-        self._session = _load(Path(path), options, device)
+        self._session = load(Path(path), options, device)
         self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
         _check_io(self._session, self.artifact, path)
+        self.gathers = _gathering_heads(self._session, self.artifact)
         self._run_options = ort.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
 
-    def __call__(self, windows: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one."""
+    def __call__(
+        self, windows: NDArray[np.float32], outputs: Sequence[str], gathered: NDArray[np.float32] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one.
+
+        With `gathered`, `embedding` rows of earlier calls, the heads in `gathers` start with the rows of these.
+        """
         if self.artifact.free_batch or len(windows) == 1:
-            return list(self._session.run(list(outputs), {"inputs": windows}, self._run_options))
+            feeds = {"inputs": windows} if gathered is None else {"inputs": windows, "gathered": gathered}
+            return list(self._session.run(list(outputs), feeds, self._run_options))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
 
@@ -108,33 +115,49 @@ class Session:
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
         if self.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
             batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
-        parts = zip(*(self(batch, outputs) for batch in batches), strict=True)
-        return {name: np.concatenate(values)[: len(windows)] for name, values in zip(outputs, parts, strict=True)}
+        heads = [name for name in outputs if name in self.gathers] if self.device == "cpu" and len(batches) > 1 else []
+        others = [name for name in outputs if name not in heads]
+        asked = list(dict.fromkeys([*others, *(["embedding"] if heads else [])]))
+        parts = [dict(zip(asked, self(batch, asked), strict=True)) for batch in (batches[:-1] if heads else batches)]
+        found: dict[str, NDArray[np.float32]] = {}
+        if heads:  # their weights are streamed once for all batches
+            gathered = np.concatenate([part["embedding"] for part in parts])
+            last = dict(zip([*others, *heads], self(batches[-1], [*others, *heads], gathered), strict=True))
+            found = {name: last[name] for name in heads}
+            parts.append(last)
+        found |= {name: np.concatenate([part[name] for part in parts]) for name in others}
+        return {name: values[: len(windows)] for name, values in found.items()}
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
         """Runs a batch of silence, so that no later call pays for what only the first one does."""
         self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
 
 
-def _load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+    """ONNX Runtime's own session of a file, on this device or not at all.
+
+    Raises:
+        ArtifactError: there is no such file, or it is no ONNX.
+        DeviceError: the GPU cannot be used.
+    """
     if not os.path.isfile(path):
         raise ArtifactError(f"there is no model at {path}; {CONVERT}")
     providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if device != "cpu":
-        if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # CUDA and cuDNN from their own wheels, which the loader does not search
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:")}))
+        providers.insert(0, (cuda.PROVIDER, {"device_id": device.removeprefix("cuda:")}))
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        with cuda.loading() if device != "cpu" else contextlib.nullcontext():
+            session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
             raise DeviceError(f"device='{device}' cannot be used: {_first_line(error)}; {INSTALL_CUDA}") from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {_first_line(error)}; {CONVERT}") from None
-    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+    if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
+        missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
         raise DeviceError(
-            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider (a driver, CUDA or cuDNN "
-            f"library is missing); {INSTALL_CUDA}"
+            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider ({missing}); "
+            f"{INSTALL_CUDA}"
         )
     return session
 
@@ -146,6 +169,16 @@ def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Pat
     described = {head.name: head.shape for head in artifact.heads.values()}
     if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
         raise ArtifactError(f"{path} describes another graph than its own; convert it again")
+
+
+def _gathering_heads(session: ort.InferenceSession, artifact: Artifact) -> tuple[str, ...]:
+    """The heads whose first dimension is not the batch alone, where the graph takes rows of `embedding` for them."""
+    inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
+    if not artifact.free_batch or "embedding" not in artifact.heads:
+        return ()
+    if inputs.get("gathered", [])[1:] != list(artifact.heads["embedding"].shape):
+        return ()
+    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convert.parity import compare
+from convert.parity import FLOAT16, compare
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(-3, 2, (12, 50)).astype(np.float32)
@@ -32,6 +32,15 @@ def test_error_is_relative_to_the_range_over_all_windows() -> None:
 def test_differences_are_caught(change: object, complaint: str) -> None:
     changed = change(LOGITS).astype(np.float32)  # type: ignore[operator]
     assert complaint in "; ".join(compare(LOGITS, changed).failures())
+
+
+def test_half_precision_has_wider_bounds() -> None:
+    assert compare(LOGITS, LOGITS * np.float32(1.01)).failures(FLOAT16) == []
+    assert "exceeds 2e-02" in compare(LOGITS, LOGITS * np.float32(1.05)).failures(FLOAT16)[0]
+    assert (
+        "1 - cosine"
+        in compare(LOGITS, LOGITS + RNG.normal(0, 0.1, LOGITS.shape).astype(np.float32)).failures(FLOAT16)[-1]
+    )
 
 
 def test_top1_is_counted() -> None:

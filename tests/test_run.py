@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import runtime.cuda
 import runtime.session
 from convert.conversion import convert
 from convert.synthetic import soundscape
@@ -85,7 +86,7 @@ def test_a_graph_for_one_window_is_fed_one_by_one(
     import onnx
 
     proto = onnx.load(model)
-    for value in [*proto.graph.input, *proto.graph.output]:
+    for value in [proto.graph.input[0], *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     next(entry for entry in proto.metadata_props if entry.key == "batch").value = "1"
     del proto.graph.value_info[:]
@@ -393,6 +394,6 @@ def test_cores_are_counted() -> None:
 def test_unused_provider_is_not_taken_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime-gpu lists CUDA also where it cannot load: "auto" has to look for a device itself."""
     monkeypatch.setattr(runtime.session.ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(runtime.session, "_cuda_devices", lambda: False)
+    monkeypatch.setattr(runtime.cuda, "gpus", list)
     assert runtime.session.choose_device("auto") == "cpu"
     assert runtime.session.choose_device("cuda:1") == "cuda:1"

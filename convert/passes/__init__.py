@@ -53,7 +53,7 @@ def name_by_place(graph: ir.Graph) -> None:
     would give another file each time.
     """
     fixed = {*graph.inputs, *graph.outputs}
-    for i, value in enumerate(list(graph.initializers.values())):
+    for i, value in enumerate([value for value in graph.initializers.values() if value not in fixed]):
         value.name = f"\0{i}"  # out of the way of the names to come
     for i, node in enumerate(graph):
         node.name = f"{node.op_type}_{i}"

@@ -1,0 +1,81 @@
+"""Whether CUDA can really be used here, and what keeps it from it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnxruntime as ort
+
+PROVIDER = "CUDAExecutionProvider"
+LIBRARIES = ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll")
+MISSING = re.compile(r"(\S+): cannot open shared object file")
+ONE_NODE = (
+    b'\x08\x08:9\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
+)
+"""An ONNX file of one Identity, to try a device on; what would write it, onnx, is not here."""
+
+
+def gpus() -> list[str]:
+    """The GPUs that a driver shows, by name where it gives one; asked without loading CUDA, which takes seconds."""
+    described = [path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    names = [re.search(r"Model:\s*(.+)", text) for text in described]
+    if names:
+        return [found.group(1).strip() if found else "unnamed GPU" for found in names]
+    present = any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))
+    return ["unnamed GPU"] if present else []
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Loads CUDA and cuDNN from their own wheels, which the loader does not search, for a session to be made.
+
+    ONNX Runtime prints what it misses; that is said in our own words, by whoever asks for it.
+    """
+    ort.set_default_logger_severity(4)
+    try:
+        if hasattr(ort, "preload_dlls"):
+            with contextlib.redirect_stdout(io.StringIO()):
+                ort.preload_dlls()
+        yield
+    finally:
+        ort.set_default_logger_severity(2)  # its own default, which cannot be asked for
+
+
+def missing_library() -> str | None:
+    """What ONNX Runtime's CUDA provider lacks, such as `libcublasLt.so.13: not found`; None if nothing.
+
+    To be asked after a session fell back: ONNX Runtime tells its log alone, and a provider that can be loaded must have
+    been loaded by it first.
+    """
+    folder = Path(ort.__file__).parent / "capi"
+    for path in (folder / name for name in LIBRARIES):
+        if path.is_file():
+            try:
+                ctypes.CDLL(str(path))
+            except OSError as error:
+                found = MISSING.match(str(error))
+                return f"{found.group(1)}: not found" if found else str(error).splitlines()[0]
+    return None
+
+
+def problem(device: str) -> str | None:
+    """What keeps "cuda:N" from being used; None if a graph can be loaded there."""
+    if PROVIDER not in ort.get_available_providers():
+        return "this is a CPU build of onnxruntime"
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    chosen = (PROVIDER, {"device_id": device.removeprefix("cuda:")})
+    with loading():
+        try:
+            session = ort.InferenceSession(ONE_NODE, options, providers=[chosen, "CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
+            return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if PROVIDER in session.get_providers():
+        return None
+    return missing_library() or "ONNX Runtime does not say why"

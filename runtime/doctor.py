@@ -1,0 +1,169 @@
+"""`perch-run --doctor`: what is installed here, which devices can really be used, and what a model asks of them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import soundfile
+
+from runtime import cuda
+from runtime.artifact import Artifact, read_artifact
+from runtime.cores import usable_cores
+from runtime.errors import DeviceError, PerchError
+from runtime.session import INSTALL_CUDA, check_install, choose_device, load
+
+DESCRIPTION = """\
+Says what is installed, which devices can be used, and, with --model, what a file holds and which of its nodes a GPU
+leaves to the CPU. Exit codes: 0 the device that runs take works; 1 it does not, or the installation is broken; 2 wrong
+use or unusable model.
+"""
+
+
+def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="perch-run --doctor", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--doctor", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="made by perch-convert")
+    parser.add_argument("--device", default="auto", help="the device that must work: auto, cpu, cuda or cuda:1")
+    return parser.parse_args(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; returns the exit code."""
+    artifact = read_artifact(args.model) if args.model else None
+    gpu = args.device if args.device.startswith("cuda:") else "cuda:0"
+    missing = cuda.problem(gpu)
+    chosen, problems = _chosen(args.device, missing)
+    _section("installed", versions())
+    _section("devices", devices(gpu, missing))
+    if artifact is not None:
+        _section(f"model {args.model}", [*described(artifact), _left_to_cpu(args.model, gpu, missing, artifact)])
+    for problem in problems:
+        print(f"problem: {problem}")
+    if not problems:
+        print(f"all is well: a run with --device {args.device} takes {chosen}")
+    return 1 if problems else 0
+
+
+def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
+    """The device that a run would take, and what would keep it from running; `missing` keeps it from a GPU."""
+    problems, chosen = [], device
+    try:
+        chosen = choose_device(device)
+        check_install()
+    except DeviceError as error:
+        problems.append(str(error))
+    if chosen.startswith("cuda:") and missing is not None:
+        problems.append(f"device '{device}' cannot be used: {missing}; {INSTALL_CUDA}")
+    return chosen, problems
+
+
+def _section(title: str, lines: Sequence[str]) -> None:
+    print("\n".join([title, *(f"  {line}" for line in lines)]))
+
+
+def versions() -> list[str]:
+    """What is installed, a line each."""
+    onnxruntimes = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
+    return [
+        f"{'perch-onnx':<14}{_version('perch-onnx') or 'not installed: run from its folder'}",
+        f"{'python':<14}{platform.python_version()} on {platform.system()} {platform.machine()}",
+        f"{'onnxruntime':<14}{ort.__version__} (from {' and '.join(onnxruntimes) or 'no known distribution'})",
+        f"{'numpy':<14}{np.__version__}",
+        f"{'soundfile':<14}{soundfile.__version__} (libsndfile {soundfile.__libsndfile_version__})",
+        f"{'soxr':<14}{_version('soxr')}",
+        f"{'cores':<14}{usable_cores()} to compute on, of {os.cpu_count()} that the system shows",
+    ]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def devices(gpu: str, missing: str | None) -> list[str]:
+    """What can be computed on, and what else there would be; `missing` is what keeps the GPU from it."""
+    lines = ["cpu     works", f"{gpu:<8}{'works' if missing is None else f'cannot be used: {missing}'}"]
+    lines.append(f"        GPUs that a driver shows: {', '.join(cuda.gpus()) or 'none'}")
+    if missing is not None and cuda.gpus():
+        lines.append(f"        {INSTALL_CUDA}")
+    return lines
+
+
+def described(artifact: Artifact) -> list[str]:
+    """What a file says of itself."""
+    batch = "any batch" if artifact.free_batch else "one window at a time"
+    precision = artifact.options.get("precision", "float32")
+    lines = [f"{artifact.family}, {precision}, {batch}, id {artifact.artifact_sha256[:12]}"]
+    for head in artifact.heads.values():
+        shape = "x".join(map(str, head.shape))
+        classes = f", classes of {head.namespace}" if head.classes else ""
+        lines.append(f"{head.name:<14}{shape}{classes}; {_parity(artifact, head.name)}")
+    return lines
+
+
+def _parity(artifact: Artifact, head: str) -> str:
+    try:
+        measured = artifact.parity["heads"][head]
+        error, distance = float(measured["error"]), float(measured["cosine_distance"])
+    except (LookupError, TypeError, ValueError):
+        return "parity unknown"
+    return f"off TensorFlow's by {error:.1e} of the range, 1 - cosine {distance:.1e}"
+
+
+def _left_to_cpu(model: Path, gpu: str, missing: str | None, artifact: Artifact) -> str:
+    if missing is not None:
+        return f"which nodes {gpu} leaves to the CPU cannot be told here, where it cannot be used"
+    left = Counter(nodes_on_cpu(model, gpu, artifact.window_samples))
+    return f"nodes that {gpu} leaves to the CPU: {', '.join(f'{n} {kind}' for kind, n in left.items()) or 'none'}"
+
+
+def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:
+    """The kinds of the nodes that a run on a device computes on the CPU, copies to it included.
+
+    Arithmetic on shapes belongs there, and is left out: nodes whose results hold whole numbers only.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory(prefix="perch-") as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = load(model, options, device)
+        session.run(None, {"inputs": np.zeros((1, samples), np.float32)})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    return list(_computed_on_cpu(events))
+
+
+def _computed_on_cpu(events: Sequence[dict[str, object]]) -> Iterator[str]:
+    for event in events:
+        node = event.get("args")
+        if event.get("cat") != "Node" or not isinstance(node, dict) or "provider" not in node:
+            continue
+        floats = any(kind.startswith("float") for result in node.get("output_type_shape", []) for kind in result)
+        kind = str(node.get("op_name"))
+        if kind.startswith("Memcpy") or (floats and node["provider"] == "CPUExecutionProvider"):
+            yield kind
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parsed = parse_args(args)
+    try:
+        return run(parsed)
+    except PerchError as error:
+        print(f"perch-run: {error}", file=sys.stderr)
+        return 1 if isinstance(error, DeviceError) else 2
