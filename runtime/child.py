@@ -137,6 +137,18 @@ def serve() -> tuple[BinaryIO, Callable[[object], None]]:
     return sys.stdin.buffer, send
 
 
+def listen(receive: BinaryIO, take: Callable[[Any], object]) -> None:
+    """What a child's listening thread does: it passes messages on.
+
+    When the parent is gone, however it went, so is this process, whatever it is doing.
+    """
+    try:
+        while True:
+            take(pickle.load(receive))
+    except Exception:  # the end of standard input, or a message cut short
+        os._exit(1)
+
+
 def _import_path() -> list[str]:
     """Where a worker imports from: this package's own folder before all else, then as its parent does."""
     own = Path(__file__).absolute().parent.parent

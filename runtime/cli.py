@@ -97,8 +97,10 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:1; cuda never falls back (default: auto)"
     )
-    how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a physical core, one on a GPU)")
-    how.add_argument("--batch-size", type=int, metavar="N", help="windows at once (default: 2, on a GPU 32)")
+    how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a physical core)")
+    how.add_argument(
+        "--batch-size", type=int, metavar="N", help="windows at once (default: 2, on a GPU by its free memory)"
+    )
     how.add_argument(
         "--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s"
     )

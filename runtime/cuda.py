@@ -9,10 +9,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 PROVIDER = "CUDAExecutionProvider"
 LIBRARIES = ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll")
+WINDOW_BYTES, MOST_BATCH = 48 * 2**20, 128
+"""What a window is taken to need on a GPU (three times what its activations need on the CPU), and enough of them."""
 MISSING = re.compile(r"(\S+): cannot open shared object file")
 ONE_NODE = (
     b'\x08\x08:9\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
@@ -79,3 +83,38 @@ def problem(device: str) -> str | None:
     if PROVIDER in session.get_providers():
         return None
     return missing_library() or "ONNX Runtime does not say why"
+
+
+def pin(array: NDArray[np.float32]) -> bool:
+    """Lets a GPU copy from memory directly (`cudaHostRegister`), if it can be done; it is slower without."""
+    runtime = _runtime()
+    if runtime is None:
+        return False
+    return bool(runtime.cudaHostRegister(ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0) == 0)
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that is free on "cuda:N", or None where that cannot be told."""
+    runtime = _runtime()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
+        return None
+    return free.value if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0 else None
+
+
+def batch_size(device: str) -> int:
+    """A batch that half of the free memory has room for; 32 where that cannot be told."""
+    with loading():
+        free = free_bytes(device)
+    if free is None:
+        return 32
+    room = free // 2 // WINDOW_BYTES
+    return max(1, min(MOST_BATCH, 1 << max(0, room.bit_length() - 1)))
+
+
+def _runtime() -> ctypes.CDLL | None:
+    """CUDA's runtime library, which ONNX Runtime has loaded."""
+    for name in ("libcudart.so.13", "libcudart.so.12", "cudart64_13.dll", "cudart64_12.dll"):
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(name)
+    return None

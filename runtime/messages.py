@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.classes import ClassMap
 from runtime.errors import PerchError
+from runtime.ring import Shape
 from runtime.windows import Normalization
 
 
@@ -81,3 +82,91 @@ class Done:
 
     failure: str | None
     windows: int | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What all decoders of a run have in common."""
+
+    ring: Path
+    shape: Shape
+    sample_rate: int
+    hop: int
+    normalize: Normalization
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What the process that empties the ring gets."""
+
+    ring: Path
+    shape: Shape
+    job: Job
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A task handed out, under a number that no other attempt at it has."""
+
+    number: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A decoder waits for a slot of the ring."""
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A slot of the ring to fill."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class Flush:
+    """Nothing more to decode for now: a batch that is not full is to be sent off."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Windows of one ticket in a batch; those that are `readable` are in the ring, one after another."""
+
+    ticket: int
+    indices: list[int]
+    readable: list[bool]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A slot of the ring that holds `filled` windows."""
+
+    slot: int
+    filled: int
+    spans: list[Span]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A ticket of which all windows that were asked for, `visited`, are in batches. For the others see `Done`."""
+
+    ticket: int
+    failure: str | None
+    windows: int | None
+    visited: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows of a batch: their ticket, and whether some of them are not finite numbers; the slot is free."""
+
+    slot: int
+    rows: list[tuple[int, Rows, bool]]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to tell the user; the run goes on."""
+
+    text: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from runtime import cuda
 from runtime.artifact import Artifact, read_artifact
 from runtime.classes import WantedClasses, map_classes, read_classes, unmapped_value
 from runtime.cores import usable_cores
@@ -23,11 +24,12 @@ from runtime.schedule import Schedule
 from runtime.session import check_install, choose_device
 from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
+from runtime.stages import score_in_stages
 from runtime.table import Table
 from runtime.windows import Normalization
 
-CPU_BATCH, CUDA_BATCH = 2, 32
-"""Small batches stay in a core's cache; a GPU wants large ones."""
+CPU_BATCH = 2
+"""Small batches stay in a core's cache."""
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
 WRITE_S = 1e-6
@@ -77,8 +79,10 @@ def run_soundscapes(
         model: a file that `perch-convert` made.
         outputs: the heads to compute, in one pass.
         device: "auto" (a GPU if it can be had), "cpu", "cuda" or "cuda:1". "cuda" never falls back to the CPU.
-        workers: processes; one for each physical core on the CPU, one on a GPU if None.
-        batch_size: windows computed at once; 2 on the CPU, 32 on a GPU if None.
+        workers: processes; one for each physical core if None. On the CPU each does the whole way, for a GPU they
+            decode, and one more feeds it.
+        batch_size: windows computed at once; if None 2 on the CPU, and on a GPU what its free memory has room for.
+            There it is halved, with a warning, if memory runs out.
         hop_s: seconds from one window's start to the next; the window's length (5 s) if None.
         normalize: "raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes each window's mean and
             scales its peak to 0.25, as Perch's own library does.
@@ -114,7 +118,7 @@ def run_soundscapes(
     wanted = read_classes(classes) if classes is not None else None
     _check_submission(found, wanted, sources)
     job = _job(artifact, model, outputs, device, batch_size, hop_s, normalize, wanted, unmapped)
-    count = _at_least_one("workers", workers) or (usable_cores() if job.device == "cpu" else 1)
+    count = _at_least_one("workers", workers) or usable_cores()
     deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else _positive("recording_timeout_s", recording_timeout_s)
     fill_value = _number("fill", fill)
@@ -124,7 +128,7 @@ def run_soundscapes(
 
     table = Table(found, artifact, job, wanted, interpolate)
     rows = _sink(sink, table, fill_value, job, artifact, resume)
-    score = _Scoring(table, rows, job, count, deadline, timeout_s)
+    score = _Scoring(table, rows, artifact, job, count, deadline, timeout_s)
     interrupted, kept = False, True
     try:
         with Headers(artifact, job, at_once=deadline is not None) as headers:
@@ -137,7 +141,7 @@ def run_soundscapes(
             if deadline:
                 headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
             rest = list(table.rest(headers.promised_windows))
-        timing = score.timing(started, artifact)
+        timing = score.timing(started)
         try:
             rows.finish(rest)
         except KeyboardInterrupt:
@@ -203,10 +207,18 @@ class _Scoring:
     """The middle of a run: workers score, rows come in and go out, the bar moves, the clock is watched."""
 
     def __init__(
-        self, table: Table, sink: Sink, job: Job, workers: int, deadline: _Deadline | None, timeout_s: float
+        self,
+        table: Table,
+        sink: Sink,
+        artifact: Artifact,
+        job: Job,
+        workers: int,
+        deadline: _Deadline | None,
+        timeout_s: float,
     ) -> None:
         self._table, self._sink, self._job, self._deadline = table, sink, job, deadline
         self._workers, self._timeout_s = workers, timeout_s
+        self._shape = artifact.sample_rate, artifact.window_samples
         self._ready_at: float | None = None
         self._ended: float | None = None
         self._before = table.counts["scored"]
@@ -218,7 +230,10 @@ class _Scoring:
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._time_left if interpolate else None)
         self._workers = min(self._workers, len(tasks))
-        events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
+        if self._job.device == "cpu":
+            events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
+        else:
+            events = score_in_stages(schedule, self._job, self._shape, self._workers, stop, self._timeout_s)
         finished = recordings - len({task.recording for task in tasks})
         with (
             progress_bar(recordings, progress, initial=finished, bar_format=BAR) as bar,
@@ -248,7 +263,7 @@ class _Scoring:
     def _time_left(self) -> float:
         return self._deadline.scoring_ends(0) - time.monotonic() if self._deadline else math.inf
 
-    def timing(self, started: float, artifact: Artifact) -> dict[str, float | int | str]:
+    def timing(self, started: float) -> dict[str, float | int | str]:
         """What `Soundscapes.timing` says."""
         now = self._ended or time.monotonic()
         ready = self._ready_at or now
@@ -258,7 +273,7 @@ class _Scoring:
             "start_up_s": ready - started,
             "windows": scored,
             "windows_per_s": rate,
-            "times_real_time": rate * self._job.hop / artifact.sample_rate,
+            "times_real_time": rate * self._job.hop / self._shape[0],
             "device": self._job.device,
             "workers": self._workers,
             "batch_size": self._job.batch_size,
@@ -305,11 +320,16 @@ def _job(
         model=Path(model).absolute(),
         device=chosen,
         outputs=names,
-        batch_size=_at_least_one("batch_size", batch_size) or (CPU_BATCH if chosen == "cpu" else CUDA_BATCH),
+        batch_size=_at_least_one("batch_size", batch_size)
+        or (CPU_BATCH if chosen == "cpu" else cuda.batch_size(chosen)),
         hop=hop,
         normalize=normalize,
         class_map=map_classes(wanted, artifact.head("label"), value) if wanted is not None else None,
     )
+
+
+def _default_batch(device: str) -> int:
+    return CPU_BATCH if device == "cpu" else cuda.batch_size(device)
 
 
 def _at_least_one(name: str, number: int | None) -> int | None:

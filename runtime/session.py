@@ -102,11 +102,23 @@ class Session:
 
         With `gathered`, `embedding` rows of earlier calls, the heads in `gathers` start with the rows of these.
         """
+        if self.device != "cpu" and gathered is None:
+            return self._bound(windows, outputs)
         if self.artifact.free_batch or len(windows) == 1:
             feeds = {"inputs": windows} if gathered is None else {"inputs": windows, "gathered": gathered}
             return list(self._session.run(list(outputs), feeds, self._run_options))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
+
+    def _bound(self, windows: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Outputs of a batch that is copied to the device before the run and from it after, not piece by piece."""
+        device, number = self.device.split(":")
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
+        for name in outputs:
+            binding.bind_output(name, device, int(number))
+        self._session.run_with_iobinding(binding, self._run_options)
+        return list(binding.copy_outputs_to_cpu())
 
     def score(
         self, windows: NDArray[np.float32], outputs: Sequence[str], batch_size: int

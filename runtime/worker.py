@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from runtime.child import serve
+from runtime.artifact import Artifact
+from runtime.child import listen, serve
 from runtime.errors import PerchError
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.recording import Recording, Window
@@ -62,14 +62,23 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
-    scored = np.array([window.samples is not None for window in chunk])
-    indices = np.array([window.index for window in chunk])
-    rows = {
-        name: np.full((len(chunk), *session.artifact.heads[name].shape), np.nan, np.float32) for name in job.outputs
-    }
-    if audible:
-        for name, values in session.score(np.stack(audible), job.outputs, job.batch_size).items():
-            rows[name][scored] = values
+    readable = np.array([window.samples is not None for window in chunk])
+    found = session.score(np.stack(audible), job.outputs, job.batch_size) if audible else {}
+    return rows_of(np.array([window.index for window in chunk]), readable, found, session.artifact, job)
+
+
+def rows_of(
+    indices: NDArray[np.int64],
+    readable: NDArray[np.bool_],
+    found: Mapping[str, NDArray[np.float32]],
+    artifact: Artifact,
+    job: Job,
+) -> Rows:
+    """Rows of windows, given what the session found for those that were readable."""
+    scored = readable.copy()
+    rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.outputs}
+    for name, values in found.items():
+        rows[name][readable] = values
     for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     for values in rows.values():
@@ -91,7 +100,7 @@ def main() -> None:
     receive, send = serve()
     job: Job = pickle.load(receive)
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(receive, tasks), daemon=True).start()
+    threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     started = time.monotonic()
     try:
         session = Session(job.model, job.device)
@@ -109,12 +118,3 @@ def main() -> None:
             return
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
             send(Done(f"{type(error).__name__}: {error}"))
-
-
-def _listen(receive: BinaryIO, tasks: queue.SimpleQueue[Any]) -> None:
-    """Passes tasks on. When the parent is gone, however it went, so is this process, whatever it is doing."""
-    try:
-        while True:
-            tasks.put(pickle.load(receive))
-    except Exception:  # the end of standard input, or a message cut short
-        os._exit(1)

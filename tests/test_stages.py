@@ -1,0 +1,170 @@
+"""Decoding and scoring in processes of their own, as on a GPU, with the CPU provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import runtime.run
+from convert.synthetic import soundscape
+from runtime import ArtifactError, Soundscapes, run_soundscapes
+from runtime.messages import Job, Notice
+from runtime.pool import Event
+from runtime.schedule import Schedule
+from runtime.scorer import LANES, Scorer
+from runtime.stages import score_in_stages
+from tests.conftest import RATE, WINDOW, cut, write
+from tests.test_faults import CRASHING_DECODER, children_of, open_files
+from tests.test_run import Killer
+
+OUTPUTS = ("label", "embedding")
+
+
+def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
+    return run_soundscapes(soundscapes, model, **{"progress": False, "outputs": OUTPUTS, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for i, seconds in enumerate((12, 31, 5, 60, 7)):
+        write(folder / f"good{i}.flac", soundscape(i, seconds))
+    (folder / "text.wav").write_text("no sound")
+    cut(write(folder / "half.wav", soundscape(9, 30)), 0.5)
+    audio = soundscape(8, 10)
+    audio[3] = np.nan
+    write(folder / "nan.wav", audio, subtype="FLOAT")
+    return folder
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs go through the ring, though on the CPU."""
+
+    def in_stages(
+        schedule: Schedule, job: Job, workers: int, deadline: float | None, timeout_s: float
+    ) -> Generator[Event, None, None]:
+        return score_in_stages(schedule, job, (RATE, WINDOW), workers, deadline, timeout_s)
+
+    monkeypatch.setattr(runtime.run, "score_recordings", in_stages)
+
+
+def same(result: Soundscapes, reference: Soundscapes) -> None:
+    assert result.row_ids == reference.row_ids
+    assert result.status.tolist() == reference.status.tolist()
+    assert [(f.path, f.reason) for f in result.failures] == [(f.path, f.reason) for f in reference.failures]
+    for name in OUTPUTS:
+        np.testing.assert_allclose(result[name], reference[name], atol=1e-4)
+
+
+@pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 7), (2, 32)])
+def test_rows_are_those_of_whole_workers(
+    folder: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    workers: int,
+    batch_size: int,
+) -> None:
+    reference = run(folder, model)
+    request.getfixturevalue("staged")
+    same(run(folder, model, workers=workers, batch_size=batch_size), reference)
+    assert not list(Path("/dev/shm").glob("perch-ring-*"))
+    assert not children_of(os.getpid())
+
+
+def test_long_recording_is_shared(tmp_path: Path, model: Path, request: pytest.FixtureRequest) -> None:
+    path = write(tmp_path / "long.wav", np.tile(soundscape(0, 60)[::4], 21), 8_000)
+    reference = run(path, model)
+    request.getfixturevalue("staged")
+    same(run(path, model, workers=2, batch_size=16), reference)
+
+
+@pytest.mark.parametrize("module", ["runtime.decoder", "runtime.scorer"])
+def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest.FixtureRequest, module: str) -> None:
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 10), 8_000)
+    reference = run(folder, model)
+    request.getfixturevalue("staged")
+
+    def at_work(pid: int) -> bool:
+        if module == "runtime.scorer":  # its lanes start when the session is ready
+            return module in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
+        return module in command(pid) and any(name.endswith((".flac", ".wav")) for name in open_files(pid))
+
+    with Killer(at_work) as killer:
+        same(run(folder, model, workers=2, batch_size=4), reference)
+    assert len(killer.killed) == 1
+
+
+@pytest.mark.usefixtures("staged")
+def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = run(folder, model)
+    decoder = tmp_path / "decoder"
+    decoder.mkdir()
+    (decoder / "soundfile.py").write_text(CRASHING_DECODER)
+    monkeypatch.syspath_prepend(decoder)
+    for name in ("crash", "hang"):
+        write(folder / f"{name}.wav", soundscape(9, 10))
+    result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=3.0)
+    reasons = {failure.path.name: failure.reason for failure in result.failures}
+    assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
+    assert reasons["hang.wav"] == "the worker said nothing for 3 s, 2 times"
+    keep = [i for i, row_id in enumerate(result.row_ids) if not row_id.startswith(("crash", "hang"))]
+    assert [result.row_ids[i] for i in keep] == good.row_ids
+    np.testing.assert_allclose(result["label"][keep], good["label"], atol=1e-4)
+
+
+@pytest.mark.usefixtures("staged")
+def test_deadline_and_model_that_cannot_be_loaded(tmp_path: Path, folder: Path, model: Path) -> None:
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 60), 8_000)
+    result = run(folder, model, deadline_s=4, workers=1)
+    assert result.timing["elapsed_s"] < 4.5
+    assert result.count("filled") > 0
+    damaged = tmp_path / "damaged.onnx"
+    data = bytearray(model.read_bytes())
+    at = data.index(b"Conv")
+    data[at : at + 4] = b"Canv"
+    damaged.write_bytes(data)
+    with pytest.raises(ArtifactError, match="cannot be loaded as ONNX"):
+        run(folder, damaged)
+
+
+def test_batch_is_halved_when_memory_runs_out() -> None:
+    sizes: list[int] = []
+    notices: list[Any] = []
+
+    def score(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
+        sizes.append(size)
+        if size > 3:
+            raise RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 1")
+        return {"label": windows}
+
+    scorer = Scorer(score, 16, notices.append)
+    windows = np.zeros((16, 4), np.float32)
+    assert scorer(windows)["label"] is windows
+    scorer(windows)
+    assert sizes == [16, 8, 4, 2, 2]
+    assert [type(notice) for notice in notices] == [Notice] * 3
+    assert notices[-1].text == "memory ran out; going on with batches of 2 windows instead of 4"
+
+    def broken(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
+        raise RuntimeError("an illegal instruction was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        Scorer(broken, 16, notices.append)(windows)
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
