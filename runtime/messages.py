@@ -27,7 +27,7 @@ class Job:
     class_map: ClassMap | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """Windows that one worker scores: of a part of a recording, of each `step` the one at `offset`.
 

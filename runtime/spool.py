@@ -115,9 +115,9 @@ class Spool:
 
     def close(self, keep: bool) -> None:
         """Lets go of the file, which stays if it is to be kept and holds rows."""
+        self._file.close()  # first, or Windows does not let it be removed
         if not keep or (self._end == self._empty and not self.finished):
             self.path.unlink(missing_ok=True)
-        self._file.close()
 
     def _compare(self, before: Mapping[str, Any], run: Mapping[str, Any], resume: bool) -> None:
         if not resume:
