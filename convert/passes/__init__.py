@@ -12,7 +12,9 @@ from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodes
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
 from convert.passes.padding import fold_padding
+from convert.passes.powers import plain_powers
 from convert.passes.shapes import copy_batch, fold_shape_arithmetic
+from convert.passes.smoothing import smooth_by_matrix
 from convert.passes.spectrogram import fuse_spectrogram
 from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 
@@ -21,6 +23,8 @@ PASSES = (
     recover_relu,
     recover_sigmoid,
     fuse_spectrogram,
+    smooth_by_matrix,
+    plain_powers,
     pool_channels_first,
     gate_channels_first,
     dense_as_convolution,

@@ -124,6 +124,6 @@ def _matmul_keeps_batch(node: ir.Node, batched: set[ir.Value]) -> bool:
         return False
     other = constant(right if left in batched else left)
     sizes = _sizes(left if left in batched else right)
-    if other is None or other.ndim != 2 or sizes is None:
+    if other is None or other.ndim < 2 or sizes is None:
         return False
-    return len(sizes) >= (2 if left in batched else 3)
+    return len(sizes) > other.ndim or (left in batched and len(sizes) == other.ndim == 2)
