@@ -15,10 +15,9 @@ from tests.graphs import assert_same, graph_of, normal, ops, outputs_of
         (2, {"Mul": 1}),
         (0.5, {"Sqrt": 1}),
         (0.25, {"Sqrt": 2}),
-        (0.8, {"Log": 1, "Mul": 1, "Exp": 1}),
-        (-0.3, {"Log": 1, "Mul": 1, "Exp": 1}),
+        (0.8, {"Pow": 1}),
         (3, {"Pow": 1}),
-        (-2, {"Pow": 1}),
+        (-0.5, {"Pow": 1}),
     ],
 )
 def test_power(exponent: float, expected: dict[str, int]) -> None:
@@ -27,7 +26,7 @@ def test_power(exponent: float, expected: dict[str, int]) -> None:
     assert ops(assert_same(model, x, plain_powers, tolerance=2e-6)) == expected
 
 
-@pytest.mark.parametrize("exponent", [0.5, 0.25, 0.8, -0.3])
+@pytest.mark.parametrize("exponent", [0.5, 0.25])
 def test_power_of_what_is_not_positive(exponent: float) -> None:
     model = graph_of("g (float[n] x) => (float[n] y) { y = Pow (x, p) }", p=np.float32(exponent))
     x = np.array([0, 1, np.inf, -1, np.nan], np.float32)
