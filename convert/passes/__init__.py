@@ -11,7 +11,7 @@ from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodes
 
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
-from convert.passes.blocked import gate_by_map, split_wide_expansions
+from convert.passes.gates import gate_by_map
 from convert.passes.padding import fold_padding
 from convert.passes.powers import plain_powers
 from convert.passes.shapes import copy_batch, fold_shape_arithmetic
@@ -33,7 +33,6 @@ PASSES = (
     fold_padding,
     copy_batch,
     gate_by_map,
-    split_wide_expansions,
 )
 
 
