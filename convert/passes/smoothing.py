@@ -31,19 +31,18 @@ def smooth_by_matrix(graph: ir.Graph) -> None:
         above, source = _picking_above(conv.inputs[0]) if taps is not None else ([], None)
         sizes = list(source.shape or [])[1:] if source is not None else []
         lengthened = conv.inputs[0]
-        if (
-            taps is None
-            or source is None
-            or lengthened is None
-            or len(sizes) != 2
-            or not all(isinstance(size, int) for size in sizes)
-        ):
+        if taps is None or source is None or lengthened is None or len(sizes) != 2:
+            continue
+        if not all(isinstance(size, int) and size > 1 for size in sizes):
             continue
         below = _layout_below(conv)
         end = below[-1] if below else conv
         try:
             indices = _indices(*sizes)
-            history = replay(above, {source: indices})[lengthened][..., 0]
+            history = replay(above, {source: indices})[lengthened]
+            if history.ndim != 4 or history.shape[3] != 1:  # not along its height alone
+                continue
+            history = history[..., 0]
             matrix, bands_last = _matrix(history, indices, taps)
             made = _indices(history.shape[1], len(matrix))
             left = replay(below, {conv.outputs[0]: made[..., None]})[end.outputs[0]]
