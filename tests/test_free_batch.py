@@ -69,3 +69,23 @@ def test_batch_that_moves_stays_fixed(step: str) -> None:
     text = f"g (float[1, 5] x) => (float[a, b] y) {{ {step} }}"
     model = graph_of(text, c=normal(1, 1, 5), one=ints(1), cube=ints(1, 1, 5), none=ints())
     assert not free_batch(infer_shapes(model).graph)
+
+
+@pytest.mark.parametrize(
+    ("step", "free"),
+    [
+        ('y = Resize <mode = "nearest"> (x, , wider)', True),
+        ('y = Resize <mode = "nearest"> (x, , more)', False),
+        ("y = MatMul (matrices, x)", True),
+        ("y = MatMul (matrices_by_window, x)", False),
+    ],
+)
+def test_windows_apart_under_matrices_and_resizing(step: str, free: bool) -> None:
+    text = "g (float[1, 2, 3, 4] x) => (float[a, b, c, d] y) { " + step + " }"
+    weights = {
+        "wider": np.array([1, 1, 2, 2], np.float32),
+        "more": np.array([2, 1, 1, 1], np.float32),
+        "matrices": normal(2, 5, 3),
+        "matrices_by_window": normal(1, 2, 5, 3),
+    }
+    assert free_batch(infer_shapes(graph_of(text, **weights)).graph) is free

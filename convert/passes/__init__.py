@@ -11,8 +11,11 @@ from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodes
 
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
+from convert.passes.gates import gate_by_map
 from convert.passes.padding import fold_padding
+from convert.passes.powers import plain_powers
 from convert.passes.shapes import copy_batch, fold_shape_arithmetic
+from convert.passes.smoothing import smooth_by_matrix
 from convert.passes.spectrogram import fuse_spectrogram
 from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 
@@ -21,12 +24,15 @@ PASSES = (
     recover_relu,
     recover_sigmoid,
     fuse_spectrogram,
+    smooth_by_matrix,
+    plain_powers,
     pool_channels_first,
     gate_channels_first,
     dense_as_convolution,
     fold_batch_norm,
     fold_padding,
     copy_batch,
+    gate_by_map,
 )
 
 
@@ -43,7 +49,22 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     """The same model with every shape that ONNX can tell."""
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
+    _name_batch(proto.graph)
     return ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+
+
+def _name_batch(graph: onnx.GraphProto) -> None:
+    """Says that a Resize by a scale of 1 keeps the batch, whose name ONNX's inference drops there.
+
+    With the name ONNX Runtime sees that what is resized has the shape of what it then multiplies.
+    """
+    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    scales = {value.name: value for value in graph.initializer}
+    for node in graph.node:
+        if batch and node.op_type == "Resize" and len(node.input) == 3 and node.input[2] in scales:
+            scale = onnx.numpy_helper.to_array(scales[node.input[2]])
+            sizes = [batch if i == 0 and scale[0] == 1 else None for i in range(len(scale))]
+            graph.value_info.append(onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, sizes))
 
 
 def name_by_place(graph: ir.Graph) -> None:

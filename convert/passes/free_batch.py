@@ -94,6 +94,9 @@ def _keeps_windows_apart(node: ir.Node, batched: set[ir.Value]) -> bool:
     if node.op_type == "Slice":
         axes = sliced_axes(node)
         return axes is not None and all(axis > 0 for axis in axes)
+    if node.op_type == "Resize":
+        scales = constant(node.inputs[2]) if len(node.inputs) == 3 else None
+        return scales is not None and scales.size > 0 and scales[0] == 1
     if node.op_type == "Split":
         return attribute(node, "axis", 0) > 0
     if node.op_type == "Gather":
@@ -124,6 +127,6 @@ def _matmul_keeps_batch(node: ir.Node, batched: set[ir.Value]) -> bool:
         return False
     other = constant(right if left in batched else left)
     sizes = _sizes(left if left in batched else right)
-    if other is None or other.ndim != 2 or sizes is None:
+    if other is None or other.ndim < 2 or sizes is None:
         return False
-    return len(sizes) >= (2 if left in batched else 3)
+    return len(sizes) > other.ndim or (left in batched and len(sizes) == other.ndim == 2)

@@ -1,9 +1,10 @@
-"""Framing, window and DFT as one convolution, over only the bins that the mel matrix uses.
+"""Framing, window and DFT over only the bins that the mel matrix uses, as few matrix products or one convolution.
 
 As exported, frames are cut by an identity kernel (0.2 GFLOP to copy), multiplied by a window, padded to the FFT's
-length and transformed bin by bin, also where the mel matrix is zero. All of it is linear in the samples: together it
-is a single convolution whose kernels are windowed cosines and sines. Magnitudes are then taken channels-first, as the
-convolution leaves them, and only the mel bands (a sixth of the bins) are turned to channels-last.
+length and transformed bin by bin, also where the mel matrix is zero. All of it is linear in the samples: one matrix for
+a frame, windowed cosines and sines, which `dft` factorises. A matrix of another kind becomes the kernels of a single
+convolution. Magnitudes are taken channels-first, as both leave them, and only the mel bands (half of the bins) are
+turned to channels-last.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from convert.passes.dft import factorise, insert_factors
 from convert.passes.edit import (
     Array,
     attribute,
@@ -25,6 +27,7 @@ from convert.passes.edit import (
     with_constant,
     zero_pads,
 )
+from convert.passes.layout import ReplayError, replay
 
 ELEMENTWISE = {"Abs", "Add", "Mul", "Pow", "Sqrt", "Sub"}
 
@@ -37,6 +40,8 @@ class Transform:
     matmul: ir.Node
     kernel: Array
     """`float64 [bins, taps]`: what the MatMul, its padding and its window come to, on the samples of a frame."""
+    length: int
+    """Samples that the MatMul takes, padding included: the length of the DFT, if it is one."""
 
 
 def fuse_spectrogram(graph: ir.Graph) -> None:
@@ -127,63 +132,60 @@ def _transform(matmul: ir.Node) -> Transform | None:
     if conv is None or not _cuts_frames(conv, layout[::-1]):
         return None
     cutter = np.asarray(constant(conv.inputs[1]), np.float64)[:, 0, :, 0]
-    return Transform(conv, matmul, total.T @ cutter) if len(cutter) == len(total) else None
+    return Transform(conv, matmul, total.T @ cutter, len(matrix)) if len(cutter) == len(total) else None
 
 
 def _cuts_frames(conv: ir.Node, layout: list[ir.Node]) -> bool:
-    """Whether a convolution's output `[batch, taps, frames, 1]` is only turned to `[batch, frames, taps]` by `layout`.
-
-    Shown by moving indices through the layout's nodes for a batch of two.
-    """
+    """Whether `layout` only turns a convolution's output `[batch, taps, frames, 1]` to `[batch, frames, taps]`."""
     kernel = constant(conv.inputs[1])
     plain = attribute(conv, "group", 1) == 1 and len(conv.inputs) == 2
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 1 or kernel.shape[3] != 1 or not plain:
         return False
     shape = conv.outputs[0].shape
-    if shape is None or not isinstance(shape[2], int):
+    if shape is None or not isinstance(shape[2], int) or not layout:
         return False
     indices: Array = np.arange(2 * kernel.shape[0] * shape[2]).reshape(2, kernel.shape[0], shape[2], 1)
     try:
-        moved = _replayed(layout, indices)
-    except ValueError:  # not for a batch of two
+        moved = replay(layout, {conv.outputs[0]: indices})[layout[-1].outputs[0]]
+    except ReplayError:
         return False
     return moved.shape == (2, shape[2], kernel.shape[0]) and bool((moved == indices[..., 0].transpose(0, 2, 1)).all())
 
 
-def _replayed(layout: list[ir.Node], array: Array) -> Array:
-    """What nodes that only rearrange make of an array whose first axis is a batch of two."""
-    for node in layout:
-        if node.op_type == "Transpose":
-            array = array.transpose(attribute(node, "perm", None))
-            continue
-        sizes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-        if sizes is None:
-            raise ValueError(f"{node.op_type} to sizes that are not constant")
-        if node.op_type == "Squeeze":
-            array = np.squeeze(array, tuple(sizes.tolist()))
-        else:  # a leading 0 copies the batch, a leading 1 is the batch of a graph for one window
-            target = [2 if i == 0 and size in (0, 1) else int(size) for i, size in enumerate(sizes)]
-            array = array.reshape(target)
-    return array
-
-
 def _rewrite(graph: ir.Graph, mel: ir.Node, weights: Array, region: list[ir.Node], transforms: list[Transform]) -> None:
     used = np.flatnonzero(weights.any(axis=1))
-    kernels = np.concatenate([t.kernel[used] for t in transforms])[:, None, :, None]
     first, conv = region[0], transforms[0].conv
-    attributes = {name: attr.value for name, attr in conv.attributes.items()}
-    inputs = [conv.inputs[0], new_constant(graph, kernels.astype(np.float32), "dft/kernels")]
-    bins = insert(first, "Squeeze", [insert(first, "Conv", inputs, attributes), _ints(graph, [3])])
-    for i, transform in enumerate(transforms):
-        ends = [_ints(graph, [i * len(used)]), _ints(graph, [(i + 1) * len(used)]), _ints(graph, [1])]
-        replace(transform.matmul.outputs[0], insert(first, "Slice", [bins, *ends]))
+    kernels = [t.kernel[used] for t in transforms]
+    factors = factorise(kernels, used, transforms[0].length)
+    frames = mel.outputs[0].shape[1] if mel.outputs[0].shape is not None else None
+    spectra = insert_factors(graph, first, conv, factors) if factors is not None else None
+    grouped = factors is not None and spectra is not None and isinstance(frames, int)
+    order = factors.order if factors is not None and grouped else np.arange(len(used))
+    if spectra is None or not grouped:
+        spectra = _dense(graph, first, conv, kernels)
+    for transform, spectrum in zip(transforms, spectra, strict=True):
+        replace(transform.matmul.outputs[0], spectrum)
     for node in region:
         node.outputs[0].shape = None  # turned around
         if node.op_type == "Slice":  # of frames, which now are the last axis
-            node.replace_input_with(3, _ints(graph, [2]))
-    turned = new_constant(graph, weights[used].T, "mel/bands")
-    bands = insert(mel, "MatMul", [turned, mel.inputs[0]])
-    replace(mel.outputs[0], insert(mel, "Transpose", [bands], {"perm": [0, 2, 1]}))
+            node.replace_input_with(3, _ints(graph, [3 if grouped else 2]))
+    bands = np.where(order >= 0, weights[used[order]].T, 0)  # a bin that is there twice counts once
+    magnitude = mel.inputs[0]
+    if grouped and isinstance(frames, int):
+        magnitude = insert(mel, "Reshape", [magnitude, _ints(graph, [0, len(order), frames])])
+    product = insert(mel, "MatMul", [new_constant(graph, bands.astype(weights.dtype), "mel/bands"), magnitude])
+    replace(mel.outputs[0], insert(mel, "Transpose", [product], {"perm": [0, 2, 1]}))
+
+
+def _dense(graph: ir.Graph, before: ir.Node, conv: ir.Node, kernels: list[Array]) -> list[ir.Value]:
+    """One convolution for all kernels; a value `[batch, bins, frames]` for each."""
+    joined = np.concatenate(kernels)[:, None, :, None].astype(np.float32)
+    attributes = {name: attr.value for name, attr in conv.attributes.items()}
+    convolved = insert(before, "Conv", [conv.inputs[0], new_constant(graph, joined, "dft/kernels")], attributes)
+    bins = insert(before, "Squeeze", [convolved, _ints(graph, [3])])
+    count = len(kernels[0])
+    ends = [[_ints(graph, [n]) for n in (i * count, (i + 1) * count, 1)] for i in range(len(kernels))]
+    return [insert(before, "Slice", [bins, *slice_]) for slice_ in ends]
 
 
 def _ints(graph: ir.Graph, values: list[int]) -> ir.Value:

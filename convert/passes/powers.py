@@ -1,0 +1,33 @@
+"""Powers with a constant exponent as what is quick to compute.
+
+ONNX Runtime computes Pow one element at a time, at the price of a dozen multiplications; roots and products are
+vectorised. (So are Exp and Log, but `exp(exponent * log(x))` errs by twenty units in the last place.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.passes.edit import constant, insert, replace
+
+
+def plain_powers(graph: ir.Graph) -> None:
+    """Pow by 2, 1/2 and 1/4 becomes Mul and Sqrt."""
+    for node in graph:
+        exponent = constant(node.inputs[1]) if node.op_type == "Pow" else None
+        base = node.inputs[0]
+        if exponent is None or exponent.size != 1 or base is None or base.shape is None:
+            continue
+        if exponent.ndim > len(base.shape) or exponent.dtype != np.float32 or base.dtype != ir.DataType.FLOAT:
+            continue
+        power = float(exponent.item())
+        if power == 2:
+            result = insert(node, "Mul", [base, base])
+        elif power == 0.5:
+            result = insert(node, "Sqrt", [base])
+        elif power == 0.25:
+            result = insert(node, "Sqrt", [insert(node, "Sqrt", [base])])
+        else:
+            continue
+        replace(node.outputs[0], result)
