@@ -10,8 +10,8 @@ from pathlib import Path
 
 import onnx
 
+from runtime.artifact import read_artifact
 from runtime.errors import InputError
-from runtime.session import read_artifact
 
 SPECTROGRAM, EMBEDDING = "frontend", "embedding"
 

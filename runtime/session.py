@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -92,21 +93,28 @@ class Session:
         self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
         _check_io(self._session, self.artifact, path)
         self.gathers = _gathering_heads(self._session, self.artifact)
-        self._run_options = ort.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True
 
     def __call__(
-        self, windows: NDArray[np.float32], outputs: Sequence[str], gathered: NDArray[np.float32] | None = None
+        self,
+        windows: NDArray[np.float32],
+        outputs: Sequence[str],
+        gathered: NDArray[np.float32] | None = None,
+        head_rows: int | None = None,
     ) -> list[NDArray[np.float32]]:
         """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one.
 
-        With `gathered`, `embedding` rows of earlier calls, the heads in `gathers` start with the rows of these.
+        With `gathered`, `embedding` rows of earlier calls, the heads in `gathers` start with the rows of these. With
+        `head_rows` they then have as many of the batch's own rows, instead of all.
         """
-        if self.device != "cpu" and gathered is None:
+        if self.device != "cpu":
             return self._bound(windows, outputs)
         if self.artifact.free_batch or len(windows) == 1:
-            feeds = {"inputs": windows} if gathered is None else {"inputs": windows, "gathered": gathered}
-            return list(self._session.run(list(outputs), feeds, self._run_options))
+            feeds: dict[str, NDArray[Any]] = {"inputs": windows}
+            if gathered is not None:
+                feeds["gathered"] = gathered
+            if head_rows is not None:
+                feeds["head_rows"] = np.array([head_rows])
+            return list(self._session.run(list(outputs), feeds))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
 
@@ -117,7 +125,7 @@ class Session:
         binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
         for name in outputs:
             binding.bind_output(name, device, int(number))
-        self._session.run_with_iobinding(binding, self._run_options)
+        self._session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
 
     def score(
@@ -127,18 +135,19 @@ class Session:
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
         if self.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
             batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
-        heads = [name for name in outputs if name in self.gathers] if self.device == "cpu" and len(batches) > 1 else []
+        gathers = self.device == "cpu" and bool(self.gathers)
+        heads = [name for name in outputs if gathers and name in self.gathers]
         others = [name for name in outputs if name not in heads]
         asked = list(dict.fromkeys([*others, *(["embedding"] if heads else [])]))
-        parts = [dict(zip(asked, self(batch, asked), strict=True)) for batch in (batches[:-1] if heads else batches)]
-        found: dict[str, NDArray[np.float32]] = {}
-        if heads:  # their weights are streamed once for all batches
-            gathered = np.concatenate([part["embedding"] for part in parts])
-            last = dict(zip([*others, *heads], self(batches[-1], [*others, *heads], gathered), strict=True))
-            found = {name: last[name] for name in heads}
-            parts.append(last)
-        found |= {name: np.concatenate([part[name] for part in parts]) for name in others}
-        return {name: values[: len(windows)] for name, values in found.items()}
+        first, last = (batches[:-1], batches[-1:]) if heads else (batches, [])
+        none = 0 if gathers else None  # rows of heads
+        parts = [dict(zip(asked, self(batch, asked, head_rows=none), strict=True)) for batch in first]
+        for batch in last:  # the heads' weights are streamed once for all batches
+            gathered = np.concatenate([part["embedding"] for part in parts]) if parts else None
+            parts.append(dict(zip([*others, *heads], self(batch, [*others, *heads], gathered), strict=True)))
+        found = {name: np.concatenate([part[name] for part in parts]) for name in others}
+        found |= {name: parts[-1][name] for name in heads}
+        return {name: found[name][: len(windows)] for name in outputs}
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
         """Runs a batch of silence, so that no later call pays for what only the first one does."""

@@ -52,6 +52,10 @@ def test_gathered_rows_stand_above_the_batch(target: tuple[int, ...]) -> None:
     for expected, actual in zip(whole, after[:2], strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
     assert after[2].shape == (2, 8)
+    for rows in (0, 1):
+        label, alone = run(model, ["label", "embedding"], x=x, head_rows=np.array([rows]))
+        np.testing.assert_allclose(label, whole[0][:rows], rtol=1e-6, atol=1e-6)
+        assert alone.shape == (5, 8)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,17 @@ def test_gathered_embeddings_give_the_same_bits_as_their_own_batch(model: Path) 
     pairs = [session(windows[i : i + 2], ["embedding", "label"]) for i in (0, 2)]
     (label,) = session(windows[2:], ["label"], pairs[0][0])
     np.testing.assert_array_equal(label, np.concatenate([pair[1] for pair in pairs]))
+
+
+@pytest.mark.parametrize("outputs", [("label",), ("embedding",), ("label", "embedding", "frontend")])
+def test_score_gives_what_single_batches_give(model: Path, outputs: tuple[str, ...]) -> None:
+    session = Session(model)
+    windows = synthetic.windows(5, 7, 160_000)
+    found = session.score(windows, outputs, 2)
+    assert list(found) == list(outputs)
+    for name, values in found.items():
+        parts = [session(windows[i : i + 2], [name])[0] for i in range(0, 7, 2)]
+        np.testing.assert_array_equal(values, np.concatenate(parts))
 
 
 def test_files_without_the_input(tmp_path: Path, saved_model: Path) -> None:

@@ -1,9 +1,10 @@
 """Class heads for embeddings gathered before, along with those of the batch.
 
 Small batches are the fastest on a CPU, but each then streams all weights of the heads (56 MB of Perch v1's `label`) for
-two rows. With this pass the heads read `gathered` rows above the batch's own: an input that may be left out, since its
-default, no rows, stands in the file. A run asks for `embedding` batch by batch, and feeds what it gathered with the
-last one.
+two rows. With this pass the heads read `gathered` rows above the batch's own, of which they read the first `head_rows`:
+inputs that may be left out, since their defaults, no rows and all rows, stand in the file. A run asks for `embedding`
+batch by batch with no head rows, and feeds what it gathered with the last one. (Asking for `embedding` alone is not
+enough: ONNX Runtime 1.31 computes every output whatever is fetched, `only_execute_path_to_fetches` or not.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import onnx_ir as ir
 
 from convert.passes.edit import attribute, constant, new_constant
 
-GATHERED = "gathered"
+GATHERED, HEAD_ROWS = "gathered", "head_rows"
 ROWS = "rows"
 """First dimension of the heads that also hold the gathered rows."""
 
@@ -39,11 +40,16 @@ def gather_embeddings(graph: ir.Graph) -> None:
     gathered = new_constant(graph, np.zeros((0, width), np.float32), GATHERED)
     gathered.shape, gathered.type = ir.Shape([GATHERED, width]), embedding.type
     graph.inputs.append(gathered)
-    join = ir.node("Concat", [gathered, embedding], {"axis": 0})
+    head_rows = new_constant(graph, np.array([np.iinfo(np.int64).max]), HEAD_ROWS)
+    head_rows.shape, head_rows.type = ir.Shape([1]), ir.TensorType(ir.DataType.INT64)
+    graph.inputs.append(head_rows)
+    zero = new_constant(graph, np.array([0]), "gathered/zero")
+    own = ir.node("Slice", [embedding, zero, head_rows, zero])
+    join = ir.node("Concat", [gathered, own.outputs[0]], {"axis": 0})
     for reader, position in readers:
         reader.replace_input_with(position, join.outputs[0])
     first = min((reader for reader, _ in readers), key=list(graph).index)
-    first.prepend(join)
+    first.prepend([own, join])
     for value in followers:
         if value.shape is not None:
             value.shape = ir.Shape([ROWS, *list(value.shape)[1:]])
