@@ -32,6 +32,8 @@ def halve(graph: ir.Graph) -> None:
         for position, value in enumerate(node.inputs):
             if value is None or value.dtype != ir.DataType.FLOAT or value.producer() in halved:
                 continue
+            if node.op_type == "Resize" and position > 0:  # a region or scales, which are float32 always
+                continue
             if value not in narrowed:
                 narrowed[value] = _narrow(graph, node, value)
             node.replace_input_with(position, narrowed[value])
