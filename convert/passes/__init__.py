@@ -5,6 +5,8 @@ Passes edit an `onnx_ir` graph in place; `optimize` runs all of them in the orde
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
@@ -49,22 +51,30 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     """The same model with every shape that ONNX can tell."""
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
-    _name_batch(proto.graph)
-    return ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+    proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    if _name_batch(proto.graph):
+        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    return ir.from_proto(proto)
 
 
-def _name_batch(graph: onnx.GraphProto) -> None:
+def _name_batch(graph: onnx.GraphProto) -> bool:
     """Says that a Resize by a scale of 1 keeps the batch, whose name ONNX's inference drops there.
 
-    With the name ONNX Runtime sees that what is resized has the shape of what it then multiplies.
+    Returns whether there is any such Resize. With the name ONNX Runtime sees that what is resized has the shape of what
+    it then multiplies.
     """
     batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
     scales = {value.name: value for value in graph.initializer}
-    for node in graph.node:
-        if batch and node.op_type == "Resize" and len(node.input) == 3 and node.input[2] in scales:
-            scale = onnx.numpy_helper.to_array(scales[node.input[2]])
-            sizes = [batch if i == 0 and scale[0] == 1 else None for i in range(len(scale))]
-            graph.value_info.append(onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, sizes))
+    resized = {node.output[0] for node in graph.node if node.op_type == "Resize" and _keeps_batch(node, scales)}
+    for value in graph.value_info:
+        if batch and value.name in resized:
+            value.type.tensor_type.shape.dim[0].dim_param = batch
+    return bool(batch and resized)
+
+
+def _keeps_batch(resize: onnx.NodeProto, scales: Mapping[str, onnx.TensorProto]) -> bool:
+    found = scales.get(resize.input[2]) if len(resize.input) == 3 else None
+    return found is not None and onnx.numpy_helper.to_array(found)[0] == 1
 
 
 def name_by_place(graph: ir.Graph) -> None:
