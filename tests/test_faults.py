@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -249,6 +250,21 @@ def test_many_files_leave_no_descriptors(tmp_path: Path, model: Path) -> None:
     assert max(counts) < 40
 
 
+def test_a_worker_computes_in_one_thread(folder: Path, model: Path) -> None:
+    threads: list[int] = []
+
+    def look() -> None:
+        for worker in children_of(os.getpid()):
+            tasks = Path(f"/proc/{worker}/task").glob("*/stat")
+            used = [sum(map(int, task.read_text().rpartition(")")[2].split()[11:13])) for task in tasks]
+            threads.append(sum(ticks > 0 for ticks in used))  # those that did anything at all
+
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 5), 8_000)
+    with Watch(look):
+        run(folder, model, workers=2)
+    assert max(threads) == 1
+
+
 @pytest.mark.parametrize("deadline_s", [3.0, 600.0])
 def test_interpolation_covers_every_recording(tmp_path: Path, model: Path, deadline_s: float) -> None:
     for i in range(4):
@@ -282,7 +298,8 @@ class Watch:
 
     def _run(self, look: Callable[[], object]) -> None:
         while not self._over.wait(0.05):
-            look()
+            with contextlib.suppress(OSError):  # what is looked at may be gone
+                look()
 
     def __enter__(self) -> Watch:
         self._thread.start()
