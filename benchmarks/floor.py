@@ -1,0 +1,67 @@
+"""The floor under a model's time: its backbone alone, from the frontend's spectrogram to the embedding.
+
+What a frontend costs is the time of the whole file over that of its backbone. The benchmark's floor is the backbone of
+a file that is kept as it was, so that a faster backbone shows too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from runtime.artifact import read_artifact
+from runtime.errors import InputError
+
+SPECTROGRAM, EMBEDDING = "frontend", "embedding"
+
+
+def backbone(path: str | Path) -> bytes:
+    """The part of a converted file between spectrogram and embedding, as an ONNX model with that one input and output.
+
+    The spectrogram is the head `frontend` or, in a file that does not keep it, what enters the first convolution with a
+    kernel of both time and frequency.
+
+    Raises:
+        ArtifactError: not a file made by `perch-convert`.
+        InputError: the file keeps no embedding, or its spectrogram cannot be told.
+    """
+    heads = read_artifact(path).heads
+    if EMBEDDING not in heads:
+        raise InputError(f"{path} has no output '{EMBEDDING}' that its backbone could end in")
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
+    graph = model.graph
+    start = SPECTROGRAM if SPECTROGRAM in heads else _spectrogram(graph)
+    values = {value.name: value for value in [*graph.output, *graph.value_info]}
+    if start is None or start not in values:
+        raise InputError(f"the spectrogram of {path} cannot be told: it feeds no convolution over time and frequency")
+    nodes = _between(graph, start, EMBEDDING)
+    if any(source.name in node.input for node in nodes for source in graph.input):
+        raise InputError(f"the backbone of {path} reads more than its spectrogram '{start}'")
+    read = {name for node in nodes for name in node.input}
+    weights = [weight for weight in graph.initializer if weight.name in read]
+    cut = onnx.helper.make_graph(nodes, "backbone", [values[start]], [values[EMBEDDING]], weights)
+    cut.value_info.extend(value for value in graph.value_info if value.name in read - {start})
+    result = onnx.helper.make_model(cut, opset_imports=model.opset_import, ir_version=model.ir_version)
+    onnx.checker.check_model(result)
+    return bytes(result.SerializeToString())
+
+
+def _spectrogram(graph: onnx.GraphProto) -> str | None:
+    weights = {weight.name: weight.dims for weight in graph.initializer}
+    shaped = {node.output[0]: node.input[0] for node in graph.node if node.op_type in ("Reshape", "Unsqueeze")}
+    for node in graph.node:  # in topological order
+        kernel = weights.get(node.input[1], ()) if node.op_type == "Conv" else ()
+        if len(kernel) == 4 and min(kernel[2:]) > 1:
+            return shaped.get(node.input[0], node.input[0])
+    return None
+
+
+def _between(graph: onnx.GraphProto, start: str, end: str) -> list[onnx.NodeProto]:
+    """The nodes that `end` needs when `start` is given, in order."""
+    needed, nodes = {end}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output) and start not in node.output:
+            needed.update(node.input)
+            nodes.append(node)
+    return nodes[::-1]
