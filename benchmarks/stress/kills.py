@@ -40,7 +40,10 @@ def kills(folder: Path, model: Path) -> None:
             lost += kill_a_worker(process, chance.uniform(0.4, seconds / 2))
         if killed < KILLS and kill(process, chance.uniform(0.2, seconds)):
             killed += 1
-        elif ends_well(process):
+            over = target.exists() and not spool_of(target).exists()
+        else:
+            over = ends_well(process)
+        if over:
             same(target, whole)
             ended += 1
     kill_while_writing(source, model, folder / "writing" / "rows.parquet", whole)
@@ -79,6 +82,11 @@ def ends_well(process: subprocess.Popen[str]) -> bool:
     return True
 
 
+def spool_of(target: Path) -> Path:
+    """What a run leaves until its file is whole."""
+    return target.with_name(f"{target.name}.partial")
+
+
 def kill_while_writing(source: Path, model: Path, target: Path, whole: Path) -> None:
     """The narrow moment when rows are spooled and the file is being made of them."""
     target.parent.mkdir()
@@ -89,7 +97,7 @@ def kill_while_writing(source: Path, model: Path, target: Path, whole: Path) -> 
     process.communicate()
     left = sorted(path.name for path in target.parent.iterdir())
     print(f"  run killed while it wrote its file, leaving {', '.join(left)}", flush=True)
-    if target.name not in left:
+    if spool_of(target).exists():
         ends_well(perch_run(source, model, target, "--resume"))
     same(target, whole)
 
