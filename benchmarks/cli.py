@@ -26,8 +26,8 @@ from runtime.session import check_install, choose_device
 
 BATCH_SIZES, QUICK_BATCH_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 8)
 ROUNDS, QUICK_ROUNDS = 5, 3
-SLICE_S, QUICK_SLICE_S = 1.2, 0.3
-SOUNDSCAPES, QUICK_SOUNDSCAPES = 16, 6
+SLICE_S, QUICK_SLICE_S = 1.0, 0.3
+SOUNDSCAPES, QUICK_SOUNDSCAPES = 20, 6
 """Minutes of sound that it makes itself, for each of the most workers."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 from typing import Any, Literal
 
 from benchmarks.crew import Piece
@@ -34,7 +34,7 @@ class Key:
 
 @dataclass
 class Measurements:
-    """Rates, a value a round, and the whole runs by number of workers.
+    """Rates, a value a round; and by number of workers the whole runs that were timed and the one that was watched.
 
     `own_floor` is whether the floor is the artifact's own backbone.
     """
@@ -45,6 +45,7 @@ class Measurements:
     own_floor: bool
     rates: dict[Key, list[float]] = field(default_factory=dict)
     runs: dict[int, list[Whole]] = field(default_factory=dict)
+    watched: dict[int, Whole] = field(default_factory=dict)
 
     @property
     def run_batch_size(self) -> int:
@@ -128,25 +129,16 @@ class Measurements:
             "run_over_graph_and_reading": self.over_parts(workers),
             "graph_scaling": self.scaling("scores", workers),
             "run_scaling": self.scaling("run", workers),
+            "run_over_graph_scaling": self.scaling("run", workers) / self.scaling("scores", workers),
         }
 
     def processes(self, workers: int) -> dict[str, Any]:
-        """What whole runs used: the median start-up and share of a core, and the most of all else."""
-        runs = self.runs[workers]
+        """What whole runs used; of the workers the one that used most."""
+        runs, watched = self.runs[workers], self.watched[workers]
         busy = [run.busy for run in runs if run.busy is not None]
         return {
             "start_up_s": statistics.median(run.start_up_s for run in runs),
             "busy": statistics.median(busy) if busy else None,
-            "parent": _most([run.parent for run in runs if run.parent]),
-            "worker": _most([used for run in runs for used in run.workers]),
+            "parent": asdict(watched.parent) if watched.parent else None,
+            "worker": asdict(reduce(Usage.most, watched.workers)) if watched.workers else None,
         }
-
-
-def _most(usages: list[Usage]) -> Mapping[str, float] | None:
-    """None where the system does not tell."""
-    if not usages:
-        return None
-    most = usages[0]
-    for used in usages[1:]:
-        most = most.most(used)
-    return asdict(most)

@@ -69,6 +69,9 @@ def _whole(found: Measurements) -> Iterator[str]:
         "label, embedding graph's time over it": [found.over_floor("scores", workers) for workers in found.workers],
         "graph alone scales": [found.scaling("scores", workers) for workers in found.workers],
         "the whole way scales": [found.scaling("run", workers) for workers in found.workers],
+        "of what the graph alone scales": [
+            found.scaling("run", workers) / found.scaling("scores", workers) for workers in found.workers
+        ],
     }
     for name, ratios in rows.items():
         yield _line(name, "", [f"{ratio:.3f}" for ratio in ratios])
@@ -78,7 +81,7 @@ def _whole(found: Measurements) -> Iterator[str]:
 
 
 def _processes(found: Measurements) -> Iterator[str]:
-    yield "Processes of the whole way, the most of all rounds"
+    yield "Processes of the whole way"
     for workers in found.workers:
         about = found.processes(workers)
         yield f"  {workers} workers: ready after {about['start_up_s']:.2f} s" + _busy(about["busy"])
@@ -88,7 +91,7 @@ def _processes(found: Measurements) -> Iterator[str]:
 
 
 def _busy(share: float | None) -> str:
-    return "" if share is None else f", each on {share:.2f} cores from its start to its end"
+    return "" if share is None else f", {share:.2f} processor seconds a second and worker, start-up included"
 
 
 def _usage(used: dict[str, Any]) -> str:

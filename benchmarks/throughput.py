@@ -70,8 +70,10 @@ class _Bench:
     slice_s: float
 
     def warm_up(self, key: Key) -> None:
-        """What only a first time takes."""
-        if key.what != "run" and key.what != "csv" and key.what != "parquet":
+        """A first time, which does not count; of a whole run it is the one that is watched."""
+        if key.what == "run":
+            self.found.watched[key.workers] = run_whole(replace(self.plan, workers=key.workers, watched=True))
+        elif key.what != "csv" and key.what != "parquet":
             self.crew.windows_per_s(key.what, key.workers, key.batch_size, 0.0)
 
     def measure(self, key: Key) -> None:

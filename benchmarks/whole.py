@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from runtime.errors import PerchError
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run, without a sink."""
+    """What is run, without a sink. `watched` is whether memory and threads are looked at, which takes time itself."""
 
     recordings: tuple[Path, ...]
     artifact: Path
@@ -25,22 +27,22 @@ class Plan:
     device: str
     workers: int
     batch_size: int
+    watched: bool = False
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What came of it. `cpu_s` is the workers' processor time from their start on, `None` where nothing tells it."""
+    """What came of it.
+
+    `busy` is the workers' processor time over the time they were there: above 1 they have more threads at work than
+    one each; None where the system does not tell. `parent` and `workers` are what was seen, if somebody looked.
+    """
 
     windows_per_s: float
     start_up_s: float
-    elapsed_s: float
+    busy: float | None
     parent: Usage | None
     workers: tuple[Usage, ...]
-
-    @property
-    def busy(self) -> float | None:
-        """Processor time over time, of a worker: above 1 it has more threads at work than its one."""
-        return sum(used.cpu_s for used in self.workers) / len(self.workers) / self.elapsed_s if self.workers else None
 
 
 def run_whole(plan: Plan) -> Whole:
@@ -64,7 +66,8 @@ def main() -> None:
     """Runs the plan that comes in, once."""
     receive, send = serve()
     plan: Plan = pickle.load(receive)
-    with Watch(os.getpid()) as watch:
+    watch = Watch(os.getpid())
+    with watch if plan.watched else contextlib.nullcontext():
         try:
             result = run_soundscapes(
                 plan.recordings,
@@ -82,12 +85,23 @@ def main() -> None:
         send(PerchError(f"{result.failures[0].path}: {result.failures[0].reason}"))
         return
     timing = result.timing
+    cpu_s = _cpu_of_children()
     send(
         Whole(
             windows_per_s=float(timing["windows_per_s"]),
             start_up_s=float(timing["start_up_s"]),
-            elapsed_s=float(timing["elapsed_s"]),
+            busy=None if cpu_s is None else cpu_s / plan.workers / float(timing["elapsed_s"]),
             parent=watch.parent,
             workers=tuple(watch.workers.values()),
         )
     )
+
+
+def _cpu_of_children() -> float | None:
+    """Processor seconds of all children that have ended."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
