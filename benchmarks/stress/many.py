@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -104,4 +104,6 @@ def stream() -> None:
         sink.append(block, Finished("long.wav", 0, 0, part, -(-count // BLOCK_ROWS), count, None))
     sink.finish([])
     sink.close(keep=False)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    used = usage(os.getpid())
+    assert used is not None
+    print(used.peak_rss)
