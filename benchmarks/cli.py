@@ -24,7 +24,7 @@ from runtime.files import check_writable, replacing
 from runtime.paths import find_recordings
 from runtime.session import check_install, choose_device
 
-BATCH_SIZES, QUICK_BATCH_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 8)
+BATCH_SIZES, QUICK_BATCH_SIZES = (1, 2, 4, 8, 16, 32), (1, 2)
 ROUNDS, QUICK_ROUNDS = 5, 3
 SLICE_S, QUICK_SLICE_S = 1.0, 0.3
 SOUNDSCAPES, QUICK_SOUNDSCAPES = 20, 6
