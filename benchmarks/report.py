@@ -46,6 +46,10 @@ def _line(name: str, workers: object, cells: Iterable[str]) -> str:
     return f"  {name:<42}{workers:>8}" + "".join(f"{cell:>15}" for cell in cells)
 
 
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
 def _stages(found: Measurements, workers: int) -> Iterator[str]:
     size = found.run_batch_size
     yield f"Stages, ms a window of one process, {workers} at once, batch {size}"
@@ -55,11 +59,13 @@ def _stages(found: Measurements, workers: int) -> Iterator[str]:
         bar = BLOCK * max(0, round(BAR_WIDTH * seconds / longest))
         yield f"  {name:<10}{seconds * 1000:>9.2f}  {bar}"
     yield f"  {'sum':<10}{sum(stages.values()) * 1000:>9.2f}"
+    if min(stages.values()) < 0:
+        yield "  (stages are differences of medians; one below zero is lost in the noise)"
 
 
 def _whole(found: Measurements) -> Iterator[str]:
     yield f"The whole way, files to rows of label and embedding, batch {found.run_batch_size}"
-    yield _line("", "", [f"{workers} workers" for workers in found.workers])
+    yield _line("", "", map(_workers, found.workers))
     rates = [found.rate("run", workers) for workers in found.workers]
     yield _line("windows/s", "", [f"{rate:.1f}" for rate in rates])
     yield _line("times real time", "", [f"{rate * found.artifact.window_s:.0f}" for rate in rates])
@@ -84,7 +90,7 @@ def _processes(found: Measurements) -> Iterator[str]:
     yield "Processes of the whole way"
     for workers in found.workers:
         about = found.processes(workers)
-        yield f"  {workers} workers: ready after {about['start_up_s']:.2f} s" + _busy(about["busy"])
+        yield f"  {_workers(workers)}: ready after {about['start_up_s']:.2f} s" + _busy(about["busy"])
         for name in ("parent", "worker"):
             if about[name] is not None:
                 yield f"    {name:<8}{_usage(about[name])}"
@@ -103,7 +109,8 @@ def _conclusion(found: Measurements) -> Iterator[str]:
     best = found.best
     rate = found.rate(best.what, best.workers, best.batch_size)
     yield f"Fastest: --workers {best.workers} --batch-size {best.batch_size}, {rate:.1f} windows/s on ready windows"
-    noise = found.noise
-    yield f"Greatest over least rate of the rounds: {noise:.2f} (median of all that was measured)"
+    noise, worst = found.noise, max(found.rates, key=found.spread)
+    spread = f"{noise:.2f} (median of all), {found.spread(worst):.2f} ({worst.what})"
+    yield f"Greatest over least rate of the rounds: {spread}"
     if noise > NOISY:
         yield f"The machine is noisy (above {NOISY}): close what else runs, or take more --rounds"

@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.stress import kills, large, many
@@ -24,11 +24,11 @@ CASES: dict[str, Case] = {
 }
 
 
-def main() -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Makes a tiny untrained model and runs the cases; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stress", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
-    names = parser.parse_args().cases or list(CASES)
+    names = parser.parse_args(args).cases or list(CASES)
     if unknown := [name for name in names if name not in CASES]:
         parser.error(f"there is no case {unknown[0]}; there are {', '.join(CASES)}")
     broken = []
