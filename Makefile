@@ -1,9 +1,10 @@
 # make demo   the main job, on a model and soundscapes made on the spot
 # make test   ruff, mypy and the tests
+# make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test stress clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo demo
@@ -13,6 +14,9 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+stress: .venv/installed
+	$(BIN)/python -m benchmarks.stress $(CASE)
 
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (3 GB, 2 minutes or more)"

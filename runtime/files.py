@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def replacing(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {target.parent} ({reason(error)}); choose another output") from None
+
+
+def remove_leftovers(target: Path) -> None:
+    """Removes what `replacing` left beside `target` in processes that were killed; nobody may be writing it now."""
+    target = Path(os.path.realpath(target))
+    left = re.compile(rf"\.{re.escape(target.name)}\.\d+\.partial")
+    with contextlib.suppress(OSError):  # what cannot be removed harms nobody
+        for path in target.parent.iterdir():
+            if left.fullmatch(path.name):
+                path.unlink()
 
 
 def check_writable(target: Path) -> None:

@@ -27,18 +27,19 @@ class Event:
 def score_recordings(
     schedule: Schedule, job: Job, workers: int, deadline: float | None, timeout_s: float
 ) -> Generator[Event, None, None]:
-    """Scores a schedule's tasks in `workers` processes, and yields what they send as it comes.
+    """Scores a schedule's tasks in up to `workers` processes, and yields what they send as it comes.
 
-    Each worker first says that it is ready. Rows of one task come in order; those of several are interleaved. A task
-    whose worker dies, or says nothing for `timeout_s`, is tried once more, its rows coming anew, and is then given up.
-    The iterator ends when all are done, or at `deadline` (a value of `time.monotonic()`); leaving it ends the workers.
+    There are never more workers than tasks; a recording that turns out to have parts brings in more of both. Each
+    worker first says that it is ready. Rows of one task come in order; those of several are interleaved. A task whose
+    worker dies, or says nothing for `timeout_s`, is tried once more, its rows coming anew, and is then given up. The
+    iterator ends when all are done, or at `deadline` (a value of `time.monotonic()`); leaving it ends the workers.
 
     Raises:
         PerchError: no worker could be started, or load the model.
     """
     pool = _Pool(schedule, job, timeout_s)
     try:
-        for _ in range(workers):
+        for _ in range(min(workers, schedule.open)):
             if not _past(deadline):
                 pool.start()
         while schedule.unfinished and not _past(deadline):
@@ -49,6 +50,8 @@ def score_recordings(
             if isinstance(message, (Ready, Opened, Rows, Done)):
                 task = worker.task
                 pool.note(worker, message)
+                if isinstance(message, Opened) and message.parts > 1:
+                    pool.grow(workers)
                 yield Event(task, message)
             else:
                 yield from pool.bury(worker, message)
@@ -79,6 +82,11 @@ class _Pool:
         except OSError as error:
             if not self._alive:
                 raise PerchError(f"cannot start a worker process: {error.strerror}") from None
+
+    def grow(self, workers: int) -> None:
+        """As many workers as there are tasks, but not more than `workers`."""
+        for _ in range(len(self._alive), min(workers, self._schedule.open)):
+            self.start()
 
     def receive(self, deadline: float | None) -> tuple[_Worker, Any] | None:
         """The next message, or None after a while without one. Workers that hang are killed, and heard of next."""

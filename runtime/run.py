@@ -221,6 +221,8 @@ class _Scoring:
         self._shape = artifact.sample_rate, artifact.window_samples
         self._ready_at: float | None = None
         self._ended: float | None = None
+        self._most_open = 0
+        """The most tasks that were ever open at once: more workers than that are not started."""
         self._before = table.counts["scored"]
 
     def run(self, recordings: int, interpolate: bool, progress: bool) -> None:
@@ -229,7 +231,7 @@ class _Scoring:
         numbers, windows = self._table.columns.numbers, 0
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._time_left if interpolate else None)
-        self._workers = min(self._workers, len(tasks))
+        self._most_open = schedule.open
         if self._job.device == "cpu":
             events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
         else:
@@ -244,6 +246,7 @@ class _Scoring:
                 if event.task is None or isinstance(event.message, Ready):
                     self._ready_at = self._ready_at or now
                     continue
+                self._most_open = max(self._most_open, schedule.open)
                 self._table.add(event.task, event.message)
                 for block, done in self._table.ready():
                     self._sink.append(block, done)
@@ -275,7 +278,7 @@ class _Scoring:
             "windows_per_s": rate,
             "times_real_time": rate * self._job.hop / self._shape[0],
             "device": self._job.device,
-            "workers": self._workers,
+            "workers": min(self._workers, self._most_open),
             "batch_size": self._job.batch_size,
         }
 

@@ -50,6 +50,11 @@ class Schedule:
         """Whether there is anything left to wait for."""
         return bool(self._waiting or self._running)
 
+    @property
+    def open(self) -> int:
+        """How many tasks are known and not done."""
+        return len(self._waiting) + len(self._running)
+
     def next(self) -> Task | None:
         """A task for an idle worker, or None if it has to wait."""
         if not self._waiting or any(task in self._attempts for task in self._running):

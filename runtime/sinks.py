@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from runtime.block import Block, Columns
 from runtime.errors import InputError
-from runtime.files import check_writable, replacing
+from runtime.files import check_writable, remove_leftovers, replacing
 from runtime.formats import row_writer
 from runtime.spool import Finished, Spool
 
@@ -73,6 +73,7 @@ class FileSink:
         self._write = row_writer(target, columns)
         check_writable(target)
         self._spool = Spool(target, run, resume)
+        remove_leftovers(target)  # the spool is locked: whoever wrote them is gone
 
     @property
     def finished(self) -> list[tuple[Finished, dict[str, int]]]:

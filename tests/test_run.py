@@ -122,6 +122,15 @@ def test_bad_recordings_stop_nothing(tmp_path: Path, model: Path) -> None:
     assert np.isnan(result["label"][~scored]).all()
 
 
+def test_one_long_recording_is_shared_by_all_workers(tmp_path: Path, model: Path) -> None:
+    write(tmp_path / "long.wav", np.tile(soundscape(11, 60), 25))
+    one = run(tmp_path, model, workers=1)
+    both = run(tmp_path, model, workers=2)
+    assert (one.timing["workers"], both.timing["workers"]) == (1, 2)
+    assert run(tmp_path, model, workers=7).timing["workers"] == 3  # it has three parts
+    np.testing.assert_array_equal(both["label"], one["label"])
+
+
 def test_worker_killed_in_the_middle_costs_nothing(
     tmp_path: Path, recordings: Path, model: Path, reference: Soundscapes
 ) -> None:

@@ -50,6 +50,14 @@ def same(path: Path, reference: Soundscapes) -> None:
         np.testing.assert_array_equal(values, reference[name][scored])
 
 
+def test_what_killed_runs_were_writing_is_removed(tmp_path: Path, folder: Path, model: Path) -> None:
+    others = [".out.parquet.old.7.partial", ".out.parquet.partial", ".in.parquet.7.partial"]
+    for name in [".out.parquet.7.partial", ".out.parquet.123456.partial", *others]:
+        (tmp_path / name).touch()
+    run(folder / "r0.wav", model, sink=tmp_path / "out.parquet")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.parquet", *others}
+
+
 def test_parquet_holds_the_same_rows(tmp_path: Path, folder: Path, model: Path, reference: Soundscapes) -> None:
     target = tmp_path / "out.parquet"
     result = run(folder, model, sink=target)

@@ -1,0 +1,1 @@
+"""Promises that take minutes and gigabytes to test: long and large recordings, many files, kills, a million rows."""

@@ -1,0 +1,109 @@
+"""Many files, many rows: nothing grows with them but the disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+
+from benchmarks.processes import MIB, Usage, children, usage
+from benchmarks.stress.large import all_scored
+from benchmarks.stress.promises import mib, promise, watched_run
+from convert import SAMPLE_RATE
+from convert.synthetic import soundscape
+from runtime.block import Block, Columns
+from runtime.sinks import FileSink
+from runtime.spool import Finished
+
+FILES, EARLY = 2_000, 200
+MOST_GROWTH, MOST_FILES = 20 * MIB, 2
+"""By how much memory and open files may differ between `EARLY` files and all of them."""
+ROWS, WIDTH, BLOCK_ROWS = 1_000_000, 1280, 120
+"""A block is the rows of ten minutes."""
+FEW_ROWS = 30_000
+"""What fills a few groups of the Parquet file."""
+MOST_FOR_ROWS = 150 * MIB
+
+
+@dataclass(frozen=True)
+class _Look:
+    spooled: int
+    parent: Usage
+    workers: list[Usage]
+
+
+def files(folder: Path, model: Path) -> None:
+    """Two thousand short files leave no memory and no descriptor behind."""
+    source, target = folder / "files", folder / "files.parquet"
+    source.mkdir()
+    audio = soundscape(3, 60)
+    for i in range(FILES):
+        start = i * 997 % (len(audio) // 2)
+        soundfile.write(source / f"{i:04d}.wav", audio[start : start + (1 + i % 7) * SAMPLE_RATE], SAMPLE_RATE)
+    looks: list[_Look] = []
+    spool = target.with_name(target.name + ".partial")
+
+    def look(pid: int) -> None:
+        parent, workers = usage(pid), [found for worker in children(pid) if (found := usage(worker))]
+        if parent and len(workers) == 2 and spool.exists():
+            looks.append(_Look(spool.stat().st_size, parent, workers))
+
+    run = watched_run(source, model, target, look)
+    all_scored(target, sum(1 + (1 + i % 7 > 5) for i in range(FILES)))
+    print(f"  {FILES:,} files in {run.seconds:.0f} s", flush=True)
+    final = looks[-1].spooled
+    early = next(look for look in looks if look.spooled >= final * EARLY / FILES)
+    late = looks[-1]
+    for name, before, after in (
+        ("parent", early.parent, late.parent),
+        *((f"worker {i}", *pair) for i, pair in enumerate(zip(early.workers, late.workers, strict=True), start=1)),
+    ):
+        growth = after.rss - before.rss
+        promise(growth < MOST_GROWTH, f"{name}: {mib(before.rss)} after {EARLY} files, {mib(after.rss)} at the end")
+        promise(after.files - before.files <= MOST_FILES, f"{name}: {before.files}, then {after.files} open files")
+
+
+def rows(folder: Path, model: Path) -> None:
+    """A million rows of 1280 numbers go through the sink in the memory of thirty thousand."""
+    peaks = {}
+    for count in (FEW_ROWS, ROWS):
+        target = folder / f"{count}.parquet"
+        started = time.monotonic()
+        command = [sys.executable, "-c", "from benchmarks.stress import many; many.stream()", str(target), str(count)]
+        peaks[count] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        seconds, size = time.monotonic() - started, target.stat().st_size
+        print(f"  {count:,} rows: {seconds:.0f} s, {size / 1e9:.1f} GB, at most {mib(peaks[count])}", flush=True)
+        promise(pq.ParquetFile(target).metadata.num_rows == count, "all rows are in the file")
+        target.unlink()
+    more = peaks[ROWS] - peaks[FEW_ROWS]
+    promise(more < MOST_FOR_ROWS, f"{mib(more)} more for {ROWS:,} rows than for {FEW_ROWS:,}")
+
+
+def stream() -> None:
+    """Streams as many rows to a Parquet file as are asked for; prints the most memory that took, in bytes."""
+    target, count = Path(sys.argv[1]), int(sys.argv[2])
+    rng = np.random.default_rng(0)
+    sink = FileSink(target, Columns({"embedding": (WIDTH,)}, {}), 0.0, {"rows": count}, resume=False)
+    for part, first in enumerate(range(0, count, BLOCK_ROWS)):
+        starts = np.arange(first, min(first + BLOCK_ROWS, count), dtype=np.float64) * 5
+        block = Block(
+            path="long.wav",
+            row_ids=[f"long_{start + 5:g}" for start in starts],
+            start_s=starts,
+            end_s=starts + 5.0,
+            status=np.full(len(starts), "scored", "<U12"),
+            outputs={"embedding": rng.random((len(starts), WIDTH), np.float32)},
+        )
+        sink.append(block, Finished("long.wav", 0, 0, part, -(-count // BLOCK_ROWS), count, None))
+    sink.finish([])
+    sink.close(keep=False)
+    used = usage(os.getpid())
+    assert used is not None
+    print(used.peak_rss)

@@ -1,0 +1,107 @@
+"""A whole run, from sound files to rows, in a process of its own, and what it and its workers use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import Usage, Watch
+from runtime import run_soundscapes
+from runtime.child import Child, serve
+from runtime.errors import PerchError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run, without a sink. `watched` is whether memory and threads are looked at, which takes time itself."""
+
+    recordings: tuple[Path, ...]
+    artifact: Path
+    outputs: tuple[str, ...]
+    device: str
+    workers: int
+    batch_size: int
+    watched: bool = False
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What came of it.
+
+    `busy` is the workers' processor time over the time they were there: above 1 they have more threads at work than
+    one each; None where the system does not tell. `parent` and `workers` are what was seen, if somebody looked.
+    """
+
+    windows_per_s: float
+    start_up_s: float
+    busy: float | None
+    parent: Usage | None
+    workers: tuple[Usage, ...]
+
+
+def run_whole(plan: Plan) -> Whole:
+    """Runs a plan.
+
+    Raises:
+        PerchError: it cannot be run, or not all recordings can be read.
+    """
+    inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
+    child = Child("benchmarks.whole", plan, inbox)
+    try:
+        _, answer = inbox.get()
+        if isinstance(answer, Whole):
+            return answer
+        raise answer or PerchError(f"the process of a whole run {child.last_words()}")
+    finally:
+        child.stop()
+
+
+def main() -> None:
+    """Runs the plan that comes in, once."""
+    receive, send = serve()
+    plan: Plan = pickle.load(receive)
+    watch = Watch(os.getpid())
+    with watch if plan.watched else contextlib.nullcontext():
+        try:
+            result = run_soundscapes(
+                plan.recordings,
+                plan.artifact,
+                outputs=plan.outputs,
+                device=plan.device,
+                workers=plan.workers,
+                batch_size=plan.batch_size,
+                progress=False,
+            )
+        except PerchError as error:
+            send(error)
+            return
+    if result.failures:
+        send(PerchError(f"{result.failures[0].path}: {result.failures[0].reason}"))
+        return
+    timing = result.timing
+    cpu_s = _cpu_of_children()
+    send(
+        Whole(
+            windows_per_s=float(timing["windows_per_s"]),
+            start_up_s=float(timing["start_up_s"]),
+            busy=None if cpu_s is None else cpu_s / plan.workers / float(timing["elapsed_s"]),
+            parent=watch.parent,
+            workers=tuple(watch.workers.values()),
+        )
+    )
+
+
+def _cpu_of_children() -> float | None:
+    """Processor seconds of all children that have ended."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,46 @@
+"""What writing rows costs: the sinks alone, fed with rows that are ready."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import SOUNDSCAPE_WINDOWS
+from runtime.artifact import Artifact
+from runtime.block import Block, Columns
+from runtime.sinks import FileSink
+from runtime.spool import Finished
+
+RECORDINGS = 10
+Format = Literal["csv", "parquet"]
+FORMATS: dict[Format, tuple[str, ...]] = {"csv": ("label",), "parquet": ("label", "embedding")}
+"""What each format is given: a CSV holds one output."""
+
+
+def seconds_a_row(artifact: Artifact, ending: Format) -> float:
+    """From rows in memory to a whole file, its spool included."""
+    heads = [artifact.head(name) for name in FORMATS[ending]]
+    columns = Columns({head.name: head.shape for head in heads}, {head.name: head.classes for head in heads})
+    rng = np.random.default_rng(0)
+    shapes = {name: (SOUNDSCAPE_WINDOWS, *shape) for name, shape in columns.shapes.items()}
+    outputs = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        sink = FileSink(Path(folder, f"rows.{ending}"), columns, 0.0, {}, resume=False)
+        for i in range(RECORDINGS):
+            sink.append(_block(f"{i}.ogg", outputs), Finished(f"{i}.ogg", 0, 0, 0, 1, None, None))
+        sink.finish([])
+        sink.close(keep=False)
+        return (time.perf_counter() - started) / (RECORDINGS * SOUNDSCAPE_WINDOWS)
+
+
+def _block(path: str, outputs: dict[str, NDArray[np.float32]]) -> Block:
+    starts = np.arange(SOUNDSCAPE_WINDOWS, dtype=np.float64) * 5
+    ends = starts + np.float64(5)
+    row_ids = [f"{path}_{end:g}" for end in ends]
+    return Block(path, row_ids, starts, ends, np.full(len(starts), "scored", "<U12"), outputs)
