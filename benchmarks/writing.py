@@ -33,7 +33,7 @@ def seconds_a_row(artifact: Artifact, ending: Format) -> float:
         started = time.perf_counter()
         sink = FileSink(Path(folder, f"rows.{ending}"), columns, 0.0, {}, resume=False)
         for i in range(RECORDINGS):
-            sink.append(_block(f"{i}.ogg", outputs), Finished(f"{i}.ogg", 0, 0, 0, 1, None, None))
+            sink.append(_block(f"{i}.ogg", outputs), Finished(f"{i}.ogg", str(i), 0, 0, 0, 1, None, None))
         sink.finish([])
         sink.close(keep=False)
         return (time.perf_counter() - started) / (RECORDINGS * SOUNDSCAPE_WINDOWS)

@@ -57,11 +57,16 @@ class Child:
         except OSError:
             self._errors.close()
             raise
+        self._introduced = threading.Event()
         self._thread = threading.Thread(target=self._talk, args=(first,), daemon=True)
         self._thread.start()
 
     def send(self, message: object) -> None:
-        """Sends a message; a dead process is noticed by the one who listens."""
+        """Sends a message, after the first; a dead process is noticed by the one who listens."""
+        self._introduced.wait()
+        self._send(message)
+
+    def _send(self, message: object) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
             pickle.dump(message, self._process.stdin)
@@ -97,8 +102,11 @@ class Child:
     def _talk(self, first: object) -> None:
         """Sends what the process starts with, then passes on what it says."""
         try:
-            self.send(_import_path())
-            self.send(first)
+            try:
+                self._send(_import_path())
+                self._send(first)
+            finally:
+                self._introduced.set()
             self._skip_to_greeting()
             while True:
                 message = pickle.load(self._process.stdout)  # type: ignore[arg-type]

@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import sys
-import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import doctor
 from runtime.errors import InputError, PerchError
-from runtime.files import check_writable
+from runtime.files import check_writable, rescue
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
@@ -43,7 +43,7 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 def seconds(text: str) -> float:
     """`85m`, `1.5h`, `300s` or `300` in seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smh]?)", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 85m, 1.5h or 300s")
     return float(match.group(1)) * UNITS[match.group(2)]
@@ -198,7 +198,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if len(result.failures) > SHOWN_FAILURES:
         print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
     if signals.code:
-        more = "" if in_memory else "; the same command with --resume goes on"
+        resumable = args.output.with_name(f"{args.output.name}.partial").exists()
+        more = "; the same command with --resume goes on" if resumable else ""
         print(
             f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}{more}", file=sys.stderr
         )
@@ -210,8 +211,9 @@ def _write(result: Soundscapes, output: Path) -> None:
     try:
         result.to_npz(output)
     except InputError as error:
-        rescued = Path(tempfile.mkdtemp(prefix="perch-run-")) / output.name
-        result.to_npz(rescued)
+        rescued = rescue(output.name, result.to_npz)
+        if rescued is None:
+            raise
         raise InputError(f"{error}; the rows are in {rescued} instead") from None
 
 
@@ -243,6 +245,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if "--doctor" in arguments:
         return doctor.main(arguments)
     parsed = parse_args(arguments)
+    warnings.showwarning = lambda message, *_: print(f"perch-run: {message}", file=sys.stderr)
     with Signals() as signals:
         try:
             return run(parsed, signals)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from runtime.errors import InputError, reason
@@ -43,6 +45,20 @@ def remove_leftovers(target: Path) -> None:
                 path.unlink()
 
 
+def rescue(name: str, write: Callable[[Path], None]) -> Path | None:
+    """Writes to a temporary folder what could not be written to its own; None where that fails, too."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="perch-run-"))
+    except OSError:
+        return None
+    try:
+        write(folder / name)
+    except (InputError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return folder / name
+
+
 def check_writable(target: Path) -> None:
     """Finds out before the work whether `target` could be written after it.
 
@@ -51,6 +67,7 @@ def check_writable(target: Path) -> None:
     """
     if os.path.isdir(target):
         raise InputError(f"cannot write {target}: it is a folder; name a file")
+    target = Path(os.path.realpath(target))
     probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
     with replacing(probe):
         pass

@@ -6,7 +6,6 @@ import contextlib
 import math
 import pickle
 import queue
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ from runtime.artifact import Artifact
 from runtime.child import Child, serve
 from runtime.messages import Job
 from runtime.recording import Recording
+
+MOST_S = 10.0
+"""How long one header may take."""
 
 
 class Headers:
@@ -40,19 +42,21 @@ class Headers:
 
     def promised_windows(self, path: Path) -> int | None:
         """How many windows a recording promises; None if it cannot be told, or not in time."""
-        left = self.until - time.monotonic()
+        left = min(self.until - time.monotonic(), MOST_S)
         if left <= 0:
             return None
         try:
             self._child = self._child or self._started()
             self._child.send(path)
-            answer = self._inbox.get(timeout=min(left, threading.TIMEOUT_MAX))[1]
-        except (OSError, queue.Empty):
-            self.until = 0.0
+            answer = self._inbox.get(timeout=left)[1]
+        except OSError:
             return None
-        if answer is None:  # it died of this file
+        except queue.Empty:
+            answer = None
+        if answer is None:  # it died of this file, or hangs, or there is no time left
+            assert self._child is not None
             self._child.stop()
-            self._child = None
+            self._child, self._inbox = None, queue.SimpleQueue()
             return None
         return None if answer < 0 else int(answer)
 

@@ -82,6 +82,8 @@ class Done:
 
     failure: str | None
     windows: int | None = None
+    lost: bool = False
+    """Whether no worker could tell, all that tried having died or hung."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _files_below(folder: str) -> list[Path]:
 def _is_recording(path: Path) -> bool:
     """By its name; a link that leads nowhere counts, so that it is reported, a device or pipe does not."""
     named = path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
-    return named and (os.path.isfile(path) or os.path.islink(path))
+    return named and (os.path.isfile(path) or not os.path.exists(path))
 
 
 def _root(sources: Sequence[str | Path], taken: Iterable[str]) -> Path:
@@ -124,4 +124,5 @@ def _names(paths: list[Path], root: Path) -> list[str]:
             names.append(below.with_suffix("").as_posix())
         else:
             names.append(below.as_posix())
-    return names
+    # `x.ogg.ogg` beside `x.wav` and `x.ogg` has the stem that another one's ending gave it
+    return names if len(set(names)) == len(names) else [below.as_posix() for below in relative]

@@ -14,6 +14,8 @@ from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.schedule import ATTEMPTS, Schedule
 
 LONGEST_WAIT_S = 3600.0
+MOST_FAILED_STARTS = 3
+"""After so many processes in a row that ended before they were ready no more are started."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class _Pool:
         self._timeout_s = timeout_s
         self._alive: list[_Worker] = []
         self._ever_ready = False
+        self._failed_starts = 0
         self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
 
     def start(self) -> None:
@@ -105,6 +108,7 @@ class _Pool:
         """Keeps account of what a worker said."""
         if isinstance(message, Ready):
             worker.ready = self._ever_ready = True
+            self._failed_starts = 0
         elif worker.task is not None:
             self._schedule.note(worker.task, message)
             if isinstance(message, Done):
@@ -122,14 +126,14 @@ class _Pool:
         reason = f"the worker {worker.last_words()}" if message is None else str(message.error)
         worker.stop()
         if worker.task is not None and not self._schedule.crashed(worker.task):
-            yield Event(worker.task, Done(f"{reason}, {ATTEMPTS} times"))
-        if self._schedule.unfinished and worker.ready:
+            yield Event(worker.task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
+        self._failed_starts += not worker.ready
+        if self._schedule.unfinished and self._failed_starts < MOST_FAILED_STARTS and message is None:
             self.start()
-        if not self._alive:  # not even a fresh worker starts
+        if not self._alive and self._schedule.unfinished:  # not even a fresh worker starts
             if not self._ever_ready:
                 raise message.error if message is not None else PerchError(f"cannot start scoring: {reason}")
-            for task in self._schedule.abandon():
-                yield Event(task, Done(reason))
+            self._schedule.stop(reason)
 
     def stop(self) -> None:
         for worker in self._alive:

@@ -140,6 +140,8 @@ class Recording:
                     pending, held, start = [joined[keep:]], len(joined) - keep, start + keep
                 if index >= end:  # never of the last part
                     return
+                if start + held <= index * self.hop:  # nothing of it is in a window that is asked for
+                    pending, held, start = [], 0, start + held
             if not total:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:

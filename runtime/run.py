@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +13,13 @@ from runtime.classes import WantedClasses, map_classes, read_classes, unmapped_v
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.headers import Headers
-from runtime.messages import Done, Job, Ready, Rows
+from runtime.messages import Job
 from runtime.paths import Found, Sources, find_recordings
-from runtime.pool import score_recordings
-from runtime.progress import progress_bar
-from runtime.schedule import Schedule
+from runtime.scoring import Deadline, Scoring
 from runtime.session import check_install, choose_device
+from runtime.shield import Shield
 from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
-from runtime.stages import score_in_stages
 from runtime.table import Table
 from runtime.windows import Normalization
 
@@ -32,15 +27,9 @@ CPU_BATCH = 2
 """Small batches stay in a core's cache."""
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
-WRITE_S = 1e-6
-"""What is kept back for each number to be written, twice what it takes on a slow machine."""
 MOST_HEADERS_S = 10.0
 MOST_HOP_S = 86_400.0
-MOST_WAITING_BYTES = 64 * 2**20
-"""Rows held for want of earlier ones; above that nobody works ahead."""
 TIMEOUT_S = 300.0
-BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
-BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
 OnDeadline = Literal["fill", "interpolate"]
 
 
@@ -128,33 +117,39 @@ def run_soundscapes(
 
     table = Table(found, artifact, job, wanted, interpolate)
     rows = _sink(sink, table, fill_value, job, artifact, resume)
-    score = _Scoring(table, rows, artifact, job, count, deadline, timeout_s)
-    interrupted, kept = False, True
+    score = Scoring(table, rows, artifact, job, count, deadline, timeout_s)
+    interrupted, kept, finished = False, True, False
     try:
-        with Headers(artifact, job, at_once=deadline is not None) as headers:
+        with Shield() as shield, Headers(artifact, job, at_once=deadline is not None) as headers:
             try:
-                score.run(len(found.paths), interpolate, progress)
+                score.run(len(found.paths), interpolate, progress, headers, shield)
             except KeyboardInterrupt:
                 interrupted = True
             if interrupted or deadline:
                 headers.until = time.monotonic() + MOST_HEADERS_S
             if deadline:
                 headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
-            rest = list(table.rest(headers.promised_windows))
-        timing = score.timing(started)
-        try:
-            rows.finish(rest)
-        except KeyboardInterrupt:
-            interrupted = True
-            rows.finish(rest)
-        kept = interrupted or (resume and bool(table.counts["filled"]))
+
+            def finish() -> None:
+                nonlocal finished
+                if not finished:
+                    rows.finish(list(table.rest(headers.promised_windows)))
+                    finished = True
+
+            while not finished:
+                try:
+                    shield(finish)
+                except KeyboardInterrupt:
+                    interrupted = True
+        filled = bool(table.counts["filled"])
+        kept = interrupted or (filled and (resume or deadline is None))
     finally:
         rows.close(kept)
     result = Soundscapes(
         blocks=rows.blocks,
         columns=table.columns,
         failures=table.failures,
-        timing={**timing, "elapsed_s": time.monotonic() - started},
+        timing={**score.timing(started), "elapsed_s": time.monotonic() - started},
         counts=table.counts,
         unmapped=job.class_map.unmapped if job.class_map else [],
         recordings=len(found.paths),
@@ -189,98 +184,6 @@ def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact
         rows.close(keep=True)
         raise
     return rows
-
-
-@dataclass(frozen=True)
-class _Deadline:
-    """When a run has to be over, on the monotonic clock, and the time kept back for assembling and writing rows."""
-
-    all_done: float
-    reserve_s: float
-
-    def scoring_ends(self, numbers: int) -> float:
-        """When scoring must stop, given how many numbers there are to write."""
-        return self.all_done - self.reserve_s - numbers * WRITE_S
-
-
-class _Scoring:
-    """The middle of a run: workers score, rows come in and go out, the bar moves, the clock is watched."""
-
-    def __init__(
-        self,
-        table: Table,
-        sink: Sink,
-        artifact: Artifact,
-        job: Job,
-        workers: int,
-        deadline: _Deadline | None,
-        timeout_s: float,
-    ) -> None:
-        self._table, self._sink, self._job, self._deadline = table, sink, job, deadline
-        self._workers, self._timeout_s = workers, timeout_s
-        self._shape = artifact.sample_rate, artifact.window_samples
-        self._ready_at: float | None = None
-        self._ended: float | None = None
-        self._most_open = 0
-        """The most tasks that were ever open at once: more workers than that are not started."""
-        self._before = table.counts["scored"]
-
-    def run(self, recordings: int, interpolate: bool, progress: bool) -> None:
-        """Scores until all is done or the deadline comes."""
-        stop = self._deadline.scoring_ends(0) if self._deadline else None
-        numbers, windows = self._table.columns.numbers, 0
-        tasks = list(self._table.tasks())
-        schedule = Schedule(tasks, self._room, self._time_left if interpolate else None)
-        self._most_open = schedule.open
-        if self._job.device == "cpu":
-            events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
-        else:
-            events = score_in_stages(schedule, self._job, self._shape, self._workers, stop, self._timeout_s)
-        finished = recordings - len({task.recording for task in tasks})
-        with (
-            progress_bar(recordings, progress, initial=finished, bar_format=BAR) as bar,
-            contextlib.closing(events),
-        ):
-            for event in events:
-                now = time.monotonic()
-                if event.task is None or isinstance(event.message, Ready):
-                    self._ready_at = self._ready_at or now
-                    continue
-                self._most_open = max(self._most_open, schedule.open)
-                self._table.add(event.task, event.message)
-                for block, done in self._table.ready():
-                    self._sink.append(block, done)
-                if isinstance(event.message, Done):
-                    bar.update(schedule.share(event.task))
-                elif isinstance(event.message, Rows):
-                    windows += len(event.message.scored)
-                    speed = windows / (now - (self._ready_at or now) + 1e-9)
-                    bar.set_postfix_str(f"{speed:.0f} windows/s", refresh=False)
-                self._ended = now
-                if self._deadline and now > self._deadline.scoring_ends(windows * numbers):
-                    return
-
-    def _room(self) -> bool:
-        return self._table.waiting_bytes < MOST_WAITING_BYTES
-
-    def _time_left(self) -> float:
-        return self._deadline.scoring_ends(0) - time.monotonic() if self._deadline else math.inf
-
-    def timing(self, started: float) -> dict[str, float | int | str]:
-        """What `Soundscapes.timing` says."""
-        now = self._ended or time.monotonic()
-        ready = self._ready_at or now
-        scored = self._table.counts["scored"] - self._before
-        rate = scored / max(now - ready, 1e-9)
-        return {
-            "start_up_s": ready - started,
-            "windows": scored,
-            "windows_per_s": rate,
-            "times_real_time": rate * self._job.hop / self._shape[0],
-            "device": self._job.device,
-            "workers": min(self._workers, self._most_open),
-            "batch_size": self._job.batch_size,
-        }
 
 
 def _check_submission(found: Found, wanted: WantedClasses | None, sources: Sequence[str | Path]) -> None:
@@ -348,7 +251,7 @@ def _positive(name: str, value: object) -> float:
     return number
 
 
-def _interpolate(on_deadline: str, deadline: _Deadline | None, resume: bool) -> bool:
+def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool) -> bool:
     if on_deadline not in ("fill", "interpolate"):
         raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
     if on_deadline == "interpolate" and resume:
@@ -363,8 +266,8 @@ def _number(name: str, value: object) -> float:
         raise InputError(f"{name} is {value!r}, but must be a number") from None
 
 
-def _deadline(started: float, deadline_s: float | None) -> _Deadline | None:
+def _deadline(started: float, deadline_s: float | None) -> Deadline | None:
     if deadline_s is None:
         return None
     deadline_s = _positive("deadline_s", deadline_s)
-    return _Deadline(started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S))
+    return Deadline(started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -34,7 +35,8 @@ class Schedule:
     def __init__(
         self, tasks: Iterable[Task], room: Callable[[], bool], time_left: Callable[[], float] | None = None
     ) -> None:
-        self._room, self._time_left = room, time_left
+        self._room = room if time_left is None else lambda: True  # no row goes out before the end then
+        self._time_left = time_left
         self._waiting: list[tuple[int, tuple[int, int], Task]] = []
         self._running: set[Task] = set()
         self._parts: dict[int, int] = {}  # of recordings that have more than one
@@ -103,11 +105,11 @@ class Schedule:
         """How much of its recording a task is."""
         return 1 / ((task.parts or self._parts.get(task.recording, 1)) * task.step)
 
-    def abandon(self) -> list[Task]:
-        """Everything that still waits, and then does no more."""
-        tasks = [task for *_, task in self._waiting]
+    def stop(self, reason: str) -> None:
+        """Gives up all that waits, with a warning: nothing is there any more to score it."""
+        text = f"scoring ended early, with {len(self._waiting)} recordings or parts of them left: {reason}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
         self._waiting.clear()
-        return tasks
 
     def _put(self, task: Task) -> None:
         rank, place = 0, (task.recording, task.part)

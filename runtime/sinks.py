@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 
 from runtime.block import Block, Columns
 from runtime.errors import InputError
-from runtime.files import check_writable, remove_leftovers, replacing
+from runtime.files import check_writable, remove_leftovers, replacing, rescue
 from runtime.formats import row_writer
 from runtime.spool import Finished, Spool
 
@@ -88,9 +87,9 @@ class FileSink:
         try:
             self._write_to(self._target, rest)
         except InputError as error:
-            rescued = Path(tempfile.mkdtemp(prefix="perch-run-")) / self._target.name
-            self._write_to(rescued, rest)
-            raise InputError(f"{error}; the rows are in {rescued} instead") from None
+            rescued = rescue(self._target.name, lambda path: self._write_to(path, rest))
+            where = f"{rescued} instead" if rescued else f"{self._spool.path}: make room, then go on by `--resume`"
+            raise InputError(f"{error}; the rows are in {where}") from None
 
     def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
         with replacing(target) as temporary:

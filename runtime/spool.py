@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from runtime.block import Block
 from runtime.errors import InputError, reason
 
+FORMAT = 1
 LENGTH = 8
 PREFIX = "output."
 ARRAYS = ("start_s", "end_s", "status")
@@ -32,6 +34,7 @@ class Finished:
     """A part of a recording whose rows are final. `size` and `mtime_ns` are the file's when it was begun."""
 
     path: str
+    name: str
     size: int
     mtime_ns: int
     part: int
@@ -68,20 +71,26 @@ class Spool:
         try:
             _lock(self._file, self.path)
             before: dict[str, Any] = {}
-            for start, header, after in self._records():
+            size = os.fstat(self._file.fileno()).st_size
+            for start, header, after in self._records(size):
+                if zlib.crc32(self._file.read(after - self._file.tell())) != header["crc32"]:
+                    break  # what the machine did not get to write when it went down
                 if start:
                     self.finished.append((Finished(**header["finished"]), header["counts"]))
                     self._end = after
                 else:
-                    before = header["run"]
+                    before = header["run"] if header["format"] == FORMAT else {}
             if self.finished:
                 self._compare(before, run, resume)
-            elif not before and os.fstat(self._file.fileno()).st_size:
-                raise InputError(f"{self.path} is in the way, and was not left by a run; move it, or delete it")
+            elif not before and size:
+                raise InputError(self._foreign)
             self._file.truncate(self._end)
             if not self._end:
-                self._append({"run": run}, b"")
+                self._append({"format": FORMAT, "run": run}, memoryview(b""))
             self._empty = self._end
+        except (LookupError, TypeError, AttributeError):  # JSON, but not what this version writes
+            self._file.close()
+            raise InputError(self._foreign) from None
         except BaseException:
             self._file.close()
             raise
@@ -101,11 +110,11 @@ class Spool:
         }
         body = io.BytesIO()
         np.savez(body, **{name: getattr(block, name) for name in ARRAYS}, **_prefixed(block.outputs))
-        self._append(header, body.getvalue())
+        self._append(header, body.getbuffer())
 
     def blocks(self) -> Iterator[Block]:
         """The rows again, part by part."""
-        for start, header, after in self._records():
+        for start, header, after in self._records(self._end):
             if start:
                 body = io.BytesIO(self._file.read(after - self._file.tell()))
                 arrays = dict(np.load(body, allow_pickle=False))
@@ -115,9 +124,16 @@ class Spool:
 
     def close(self, keep: bool) -> None:
         """Lets go of the file, which stays if it is to be kept and holds rows."""
-        self._file.close()  # first, or Windows does not let it be removed
-        if not keep or (self._end == self._empty and not self.finished):
+        remove = not keep or (self._end == self._empty and not self.finished)
+        if remove and os.name == "posix":  # while it is locked, so that it is no other run's by then
             self.path.unlink(missing_ok=True)
+        self._file.close()
+        if remove:  # where a file that is open cannot be removed
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def _foreign(self) -> str:
+        return f"{self.path} is in the way, and was not left by a run of this version; move it, or delete it"
 
     def _compare(self, before: Mapping[str, Any], run: Mapping[str, Any], resume: bool) -> None:
         if not resume:
@@ -135,15 +151,15 @@ class Spool:
                 f"cannot resume {self.path}: {'; '.join(changes)}; use what was used before, or delete it to start anew"
             )
 
-    def _append(self, header: Mapping[str, Any], body: bytes) -> None:
-        text = json.dumps(header).encode()
+    def _append(self, header: Mapping[str, Any], body: memoryview) -> None:
+        text = json.dumps({**header, "crc32": zlib.crc32(body)}).encode()
         lengths = len(text).to_bytes(LENGTH, "little") + len(body).to_bytes(LENGTH, "little")
-        data = memoryview(lengths + text + body)
         try:
             self._file.seek(self._end)
-            written = 0
-            while written < len(data):
-                written += self._file.write(data[written:])
+            for data in (memoryview(lengths + text), body):
+                written = 0
+                while written < len(data):
+                    written += self._file.write(data[written:])
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(self._end)
@@ -151,11 +167,11 @@ class Spool:
                 f"cannot write to {self.path.parent} ({reason(error)}); the rows so far are in {self.path}: make room, "
                 "then go on by `--resume` (resume=True)"
             ) from None
-        self._end += len(data)
+        self._end += len(lengths) + len(text) + len(body)
 
-    def _records(self) -> Iterator[tuple[int, dict[str, Any], int]]:
+    def _records(self, size: int) -> Iterator[tuple[int, dict[str, Any], int]]:
         """Where each whole record starts, its header, and where it ends; the file then stands before its arrays."""
-        start, size = 0, os.fstat(self._file.fileno()).st_size
+        start = 0
         while start + 2 * LENGTH <= size:
             self._file.seek(start)
             text, body = (int.from_bytes(self._file.read(LENGTH), "little") for _ in range(2))
@@ -180,12 +196,15 @@ def _lock(file: IO[bytes], path: Path) -> None:
         return
     import fcntl
 
+    busy = InputError(f"another run is writing {path}; wait for its end, or choose another output")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError(f"another run is writing {path}; wait for its end, or choose another output") from None
+        raise busy from None
     except OSError:  # a file system without locks
         return
+    if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        raise busy  # it ended, and took its file away, between our opening it and locking it
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import time
@@ -30,7 +31,7 @@ from runtime.messages import (
     Task,
     Ticket,
 )
-from runtime.pool import LONGEST_WAIT_S, Event
+from runtime.pool import LONGEST_WAIT_S, MOST_FAILED_STARTS, Event
 from runtime.ring import Ring, Shape
 from runtime.schedule import ATTEMPTS, Schedule
 
@@ -126,6 +127,7 @@ class _Stages:
         self._tickets: dict[int, _Progress] = {}
         self._free: list[int] = []
         self._ever_ready = False
+        self._failed_starts = 0
         self._scorer: _Scorer | None = None
         self._decoders: list[_Decoder] = []
 
@@ -180,6 +182,7 @@ class _Stages:
             child.ready = True
             if child is self._scorer:
                 self._ever_ready = True
+                self._failed_starts = 0
                 yield Event(None, message)
         else:
             yield from self._take_decoded(child, message)
@@ -242,6 +245,7 @@ class _Stages:
     def _bury(self, child: Any, message: Refused | None) -> Iterator[Event]:
         """Deals with a process that ended. With the scorer all others go, for what they sent to it is lost."""
         reason = f"the worker {child.last_words()}" if message is None else str(message.error)
+        self._failed_starts += not child.ready
         if child is self._scorer:
             if not self._ever_ready:
                 raise message.error if message is not None else PerchError(f"cannot start scoring: {reason}")
@@ -255,11 +259,19 @@ class _Stages:
         for number in lost:
             task = self._tickets.pop(number).task
             if not self._schedule.crashed(task):
-                yield Event(task, Done(f"{reason}, {ATTEMPTS} times"))
-        if self._scorer is None:
+                yield Event(task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
+        if not self._schedule.unfinished:
+            return
+        if self._failed_starts >= MOST_FAILED_STARTS or message is not None:
+            self.stop()
+            self._schedule.stop(reason)
+        elif self._scorer is None:
             self.start()
         elif self._schedule.unfinished:
-            self._decoders.append(_Decoder(self._decoding, self._inbox))
+            with contextlib.suppress(OSError):  # those there are must do; without any the next to go ends it all
+                self._decoders.append(_Decoder(self._decoding, self._inbox))
+            if not self._decoders:
+                self._schedule.stop(reason)
 
     def _children(self) -> list[Any]:
         return [*([self._scorer] if self._scorer is not None else []), *self._decoders]

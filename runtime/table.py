@@ -88,6 +88,11 @@ class Table:
                 f"cannot resume: where {finished.path} was there is now {here or 'nothing'}; recordings may be added "
                 "after those that were finished, but not removed, renamed or put before them"
             )
+        if (name := self._found.names[self._recording]) != finished.name:
+            raise InputError(
+                f"cannot resume: rows of {here} were named '{finished.name}' and would now be named '{name}', since "
+                "another recording has its stem; take that one away, or run it apart"
+            )
         progress = self._progress.setdefault(self._recording, _progress(here))
         progress.parts, progress.promised = finished.parts, finished.windows
         if (progress.size, progress.mtime_ns) != (finished.size, finished.mtime_ns):
@@ -96,7 +101,7 @@ class Table:
                 f"{progress.size} now, or written since)"
             )
         self.counts.update(counts)
-        self._advance(progress, finished.failure, sum(counts.values()))
+        self._next(progress, finished.failure, sum(counts.values()))
 
     def tasks(self) -> Iterator[Task]:
         """What is still to be scored."""
@@ -134,6 +139,7 @@ class Table:
                 return
             finished = Finished(
                 path=os.path.abspath(self._found.paths[self._recording]),
+                name=self._found.names[self._recording],
                 size=progress.size,
                 mtime_ns=progress.mtime_ns,
                 part=self._part,
@@ -141,7 +147,9 @@ class Table:
                 windows=progress.promised,
                 failure=done.failure,
             )
-            yield self._out(progress, done, count), finished
+            block = self._assembled(progress, done, count)
+            yield block, finished
+            self._advance(progress, done.failure, block)
 
     def rest(self, promised: Callable[[Path], int | None]) -> Iterator[Block]:
         """All that did not go out yet, whether it was reached or not.
@@ -149,15 +157,22 @@ class Table:
         `promised` says how many windows a recording's header promises, of those that were not reached.
         """
         if not self._found.paths and self._sample_rows:
-            yield self._block("", self._sample_rows, 0, "filled", [])
+            block = self._block("", self._sample_rows, 0, "filled", [])
+            self.counts.update(block.status.tolist())
+            yield block
         while self._recording < len(self._found.paths):
             progress = self._progress.setdefault(self._recording, _Progress())
             done = progress.done.get(self._part)
             if done is None and progress.promised is None:
                 progress.promised = promised(self._found.paths[self._recording])
-                progress.parts = max(1, math.ceil((progress.promised or 0) / self._part_windows))
+                if not progress.rows:  # else it is read in one part, however long
+                    progress.parts = max(1, math.ceil((progress.promised or 0) / self._part_windows))
             count = self._count(progress, done)
-            yield self._out(progress, done, self._usual(final=True) or 1 if count is None else count)
+            if count is None:
+                count = max(self._usual(final=True) or 1, self._came(progress))
+            block = self._assembled(progress, done, count)
+            yield block
+            self._advance(progress, "" if done is None else done.failure, block)
 
     def _count(self, progress: _Progress, done: Done | None) -> int | None:
         """How many rows the part at hand has, None if that cannot be told yet.
@@ -171,8 +186,12 @@ class Table:
         windows = progress.promised if done is None or done.windows is None else done.windows
         if windows is None:
             windows = len(self._own_rows()) or self._usual()
-        came = (int(piece.indices.max()) + 1 for piece in progress.rows.get(self._part, ()))
-        return None if windows is None else max(windows, before, *came) - before
+        return None if windows is None else max(windows - before, self._came(progress))
+
+    def _came(self, progress: _Progress) -> int:
+        """How many rows of the part at hand came, those counted that one of them comes after."""
+        before = self._part * self._part_windows
+        return max((int(piece.indices.max()) + 1 - before for piece in progress.rows.get(self._part, ())), default=0)
 
     def _usual(self, final: bool = False) -> int | None:
         """How many rows most recordings before the one at hand have, or if there were none, the next good one.
@@ -190,8 +209,8 @@ class Table:
                 return None
         return 1
 
-    def _out(self, progress: _Progress, done: Done | None, count: int) -> Block:
-        """The rows of the part at hand, which with this is over."""
+    def _assembled(self, progress: _Progress, done: Done | None, count: int) -> Block:
+        """The rows of the part at hand."""
         pieces = progress.rows.get(self._part, [])
         own = [] if pieces else self._own_rows()
         first = self._part * self._part_windows
@@ -201,10 +220,6 @@ class Table:
         block = self._block(str(path), row_ids, first, "failed" if failed else "filled", pieces)
         if self._interpolate:
             _fill_between(block, first, [piece for part in progress.rows.values() for piece in part])
-        self.counts.update(block.status.tolist())
-        if not self._interpolate:
-            self.waiting_bytes -= sum(map(_bytes, progress.rows.pop(self._part, ())))
-        self._advance(progress, "" if done is None else done.failure, count)
         return block
 
     def _block(self, path: str, row_ids: list[str], first: int, status: str, pieces: list[Rows]) -> Block:
@@ -223,8 +238,15 @@ class Table:
                 outputs[name][at] = values
         return Block(path, row_ids, starts, starts + self._artifact.window_s, statuses, outputs)
 
-    def _advance(self, progress: _Progress, failure: str | None, rows: int) -> None:
-        """On to the next part. `failure` is None if the part was read without one, empty if it was not read."""
+    def _advance(self, progress: _Progress, failure: str | None, block: Block) -> None:
+        """On to the next part, when the rows of the one at hand are out."""
+        self.counts.update(block.status.tolist())
+        if not self._interpolate:
+            self.waiting_bytes -= sum(map(_bytes, progress.rows.pop(self._part, ())))
+        self._next(progress, failure, len(block))
+
+    def _next(self, progress: _Progress, failure: str | None, rows: int) -> None:
+        """`failure` is None if the part at hand was read without one, empty if it was not read."""
         self._rows += rows
         if failure and not self._failed:
             self.failures.append(Failure(self._found.paths[self._recording], failure))

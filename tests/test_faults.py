@@ -18,9 +18,10 @@ import pytest
 
 import runtime.run
 from convert.synthetic import soundscape
-from runtime import InputError, Soundscapes, run_soundscapes
+from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.paths import find_recordings
-from tests.conftest import RATE, write
+from tests.conftest import RATE, cut, write
+from tests.test_run import Killer
 
 CRASHING_DECODER = """
 import ctypes, importlib.util, os, sys, time
@@ -84,8 +85,8 @@ def test_decoder_that_crashes_costs_its_recording_alone(folder: Path, model: Pat
     result = run(folder, model, workers=2)
     assert [failure.path.name for failure in result.failures] == ["crash.wav", "good1crash.wav"]
     assert "was killed by signal 11, 2 times" in result.failures[0].reason
-    assert result.row_ids[:3] == ["crash_5", "crash_10", "crash_15"]  # as many as the others
-    assert result.status[:3].tolist() == ["failed"] * 3
+    assert result.row_ids[:3] == ["crash_5", "crash_10", "good0_5"]  # as many as its header promises
+    assert result.status[:2].tolist() == ["failed"] * 2
     for path in folder.glob("*crash.wav"):
         path.unlink()
     keep = [i for i, row_id in enumerate(result.row_ids) if "crash" not in row_id]
@@ -287,6 +288,111 @@ def test_interpolation_covers_every_recording(tmp_path: Path, model: Path, deadl
         scored = first + np.flatnonzero(of_recording[row // 480] == "scored")
         nearest = [*scored[scored < row][-1:], *scored[scored > row][:1]]
         np.testing.assert_allclose(label[row], label[nearest].mean(axis=0), rtol=1e-6)
+
+
+def test_run_cut_short_inside_a_long_ogg(tmp_path: Path, model: Path) -> None:
+    write(tmp_path / "long.ogg", np.tile(soundscape(0, 60)[::4], 25), 8_000)
+    result = run(tmp_path, model, workers=1, hop_s=1.0, deadline_s=4.0)
+    assert len(result) == 1496  # as its header promises, though it is read in one part
+    assert 0 < result.count("scored") < 1496
+    assert result.count("scored") + result.count("filled") == 1496
+
+
+def test_run_cut_short_inside_oggs_that_promise_nothing(tmp_path: Path, model: Path) -> None:
+    for name in ("a", "b"):
+        cut(write(tmp_path / f"{name}.ogg", np.tile(soundscape(0, 60)[::4], 25), 8_000), 0.9)
+    result = run(tmp_path, model, workers=1, hop_s=1.0, deadline_s=4.0)
+    assert result.count("scored") >= 1
+    assert result.row_ids[-1].startswith("b_")
+
+
+def test_workers_killed_while_they_load_are_replaced(folder: Path, model: Path, good: Soundscapes) -> None:
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 5), 8_000)
+    seen: list[int] = []
+
+    def second(pid: int) -> bool:
+        """The first worker at its work, and the one after it as soon as it is there."""
+        if pid not in seen and (seen or any(name.endswith("long.wav") for name in open_files(pid))):
+            seen.append(pid)
+        return pid in seen[:2]
+
+    with Killer(second, times=2) as killer:
+        result = run(folder, model, workers=1)
+    assert len(killer.killed) == 2
+    assert result.failures == []
+    unharmed(result, good)
+
+
+def test_no_worker_left_ends_the_run_with_what_is_done(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(3):
+        write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
+    mortal = tmp_path / "mortal.onnx"
+    mortal.write_bytes(model.read_bytes())
+    reference = run(folder, model, outputs=("embedding",))
+
+    def vanish(pid: int) -> bool:
+        at_work = any(name.endswith("more1.wav") for name in open_files(pid))
+        if at_work:
+            mortal.unlink()
+        return at_work
+
+    target = tmp_path / "out.parquet"
+    with Killer(vanish), pytest.warns(RuntimeWarning, match=r"scoring ended early.*there is no model"):
+        result = run(folder, mortal, workers=1, outputs=("embedding",), sink=target)
+    assert result.count("filled") > 0
+    assert result.count("scored") >= len(reference) - result.count("filled")
+    assert result.failures == []
+    mortal.write_bytes(model.read_bytes())
+    run(folder, mortal, outputs=("embedding",), sink=target, resume=True)
+    rows = pq.read_table(target)["embedding"].to_pylist()
+    np.testing.assert_array_equal(np.array(rows, np.float32), reference["embedding"])
+
+
+@pytest.mark.usefixtures("decoder")
+def test_recording_that_hangs_has_the_rows_it_promises(folder: Path, model: Path) -> None:
+    write(folder / "hang.wav", soundscape(9, 32))
+    result = run(folder, model, workers=1, recording_timeout_s=2.0)
+    assert [row_id for row_id in result.row_ids if "hang" in row_id] == [f"hang_{end}" for end in range(5, 40, 5)]
+
+
+def test_interrupted_handing_over_loses_and_doubles_nothing(
+    tmp_path: Path, folder: Path, model: Path, good: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    savez, calls = np.savez, []
+
+    def interrupted(*arguments: object, **arrays: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:  # in the middle of the second part
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        savez(*arguments, **arrays)  # type: ignore[arg-type]
+
+    target = tmp_path / "out.csv"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as raised:
+        patch.setattr(np, "savez", interrupted)
+        run(folder, model, sink=target, workers=1)
+    assert sum(raised.value.soundscapes.counts.values()) == len(good)
+    assert target.read_text().count("\n") == 1 + len(good)
+    run(folder, model, sink=target, resume=True)
+    good.to_submission(tmp_path / "good.csv")
+    assert target.read_bytes() == (tmp_path / "good.csv").read_bytes()
+
+
+def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, folder: Path, model: Path) -> None:
+    target = tmp_path / "out.csv"
+    size = len(run(folder, model, outputs=("embedding",)).outputs["embedding"].tobytes())
+    limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({9 * size}, {9 * size})); "
+    hide = "import runtime.formats as f; write = f.write_csv; "
+    grow = "f.write_csv = lambda *a: (write(*a), a[1].open('ab').write(bytes(10**7))); "
+    program = limited + hide + grow + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"the rows are in {target}.partial: make room, then go on by `--resume`" in done.stderr
+    assert Path(f"{target}.partial").exists()
 
 
 class Watch:

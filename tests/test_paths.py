@@ -80,3 +80,16 @@ def test_pipes_and_nothing_are_refused(tmp_path: Path) -> None:
     assert find_recordings(tmp_path).paths == ()
     with pytest.raises(InputError, match="no file or folder ''"):
         find_recordings("")
+
+
+def test_names_never_repeat(tmp_path: Path) -> None:
+    for name in ("x.wav", "x.ogg", "x.ogg.ogg"):
+        (tmp_path / name).touch()
+    assert sorted(find_recordings(tmp_path).names) == ["x.ogg", "x.ogg.ogg", "x.wav"]
+
+
+def test_link_to_a_pipe_is_no_recording(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "x.wav").symlink_to(tmp_path / "pipe")
+    (tmp_path / "y.wav").symlink_to(tmp_path / "nowhere")
+    assert [path.name for path in find_recordings(tmp_path).paths] == ["y.wav"]

@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +271,16 @@ def test_no_channels_fail(tmp_path: Path) -> None:
 def test_wrong_ending_does_not_matter(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", soundscape(0, 6)).rename(tmp_path / "a.wav")
     assert len(read(path)[0]) == 2
+
+
+def test_nothing_is_held_between_windows_far_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ogg", np.tile(soundscape(0, 20), 6))
+    whole = list(Recording(path, RATE, WINDOW).windows())
+    tracemalloc.start()
+    far = list(Recording(path, RATE, WINDOW).windows(step=11))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [window.index for window in far] == [0, 11, 22]
+    for window in far:
+        np.testing.assert_array_equal(window.samples, whole[window.index].samples)
+    assert peak < 8 * WINDOW * 4  # of 24 windows that there are

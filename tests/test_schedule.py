@@ -71,7 +71,7 @@ def test_a_task_that_crashed_is_tried_again_alone() -> None:
 
 
 def test_every_window_is_visited_once_where_there_is_time() -> None:
-    tasks = schedule(5, time_left=lambda: 1e9)
+    tasks = schedule(5, room=lambda: False, time_left=lambda: 1e9)
     visited: list[tuple[int, int]] = []
     while tasks.unfinished:
         task = taken(tasks)
@@ -81,7 +81,7 @@ def test_every_window_is_visited_once_where_there_is_time() -> None:
 
 
 def test_every_recording_is_visited_before_any_is_finished() -> None:
-    tasks = schedule(50, time_left=lambda: 1e-6)
+    tasks = schedule(50, room=lambda: False, time_left=lambda: 1e-6)
     first = [taken(tasks) for _ in range(2)]
     for task in first:
         score(tasks, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def interrupt(
         append(self, *arguments)  # type: ignore[arg-type]
         finished.append(arguments)
         if len(finished) == after:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(runtime.run.FileSink, "append", counted)
@@ -179,6 +180,30 @@ def test_changed_options_are_refused(
         (folder / "s.wav").unlink()
     table = pq.read_table(target)
     assert table["row_id"].to_pylist() == [*reference.row_ids, "s_5"]
+
+
+@pytest.mark.parametrize("header", ['{"run2": 1}', "5", '{"format": 0, "run": {}, "crc32": 0}'])
+def test_leftovers_of_another_version_are_refused(tmp_path: Path, folder: Path, model: Path, header: str) -> None:
+    text = header.encode()
+    spool = tmp_path / "out.parquet.partial"
+    spool.write_bytes(len(text).to_bytes(8, "little") + bytes(8) + text)
+    for resume in (False, True):
+        with pytest.raises(InputError, match="not left by a run of this version"):
+            run(folder, model, sink=tmp_path / "out.parquet", resume=resume)
+    assert spool.read_bytes().endswith(text)
+
+
+def test_rows_that_the_machine_lost_are_scored_again(
+    tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.parquet"
+    interrupt(folder, model, target, 4, monkeypatch)
+    spool = tmp_path / "out.parquet.partial"
+    data = spool.read_bytes()
+    spool.write_bytes(data[:-500] + bytes(500))
+    result = run(folder, model, sink=target, resume=True)
+    same(target, reference)
+    assert 0 < result.timing["windows"] < reference.count("scored")
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path, folder: Path, model: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import runtime.run
+import runtime.scoring
 from convert.synthetic import soundscape
 from runtime import ArtifactError, Soundscapes, run_soundscapes
 from runtime.messages import Job, Notice
@@ -53,7 +53,7 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> Generator[Event, None, None]:
         return score_in_stages(schedule, job, (RATE, WINDOW), workers, deadline, timeout_s)
 
-    monkeypatch.setattr(runtime.run, "score_recordings", in_stages)
+    monkeypatch.setattr(runtime.scoring, "score_recordings", in_stages)
 
 
 def same(result: Soundscapes, reference: Soundscapes) -> None:
@@ -101,6 +101,25 @@ def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest
     with Killer(at_work) as killer:
         same(run(folder, model, workers=2, batch_size=4), reference)
     assert len(killer.killed) == 1
+
+
+@pytest.mark.usefixtures("staged")
+def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Path, model: Path) -> None:
+    for i in range(3):
+        write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
+    mortal = tmp_path / "mortal.onnx"
+    mortal.write_bytes(model.read_bytes())
+
+    def vanish(pid: int) -> bool:
+        at_work = "runtime.scorer" in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
+        if at_work:
+            mortal.unlink()
+        return at_work
+
+    with Killer(vanish), pytest.warns(RuntimeWarning, match=r"scoring ended early.*there is no model"):
+        result = run(folder, mortal, workers=2, batch_size=4)
+    assert result.count("filled") > 0
+    assert {failure.path.name for failure in result.failures} <= {"half.wav", "nan.wav", "text.wav"}
 
 
 @pytest.mark.usefixtures("staged")

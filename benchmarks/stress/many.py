@@ -101,7 +101,7 @@ def stream() -> None:
             status=np.full(len(starts), "scored", "<U12"),
             outputs={"embedding": rng.random((len(starts), WIDTH), np.float32)},
         )
-        sink.append(block, Finished("long.wav", 0, 0, part, -(-count // BLOCK_ROWS), count, None))
+        sink.append(block, Finished("long.wav", "long", 0, 0, part, -(-count // BLOCK_ROWS), count, None))
     sink.finish([])
     sink.close(keep=False)
     used = usage(os.getpid())

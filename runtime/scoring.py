@@ -1,0 +1,130 @@
+"""The middle of a run: workers score, rows come in and go out, the clock is watched."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass, replace
+
+from runtime.artifact import Artifact
+from runtime.headers import Headers
+from runtime.messages import Done, Job, Opened, Ready, Rows, Task
+from runtime.pool import score_recordings
+from runtime.progress import progress_bar
+from runtime.schedule import Schedule
+from runtime.shield import Shield
+from runtime.sinks import Sink
+from runtime.stages import score_in_stages
+from runtime.table import Table
+
+WRITE_S = 1e-6
+"""What is kept back for each number to be written, twice what it takes on a slow machine."""
+MOST_WAITING_BYTES = 64 * 2**20
+"""Rows held for want of earlier ones; above that nobody works ahead."""
+BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
+BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a run has to be over, on the monotonic clock, and the time kept back for assembling and writing rows."""
+
+    all_done: float
+    reserve_s: float
+
+    def scoring_ends(self, numbers: int) -> float:
+        """When scoring must stop, given how many numbers there are to write."""
+        return self.all_done - self.reserve_s - numbers * WRITE_S
+
+
+class Scoring:
+    """The middle of a run: workers score, rows come in and go out, the bar moves, the clock is watched."""
+
+    def __init__(
+        self,
+        table: Table,
+        sink: Sink,
+        artifact: Artifact,
+        job: Job,
+        workers: int,
+        deadline: Deadline | None,
+        timeout_s: float,
+    ) -> None:
+        self._table, self._sink, self._job, self._deadline = table, sink, job, deadline
+        self._workers, self._timeout_s = workers, timeout_s
+        self._shape = artifact.sample_rate, artifact.window_samples
+        self._ready_at: float | None = None
+        self._ended: float | None = None
+        self._most_open = 0
+        """The most tasks that were ever open at once: more workers than that are not started."""
+        self._before = table.counts["scored"]
+
+    def run(self, recordings: int, interpolate: bool, progress: bool, headers: Headers, shield: Shield) -> None:
+        """Scores until all is done or the deadline comes."""
+        stop = self._deadline.scoring_ends(0) if self._deadline else None
+        numbers, windows = self._table.columns.numbers, 0
+        before = sum(self._table.counts.values())
+        tasks = list(self._table.tasks())
+        schedule = Schedule(tasks, self._room, self._time_left if interpolate else None)
+        self._most_open = schedule.open
+        if self._job.device == "cpu":
+            events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
+        else:
+            events = score_in_stages(schedule, self._job, self._shape, self._workers, stop, self._timeout_s)
+        finished = recordings - len({task.recording for task in tasks})
+        with (
+            progress_bar(recordings, progress, initial=finished, bar_format=BAR) as bar,
+            contextlib.closing(events),
+        ):
+            for event in events:
+                now = time.monotonic()
+                if event.task is None or isinstance(event.message, Ready):
+                    self._ready_at = self._ready_at or now
+                    continue
+                self._most_open = max(self._most_open, schedule.open)
+                self._table.add(event.task, _told(event.task, event.message, headers))
+                shield(self._hand_over)
+                if isinstance(event.message, Done):
+                    bar.update(schedule.share(event.task))
+                elif isinstance(event.message, Rows):
+                    windows += len(event.message.scored)
+                    speed = windows / (now - (self._ready_at or now) + 1e-9)
+                    bar.set_postfix_str(f"{speed:.0f} windows/s", refresh=False)
+                self._ended = now
+                if self._deadline and now > self._deadline.scoring_ends((before + windows) * numbers):
+                    return
+
+    def _hand_over(self) -> None:
+        """What is ready goes out."""
+        for block, finished in self._table.ready():
+            self._sink.append(block, finished)
+
+    def _room(self) -> bool:
+        return self._table.waiting_bytes < MOST_WAITING_BYTES
+
+    def _time_left(self) -> float:
+        return self._deadline.scoring_ends(0) - time.monotonic() if self._deadline else math.inf
+
+    def timing(self, started: float) -> dict[str, float | int | str]:
+        """What `Soundscapes.timing` says."""
+        now = self._ended or time.monotonic()
+        ready = self._ready_at or now
+        scored = self._table.counts["scored"] - self._before
+        rate = scored / max(now - ready, 1e-9)
+        return {
+            "start_up_s": ready - started,
+            "windows": scored,
+            "windows_per_s": rate,
+            "times_real_time": rate * self._job.hop / self._shape[0],
+            "device": self._job.device,
+            "workers": min(self._workers, self._most_open),
+            "batch_size": self._job.batch_size,
+        }
+
+
+def _told(task: Task, message: Opened | Rows | Done, headers: Headers) -> Opened | Rows | Done:
+    """A worker's message; if all its workers were lost, with what the recording's header promises in it."""
+    if isinstance(message, Done) and message.lost:
+        return replace(message, windows=headers.promised_windows(task.path))
+    return message
