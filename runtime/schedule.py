@@ -13,6 +13,8 @@ from runtime.messages import Done, Opened, Rows, Task
 ATTEMPTS = 2
 FIRST_STEP, MOST_STEP = 2, 1024
 """Of how many windows one is visited while nothing is known of the speed, and at most."""
+FIRST_WINDOWS = 64
+"""More than so many of a part are not visited while nothing is known of the speed."""
 PACE = 0.9
 """Share of the speed measured so far that is counted on."""
 UNVISITED = -2 * MOST_STEP
@@ -27,14 +29,20 @@ class Schedule:
     Args:
         tasks: whole recordings, or parts of them, in the order of their rows.
         room: whether rows may come that have to wait for earlier ones.
+        part_windows: how many windows a part has at most.
         time_left: None to visit windows in order. Else the seconds left: windows are then visited so that every
             recording is covered evenly by the time they are over: every other window first, or fewer if measured
             speed says so, then those in between.
     """
 
     def __init__(
-        self, tasks: Iterable[Task], room: Callable[[], bool], time_left: Callable[[], float] | None = None
+        self,
+        tasks: Iterable[Task],
+        room: Callable[[], bool],
+        part_windows: int,
+        time_left: Callable[[], float] | None = None,
     ) -> None:
+        self._part_windows = part_windows
         self._room = room if time_left is None else lambda: True  # no row goes out before the end then
         self._time_left = time_left
         self._waiting: list[tuple[int, tuple[int, int], Task]] = []
@@ -121,7 +129,7 @@ class Schedule:
     def _first_step(self) -> int:
         """The smallest power of two so that, of every so many windows, one can be visited in the time left."""
         if not self._first_visits or self._time_left is None:
-            return FIRST_STEP
+            return max(FIRST_STEP, 1 << max(0, (self._part_windows // FIRST_WINDOWS).bit_length() - 1))
         speed = PACE * self._scored / (time.monotonic() - self._started)
         windows = self._unvisited * self._first_windows / self._first_visits
         step = 1

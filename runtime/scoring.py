@@ -66,7 +66,7 @@ class Scoring:
         numbers, windows = self._table.columns.numbers, 0
         before = sum(self._table.counts.values())
         tasks = list(self._table.tasks())
-        schedule = Schedule(tasks, self._room, self._time_left if interpolate else None)
+        schedule = Schedule(tasks, self._room, self._table.part_windows, self._time_left if interpolate else None)
         self._most_open = schedule.open
         if self._job.device == "cpu":
             events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)

@@ -57,7 +57,8 @@ class Table:
         self._sample_rows = list(wanted.row_ids or ()) if wanted is not None else []
         self._progress: dict[int, _Progress] = {}
         empty = Recording(Path(), artifact.sample_rate, artifact.window_samples, job.hop)
-        self._part_windows = empty.part_windows
+        self.part_windows = empty.part_windows
+        """How many windows every part but a recording's last has."""
         self._recording = self._part = 0  # at hand: the first part whose rows did not go out yet
         self._rows, self._failed = 0, False  # of the recording at hand, what went out
         self._lengths: Counter[int] = Counter()  # of good recordings that went out
@@ -166,7 +167,7 @@ class Table:
             if done is None and progress.promised is None:
                 progress.promised = promised(self._found.paths[self._recording])
                 if not progress.rows:  # else it is read in one part, however long
-                    progress.parts = max(1, math.ceil((progress.promised or 0) / self._part_windows))
+                    progress.parts = max(1, math.ceil((progress.promised or 0) / self.part_windows))
             count = self._count(progress, done)
             if count is None:
                 count = max(self._usual(final=True) or 1, self._came(progress))
@@ -181,8 +182,8 @@ class Table:
         recording has the rows of the sample submission, or as many as is usual.
         """
         if self._part < progress.parts - 1:
-            return self._part_windows
-        before = self._part * self._part_windows
+            return self.part_windows
+        before = self._part * self.part_windows
         windows = progress.promised if done is None or done.windows is None else done.windows
         if windows is None:
             windows = len(self._own_rows()) or self._usual()
@@ -190,7 +191,7 @@ class Table:
 
     def _came(self, progress: _Progress) -> int:
         """How many rows of the part at hand came, those counted that one of them comes after."""
-        before = self._part * self._part_windows
+        before = self._part * self.part_windows
         return max((int(piece.indices.max()) + 1 - before for piece in progress.rows.get(self._part, ())), default=0)
 
     def _usual(self, final: bool = False) -> int | None:
@@ -213,7 +214,7 @@ class Table:
         """The rows of the part at hand."""
         pieces = progress.rows.get(self._part, [])
         own = [] if pieces else self._own_rows()
-        first = self._part * self._part_windows
+        first = self._part * self.part_windows
         row_ids = own if own and len(own) == count else self._named(first, count)
         path = self._found.paths[self._recording]
         failed = self._part in progress.whole or (done is not None and not pieces)

@@ -16,7 +16,7 @@ WINDOWS = 12
 def schedule(
     recordings: int, room: Callable[[], bool] = lambda: True, time_left: Callable[[], float] | None = None
 ) -> Schedule:
-    return Schedule([Task(i, Path(f"{i}.wav")) for i in range(recordings)], room, time_left)
+    return Schedule([Task(i, Path(f"{i}.wav")) for i in range(recordings)], room, 120, time_left)
 
 
 def windows(task: Task) -> np.ndarray:

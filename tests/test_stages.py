@@ -145,8 +145,8 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
 @pytest.mark.usefixtures("staged")
 def test_deadline_and_model_that_cannot_be_loaded(tmp_path: Path, folder: Path, model: Path) -> None:
     write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 60), 8_000)
-    result = run(folder, model, deadline_s=4, workers=1)
-    assert result.timing["elapsed_s"] < 4.5
+    result = run(folder, model, deadline_s=4, workers=1, hop_s=0.05)  # 72,000 windows
+    assert result.timing["elapsed_s"] < 5
     assert result.count("filled") > 0
     damaged = tmp_path / "damaged.onnx"
     data = bytearray(model.read_bytes())
