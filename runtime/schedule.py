@@ -100,6 +100,11 @@ class Schedule:
             if gap > 1:
                 self._put(replace(task, parts=parts, offset=gap // 2, step=gap))
 
+    def give_back(self, task: Task) -> None:
+        """Lets a running task wait again."""
+        self._running.remove(task)
+        self._put(task)
+
     def crashed(self, task: Task) -> bool:
         """Whether a task whose worker is lost will be tried again; if not it counts as done."""
         self._running.remove(task)

@@ -258,7 +258,9 @@ class _Stages:
             self._free += [] if child.slot is None else [child.slot]
         for number in lost:
             task = self._tickets.pop(number).task
-            if not self._schedule.crashed(task):
+            if not child.ready:  # whatever ended it, no recording did
+                self._schedule.give_back(task)
+            elif not self._schedule.crashed(task):
                 yield Event(task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
         if not self._schedule.unfinished:
             return

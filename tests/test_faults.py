@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +18,8 @@ import runtime.run
 from convert.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.paths import find_recordings
-from tests.conftest import RATE, cut, write
-from tests.test_run import Killer
+from tests.conftest import RATE, write
+from tests.processes import Killer, Watch, alive, children_of, open_files, perch_run, until
 
 CRASHING_DECODER = """
 import ctypes, importlib.util, os, sys, time
@@ -229,14 +227,6 @@ def test_recording_that_grows_is_read_as_it_is(folder: Path, model: Path, good: 
     unharmed(result, good)
 
 
-def test_clock_that_jumps_changes_nothing(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    jumps = iter(range(0, 10**9, 10**6))
-    monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
-    result = run(folder, model, deadline_s=600)
-    assert result.count("scored") == len(result)
-    assert result.timing["elapsed_s"] < 600
-
-
 def test_many_files_leave_no_descriptors(tmp_path: Path, model: Path) -> None:
     for i in range(60):
         write(tmp_path / f"{i}.wav", soundscape(0, 1))
@@ -264,47 +254,6 @@ def test_a_worker_computes_in_one_thread(folder: Path, model: Path) -> None:
     with Watch(look):
         run(folder, model, workers=2)
     assert max(threads) == 1
-
-
-@pytest.mark.parametrize("deadline_s", [3.0, 600.0])
-def test_interpolation_covers_every_recording(tmp_path: Path, model: Path, deadline_s: float) -> None:
-    for i in range(4):
-        write(tmp_path / f"{i}.wav", np.tile(soundscape(i, 60), 40 if deadline_s < 10 else 1)[::4], 8_000)
-    hop_s = 0.5 if deadline_s < 10 else 5.0  # 4,791 windows each, or 12
-    result = run(tmp_path, model, deadline_s=deadline_s, on_deadline="interpolate", workers=2, hop_s=hop_s)
-    label = result["label"]
-    if deadline_s > 100:
-        reference = run(tmp_path, model)
-        assert result.status.tolist() == ["scored"] * 48
-        np.testing.assert_array_equal(label, reference["label"])
-        return
-    assert result.timing["elapsed_s"] < deadline_s + 1
-    assert result.count("filled") == result.count("failed") == 0
-    assert 0 < result.count("scored") < len(result) == 4 * 4791
-    assert "of the rows were measured" in result.summary()
-    of_recording = result.status.reshape(4, 4791)
-    assert ((of_recording == "scored").sum(axis=1) > 0).all()
-    for row in np.flatnonzero(result.status == "interpolated")[:200]:
-        first = row // 4791 * 4791
-        scored = first + np.flatnonzero(of_recording[row // 4791] == "scored")
-        nearest = [*scored[scored < row][-1:], *scored[scored > row][:1]]
-        np.testing.assert_allclose(label[row], label[nearest].mean(axis=0), rtol=1e-6)
-
-
-def test_run_cut_short_inside_a_long_ogg(tmp_path: Path, model: Path) -> None:
-    write(tmp_path / "long.ogg", np.tile(soundscape(0, 60)[::4], 25), 8_000)
-    result = run(tmp_path, model, workers=1, hop_s=0.1, deadline_s=4.0)
-    assert len(result) == 14_951  # as its header promises, though it is read in one part
-    assert 0 < result.count("scored") < 14_951
-    assert result.count("scored") + result.count("filled") == 14_951
-
-
-def test_run_cut_short_inside_oggs_that_promise_nothing(tmp_path: Path, model: Path) -> None:
-    for name in ("a", "b"):
-        cut(write(tmp_path / f"{name}.ogg", np.tile(soundscape(0, 60)[::4], 25), 8_000), 0.9)
-    result = run(tmp_path, model, workers=1, hop_s=0.1, deadline_s=4.0)
-    assert result.count("scored") >= 1
-    assert result.row_ids[-1].startswith("b_")
 
 
 def test_workers_killed_while_they_load_are_replaced(folder: Path, model: Path, good: Soundscapes) -> None:
@@ -394,73 +343,3 @@ def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, fo
     assert len(done.stderr.splitlines()) == 1
     assert f"the rows are in {target}.partial: make room, then go on by `--resume`" in done.stderr
     assert Path(f"{target}.partial").exists()
-
-
-class Watch:
-    """Looks again and again while something goes on."""
-
-    def __init__(self, look: Callable[[], object]) -> None:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(look,))
-
-    def _run(self, look: Callable[[], object]) -> None:
-        while not self._over.wait(0.05):
-            with contextlib.suppress(OSError):  # what is looked at may be gone
-                look()
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-
-class perch_run:  # noqa: N801 (reads as the command it is)
-    """The command in a process of its own, ended in any case."""
-
-    def __init__(self, folder: Path, model: Path, target: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "runtime", str(folder), "--model", str(model), "-o", str(target), *options]
-        paths = os.pathsep.join([*sys.path])
-        self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
-        )
-
-    def __enter__(self) -> subprocess.Popen[str]:
-        return self.process
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> object:
-    """What a condition gives once it holds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("did not come about in time")
-
-
-def children_of(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def open_files(pid: int) -> list[str]:
-    try:
-        return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return []
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

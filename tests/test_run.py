@@ -6,9 +6,7 @@ import csv
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from runtime.artifact import read_artifact
 from runtime.recording import Recording
 from runtime.session import Session
 from tests.conftest import RATE, WINDOW, cut, write
+from tests.processes import Killer, open_files
 
 ROWS = ["a_5", "a_10", "a_15", "a_20", "b_5", "b_10", "b_15", "c_5", "c_10"]
 
@@ -170,43 +169,6 @@ def test_what_python_prints_at_its_start_does_no_harm(
     (tmp_path / "sitecustomize.py").write_text("print('hello from the site', flush=True)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert run(recordings, model).count("scored") == len(ROWS)
-
-
-class Killer:
-    """Kills child processes with SIGKILL as soon as a condition on their pid holds, a number of times."""
-
-    def __init__(self, condition: Callable[[int], bool], times: int = 1) -> None:
-        self.killed: list[int] = []
-        self._condition, self._times = condition, times
-        self._thread = threading.Thread(target=self._watch)
-        self._over = threading.Event()
-
-    def __enter__(self) -> Killer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while len(self.killed) < self._times and not self._over.wait(0.02):
-            for pid in children_of(os.getpid()):
-                if pid not in self.killed and self._condition(pid):
-                    os.kill(pid, 9)
-                    self.killed.append(pid)
-                    break
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def open_files(pid: int) -> list[str]:
-    try:
-        return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return []
 
 
 def test_scores_that_are_not_finite_fail(tmp_path: Path, model: Path) -> None:

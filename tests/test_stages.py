@@ -20,8 +20,8 @@ from runtime.schedule import Schedule
 from runtime.scorer import LANES, Scorer
 from runtime.stages import score_in_stages
 from tests.conftest import RATE, WINDOW, cut, write
-from tests.test_faults import CRASHING_DECODER, children_of, open_files
-from tests.test_run import Killer
+from tests.processes import Killer, children_of, open_files
+from tests.test_faults import CRASHING_DECODER
 
 OUTPUTS = ("label", "embedding")
 
