@@ -10,32 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
-
-class Killer:
-    """Kills child processes with SIGKILL as soon as a condition on their pid holds, a number of times."""
-
-    def __init__(self, condition: Callable[[int], bool], times: int = 1) -> None:
-        self.killed: list[int] = []
-        self._condition, self._times = condition, times
-        self._thread = threading.Thread(target=self._watch)
-        self._over = threading.Event()
-
-    def __enter__(self) -> Killer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while len(self.killed) < self._times and not self._over.wait(0.02):
-            for pid in children_of(os.getpid()):
-                if pid not in self.killed and self._condition(pid):
-                    os.kill(pid, 9)
-                    self.killed.append(pid)
-                    break
+from benchmarks.processes import children
 
 
 class Watch:
@@ -46,17 +23,32 @@ class Watch:
         self._thread = threading.Thread(target=self._run, args=(look,))
 
     def _run(self, look: Callable[[], object]) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.02):
             with contextlib.suppress(OSError):  # what is looked at may be gone
                 look()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+
+
+class Killer(Watch):
+    """Kills child processes with SIGKILL as soon as a condition on their pid holds, a number of times."""
+
+    def __init__(self, condition: Callable[[int], bool], times: int = 1) -> None:
+        super().__init__(self._look)
+        self.killed: list[int] = []
+        self._condition, self._times = condition, times
+
+    def _look(self) -> None:
+        for pid in children(os.getpid()):
+            if len(self.killed) < self._times and pid not in self.killed and self._condition(pid):
+                os.kill(pid, 9)
+                self.killed.append(pid)
 
 
 class perch_run:  # noqa: N801 (reads as the command it is)
@@ -87,22 +79,8 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> object:
     raise AssertionError("did not come about in time")
 
 
-def children_of(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
 def open_files(pid: int) -> list[str]:
     try:
         return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
     except OSError:
         return []
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import runtime.run
+from benchmarks.processes import alive, children
 from convert.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.paths import find_recordings
 from tests.conftest import RATE, write
-from tests.processes import Killer, Watch, alive, children_of, open_files, perch_run, until
+from tests.processes import Killer, Watch, open_files, perch_run, until
 
 CRASHING_DECODER = """
 import ctypes, importlib.util, os, sys, time
@@ -104,8 +105,8 @@ def test_recording_that_hangs_is_given_up(folder: Path, model: Path, good: Sound
 def test_no_worker_outlives_its_parent(tmp_path: Path, folder: Path, model: Path) -> None:
     write(folder / "hang.wav", soundscape(9, 10))
     with perch_run(folder, model, tmp_path / "out.csv", "--workers", "2") as parent:
-        until(lambda: any(n.endswith("hang.wav") for w in children_of(parent.pid) for n in open_files(w)))
-        workers = children_of(parent.pid)
+        until(lambda: any(n.endswith("hang.wav") for w in children(parent.pid) for n in open_files(w)))
+        workers = children(parent.pid)
         parent.kill()
         parent.wait()
         until(lambda: not any(alive(worker) for worker in workers))
@@ -234,7 +235,7 @@ def test_many_files_leave_no_descriptors(tmp_path: Path, model: Path) -> None:
     assert few.count("scored") == 3
     before = len(open_files(os.getpid()))
     counts: list[int] = []
-    with Watch(lambda: counts.extend(len(open_files(worker)) for worker in children_of(os.getpid()))):
+    with Watch(lambda: counts.extend(len(open_files(worker)) for worker in children(os.getpid()))):
         result = run(tmp_path, model, workers=2)
     assert result.count("scored") == 60
     assert len(open_files(os.getpid())) == before
@@ -245,7 +246,7 @@ def test_a_worker_computes_in_one_thread(folder: Path, model: Path) -> None:
     threads: list[int] = []
 
     def look() -> None:
-        for worker in children_of(os.getpid()):
+        for worker in children(os.getpid()):
             tasks = Path(f"/proc/{worker}/task").glob("*/stat")
             used = [sum(map(int, task.read_text().rpartition(")")[2].split()[11:13])) for task in tasks]
             threads.append(sum(ticks > 0 for ticks in used))  # those that did anything at all

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import runtime.scoring
+from benchmarks.processes import children
 from convert.synthetic import soundscape
 from runtime import ArtifactError, Soundscapes, run_soundscapes
 from runtime.messages import Job, Notice
@@ -20,7 +21,7 @@ from runtime.schedule import Schedule
 from runtime.scorer import LANES, Scorer
 from runtime.stages import score_in_stages
 from tests.conftest import RATE, WINDOW, cut, write
-from tests.processes import Killer, children_of, open_files
+from tests.processes import Killer, open_files
 from tests.test_faults import CRASHING_DECODER
 
 OUTPUTS = ("label", "embedding")
@@ -77,7 +78,7 @@ def test_rows_are_those_of_whole_workers(
     request.getfixturevalue("staged")
     same(run(folder, model, workers=workers, batch_size=batch_size), reference)
     assert not list(Path("/dev/shm").glob("perch-ring-*"))
-    assert not children_of(os.getpid())
+    assert not children(os.getpid())
 
 
 def test_long_recording_is_shared(tmp_path: Path, model: Path, request: pytest.FixtureRequest) -> None:
