@@ -5,14 +5,12 @@ Passes edit an `onnx_ir` graph in place; `optimize` runs all of them in the orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass, ShapeInferencePass
 
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
+from convert.passes.edit import constant
 from convert.passes.gates import gate_by_map
 from convert.passes.padding import fold_padding
 from convert.passes.powers import plain_powers
@@ -48,33 +46,35 @@ def optimize(model: ir.Model) -> ir.Model:
 
 
 def infer_shapes(model: ir.Model) -> ir.Model:
-    """The same model with every shape that ONNX can tell."""
-    proto = ir.to_proto(model)
-    del proto.graph.value_info[:]
-    proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    if _name_batch(proto.graph):
-        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    return ir.from_proto(proto)
+    """Finds every shape that ONNX can tell, anew; returns the model, which is changed in place."""
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = value.type = None
+    infer = ShapeInferencePass(check_type=False, strict_mode=False)
+    infer(model)
+    if _name_batch(model.graph):
+        infer(model)
+    return model
 
 
-def _name_batch(graph: onnx.GraphProto) -> bool:
+def _name_batch(graph: ir.Graph) -> bool:
     """Says that a Resize by a scale of 1 keeps the batch, whose name ONNX's inference drops there.
 
     Returns whether there is any such Resize. With the name ONNX Runtime sees that what is resized has the shape of what
     it then multiplies.
     """
-    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    scales = {value.name: value for value in graph.initializer}
-    resized = {node.output[0] for node in graph.node if node.op_type == "Resize" and _keeps_batch(node, scales)}
-    for value in graph.value_info:
-        if batch and value.name in resized:
-            value.type.tensor_type.shape.dim[0].dim_param = batch
-    return bool(batch and resized)
+    batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
+    resized = [node.outputs[0] for node in graph if node.op_type == "Resize" and _keeps_batch(node)]
+    for value in resized:
+        if isinstance(batch, ir.SymbolicDim) and value.shape is not None:
+            value.shape = ir.Shape([batch, *list(value.shape)[1:]])
+    return isinstance(batch, ir.SymbolicDim) and bool(resized)
 
 
-def _keeps_batch(resize: onnx.NodeProto, scales: Mapping[str, onnx.TensorProto]) -> bool:
-    found = scales.get(resize.input[2]) if len(resize.input) == 3 else None
-    return found is not None and onnx.numpy_helper.to_array(found)[0] == 1
+def _keeps_batch(resize: ir.Node) -> bool:
+    scales = constant(resize.inputs[2]) if len(resize.inputs) == 3 else None
+    return scales is not None and scales[0] == 1
 
 
 def name_by_place(graph: ir.Graph) -> None:
