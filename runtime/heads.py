@@ -6,6 +6,7 @@ head `label` is the entry `classes.label`, others are `classes.label.NAMESPACE`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,11 @@ class Head:
     namespace: str = ""
     dropped: tuple[str, ...] = ()
     other_lists: tuple[ClassList, ...] = ()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that it makes of a window, in float32."""
+        return 4 * math.prod(self.shape)
 
     @property
     def class_lists(self) -> dict[str, ClassList]:
