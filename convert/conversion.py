@@ -20,10 +20,11 @@ from convert.passes.free_batch import free_batch
 from convert.passes.gathered import gather_embeddings
 from convert.passes.heads import keep_classes, keep_heads
 from convert.saved_model import SavedModel
-from runtime.artifact import Artifact, Head
+from runtime.artifact import Artifact
 from runtime.classes import WantedClasses, map_classes, read_classes
 from runtime.errors import InputError
 from runtime.files import replacing
+from runtime.heads import Head
 from runtime.paths import find_recordings
 from runtime.progress import progress_bar
 from runtime.recording import Recording
@@ -191,13 +192,9 @@ def _described_heads(
         return heads, {}, []
     if "label" not in heads:
         raise InputError("--classes keeps classes of the output 'label', which --outputs leaves out")
-    whole = heads["label"]
-    class_map = map_classes(wanted, whole, 0.0)
+    class_map = map_classes(wanted, heads["label"], 0.0)
     columns = np.unique(class_map.positions[class_map.positions >= 0])
-    classes = tuple(whole.classes[i] for i in columns)
-    chosen = set(classes)
-    dropped = tuple(name for name in whole.classes if name not in chosen)
-    heads["label"] = Head("label", (len(columns),), classes, whole.namespace, dropped)
+    heads["label"] = heads["label"].keeping(columns.tolist())
     return heads, {"label": columns}, class_map.unmapped
 
 
