@@ -11,6 +11,7 @@ from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodes
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
 from convert.passes.edit import constant
+from convert.passes.frames import frames_by_convolution
 from convert.passes.gates import gate_by_map
 from convert.passes.padding import fold_padding
 from convert.passes.powers import plain_powers
@@ -23,6 +24,7 @@ PASSES = (
     fold_shape_arithmetic,
     recover_relu,
     recover_sigmoid,
+    frames_by_convolution,
     fuse_spectrogram,
     smooth_by_matrix,
     plain_powers,
@@ -47,29 +49,34 @@ def optimize(model: ir.Model) -> ir.Model:
 
 def infer_shapes(model: ir.Model) -> ir.Model:
     """Finds every shape that ONNX can tell, anew; returns the model, which is changed in place."""
-    for node in model.graph:
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape = value.type = None
     infer = ShapeInferencePass(check_type=False, strict_mode=False)
+    _forget_shapes(model.graph)
     infer(model)
-    if _name_batch(model.graph):
+    if named := _batch_kept(model.graph):
+        _forget_shapes(model.graph)
+        for value, shape in named.items():
+            value.shape = shape
         infer(model)
     return model
 
 
-def _name_batch(graph: ir.Graph) -> bool:
-    """Says that a Resize by a scale of 1 keeps the batch, whose name ONNX's inference drops there.
+def _forget_shapes(graph: ir.Graph) -> None:
+    for node in graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = value.type = None
 
-    Returns whether there is any such Resize. With the name ONNX Runtime sees that what is resized has the shape of what
-    it then multiplies.
+
+def _batch_kept(graph: ir.Graph) -> dict[ir.Value, ir.Shape]:
+    """The shapes of what is resized by a scale of 1 along the batch, whose name ONNX's inference drops there.
+
+    With the name ONNX Runtime sees that what is resized has the shape of what it then multiplies.
     """
     batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
     resized = [node.outputs[0] for node in graph if node.op_type == "Resize" and _keeps_batch(node)]
-    for value in resized:
-        if isinstance(batch, ir.SymbolicDim) and value.shape is not None:
-            value.shape = ir.Shape([batch, *list(value.shape)[1:]])
-    return isinstance(batch, ir.SymbolicDim) and bool(resized)
+    if not isinstance(batch, ir.SymbolicDim):
+        return {}
+    return {v: ir.Shape([batch, *list(v.shape)[1:]]) for v in resized if v.shape is not None}
 
 
 def _keeps_batch(resize: ir.Node) -> bool:

@@ -118,6 +118,8 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
         if not arguments:
             return part
         columns = [np.array(column, np.int64) for column in zip(*arguments, strict=True)]
+        if (columns[3] == 1).all():
+            columns.pop()
         return Held(graph.node("Slice", [part.data, *columns]), part.order, sizes)
 
     return each_part(tensor, shape, change)

@@ -17,11 +17,11 @@ from jax.experimental import jax2tf
 
 from convert import WINDOW_SAMPLES, synthetic
 from convert.untrained import stages
+from convert.untrained.names import class_names, ebird_codes, scientific_names, write_class_list
 from convert.untrained.native.efficientnet import spatial_embedding
 from convert.untrained.native.frontend import Frontend, spectrogram
 from convert.untrained.native.heads import dense_head, prototype_head
 from convert.untrained.native.layers import Weights
-from convert.untrained.names import class_names, ebird_codes, scientific_names, write_class_list
 from convert.untrained.perch import CALIBRATION_WINDOWS, PERCH_V1, TINY
 
 
