@@ -54,8 +54,8 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     infer(model)
     if named := _batch_kept(model.graph):
         _forget_shapes(model.graph)
-        for value, shape in named.items():
-            value.shape = shape
+        for value, (shape, kind) in named.items():
+            value.shape, value.type = shape, kind
         infer(model)
     return model
 
@@ -67,8 +67,8 @@ def _forget_shapes(graph: ir.Graph) -> None:
                 value.shape = value.type = None
 
 
-def _batch_kept(graph: ir.Graph) -> dict[ir.Value, ir.Shape]:
-    """The shapes of what is resized by a scale of 1 along the batch, whose name ONNX's inference drops there.
+def _batch_kept(graph: ir.Graph) -> dict[ir.Value, tuple[ir.Shape, ir.TypeProtocol | None]]:
+    """Shape and type of what is resized by a scale of 1 along the batch, whose name ONNX's inference drops there.
 
     With the name ONNX Runtime sees that what is resized has the shape of what it then multiplies.
     """
@@ -76,7 +76,7 @@ def _batch_kept(graph: ir.Graph) -> dict[ir.Value, ir.Shape]:
     resized = [node.outputs[0] for node in graph if node.op_type == "Resize" and _keeps_batch(node)]
     if not isinstance(batch, ir.SymbolicDim):
         return {}
-    return {v: ir.Shape([batch, *list(v.shape)[1:]]) for v in resized if v.shape is not None}
+    return {v: (ir.Shape([batch, *list(v.shape)[1:]]), v.type) for v in resized if v.shape is not None}
 
 
 def _keeps_batch(resize: ir.Node) -> bool:
