@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--platforms",
         choices=("cpu", "cuda", "cpu,cuda"),
-        help="what a native model runs on; TensorFlow refuses it elsewhere (default: cpu)",
+        metavar="NAMES",
+        help="cpu, cuda or cpu,cuda: what a native model runs on; TensorFlow refuses it elsewhere (default: cpu)",
     )
     parser.add_argument(
         "--frontend",
