@@ -1,0 +1,100 @@
+"""From a SavedModel whose graph is StableHLO to ONNX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import tensorflow as tf
+
+from convert import WINDOW_SAMPLES
+from convert.errors import ConversionError, first_line
+from convert.saved_model import SavedModel
+from convert.stablehlo.graph import Graph, natural
+from convert.stablehlo.tensor import PROBES, Held, Tensor, known
+from convert.stablehlo.text import parse
+from convert.stablehlo.translate import outputs, translate
+from convert.write import IR_VERSION, OPSET
+
+TO_FUNCTIONS = "func.func(tf-executor-graph-pruning),func.func(tf-executor-to-functional-conversion)"
+TO_STABLEHLO = "tf-xla-call-module-deserialization"
+"""TensorFlow's own passes. Wrapped in `builtin.module(...)` they would do nothing, in silence."""
+
+
+def to_onnx(model: SavedModel) -> ir.Model:
+    """The model as ONNX: input `inputs`, an output for each head under its name.
+
+    Raises:
+        ConversionError: TensorFlow cannot read the StableHLO, or an operation cannot be translated; it is named, with
+            where it stands.
+    """
+    functions = parse(stablehlo_text(model))
+    windows = ir.val("inputs", dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
+    graph = Graph(windows)
+    try:
+        results = translate(functions, graph, _arguments(model, windows))
+        named = {output.name: result for output, result in zip(model.outputs, results, strict=True)}
+        values = outputs(graph, named)
+    except ConversionError as error:
+        raise ConversionError(f"{model.path} cannot be converted: {error}") from error
+    made = ir.Graph(
+        [windows],
+        values,
+        nodes=graph.nodes,
+        initializers=list(graph.constants.values()),
+        opset_imports={"": OPSET},
+        name="perch",
+    )
+    return ir.Model(made, ir_version=IR_VERSION)
+
+
+def _arguments(model: SavedModel, windows: ir.Value) -> list[Tensor]:
+    """The windows, then the model's variables, as the function takes them."""
+    function = model.function
+    sizes = np.array([[size if model.free_batch else 1, WINDOW_SAMPLES] for size in PROBES], np.int64)
+    found = [Tensor(sizes, np.dtype(np.float32), (Held(windows, natural(2), sizes),))]
+    variables = {id(variable.handle): variable for variable in function.graph.variables}
+    for captured in function.captured_inputs:
+        found.append(known(_captured(captured, variables)))
+    return found
+
+
+def _captured(captured: Any, variables: dict[int, Any]) -> np.ndarray:
+    if id(captured) in variables:
+        return np.asarray(variables[id(captured)].numpy())
+    return np.asarray(captured.numpy())
+
+
+def stablehlo_text(model: SavedModel) -> str:
+    """The model's functions as MLIR's text, its StableHLO read.
+
+    Raises:
+        ConversionError: TensorFlow cannot read it; with the StableHLO versions of the model and of TensorFlow.
+    """
+    mlir = tf.mlir.experimental
+    try:
+        text = mlir.convert_function(model.function, TO_FUNCTIONS)
+        text = mlir.run_pass_pipeline(text, TO_STABLEHLO, show_debug_info=False)
+    except Exception as error:  # whatever MLIR stumbles over
+        raise ConversionError(_unreadable(model, first_line(error))) from None
+    if "stablehlo." not in text:
+        raise ConversionError(_unreadable(model, "its pass leaves it as it was"))
+    return text
+
+
+def _unreadable(model: SavedModel, said: str) -> str:
+    version = model.stablehlo.version if model.stablehlo is not None else "of no version"
+    return (
+        f"{model.path} holds StableHLO {version}, which TensorFlow {tf.__version__} (StableHLO {own_version()}) cannot "
+        f"read: {said}; install a newer tensorflow, or export the model with an older JAX (0.6.2 does)"
+    )
+
+
+def own_version() -> str:
+    """The StableHLO version of this TensorFlow."""
+    try:
+        from tensorflow.compiler.mlir.stablehlo import stablehlo
+    except ImportError:
+        return "older"
+    return str(stablehlo.get_current_version())

@@ -1,0 +1,174 @@
+"""Sums over axes: reductions, products of matrices, Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.stablehlo.elementwise import Operation, joined, parts
+from convert.stablehlo.graph import Graph
+from convert.stablehlo.shapes import reshaped
+from convert.stablehlo.tensor import Held, Tensor, UnknownError, known
+from convert.stablehlo.text import Op
+
+REDUCTIONS = {"add": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin", "multiply": "ReduceProd"}
+COMBINED = {"add": "Add", "maximum": "Max", "minimum": "Min", "multiply": "Mul"}
+ON_TRUTH = {"and": "minimum", "or": "maximum", "minimum": "minimum", "maximum": "maximum"}
+
+
+def reducer(op: Op) -> str:
+    """The operation that a reduction applies, as `add`.
+
+    Raises:
+        UnknownError: it is more than one.
+    """
+    if word := op.word(r"applies stablehlo\.(\w+)"):
+        return word
+    (region,) = op.regions
+    first, *_ = region.ops
+    if len(region.ops) != 2 or sorted(first.operands) != sorted(region.arguments):
+        raise UnknownError("it reduces by more than one operation")
+    return first.name.removeprefix("stablehlo.")
+
+
+def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor) -> Tensor:
+    if others:
+        raise UnknownError("it reduces several values at once")
+    kind, axes = reducer(op), op.ints("dimensions")
+    if operand.dtype == np.bool_:
+        truth = graph.elementwise("Cast", [operand], np.int32, to=int(ir.DataType.INT32))
+        reduced = summed(graph, ON_TRUTH.get(kind, ""), truth, axes)
+        whole = graph.elementwise("Cast", [reduced], np.bool_, to=int(ir.DataType.BOOL))
+        if start.known and bool(start.array()) == (ON_TRUTH[kind] == "minimum"):
+            return whole
+        both = [whole, reshaped(graph, start, np.ones_like(whole.shape))]
+        return graph.elementwise("And" if ON_TRUTH[kind] == "minimum" else "Or", both)
+    if operand.dtype.kind == "c":
+        if kind != "add":
+            raise UnknownError("it takes complex numbers")
+        whole = joined(graph, *(summed(graph, kind, part, axes) for part in parts(operand)))
+        if not start.known or any(part.part.data[0].any() for part in parts(start)):
+            raise UnknownError("it adds to a complex number")
+        return whole
+    result = summed(graph, kind, operand, axes)
+    if start.known and np.array_equal(start.array(), neutral(kind, operand.dtype)):
+        return result
+    return graph.elementwise(COMBINED[kind], [result, reshaped(graph, start, np.ones_like(result.shape))])
+
+
+def neutral(kind: str, dtype: np.dtype) -> np.ndarray:
+    """What a reduction starts from, so that it does not count."""
+    if kind in ("maximum", "minimum"):
+        low = kind == "maximum"
+        if dtype.kind == "f":
+            return np.array(-np.inf if low else np.inf, dtype)
+        return np.array(np.iinfo(dtype).min if low else np.iinfo(dtype).max, dtype)
+    return np.array(1 if kind == "multiply" else 0, dtype)
+
+
+def summed(graph: Graph, kind: str, operand: Tensor, axes: Sequence[int]) -> Tensor:
+    """A real value reduced over axes, which go."""
+    if kind not in REDUCTIONS:
+        raise UnknownError(f"it reduces by {kind or 'what is no truth'}")
+    if not axes:
+        return operand
+    if kind in ("add", "multiply"):
+        operand = graph.whole(operand, axes)
+    held = operand.part
+    places = sorted(held.order.index(axis) for axis in axes)
+    left = [axis for axis in range(operand.rank) if axis not in axes]
+    order = tuple(left.index(axis) for axis in held.order if axis not in axes)
+    if kind == "add":
+        data = graph.node("ReduceSum", [held.data, np.array(places, np.int64)], keepdims=0)
+    else:
+        data = graph.node(REDUCTIONS[kind], [held.data], axes=places, keepdims=0)
+    sizes = np.delete(held.sizes, places, axis=1)
+    return Tensor(operand.shape[:, left], operand.dtype, (Held(data, order, sizes),))
+
+
+def dot_general(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
+    def axes(key: str) -> tuple[list[int], list[int]]:
+        texts = op.word(rf"{key} = (\[[^\]]*\] x \[[^\]]*\])") or "[] x []"
+        first, second = texts.split(" x ")
+        return [int(n) for n in first[1:-1].split(",") if n], [int(n) for n in second[1:-1].split(",") if n]
+
+    return product(graph, left, right, axes("contracting_dims"), axes("batching_dims"))
+
+
+def dot(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
+    return product(graph, left, right, ([left.rank - 1], [0]), ([], []))
+
+
+def product(
+    graph: Graph, left: Tensor, right: Tensor, summed_: tuple[list[int], list[int]], shared: tuple[list[int], list[int]]
+) -> Tensor:
+    """Sums of products over pairs of axes: `[shared, left's own, right's own]`."""
+    if left.dtype.kind == "c":
+        (a, b), (c, d) = parts(left), parts(right)
+        ac, bd, ad, bc = (product(graph, *pair, summed_, shared) for pair in ((a, c), (b, d), (a, d), (b, c)))
+        return joined(graph, graph.elementwise("Sub", [ac, bd]), graph.elementwise("Add", [ad, bc]))
+    own = [[a for a in range(t.rank) if a not in s + b] for t, s, b in zip((left, right), summed_, shared, strict=True)]
+    shape = np.concatenate([left.shape[:, shared[0] + own[0]], right.shape[:, own[1]]], axis=1)
+    depth = left.shape[:, summed_[0]].prod(axis=1, keepdims=True)
+    rows, columns = left.shape[:, own[0]], right.shape[:, own[1]]
+    # A product with one matrix for all leaves rows apart.
+    flat = rows.prod(axis=1, keepdims=True) if shared[0] or (columns != columns[0]).any() else rows
+    common = left.shape[:, shared[0]]
+    sides = [
+        _matrix(graph, left, shared[0] + own[0] + summed_[0], np.concatenate([common, flat, depth], axis=1)),
+        _matrix(
+            graph,
+            right,
+            shared[1] + summed_[1] + own[1],
+            np.concatenate([common, depth, columns.prod(axis=1, keepdims=True)], axis=1),
+        ),
+    ]
+    data = graph.node("MatMul", [side.part.data for side in sides])
+    made = np.concatenate([common, flat, columns.prod(axis=1, keepdims=True)], axis=1)
+    return reshaped(graph, graph.made(data, made, left.dtype), shape)
+
+
+def _matrix(graph: Graph, tensor: Tensor, order: list[int], shape: np.ndarray) -> Tensor:
+    """A whole value with its axes in this order, in this shape."""
+    turned = graph.made(graph.data(tensor, tuple(order)), tensor.shape[:, order], tensor.dtype)
+    return reshaped(graph, turned, shape)
+
+
+def fft(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    """A transform along the last axis as a product with cosines and sines, which `passes.spectrogram` makes quick."""
+    kind = op.word(r"\b(I?R?FFT)\b")
+    length = op.ints("length")
+    if len(length) != 1 or kind not in ("FFT", "IFFT", "RFFT"):
+        raise UnknownError(f"it is a transform {kind or ''} of {len(length)} axes")
+    (count,) = length
+    turns = np.outer(np.arange(count), np.arange(count // 2 + 1 if kind == "RFFT" else count)) % count
+    matrix = np.exp((2j if kind == "IFFT" else -2j) * np.pi * turns / count) / (count if kind == "IFFT" else 1)
+    axes = ([operand.rank - 1], [0]), ([], [])
+    if kind == "RFFT":
+        sides = [known(side.astype(operand.dtype)) for side in (matrix.real, matrix.imag)]
+        return joined(graph, *(product(graph, operand, side, *axes) for side in sides))
+    return product(graph, operand, known(matrix.astype(operand.dtype)), *axes)
+
+
+def top_k(graph: Graph, count: int, operand: Tensor) -> tuple[Tensor, Tensor]:
+    """The greatest along the last axis, and their places."""
+    data, shape = graph.data(operand), operand.shape.copy()
+    shape[:, -1] = count
+    if not isinstance(data, ir.Value):
+        array = operand.array()
+        places = np.argsort(-array, axis=-1, kind="stable")[..., :count]
+        return known(np.take_along_axis(array, places, -1)), known(places.astype(np.int32))
+    values, places_ = graph.outputs("TopK", [data, (np.array([count]),)], 2, {"axis": -1})
+    whole = graph.made(places_, shape, np.int64)
+    return graph.made(values, shape, operand.dtype), graph.elementwise(
+        "Cast", [whole], np.int32, to=int(ir.DataType.INT32)
+    )
+
+
+def erf(graph: Graph, operand: Tensor) -> Tensor:
+    return graph.elementwise("Erf", [operand])
+
+
+OPERATIONS: dict[str, Operation] = {"dot": dot, "dot_general": dot_general, "fft": fft, "reduce": reduce}

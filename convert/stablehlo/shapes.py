@@ -1,0 +1,278 @@
+"""Operations that move elements and compute nothing: reshapes, broadcasts, transposes, slices, padding, joining.
+
+They work on real and imaginary parts alike. Axes that are held broadcast, or in another order, stay so where they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.stablehlo.elementwise import Operation
+from convert.stablehlo.graph import Graph, natural
+from convert.stablehlo.tensor import PROBES, Held, Shape, Tensor, UnknownError, constant_size, known, sizes_of
+from convert.stablehlo.text import Op
+
+END = np.iinfo(np.int64).max
+
+
+def reshape(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    (kind,) = op.result_types
+    return reshaped(graph, operand, _fixed(kind.sizes))
+
+
+def dynamic_reshape(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Tensor:
+    return reshaped(graph, operand, sizes.sizes())
+
+
+def _fixed(sizes: Sequence[int | None]) -> Shape:
+    if None in sizes:
+        raise UnknownError("it has a size that is not known")
+    return np.array([sizes] * len(PROBES), np.int64).reshape(len(PROBES), -1)
+
+
+def reshaped(graph: Graph, tensor: Tensor, shape: Shape) -> Tensor:
+    """The same elements, row by row, in another shape."""
+    before, after = (np.flatnonzero((sizes != 1).any(axis=0)) for sizes in (tensor.shape, shape))
+    if len(before) == len(after) and (tensor.shape[:, before] == shape[:, after]).all():
+        # Only axes of length 1 come and go.
+        return _placed(graph, tensor, dict(zip(before.tolist(), after.tolist(), strict=True)), shape)
+    kept = min(tensor.rank, shape.shape[1]) > 0 and (tensor.shape[:, 0] == shape[:, 0]).all()
+    tensor = graph.whole(tensor, range(1 if kept else 0, tensor.rank))
+    parts = []
+    for part in tensor.parts:
+        held = graph.in_order(part, natural(tensor.rank))
+        sizes = shape.copy()
+        if kept:
+            sizes[:, 0] = held.sizes[:, 0]
+        parts.append(graph.reshaped(held, sizes, natural(shape.shape[1])))
+    return Tensor(shape, tensor.dtype, tuple(parts))
+
+
+def _placed(graph: Graph, tensor: Tensor, places: dict[int, int], shape: Shape) -> Tensor:
+    """A value whose axis `i` becomes axis `places[i]`, those without a place being 1 long; other axes are new."""
+    parts = []
+    for part in tensor.parts:
+        moved = [(places[axis], part.sizes[:, i]) for i, axis in enumerate(part.order) if axis in places]
+        taken = [axis for axis, _ in moved]
+        order = natural(shape.shape[1])
+        if taken != sorted(taken):
+            order = (*taken, *(axis for axis in order if axis not in taken))
+        sizes = np.ones_like(shape)
+        for axis, size in moved:
+            sizes[:, order.index(axis)] = size
+        parts.append(graph.reshaped(part, sizes, order))
+    return Tensor(shape, tensor.dtype, tuple(parts))
+
+
+def broadcast_in_dim(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    (kind,) = op.result_types
+    return broadcast(graph, operand, op.ints("dims"), _fixed(kind.sizes))
+
+
+def dynamic_broadcast_in_dim(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Tensor:
+    return broadcast(graph, operand, op.ints("dims"), sizes.sizes())
+
+
+def broadcast(graph: Graph, tensor: Tensor, dims: Sequence[int], shape: Shape) -> Tensor:
+    """A value spread over `shape`, its axis `i` along axis `dims[i]`."""
+    if list(dims) != sorted(dims):
+        raise UnknownError("it moves axes while it broadcasts")
+    return _placed(graph, tensor, dict(enumerate(dims)), shape)
+
+
+def transpose(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    permutation = op.ints("dims")
+    order = operand.parts[0].order
+    renamed = tuple(permutation.index(axis) for axis in order)
+    parts = [graph.in_order(part, order) for part in operand.parts]
+    held = tuple(Held(part.data, renamed, part.sizes) for part in parts)
+    return Tensor(operand.shape[:, permutation], operand.dtype, held)
+
+
+def each_part(tensor: Tensor, shape: Shape, change: Callable[[Held], Held]) -> Tensor:
+    return Tensor(shape, tensor.dtype, tuple(change(part) for part in tensor.parts))
+
+
+def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: Sequence[int]) -> Tensor:
+    """From `starts` to `limits` (`[probes, axes]`) by strides."""
+    steps = np.array(strides, np.int64)
+    shape = -(-(limits - starts) // steps)
+    cut = [a for a in range(tensor.rank) if (shape[:, a] != tensor.shape[:, a]).any()]
+
+    def change(part: Held) -> Held:
+        sizes = part.sizes.copy()
+        arguments: list[tuple[int, int, int, int]] = []
+        for axis in cut:
+            if tensor.lazy(axis):
+                continue
+            start = constant_size(starts[:, axis])
+            ends = limits[:, axis] == tensor.shape[:, axis]
+            end = END if ends.all() else constant_size(limits[:, axis])
+            place = part.order.index(axis)
+            sizes[:, place] = shape[:, axis]
+            arguments.append((start, end, place, int(steps[axis])))
+        if not arguments:
+            return part
+        columns = [np.array(column, np.int64) for column in zip(*arguments, strict=True)]
+        if (columns[3] == 1).all():
+            columns.pop()
+        return Held(graph.node("Slice", [part.data, *columns]), part.order, sizes)
+
+    return each_part(tensor, shape, change)
+
+
+def slice_(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    ranges = [part.split(":") for part in (op.word(r"\[([^\]]*)\]") or "").split(",") if part.strip()]
+    starts, limits = ([int(r[i]) for r in ranges] for i in (0, 1))
+    strides = [int(r[2]) if len(r) > 2 else 1 for r in ranges]
+    return sliced(graph, operand, _fixed(starts), _fixed(limits), strides)
+
+
+def real_dynamic_slice(graph: Graph, op: Op, operand: Tensor, start: Tensor, limit: Tensor, stride: Tensor) -> Tensor:
+    return sliced(graph, operand, start.sizes(), limit.sizes(), stride.array().tolist())
+
+
+def dynamic_slice(graph: Graph, op: Op, operand: Tensor, *starts: Tensor) -> Tensor:
+    sizes = _fixed(op.ints("sizes"))
+    first = _starts(starts, operand.shape - sizes)
+    return sliced(graph, operand, first, first + sizes, [1] * operand.rank)
+
+
+def _starts(starts: Sequence[Tensor], most: Shape) -> Shape:
+    """Known starts, pushed inside as StableHLO does."""
+    columns = [sizes_of(start.arrays()) for start in starts]
+    return np.clip(np.stack(columns, axis=1).reshape(len(PROBES), -1), 0, most)
+
+
+def dynamic_update_slice(graph: Graph, op: Op, operand: Tensor, update: Tensor, *starts: Tensor) -> Tensor:
+    first = _starts(starts, operand.shape - update.shape)
+    limits = first + update.shape
+    axes = [a for a in range(operand.rank) if (update.shape[:, a] != operand.shape[:, a]).any()]
+    if not axes:
+        return update
+    if len(axes) > 1:
+        raise UnknownError("it updates a part of several axes")
+    (axis,) = axes
+    zero, ones = np.zeros_like(operand.shape), [1] * operand.rank
+    before, after = operand.shape.copy(), zero.copy()
+    before[:, axis], after[:, axis] = first[:, axis], limits[:, axis]
+    pieces = [sliced(graph, operand, zero, before, ones), update, sliced(graph, operand, after, operand.shape, ones)]
+    return joined_along(graph, [piece for piece in pieces if piece.shape[:, axis].any()], axis)
+
+
+def concatenate(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
+    return joined_along(graph, operands, op.integer("dim"))
+
+
+def joined_along(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
+    shape = tensors[0].shape.copy()
+    shape[:, axis] = np.sum([t.shape[:, axis] for t in tensors], axis=0)
+    spread = [a for a in range(shape.shape[1]) if a == axis or not all(t.lazy(a) for t in tensors)]
+    whole = [graph.whole(tensor, spread) for tensor in tensors]
+    order = next((t.parts[0].order for t in whole if not t.known), natural(shape.shape[1]))
+    parts = []
+    for held in zip(*(t.parts for t in whole), strict=True):
+        turned = [graph.in_order(h, order) for h in held]
+        sizes = turned[0].sizes.copy()
+        sizes[:, order.index(axis)] = shape[:, axis]
+        parts.append(Held(graph.node("Concat", [h.data for h in turned], axis=order.index(axis)), order, sizes))
+    return Tensor(shape, tensors[0].dtype, tuple(parts))
+
+
+def pad(graph: Graph, op: Op, operand: Tensor, value: Tensor) -> Tensor:
+    if any(op.ints("interior", [])):
+        raise UnknownError("it pads between elements")
+    return padded(graph, operand, value, op.ints("low"), op.ints("high"))
+
+
+def dynamic_pad(
+    graph: Graph, op: Op, operand: Tensor, value: Tensor, low: Tensor, high: Tensor, inside: Tensor
+) -> Tensor:
+    if inside.array().any():
+        raise UnknownError("it pads between elements")
+    return padded(graph, operand, value, low.array().tolist(), high.array().tolist())
+
+
+def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high: Sequence[int]) -> Tensor:
+    """Padded at both ends of its axes; a negative amount takes elements away."""
+    fewer = [np.minimum(amounts, 0).astype(np.int64) for amounts in (np.array(low), np.array(high))]
+    if any(f.any() for f in fewer):
+        tensor = sliced(
+            graph, tensor, np.zeros_like(tensor.shape) - fewer[0], tensor.shape + fewer[1], [1] * tensor.rank
+        )
+    amounts = [np.maximum(ends, 0) for ends in (np.array(low, np.int64), np.array(high, np.int64))]
+    axes = np.flatnonzero(amounts[0] + amounts[1])
+    if not len(axes):
+        return tensor
+    tensor = graph.whole(tensor, axes.tolist())
+    parts = []
+    for part, filler in zip(tensor.parts, value.parts, strict=True):
+        ends = np.concatenate([end[list(part.order)] for end in amounts])
+        sizes = part.sizes + (amounts[0] + amounts[1])[list(part.order)]
+        zero = not isinstance(filler.data, ir.Value) and not filler.data[0].any()
+        inputs = [part.data, ends] if zero else [part.data, ends, filler.data]
+        parts.append(Held(graph.node("Pad", inputs), part.order, sizes))
+    return Tensor(tensor.shape + amounts[0] + amounts[1], tensor.dtype, tuple(parts))
+
+
+def reverse(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    def change(part: Held) -> Held:
+        places = [part.order.index(axis) for axis in op.ints("dims") if not operand.lazy(axis)]
+        if not places:
+            return part
+        columns: list[NDArray[np.int64]] = [
+            np.array(c, np.int64) for c in ([-1] * len(places), [-END] * len(places), places)
+        ]
+        steps = np.full(len(places), -1, np.int64)
+        return Held(graph.node("Slice", [part.data, *columns, steps]), part.order, part.sizes)
+
+    return each_part(operand, operand.shape, change)
+
+
+def iota(graph: Graph, op: Op) -> Tensor:
+    (kind,) = op.result_types
+    return counted(op, _fixed(kind.sizes))
+
+
+def dynamic_iota(graph: Graph, op: Op, sizes: Tensor) -> Tensor:
+    return counted(op, sizes.sizes())
+
+
+def counted(op: Op, shape: Shape) -> Tensor:
+    """0, 1, 2, … along one axis, the others broadcast."""
+    (kind,), axis = op.result_types, op.integer("dim")
+    if kind.dtype is None:
+        raise UnknownError(f"it counts in {op.types}")
+    count = constant_size(shape[:, axis])
+    numbers = known(
+        np.arange(count).astype(kind.dtype).reshape([-1 if a == axis else 1 for a in range(shape.shape[1])])
+    )
+    return Tensor(shape, kind.dtype, numbers.parts)
+
+
+def get_dimension_size(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    return known(*(np.array(size, np.int32) for size in operand.shape[:, op.integer("dim")]))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "broadcast_in_dim": broadcast_in_dim,
+    "concatenate": concatenate,
+    "dynamic_broadcast_in_dim": dynamic_broadcast_in_dim,
+    "dynamic_iota": dynamic_iota,
+    "dynamic_pad": dynamic_pad,
+    "dynamic_reshape": dynamic_reshape,
+    "dynamic_slice": dynamic_slice,
+    "dynamic_update_slice": dynamic_update_slice,
+    "get_dimension_size": get_dimension_size,
+    "iota": iota,
+    "pad": pad,
+    "real_dynamic_slice": real_dynamic_slice,
+    "reshape": reshape,
+    "reverse": reverse,
+    "slice": slice_,
+    "transpose": transpose,
+}

@@ -1,0 +1,133 @@
+"""What a value of the module is while it is translated.
+
+Nothing is computed before somebody needs it: a broadcast axis stays 1 long, a transposed value stays as it is held and
+its axes are renamed, and what does not depend on the audio is an array. Sizes that follow from the batch are known for
+three batch sizes at once, `PROBES`: what is the same for all is constant, and what is not is held as three arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.passes.edit import Array
+
+PROBES = (7, 101, 1009)
+"""Batch sizes for which shapes are computed: primes, and none a size that models have."""
+Shape = NDArray[np.int64]
+"""Sizes `[probes, axes]`."""
+Known = tuple[Array, ...]
+"""An array, or one for each probe."""
+
+
+class UnknownError(Exception):
+    """An operation that cannot be translated; says why."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One real array as the graph holds it.
+
+    `order[i]` is the value's axis that is held as axis `i`; `sizes` are in that order, 1 where an axis is broadcast.
+    """
+
+    data: ir.Value | Known
+    order: tuple[int, ...]
+    sizes: Shape
+
+    @property
+    def known(self) -> bool:
+        return not isinstance(self.data, ir.Value)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value: its shape, what its numbers are, and one part, or a real and an imaginary one held in the same order."""
+
+    shape: Shape
+    dtype: np.dtype
+    parts: tuple[Held, ...]
+
+    @property
+    def rank(self) -> int:
+        return int(self.shape.shape[1])
+
+    @property
+    def known(self) -> bool:
+        return all(part.known for part in self.parts)
+
+    @property
+    def part(self) -> Held:
+        """The one part of a real value."""
+        if len(self.parts) > 1:
+            raise UnknownError("it takes complex numbers")
+        return self.parts[0]
+
+    def lazy(self, axis: int) -> bool:
+        """Whether an axis is held 1 long and is longer."""
+        sizes = self.parts[0].sizes[:, self.parts[0].order.index(axis)]
+        return bool((sizes != self.shape[:, axis]).any())
+
+    def arrays(self) -> Known:
+        """The whole array (of a real, known value), or one for each probe.
+
+        Raises:
+            UnknownError: it depends on the audio.
+        """
+        data = self.part.data
+        if isinstance(data, ir.Value):
+            raise UnknownError("it depends on the audio")
+        axes = [self.part.order.index(axis) for axis in range(self.rank)]
+        data = tuple(array.transpose(axes) for array in data)
+        shapes = [tuple(sizes) for sizes in self.shape]
+        if len(data) == 1 and len(set(shapes)) == 1:
+            return (np.broadcast_to(data[0], shapes[0]),)
+        each = data if len(data) > 1 else data * len(PROBES)
+        return tuple(np.broadcast_to(array, shape) for array, shape in zip(each, shapes, strict=True))
+
+    def array(self) -> Array:
+        """The array of a value that is the same whatever the batch.
+
+        Raises:
+            UnknownError: it depends on the audio, or on the batch.
+        """
+        arrays = self.arrays()
+        if len(arrays) > 1:
+            raise UnknownError("it depends on the number of windows in the batch")
+        return arrays[0]
+
+    def sizes(self) -> Shape:
+        """A known vector of integers as sizes `[probes, axes]`."""
+        return sizes_of(self.arrays())
+
+
+def sizes_of(vectors: Known) -> Shape:
+    each = vectors if len(vectors) > 1 else vectors * len(PROBES)
+    return np.stack([np.asarray(vector, np.int64) for vector in each])
+
+
+def known(*arrays: Array) -> Tensor:
+    """A value from its array, or from one for each probe."""
+    if len(arrays) > 1 and all(array.shape == arrays[0].shape and (array == arrays[0]).all() for array in arrays):
+        arrays = arrays[:1]
+    shapes = [array.shape for array in arrays] * (1 if len(arrays) > 1 else len(PROBES))
+    shape = np.array(shapes, np.int64).reshape(len(PROBES), -1)
+    dtype, order = arrays[0].dtype, tuple(range(arrays[0].ndim))
+    if dtype.kind == "c":
+        real, imag = tuple(a.real.copy() for a in arrays), tuple(a.imag.copy() for a in arrays)
+        return Tensor(shape, dtype, (Held(real, order, shape), Held(imag, order, shape)))
+    return Tensor(shape, dtype, (Held(arrays, order, shape),))
+
+
+def constant_size(sizes: NDArray[np.int64]) -> int:
+    """One axis's size, `[probes]`.
+
+    Raises:
+        UnknownError: it depends on the batch.
+    """
+    if (sizes != sizes[0]).any():
+        raise UnknownError("a size depends on the number of windows in the batch")
+    return int(sizes[0])

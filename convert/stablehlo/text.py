@@ -1,0 +1,225 @@
+"""MLIR's text, line by line, as far as TensorFlow prints it for a SavedModel's functions.
+
+MLIR prints an operation a line; one with regions opens them at its line's end, or on the lines that follow. What stands
+between an operation's name and its types is kept as text, in which `Op` finds what is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from convert.errors import ConversionError
+from convert.passes.edit import Array
+
+TYPE = re.compile(r"tensor<((?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*)>")
+VALUE = re.compile(r"%[\w$.-]+(?:#\d+)?")
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+OP = re.compile(r'(?:(%[\w$.-]+)(?::(\d+))? = )?"?([A-Za-z_][\w.$]*)"?(.*)')
+FUNCTION = re.compile(r'func\.func (?:private |public )?@("[^"]*"|[\w.$-]+)\(')
+NUMBER = {"true": 1.0, "false": 0.0, "inf": np.inf, "nan": np.nan}
+DTYPES = {
+    "f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool_, "i8": np.int8, "i16": np.int16,
+    "i32": np.int32, "i64": np.int64, "ui8": np.uint8, "ui16": np.uint16, "ui32": np.uint32, "ui64": np.uint64,
+    "complex<f32>": np.complex64, "complex<f64>": np.complex128,
+}  # fmt: skip
+
+
+class TextError(ConversionError):
+    """Text that is not as expected; says what."""
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """`sizes` are None where they are not known; `dtype` is None for what is no array of numbers."""
+
+    sizes: tuple[int | None, ...]
+    dtype: np.dtype | None
+
+    @classmethod
+    def parse(cls, text: str) -> TensorType:
+        """From what stands between the brackets of `tensor<…>`."""
+        *sizes, element = text.partition(",")[0].split("x") if "complex" not in text else _complex_parts(text)
+        if element not in DTYPES or "*" in sizes:
+            return cls((), None)
+        return cls(tuple(None if size == "?" else int(size) for size in sizes), np.dtype(DTYPES[element]))
+
+
+def _complex_parts(text: str) -> list[str]:
+    sizes, _, element = text.partition("complex")
+    return [*sizes.rstrip("x").split("x"), f"complex{element}"] if sizes else [f"complex{element}"]
+
+
+@dataclass
+class Region:
+    """A block of operations and the names of its arguments."""
+
+    arguments: list[str]
+    ops: list[Op]
+
+
+@dataclass
+class Op:
+    """One operation. `results` are the names of its values, `header` the text between its name and its types."""
+
+    name: str
+    results: list[str]
+    header: str
+    types: str
+    line: int
+    regions: list[Region] = field(default_factory=list)
+
+    @property
+    def operands(self) -> list[str]:
+        return VALUE.findall(STRING.sub('""', self.header))
+
+    @property
+    def symbol(self) -> str:
+        """The function or custom call that is named, without its @."""
+        found = re.search(r'@("[^"]*"|[\w.$-]+)', self.header)
+        if found is None:
+            raise TextError(f"{self.name} in line {self.line} names no function")
+        return found[1].strip('"')
+
+    @property
+    def result_types(self) -> list[TensorType]:
+        _, arrow, after = self.types.rpartition("->")
+        return [TensorType.parse(found) for found in TYPE.findall(after if arrow else self.types)]
+
+    def ints(self, key: str, default: list[int] | None = None) -> list[int]:
+        """The list of integers `key = [1, 2]` or `key = array<i64: 1, 2>`."""
+        found = re.search(rf"\b{key} = (?:\[|array<i64(?::|>))([^\]>]*)", self.header)
+        if found is None and default is None:
+            raise TextError(f"{self.name} in line {self.line} has no {key}")
+        return [int(n) for n in found[1].split(",") if n.strip()] if found else list(default or [])
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """The integer `key = 1`."""
+        found = re.search(rf"\b{key} = (-?\d+)", self.header)
+        if found is None and default is None:
+            raise TextError(f"{self.name} in line {self.line} has no {key}")
+        return int(found[1]) if found else int(default or 0)
+
+    def pairs(self, key: str) -> list[tuple[int, int]] | None:
+        """Pairs of integers, `key = [[1, 2], [3, 4]]` or `key = dense<…>`; None where there are none."""
+        found = re.search(rf"\b{key} = (\[\[.*?\]\]|dense<.*?> : tensor<(\d+)x2x)", self.header)
+        if found is None:
+            return None
+        numbers = [int(n) for n in re.findall(r"-?\d+", found[1].partition(">")[0])]
+        if len(numbers) == 1:  # a splat
+            numbers *= 2 * int(found[2])
+        return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+    def word(self, pattern: str) -> str | None:
+        """The first group of a pattern in the header."""
+        found = re.search(pattern, self.header)
+        return found[1] if found else None
+
+
+@dataclass
+class Function:
+    """`platform_index` says whether its first argument is the platform's number in a module for several."""
+
+    name: str
+    arguments: list[str]
+    platform_index: bool
+    ops: list[Op]
+
+
+def parse(text: str) -> dict[str, Function]:
+    """The functions of a module by name.
+
+    Raises:
+        TextError: a line cannot be understood.
+    """
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    functions: dict[str, Function] = {}
+    for _, line in lines:
+        found = FUNCTION.match(line)
+        if found is None:
+            continue
+        name = found[1].strip('"')
+        head = STRING.sub('""', line[found.end() :].partition(" -> ")[0])
+        arguments = re.findall(r"(%[\w$.-]+): ", head)
+        first = line[found.end() :].partition(", %")[0]
+        region, _ = _region(lines)
+        functions[name] = Function(name, arguments, '"_platform_index"' in first, region.ops)
+    return functions
+
+
+def _region(lines: Iterator[tuple[int, str]]) -> tuple[Region, str]:
+    """What stands up to the closing brace, and the line that holds it."""
+    region = Region([], [])
+    for number, line in lines:
+        if line.startswith("}"):
+            return region, line
+        if line.startswith("^"):
+            region.arguments = re.findall(r"(%[\w$.-]+): ", line)
+        elif line.startswith("reducer("):
+            inner, _ = _region(lines)
+            inner.arguments = re.findall(r"(%[\w$.-]+): ", line)
+            region.ops[-1].regions.append(inner)
+        elif line == "cond {":
+            condition, _ = _region(lines)
+            body, _ = _region(lines)
+            region.ops[-1].regions += [condition, body]
+        elif line:
+            region.ops.append(_op(number, line, lines))
+    raise TextError("the module's text ends in the middle of a function")
+
+
+def _op(number: int, line: str, lines: Iterator[tuple[int, str]]) -> Op:
+    found = OP.fullmatch(line)
+    if found is None:
+        raise TextError(f"line {number} of the module cannot be read: {line[:80]}")
+    first, count, name, rest = found.groups()
+    regions: list[Region] = []
+    if rest.endswith("({"):
+        rest = rest[:-2]
+        closing = "}, {"
+        while closing == "}, {":
+            region, closing = _region(lines)
+            regions.append(region)
+        rest += closing[1:]
+    header, _, types = rest.rpartition(" : ") if " : " in rest else (rest, "", "")
+    results = [first] if first and not count else [f"{first}#{i}" for i in range(int(count or 0))]
+    return Op(name, results, header, types, number, regions)
+
+
+def literal(op: Op) -> Array:
+    """The array of a constant: numbers in nested lists, one number for all, or bytes in hexadecimal."""
+    (kind,) = op.result_types
+    found = re.search(r"dense<(.*)>$", op.header.strip(), re.DOTALL)
+    if found is None or kind.dtype is None or None in kind.sizes:
+        raise TextError(f"the constant in line {op.line} cannot be read: {op.header[:80]}")
+    text, sizes = found[1], tuple(size or 0 for size in kind.sizes)
+    if text.startswith('"0x'):
+        raw = bytes.fromhex(text[3:-1])
+        if kind.dtype == np.bool_ and len(raw) * 8 >= np.prod(sizes) > len(raw):  # bits
+            return (
+                np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[: np.prod(sizes)]
+                .astype(bool)
+                .reshape(sizes)
+            )
+        array = np.frombuffer(raw, kind.dtype)
+    else:
+        array = _numbers(text, kind.dtype)
+    return np.full(sizes, array.reshape(())) if array.size == 1 else array.reshape(sizes)
+
+
+def _numbers(text: str, dtype: np.dtype) -> Array:
+    words = re.findall(r"[^\s\[\](),]+", text)
+    part = np.empty(0, dtype).real.dtype
+    if any(word.startswith("0x") for word in words):  # a float by its bits: infinite, or not a number
+        unsigned = np.dtype(f"u{part.itemsize}")
+        numbers = np.array(
+            [np.array(int(w, 16), unsigned).view(part) if w.startswith("0x") else float(w) for w in words], part
+        )
+    elif part.kind in "iu":
+        numbers = np.array([int(word) for word in words], part)
+    else:
+        numbers = np.array([float(NUMBER.get(word, word)) for word in words]).astype(part)
+    return numbers.view(dtype) if dtype.kind == "c" else numbers

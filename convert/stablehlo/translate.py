@@ -1,0 +1,157 @@
+"""Walks a module's functions from the first one down, and makes the ONNX graph that computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.errors import ConversionError
+from convert.stablehlo import elementwise, gather, products, shapes, windows
+from convert.stablehlo.graph import Graph
+from convert.stablehlo.tensor import Tensor, UnknownError, known
+from convert.stablehlo.text import Function, Op, literal
+
+OPERATIONS = {
+    **elementwise.OPERATIONS,
+    **gather.OPERATIONS,
+    **products.OPERATIONS,
+    **shapes.OPERATIONS,
+    **windows.OPERATIONS,
+}
+PASSED_THROUGH = {
+    "stablehlo.optimization_barrier", "tf.EnsureShape", "tf.Identity", "tf.IdentityN", "tf.PreventGradient",
+    "tf.ReadVariableOp", "tf.StopGradient",
+}  # fmt: skip
+"""Operations whose results are their operands; a variable is given by its value."""
+IGNORED = {"tf.NoOp"}
+RETURNS = {"return", "func.return", "stablehlo.return"}
+CALLS = {"call", "func.call", "tf.PartitionedCall", "tf.StatefulPartitionedCall"}
+MOST_ROUNDS = 2000
+"""Of a loop, that is written out."""
+Names = Mapping[str, Tensor]
+
+
+def translate(functions: Mapping[str, Function], graph: Graph, arguments: Sequence[Tensor]) -> list[Tensor]:
+    """What the first function returns for these arguments.
+
+    Raises:
+        ConversionError: an operation cannot be translated; it is named, with where it stands.
+    """
+    return _Walk(functions, graph).call(next(iter(functions)), arguments)
+
+
+class _Walk:
+    def __init__(self, functions: Mapping[str, Function], graph: Graph) -> None:
+        self._functions = functions
+        self._graph = graph
+        self._where: list[str] = []
+
+    def call(self, name: str, arguments: Sequence[Tensor]) -> list[Tensor]:
+        function = self._functions[name]
+        self._where.append(name)
+        results = self._block(function.ops, dict(zip(function.arguments, arguments, strict=True)))
+        self._where.pop()
+        return results
+
+    def _block(self, ops: Sequence[Op], names: dict[str, Tensor]) -> list[Tensor]:
+        for op in ops:
+            if op.name in RETURNS:
+                return [names[name] for name in op.operands]
+            if op.name in IGNORED:
+                continue
+            operands = [names[name] for name in op.operands if name in names]
+            try:
+                results = self._results(op, operands, names)
+            except (UnknownError, KeyError, ValueError, IndexError, NotImplementedError) as error:
+                said = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
+                raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
+            names.update(zip(op.results, results, strict=True))
+        return []
+
+    def _place(self, op: Op) -> str:
+        what = f"{op.name} @{op.symbol}" if op.name.endswith("custom_call") else op.name
+        return f"{what} in @{self._where[-1]} (line {op.line} of the module's StableHLO)"
+
+    def _results(self, op: Op, operands: list[Tensor], names: Names) -> Sequence[Tensor]:
+        kind = op.name.removeprefix("stablehlo.")
+        if op.name in PASSED_THROUGH:
+            return operands
+        if op.name == "tf.XlaCallModule":
+            return self._module(op, operands)
+        if op.name in CALLS:
+            symbol = op.word(r'\bf = @("[^"]*"|[\w.$-]+)') or op.symbol
+            return self.call(symbol.strip('"'), operands)
+        if kind == "constant":
+            return [known(literal(op))]
+        if kind == "custom_call":
+            return self._custom_call(op, operands)
+        if kind in ("case", "if"):
+            return self._case(op, operands, names)
+        if kind == "while":
+            return self._while(op, names)
+        if not op.name.startswith("stablehlo.") or kind not in OPERATIONS:
+            raise ConversionError(f"{self._place(op)} is not an operation that can be translated to ONNX")
+        return [OPERATIONS[kind](self._graph, op, *operands)]
+
+    def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
+        entry = (op.word(r'_entry_function = @("[^"]*"|[\w.$-]+)') or "main").strip('"')
+        if self._functions[entry].platform_index:
+            platforms = [name.strip(' "') for name in (op.word(r"platforms = \[([^\]]*)\]") or "").split(",")]
+            index = platforms.index("CPU") if "CPU" in platforms else 0
+            operands = [known(np.array(index, np.int32)), *operands]
+        return self.call(entry, operands)
+
+    def _custom_call(self, op: Op, operands: list[Tensor]) -> Sequence[Tensor]:
+        match op.symbol:
+            case "shape_assertion":
+                return []
+            case "mhlo.erf":
+                return [self._graph.elementwise("Erf", operands)]
+            case "mhlo.topk" if "largest = false" not in op.header:
+                return products.top_k(self._graph, op.integer("k"), *operands)
+        raise ConversionError(f"{self._place(op)} is not a call that can be translated to ONNX")
+
+    def _case(self, op: Op, operands: list[Tensor], names: Names) -> list[Tensor]:
+        (index,) = operands
+        if not index.known:
+            raise UnknownError("which branch is taken depends on the audio")
+        number = int(index.array())
+        if op.name == "stablehlo.if":
+            number = 0 if number else 1
+        elif not 0 <= number < len(op.regions):
+            number = len(op.regions) - 1
+        return self._block(op.regions[number].ops, dict(names))
+
+    def _while(self, op: Op, names: Names) -> list[Tensor]:
+        """A loop, written out round by round."""
+        arguments, starts = op.operands[::2], op.operands[1::2]
+        condition, body = op.regions
+        values = [names[name] for name in starts]
+        for _ in range(MOST_ROUNDS):
+            inside = {**names, **dict(zip(arguments, values, strict=True))}
+            (goes_on,) = self._block(condition.ops, dict(inside))
+            if not goes_on.known:
+                raise UnknownError("how many rounds it takes depends on the audio")
+            if not goes_on.array():
+                return values
+            values = self._block(body.ops, inside)
+        raise UnknownError(f"it takes more than {MOST_ROUNDS} rounds")
+
+
+def outputs(graph: Graph, results: Mapping[str, Tensor]) -> list[ir.Value]:
+    """Values of the graph to read the results from, under their names."""
+    made = []
+    for name, result in results.items():
+        data = graph.data(result)
+        node = ir.node("Identity", [graph.value(data)])
+        graph.nodes.append(node)
+        node.outputs[0].name = name
+        sizes = [
+            int(size) if (result.shape[:, axis] == size).all() else "batch" for axis, size in enumerate(result.shape[0])
+        ]
+        node.outputs[0].shape = ir.Shape(sizes)
+        node.outputs[0].type = ir.TensorType(ir.DataType.from_numpy(result.dtype))
+        made.append(node.outputs[0])
+    return made

@@ -1,0 +1,121 @@
+"""Operations that slide: convolutions and reductions of windows."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from convert.stablehlo.elementwise import Operation
+from convert.stablehlo.graph import Graph
+from convert.stablehlo.products import neutral, reducer
+from convert.stablehlo.shapes import padded, reshaped, sliced
+from convert.stablehlo.tensor import Tensor, UnknownError, constant_size
+from convert.stablehlo.text import Op
+
+DIMENSIONS = re.compile(r"\[([^\]]*)\]x\[([^\]]*)\]->\[([^\]]*)\]")
+
+
+def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor:
+    """A convolution of one or two axes, as ONNX's of two; its result stays held channels-first."""
+    found = DIMENSIONS.search(op.header)
+    if found is None:
+        raise UnknownError("its axes are not named")
+    names = [[name.strip() for name in group.split(",")] for group in found.groups()]
+    axes = len(names[0]) - 2
+    spatial = [str(axis) for axis in range(axes)]
+    if not 1 <= axes <= 2:
+        raise UnknownError(f"it slides along {axes} axes")
+    if op.integer("batch_group_count", 1) != 1 or any(d != 1 for d in op.ints("lhs_dilate", [])):
+        raise UnknownError("it is a transposed convolution")
+    if "reverse" in op.header and "true" in (op.word(r"reverse = \[([^\]]*)\]") or ""):
+        raise UnknownError("its kernel is reversed")
+    heads = ("bf", "oi", "bf")
+    orders = [tuple(group.index(name) for name in [*head, *spatial]) for group, head in zip(names, heads, strict=True)]
+    pads = op.pairs("pad") or [(0, 0)] * axes
+    if min(min(pair) for pair in pads) < 0:
+        raise UnknownError("it pads by less than nothing")
+    strides, dilations = op.ints("stride", [1] * axes), op.ints("rhs_dilate", [1] * axes)
+
+    images, weights = (_of_two_axes(graph, t, order) for t, order in zip((operand, kernel), orders, strict=False))
+    taps = [constant_size(weights.shape[:, 2 + i]) for i in range(axes)]
+    shape = np.stack([images.shape[:, 0], weights.shape[:, 0], images.shape[:, 2], images.shape[:, 3]], axis=1)
+    for i, (size, (low, high)) in enumerate(zip(taps, pads, strict=True)):
+        reach = (size - 1) * dilations[i] + 1
+        shape[:, 2 + i] = (images.shape[:, 2 + i] + low + high - reach) // strides[i] + 1
+    second = [1] * (2 - axes)
+    attributes = {
+        "group": op.integer("feature_group_count", 1),
+        "kernel_shape": [*taps, *second],
+        "strides": [*strides, *second],
+        "dilations": [*dilations, *second],
+        "pads": [*(low for low, _ in pads), *(0 for _ in second), *(high for _, high in pads), *(0 for _ in second)],
+    }
+    made = graph.node("Conv", [images.part.data, weights.part.data], **attributes)
+    result = graph.made(made, shape, operand.dtype)
+    order, logical = orders[2], np.empty((len(shape), axes + 2), np.int64)
+    logical[:, list(order)] = shape[:, : axes + 2]
+    flat = reshaped(graph, result, shape[:, : axes + 2]) if axes == 1 else result
+    turned = graph.made(flat.part.data, logical, operand.dtype, order)
+    # Frames cut by a convolution are rows to what follows: they are put in order at once.
+    return turned if axes == 2 else graph.made(graph.data(turned), logical, operand.dtype)
+
+
+def _of_two_axes(graph: Graph, tensor: Tensor, order: tuple[int, ...]) -> Tensor:
+    shape = tensor.shape[:, list(order)]
+    whole = graph.made(graph.data(tensor, order), shape, tensor.dtype)
+    ones = np.ones((len(shape), 4 - len(order)), np.int64)
+    return reshaped(graph, whole, np.concatenate([shape, ones], axis=1))
+
+
+def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor) -> Tensor:
+    """Sums (by a convolution with ones) or maxima of windows along at most two axes."""
+    if others:
+        raise UnknownError("it reduces several values at once")
+    kind, rank = reducer(op), operand.rank
+    if kind not in ("add", "maximum", "minimum") or operand.dtype != np.float32:
+        raise UnknownError(f"it reduces windows of {operand.dtype} by {kind}")
+    if not np.array_equal(start.array(), neutral(kind, operand.dtype)):
+        raise UnknownError("it starts from a number that counts")
+    window = op.ints("window_dimensions")
+    ones = [1] * rank
+    strides, dilations = op.ints("window_strides", ones), op.ints("window_dilations", ones)
+    if any(d != 1 for d in op.ints("base_dilations", ones)):
+        raise UnknownError("it spreads what it reduces")
+    low, high = zip(*(op.pairs("padding") or [(0, 0)] * rank), strict=True)
+    axes = [a for a in range(rank) if window[a] > 1]
+    if len(axes) > 2:
+        raise UnknownError(f"its windows have {len(axes)} axes")
+    operand = padded(graph, operand, start, low, high)
+    steps = [1 if a in axes else strides[a] for a in range(rank)]
+    operand = sliced(graph, operand, np.zeros_like(operand.shape), operand.shape, steps)
+    if not axes:
+        return operand
+    others_ = [a for a in range(rank) if a not in axes]
+    order = (*others_, *axes)
+    sizes = operand.shape[:, axes]
+    rows = operand.shape[:, others_].prod(axis=1, keepdims=True)
+    second = np.ones((len(rows), 3 - len(axes)), np.int64)
+    turned = graph.made(graph.data(operand, order), operand.shape[:, list(order)], operand.dtype)
+    images = reshaped(graph, turned, np.concatenate([rows, second, sizes], axis=1))
+    taps = [*[1] * (2 - len(axes)), *(window[a] for a in axes)]
+    attributes = {
+        "strides": [*[1] * (2 - len(axes)), *(strides[a] for a in axes)],
+        "dilations": [*[1] * (2 - len(axes)), *(dilations[a] for a in axes)],
+    }
+    if kind == "add":
+        data = graph.node("Conv", [images.part.data, np.ones((1, 1, *taps), np.float32)], **attributes)
+    else:
+        turned_round = kind == "minimum"
+        data = graph.node("Neg", [images.part.data]) if turned_round else images.part.data
+        data = graph.node("MaxPool", [data], kernel_shape=taps, **attributes)
+        data = graph.node("Neg", [data]) if turned_round else data
+    after = operand.shape.copy()
+    for a in axes:
+        after[:, a] = (after[:, a] - ((window[a] - 1) * dilations[a] + 1)) // strides[a] + 1
+    made = graph.made(data, np.concatenate([rows, second, after[:, axes]], axis=1), operand.dtype)
+    flat = reshaped(graph, made, after[:, list(order)])
+    return graph.made(flat.part.data, after, operand.dtype, order)
+
+
+OPERATIONS: dict[str, Operation] = {"convolution": convolution, "reduce_window": reduce_window}
