@@ -1,13 +1,14 @@
-# make demo   the main job, on a model and soundscapes made on the spot
+# make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
 # make test   ruff, mypy and the tests
 # make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
 PYTHON ?= python3
+MODEL ?= v1
 BIN := .venv/bin
 
 .PHONY: demo test stress clean
 
 demo: .venv/installed
-	$(BIN)/python -m benchmarks.demo demo
+	$(BIN)/python -m benchmarks.demo --model $(MODEL)
 
 test: .venv/installed
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from runtime import cli as run_cli
 from runtime.classes import read_classes
 
 SOUNDSCAPES = 8
+CODES = {"v1": "label.csv", "v2": "perch_v2_ebird_classes.csv"}
+"""The class list of eBird codes in each model's assets."""
 KNOWN_CLASSES = 200
 UNKNOWN_CLASSES = ("1139490", "1192948", "22976", "476538", "65336", "868458")
 """Insects and frogs have numbers for codes; a bird model does not know them."""
@@ -21,32 +23,34 @@ UNKNOWN_CLASSES = ("1139490", "1192948", "22976", "476538", "65336", "868458")
 def main() -> None:
     """Makes the untrained model and soundscapes, converts, proves, runs, and compares with TensorFlow."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=main.__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="where all goes (default: demo)")
-    folder: Path = parser.parse_args().folder
+    parser.add_argument("folder", type=Path, nargs="?", help="where all goes (default: demo, or for v2 demo/v2)")
+    parser.add_argument("--model", choices=CODES, default="v1", help="which Perch (default: v1)")
+    args = parser.parse_args()
+    folder = args.folder or Path("demo", *([] if args.model == "v1" else [args.model]))
     folder.mkdir(parents=True, exist_ok=True)
     saved_model, artifact = folder / "saved_model", folder / "perch.onnx"
     sample, submission = folder / "sample_submission.csv", folder / "submission.csv"
     convert_cli.hush_native_log()
 
-    step("1. An untrained Perch v1 (same graph as the published model, random weights)")
+    step(f"1. An untrained Perch {args.model} (same graph as the published model, random weights)")
     from benchmarks import speed
-    from convert.untrained.perch import write_saved_model
 
     started = time.monotonic()
-    write_saved_model(saved_model)
+    write_untrained(args.model, saved_model)
     print(f"{saved_model}, made in {time.monotonic() - started:.0f} s")
 
     step(f"2. {SOUNDSCAPES} soundscapes of a minute and a sample submission")
     paths = make_soundscapes(folder / "soundscapes")
-    write_sample_submission(sample, saved_model / "assets" / "label.csv")
+    write_sample_submission(sample, saved_model / "assets" / CODES[args.model])
     print(f"{folder / 'soundscapes'}, {sample}")
 
     step(f"3. perch-convert {saved_model} -o {artifact}")
     check(convert_cli.main([str(saved_model), "-o", str(artifact)]))
 
-    step(f"4. perch-run {folder / 'soundscapes'} --model {artifact} --classes {sample} -o {submission}")
-    command = [folder / "soundscapes", "--model", artifact, "--classes", sample, "-o", submission, "--deadline", "85m"]
-    check(run_cli.main([str(part) for part in command]))
+    command = [folder / "soundscapes", "--model", artifact, "--classes", sample, "-o", submission]
+    command += [] if args.model == "v1" else ["--namespace", "ebird2021"]
+    step(f"4. perch-run {' '.join(map(str, command))}")
+    check(run_cli.main([*map(str, command), "--deadline", "85m"]))
 
     step("5. The same SavedModel in TensorFlow, called as the notebooks do, and perch-onnx in turn")
     result = speed.compare(saved_model, artifact, paths, rounds=2)
@@ -55,14 +59,25 @@ def main() -> None:
     print(f"submission               {submission}, {rows} rows")
     print(f"perch-onnx               {1 / result.onnx:.1f} windows/s")
     for name, seconds in (("as published", result.published), ("without XLA", result.without_xla)):
-        print(
-            f"TensorFlow, {name:<13}{1 / seconds:.1f} windows/s: perch-onnx is {seconds / result.onnx:.1f} times as "
-            "fast"
-        )
+        if seconds is not None:
+            times = f"perch-onnx is {seconds / result.onnx:.1f} times as fast"
+            print(f"TensorFlow, {name:<13}{1 / seconds:.1f} windows/s: {times}")
     print(
         f"projected                {speed.DEADLINE_SOUNDSCAPES} soundscapes would take "
         f"{result.deadline_minutes:.1f} of the notebook's {speed.DEADLINE_MINUTES} minutes on this machine"
     )
+
+
+def write_untrained(model: str, folder: Path) -> None:
+    """Makes the SavedModel; both ways need what takes seconds to import, for which --help need not wait."""
+    if model == "v1":
+        from convert.untrained import perch
+
+        perch.write_saved_model(folder)
+    else:
+        from convert.untrained.native import perch as native
+
+        native.write_saved_model(folder)
 
 
 def step(title: str) -> None:

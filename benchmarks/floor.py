@@ -13,14 +13,15 @@ import onnx
 from runtime.artifact import read_artifact
 from runtime.errors import InputError
 
-SPECTROGRAM, EMBEDDING = "frontend", "embedding"
+SPECTROGRAMS, EMBEDDING = ("frontend", "spectrogram"), "embedding"
+"""What Perch v1 and v2 call their spectrogram."""
 
 
 def backbone(path: str | Path) -> bytes:
     """The part of a converted file between spectrogram and embedding, as an ONNX model with that one input and output.
 
-    The spectrogram is the head `frontend` or, in a file that does not keep it, what enters the first convolution with a
-    kernel of both time and frequency.
+    The spectrogram is the head `frontend` or `spectrogram` or, in a file that does not keep it, what enters the first
+    convolution with a kernel of both time and frequency.
 
     Raises:
         ArtifactError: not a file made by `perch-convert`.
@@ -31,7 +32,7 @@ def backbone(path: str | Path) -> bytes:
         raise InputError(f"{path} has no output '{EMBEDDING}' that its backbone could end in")
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
     graph = model.graph
-    start = SPECTROGRAM if SPECTROGRAM in heads else _spectrogram(graph)
+    start = next((name for name in SPECTROGRAMS if name in heads), None) or _spectrogram(graph)
     values = {value.name: value for value in [*graph.output, *graph.value_info]}
     if start is None or start not in values:
         raise InputError(f"the spectrogram of {path} cannot be told: it feeds no convolution over time and frequency")

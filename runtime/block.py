@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,7 +21,12 @@ class Columns:
     @property
     def numbers(self) -> int:
         """How many numbers a row holds."""
-        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def fit_csv(self) -> bool:
+        """Whether a CSV can hold them: one vector a row."""
+        return [len(shape) for shape in self.shapes.values()] == [1]
 
 
 @dataclass(frozen=True)

@@ -262,8 +262,9 @@ def main(args: Sequence[str] | None = None) -> int:
     if "--doctor" in arguments:
         return doctor.main(arguments)
     parsed = parse_args(arguments)
-    warnings.showwarning = lambda message, *_: print(f"perch-run: {message}", file=sys.stderr)
-    with Signals() as signals:
+    with Signals() as signals, warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = lambda message, *_: print(f"perch-run: {message}", file=sys.stderr)
         try:
             return run(parsed, signals)
         except PerchError as error:

@@ -29,7 +29,7 @@ def row_writer(target: Path, columns: Columns) -> Write:
         return write_parquet
     if ending != ".csv":
         raise InputError(f"cannot tell what to write from the name {target}; end it in .csv or .parquet")
-    if len(columns.shapes) != 1 or any(len(shape) != 1 for shape in columns.shapes.values()):
+    if not columns.fit_csv:
         names = ", ".join(columns.shapes)
         raise InputError(f"a CSV holds one vector a row, not {names}; write a .parquet or .npz instead")
     return write_csv
@@ -83,11 +83,12 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
         for block in blocks:
             held.append(_record_batch(pa, schema, block))
             rows += len(block)
+            del block  # it would stay while the next one is read
             if rows >= group:
-                file.write_table(pa.Table.from_batches(held, schema), row_group_size=rows)
+                file.write_table(pa.Table.from_batches(held, schema), row_group_size=2 * group)
                 held, rows = [], 0
         if held:
-            file.write_table(pa.Table.from_batches(held, schema), row_group_size=rows)
+            file.write_table(pa.Table.from_batches(held, schema))
 
 
 def _record_batch(pa: Any, schema: Any, block: Block) -> Any:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 
 from runtime.artifact import Artifact
+from runtime.block import Columns
 from runtime.headers import Headers
 from runtime.messages import Done, Job, Opened, Ready, Rows, Task
 from runtime.pool import score_recordings
@@ -18,11 +19,10 @@ from runtime.sinks import Sink
 from runtime.stages import score_in_stages
 from runtime.table import Table
 
-WRITE_S = 1e-6
-"""What is kept back for each number to be written, twice what it takes on a slow machine."""
+CSV_S, BINARY_S = 1e-6, 3e-7
+"""What is kept back for each number to be written as text and otherwise, twice what it takes on a slow machine."""
 MOST_WAITING_BYTES = 64 * 2**20
 """Rows held for want of earlier ones; above that nobody works ahead."""
-BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
 BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
 
 
@@ -33,9 +33,9 @@ class Deadline:
     all_done: float
     reserve_s: float
 
-    def scoring_ends(self, numbers: int) -> float:
-        """When scoring must stop, given how many numbers there are to write."""
-        return self.all_done - self.reserve_s - numbers * WRITE_S
+    def scoring_ends(self, columns: Columns, rows: int) -> float:
+        """When scoring must stop, given how many rows there are to write."""
+        return self.all_done - self.reserve_s - rows * columns.numbers * (CSV_S if columns.fit_csv else BINARY_S)
 
 
 class Scoring:
@@ -62,8 +62,8 @@ class Scoring:
 
     def run(self, recordings: int, interpolate: bool, progress: bool, headers: Headers, shield: Shield) -> None:
         """Scores until all is done or the deadline comes."""
-        stop = self._deadline.scoring_ends(0) if self._deadline else None
-        numbers, windows = self._table.columns.numbers, 0
+        columns, windows = self._table.columns, 0
+        stop = self._deadline.scoring_ends(columns, 0) if self._deadline else None
         before = sum(self._table.counts.values())
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._table.part_windows, self._time_left if interpolate else None)
@@ -92,7 +92,7 @@ class Scoring:
                     speed = windows / (now - (self._ready_at or now) + 1e-9)
                     bar.set_postfix_str(f"{speed:.0f} windows/s", refresh=False)
                 self._ended = now
-                if self._deadline and now > self._deadline.scoring_ends((before + windows) * numbers):
+                if self._deadline and now > self._deadline.scoring_ends(columns, before + windows):
                     return
 
     def _hand_over(self) -> None:
@@ -104,7 +104,7 @@ class Scoring:
         return self._table.waiting_bytes < MOST_WAITING_BYTES
 
     def _time_left(self) -> float:
-        return self._deadline.scoring_ends(0) - time.monotonic() if self._deadline else math.inf
+        return self._deadline.scoring_ends(self._table.columns, 0) - time.monotonic() if self._deadline else math.inf
 
     def timing(self, started: float) -> dict[str, float | int | str]:
         """What `Soundscapes.timing` says."""

@@ -1,29 +1,33 @@
 """The rows of an unfinished run on disk, so that they neither fill the memory nor are lost with the process.
 
 `out.csv.partial` stands beside `out.csv` until that is whole. It is a series of records, each two lengths (8 bytes,
-little-endian), a text of JSON and an `.npz`: first one that says what run this is, then one a finished part of a
-recording, in the order of the rows. A record that was not written to its end is cut off when the run is taken up again.
+little-endian), a text of JSON and the bytes of arrays that it names: first one that says what run this is, then one a
+finished part of a recording, in the order of the rows. A record that was not written to its end is cut off when the run
+is taken up again. Neither writing nor reading a record takes more memory than its arrays have.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import functools
 import json
+import math
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.block import Block
 from runtime.errors import InputError, reason
 
-FORMAT = 1
+FORMAT = 2
 LENGTH = 8
 PREFIX = "output."
 ARRAYS = ("start_s", "end_s", "status")
@@ -64,7 +68,7 @@ class Spool:
         if resume and target.exists() and not self.path.exists():
             raise InputError(f"{target} is there, and no unfinished run beside it to resume; delete it to run anew")
         try:
-            self._file: IO[bytes] = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
+            self._file: FileIO = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
         except OSError as error:
             raise InputError(f"cannot write {self.path} ({reason(error)}); choose another output") from None
         self._end = 0
@@ -73,20 +77,22 @@ class Spool:
             before: dict[str, Any] = {}
             size = os.fstat(self._file.fileno()).st_size
             for start, header, after in self._records(size):
-                if zlib.crc32(self._file.read(after - self._file.tell())) != header["crc32"]:
+                if zlib.crc32(self._read(after - self._file.tell())) != header["crc32"]:
                     break  # what the machine did not get to write when it went down
                 if start:
                     self.finished.append((Finished(**header["finished"]), header["counts"]))
                     self._end = after
+                elif header["format"] != FORMAT:
+                    raise InputError(self._foreign)
                 else:
-                    before = header["run"] if header["format"] == FORMAT else {}
+                    before = header["run"]
             if self.finished:
                 self._compare(before, run, resume)
             elif not before and size:
                 raise InputError(self._foreign)
             self._file.truncate(self._end)
             if not self._end:
-                self._append({"format": FORMAT, "run": run}, memoryview(b""))
+                self._append({"format": FORMAT, "run": run}, [])
             self._empty = self._end
         except (LookupError, TypeError, AttributeError):  # JSON, but not what this version writes
             self._file.close()
@@ -102,25 +108,28 @@ class Spool:
             InputError: the disk is full; what came before stays.
         """
         statuses, counts = np.unique(block.status, return_counts=True)
+        named = {name: getattr(block, name) for name in ARRAYS} | _prefixed(block.outputs)
+        arrays = {name: np.ascontiguousarray(values) for name, values in named.items()}
         header = {
             "finished": asdict(finished),
             "counts": dict(zip(statuses.tolist(), counts.tolist(), strict=True)),
             "path": block.path,
             "row_ids": block.row_ids,
+            "arrays": {name: (values.dtype.str, values.shape) for name, values in arrays.items()},
         }
-        body = io.BytesIO()
-        np.savez(body, **{name: getattr(block, name) for name in ARRAYS}, **_prefixed(block.outputs))
-        self._append(header, body.getbuffer())
+        self._append(header, [values.reshape(-1).view(np.uint8).data for values in arrays.values()])
 
     def blocks(self) -> Iterator[Block]:
         """The rows again, part by part."""
         for start, header, after in self._records(self._end):
             if start:
-                body = io.BytesIO(self._file.read(after - self._file.tell()))
-                arrays = dict(np.load(body, allow_pickle=False))
-                own = {name: arrays.pop(name) for name in ARRAYS}
-                outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
-                yield Block(header["path"], header["row_ids"], **own, outputs=outputs)
+                yield self._block(header, after)  # not named here, where it would stay while the next one is read
+
+    def _block(self, header: Mapping[str, Any], after: int) -> Block:
+        arrays = _arrays(header["arrays"], self._read(after - self._file.tell()))
+        own = {name: arrays.pop(name) for name in ARRAYS}
+        outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
+        return Block(header["path"], header["row_ids"], **own, outputs=outputs)
 
     def close(self, keep: bool) -> None:
         """Lets go of the file, which stays if it is to be kept and holds rows."""
@@ -151,12 +160,13 @@ class Spool:
                 f"cannot resume {self.path}: {'; '.join(changes)}; use what was used before, or delete it to start anew"
             )
 
-    def _append(self, header: Mapping[str, Any], body: memoryview) -> None:
-        text = json.dumps({**header, "crc32": zlib.crc32(body)}).encode()
-        lengths = len(text).to_bytes(LENGTH, "little") + len(body).to_bytes(LENGTH, "little")
+    def _append(self, header: Mapping[str, Any], body: Sequence[memoryview]) -> None:
+        length, crc32 = sum(map(len, body)), functools.reduce(lambda crc, data: zlib.crc32(data, crc), body, 0)
+        text = json.dumps({**header, "crc32": crc32}).encode()
+        lengths = len(text).to_bytes(LENGTH, "little") + length.to_bytes(LENGTH, "little")
         try:
             self._file.seek(self._end)
-            for data in (memoryview(lengths + text), body):
+            for data in (memoryview(lengths + text), *body):
                 written = 0
                 while written < len(data):
                     written += self._file.write(data[written:])
@@ -167,7 +177,15 @@ class Spool:
                 f"cannot write to {self.path.parent} ({reason(error)}); the rows so far are in {self.path}: make room, "
                 "then go on by `--resume` (resume=True)"
             ) from None
-        self._end += len(lengths) + len(text) + len(body)
+        self._end += len(lengths) + len(text) + length
+
+    def _read(self, length: int) -> bytearray:
+        """What follows; the system hands out less than 2 GiB at once."""
+        data = bytearray(length)
+        left = memoryview(data)
+        while left and (count := self._file.readinto(left)):
+            left = left[count:]
+        return data
 
     def _records(self, size: int) -> Iterator[tuple[int, dict[str, Any], int]]:
         """Where each whole record starts, its header, and where it ends; the file then stands before its arrays."""
@@ -186,11 +204,20 @@ class Spool:
             start = after
 
 
+def _arrays(described: Mapping[str, tuple[str, Sequence[int]]], body: bytearray) -> dict[str, NDArray[Any]]:
+    """Arrays that share the memory of `body`, in which they stand one after another."""
+    arrays, start = {}, 0
+    for name, (dtype, shape) in described.items():
+        arrays[name] = np.frombuffer(body, dtype, math.prod(shape), start).reshape(shape)
+        start += arrays[name].nbytes
+    return arrays
+
+
 def _prefixed(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {PREFIX + name: values for name, values in outputs.items()}
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     """Keeps a second run from writing the same file; where the system knows no such locks, nothing does."""
     if sys.platform == "win32":
         return

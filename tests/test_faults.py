@@ -19,6 +19,7 @@ from benchmarks.processes import alive, children
 from convert.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.paths import find_recordings
+from runtime.spool import Spool
 from tests.conftest import RATE, write
 from tests.processes import Killer, Watch, open_files, perch_run, until
 
@@ -121,7 +122,7 @@ def test_killed_run_is_taken_up(tmp_path: Path, model: Path) -> None:
     target, spool = tmp_path / "out.parquet", tmp_path / "out.parquet.partial"
     options = ("--outputs", "embedding", "--workers", "2")
     with perch_run(folder, model, target, *options) as parent:
-        until(lambda: spool.exists() and spool.stat().st_size > 20_000)
+        until(lambda: spool.exists() and spool.stat().st_size > 8_000)
         parent.kill()
         parent.wait()
     assert not target.exists()
@@ -139,7 +140,7 @@ def test_sigterm_keeps_what_is_done(tmp_path: Path, model: Path) -> None:
         write(folder / f"{i}.wav", soundscape(i, 60))
     target = tmp_path / "out.parquet"
     with perch_run(folder, model, target) as parent:
-        until(lambda: (spool := tmp_path / "out.parquet.partial").exists() and spool.stat().st_size > 20_000)
+        until(lambda: (spool := tmp_path / "out.parquet.partial").exists() and spool.stat().st_size > 8_000)
         parent.send_signal(signal.SIGTERM)
         _, errors = parent.communicate(timeout=60)
     assert parent.returncode == 143
@@ -152,7 +153,7 @@ def test_sigterm_keeps_what_is_done(tmp_path: Path, model: Path) -> None:
 def test_full_disk_keeps_what_is_done(tmp_path: Path, folder: Path, model: Path) -> None:
     reference = run(folder, model, outputs=("embedding",))
     target = tmp_path / "out.csv"
-    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)); "
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
     program = limited + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100)
@@ -311,18 +312,18 @@ def test_recording_that_hangs_has_the_rows_it_promises(folder: Path, model: Path
 def test_interrupted_handing_over_loses_and_doubles_nothing(
     tmp_path: Path, folder: Path, model: Path, good: Soundscapes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    savez, calls = np.savez, []
+    append, calls = Spool._append, []
 
-    def interrupted(*arguments: object, **arrays: object) -> None:
+    def interrupted(*arguments: object) -> None:
         calls.append(1)
-        if len(calls) == 2:  # in the middle of the second part
+        if len(calls) == 3:  # in the middle of the second part; the first call says what run it is
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
-        savez(*arguments, **arrays)  # type: ignore[arg-type]
+        append(*arguments)  # type: ignore[arg-type]
 
     target = tmp_path / "out.csv"
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as raised:
-        patch.setattr(np, "savez", interrupted)
+        patch.setattr(Spool, "_append", interrupted)
         run(folder, model, sink=target, workers=1)
     assert sum(raised.value.soundscapes.counts.values()) == len(good)
     assert target.read_text().count("\n") == 1 + len(good)

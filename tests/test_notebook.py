@@ -19,5 +19,6 @@ def test_baseline_gives_what_the_notebook_gets(tmp_path: Path, saved_model: Path
         assert rate == 32_000
         np.testing.assert_array_equal(logits, model.infer_tf(audio.reshape(12, 160_000))["label"].numpy())
     with notebook.stripped(saved_model) as infer:
+        assert infer is not None
         for logits, again in zip(scored, notebook.score(paths, infer), strict=True):
             assert np.abs(logits - again).max() < 1e-3 * np.ptp(logits)

@@ -1,0 +1,64 @@
+"""A converted file with Perch v2's heads, a few columns wide: a graph of products, and a description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from runtime.artifact import Artifact
+from runtime.heads import NO_CLASS, ClassList, Head
+
+NAMES = ("Anaxyrus americanus", "Bark", "Corvus corax", "Passer domesticus", "Speech", "Turdus merula")
+CODES = (NO_CLASS, NO_CLASS, "comrav", "houspa", NO_CLASS, "eurbla")
+SPATIAL = (2, 2, 8)
+HEADS = (
+    Head("label", (6,), NAMES, "inat2024_fsd50k", (), (ClassList("ebird2021", CODES),)),
+    Head("embedding", (8,)),
+    Head("spatial_embedding", SPATIAL),
+    Head("spectrogram", (5, 3)),
+)
+GRAPH = """
+g (float[batch, 160000] inputs) => (
+  float[batch, 6] label, float[batch, 8] embedding, float[batch, 2, 2, 8] spatial_embedding,
+  float[batch, 5, 3] spectrogram
+) {
+  few = Slice (inputs, start, end, axis)
+  places = MatMul (few, to_places) spatial_embedding = Reshape (places, spatial)
+  embedding = ReduceMean <axes = [1, 2], keepdims = 0> (spatial_embedding)
+  label = MatMul (embedding, to_classes)
+  bands = MatMul (few, to_bands) spectrogram = Reshape (bands, spectral)
+}
+"""
+
+
+def write_small_v2(path: Path, family: str = "perch_v2", parity: Mapping[str, Any] | None = None) -> Path:
+    """Writes it; `parity` is what the conversion found."""
+    rng = np.random.default_rng(0)
+    weights: dict[str, Any] = {
+        "start": [20_000], "end": [20_100], "axis": [1], "spatial": [0, *SPATIAL], "spectral": [0, 5, 3],
+        "to_places": rng.standard_normal((100, 32)), "to_classes": rng.standard_normal((8, 6)),
+        "to_bands": rng.standard_normal((100, 15)),
+    }  # fmt: skip
+    proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{GRAPH}')
+    for name, values in weights.items():
+        array = np.array(values)
+        kind = np.float32 if array.dtype.kind == "f" else np.int64
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(kind), name))
+    onnx.checker.check_model(proto, full_check=True)
+    artifact = Artifact(
+        family=family,
+        sample_rate=32_000,
+        window_samples=160_000,
+        free_batch=True,
+        heads={head.name: head for head in HEADS},
+        saved_model_sha256="a" * 64,
+        artifact_sha256="b" * 64,
+        parity=parity or {},
+    )
+    onnx.helper.set_model_props(proto, artifact.to_metadata())
+    onnx.save(proto, path)
+    return path
