@@ -13,9 +13,9 @@ from convert.errors import ParityError
 from runtime.errors import PerchError, reason
 
 DESCRIPTION = """\
-Converts a Perch SavedModel (plain TensorFlow ops: the models named bird-vocalization-classifier, up to 2025) to one
-ONNX file, and proves the two equal on audio before the file appears. The file holds the class lists and says what it
-was made from; perch-run needs nothing else.
+Converts a Perch SavedModel (bird-vocalization-classifier of any year, perch_v2, and others like them, of plain
+TensorFlow ops or of StableHLO) to one ONNX file, and proves the two equal on audio before the file appears. The file
+holds the class lists and says what it was made from; perch-run needs nothing else.
 """
 EXAMPLES = """\
 examples:
@@ -45,6 +45,12 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--classes",
         metavar="FILE.csv",
         help="keep only these classes of 'label': a sample_submission.csv, a taxonomy.csv or a list with a header",
+    )
+    parser.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help="the model's class list in which --classes are looked up, such as ebird2021 (default: the one that knows "
+        "most of them)",
     )
     parser.add_argument("--audio", type=Path, metavar="FOLDER", help="recordings to prove it on (default: synthetic)")
     parser.add_argument(
@@ -89,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         outputs=outputs,
         classes=args.classes,
+        namespace=args.namespace,
         audio=args.audio,
         precision=args.precision,
         progress=not args.quiet,
@@ -102,6 +109,9 @@ def run(args: argparse.Namespace) -> None:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
     if unknown := artifact.options["unknown_classes"]:
         print(f"{len(unknown)} of the classes to keep are not known to the model: {', '.join(unknown[:20])}")
+    if artifact.parity_warning:
+        print(f"Note: {artifact.parity_warning}. That the file runs on ONNX Runtime was checked, not more.")
+        return
     sizes = " and ".join(", ".join(map(str, artifact.parity["batch_sizes"])).rsplit(", ", 1))
     equal = "Equal to TensorFlow" if precision == "float32" else "As near to TensorFlow as float16 gets"
     print(f"{equal} on {artifact.parity['audio']}, in batches of {sizes}:")

@@ -20,10 +20,12 @@ from convert.passes.free_batch import free_batch
 from convert.passes.gathered import gather_embeddings
 from convert.passes.heads import keep_classes, keep_heads
 from convert.saved_model import SavedModel
-from runtime.artifact import Artifact, Head
+from convert.stablehlo import module as stablehlo
+from runtime.artifact import Artifact
 from runtime.classes import WantedClasses, map_classes, read_classes
 from runtime.errors import InputError
 from runtime.files import replacing
+from runtime.heads import ClassList, Head
 from runtime.paths import find_recordings
 from runtime.progress import progress_bar
 from runtime.recording import Recording
@@ -44,6 +46,7 @@ def convert(
     outputs: Sequence[str] | None = None,
     classes: str | Path | Sequence[str] | None = None,
     audio: str | Path | None = None,
+    namespace: str | None = None,
     precision: Precision = "fp32",
     progress: bool = True,
 ) -> Artifact:
@@ -55,6 +58,8 @@ def convert(
         outputs: heads to keep; all if None.
         classes: classes of the `label` head to keep (a sample submission, a taxonomy, a class list, or names); all if
             None. Those the model does not know are left for the runtime to fill.
+        namespace: the class list of `label` in which `classes` are looked up, such as "ebird2021"; if None the one that
+            knows most of them.
         audio: a folder (or file) of recordings to compare on; synthetic soundscapes if None.
         precision: "fp32", or "fp16" for CUDA: all but the spectrogram and the poolings in float16, proven on 400 more
             windows (or as many as `audio` holds) to give float32's top class in 99.5% of them.
@@ -83,15 +88,19 @@ def convert(
 
         bar.set_description(STEPS[0])
         source = saved_model.inspect(model)
+        if source.cannot_run and precision == "fp16":
+            raise InputError(
+                f"{model} cannot be proven in float16: {source.cannot_run}; convert it with --precision fp32"
+            )
         kept = _kept_heads(source, outputs)
-        heads, columns, unknown = _described_heads(source, kept, wanted)
+        heads, columns, unknown = _described_heads(source, kept, wanted, namespace)
         done("look")
-        graph = ir.from_proto(tf_ops.to_onnx(source))
+        graph = stablehlo.to_onnx(source) if source.stablehlo else ir.from_proto(tf_ops.to_onnx(source))
         done("translate")
         graph, free = _optimised(graph, source, kept, columns)
         done("optimise")
         artifact = Artifact(
-            family="perch_v1",
+            family=source.family,
             sample_rate=SAMPLE_RATE,
             window_samples=WINDOW_SAMPLES,
             free_batch=free,
@@ -110,11 +119,17 @@ def convert(
         temporary.write_bytes(write.serialize(proto, artifact))
         session = Session(temporary)
         done("check")
+        if source.cannot_run:
+            _check_runs(session, windows, kept)
+            artifact = replace(artifact, parity={"measured": False, "reason": source.cannot_run})
+            temporary.write_bytes(write.serialize(proto, artifact))
+            bar.update(3)
+            return artifact
         expected = saved_model.Reference(source)(windows)
         expected = {name: expected[name][..., columns[name]] if name in columns else expected[name] for name in kept}
         done("run TensorFlow")
         measured = _measured(session, windows, expected)
-        _judge(measured, Path(model))
+        _judge(measured, source)
         agreement: dict[str, Any] = {}
         if precision == "fp16":
             graph, rounded = half.halved(graph)
@@ -178,26 +193,25 @@ def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
 
 
 def _described_heads(
-    source: SavedModel, kept: Sequence[str], wanted: WantedClasses | None
+    source: SavedModel, kept: Sequence[str], wanted: WantedClasses | None, namespace: str | None
 ) -> tuple[dict[str, Head], dict[str, NDArray[np.int64]], list[str]]:
     """The heads as the file will describe them, the columns kept of those that are sliced, and unknown classes."""
     heads: dict[str, Head] = {}
     for output in source.outputs:
         if output.name in kept:
-            known = source.class_lists.get(output.name)
-            names, namespace = (known.names, known.namespace) if known else ((), "")
-            heads[output.name] = Head(output.name, output.shape, names, namespace)
+            first, *others = source.class_lists.get(output.name, (ClassList("", ()),))
+            heads[output.name] = Head(
+                output.name, output.shape, first.names, first.namespace, other_lists=tuple(others)
+            )
+    if wanted is None and namespace is not None:
+        raise InputError("--namespace says where --classes are looked up, and there are none")
     if wanted is None:
         return heads, {}, []
     if "label" not in heads:
         raise InputError("--classes keeps classes of the output 'label', which --outputs leaves out")
-    whole = heads["label"]
-    class_map = map_classes(wanted, whole, 0.0)
+    class_map = map_classes(wanted, heads["label"], 0.0, namespace)
     columns = np.unique(class_map.positions[class_map.positions >= 0])
-    classes = tuple(whole.classes[i] for i in columns)
-    chosen = set(classes)
-    dropped = tuple(name for name in whole.classes if name not in chosen)
-    heads["label"] = Head("label", (len(columns),), classes, whole.namespace, dropped)
+    heads["label"] = heads["label"].keeping(columns.tolist())
     return heads, {"label": columns}, class_map.unmapped
 
 
@@ -226,10 +240,7 @@ def _measured(
 ) -> dict[str, parity.HeadParity]:
     results: dict[str, list[parity.HeadParity]] = {name: [] for name in expected}
     for size in BATCH_SIZES if session.artifact.free_batch else (1,):
-        try:
-            parts = [session(windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
-        except Exception as error:  # onnxruntime has a class for each status
-            raise ParityError(f"the converted graph cannot be run on {size} windows: {first_line(error)}") from None
+        parts = [_run(session, windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
         for name, values in zip(expected, zip(*parts, strict=True), strict=True):
             results[name].append(parity.compare(expected[name], np.concatenate(values)))
     if session.gathers:
@@ -239,10 +250,27 @@ def _measured(
     return {name: parity.worst(found) for name, found in results.items()}
 
 
-def _judge(measured: Mapping[str, parity.HeadParity], model: Path) -> None:
-    broken = [f"{name}: {', '.join(result.failures())}" for name, result in measured.items() if result.failures()]
+def _check_runs(session: Session, windows: NDArray[np.float32], outputs: Sequence[str]) -> None:
+    """What can be said without TensorFlow: that the graph runs, and gives numbers."""
+    for size in BATCH_SIZES if session.artifact.free_batch else (1,):
+        if not all(np.isfinite(values).all() for values in _run(session, windows[:size], outputs)):
+            raise ParityError(f"the converted graph gives values that are not finite for {size} windows")
+
+
+def _run(session: Session, windows: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    try:
+        return session(windows, outputs)
+    except Exception as error:  # onnxruntime has a class for each status
+        raise ParityError(f"the converted graph cannot be run on {len(windows)} windows: {first_line(error)}") from None
+
+
+def _judge(measured: Mapping[str, parity.HeadParity], source: SavedModel) -> None:
+    failures = {
+        name: result.failures(parity.tolerance(name, source.stablehlo is not None)) for name, result in measured.items()
+    }
+    broken = [f"{name}: {', '.join(found)}" for name, found in failures.items() if found]
     if broken:
-        raise ParityError(f"{model} converted to a graph that differs from TensorFlow's: {'; '.join(broken)}")
+        raise ParityError(f"{source.path} converted to a graph that differs from TensorFlow's: {'; '.join(broken)}")
 
 
 def _tools() -> dict[str, str]:

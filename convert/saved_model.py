@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
+from runtime.heads import ClassList
 
 GET_IT = (
     "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "
@@ -26,14 +28,9 @@ GET_IT = (
 )
 # Attributes that keep TensorFlow from inlining (and so tf2onnx from seeing) the function that is the model.
 XLA_ATTRIBUTES = ("_XlaMustCompile", "_noinline")
-
-
-@dataclass(frozen=True)
-class ClassList:
-    """The names of a head's columns, in order, and the header they stood under (such as `ebird2021`)."""
-
-    namespace: str
-    names: tuple[str, ...]
+STABLEHLO_VERSION = re.compile(rb"StableHLO_v(\d+(?:\.\d+)+)")
+LABEL_LISTS = ("label", "labels")
+"""Stems of the files that name the classes of the output `label`; others as long name them otherwise."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,43 @@ class Output:
 
 
 @dataclass(frozen=True)
+class StableHlo:
+    """What is known of the StableHLO in a graph: its version, and the platforms it was exported for (`CPU`, `CUDA`)."""
+
+    version: str
+    platforms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SavedModel:
-    """A Perch SavedModel, looked at but not yet converted."""
+    """A Perch SavedModel, looked at but not yet converted.
+
+    `class_lists` of an output name its columns, the first one as the model's makers do. `stablehlo` is None where the
+    graph is of plain TensorFlow ops. `function` is the concrete function to convert, its XLA attributes taken off.
+    """
 
     path: Path
     fingerprint: str
     outputs: tuple[Output, ...]
     free_batch: bool
-    class_lists: dict[str, ClassList]
+    class_lists: dict[str, tuple[ClassList, ...]]
     function: Any
-    """The concrete function to convert, its XLA attributes taken off."""
+    stablehlo: StableHlo | None
+
+    @property
+    def family(self) -> str:
+        """`perch_v2` where prototypes look at each place of the spectrogram, else `perch_v1`."""
+        return "perch_v2" if "spatial_embedding" in [output.name for output in self.outputs] else "perch_v1"
+
+    @property
+    def cannot_run(self) -> str | None:
+        """Why TensorFlow cannot run it on this machine; None if it can."""
+        if self.stablehlo is None or "CPU" in self.stablehlo.platforms:
+            return None
+        if "CUDA" in self.stablehlo.platforms and tf.config.list_physical_devices("GPU"):
+            return None
+        platforms = " and ".join(self.stablehlo.platforms)
+        return f"the SavedModel was exported for {platforms} alone, which TensorFlow does not find on this machine"
 
 
 def inspect(folder: str | Path) -> SavedModel:
@@ -66,19 +90,43 @@ def inspect(folder: str | Path) -> SavedModel:
     """
     folder = Path(folder)
     proto = _read_proto(folder)
-    ops = {node.op for graph in proto.meta_graphs for f in graph.graph_def.library.function for node in f.node_def}
-    if "XlaCallModule" in ops:
-        raise ConversionError(f"{folder} holds StableHLO (XlaCallModule, as Perch v2 does), which is not converted yet")
+    stablehlo = _stablehlo(proto)
     function = _function(folder, proto)
     spec = _window_input(folder, function)
-    class_lists = {path.stem: _read_class_list(path) for path in class_list_files(folder)}
+    files = {path.stem: _read_class_list(path) for path in class_list_files(folder)}
+    label = next((files.pop(stem) for stem in LABEL_LISTS if stem in files), None)
+    class_lists = {**files, "label": label} if label is not None else files
+    outputs = _named_outputs(folder, function, class_lists)
+    names = {output.name for output in outputs}
+    by_head = {name: (known,) for name, known in class_lists.items() if name in names}
+    by_head["label"] += _other_lists(by_head["label"][0], {k: v for k, v in files.items() if k not in names})
     return SavedModel(
         path=folder,
         fingerprint=fingerprint(folder),
-        outputs=_named_outputs(folder, function, class_lists),
+        outputs=outputs,
         free_batch=spec.shape[0] is None,
-        class_lists=class_lists,
+        class_lists=by_head,
         function=function,
+        stablehlo=stablehlo,
+    )
+
+
+def _other_lists(first: ClassList, files: Mapping[str, ClassList]) -> tuple[ClassList, ...]:
+    """Class lists that name the same columns in other namespaces: those of as many lines."""
+    aligned = [known for known in files.values() if len(known.names) == len(first.names)]
+    return tuple({known.namespace: known for known in aligned if known.namespace != first.namespace}.values())
+
+
+def _stablehlo(proto: saved_model_pb2.SavedModel) -> StableHlo | None:
+    nodes = [node for graph in proto.meta_graphs for f in graph.graph_def.library.function for node in f.node_def]
+    modules = [node.attr for node in nodes if node.op == "XlaCallModule"]
+    if not modules:
+        return None
+    versions = [STABLEHLO_VERSION.search(module["module"].s[:200]) for module in modules]
+    found = {version[1].decode() for version in versions if version is not None}
+    platforms = [{name.decode() for name in module["platforms"].list.s} for module in modules]
+    return StableHlo(
+        " and ".join(sorted(found)) or "of an unknown version", tuple(sorted(set.intersection(*platforms)))
     )
 
 
@@ -207,7 +255,7 @@ def _outputs(structured: Any) -> dict[str, Any]:
     return {f"output_{i}": value for i, value in enumerate(values)}
 
 
-def _named_outputs(folder: Path, function: Any, class_lists: dict[str, ClassList]) -> tuple[Output, ...]:
+def _named_outputs(folder: Path, function: Any, class_lists: Mapping[str, ClassList]) -> tuple[Output, ...]:
     specs = _outputs(function.structured_outputs)
     shapes = {key: tuple(spec.shape[1:]) for key, spec in specs.items()}
     if any(size is None for shape in shapes.values() for size in shape):
@@ -221,7 +269,7 @@ def _named_outputs(folder: Path, function: Any, class_lists: dict[str, ClassList
         )
     if "label" not in class_lists:
         raise ConversionError(
-            f"{folder} has no assets/label.csv, which names the classes of its output 'label'; {GET_IT}"
+            f"{folder} has no assets/label.csv (or labels.csv), which names the classes of its output 'label'; {GET_IT}"
         )
     for output in outputs:
         known = class_lists.get(output.name)
@@ -233,7 +281,7 @@ def _named_outputs(folder: Path, function: Any, class_lists: dict[str, ClassList
     return outputs
 
 
-def _head_name(key: str, shape: tuple[int, ...], class_lists: dict[str, ClassList]) -> str:
+def _head_name(key: str, shape: tuple[int, ...], class_lists: Mapping[str, ClassList]) -> str:
     """A signature's own name; an unnamed tuple's members are told apart by width, not by order."""
     if not key.startswith("output_"):
         return key

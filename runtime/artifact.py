@@ -1,7 +1,6 @@
 """What a converted `.onnx` file says of itself: the schema of its metadata, written by `convert`, read here.
 
-Every entry is text in the file's `metadata_props`. A class list stands there as it stood in the SavedModel's assets:
-its header, then one name a line.
+Every entry is text in the file's `metadata_props`.
 """
 
 from __future__ import annotations
@@ -14,27 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import ArtifactError, InputError, reason
+from runtime.heads import Head, read_heads
 
 SCHEMA = "1"
 METADATA_PROPS = 14
 """Number of `metadata_props` in ONNX's ModelProto."""
+MOST_REASON = 300
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
-
-
-@dataclass(frozen=True)
-class Head:
-    """One output of the model.
-
-    `shape` leaves the batch out. `classes` names the columns of a class head, in order; it is empty for others.
-    `namespace` is the header its class list stood under, such as `ebird2021`. `dropped` are the classes that the
-    SavedModel has and this file does not, because it was converted with `--classes`.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    classes: tuple[str, ...] = ()
-    namespace: str = ""
-    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +28,7 @@ class Artifact:
 
     `free_batch` is false where the graph takes one window at a time. `saved_model_sha256` is the SavedModel's
     fingerprint, `artifact_sha256` that of this file's own graph and weights. `parity` holds what was measured against
-    TensorFlow at conversion.
+    TensorFlow at conversion, or `{"measured": false, "reason": ...}` where TensorFlow could not run the model.
     """
 
     family: str
@@ -61,6 +46,14 @@ class Artifact:
     def window_s(self) -> float:
         """Length of a window in seconds."""
         return self.window_samples / self.sample_rate
+
+    @property
+    def parity_warning(self) -> str | None:
+        """That this file was not compared with TensorFlow, and why, in one line; None if it was."""
+        if self.parity.get("measured", True):
+            return None
+        why = " ".join(str(self.parity.get("reason", "no reason is given")).split())
+        return f"parity with TensorFlow was not measured ({why[:MOST_REASON]})"
 
     def head(self, name: str) -> Head:
         """The head of this name.
@@ -88,10 +81,7 @@ class Artifact:
             "parity": json.dumps(self.parity),
         }
         for head in self.heads.values():
-            if head.classes:
-                entries[f"classes.{head.name}"] = "\n".join([head.namespace, *head.classes])
-            if head.dropped:
-                entries[f"dropped_classes.{head.name}"] = "\n".join(head.dropped)
+            entries |= head.to_metadata()
         return entries
 
     @classmethod
@@ -107,8 +97,7 @@ class Artifact:
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema[:20]!r}, this version reads {SCHEMA}; convert it again")
         try:
-            shapes = json.loads(entries["heads"])
-            heads = {name: _head(name, tuple(map(int, shape)), entries) for name, shape in shapes.items()}
+            heads = read_heads(json.loads(entries["heads"]), entries)
             artifact = cls(
                 family=entries["model_family"],
                 sample_rate=int(entries["sample_rate"]),
@@ -128,14 +117,6 @@ class Artifact:
                 f"{path} describes itself wrongly (no heads, or an impossible window); convert it again"
             )
         return artifact
-
-
-def _head(name: str, shape: tuple[int, ...], entries: Mapping[str, str]) -> Head:
-    namespace, *classes = entries.get(f"classes.{name}", "").split("\n")
-    dropped = entries.get(f"dropped_classes.{name}")
-    if classes and len(classes) != shape[-1]:
-        raise ValueError(f"{len(classes)} classes for an output '{name}' of {shape[-1]}")
-    return Head(name, shape, tuple(classes), namespace, tuple(dropped.split("\n")) if dropped else ())
 
 
 def read_artifact(path: str | Path) -> Artifact:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact import Head
 from runtime.errors import InputError, reason
+from runtime.heads import NO_CLASS, ClassList, Head
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,15 @@ class WantedClasses:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Columns of a head to wanted columns: `positions[i]` of the head is wanted column `i`, -1 where it has none."""
+    """Columns of a head to wanted columns: `positions[i]` of the head is wanted column `i`, -1 where it has none.
+
+    `namespace` is the class list in which they were found.
+    """
 
     names: tuple[str, ...]
     positions: NDArray[np.int64]
     unmapped_value: float
+    namespace: str = ""
 
     @property
     def unmapped(self) -> list[str]:
@@ -55,7 +59,7 @@ def read_classes(source: str | Path | Sequence[str]) -> WantedClasses:
     """Reads wanted classes from a file, or takes them as a list.
 
     A file is a `sample_submission.csv` (columns after `row_id`), a `taxonomy.csv` (its column `primary_label`), or a
-    class list: a header, then one name a line.
+    class list: a header, then one name a line; lines `no_ebird_code`, which a model's own list has, name none.
 
     Raises:
         InputError: the file cannot be read, is none of these, or names a class twice.
@@ -79,40 +83,54 @@ def read_classes(source: str | Path | Sequence[str]) -> WantedClasses:
             raise InputError(f"{path} has lines that are too short for its column 'primary_label'")
         return _checked(WantedClasses(tuple(row[column] for row in body), str(path)))
     if len(header) == 1:
-        return _checked(WantedClasses(tuple(row[0] for row in body), str(path), header=header[0]))
+        names = tuple(row[0] for row in body if row[0] != NO_CLASS)
+        return _checked(WantedClasses(names, str(path), header=header[0]))
     raise InputError(
         f"{path} is no sample submission (its first column is {header[0] if header else ''!r}, not 'row_id'), "
         "no taxonomy (no column 'primary_label') and no class list (one column)"
     )
 
 
-def map_classes(wanted: WantedClasses, head: Head, unmapped_value: float) -> ClassMap:
-    """Finds each wanted class among a head's.
+def map_classes(wanted: WantedClasses, head: Head, unmapped_value: float, namespace: str | None = None) -> ClassMap:
+    """Finds each wanted class among a head's: in its class list of this namespace, or if that is None in the one that
+    knows most of them. Of columns with the same name the first is taken; `no_ebird_code` is none.
 
     Raises:
-        InputError: the head has no class list; none of the classes is in it; or one was left out at conversion.
+        InputError: the head has no class list, or none of this namespace; none of the classes is in it; or one was
+            left out at conversion.
     """
-    if not head.classes:
+    if not head.class_lists:
         raise InputError(f"the output '{head.name}' has no class list to find classes in")
-    if wanted.header in head.classes:
+    if namespace is not None and namespace not in head.class_lists:
+        known_ones = ", ".join(head.class_lists)
+        raise InputError(f"the output '{head.name}' has no class list '{namespace}'; it has {known_ones}")
+    lists = list(head.class_lists.values()) if namespace is None else [head.class_lists[namespace]]
+    names = set(wanted.names) - {NO_CLASS}
+    chosen = max(lists, key=lambda known: len(names.intersection((*known.names, *known.dropped))))
+    if wanted.header in chosen.names:
         raise InputError(
             f"{wanted.source} has no header: its first line, '{wanted.header}', is a class; put one above it"
         )
-    dropped = set(head.dropped)
+    dropped = names.intersection(chosen.dropped)
     missing = [name for name in wanted.names if name in dropped]
     if missing:
         raise InputError(
             f"the model was converted without {_some(missing)} of {wanted.source}; "
-            f"convert it again with `--classes {wanted.source}`"
+            f"convert it again with `--classes {wanted.source}{f' --namespace {namespace}' if namespace else ''}`"
         )
-    known = {name: i for i, name in reversed(list(enumerate(head.classes)))}
+    known = {name: i for i, name in reversed(list(enumerate(chosen.names))) if name != NO_CLASS}
     positions = np.array([known.get(name, -1) for name in wanted.names], np.int64)
     if (positions < 0).all():
         raise InputError(
             f"none of the {len(wanted.names)} classes of {wanted.source} is known to the model, "
-            f"whose names are like {', '.join(head.classes[:3])} ({head.namespace})"
+            f"whose names are like {' or '.join(map(_like, lists))}"
         )
-    return ClassMap(wanted.names, positions, unmapped_value)
+    return ClassMap(wanted.names, positions, unmapped_value, chosen.namespace)
+
+
+def _like(known: ClassList) -> str:
+    names = [name for name in known.names if name != NO_CLASS]
+    return f"{', '.join(names[:3])} ({known.namespace})"
 
 
 def unmapped_value(unmapped: float | str) -> float:

@@ -10,10 +10,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from runtime import doctor
 from runtime.errors import InputError, PerchError
 from runtime.files import check_writable, rescue
+from runtime.logits import LogitScale
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
@@ -73,7 +75,8 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--outputs",
         default="label",
         metavar="NAMES",
-        help="heads, with commas between: label,embedding (default: label)",
+        help="heads, with commas between: label,embedding; Perch v1 also has genus, family, order, frontend, v2 "
+        "spatial_embedding, spectrogram (default: label)",
     )
     what.add_argument(
         "--classes",
@@ -82,6 +85,18 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     what.add_argument(
         "--unmapped", default="zero", metavar="VALUE", help="value of classes the model does not know (default: zero)"
+    )
+    what.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help="class list of the model that names columns, and in which --classes are looked up, such as ebird2021 "
+        "(default: its first; for --classes the one that knows most of them)",
+    )
+    what.add_argument(
+        "--logit-scale",
+        choices=get_args(LogitScale),
+        help="perch-hoplite: 0.97 x - 10 of label's logits, as perch-hoplite makes it of Perch v2's (default: as the "
+        "model gives them)",
     )
     what.add_argument(
         "--hop", type=seconds, metavar="TIME", help="from one window's start to the next: 2.5 or 2.5s (default: 5s)"
@@ -178,6 +193,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             normalize=args.normalize,
             classes=args.classes,
             unmapped=args.unmapped,
+            namespace=args.namespace,
+            logit_scale=args.logit_scale,
             deadline_s=args.deadline,
             on_deadline=args.on_deadline,
             fill=args.fill,

@@ -38,7 +38,9 @@ class Decoder:
     def decode(self, ticket: Ticket) -> None:
         """Puts a task's windows into the ring."""
         task, common = ticket.task, self._decoding
-        recording = Recording(task.path, common.sample_rate, common.shape.samples, common.hop, common.normalize)
+        recording = Recording(
+            task.path, common.sample_rate, common.shape.samples, common.hop, common.normalize, common.part_windows
+        )
         parts, visited = task.parts, 0
         if parts is None:
             parts, promised = recording.count_parts()

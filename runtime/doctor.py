@@ -109,10 +109,11 @@ def described(artifact: Artifact) -> list[str]:
     batch = "any batch" if artifact.free_batch else "one window at a time"
     precision = artifact.options.get("precision", "float32")
     lines = [f"{artifact.family}, {precision}, {batch}, id {artifact.artifact_sha256[:12]}"]
+    lines += [] if artifact.parity_warning is None else [artifact.parity_warning]
     for head in artifact.heads.values():
         shape = "x".join(map(str, head.shape))
-        classes = f", classes of {head.namespace}" if head.classes else ""
-        lines.append(f"{head.name:<14}{shape}{classes}; {_parity(artifact, head.name)}")
+        classes = f", classes of {' and '.join(head.class_lists)}" if head.class_lists else ""
+        lines.append(f"{head.name:<13} {shape}{classes}; {_parity(artifact, head.name)}")
     return lines
 
 
@@ -121,7 +122,7 @@ def _parity(artifact: Artifact, head: str) -> str:
         measured = artifact.parity["heads"][head]
         error, distance = float(measured["error"]), float(measured["cosine_distance"])
     except (LookupError, TypeError, ValueError):
-        return "parity unknown"
+        return "parity unknown" if artifact.parity_warning is None else "parity not measured"
     return f"off TensorFlow's by {error:.1e} of the range, 1 - cosine {distance:.1e}"
 
 

@@ -10,21 +10,29 @@ from numpy.typing import NDArray
 
 from runtime.classes import ClassMap
 from runtime.errors import PerchError
+from runtime.logits import LogitScale
 from runtime.ring import Shape
 from runtime.windows import Normalization
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers of a run have in common. `hop` is in samples; `class_map` applies to the head `label`."""
+    """What all workers of a run have in common.
+
+    `hop` is in samples, and `part_windows` how many windows the parts of a long recording have; `class_map` and
+    `logit_scale` apply to the head `label`; `namespace` is the one that columns are named in.
+    """
 
     model: Path
     device: str
     outputs: tuple[str, ...]
     batch_size: int
     hop: int
+    part_windows: int
     normalize: Normalization
     class_map: ClassMap | None
+    namespace: str | None
+    logit_scale: LogitScale | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class Decoding:
     shape: Shape
     sample_rate: int
     hop: int
+    part_windows: int
     normalize: Normalization
 
 

@@ -25,8 +25,9 @@ from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has
 
 BLOCK_S = 0.5
 """Seconds decoded at once: a decoder that fails loses the whole block."""
-PART_S = 600.0
-"""Windows that start within this many seconds are read as one part."""
+PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
+"""Windows that start within this many seconds are read as one part, or fewer if their rows have more bytes, for those
+wait in memory until all are there."""
 PREROLL_S = 0.25
 """What a part's resampler hears before its first window, many times the length of its filter."""
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
@@ -57,6 +58,11 @@ class Part:
     end: int | None = None
 
 
+def count_part_windows(sample_rate: int, hop: int, row_bytes: int = 4) -> int:
+    """How many windows a part has, if each makes a row of so many bytes."""
+    return max(1, min(round(PART_S * sample_rate) // hop, MOST_PART_BYTES // row_bytes))
+
+
 class Recording:
     """A sound file, to be read once.
 
@@ -66,16 +72,24 @@ class Recording:
         window: samples of a window.
         hop: samples from one window's start to the next; `window` if None.
         normalize: "raw" leaves amplitudes as decoded (about ±1); "peak" see `normalize_peak`. Padding stays zero.
+        part_windows: how many windows every part but the last has; see `count_part_windows`.
     """
 
     def __init__(
-        self, path: Path, sample_rate: int, window: int, hop: int | None = None, normalize: Normalization = "raw"
+        self,
+        path: Path,
+        sample_rate: int,
+        window: int,
+        hop: int | None = None,
+        normalize: Normalization = "raw",
+        part_windows: int | None = None,
     ) -> None:
         self.path = path
         self.sample_rate = sample_rate
         self.window = window
         self.hop = hop or window
         self.normalize = normalize
+        self.part_windows = part_windows or count_part_windows(sample_rate, self.hop)
         self.failure: str | None = None
         """After reading: why the recording could not be read, or not to its end."""
         self.count: int | None = None
@@ -97,11 +111,6 @@ class Recording:
     def _promised_windows(self, file: soundfile.SoundFile) -> int | None:
         frames = _promised_frames(file, self.path)
         return self._count(round(frames * self.sample_rate / file.samplerate)) if frames > 0 else None
-
-    @property
-    def part_windows(self) -> int:
-        """How many windows every part but the last has."""
-        return max(1, round(PART_S * self.sample_rate) // self.hop)
 
     def count_parts(self) -> tuple[int, int | None]:
         """In how many parts the recording is read, and how many windows it promises if that is more than one."""

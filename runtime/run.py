@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from runtime import cuda
+from runtime.arguments import at_least_one, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
-from runtime.classes import WantedClasses, map_classes, read_classes, unmapped_value
+from runtime.classes import WantedClasses, read_classes
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.headers import Headers
+from runtime.logits import LogitScale
 from runtime.messages import Job
 from runtime.paths import Found, Sources, find_recordings
 from runtime.scoring import Deadline, Scoring
-from runtime.session import check_install, choose_device
+from runtime.session import check_install
 from runtime.shield import Shield
 from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
 from runtime.table import Table
 from runtime.windows import Normalization
 
-CPU_BATCH = 2
-"""Small batches stay in a core's cache."""
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
 MOST_HEADERS_S = 10.0
-MOST_HOP_S = 86_400.0
 TIMEOUT_S = 300.0
 OnDeadline = Literal["fill", "interpolate"]
 
@@ -53,6 +52,8 @@ def run_soundscapes(
     normalize: Normalization = "raw",
     classes: str | Path | Sequence[str] | None = None,
     unmapped: float | str = "zero",
+    namespace: str | None = None,
+    logit_scale: LogitScale | None = None,
     deadline_s: float | None = None,
     on_deadline: OnDeadline = "fill",
     fill: float = -1000.0,
@@ -77,6 +78,10 @@ def run_soundscapes(
             scales its peak to 0.25, as Perch's own library does.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
         unmapped: value of wanted classes that the model does not know: "zero" or a number.
+        namespace: the class list that names columns, and in which `classes` are looked up, such as "ebird2021"; class
+            heads without it keep their own. If None the model's first, and for `classes` the one that knows most.
+        logit_scale: "perch-hoplite" gives `label` as perch-hoplite does for Perch v2, 0.97 x - 10; None leaves it as
+            the model gives it.
         deadline_s: seconds from this call within which it returns, with time left to write a CSV; rows not reached by
             then are "filled".
         on_deadline: "fill" scores in order and leaves the rest "filled". "interpolate" scores every other window
@@ -106,17 +111,31 @@ def run_soundscapes(
     found = find_recordings(sources)
     wanted = read_classes(classes) if classes is not None else None
     _check_submission(found, wanted, sources)
-    job = _job(artifact, model, outputs, device, batch_size, hop_s, normalize, wanted, unmapped)
-    count = _at_least_one("workers", workers) or usable_cores()
+    job = job_of(
+        artifact,
+        model,
+        outputs=outputs,
+        device=device,
+        batch_size=batch_size,
+        hop_s=hop_s,
+        normalize=normalize,
+        wanted=wanted,
+        unmapped=unmapped,
+        namespace=namespace,
+        logit_scale=logit_scale,
+    )
+    count = at_least_one("workers", workers) or usable_cores()
     deadline = _deadline(started, deadline_s)
-    timeout_s = TIMEOUT_S if recording_timeout_s is None else _positive("recording_timeout_s", recording_timeout_s)
-    fill_value = _number("fill", fill)
+    timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
+    fill_value = number("fill", fill)
     interpolate = _interpolate(on_deadline, deadline, resume)
     if resume and sink is None:
         raise InputError("resume needs a sink, which is what an earlier run left rows for")
 
     table = Table(found, artifact, job, wanted, interpolate)
     rows = _sink(sink, table, fill_value, job, artifact, resume)
+    if artifact.parity_warning is not None:
+        warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, count, deadline, timeout_s)
     interrupted, kept, finished = False, True, False
     try:
@@ -152,6 +171,7 @@ def run_soundscapes(
         timing={**score.timing(started), "elapsed_s": time.monotonic() - started},
         counts=table.counts,
         unmapped=job.class_map.unmapped if job.class_map else [],
+        namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
         skipped_files=found.skipped,
         fill=fill_value,
@@ -173,6 +193,8 @@ def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact
         "normalize": job.normalize,
         "classes": job.class_map.names if job.class_map else None,
         "unmapped": job.class_map.unmapped_value if job.class_map else None,
+        "namespace": job.namespace,
+        "logit_scale": job.logit_scale,
         "device": job.device.partition(":")[0],
         "batch_size": job.batch_size,
     }
@@ -186,6 +208,13 @@ def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact
     return rows
 
 
+def _other_namespace(job: Job, artifact: Artifact) -> str | None:
+    """The class list in which wanted classes were found, if that is not the model's first."""
+    if job.class_map is None or job.class_map.namespace == artifact.heads["label"].namespace:
+        return None
+    return job.class_map.namespace
+
+
 def _check_submission(found: Found, wanted: WantedClasses | None, sources: Sequence[str | Path]) -> None:
     rows = wanted.row_ids if wanted is not None else None
     if not found.paths and not rows:
@@ -197,60 +226,6 @@ def _check_submission(found: Found, wanted: WantedClasses | None, sources: Seque
         )
 
 
-def _job(
-    artifact: Artifact,
-    model: str | Path,
-    outputs: Sequence[str],
-    device: str,
-    batch_size: int | None,
-    hop_s: float | None,
-    normalize: Normalization,
-    wanted: WantedClasses | None,
-    unmapped: float | str,
-) -> Job:
-    names = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs))
-    for name in names:
-        artifact.head(name)
-    if not names:
-        raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
-    if normalize not in ("raw", "peak"):
-        raise InputError(f"normalize is {normalize!r}, but must be 'raw' or 'peak'")
-    if hop_s is not None and not 1 / artifact.sample_rate <= hop_s < MOST_HOP_S:
-        raise InputError(f"hop_s is {hop_s}, but must be more than 0 seconds and less than a day")
-    hop = artifact.window_samples if hop_s is None else round(hop_s * artifact.sample_rate)
-    value = unmapped_value(unmapped)
-    if wanted is not None and "label" not in names:
-        raise InputError(f"classes are columns of the output 'label', which is not among {', '.join(names)}")
-    chosen = choose_device(device)
-    return Job(
-        model=Path(model).absolute(),
-        device=chosen,
-        outputs=names,
-        batch_size=_at_least_one("batch_size", batch_size)
-        or (CPU_BATCH if chosen == "cpu" else cuda.batch_size(chosen)),
-        hop=hop,
-        normalize=normalize,
-        class_map=map_classes(wanted, artifact.head("label"), value) if wanted is not None else None,
-    )
-
-
-def _default_batch(device: str) -> int:
-    return CPU_BATCH if device == "cpu" else cuda.batch_size(device)
-
-
-def _at_least_one(name: str, number: int | None) -> int | None:
-    if number is not None and number < 1:
-        raise InputError(f"{name} is {number}, but must be at least 1")
-    return number
-
-
-def _positive(name: str, value: object) -> float:
-    number = _number(name, value)
-    if not number > 0:
-        raise InputError(f"{name} is {value}, but must be more than 0 seconds")
-    return number
-
-
 def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool) -> bool:
     if on_deadline not in ("fill", "interpolate"):
         raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
@@ -259,15 +234,8 @@ def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool) -> b
     return on_deadline == "interpolate" and deadline is not None
 
 
-def _number(name: str, value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}, but must be a number") from None
-
-
 def _deadline(started: float, deadline_s: float | None) -> Deadline | None:
     if deadline_s is None:
         return None
-    deadline_s = _positive("deadline_s", deadline_s)
+    deadline_s = seconds("deadline_s", deadline_s)
     return Deadline(started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S))

@@ -34,8 +34,9 @@ class Failure:
 class Soundscapes:
     """Rows of all recordings, in the order of their sorted paths and then of time.
 
-    `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]`, and so on
-    for each output that was asked for. Rows without a score are NaN there; `status` says why: "filled" was not
+    `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
+    Perch v2), `soundscapes["spatial_embedding"]` `float32 [rows, 16, 4, 1536]`, and so on for each output that was
+    asked for. Rows without a score are NaN there; `status` says why: "filled" was not
     reached in time, "failed" could not be read; "interpolated" rows have the mean of their scored neighbours.
 
     Where rows went to a file as they came (`sink`) they are in that file alone, and all else is here.
@@ -51,6 +52,8 @@ class Soundscapes:
     """How many rows have each status."""
     unmapped: list[str] = field(default_factory=list)
     """Wanted classes that the model does not know."""
+    namespace: str | None = None
+    """The class list in which wanted classes were found, if that is not the model's first."""
     recordings: int = 0
     """How many recordings were found."""
     skipped_files: int = 0
@@ -72,7 +75,7 @@ class Soundscapes:
 
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:
-        """Per class head the names of its columns; empty for others."""
+        """Per class head the names of its columns, in the namespace asked for; empty for others."""
         return self.columns.classes
 
     @cached_property
@@ -124,6 +127,8 @@ class Soundscapes:
         if self.count("interpolated"):
             share = self.count("scored") / len(self)
             lines.append(f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours")
+        if self.namespace is not None:
+            lines.append(f"classes were found in the model's list {self.namespace}")
         if self.unmapped:
             shown = ", ".join(self.unmapped[:SHOWN_CLASSES])
             more = len(self.unmapped) - SHOWN_CLASSES

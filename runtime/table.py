@@ -18,7 +18,6 @@ from runtime.classes import WantedClasses
 from runtime.errors import InputError
 from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
-from runtime.recording import Recording
 from runtime.soundscapes import Failure
 from runtime.spool import Finished
 from runtime.windows import format_end
@@ -56,8 +55,7 @@ class Table:
         self._found, self._artifact, self._job, self._interpolate = found, artifact, job, interpolate
         self._sample_rows = list(wanted.row_ids or ()) if wanted is not None else []
         self._progress: dict[int, _Progress] = {}
-        empty = Recording(Path(), artifact.sample_rate, artifact.window_samples, job.hop)
-        self.part_windows = empty.part_windows
+        self.part_windows = job.part_windows
         """How many windows every part but a recording's last has."""
         self._recording = self._part = 0  # at hand: the first part whose rows did not go out yet
         self._rows, self._failed = 0, False  # of the recording at hand, what went out
@@ -72,10 +70,11 @@ class Table:
         """What the rows hold."""
         heads, mapped = self._artifact.heads, self._job.class_map
         shapes = {name: heads[name].shape for name in self._job.outputs}
-        classes = {name: heads[name].classes for name in self._job.outputs}
+        classes = {name: heads[name].names(self._job.namespace) for name in self._job.outputs}
         if mapped is not None:
             shapes["label"], classes["label"] = (len(mapped.names),), mapped.names
-        return Columns(shapes, classes, {"artifact_sha256": self._artifact.artifact_sha256})
+        scale = {} if self._job.logit_scale is None else {"logit_scale": self._job.logit_scale}
+        return Columns(shapes, classes, {"artifact_sha256": self._artifact.artifact_sha256, **scale})
 
     def skip(self, finished: Finished, counts: Mapping[str, int]) -> None:
         """Takes account of a part that an earlier run finished; parts come in order.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from runtime.artifact import Artifact
 from runtime.child import listen, serve
 from runtime.errors import PerchError
+from runtime.logits import scaled
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.recording import Recording, Window
 from runtime.session import Session
@@ -26,7 +27,9 @@ CHUNK = 16
 def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Done]:
     """The rows of a task, in the order of its windows, in pieces about a second apart."""
     artifact = session.artifact
-    recording = Recording(task.path, artifact.sample_rate, artifact.window_samples, job.hop, job.normalize)
+    recording = Recording(
+        task.path, artifact.sample_rate, artifact.window_samples, job.hop, job.normalize, job.part_windows
+    )
     parts = task.parts
     if parts is None:
         parts, promised = recording.count_parts()
@@ -83,6 +86,8 @@ def rows_of(
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     for values in rows.values():
         values[~scored] = np.nan
+    if "label" in rows:
+        rows["label"] = scaled(rows["label"], job.logit_scale)
     if job.class_map is not None and "label" in rows:
         rows["label"] = job.class_map.apply(rows["label"])
         rows["label"][~scored] = np.nan

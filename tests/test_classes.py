@@ -1,13 +1,17 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runtime.artifact import Head
 from runtime.classes import map_classes, read_classes, unmapped_value
 from runtime.errors import InputError
+from runtime.heads import NO_CLASS, ClassList, Head
 
 HEAD = Head("label", (4,), ("amecro", "blujay", "comrav", "houspa"), "ebird2021", ("norcar",))
+NAMES = ("Anaxyrus americanus", "Corvus corax", "Passer domesticus", "Speech")
+CODES = (NO_CLASS, "comrav", "houspa", NO_CLASS)
+V2 = Head("label", (4,), NAMES, "inat2024_fsd50k", ("Rana",), (ClassList("ebird2021", CODES, ("norcar",)),))
 
 
 def file(folder: Path, text: str) -> Path:
@@ -76,6 +80,49 @@ def test_classes_of_another_world_are_refused() -> None:
 def test_class_list_without_a_header_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no header: its first line, 'houspa', is a class"):
         map_classes(read_classes(file(tmp_path, "houspa\namecro\n")), HEAD, 0.0)
+
+
+def positions(wanted: Sequence[str], namespace: str | None = None) -> tuple[list[int], str]:
+    class_map = map_classes(read_classes(wanted), V2, 0.0, namespace)
+    return class_map.positions.tolist(), class_map.namespace
+
+
+def test_classes_are_looked_up_where_most_of_them_are() -> None:
+    assert positions(["houspa", "Corvus corax", "comrav"]) == ([2, -1, 1], "ebird2021")
+    assert positions(["Passer domesticus", "Corvus corax", "comrav"]) == ([2, 1, -1], "inat2024_fsd50k")
+    assert positions(["houspa", "Corvus corax"]) == ([-1, 1], "inat2024_fsd50k")  # the first list wins ties
+    assert positions(["houspa", "Corvus corax"], "ebird2021") == ([2, -1], "ebird2021")
+
+
+def test_namespace_that_a_model_has_not_is_refused_with_those_it_has() -> None:
+    with pytest.raises(InputError, match="no class list 'ebird2022'; it has inat2024_fsd50k, ebird2021"):
+        map_classes(read_classes(["houspa"]), V2, 0.0, "ebird2022")
+    with pytest.raises(InputError, match=r"like Anaxyrus .*Passer domesticus \(inat2024_fsd50k\) or comrav, houspa \("):
+        map_classes(read_classes(["amecro"]), V2, 0.0)
+    with pytest.raises(InputError, match=r"names are like comrav, houspa \(ebird2021\)"):
+        map_classes(read_classes(["Speech"]), V2, 0.0, "ebird2021")
+
+
+def test_class_sliced_away_is_known_in_every_namespace() -> None:
+    with pytest.raises(InputError, match="converted without norcar of"):
+        map_classes(read_classes(["houspa", "norcar"]), V2, 0.0)
+    with pytest.raises(InputError, match=r"converted without norcar .*--namespace ebird2021`"):
+        map_classes(read_classes(["houspa", "norcar"]), V2, 0.0, "ebird2021")
+    with pytest.raises(InputError, match="converted without Rana of"):
+        map_classes(read_classes(["Speech", "Rana"]), V2, 0.0)
+
+
+def test_placeholder_is_no_class(tmp_path: Path) -> None:
+    assert positions([NO_CLASS, "houspa"]) == ([-1, 2], "ebird2021")
+    own = read_classes(file(tmp_path, "\r\n".join(["ebird2021", *CODES, ""])))
+    assert own.names == ("comrav", "houspa")
+    submission = read_classes(file(tmp_path, f"row_id,{NO_CLASS},houspa\nx_5,0,0\n"))
+    assert map_classes(submission, V2, 0.0).unmapped == [NO_CLASS]
+
+
+def test_first_of_columns_with_one_name_is_taken() -> None:
+    twice = Head("label", (3,), ("Speech", "Bark", "Bark"), "fsd50k")
+    assert map_classes(read_classes(["Bark"]), twice, 0.0).positions.tolist() == [1]
 
 
 def test_unmapped_values() -> None:

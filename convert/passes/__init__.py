@@ -5,14 +5,13 @@ Passes edit an `onnx_ir` graph in place; `optimize` runs all of them in the orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass, ShapeInferencePass
 
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
+from convert.passes.edit import constant
+from convert.passes.frames import frames_by_convolution
 from convert.passes.gates import gate_by_map
 from convert.passes.padding import fold_padding
 from convert.passes.powers import plain_powers
@@ -25,6 +24,7 @@ PASSES = (
     fold_shape_arithmetic,
     recover_relu,
     recover_sigmoid,
+    frames_by_convolution,
     fuse_spectrogram,
     smooth_by_matrix,
     plain_powers,
@@ -48,33 +48,40 @@ def optimize(model: ir.Model) -> ir.Model:
 
 
 def infer_shapes(model: ir.Model) -> ir.Model:
-    """The same model with every shape that ONNX can tell."""
-    proto = ir.to_proto(model)
-    del proto.graph.value_info[:]
-    proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    if _name_batch(proto.graph):
-        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    return ir.from_proto(proto)
+    """Finds every shape that ONNX can tell, anew; returns the model, which is changed in place."""
+    infer = ShapeInferencePass(check_type=False, strict_mode=False)
+    _forget_shapes(model.graph)
+    infer(model)
+    if named := _batch_kept(model.graph):
+        _forget_shapes(model.graph)
+        for value, (shape, kind) in named.items():
+            value.shape, value.type = shape, kind
+        infer(model)
+    return model
 
 
-def _name_batch(graph: onnx.GraphProto) -> bool:
-    """Says that a Resize by a scale of 1 keeps the batch, whose name ONNX's inference drops there.
+def _forget_shapes(graph: ir.Graph) -> None:
+    for node in graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = value.type = None
 
-    Returns whether there is any such Resize. With the name ONNX Runtime sees that what is resized has the shape of what
-    it then multiplies.
+
+def _batch_kept(graph: ir.Graph) -> dict[ir.Value, tuple[ir.Shape, ir.TypeProtocol | None]]:
+    """Shape and type of what is resized by a scale of 1 along the batch, whose name ONNX's inference drops there.
+
+    With the name ONNX Runtime sees that what is resized has the shape of what it then multiplies.
     """
-    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    scales = {value.name: value for value in graph.initializer}
-    resized = {node.output[0] for node in graph.node if node.op_type == "Resize" and _keeps_batch(node, scales)}
-    for value in graph.value_info:
-        if batch and value.name in resized:
-            value.type.tensor_type.shape.dim[0].dim_param = batch
-    return bool(batch and resized)
+    batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
+    resized = [node.outputs[0] for node in graph if node.op_type == "Resize" and _keeps_batch(node)]
+    if not isinstance(batch, ir.SymbolicDim):
+        return {}
+    return {v: (ir.Shape([batch, *list(v.shape)[1:]]), v.type) for v in resized if v.shape is not None}
 
 
-def _keeps_batch(resize: onnx.NodeProto, scales: Mapping[str, onnx.TensorProto]) -> bool:
-    found = scales.get(resize.input[2]) if len(resize.input) == 3 else None
-    return found is not None and onnx.numpy_helper.to_array(found)[0] == 1
+def _keeps_batch(resize: ir.Node) -> bool:
+    scales = constant(resize.inputs[2]) if len(resize.inputs) == 3 else None
+    return scales is not None and scales[0] == 1
 
 
 def name_by_place(graph: ir.Graph) -> None:

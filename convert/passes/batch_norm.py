@@ -6,38 +6,57 @@ Runtime from its blocked channel layout (NCHWc).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array, constant, insert, new_constant, only_consumer, replace, with_constant
 
+FAR = 8.0
+"""How far the mean of what a convolution gives may be from 0, in what becomes 1 behind the batch norm."""
+
 
 def fold_batch_norm(graph: ir.Graph) -> None:
-    """Folds every run of Add, Sub, Mul and Div by a constant a channel into the Conv that it follows."""
+    """Folds every run of Add, Sub, Mul and Div by a constant a channel into the Conv that it follows.
+
+    Where means are many deviations from 0 (at the stem, since most of a log spectrogram lies at its floor), rounding
+    the products of weights and scales would shift whole channels. Only the mean is folded there, the rest becomes a
+    depthwise convolution of one tap.
+    """
     for conv in graph:
         kernel = constant(conv.inputs[1]) if conv.op_type == "Conv" else None
         if kernel is None or kernel.dtype != np.float32:
             continue
-        last, scale, shift = _affine_after(conv)
-        if last is conv:
+        last, scale, shift, first = _affine_after(conv)
+        bias = _bias(conv, kernel.shape[0])
+        if last is conv or bias is None:
             continue
-        weights = np.asarray(constant(conv.inputs[1]), np.float64)
-        bias = _bias(conv, weights.shape[0])
-        if bias is None:
-            continue
-        weights = weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
-        bias = bias * scale + shift
-        folded = insert(
-            last,
-            "Conv",
-            [
-                conv.inputs[0],
-                new_constant(graph, weights.astype(np.float32), f"{conv.name}/weights"),
-                new_constant(graph, bias.astype(np.float32), f"{conv.name}/bias"),
-            ],
-            {name: attr.value for name, attr in conv.attributes.items()},
-        )
+        attributes = {name: attr.value for name, attr in conv.attributes.items()}
+        weights = np.asarray(kernel, np.float64)
+        if kernel.ndim == 4 and first.any() and np.abs(shift).max() > FAR:
+            centred = _conv(graph, conv, last, conv.inputs[0], weights, bias + first, attributes)
+            depthwise = {"group": len(scale), "kernel_shape": [1, 1]}
+            taps = scale.reshape(-1, 1, 1, 1)
+            folded = _conv(graph, conv, last, centred, taps, shift - scale * first, depthwise)
+        else:
+            weights = weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
+            folded = _conv(graph, conv, last, conv.inputs[0], weights, bias * scale + shift, attributes)
         replace(last.outputs[0], folded)
+
+
+def _conv(
+    graph: ir.Graph,
+    named: ir.Node,
+    before: ir.Node,
+    data: ir.Value | None,
+    weights: Array,
+    bias: Array,
+    attributes: dict[str, Any],
+) -> ir.Value:
+    arrays = ((weights, "weights"), (bias, "bias"))
+    constants = [new_constant(graph, array.astype(np.float32), f"{named.name}/{what}") for array, what in arrays]
+    return insert(before, "Conv", [data, *constants], attributes)
 
 
 def _bias(conv: ir.Node, channels: int) -> Array | None:
@@ -46,11 +65,14 @@ def _bias(conv: ir.Node, channels: int) -> Array | None:
     return constant(conv.inputs[2])
 
 
-def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array]:
-    """The last node of the run, and what the run does to each channel: `scale * x + shift`, in float64."""
+def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array, Array]:
+    """The last node of the run, and what the run does to each channel, in float64: `scale * x + shift`.
+
+    The last array is what the run adds before it multiplies, which `shift` holds multiplied.
+    """
     channels = np.asarray(constant(conv.inputs[1])).shape[0]
     rank = np.asarray(constant(conv.inputs[1])).ndim
-    scale, shift = np.ones(channels), np.zeros(channels)
+    scale, shift, first = np.ones(channels), np.zeros(channels), None
     last = conv
     while (node := only_consumer(last.outputs[0])) is not None and node.op_type in ("Add", "Sub", "Mul", "Div"):
         operands = with_constant(node)
@@ -58,6 +80,8 @@ def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array]:
         if per_channel is None:
             break
         reversed_ = node.inputs[0] is not last.outputs[0]
+        if first is None and (node.op_type in ("Mul", "Div") or reversed_):
+            first = shift
         if node.op_type == "Add":
             shift = shift + per_channel
         elif node.op_type == "Mul":
@@ -71,7 +95,7 @@ def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array]:
         else:
             scale, shift = scale / per_channel, shift / per_channel
         last = node
-    return last, scale, shift
+    return last, scale, shift, shift if first is None else first
 
 
 def _per_channel(array: Array, channels: int, rank: int) -> Array | None:

@@ -13,7 +13,7 @@ from convert.passes.edit import constant, insert, replace
 
 
 def plain_powers(graph: ir.Graph) -> None:
-    """Pow by 2, 1/2 and 1/4 becomes Mul and Sqrt."""
+    """Pow by 2, 1/2 and 1/4 becomes Mul and Sqrt; by 1, nothing."""
     for node in graph:
         exponent = constant(node.inputs[1]) if node.op_type == "Pow" else None
         base = node.inputs[0]
@@ -22,7 +22,9 @@ def plain_powers(graph: ir.Graph) -> None:
         if exponent.ndim > len(base.shape) or exponent.dtype != np.float32 or base.dtype != ir.DataType.FLOAT:
             continue
         power = float(exponent.item())
-        if power == 2:
+        if power == 1:
+            result = base
+        elif power == 2:
             result = insert(node, "Mul", [base, base])
         elif power == 0.5:
             result = insert(node, "Sqrt", [base])

@@ -29,19 +29,25 @@ TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def pool_channels_first(graph: ir.Graph) -> None:
-    """Sum over height and width of a channels-last copy, then a division by their product: GlobalAveragePool."""
+    """Sum over height and width, also of a channels-last copy, then a division by their product: GlobalAveragePool."""
     for total in graph:
-        summed = total.op_type == "ReduceSum" and len(total.inputs) > 1
-        turned = producer(total.inputs[0], "Transpose") if summed else None
-        if turned is None or attribute(turned, "perm", None) != TO_CHANNELS_LAST:
+        axes = constant(total.inputs[1]) if total.op_type == "ReduceSum" and len(total.inputs) > 1 else None
+        if axes is None or attribute(total, "keepdims", 1):
             continue
-        axes, divide = constant(total.inputs[1]), only_consumer(total.outputs[0])
-        if axes is None or sorted(axes.tolist()) != [1, 2] or attribute(total, "keepdims", 1) or divide is None:
+        data, turned = total.inputs[0], producer(total.inputs[0], "Transpose")
+        if (
+            turned is not None
+            and attribute(turned, "perm", None) == TO_CHANNELS_LAST
+            and sorted(axes.tolist()) == [1, 2]
+        ):
+            data = turned.inputs[0]
+        elif sorted(axes.tolist()) != [2, 3]:
             continue
-        factor, pixels = _factor(divide), _pixels(turned.inputs[0])
-        if factor is None or pixels is None or abs(factor * pixels - 1) > 1e-6:
+        divide, pixels = only_consumer(total.outputs[0]), _pixels(data)
+        factor = _factor(divide) if divide is not None else None
+        if divide is None or factor is None or pixels is None or abs(factor * pixels - 1) > 1e-6:
             continue
-        pooled = insert(divide, "GlobalAveragePool", [turned.inputs[0]])
+        pooled = insert(divide, "GlobalAveragePool", [data])
         flat = insert(divide, "Flatten", [pooled], {"axis": 1})
         replace(divide.outputs[0], flat)
 

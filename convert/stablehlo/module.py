@@ -84,11 +84,10 @@ def stablehlo_text(model: SavedModel) -> str:
 
 
 def _unreadable(model: SavedModel, said: str) -> str:
-    made = ", ".join(sorted(model.stablehlo_versions)) or "unknown"
+    version = model.stablehlo.version if model.stablehlo is not None else "of no version"
     return (
-        f"{model.path} holds StableHLO {made}, which TensorFlow {tf.__version__} cannot read (its own is "
-        f"{own_version()}): {said}; install a newer tensorflow, or export the model with an older "
-        "JAX (0.6.2 does)"
+        f"{model.path} holds StableHLO {version}, which TensorFlow {tf.__version__} (StableHLO {own_version()}) cannot "
+        f"read: {said}; install a newer tensorflow, or export the model with an older JAX (0.6.2 does)"
     )
 
 

@@ -122,11 +122,10 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
             arguments.append((place, starts[:, axis], END if to_end else limits[:, axis], int(steps[axis])))
         if not arguments:
             return part
-        places, first, last, strides = zip(*arguments, strict=True)
+        places, first, last, by = zip(*arguments, strict=True)
         ends = [np.stack([np.broadcast_to(each, len(PROBES)) for each in column], axis=1) for column in (first, last)]
-        return Held(
-            graph.node("Slice", [part.data, *map(same, ends), np.array(places), np.array(strides)]), part.order, sizes
-        )
+        inputs = [part.data, *map(same, ends), np.array(places), *([np.array(by)] if max(by) > 1 else [])]
+        return Held(graph.node("Slice", inputs), part.order, sizes)
 
     return each_part(tensor, shape, change)
 

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from convert.untrained.ops import Weights, batch_norm, broadcast, conv, dense, mean, relu, sigmoid, sizes, swish
-
-
-class Stage(NamedTuple):
-    """A run of MBConv blocks; only the first has the stride."""
-
-    blocks: int
-    features: int
-    kernel: int
-    stride: int
-    expansion: int
-
-
-B0 = (
-    Stage(1, 16, 3, 1, 1),
-    Stage(2, 24, 3, 2, 6),
-    Stage(2, 40, 5, 2, 6),
-    Stage(3, 80, 3, 2, 6),
-    Stage(3, 112, 5, 1, 6),
-    Stage(4, 192, 5, 2, 6),
-    Stage(1, 320, 3, 1, 6),
-)
-"""Table 1 of "EfficientNet: Rethinking Model Scaling" (Tan and Le, 2019)."""
-
-B1 = tuple(stage._replace(blocks=math.ceil(stage.blocks * 1.1)) for stage in B0)
-TINY = (Stage(1, 8, 3, 1, 1), Stage(2, 8, 3, 2, 2), Stage(1, 16, 5, 2, 6))
-"""Every kind of block once and little arithmetic, for tests."""
+from convert.untrained.stages import Stage
 
 
 def embedding(

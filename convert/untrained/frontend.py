@@ -6,31 +6,16 @@ Two generations, told apart by how they reach the magnitude (chirp/models/fronte
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from convert import SAMPLE_RATE
+from convert.untrained.bands import FREQUENCIES, MEL_CHANNELS, PCEN, PCEN_TAPS, STRIDE, Pcen
 from convert.untrained.ops import broadcast, sizes
 
 Frontend = Literal["simple", "complex"]
-STRIDE = 320
-MEL_CHANNELS = 160
-FREQUENCIES = (60.0, 10_000.0)
-PCEN_TAPS = 256
-
-
-class Pcen(NamedTuple):
-    """Parameters of per-channel energy normalisation (Wang et al. 2017, arXiv:1607.05666)."""
-
-    smoothing: float
-    gain: float
-    bias: float
-    root: float
-
-
-PCEN = {"simple": Pcen(0.1, 0.5, 2.0, 2.0), "complex": Pcen(0.145, 0.8, 10.0, 4.0)}
 
 
 def spectrogram(kind: Frontend, audio: tf.Tensor) -> tf.Tensor:

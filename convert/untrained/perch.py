@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from convert import WINDOW_SAMPLES, synthetic
-from convert.untrained import efficientnet
-from convert.untrained.efficientnet import Stage
+from convert.untrained import efficientnet, stages
 from convert.untrained.frontend import Frontend, spectrogram
 from convert.untrained.ops import Weights, head
 
@@ -32,7 +31,7 @@ class Recipe:
 
     frontend: Frontend = "simple"
     fixed_batch: bool = False
-    stages: tuple[Stage, ...] = efficientnet.B1
+    stages: tuple[stages.Stage, ...] = stages.B1
     stem: int = 32
     embedding: int = 1280
     classes: tuple[tuple[str, str, int], ...] = (
@@ -47,7 +46,7 @@ class Recipe:
 
 PERCH_V1 = Recipe()
 TINY = Recipe(
-    stages=efficientnet.TINY,
+    stages=stages.TINY,
     stem=8,
     embedding=24,
     classes=(("label", "ebird2021", 40), ("genus", "ebird2021_genera", 9)),

@@ -1,0 +1,108 @@
+"""What a caller asks of a run, checked against what the model has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime import cuda
+from runtime.artifact import Artifact
+from runtime.classes import WantedClasses, map_classes, unmapped_value
+from runtime.errors import InputError
+from runtime.logits import check_logit_scale
+from runtime.messages import Job
+from runtime.recording import count_part_windows
+from runtime.session import choose_device
+from runtime.windows import Normalization
+
+CPU_BATCH = 2
+"""Small batches stay in a core's cache."""
+MOST_HOP_S = 86_400.0
+
+
+def job_of(
+    artifact: Artifact,
+    model: str | Path,
+    *,
+    outputs: Sequence[str],
+    device: str,
+    batch_size: int | None,
+    hop_s: float | None,
+    normalize: Normalization,
+    wanted: WantedClasses | None,
+    unmapped: float | str,
+    namespace: str | None,
+    logit_scale: str | None,
+) -> Job:
+    """What all workers are told; for the arguments see `run_soundscapes`.
+
+    Raises:
+        InputError: an argument cannot be used, or not with this model.
+        DeviceError: the device cannot be had.
+    """
+    names = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs))
+    heads = [artifact.head(name) for name in names]
+    if not names:
+        raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
+    if normalize not in ("raw", "peak"):
+        raise InputError(f"normalize is {normalize!r}, but must be 'raw' or 'peak'")
+    if hop_s is not None and not 1 / artifact.sample_rate <= hop_s < MOST_HOP_S:
+        raise InputError(f"hop_s is {hop_s}, but must be more than 0 seconds and less than a day")
+    hop = artifact.window_samples if hop_s is None else round(hop_s * artifact.sample_rate)
+    value = unmapped_value(unmapped)
+    if wanted is not None and "label" not in names:
+        raise InputError(f"classes are columns of the output 'label', which is not among {', '.join(names)}")
+    known = list(dict.fromkeys(known for head in heads for known in head.class_lists))
+    if namespace is not None and namespace not in known:
+        had = f"has {', '.join(known)}" if known else "has no class list"
+        raise InputError(f"namespace is {namespace!r}, but of {', '.join(names)} the model {had}")
+    scale = check_logit_scale(logit_scale, names, artifact.family)
+    chosen = choose_device(device)
+    return Job(
+        model=Path(model).absolute(),
+        device=chosen,
+        outputs=names,
+        batch_size=at_least_one("batch_size", batch_size)
+        or (CPU_BATCH if chosen == "cpu" else cuda.batch_size(chosen)),
+        hop=hop,
+        part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
+        normalize=normalize,
+        class_map=map_classes(wanted, artifact.head("label"), value, namespace) if wanted is not None else None,
+        namespace=namespace,
+        logit_scale=scale,
+    )
+
+
+def at_least_one(name: str, count: int | None) -> int | None:
+    """The argument of this name, which counts something.
+
+    Raises:
+        InputError: it is less than 1.
+    """
+    if count is not None and count < 1:
+        raise InputError(f"{name} is {count}, but must be at least 1")
+    return count
+
+
+def seconds(name: str, value: object) -> float:
+    """The argument of this name, a length of time.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    length = number(name, value)
+    if not length > 0:
+        raise InputError(f"{name} is {value}, but must be more than 0 seconds")
+    return length
+
+
+def number(name: str, value: object) -> float:
+    """The argument of this name, any number.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}, but must be a number") from None

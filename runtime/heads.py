@@ -1,0 +1,115 @@
+"""A model's outputs and what names their columns, as a file's metadata tells it.
+
+A class list stands there as it stood in the SavedModel's assets: its header, then one name a line. The first one of
+head `label` is the entry `classes.label`, others are `classes.label.NAMESPACE`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+NO_CLASS = "no_ebird_code"
+"""Stands in a class list where a column has no name in that namespace; it is no class."""
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """Names of a class head's columns, in order; a name may repeat.
+
+    `namespace` is the header they stood under, such as `ebird2021`. `dropped` are the classes that the SavedModel has
+    and this file does not, because it was converted with `--classes`.
+    """
+
+    namespace: str
+    names: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+
+    def keeping(self, columns: Sequence[int]) -> ClassList:
+        """The names of these columns; the classes of others are dropped."""
+        names = tuple(self.names[i] for i in columns)
+        without = {*names, NO_CLASS}
+        return ClassList(self.namespace, names, tuple(name for name in self.names if name not in without))
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of the model.
+
+    `shape` leaves the batch out. `classes`, `namespace` and `dropped` are the first class list of a class head (see
+    `ClassList`), and empty for others. `other_lists`, in the order of their namespaces, name the same columns.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    namespace: str = ""
+    dropped: tuple[str, ...] = ()
+    other_lists: tuple[ClassList, ...] = ()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that it makes of a window, in float32."""
+        return 4 * math.prod(self.shape)
+
+    @property
+    def class_lists(self) -> dict[str, ClassList]:
+        """Its class lists by namespace, the first one first; empty for other heads."""
+        first = (ClassList(self.namespace, self.classes, self.dropped),) if self.classes else ()
+        return {known.namespace: known for known in (*first, *self.other_lists)}
+
+    def names(self, namespace: str | None) -> tuple[str, ...]:
+        """The names of its columns in a namespace, or where it has none of that name in its first one."""
+        known = self.class_lists.get(self.namespace if namespace is None else namespace)
+        return self.classes if known is None else known.names
+
+    def keeping(self, columns: Sequence[int]) -> Head:
+        """A class head with these columns alone."""
+        first, *others = (known.keeping(columns) for known in self.class_lists.values())
+        return Head(self.name, (len(columns),), first.names, first.namespace, first.dropped, tuple(others))
+
+    def to_metadata(self) -> dict[str, str]:
+        """Entries for its class lists."""
+        entries = {}
+        for known in self.class_lists.values():
+            key = self.name if known.namespace == self.namespace else f"{self.name}.{known.namespace}"
+            entries[f"classes.{key}"] = "\n".join([known.namespace, *known.names])
+            if known.dropped:
+                entries[f"dropped_classes.{key}"] = "\n".join(known.dropped)
+        return entries
+
+
+def read_heads(shapes: Mapping[str, Iterable[int]], entries: Mapping[str, str]) -> dict[str, Head]:
+    """The heads of these shapes, with their class lists.
+
+    Raises:
+        ValueError, LookupError, TypeError: the entries make no sense.
+    """
+    return {name: _head(name, tuple(map(int, shape)), _lists(name, shapes, entries)) for name, shape in shapes.items()}
+
+
+def _head(name: str, shape: tuple[int, ...], lists: dict[str, ClassList]) -> Head:
+    first = lists.pop(name, ClassList("", ()))
+    others = tuple(known for _, known in sorted(lists.items()))
+    for known in (first, *others):
+        if known.names and len(known.names) != shape[-1]:
+            raise ValueError(f"{len(known.names)} classes of '{known.namespace}' for an output '{name}' of {shape[-1]}")
+    if {f"{name}.{known.namespace}" for known in others if known.namespace != first.namespace} != set(lists):
+        raise ValueError(f"class lists of '{name}' whose headers are not their names")
+    return Head(name, shape, first.names, first.namespace, first.dropped, others)
+
+
+def _lists(name: str, heads: Iterable[str], entries: Mapping[str, str]) -> dict[str, ClassList]:
+    """The class lists of a head, by what their entries are called."""
+    found = {}
+    for entry, text in entries.items():
+        key = entry.removeprefix("classes.")
+        if entry != key and (key == name or (key.startswith(f"{name}.") and key not in heads)):
+            found[key] = _class_list(text, entries.get(f"dropped_classes.{key}"))
+    return found
+
+
+def _class_list(text: str, dropped: str | None) -> ClassList:
+    namespace, *names = text.split("\n")
+    return ClassList(namespace, tuple(names), tuple(dropped.split("\n")) if dropped else ())
