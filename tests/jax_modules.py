@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
@@ -112,6 +113,6 @@ def each(cases: dict[str, Function], constant: Array | None = None) -> Function:
         computed = {name: case(x) for name, case in cases.items()}
         if constant is None:
             return computed
-        return computed | {f"{name} of a constant": case(constant) for name, case in cases.items()}
+        return computed | {f"{name} of a constant": case(jnp.asarray(constant)) for name, case in cases.items()}
 
     return function

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
-from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Tensor, UnknownError, known
+from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Tensor, UnknownError, empty, known
 from convert.stablehlo.text import BFLOAT16, Op
 
 END = np.iinfo(np.int64).max
@@ -42,6 +42,8 @@ def fixed(sizes: Sequence[int | None]) -> Shape:
 
 def reshaped(graph: Graph, tensor: Tensor, shape: Shape) -> Tensor:
     """The same elements, row by row, in another shape."""
+    if tensor.empty:
+        return empty(Tensor(shape, tensor.dtype, tensor.parts))
     before, after = (np.flatnonzero((sizes != 1).any(axis=0)) for sizes in (tensor.shape, shape))
     if len(before) == len(after) and (tensor.shape[:, before] == shape[:, after]).all():
         # Only axes of length 1 come and go.

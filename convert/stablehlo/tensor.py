@@ -73,6 +73,11 @@ class Tensor:
         return all(part.known for part in self.parts)
 
     @property
+    def empty(self) -> bool:
+        """Whether it has no elements, whatever the batch."""
+        return bool((self.shape == 0).all(axis=0).any())
+
+    @property
     def part(self) -> Held:
         """The one part of a real value."""
         if len(self.parts) > 1:
@@ -132,6 +137,14 @@ def known(*arrays: Array) -> Tensor:
         real, imag = tuple(a.real.copy() for a in arrays), tuple(a.imag.copy() for a in arrays)
         return Tensor(shape, dtype, (Held(real, order, shape), Held(imag, order, shape)))
     return Tensor(shape, dtype, (Held(arrays, order, shape),))
+
+
+def empty(tensor: Tensor) -> Tensor:
+    """A value of no elements, known for what it is: to an ONNX node a size of 0 can mean another one."""
+    sizes = np.where((tensor.shape != tensor.shape[0]).any(axis=0), 1, tensor.shape)
+    data = np.empty(sizes[0], np.empty(0, tensor.dtype).real.dtype)
+    parts = tuple(Held((data,), tuple(range(tensor.rank)), sizes) for _ in tensor.parts)
+    return Tensor(tensor.shape, tensor.dtype, parts)
 
 
 def constant_size(sizes: NDArray[np.int64]) -> int:

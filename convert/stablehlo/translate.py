@@ -10,7 +10,7 @@ import onnx_ir as ir
 from convert.errors import ConversionError
 from convert.stablehlo import elementwise, gather, products, shapes, updates, windows
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Tensor, UnknownError, known
+from convert.stablehlo.tensor import Tensor, UnknownError, empty, known
 from convert.stablehlo.text import Function, Op, literal
 
 OPERATIONS = {
@@ -96,8 +96,8 @@ class _Walk:
             return self._while(op, names)
         if not op.name.startswith("stablehlo.") or kind not in OPERATIONS:
             raise ConversionError(f"{self._place(op)} is not an operation that can be translated to ONNX")
-        result = OPERATIONS[kind](self._graph, op, *operands)
-        return list(result) if isinstance(result, tuple) else [result]
+        made = OPERATIONS[kind](self._graph, op, *operands)
+        return [empty(result) if result.empty else result for result in (made if isinstance(made, tuple) else (made,))]
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
         entry = (op.word(r'_entry_function = @("[^"]*"|[\w.$-]+)') or "main").strip('"')
