@@ -26,16 +26,6 @@ WINDOWS = synthetic.windows(100, 4, 160_000)
 
 
 @pytest.fixture(scope="module")
-def v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_saved_model(tmp_path_factory.mktemp("v2") / "saved_model", TINY_V2)
-
-
-@pytest.fixture(scope="module")
-def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_saved_model(tmp_path_factory.mktemp("v1") / "saved_model", TINY)
-
-
-@pytest.fixture(scope="module")
 def v2_outputs(v2: Path) -> dict[str, NDArray[np.float32]]:
     return outputs(v2, WINDOWS)
 
