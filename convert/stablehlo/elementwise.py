@@ -68,8 +68,10 @@ def _complex_unary(graph: Graph, kind: str, operand: Tensor) -> Tensor:
     if kind == "negate":
         return joined(graph, *(graph.elementwise("Neg", [part]) for part in (real, imag)))
     if kind == "abs":
-        squares = [graph.elementwise("Mul", [part, part]) for part in (real, imag) if not part.part.zero]
-        return graph.elementwise("Sqrt", [graph.elementwise("Sum", squares)])
+        if real.part.zero or imag.part.zero:
+            return graph.elementwise("Abs", [imag if real.part.zero else real])
+        squares = [graph.elementwise("Mul", [part, part]) for part in (real, imag)]
+        return graph.elementwise("Sqrt", [graph.elementwise("Add", squares)])
     if kind == "exponential":
         size = graph.elementwise("Exp", [real])
         turned = [graph.elementwise(function, [imag]) for function in ("Cos", "Sin")]
