@@ -21,7 +21,7 @@ from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError
 from convert.saved_model import Reference, inspect
-from convert.stablehlo import module
+from convert.stablehlo import module, version
 from convert.untrained.native.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
 from runtime.artifact import read_artifact
@@ -83,7 +83,9 @@ def test_v1(tmp_path: Path, recipe: Any, platforms: tuple[str, ...]) -> None:
     folder = write_saved_model(tmp_path / "saved_model", recipe, platforms)
     artifact = convert(folder, tmp_path / "perch.onnx", progress=False)
     assert artifact.family == "perch_v1" and artifact.free_batch
-    assert_equal_to_tensorflow(folder, tmp_path / "perch.onnx")
+    assert artifact.parity["batch_sizes"] == [1, 2, 12]
+    for head, measured in artifact.parity["heads"].items():  # what is out of tolerance leaves no file
+        assert measured["windows"] == 12 and measured["range"] > 0.1, head
 
 
 def test_parity_that_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,9 +160,7 @@ def test_what_cannot_be_translated_is_named(tmp_path: Path, name: str, capsys: p
 def test_stablehlo_that_tensorflow_cannot_read(v2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = inspect(v2)
     assert source.stablehlo is not None
-    versions = (
-        rf"StableHLO {source.stablehlo.version}, which TensorFlow {tf.__version__} \(StableHLO {module.own_version()}\)"
-    )
+    versions = rf"StableHLO {source.stablehlo.version}, which TensorFlow {tf.__version__} \(StableHLO {version.own()}\)"
     monkeypatch.setattr(tf.mlir.experimental, "run_pass_pipeline", lambda text, *_, **__: text)
     with pytest.raises(ConversionError, match=rf"{versions} cannot read: .*install a newer tensorflow"):
         module.stablehlo_text(source)
