@@ -98,7 +98,7 @@ def inspect(folder: str | Path) -> SavedModel:
     class_lists = {**files, "label": label} if label is not None else files
     outputs = _named_outputs(folder, function, class_lists)
     names = {output.name for output in outputs}
-    by_head = {name: (known,) for name, known in class_lists.items() if name in names}
+    by_head: dict[str, tuple[ClassList, ...]] = {name: (known,) for name, known in class_lists.items() if name in names}
     by_head["label"] += _other_lists(by_head["label"][0], {k: v for k, v in files.items() if k not in names})
     return SavedModel(
         path=folder,

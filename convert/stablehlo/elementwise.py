@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 
+from convert.passes.edit import Array
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Held, Tensor, UnknownError, known
-from convert.stablehlo.text import Op
+from convert.stablehlo.tensor import Tensor, UnknownError, known
+from convert.stablehlo.text import BFLOAT16, Op
 
-Operation = Callable[..., Tensor]
+Operation = Callable[..., Tensor | tuple[Tensor, Tensor]]
 """Of the graph, the operation's text and its operands."""
 
 UNARY = {
@@ -23,6 +24,12 @@ UNARY = {
 BINARY = {"add": "Add", "divide": "Div", "maximum": "Max", "minimum": "Min", "multiply": "Mul", "subtract": "Sub"}
 LOGICAL = {"and": "And", "maximum": "Or", "minimum": "And", "multiply": "And", "or": "Or", "add": "Or", "xor": "Xor"}
 """What operations on two truth values are."""
+BITS: dict[str, Callable[..., Array]] = {
+    "and": np.bitwise_and, "not": np.bitwise_not, "or": np.bitwise_or, "shift_left": np.left_shift,
+    "shift_right_arithmetic": np.right_shift, "xor": np.bitwise_xor,
+    "shift_right_logical": lambda array, by: (array.view(f"u{array.itemsize}") >> by.astype("u1")).view(array.dtype),
+}  # fmt: skip
+PRECISIONS = {"e5m10": np.float16, "e8m7": BFLOAT16}
 COMPARED = {
     "EQ": ("Equal", False), "GE": ("GreaterOrEqual", False), "GT": ("Greater", False),
     "LE": ("LessOrEqual", False), "LT": ("Less", False), "NE": ("Equal", True),
@@ -37,18 +44,15 @@ def number(value: float, like: Tensor) -> Tensor:
 
 def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """Real and imaginary part; that of a real number is 0."""
-    real = np.dtype(tensor.dtype.type(0).real.dtype)
-    whole = [Tensor(tensor.shape, real, (part,)) for part in tensor.parts]
-    return whole[0], whole[1] if len(whole) > 1 else number(0, tensor)
+    zero = number(0, tensor)
+    real, imag = tensor.parts if len(tensor.parts) > 1 else (*tensor.parts, zero.part)
+    return Tensor(tensor.shape, zero.dtype, (real,)), Tensor(tensor.shape, zero.dtype, (imag,))
 
 
 def joined(graph: Graph, real: Tensor, imag: Tensor) -> Tensor:
     """A complex value of two real ones."""
-    whole = [
-        graph.whole(part, [a for a in range(real.rank) if not (real.lazy(a) and imag.lazy(a))]) for part in (real, imag)
-    ]
-    order = next((t.part.order for t in whole if not t.known), whole[0].part.order)
-    held: tuple[Held, ...] = tuple(graph.in_order(t.part, order) for t in whole)
+    order = imag.part.order if real.known else real.part.order
+    held = tuple(graph.in_order(part.part, order) for part in (real, imag))
     return Tensor(real.shape, np.result_type(real.dtype, np.complex64), held)
 
 
@@ -64,8 +68,8 @@ def _complex_unary(graph: Graph, kind: str, operand: Tensor) -> Tensor:
     if kind == "negate":
         return joined(graph, *(graph.elementwise("Neg", [part]) for part in (real, imag)))
     if kind == "abs":
-        squares = [graph.elementwise("Mul", [part, part]) for part in (real, imag)]
-        return graph.elementwise("Sqrt", [graph.elementwise("Add", squares)])
+        squares = [graph.elementwise("Mul", [part, part]) for part in (real, imag) if not part.part.zero]
+        return graph.elementwise("Sqrt", [graph.elementwise("Sum", squares)])
     if kind == "exponential":
         size = graph.elementwise("Exp", [real])
         turned = [graph.elementwise(function, [imag]) for function in ("Cos", "Sin")]
@@ -79,39 +83,43 @@ def binary(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
         return _complex_binary(graph, kind, left, right)
     if left.dtype == np.bool_:
         return graph.elementwise(LOGICAL[kind], [left, right])
-    if kind not in BINARY:
-        raise UnknownError("it takes the bits of integers")
     return graph.elementwise(BINARY[kind], [left, right])
 
 
 def _complex_binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Tensor:
+    do = graph.elementwise
     (a, b), (c, d) = parts(left), parts(right)
-    real = partial(graph.elementwise)
     if kind in ("add", "subtract"):
-        return joined(graph, real(BINARY[kind], [a, c]), real(BINARY[kind], [b, d]))
-    if kind == "divide":  # by a number: times its conjugate, over its square
-        square = real("Add", [real("Mul", [c, c]), real("Mul", [d, d])])
-        c, d = real("Div", [c, square]), real("Neg", [real("Div", [d, square])])
+        return joined(graph, do(BINARY[kind], [a, c]), do(BINARY[kind], [b, d]))
+    if kind == "divide" and d.part.zero:
+        return joined(graph, do("Div", [a, c]), do("Div", [b, c]))
+    if kind == "divide":  # times its conjugate, over its square
+        square = do("Add", [do("Mul", [c, c]), do("Mul", [d, d])])
+        right = joined(graph, do("Div", [c, square]), do("Neg", [do("Div", [d, square])]))
     elif kind != "multiply":
         raise UnknownError("it takes complex numbers")
-    if _is_zero(d):  # a real factor, as scales are
-        return joined(graph, real("Mul", [a, c]), real("Mul", [b, c]))
-    ac, bd, ad, bc = (real("Mul", pair) for pair in ([a, c], [b, d], [a, d], [b, c]))
-    return joined(graph, real("Sub", [ac, bd]), real("Add", [ad, bc]))
+    return complex_product(graph, partial(do, "Mul"), left, right)
 
 
-def _is_zero(tensor: Tensor) -> bool:
-    data = tensor.part.data
-    return not isinstance(data, ir.Value) and not any(array.any() for array in data)
+def complex_product(graph: Graph, times: Callable[[Sequence[Tensor]], Tensor], left: Tensor, right: Tensor) -> Tensor:
+    """A product of complex values by one of their parts, those that are nothing but zeros left out."""
+    do = graph.elementwise
+    (a, b), (c, d) = parts(left), parts(right)
+    if d.part.zero:
+        return joined(graph, times([a, c]), times([b, c]))
+    if b.part.zero:
+        return joined(graph, times([a, c]), times([a, d]))
+    ac, bd, ad, bc = (times(pair) for pair in ([a, c], [b, d], [a, d], [b, c]))
+    return joined(graph, do("Sub", [ac, bd]), do("Add", [ad, bc]))
 
 
 def compare(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     direction = op.word(r"\b(EQ|GE|GT|LE|LT|NE)\b") or ""
     kind, turned = COMPARED[direction]
     if "TOTALORDER" in op.header:
-        raise UnknownError("it orders what is not a number, too")
+        left, right = (_folded(_total_order, [operand]) for operand in (left, right))
     if left.dtype == np.bool_ and kind != "Equal":
-        left, right = (_cast(graph, operand, np.int32) for operand in (left, right))
+        left, right = (cast(graph, operand, np.int32) for operand in (left, right))
     result = graph.elementwise(kind, [left, right], np.bool_)
     return graph.elementwise("Not", [result]) if turned else result
 
@@ -142,15 +150,85 @@ def convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     if kind.dtype is None:
         raise UnknownError(f"it converts to {op.types}")
     if kind.dtype.kind == "c":
-        real, imag = parts(operand)
-        return joined(graph, real, imag)
-    return _cast(graph, parts(operand)[0], kind.dtype)
+        dtype = np.empty(0, kind.dtype).real.dtype
+        return joined(graph, *(cast(graph, part, dtype) for part in parts(operand)))
+    result = cast(graph, parts(operand)[0], kind.dtype)
+    return cast(graph, result, np.float32) if kind.dtype == BFLOAT16 else result
 
 
-def _cast(graph: Graph, operand: Tensor, dtype: np.dtype | type) -> Tensor:
+def cast(graph: Graph, operand: Tensor, dtype: np.dtype | type) -> Tensor:
+    """The same numbers in another type."""
     if operand.dtype == dtype:
         return operand
     return graph.elementwise("Cast", [operand], dtype, to=int(ir.DataType.from_numpy(np.dtype(dtype))))
+
+
+def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tensor:
+    """What ONNX has no operation for, of known values."""
+    try:
+        each = [operand.arrays() for operand in operands]
+    except UnknownError as error:
+        raise UnknownError(f"{error}, and ONNX has no such operation") from None
+    count = max(len(arrays) for arrays in each)
+    each = [arrays * (count // len(arrays)) for arrays in each]
+    return known(*(function(*map(np.ascontiguousarray, arrays)) for arrays in zip(*each, strict=True)))
+
+
+def _total_order(array: Array) -> Array:
+    """Floats as integers in the same order: -nan, -inf, …, -0, 0, …, inf, nan."""
+    bits = array.view(f"i{array.itemsize}")
+    return np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits)
+
+
+def bits(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
+    """Operations on the bits of integers; those on truth values are logical ones."""
+    kind = op.name.removeprefix("stablehlo.")
+    if operands[0].dtype != np.bool_:
+        return _folded(BITS[kind], operands)
+    return graph.elementwise("Not", operands) if kind == "not" else binary(graph, op, *operands)
+
+
+def bitcast_convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    (kind,), dtype = op.result_types, operand.dtype
+    if kind.dtype is None or kind.dtype.itemsize != dtype.itemsize or BFLOAT16 in (kind.dtype, dtype):
+        raise UnknownError(f"it makes {op.types} of bits")
+    return _folded(lambda array: array.view(kind.dtype), [operand])
+
+
+def reduce_precision(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    name = op.word(r"format = (\w+)")
+    if name not in PRECISIONS:
+        raise UnknownError(f"it rounds to {name}")
+    return cast(graph, cast(graph, operand, PRECISIONS[name]), operand.dtype)
+
+
+def atan2(graph: Graph, op: Op, y: Tensor, x: Tensor) -> Tensor:
+    do = graph.elementwise
+    flat = do("Equal", [y, number(0, y)], np.bool_)
+    slope = do("Where", [flat, y, do("Atan", [do("Div", [y, do("Abs", [x])])])], y.dtype)
+    turn = do("Where", [_negative(graph, y), number(-np.pi, y), number(np.pi, y)], y.dtype)
+    return do("Where", [_negative(graph, x), do("Sub", [turn, slope]), slope], y.dtype)
+
+
+def _negative(graph: Graph, operand: Tensor) -> Tensor:
+    """Whether a number's sign is minus, which a zero can have, too."""
+    do, zero = graph.elementwise, number(0, operand)
+    inverse = do("Where", [do("Equal", [operand, zero], np.bool_), do("Reciprocal", [operand]), operand], operand.dtype)
+    return do("Less", [inverse, zero], np.bool_)
+
+
+def cbrt(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    do = graph.elementwise
+    return do("Mul", [do("Sign", [operand]), do("Pow", [do("Abs", [operand]), number(1 / 3, operand)])])
+
+
+def round_nearest_afz(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    """Rounded, halves away from zero."""
+    do, size = graph.elementwise, graph.elementwise("Abs", [operand])
+    below = do("Floor", [size])
+    up = do("GreaterOrEqual", [do("Sub", [size, below]), number(0.5, operand)], np.bool_)
+    rounded = do("Where", [up, do("Add", [below, number(1, operand)]), below], operand.dtype)
+    return do("Mul", [do("Sign", [operand]), rounded])
 
 
 def rsqrt(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -163,12 +241,6 @@ def power(graph: Graph, op: Op, base: Tensor, exponent: Tensor) -> Tensor:
 
 def remainder(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     return graph.elementwise("Mod", [left, right], fmod=1)  # of the dividend's sign, as C's
-
-
-def logical_not(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    if operand.dtype != np.bool_:
-        raise UnknownError("it takes the bits of integers")
-    return graph.elementwise("Not", [operand])
 
 
 def log_plus_one(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -208,7 +280,11 @@ def complex_(graph: Graph, op: Op, real_: Tensor, imag_: Tensor) -> Tensor:
 
 OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(UNARY, unary),
-    **dict.fromkeys([*BINARY, "and", "or", "xor"], binary),
+    **dict.fromkeys(BINARY, binary),
+    **dict.fromkeys(BITS, bits),
+    "atan2": atan2,
+    "bitcast_convert": bitcast_convert,
+    "cbrt": cbrt,
     "clamp": clamp,
     "compare": compare,
     "complex": complex_,
@@ -217,10 +293,11 @@ OPERATIONS: dict[str, Operation] = {
     "imag": imag,
     "is_finite": is_finite,
     "log_plus_one": log_plus_one,
-    "not": logical_not,
     "power": power,
     "real": real,
+    "reduce_precision": reduce_precision,
     "remainder": remainder,
+    "round_nearest_afz": round_nearest_afz,
     "rsqrt": rsqrt,
     "select": select,
 }

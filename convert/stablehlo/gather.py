@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
 
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
-from convert.stablehlo.shapes import _fixed, reshaped, sliced
-from convert.stablehlo.tensor import Shape, Tensor, UnknownError, constant_size, known
+from convert.stablehlo.shapes import broadcast, fixed, joined_along, renamed, reshaped, sliced
+from convert.stablehlo.tensor import PROBES, Held, Shape, Tensor, constant_size, known, sizes_of
 from convert.stablehlo.text import Op
 
 
 def gather(graph: Graph, op: Op, operand: Tensor, starts: Tensor) -> Tensor:
-    return gathered(graph, op, operand, starts, _fixed(op.ints("slice_sizes")))
+    return gathered(graph, op, operand, starts, fixed(op.ints("slice_sizes")))
 
 
 def dynamic_gather(graph: Graph, op: Op, operand: Tensor, starts: Tensor, sizes: Tensor) -> Tensor:
     return gathered(graph, op, operand, starts, sizes.sizes())
+
+
+def dynamic_slice(graph: Graph, op: Op, operand: Tensor, *starts: Tensor) -> Tensor:
+    sizes = fixed(op.ints("sizes"))
+    for axis, start in enumerate(starts):
+        if not start.known and (sizes[:, axis] != operand.shape[:, axis]).any():
+            operand = _taken(graph, operand, start, axis, constant_size(sizes[:, axis]))
+    # What has been taken is as long as it is to be.
+    first = starts_inside([start if start.known else known(np.array(0)) for start in starts], operand.shape - sizes)
+    return sliced(graph, operand, first, first + sizes, [1] * operand.rank)
+
+
+def starts_inside(starts: Sequence[Tensor], most: Shape) -> Shape:
+    """Known starts, pushed inside as StableHLO does."""
+    columns = [sizes_of(start.arrays()) for start in starts]
+    return np.clip(np.stack(columns, axis=1).reshape(len(PROBES), -1), 0, most)
 
 
 def gathered(graph: Graph, op: Op, operand: Tensor, starts: Tensor, sizes: Shape) -> Tensor:
@@ -26,50 +44,38 @@ def gathered(graph: Graph, op: Op, operand: Tensor, starts: Tensor, sizes: Shape
 
     Places outside are pushed inside, as StableHLO does.
     """
-    if op.ints("operand_batching_dims", []):
-        return _along_batch(graph, op, operand, starts, sizes)
-    collapsed, offsets = op.ints("collapsed_slice_dims", []), op.ints("offset_dims", [])
-    vector = op.integer("index_vector_dim", 0)
-    axes = op.ints("start_index_map")
+    shared = op.ints("operand_batching_dims", []), op.ints("start_indices_batching_dims", [])
+    offsets, axes, vector = op.ints("offset_dims", []), op.ints("start_index_map"), op.integer("index_vector_dim", 0)
+    kept = [a for a in range(operand.rank) if a not in op.ints("collapsed_slice_dims", []) + shared[0]]
     if vector == starts.rank:
-        starts = reshaped(
-            graph, starts, np.concatenate([starts.shape, np.ones((len(starts.shape), 1), np.int64)], axis=1)
-        )
-    rows = [a for a in range(starts.rank) if a != vector]
-    columns = [_column(graph, starts, vector, i) for i in range(len(axes))]
-    # Axes that are sliced from their start whatever the row need no gathering.
-    fixed = {a: c for a, c in zip(axes, columns, strict=True) if c.known and _same_everywhere(c)}
+        starts = reshaped(graph, starts, np.insert(starts.shape, vector, 1, axis=1))
+    shape_of_rows = np.delete(starts.shape, vector, axis=1)
+    rows = shape_of_rows.shape[1]
+    columns = {axis: _column(graph, starts, vector, i) for i, axis in enumerate(axes)}
+    # Axes that are sliced from the same place for all rows need no gathering.
     first = np.zeros_like(operand.shape)
-    for axis, column in fixed.items():
-        first[:, axis] = np.clip(
-            [int(a.reshape(-1)[0]) for a in _each(column)], 0, operand.shape[:, axis] - sizes[:, axis]
-        )
-    moving = [(a, c) for a, c in zip(axes, columns, strict=True) if a not in fixed]
-    if len(moving) > 1:
-        raise UnknownError("it gathers along several axes at once")
+    for axis, column in list(columns.items()):
+        if column.known and not shared[0] and _same_everywhere(column):
+            places = [int(array.reshape(-1)[0]) for array in _each(columns.pop(axis))]
+            first[:, axis] = np.clip(places, 0, operand.shape[:, axis] - sizes[:, axis])
     limits = first + sizes
-    for axis, _ in moving:
+    for axis in [*columns, *shared[0]]:
         limits[:, axis] = operand.shape[:, axis]
     operand = sliced(graph, operand, first, limits, [1] * operand.rank)
-    shape_of_rows = starts.shape[:, rows]
-    if moving:
-        ((axis, column),) = moving
+    if len(columns) == 1 and not shared[0]:
+        ((axis, column),) = columns.items()
         operand = _taken(graph, operand, column, axis, constant_size(sizes[:, axis]))
-        order = [*range(axis, axis + len(rows)), *(a if a < axis else a + len(rows) for a in range(sizes.shape[1]))]
+        order = [*range(axis, axis + rows), *(a if a < axis else a + rows for a in range(sizes.shape[1]))]
+        operand = renamed(operand, order)
+    elif columns:
+        operand = _taken_of_many(graph, operand, columns, shared, sizes)
     else:
-        order = list(range(sizes.shape[1]))
-        operand = _spread(operand, shape_of_rows)
-        order = [*range(len(rows)), *(a + len(rows) for a in order)]
+        shape = np.concatenate([shape_of_rows, operand.shape], axis=1)
+        operand = broadcast(graph, operand, range(rows, shape.shape[1]), shape)
     # Now rows first, then the slice's axes; those of one element go, and the others move to where they belong.
-    turned = _turned(operand, order)
-    kept = [a for a in range(sizes.shape[1]) if a not in collapsed]
-    final = [0] * (len(rows) + len(kept))
-    batch = iter(range(len(rows)))
-    inside = iter(range(len(rows), len(rows) + len(kept)))
-    for place in range(len(final)):
-        final[place] = next(inside) if place in offsets else next(batch)
-    squeezed = reshaped(graph, turned, np.concatenate([shape_of_rows, sizes[:, kept]], axis=1))
-    return _turned(squeezed, final)
+    flat = reshaped(graph, operand, np.concatenate([shape_of_rows, sizes[:, kept]], axis=1))
+    batch, inside = iter(range(rows)), iter(range(rows, rows + len(kept)))
+    return renamed(flat, [next(inside) if place in offsets else next(batch) for place in range(rows + len(kept))])
 
 
 def _each(tensor: Tensor) -> Sequence[np.ndarray]:
@@ -88,33 +94,15 @@ def _same_everywhere(column: Tensor) -> bool:
     return all(array.size > 0 and (array == array.reshape(-1)[0]).all() for array in column.arrays())
 
 
-def _turned(tensor: Tensor, permutation: list[int]) -> Tensor:
-    parts = tuple(
-        type(part)(part.data, tuple(permutation.index(axis) for axis in part.order), part.sizes)
-        for part in tensor.parts
-    )
-    return Tensor(tensor.shape[:, permutation], tensor.dtype, parts)
-
-
-def _spread(tensor: Tensor, rows: Shape) -> Tensor:
-    """The same slice for every row: new leading axes, held 1 long."""
-    count = rows.shape[1]
-    parts = tuple(
-        type(part)(
-            part.data if not part.known else tuple(a.reshape((1,) * count + a.shape) for a in part.data),  # type: ignore[union-attr]
-            (*range(count), *(axis + count for axis in part.order)),
-            np.concatenate([np.ones_like(rows), part.sizes], axis=1),
-        )
-        for part in tensor.parts
-    )
-    return Tensor(np.concatenate([rows, tensor.shape], axis=1), tensor.dtype, parts)
+def _inside(graph: Graph, starts: Tensor, most: NDArray[np.int64]) -> Tensor:
+    """Places, none below 0 nor above `most`, `[probes]`."""
+    low, high = (known(*(np.full((1,) * starts.rank, n, starts.dtype) for n in each)) for each in (most * 0, most))
+    return graph.elementwise("Min", [graph.elementwise("Max", [starts, low]), high])
 
 
 def _taken(graph: Graph, operand: Tensor, starts: Tensor, axis: int, size: int) -> Tensor:
     """Slices along one axis at `starts`: that axis becomes those of `starts`, and one of `size`."""
-    most = operand.shape[:, axis] - size
-    bounds = [known(*(np.full((1,) * starts.rank, n, starts.dtype) for n in each)) for each in (most * 0, most)]
-    inside = graph.elementwise("Min", [graph.elementwise("Max", [starts, bounds[0]]), bounds[1]])
+    inside = _inside(graph, starts, operand.shape[:, axis] - size)
     shape = np.concatenate([inside.shape, np.ones((len(inside.shape), 1), np.int64)], axis=1)
     within = known(np.arange(size, dtype=starts.dtype).reshape((1,) * starts.rank + (-1,)))
     places = graph.elementwise("Add", [reshaped(graph, inside, shape), within])
@@ -124,27 +112,58 @@ def _taken(graph: Graph, operand: Tensor, starts: Tensor, axis: int, size: int) 
         held = graph.in_order(part, natural(operand.rank))
         data = graph.node("Gather", [held.data, graph.data(places)], axis=axis)
         sizes = np.concatenate([held.sizes[:, :axis], places.shape, held.sizes[:, axis + 1 :]], axis=1)
-        parts.append(type(part)(data, natural(sizes.shape[1]), sizes))
+        parts.append(Held(data, natural(sizes.shape[1]), sizes))
     full = np.concatenate([operand.shape[:, :axis], places.shape, operand.shape[:, axis + 1 :]], axis=1)
     return Tensor(full, operand.dtype, tuple(parts))
 
 
-def _along_batch(graph: Graph, op: Op, operand: Tensor, starts: Tensor, sizes: Shape) -> Tensor:
-    """One element from each row of the axes that both share: `take_along_axis`, ONNX's GatherElements."""
-    batching = op.ints("operand_batching_dims"), op.ints("start_indices_batching_dims")
-    (axis, *more), vector = op.ints("start_index_map"), op.integer("index_vector_dim", 0)
-    ones = (sizes == 1).all()
-    plain = not more and ones and not op.ints("offset_dims", []) and vector == starts.rank - 1
-    column = _column(graph, starts, vector, 0) if plain else starts
-    shared = sorted({*range(operand.rank)} - {axis})
-    if not plain or batching[0] != shared or batching[1] != shared or column.rank != operand.rank:
-        raise UnknownError("it gathers from each row of a batch otherwise than one axis at a time")
-    bounds = [
-        known(np.full((1,) * column.rank, n, column.dtype)) for n in (0, constant_size(operand.shape[:, axis]) - 1)
-    ]
-    inside = graph.elementwise("Min", [graph.elementwise("Max", [column, bounds[0]]), bounds[1]])
-    data = graph.node("GatherElements", [graph.data(operand), graph.data(inside)], axis=axis)
-    return graph.made(data, inside.shape, operand.dtype)
+def _taken_of_many(
+    graph: Graph, operand: Tensor, columns: Mapping[int, Tensor], shared: tuple[list[int], list[int]], sizes: Shape
+) -> Tensor:
+    """Slices along several axes at once, or from the same row of the axes that both share: rows, then the slice."""
+    rows = next(iter(columns.values())).rank
+    rest = [a for a in range(operand.rank) if a not in columns and a not in shared[0]]
+    count = rows + len(columns)
+    places = []
+    for i, (axis, column) in enumerate(columns.items()):
+        inside = _inside(graph, column, operand.shape[:, axis] - sizes[:, axis])
+        widened = reshaped(
+            graph, inside, np.concatenate([inside.shape, np.ones_like(sizes[:, : len(columns)])], axis=1)
+        )
+        along = np.where(np.arange(count) == rows + i, -1, 1)
+        within = known(np.arange(constant_size(sizes[:, axis]), dtype=column.dtype).reshape(along))
+        places.append(graph.elementwise("Add", [widened, within]))
+    shape = np.max([place.shape for place in places], axis=0)
+    own = [a for a in range(rows) if a not in shared[1]]
+    order = [*shared[1], *own, *range(rows, count)]
+    indices = joined_along(
+        graph,
+        [
+            reshaped(
+                graph, renamed(Tensor(shape, p.dtype, p.parts), order), np.insert(shape[:, order], count, 1, axis=1)
+            )
+            for p in places
+        ],
+        count,
+    )
+    wide = graph.node("Cast", [graph.data(indices)], to=int(ir.DataType.INT64))
+    made = np.concatenate([shape[:, order], operand.shape[:, rest]], axis=1)
+    # From what GatherND gives to rows in their own order, then the slice's axes in theirs.
+    axes = [*shared[1], *own, *(rows + a for a in (*columns, *rest))]
+    places_of = [axes.index(a) if a in axes else -1 for a in range(rows + sizes.shape[1])]
+    parts = []
+    for part in graph.whole(operand).parts:
+        held = graph.in_order(part, (*shared[0], *columns, *rest))
+        data = graph.node("GatherND", [held.data, wide], batch_dims=len(shared[0]))
+        parts.append(Held(data, natural(made.shape[1]), made))
+    result = Tensor(made, operand.dtype, tuple(parts))
+    result = renamed(result, [place for place in places_of if place >= 0])
+    full = np.concatenate([shape[:, :rows], sizes], axis=1)
+    return reshaped(graph, result, full)
 
 
-OPERATIONS: dict[str, Operation] = {"dynamic_gather": dynamic_gather, "gather": gather}
+OPERATIONS: dict[str, Operation] = {
+    "dynamic_gather": dynamic_gather,
+    "dynamic_slice": dynamic_slice,
+    "gather": gather,
+}

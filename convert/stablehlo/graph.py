@@ -6,12 +6,12 @@ reference implementation, and no node is made.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 from onnx.reference.ops import load_op
 
 from convert.passes.edit import Array
@@ -37,7 +37,7 @@ class Graph:
 
     def node(self, op_type: str, inputs: Sequence[Data | Array | None], **attributes: Any) -> Data:
         """The first output of an ONNX node on these inputs."""
-        data = [(each,) if isinstance(each, np.ndarray) else each for each in inputs]
+        data = [(np.asarray(each),) if isinstance(each, np.ndarray | np.generic) else each for each in inputs]
         if all(not isinstance(each, ir.Value) for each in data):
             return _evaluated(op_type, data, attributes)  # type: ignore[arg-type]
         return self.outputs(op_type, data, 1, attributes)[0]
@@ -61,28 +61,47 @@ class Graph:
             return data
         if len(data) > 1:
             return self._from_batch(data)
-        name = f"constant_{len(self.constants)}"
-        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(data[0]).reshape(data[0].shape), name=name))
-        self.constants[name] = value
-        return value
+        array = np.ascontiguousarray(data[0]).reshape(data[0].shape)
+        # Loops that are written out bring the same weights in each round.
+        digest = hashlib.blake2b(array.reshape(-1).view(np.uint8).data).hexdigest() + f"{array.dtype}{array.shape}"
+        if digest not in self.constants:
+            name = f"constant_{len(self.constants)}"
+            self.constants[digest] = ir.val(name, const_value=ir.tensor(array, name=name))
+        return self.constants[digest]
 
     def _from_batch(self, data: Known) -> ir.Value:
-        """Numbers that grow with the batch: `step * batch + start`, as far as that gives all probes."""
+        """Numbers that grow with the batch, or along an axis that does."""
         if any(array.shape != data[0].shape for array in data):
+            return self._counted(data)
+        step, start = _line(data, PROBES)
+        number = self._batch_as(step.dtype)
+        scaled = self.node("Mul", [number, step]) if (step != 1).any() else number
+        added = self.node("Add", [scaled, start]) if start.any() or start.ndim > 1 else scaled
+        return self.value(self.node("Squeeze", [added, np.array([0])]) if start.ndim == 0 else added)
+
+    def _counted(self, data: Known) -> ir.Value:
+        """Arrays as long as the batch along one axis, whose numbers grow evenly along it, as `arange` has them."""
+        axes = [a for a in range(data[0].ndim) if len({array.shape[a] for array in data}) > 1]
+        if len(axes) != 1 or any(array.shape[axes[0]] != size for array, size in zip(data, PROBES, strict=True)):
             raise UnknownError("a constant's shape depends on the number of windows in the batch")
-        wide = [array.astype(np.float64) for array in data]
-        step = (wide[1] - wide[0]) / (PROBES[1] - PROBES[0])
-        start = wide[0] - step * PROBES[0]
-        if not np.allclose(start + step * PROBES[2], wide[2], rtol=1e-6):
-            raise UnknownError("it computes something of the number of windows that is no multiple of it")
+        (axis,) = axes
+        longest = np.moveaxis(data[-1], axis, 0)
+        if any((np.moveaxis(array, axis, 0) != longest[:size]).any() for array, size in zip(data, PROBES, strict=True)):
+            raise UnknownError("a constant's shape depends on the number of windows in the batch")
+        step, start = (np.expand_dims(numbers, axis) for numbers in _line(longest, range(PROBES[-1])))
+        size = self.node("Squeeze", [self._batch_as(np.dtype(np.int64))])
+        count = self.node("Range", [np.array(0, np.int64), size, np.array(1, np.int64)])
+        along = np.where(np.arange(step.ndim) == axis, -1, 1)
+        number = self.node("Reshape", [self._cast(count, step.dtype), along])
+        return self.value(self.node("Add", [self.node("Mul", [number, step]), start]))
+
+    def _batch_as(self, dtype: np.dtype) -> Data:
         if self._batch is None:
-            shape = self.node("Shape", [self.windows], start=0, end=1)
-            self._batch = shape if isinstance(shape, ir.Value) else None
-        assert self._batch is not None
-        dtype = data[0].dtype
-        number = self.node("Cast", [self._batch], to=int(ir.DataType.from_numpy(dtype)))
-        scaled = self.node("Mul", [number, step.astype(dtype)]) if (step != 1).any() else number
-        return self.value(self.node("Add", [scaled, start.astype(dtype)]) if start.any() or start.ndim != 1 else scaled)
+            self._batch = self.outputs("Shape", [self.windows], 1, {"start": 0, "end": 1})[0]
+        return self._cast(self._batch, dtype)
+
+    def _cast(self, data: Data, dtype: np.dtype) -> Data:
+        return self.node("Cast", [data], to=int(ir.DataType.from_numpy(dtype)))
 
     # Shapes
 
@@ -93,7 +112,7 @@ class Graph:
         data, before = held.data, held.sizes
         if not isinstance(data, ir.Value):
             each = data if len(set(map(tuple, sizes))) == 1 else data * (len(PROBES) // len(data))
-            return Held(tuple(a.reshape(s) for a, s in zip(each, sizes)), order, sizes)
+            return Held(tuple(a.reshape(s) for a, s in zip(each, sizes, strict=False)), order, sizes)
         producer = data.producer()
         if producer is not None and producer.op_type == "Reshape" and producer.inputs[0] in self._sizes:
             data = producer.inputs[0]
@@ -115,18 +134,22 @@ class Graph:
 
     def whole(self, tensor: Tensor, axes: Sequence[int] | None = None) -> Tensor:
         """A value of which none of these axes (all, if None) is held broadcast."""
-        wanted = [axis for axis in (natural(tensor.rank) if axes is None else axes) if tensor.lazy(axis)]
-        if not wanted:
-            return tensor
+        wanted = natural(tensor.rank) if axes is None else axes
         parts = []
         for part in tensor.parts:
+            places = [part.order.index(axis) for axis in wanted if part.lazy(axis, tensor.shape[:, axis])]
             target = np.ones_like(part.sizes)
-            for axis in wanted:
-                target[:, part.order.index(axis)] = tensor.shape[:, axis]
-            vectors = tuple(target) if (target != target[0]).any() else (target[0],)
-            sizes = np.maximum(part.sizes, target)
-            parts.append(Held(self.node("Expand", [part.data, vectors]), part.order, sizes))
+            target[:, places] = tensor.shape[:, [part.order[place] for place in places]]
+            parts.append(self._expanded(part, target) if places else part)
         return Tensor(tensor.shape, tensor.dtype, tuple(parts))
+
+    def _expanded(self, part: Held, target: Shape) -> Held:
+        sizes = np.maximum(part.sizes, target)
+        if (target == target[0]).all():
+            return Held(self.node("Expand", [part.data, target[0]]), part.order, sizes)
+        # What is as long as the batch is spread when the model runs: for each probe it would be too much to hold.
+        inputs = [self.value(part.data), self.value(tuple(target))]
+        return Held(self.outputs("Expand", inputs, 1, {})[0], part.order, sizes)
 
     def data(self, tensor: Tensor, order: tuple[int, ...] | None = None) -> Data:
         """A real value, whole and held in this order (its own, if None)."""
@@ -142,7 +165,7 @@ class Graph:
     ) -> Tensor:
         """An ONNX node on real values of one rank, which are broadcast to each other."""
         computed = [t.part for t in operands if not t.known]
-        largest = max(computed, key=lambda held: int(held.sizes[0].prod()), default=operands[0].part)
+        largest = max(computed, key=lambda held: int(held.sizes[-1].prod()), default=operands[0].part)
         held = [self.in_order(t.part, largest.order) for t in operands]
         sizes = np.max([h.sizes for h in held], axis=0)
         data = self.node(op_type, [h.data for h in held], **attributes)
@@ -165,13 +188,29 @@ def _evaluated(op_type: str, inputs: Sequence[Known | None], attributes: dict[st
     return tuple(results)
 
 
-def _target(sizes: Shape, before: Shape) -> NDArray[np.int64]:
+def _line(arrays: Sequence[Array] | Array, places: Sequence[int]) -> tuple[Array, Array]:
+    """`step` and `start` of arrays that are `step * place + start` at each place.
+
+    Raises:
+        UnknownError: they are not.
+    """
+    dtype, wide = arrays[0].dtype, [array.astype(np.float64) for array in arrays]
+    step = (wide[-1] - wide[0]) / (places[-1] - places[0])
+    step = np.asarray(step if dtype.kind == "f" else np.round(step))
+    start = np.asarray(wide[0] - step * places[0])
+    even = (
+        np.allclose(start + step * place, each, rtol=1e-6, atol=0) for place, each in zip(places, wide, strict=True)
+    )
+    if dtype.kind == "b" or not all(even):
+        raise UnknownError("it computes something of the number of windows that does not grow evenly with it")
+    return step.astype(dtype), start.astype(dtype)
+
+
+def _target(sizes: Shape, before: Shape) -> Known:
     """What a Reshape is given: numbers, 0 for a batch that stays where it is, -1 for one size that varies."""
     target = sizes[0].copy()
     varying = np.flatnonzero((sizes != sizes[0]).any(axis=0))
     for axis in varying:
         stays = axis < before.shape[1] and (before[:, axis] == sizes[:, axis]).all()
         target[axis] = 0 if stays else -1
-    if (target == -1).sum() > 1 or (0 in sizes[0] and len(varying)):
-        raise UnknownError("two sizes of a reshape depend on the number of windows in the batch")
-    return target
+    return tuple(sizes) if (target == -1).sum() > 1 else (target,)

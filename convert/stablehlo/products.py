@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from convert.stablehlo.elementwise import Operation, joined, parts
+from convert.passes.edit import Array
+from convert.stablehlo.elementwise import Operation, cast, complex_product, joined, parts
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.shapes import reshaped
-from convert.stablehlo.tensor import Held, Tensor, UnknownError, known
+from convert.stablehlo.tensor import Held, Tensor, UnknownError, constant_size, known
 from convert.stablehlo.text import Op
 
 REDUCTIONS = {"add": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin", "multiply": "ReduceProd"}
@@ -33,10 +34,11 @@ def reducer(op: Op) -> str:
     return first.name.removeprefix("stablehlo.")
 
 
-def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor) -> Tensor:
+def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    axes = op.ints("dimensions")
     if others:
-        raise UnknownError("it reduces several values at once")
-    kind, axes = reducer(op), op.ints("dimensions")
+        return _greatest(graph, op, operand, start, others[0])
+    kind = reducer(op)
     if operand.dtype == np.bool_:
         truth = graph.elementwise("Cast", [operand], np.int32, to=int(ir.DataType.INT32))
         reduced = summed(graph, ON_TRUTH.get(kind, ""), truth, axes)
@@ -48,14 +50,40 @@ def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor
     if operand.dtype.kind == "c":
         if kind != "add":
             raise UnknownError("it takes complex numbers")
-        whole = joined(graph, *(summed(graph, kind, part, axes) for part in parts(operand)))
-        if not start.known or any(part.part.data[0].any() for part in parts(start)):
+        if not all(part.zero for part in start.parts):
             raise UnknownError("it adds to a complex number")
-        return whole
+        return joined(graph, *(summed(graph, kind, part, axes) for part in parts(operand)))
     result = summed(graph, kind, operand, axes)
     if start.known and np.array_equal(start.array(), neutral(kind, operand.dtype)):
         return result
     return graph.elementwise(COMBINED[kind], [result, reshaped(graph, start, np.ones_like(result.shape))])
+
+
+GREATEST = "compare compare or compare compare and or select select"
+"""How JAX's argmax and argmin pick one of two numbers, and of equal ones that which comes first."""
+
+
+def _greatest(graph: Graph, op: Op, operand: Tensor, start: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """The greatest (or least) number along an axis, and its place."""
+    (region,), axes = op.regions, op.ints("dimensions")
+    names = " ".join(inner.name.removeprefix("stablehlo.") for inner in region.ops[:-1])
+    direction = region.ops[0].word(r"\b(GT|LT)\b")
+    if names != GREATEST or direction is None or len(axes) != 1 or not counted.known:
+        raise UnknownError("it reduces several values at once")
+    (axis,), kind = axes, "maximum" if direction == "GT" else "minimum"
+    places = np.arange(constant_size(operand.shape[:, axis])).reshape(
+        [-1 if a == axis else 1 for a in range(operand.rank)]
+    )
+    if any((array != places).any() for array in counted.arrays()):
+        raise UnknownError("it reduces several values at once")
+    if not np.array_equal(start.array(), neutral(kind, operand.dtype)):
+        raise UnknownError("it starts from a number that counts")
+    value = summed(graph, kind, operand, axes)
+    order = operand.part.order
+    whole = graph.whole(operand, axes).part
+    found = graph.node("ArgMax" if direction == "GT" else "ArgMin", [whole.data], axis=order.index(axis), keepdims=0)
+    held = graph.node("Cast", [found], to=int(ir.DataType.from_numpy(counted.dtype)))
+    return value, Tensor(value.shape, counted.dtype, (Held(held, value.part.order, value.part.sizes),))
 
 
 def neutral(kind: str, dtype: np.dtype) -> np.ndarray:
@@ -94,6 +122,9 @@ def dot_general(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
         first, second = texts.split(" x ")
         return [int(n) for n in first[1:-1].split(",") if n], [int(n) for n in second[1:-1].split(",") if n]
 
+    (kind,) = op.result_types
+    if kind.dtype is not None and kind.dtype.kind in "if":
+        left, right = (cast(graph, operand, kind.dtype) for operand in (left, right))
     return product(graph, left, right, axes("contracting_dims"), axes("batching_dims"))
 
 
@@ -106,9 +137,7 @@ def product(
 ) -> Tensor:
     """Sums of products over pairs of axes: `[shared, left's own, right's own]`."""
     if left.dtype.kind == "c":
-        (a, b), (c, d) = parts(left), parts(right)
-        ac, bd, ad, bc = (product(graph, *pair, summed_, shared) for pair in ((a, c), (b, d), (a, d), (b, c)))
-        return joined(graph, graph.elementwise("Sub", [ac, bd]), graph.elementwise("Add", [ad, bc]))
+        return complex_product(graph, lambda pair: product(graph, pair[0], pair[1], summed_, shared), left, right)
     own = [[a for a in range(t.rank) if a not in s + b] for t, s, b in zip((left, right), summed_, shared, strict=True)]
     shape = np.concatenate([left.shape[:, shared[0] + own[0]], right.shape[:, own[1]]], axis=1)
     depth = left.shape[:, summed_[0]].prod(axis=1, keepdims=True)
@@ -138,18 +167,25 @@ def _matrix(graph: Graph, tensor: Tensor, order: list[int], shape: np.ndarray) -
 
 def fft(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     """A transform along the last axis as a product with cosines and sines, which `passes.spectrogram` makes quick."""
-    kind = op.word(r"\b(I?R?FFT)\b")
+    kind = op.word(r"\b(I?R?FFT)\b") or ""
     length = op.ints("length")
-    if len(length) != 1 or kind not in ("FFT", "IFFT", "RFFT"):
-        raise UnknownError(f"it is a transform {kind or ''} of {len(length)} axes")
+    if len(length) != 1:
+        raise UnknownError(f"it transforms {len(length)} axes")
     (count,) = length
-    turns = np.outer(np.arange(count), np.arange(count // 2 + 1 if kind == "RFFT" else count)) % count
-    matrix = np.exp((2j if kind == "IFFT" else -2j) * np.pi * turns / count) / (count if kind == "IFFT" else 1)
-    axes = ([operand.rank - 1], [0]), ([], [])
+    half, inverse = count // 2 + 1, kind.startswith("I")
+    turns = np.outer(np.arange(count), np.arange(count)) % count
+    matrix = np.exp((2j if inverse else -2j) * np.pi * turns / count) / (count if inverse else 1)
+
+    def times(value: Tensor, side: Array) -> Tensor:
+        return product(graph, value, known(side.astype(value.dtype)), ([value.rank - 1], [0]), ([], []))
+
     if kind == "RFFT":
-        sides = [known(side.astype(operand.dtype)) for side in (matrix.real, matrix.imag)]
-        return joined(graph, *(product(graph, operand, side, *axes) for side in sides))
-    return product(graph, operand, known(matrix.astype(operand.dtype)), *axes)
+        return joined(graph, *(times(operand, side[:, :half]) for side in (matrix.real, matrix.imag)))
+    if kind == "IRFFT":  # the other half of the spectrum mirrors this one
+        mirrored = matrix[:half] * np.where(np.isin(np.arange(half), [0, count / 2]), 1, 2)[:, None]
+        real, imag = (times(*pair) for pair in zip(parts(operand), (mirrored.real, -mirrored.imag), strict=True))
+        return graph.elementwise("Add", [real, imag])
+    return times(operand, matrix)
 
 
 def top_k(graph: Graph, count: int, operand: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,10 +201,6 @@ def top_k(graph: Graph, count: int, operand: Tensor) -> tuple[Tensor, Tensor]:
     return graph.made(values, shape, operand.dtype), graph.elementwise(
         "Cast", [whole], np.int32, to=int(ir.DataType.INT32)
     )
-
-
-def erf(graph: Graph, operand: Tensor) -> Tensor:
-    return graph.elementwise("Erf", [operand])
 
 
 OPERATIONS: dict[str, Operation] = {"dot": dot, "dot_general": dot_general, "fft": fft, "reduce": reduce}

@@ -13,22 +13,28 @@ from numpy.typing import NDArray
 
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
-from convert.stablehlo.tensor import PROBES, Held, Shape, Tensor, UnknownError, constant_size, known, sizes_of
-from convert.stablehlo.text import Op
+from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Tensor, UnknownError, known
+from convert.stablehlo.text import BFLOAT16, Op
 
 END = np.iinfo(np.int64).max
 
 
 def reshape(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     (kind,) = op.result_types
-    return reshaped(graph, operand, _fixed(kind.sizes))
+    return reshaped(graph, operand, fixed(kind.sizes))
 
 
 def dynamic_reshape(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Tensor:
     return reshaped(graph, operand, sizes.sizes())
 
 
-def _fixed(sizes: Sequence[int | None]) -> Shape:
+def same(vectors: Shape) -> Known:
+    """One vector, if all probes have the same."""
+    return tuple(vectors) if (vectors != vectors[0]).any() else (vectors[0],)
+
+
+def fixed(sizes: Sequence[int | None]) -> Shape:
+    """The same sizes whatever the batch."""
     if None in sizes:
         raise UnknownError("it has a size that is not known")
     return np.array([sizes] * len(PROBES), np.int64).reshape(len(PROBES), -1)
@@ -70,7 +76,7 @@ def _placed(graph: Graph, tensor: Tensor, places: dict[int, int], shape: Shape) 
 
 def broadcast_in_dim(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     (kind,) = op.result_types
-    return broadcast(graph, operand, op.ints("dims"), _fixed(kind.sizes))
+    return broadcast(graph, operand, op.ints("dims"), fixed(kind.sizes))
 
 
 def dynamic_broadcast_in_dim(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Tensor:
@@ -79,18 +85,19 @@ def dynamic_broadcast_in_dim(graph: Graph, op: Op, operand: Tensor, sizes: Tenso
 
 def broadcast(graph: Graph, tensor: Tensor, dims: Sequence[int], shape: Shape) -> Tensor:
     """A value spread over `shape`, its axis `i` along axis `dims[i]`."""
-    if list(dims) != sorted(dims):
-        raise UnknownError("it moves axes while it broadcasts")
     return _placed(graph, tensor, dict(enumerate(dims)), shape)
 
 
 def transpose(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    permutation = op.ints("dims")
-    order = operand.parts[0].order
-    renamed = tuple(permutation.index(axis) for axis in order)
-    parts = [graph.in_order(part, order) for part in operand.parts]
-    held = tuple(Held(part.data, renamed, part.sizes) for part in parts)
-    return Tensor(operand.shape[:, permutation], operand.dtype, held)
+    return renamed(operand, op.ints("dims"))
+
+
+def renamed(tensor: Tensor, permutation: list[int]) -> Tensor:
+    """A value transposed: the axis `permutation[i]` becomes axis `i`, and is held where it was."""
+    shape = tensor.shape[:, permutation]
+    return each_part(
+        tensor, shape, lambda part: Held(part.data, tuple(permutation.index(a) for a in part.order), part.sizes)
+    )
 
 
 def each_part(tensor: Tensor, shape: Shape, change: Callable[[Held], Held]) -> Tensor:
@@ -105,22 +112,20 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
 
     def change(part: Held) -> Held:
         sizes = part.sizes.copy()
-        arguments: list[tuple[int, int, int, int]] = []
+        arguments = []
         for axis in cut:
-            if tensor.lazy(axis):
+            if part.lazy(axis, tensor.shape[:, axis]):
                 continue
-            start = constant_size(starts[:, axis])
-            ends = limits[:, axis] == tensor.shape[:, axis]
-            end = END if ends.all() else constant_size(limits[:, axis])
             place = part.order.index(axis)
             sizes[:, place] = shape[:, axis]
-            arguments.append((start, end, place, int(steps[axis])))
+            to_end = (limits[:, axis] == tensor.shape[:, axis]).all()
+            arguments.append((place, starts[:, axis], END if to_end else limits[:, axis], int(steps[axis])))
         if not arguments:
             return part
-        columns = [np.array(column, np.int64) for column in zip(*arguments, strict=True)]
-        if (columns[3] == 1).all():
-            columns.pop()
-        return Held(graph.node("Slice", [part.data, *columns]), part.order, sizes)
+        places, first, last, by = zip(*arguments, strict=True)
+        ends = [np.stack([np.broadcast_to(each, len(PROBES)) for each in column], axis=1) for column in (first, last)]
+        inputs = [part.data, *map(same, ends), np.array(places), *([np.array(by)] if max(by) > 1 else [])]
+        return Held(graph.node("Slice", inputs), part.order, sizes)
 
     return each_part(tensor, shape, change)
 
@@ -129,39 +134,11 @@ def slice_(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     ranges = [part.split(":") for part in (op.word(r"\[([^\]]*)\]") or "").split(",") if part.strip()]
     starts, limits = ([int(r[i]) for r in ranges] for i in (0, 1))
     strides = [int(r[2]) if len(r) > 2 else 1 for r in ranges]
-    return sliced(graph, operand, _fixed(starts), _fixed(limits), strides)
+    return sliced(graph, operand, fixed(starts), fixed(limits), strides)
 
 
 def real_dynamic_slice(graph: Graph, op: Op, operand: Tensor, start: Tensor, limit: Tensor, stride: Tensor) -> Tensor:
     return sliced(graph, operand, start.sizes(), limit.sizes(), stride.array().tolist())
-
-
-def dynamic_slice(graph: Graph, op: Op, operand: Tensor, *starts: Tensor) -> Tensor:
-    sizes = _fixed(op.ints("sizes"))
-    first = _starts(starts, operand.shape - sizes)
-    return sliced(graph, operand, first, first + sizes, [1] * operand.rank)
-
-
-def _starts(starts: Sequence[Tensor], most: Shape) -> Shape:
-    """Known starts, pushed inside as StableHLO does."""
-    columns = [sizes_of(start.arrays()) for start in starts]
-    return np.clip(np.stack(columns, axis=1).reshape(len(PROBES), -1), 0, most)
-
-
-def dynamic_update_slice(graph: Graph, op: Op, operand: Tensor, update: Tensor, *starts: Tensor) -> Tensor:
-    first = _starts(starts, operand.shape - update.shape)
-    limits = first + update.shape
-    axes = [a for a in range(operand.rank) if (update.shape[:, a] != operand.shape[:, a]).any()]
-    if not axes:
-        return update
-    if len(axes) > 1:
-        raise UnknownError("it updates a part of several axes")
-    (axis,) = axes
-    zero, ones = np.zeros_like(operand.shape), [1] * operand.rank
-    before, after = operand.shape.copy(), zero.copy()
-    before[:, axis], after[:, axis] = first[:, axis], limits[:, axis]
-    pieces = [sliced(graph, operand, zero, before, ones), update, sliced(graph, operand, after, operand.shape, ones)]
-    return joined_along(graph, [piece for piece in pieces if piece.shape[:, axis].any()], axis)
 
 
 def concatenate(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
@@ -171,6 +148,9 @@ def concatenate(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
 def joined_along(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
     shape = tensors[0].shape.copy()
     shape[:, axis] = np.sum([t.shape[:, axis] for t in tensors], axis=0)
+    tensors = [t for t in tensors if t.shape[:, axis].any()] or tensors[:1]
+    if len(tensors) == 1:
+        return tensors[0]
     spread = [a for a in range(shape.shape[1]) if a == axis or not all(t.lazy(a) for t in tensors)]
     whole = [graph.whole(tensor, spread) for tensor in tensors]
     order = next((t.parts[0].order for t in whole if not t.known), natural(shape.shape[1]))
@@ -184,17 +164,30 @@ def joined_along(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def pad(graph: Graph, op: Op, operand: Tensor, value: Tensor) -> Tensor:
-    if any(op.ints("interior", [])):
-        raise UnknownError("it pads between elements")
-    return padded(graph, operand, value, op.ints("low"), op.ints("high"))
+    return padded(graph, dilated(graph, operand, value, op.ints("interior")), value, op.ints("low"), op.ints("high"))
 
 
 def dynamic_pad(
     graph: Graph, op: Op, operand: Tensor, value: Tensor, low: Tensor, high: Tensor, inside: Tensor
 ) -> Tensor:
-    if inside.array().any():
-        raise UnknownError("it pads between elements")
+    operand = dilated(graph, operand, value, inside.array().tolist())
     return padded(graph, operand, value, low.array().tolist(), high.array().tolist())
+
+
+def dilated(graph: Graph, tensor: Tensor, value: Tensor, between: Sequence[int]) -> Tensor:
+    """With so many values between the elements of each axis."""
+    rank = tensor.rank
+    for axis, count in enumerate(between):
+        if count and (tensor.shape[:, axis] > 1).any():
+            longer = tensor.shape.copy()
+            longer[:, axis] *= count + 1
+            apart = reshaped(graph, tensor, np.insert(tensor.shape, axis + 1, 1, axis=1))
+            apart = padded(
+                graph, apart, value, [0] * (rank + 1), [count if a == axis + 1 else 0 for a in range(rank + 1)]
+            )
+            tensor = reshaped(graph, apart, longer)
+            tensor = padded(graph, tensor, value, [0] * rank, [-count if a == axis else 0 for a in range(rank)])
+    return tensor
 
 
 def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high: Sequence[int]) -> Tensor:
@@ -220,8 +213,15 @@ def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high
 
 
 def reverse(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    return turned_round(graph, operand, op.ints("dims"))
+
+
+def turned_round(graph: Graph, operand: Tensor, dims: Sequence[int]) -> Tensor:
+    """From the last element to the first along some axes."""
+
     def change(part: Held) -> Held:
-        places = [part.order.index(axis) for axis in op.ints("dims") if not operand.lazy(axis)]
+        lazy = {axis for axis in range(operand.rank) if part.lazy(axis, operand.shape[:, axis])}
+        places = [part.order.index(axis) for axis in dims if axis not in lazy]
         if not places:
             return part
         columns: list[NDArray[np.int64]] = [
@@ -235,7 +235,7 @@ def reverse(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 def iota(graph: Graph, op: Op) -> Tensor:
     (kind,) = op.result_types
-    return counted(op, _fixed(kind.sizes))
+    return counted(op, fixed(kind.sizes))
 
 
 def dynamic_iota(graph: Graph, op: Op, sizes: Tensor) -> Tensor:
@@ -247,11 +247,10 @@ def counted(op: Op, shape: Shape) -> Tensor:
     (kind,), axis = op.result_types, op.integer("dim")
     if kind.dtype is None:
         raise UnknownError(f"it counts in {op.types}")
-    count = constant_size(shape[:, axis])
-    numbers = known(
-        np.arange(count).astype(kind.dtype).reshape([-1 if a == axis else 1 for a in range(shape.shape[1])])
-    )
-    return Tensor(shape, kind.dtype, numbers.parts)
+    dtype = np.dtype(np.float32) if kind.dtype == BFLOAT16 else kind.dtype
+    along = np.where(np.arange(shape.shape[1]) == axis, -1, 1)
+    numbers = known(*(np.arange(count).astype(kind.dtype).astype(dtype).reshape(along) for count in shape[:, axis]))
+    return Tensor(shape, dtype, numbers.parts)
 
 
 def get_dimension_size(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -265,8 +264,6 @@ OPERATIONS: dict[str, Operation] = {
     "dynamic_iota": dynamic_iota,
     "dynamic_pad": dynamic_pad,
     "dynamic_reshape": dynamic_reshape,
-    "dynamic_slice": dynamic_slice,
-    "dynamic_update_slice": dynamic_update_slice,
     "get_dimension_size": get_dimension_size,
     "iota": iota,
     "pad": pad,

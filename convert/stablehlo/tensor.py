@@ -2,7 +2,8 @@
 
 Nothing is computed before somebody needs it: a broadcast axis stays 1 long, a transposed value stays as it is held and
 its axes are renamed, and what does not depend on the audio is an array. Sizes that follow from the batch are known for
-three batch sizes at once, `PROBES`: what is the same for all is constant, and what is not is held as three arrays.
+several batch sizes at once, `PROBES`: what is the same for all is constant, and what is not is held as an array for
+each.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from convert.passes.edit import Array
 
-PROBES = (7, 101, 1009)
-"""Batch sizes for which shapes are computed: primes, and none a size that models have."""
+PROBES = (1, 2, 7, 101, 1009)
+"""Batch sizes for which shapes are computed: the smallest, where a rule may change, and primes that no model has."""
 Shape = NDArray[np.int64]
 """Sizes `[probes, axes]`."""
 Known = tuple[Array, ...]
@@ -42,10 +43,22 @@ class Held:
     def known(self) -> bool:
         return not isinstance(self.data, ir.Value)
 
+    @property
+    def zero(self) -> bool:
+        """Whether it is known to be nothing but zeros."""
+        return not isinstance(self.data, ir.Value) and not any(array.any() for array in self.data)
+
+    def lazy(self, axis: int, sizes: NDArray[np.int64]) -> bool:
+        """Whether an axis that has these sizes, `[probes]`, is held 1 long and is longer."""
+        return bool((self.sizes[:, self.order.index(axis)] != sizes).any())
+
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value: its shape, what its numbers are, and one part, or a real and an imaginary one held in the same order."""
+    """A value: its shape, what its numbers are, and one part, or a real and an imaginary one held in the same order.
+
+    Each part is broadcast by itself: a real number made complex has an imaginary part of one zero.
+    """
 
     shape: Shape
     dtype: np.dtype
@@ -67,9 +80,8 @@ class Tensor:
         return self.parts[0]
 
     def lazy(self, axis: int) -> bool:
-        """Whether an axis is held 1 long and is longer."""
-        sizes = self.parts[0].sizes[:, self.parts[0].order.index(axis)]
-        return bool((sizes != self.shape[:, axis]).any())
+        """Whether an axis is longer than all parts hold it."""
+        return all(part.lazy(axis, self.shape[:, axis]) for part in self.parts)
 
     def arrays(self) -> Known:
         """The whole array (of a real, known value), or one for each probe.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import ml_dtypes
 import numpy as np
 
 from convert.errors import ConversionError
@@ -21,9 +22,12 @@ STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 OP = re.compile(r'(?:(%[\w$.-]+)(?::(\d+))? = )?"?([A-Za-z_][\w.$]*)"?(.*)')
 FUNCTION = re.compile(r'func\.func (?:private |public )?@("[^"]*"|[\w.$-]+)\(')
 NUMBER = {"true": 1.0, "false": 0.0, "inf": np.inf, "nan": np.nan}
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+"""Held as float32: it is rounded where a value is converted to it, not after each operation."""
 DTYPES = {
-    "f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool_, "i8": np.int8, "i16": np.int16,
-    "i32": np.int32, "i64": np.int64, "ui8": np.uint8, "ui16": np.uint16, "ui32": np.uint32, "ui64": np.uint64,
+    "bf16": BFLOAT16, "f16": np.float16, "f32": np.float32, "f64": np.float64,
+    "i1": np.bool_, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
+    "ui8": np.uint8, "ui16": np.uint16, "ui32": np.uint32, "ui64": np.uint64,
     "complex<f32>": np.complex64, "complex<f64>": np.complex128,
 }  # fmt: skip
 
@@ -207,12 +211,14 @@ def literal(op: Op) -> Array:
         array = np.frombuffer(raw, kind.dtype)
     else:
         array = _numbers(text, kind.dtype)
+    if kind.dtype == BFLOAT16:
+        array = array.astype(np.float32)
     return np.full(sizes, array.reshape(())) if array.size == 1 else array.reshape(sizes)
 
 
 def _numbers(text: str, dtype: np.dtype) -> Array:
     words = re.findall(r"[^\s\[\](),]+", text)
-    part = np.empty(0, dtype).real.dtype
+    part = np.empty(0, dtype).real.dtype if dtype.kind == "c" else dtype
     if any(word.startswith("0x") for word in words):  # a float by its bits: infinite, or not a number
         unsigned = np.dtype(f"u{part.itemsize}")
         numbers = np.array(

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.errors import ConversionError
-from convert.stablehlo import elementwise, gather, products, shapes, windows
+from convert.stablehlo import elementwise, gather, products, shapes, updates, windows
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.tensor import Tensor, UnknownError, known
 from convert.stablehlo.text import Function, Op, literal
@@ -18,6 +18,7 @@ OPERATIONS = {
     **gather.OPERATIONS,
     **products.OPERATIONS,
     **shapes.OPERATIONS,
+    **updates.OPERATIONS,
     **windows.OPERATIONS,
 }
 PASSED_THROUGH = {
@@ -64,7 +65,9 @@ class _Walk:
             operands = [names[name] for name in op.operands if name in names]
             try:
                 results = self._results(op, operands, names)
-            except (UnknownError, KeyError, ValueError, IndexError, NotImplementedError) as error:
+            except ConversionError:
+                raise
+            except Exception as error:  # of what no module so far has held
                 said = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
                 raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
             names.update(zip(op.results, results, strict=True))
@@ -93,7 +96,8 @@ class _Walk:
             return self._while(op, names)
         if not op.name.startswith("stablehlo.") or kind not in OPERATIONS:
             raise ConversionError(f"{self._place(op)} is not an operation that can be translated to ONNX")
-        return [OPERATIONS[kind](self._graph, op, *operands)]
+        result = OPERATIONS[kind](self._graph, op, *operands)
+        return list(result) if isinstance(result, tuple) else [result]
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
         entry = (op.word(r'_entry_function = @("[^"]*"|[\w.$-]+)') or "main").strip('"')

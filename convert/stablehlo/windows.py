@@ -8,9 +8,9 @@ import numpy as np
 
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.products import neutral, reducer
-from convert.stablehlo.shapes import padded, reshaped, sliced
-from convert.stablehlo.tensor import Tensor, UnknownError, constant_size
+from convert.stablehlo.products import COMBINED, neutral, reducer
+from convert.stablehlo.shapes import dilated, each_part, padded, reshaped, sliced, turned_round
+from convert.stablehlo.tensor import Held, Tensor, UnknownError, constant_size, known
 from convert.stablehlo.text import Op
 
 DIMENSIONS = re.compile(r"\[([^\]]*)\]x\[([^\]]*)\]->\[([^\]]*)\]")
@@ -26,17 +26,25 @@ def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor
     spatial = [str(axis) for axis in range(axes)]
     if not 1 <= axes <= 2:
         raise UnknownError(f"it slides along {axes} axes")
-    if op.integer("batch_group_count", 1) != 1 or any(d != 1 for d in op.ints("lhs_dilate", [])):
-        raise UnknownError("it is a transposed convolution")
-    if "reverse" in op.header and "true" in (op.word(r"reverse = \[([^\]]*)\]") or ""):
-        raise UnknownError("its kernel is reversed")
+    if op.integer("batch_group_count", 1) != 1:
+        raise UnknownError("it divides the batch into groups")
     heads = ("bf", "oi", "bf")
     orders = [tuple(group.index(name) for name in [*head, *spatial]) for group, head in zip(names, heads, strict=True)]
     pads = op.pairs("pad") or [(0, 0)] * axes
-    if min(min(pair) for pair in pads) < 0:
-        raise UnknownError("it pads by less than nothing")
     strides, dilations = op.ints("stride", [1] * axes), op.ints("rhs_dilate", [1] * axes)
 
+    spread = op.ints("lhs_dilate", [1] * axes)
+    if max(spread) > 1 or min(map(min, pads)) < 0:
+        zero = known(np.zeros((), operand.dtype))
+        between, first, last = ([0] * operand.rank for _ in range(3))
+        for axis, factor, ends in zip(orders[0][2:], spread, pads, strict=True):
+            between[axis], (first[axis], last[axis]) = factor - 1, ends
+        operand = padded(graph, dilated(graph, operand, zero, between), zero, first, last)
+        pads = [(0, 0)] * axes
+    turned_axes = (op.word(r"reverse = \[([^\]]*)\]") or "").split(",")
+    kernel = turned_round(
+        graph, kernel, [a for a, word in zip(orders[1][2:], turned_axes, strict=False) if "t" in word]
+    )
     images, weights = (_of_two_axes(graph, t, order) for t, order in zip((operand, kernel), orders, strict=False))
     taps = [constant_size(weights.shape[:, 2 + i]) for i in range(axes)]
     shape = np.stack([images.shape[:, 0], weights.shape[:, 0], images.shape[:, 2], images.shape[:, 3]], axis=1)
@@ -73,10 +81,14 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
     if others:
         raise UnknownError("it reduces several values at once")
     kind, rank = reducer(op), operand.rank
-    if kind not in ("add", "maximum", "minimum") or operand.dtype != np.float32:
+    if kind not in ("add", "maximum", "minimum") or operand.dtype.kind not in "if":
         raise UnknownError(f"it reduces windows of {operand.dtype} by {kind}")
-    if not np.array_equal(start.array(), neutral(kind, operand.dtype)):
-        raise UnknownError("it starts from a number that counts")
+    none = neutral(kind, operand.dtype)
+    if not np.array_equal(start.array(), none):
+        if kind == "add":
+            raise UnknownError("it starts from a number that counts")
+        largest = reduce_window(graph, op, operand, known(none))
+        return graph.elementwise(COMBINED[kind], [largest, reshaped(graph, start, np.ones_like(largest.shape))])
     window = op.ints("window_dimensions")
     ones = [1] * rank
     strides, dilations = op.ints("window_strides", ones), op.ints("window_dilations", ones)
@@ -84,6 +96,19 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
         raise UnknownError("it spreads what it reduces")
     low, high = zip(*(op.pairs("padding") or [(0, 0)] * rank), strict=True)
     axes = [a for a in range(rank) if window[a] > 1]
+    if kind == "add" and len(axes) == 1 and strides == dilations == ones:
+        (axis,), sizes = axes, operand.shape[:, axes]
+        ends = {(window[axis] - 1, 0): 0, (0, window[axis] - 1): 1}.get((low[axis], high[axis]))
+        if ends is not None and (sizes == window[axis]).all() and not sum(low) + sum(high) >= window[axis]:
+            whole = graph.whole(operand, axes)
+            place = np.array(whole.part.order.index(axis))
+            return each_part(
+                whole,
+                operand.shape,
+                lambda part: Held(graph.node("CumSum", [part.data, place], reverse=ends), part.order, part.sizes),
+            )
+    if operand.dtype != np.float32:
+        raise UnknownError(f"it reduces windows of {operand.dtype}")
     if len(axes) > 2:
         raise UnknownError(f"its windows have {len(axes)} axes")
     operand = padded(graph, operand, start, low, high)

@@ -1,1 +1,5 @@
-"""A Perch v1 in everything but training: `perch.write_saved_model`, or `python -m convert.untrained FOLDER`."""
+"""Perches in everything but training: `python -m convert.untrained FOLDER`.
+
+`perch.write_saved_model` writes v1 in plain TensorFlow ops, as published up to 2025; `native.perch.write_saved_model`
+writes v1, v2 and SurfPerch as StableHLO, and needs JAX. `recipe` says what they are made of.
+"""

@@ -6,23 +6,21 @@ Two generations, told apart by how they reach the magnitude (chirp/models/fronte
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from convert import SAMPLE_RATE
-from convert.untrained.bands import FREQUENCIES, MEL_CHANNELS, PCEN, PCEN_TAPS, STRIDE, Pcen
 from convert.untrained.ops import broadcast, sizes
+from convert.untrained.recipe import PCEN, PCEN_TAPS, STRIDE, Frontend, Mel, Pcen
 
-Frontend = Literal["simple", "complex"]
 
-
-def spectrogram(kind: Frontend, audio: tf.Tensor) -> tf.Tensor:
-    """`[batch, samples]` to PCEN-scaled mel bands, `[batch, frames, 160]`, a frame each 320 samples."""
+def spectrogram(kind: Frontend, mel: Mel, audio: tf.Tensor) -> tf.Tensor:
+    """`[batch, samples]` to PCEN-scaled mel bands, `[batch, frames, channels]`, a frame each 320 samples."""
     magnitude = _simple_magnitude(audio, 640, 1024) if kind == "simple" else _complex_magnitude(audio, 2048)
-    mel = tf.einsum("btf,fm->btm", magnitude, _mel_matrix(int(magnitude.shape[-1])))
-    return _pcen(mel, PCEN[kind])
+    energy = tf.einsum("btf,fm->btm", magnitude, _mel_matrix(int(magnitude.shape[-1]), mel))
+    return _pcen(energy, PCEN[kind])
 
 
 def _simple_magnitude(audio: tf.Tensor, kernel: int, nfft: int) -> tf.Tensor:
@@ -57,15 +55,15 @@ def _frames(audio: tf.Tensor, kernel: int, padding: str) -> tf.Tensor:
     return tf.reshape(framed, tf.stack([sizes(framed)[0], framed.shape[1], kernel]))
 
 
-def _mel_matrix(bins: int) -> tf.Tensor:
-    """Triangles evenly spaced in mel, `[bins, 160]`, computed in the graph (HTK's mel; the DC bin is left out)."""
+def _mel_matrix(bins: int, bands: Mel) -> tf.Tensor:
+    """Triangles evenly spaced in mel, `[bins, channels]`, computed in the graph (HTK's mel; the DC bin is left out)."""
 
     def mel(hertz: Any) -> tf.Tensor:
         return 1127.0 * tf.math.log1p(tf.realdiv(tf.cast(hertz, tf.float32), 700.0))
 
     centres = mel(tf.range(1, bins) * tf.constant(1) / (bins - 1) * (SAMPLE_RATE / 2))[:, None]
-    low, high = mel(FREQUENCIES[0]), mel(FREQUENCIES[1])
-    steps = tf.range(MEL_CHANNELS + 2, dtype=tf.float32) / (MEL_CHANNELS + 1)
+    low, high = mel(bands.lowest), mel(bands.highest)
+    steps = tf.range(bands.channels + 2, dtype=tf.float32) / (bands.channels + 1)
     edges = (low + (high - low) * steps)[None]
     rising = (centres - edges[:, :-2]) / (edges[:, 1:-1] - edges[:, :-2])
     falling = (edges[:, 2:] - centres) / (edges[:, 2:] - edges[:, 1:-1])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+
+from convert.untrained.recipe import Recipe
 
 NO_CODE = "no_ebird_code"
 
@@ -24,22 +27,36 @@ def class_names(head_name: str, count: int) -> list[str]:
 
 
 def scientific_names(count: int) -> list[str]:
-    """`count` distinct names of a genus and a species in alphabetical order; at most 24,000."""
-    syllables = [a + b for a, b in product("bcdfglmnprstvz", "aeiou")]
-    genera = sorted({f"{a}{b}{end}".capitalize() for a, b in product(syllables, syllables) for end in ("rus", "tia")})
+    """`count` distinct names, each a genus and a species, in alphabetical order; at most 49,000."""
+    syllables = [consonant + vowel for consonant, vowel in product("bcdfglmnprstvz", "aeiou")]
+    genera = ["".join(parts).capitalize() for parts in product(syllables, syllables, ("rus", "tia"))]
     species = ("alba", "borealis", "cinerea", "minor", "rufa")
-    names = [f"{genus} {kind}" for genus, kind in product(genera, species)]
+    names = [" ".join(parts) for parts in product(genera, species)]
     step = len(names) // count
     return names[: count * step : step]
 
 
 def ebird_codes(count: int) -> list[str]:
-    """One code a class, made up, every third missing: what is no bird has none."""
-    codes = class_names("label", count)
-    return [NO_CODE if i % 3 == 0 else code for i, code in enumerate(codes)]
+    """A made-up code a class, but every third has none, as what is no bird."""
+    return [NO_CODE if i % 3 == 0 else code for i, code in enumerate(class_names("label", count))]
 
 
-def write_class_list(path: Path, header: str, names: list[str], line_end: str = "\n") -> None:
-    """Writes a header and a name a line."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(f"{line}{line_end}" for line in [header, *names]), newline="")
+def write_class_lists(folder: Path, recipe: Recipe) -> None:
+    """Writes what the published models have in `assets/`: CSV files of a header and a class a line.
+
+    Those of a model that was there before go.
+    """
+    assets = folder / "assets"
+    assets.mkdir(exist_ok=True)
+    for old in assets.glob("*.csv"):
+        old.unlink()
+    for name, namespace, count in recipe.classes[:1] if recipe.gives_pair else recipe.classes:
+        if recipe.is_v2:
+            _write(assets / "labels.csv", namespace, scientific_names(count), end="\r\n")
+            _write(assets / "perch_v2_ebird_classes.csv", "ebird2021", ebird_codes(count))
+        else:
+            _write(assets / f"{name}.csv", namespace, class_names(name, count))
+
+
+def _write(path: Path, header: str, names: Sequence[str], end: str = "\n") -> None:
+    path.write_text("".join(line + end for line in [header, *names]), newline="")

@@ -1,1 +1,1 @@
-"""Perches as JAX exports them today: StableHLO inside one XlaCallModule; `perch.write_saved_model`."""
+"""Perches as JAX exports them today: `perch.write_saved_model`. All that needs JAX is here."""

@@ -6,27 +6,26 @@ convolution, real and imaginary part of an RFFT apart, PCEN. "log" (Perch v2): a
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from convert import SAMPLE_RATE
-from convert.untrained.bands import FREQUENCIES, MEL_CHANNELS, PCEN, PCEN_TAPS, STRIDE, Pcen
+from convert.untrained.recipe import PCEN, PCEN_TAPS, STRIDE, Frontend, Mel, Pcen
 
-Frontend = Literal["simple", "complex", "log"]
-LOG_FLOOR, LOG_SCALE = 1e-2, 0.1
+LOG_FLOOR, LOG_OFFSET, LOG_SCALE = 1e-2, 0.0, 0.1
 
 
-def spectrogram(kind: Frontend, audio: jax.Array) -> jax.Array:
+def spectrogram(kind: Frontend, mel: Mel, audio: jax.Array) -> jax.Array:
     """`[batch, samples]` to scaled mel bands, `[batch, frames, channels]`, a frame each 320 samples."""
+    if kind == "simple":
+        magnitude = _simple_magnitude(audio, 640, 1024)
+    else:
+        magnitude = _complex_magnitude(audio, *((640, 1024) if kind == "log" else (2048, 2048)))
+    energy = magnitude @ _mel_matrix(magnitude.shape[-1], *mel)
     if kind == "log":
-        mel = _complex_magnitude(audio, 640, 1024) @ _mel_matrix(513, 128, 60.0, 16_000.0)
-        return LOG_SCALE * jnp.log(jnp.maximum(mel, LOG_FLOOR) + 0.0)
-    magnitude = _simple_magnitude(audio, 640, 1024) if kind == "simple" else _complex_magnitude(audio, 2048, 2048)
-    return _pcen(magnitude @ _mel_matrix(magnitude.shape[-1], MEL_CHANNELS, *FREQUENCIES), PCEN[kind])
+        return LOG_SCALE * jnp.log(jnp.maximum(energy, LOG_FLOOR) + LOG_OFFSET)
+    return _pcen(energy, PCEN[kind])
 
 
 def _simple_magnitude(audio: jax.Array, kernel: int, nfft: int) -> jax.Array:
@@ -45,8 +44,7 @@ def _complex_magnitude(audio: jax.Array, kernel: int, nfft: int) -> jax.Array:
     return jnp.abs(jnp.swapaxes(stft[..., :-1], -1, -2)) ** 1.0  # scipy's borders make one frame too many
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _mel_matrix(bins: int, channels: int, lowest: float, highest: float) -> jax.Array:
+def _triangles(bins: int, channels: int, lowest: float, highest: float) -> jax.Array:
     """Triangles evenly spaced in mel, `[bins, channels]`, computed in the graph (HTK's: the DC bin is left out)."""
 
     def mel(hertz: jax.typing.ArrayLike) -> jax.Array:
@@ -59,12 +57,15 @@ def _mel_matrix(bins: int, channels: int, lowest: float, highest: float) -> jax.
     return jnp.pad(triangles, ((1, 0), (0, 0)))
 
 
+_mel_matrix = jax.jit(_triangles, static_argnums=(0, 1))
+
+
 def _pcen(energy: jax.Array, pcen: Pcen) -> jax.Array:
     """PCEN, its smoother a causal depthwise convolution that takes the first frame for all that came before."""
-    history = jnp.concatenate([jnp.repeat(energy[:, 0:1], PCEN_TAPS - 1, axis=1), energy], axis=1)
+    first = lax.slice_in_dim(energy, 0, 1, axis=1)
+    history = jnp.concatenate([jnp.repeat(first, PCEN_TAPS - 1, axis=1), energy], axis=1)
     keep = 1.0 - pcen.smoothing
-    taps = jnp.array([keep**k for k in range(PCEN_TAPS - 1, 0, -1)] + [1.0]) * pcen.smoothing
-    taps = taps.at[0].divide(pcen.smoothing)
+    taps = jnp.array([keep ** (PCEN_TAPS - 1)] + [pcen.smoothing * keep**k for k in range(PCEN_TAPS - 2, -1, -1)])
     channels = energy.shape[-1]
     smooth = lax.conv_general_dilated(
         history,

@@ -20,9 +20,8 @@ NORM_EPSILON = 1e-5
 
 def dense_head(weights: Weights, name: str, embedding: jax.Array, classes: int) -> jax.Array:
     """`[batch, features]` to logits `[batch, classes]`."""
-    logits = dense(weights, name, embedding, classes)
     if weights.calibrating:
-        gain = SPREAD / np.std(logits, axis=0).mean()
+        gain = SPREAD / np.std(dense(weights, name, embedding, classes), axis=0).mean()
         kernel = weights.by_name[f"{name}/kernel"] * gain
         offsets = weights.by_name[f"{name}/bias"] * 5 + RARITY - np.mean(embedding @ kernel, axis=0)
         weights.by_name |= {f"{name}/kernel": kernel, f"{name}/bias": offsets.astype(np.float32)}

@@ -1,0 +1,107 @@
+"""What the untrained Perches are made of, whichever framework writes them; needs neither TensorFlow nor JAX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from convert.untrained import stages
+from convert.untrained.stages import Stage
+
+Frontend = Literal["simple", "complex", "log"]
+"""How audio becomes a spectrogram: Perch v1 since 2023, Perch v1 in 2022, Perch v2."""
+STRIDE = 320
+PCEN_TAPS = 256
+CALIBRATION_WINDOWS = 16
+
+
+class Pcen(NamedTuple):
+    """Parameters of per-channel energy normalisation (Wang et al. 2017, arXiv:1607.05666)."""
+
+    smoothing: float
+    gain: float
+    bias: float
+    root: float
+
+
+PCEN = {"simple": Pcen(0.1, 0.5, 2.0, 2.0), "complex": Pcen(0.145, 0.8, 10.0, 4.0)}
+
+
+class Mel(NamedTuple):
+    """Bands of a mel spectrogram, between two frequencies in Hz."""
+
+    channels: int
+    lowest: float
+    highest: float
+
+
+V1_MEL = Mel(160, 60.0, 10_000.0)
+V2_MEL = Mel(128, 60.0, 16_000.0)
+
+
+class ClassHead(NamedTuple):
+    """An output with a column a class, the header of its class list, and its size."""
+
+    name: str
+    namespace: str
+    classes: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What distinguishes one untrained Perch from another.
+
+    `pair` makes a `(logits, embedding)` tuple of the outputs; `fixed_batch` does too, and fixes the batch to 1, as in
+    the oldest models. The frontend "log" comes with Perch v2's head, outputs and class lists.
+    """
+
+    frontend: Frontend = "simple"
+    fixed_batch: bool = False
+    pair: bool = False
+    mel: Mel = V1_MEL
+    stages: tuple[Stage, ...] = stages.B1
+    stem: int = 32
+    embedding: int = 1280
+    classes: tuple[ClassHead, ...] = (
+        ClassHead("label", "ebird2021", 10932),
+        ClassHead("genus", "ebird2021_genera", 2333),
+        ClassHead("family", "ebird2021_families", 249),
+        ClassHead("order", "ebird2021_orders", 41),
+    )
+    seed: int = 0
+
+    @property
+    def is_v2(self) -> bool:
+        return self.frontend == "log"
+
+    @property
+    def gives_pair(self) -> bool:
+        return self.pair or self.fixed_batch
+
+
+PERCH_V1 = Recipe()
+PERCH_V2 = Recipe(
+    frontend="log",
+    mel=V2_MEL,
+    stages=stages.B3,
+    stem=40,
+    embedding=1536,
+    classes=(ClassHead("label", "inat2024_fsd50k", 14795),),
+)
+SURFPERCH = Recipe(pair=True, mel=Mel(128, 50.0, 16_000.0), classes=PERCH_V1.classes[:1])
+"""A sibling of v1 for coral reefs. Of the published one it is only told that it gives such a pair, 10,932 classes."""
+
+TINY = Recipe(
+    stages=stages.TINY,
+    stem=8,
+    embedding=24,
+    classes=(ClassHead("label", "ebird2021", 40), ClassHead("genus", "ebird2021_genera", 9)),
+)
+TINY_V2 = Recipe(
+    frontend="log",
+    mel=V2_MEL,
+    stages=stages.TINY_V2,
+    stem=8,
+    embedding=24,
+    classes=(ClassHead("label", "inat2024_fsd50k", 60),),
+)
