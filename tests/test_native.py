@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -171,3 +172,14 @@ def test_stablehlo_that_tensorflow_cannot_read(v2: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(tf.mlir.experimental, "run_pass_pipeline", fails)
     with pytest.raises(ConversionError, match=rf"{versions} cannot read: unregistered operation; install"):
         module.stablehlo_text(source)
+
+
+def test_old_tensorflow_is_refused(
+    tmp_path: Path, v2: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = {"tensorflow": "2.17.1"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions[name])
+    assert main([str(v2), "-o", str(tmp_path / "x.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "tensorflow 2.21 or newer, and 2.17.1 is installed" in error
+    assert list(tmp_path.iterdir()) == []
