@@ -22,10 +22,10 @@ from runtime.recording import BLOCK_S, Recording
 from runtime.session import Session, load
 from runtime.worker import CHUNK
 
-Piece = Literal["decode", "windows", "resample_48k", "backbone", "floor", "embedding", "scores"]
+Piece = Literal["decode", "windows", "resample_48k", "backbone", "floor", "embedding", "scores", "all"]
 """`decode` is sound files to samples, `windows` the same to ready windows, `resample_48k` what a window recorded at
 48 kHz would take more; `backbone` and `floor` are spectrograms to embeddings, `embedding` windows to embeddings,
-`scores` windows to embeddings and scores."""
+`scores` windows to embeddings and scores, `all` to every output."""
 OUTPUTS: dict[Piece, tuple[str, ...]] = {"embedding": ("embedding",), "scores": ("label", "embedding")}
 LEAD_S = 0.05
 """From the order to the start: enough for it to reach everyone."""
@@ -121,8 +121,9 @@ class _Member:
             return lambda: _resample(self._artifact.sample_rate, self._artifact.window_s)
         size = order.batch_size
         windows = self._windows[: max(CHUNK, size)]
-        if order.piece in OUTPUTS:
-            return lambda: len(self._session.score(windows, OUTPUTS[order.piece], size)["embedding"])
+        if order.piece in OUTPUTS or order.piece == "all":
+            outputs = OUTPUTS.get(order.piece, tuple(self._artifact.heads))
+            return lambda: len(self._session.score(windows, outputs, size)[outputs[0]])
         floor, spectrograms = self._floors[order.piece]
         batches = [spectrograms[i : i + size] for i in range(0, len(windows), size)]
         (name,) = (value.name for value in floor.get_inputs())

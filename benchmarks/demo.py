@@ -69,15 +69,15 @@ def main() -> None:
 
 
 def write_untrained(model: str, folder: Path) -> None:
-    """Makes the SavedModel; both ways need what takes seconds to import, for which --help need not wait."""
+    """Makes the SavedModel; --help need not wait for what that imports."""
     if model == "v1":
-        from convert.untrained import perch
+        from convert.untrained.perch import write_saved_model
 
-        perch.write_saved_model(folder)
+        write_saved_model(folder)
     else:
-        from convert.untrained.native import perch as native
+        from convert.untrained.native.perch import write_saved_model as write_native
 
-        native.write_saved_model(folder)
+        write_native(folder)
 
 
 def step(title: str) -> None:

@@ -33,6 +33,8 @@ def backbone(path: str | Path) -> bytes:
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
     graph = model.graph
     start = next((name for name in SPECTROGRAMS if name in heads), None) or _spectrogram(graph)
+    copied = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    start = copied.get(start, start)  # where the head is a copy of what the backbone reads
     values = {value.name: value for value in [*graph.output, *graph.value_info]}
     if start is None or start not in values:
         raise InputError(f"the spectrogram of {path} cannot be told: it feeds no convolution over time and frequency")

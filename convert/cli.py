@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from convert.errors import ParityError
 from runtime.errors import PerchError, reason
 
+OLDEST_TENSORFLOW = (2, 21)
 DESCRIPTION = """\
 Converts a Perch SavedModel (bird-vocalization-classifier of any year, perch_v2, and others like them, of plain
 TensorFlow ops or of StableHLO) to one ONNX file, and proves the two equal on audio before the file appears. The file
@@ -79,8 +82,27 @@ def hush_native_log() -> None:
         os.dup2(nowhere.fileno(), 2)
 
 
+def check_tensorflow() -> None:
+    """Refuses a TensorFlow older than this project was tried with, before it is imported.
+
+    Raises:
+        PerchError: it is too old to read Perch v2's StableHLO.
+    """
+    try:
+        installed = importlib.metadata.version("tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        return  # under another name, or missing, as the import will tell
+    if tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) < OLDEST_TENSORFLOW:
+        oldest = ".".join(map(str, OLDEST_TENSORFLOW))
+        raise PerchError(
+            f"conversion needs tensorflow {oldest} or newer, and {installed} is installed, which is too old to read "
+            f"what current models hold; run `pip install --upgrade 'tensorflow>={oldest}'`"
+        )
+
+
 def run(args: argparse.Namespace) -> None:
     """Converts, and prints a summary unless told to be quiet."""
+    check_tensorflow()
     try:
         from convert.conversion import convert
     except ModuleNotFoundError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
+from convert.stablehlo import version
+from convert.stablehlo.version import StableHlo
 from runtime.heads import ClassList
 
 GET_IT = (
@@ -28,7 +29,6 @@ GET_IT = (
 )
 # Attributes that keep TensorFlow from inlining (and so tf2onnx from seeing) the function that is the model.
 XLA_ATTRIBUTES = ("_XlaMustCompile", "_noinline")
-STABLEHLO_VERSION = re.compile(rb"StableHLO_v(\d+(?:\.\d+)+)")
 LABEL_LISTS = ("label", "labels")
 """Stems of the files that name the classes of the output `label`; others as long name them otherwise."""
 
@@ -40,14 +40,6 @@ class Output:
     name: str
     key: str
     shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class StableHlo:
-    """What is known of the StableHLO in a graph: its version, and the platforms it was exported for (`CPU`, `CUDA`)."""
-
-    version: str
-    platforms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,8 +82,8 @@ def inspect(folder: str | Path) -> SavedModel:
     """
     folder = Path(folder)
     proto = _read_proto(folder)
-    stablehlo = _stablehlo(proto)
-    function = _function(folder, proto)
+    stablehlo = version.found(proto)
+    function = _function(folder, proto, stablehlo)
     spec = _window_input(folder, function)
     files = {path.stem: _read_class_list(path) for path in class_list_files(folder)}
     label = next((files.pop(stem) for stem in LABEL_LISTS if stem in files), None)
@@ -115,19 +107,6 @@ def _other_lists(first: ClassList, files: Mapping[str, ClassList]) -> tuple[Clas
     """Class lists that name the same columns in other namespaces: those of as many lines."""
     aligned = [known for known in files.values() if len(known.names) == len(first.names)]
     return tuple({known.namespace: known for known in aligned if known.namespace != first.namespace}.values())
-
-
-def _stablehlo(proto: saved_model_pb2.SavedModel) -> StableHlo | None:
-    nodes = [node for graph in proto.meta_graphs for f in graph.graph_def.library.function for node in f.node_def]
-    modules = [node.attr for node in nodes if node.op == "XlaCallModule"]
-    if not modules:
-        return None
-    versions = [STABLEHLO_VERSION.search(module["module"].s[:200]) for module in modules]
-    found = {version[1].decode() for version in versions if version is not None}
-    platforms = [{name.decode() for name in module["platforms"].list.s} for module in modules]
-    return StableHlo(
-        " and ".join(sorted(found)) or "of an unknown version", tuple(sorted(set.intersection(*platforms)))
-    )
 
 
 @contextlib.contextmanager
@@ -220,12 +199,14 @@ def _read_proto(folder: Path) -> saved_model_pb2.SavedModel:
     return proto
 
 
-def _function(folder: Path, proto: saved_model_pb2.SavedModel) -> Any:
+def _function(folder: Path, proto: saved_model_pb2.SavedModel, stablehlo: StableHlo | None) -> Any:
     with without_xla(folder) as stripped:
         try:
             loaded = tf.saved_model.load(str(stripped))
         except Exception as error:  # of a damaged folder TensorFlow raises anything
             said = first_line(error).replace(str(stripped), str(folder))
+            if stablehlo is not None and not version.reads(stablehlo):
+                raise ConversionError(version.unreadable(folder, stablehlo, said)) from None
             raise ConversionError(f"TensorFlow cannot load {folder}: {said}; {GET_IT}") from None
     function = concrete_function(loaded)
     if function is None:

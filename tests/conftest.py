@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from convert.conversion import convert
 from convert.synthetic import soundscape
-from convert.untrained.perch import TINY, write_saved_model
+from convert.untrained.native import perch as native
+from convert.untrained.perch import write_saved_model
+from convert.untrained.recipe import TINY, TINY_V2
 
 RATE, WINDOW = 32_000, 160_000
 
@@ -29,6 +31,25 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(saved_model: Path) -> Path:
     path = saved_model.parent / "perch.onnx"
     convert(saved_model, path, progress=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SavedModel of a tiny Perch v2, exported natively by JAX."""
+    return native.write_saved_model(tmp_path_factory.mktemp("v2") / "saved_model", TINY_V2)
+
+
+@pytest.fixture(scope="session")
+def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SavedModel of a tiny Perch v1, exported natively by JAX."""
+    return native.write_saved_model(tmp_path_factory.mktemp("v1") / "saved_model", TINY)
+
+
+@pytest.fixture(scope="session")
+def v2_model(v2: Path) -> Path:
+    path = v2.parent / "perch.onnx"
+    convert(v2, path, progress=False)
     return path
 
 

@@ -5,7 +5,10 @@ import soundfile
 import tensorflow as tf
 
 from benchmarks import notebook
+from convert import synthetic
 from convert.synthetic import write_soundscape
+from convert.untrained.native.perch import write_saved_model as write_native
+from convert.untrained.recipe import TINY_V2
 
 
 def test_baseline_gives_what_the_notebook_gets(tmp_path: Path, saved_model: Path) -> None:
@@ -22,3 +25,14 @@ def test_baseline_gives_what_the_notebook_gets(tmp_path: Path, saved_model: Path
         assert infer is not None
         for logits, again in zip(scored, notebook.score(paths, infer), strict=True):
             assert np.abs(logits - again).max() < 1e-3 * np.ptp(logits)
+
+
+def test_v2_is_called_by_its_signature_and_never_without_xla(tmp_path: Path) -> None:
+    saved_model = write_native(tmp_path / "v2", TINY_V2)
+    windows = synthetic.windows(3, 1, 160_000)
+    with notebook.ways(saved_model) as ways:
+        assert list(ways) == ["published"]
+        labels = ways["published"](windows)
+    model = tf.saved_model.load(str(saved_model))
+    expected = model.signatures["serving_default"](inputs=tf.constant(windows))["label"].numpy()
+    np.testing.assert_array_equal(labels, expected)

@@ -9,6 +9,7 @@ import pytest
 from convert.passes import infer_shapes
 from convert.passes.activations import recover_relu, recover_sigmoid
 from convert.passes.batch_norm import fold_batch_norm
+from convert.passes.edit import constant
 from convert.passes.padding import fold_padding
 from convert.passes.shapes import copy_batch, fold_shape_arithmetic
 from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
@@ -35,6 +36,18 @@ def test_batch_norm_goes_into_the_convolution(written_out: bool) -> None:
     assert ops(model) == {"Conv": 1}
 
 
+def test_a_mean_far_from_zero_is_folded_apart() -> None:
+    statistics = {"mean": 1000 + normal(1, 4, 1, 1), "scale": normal(1, 4, 1, 1), "offset": normal(1, 4, 1, 1)}
+    kernel = np.abs(normal(4, 3, 3, 3))
+    model = graph_of(BLOCK, kernel=kernel, two=np.float32(2), **statistics)
+    model = assert_same(model, normal(2, 3, 9, 8) + 30, fold_batch_norm, tolerance=1e-6)
+    assert ops(model) == {"Conv": 2}
+    first, second = (constant(node.inputs[1]) for node in model.graph)
+    assert first is not None and second is not None
+    np.testing.assert_array_equal(first, kernel)
+    np.testing.assert_allclose(second.reshape(-1), statistics["scale"].reshape(-1) / 2, rtol=1e-6)
+
+
 def test_batch_norm_that_is_read_twice_stays() -> None:
     text = BLOCK.replace("float[batch, 4, 9, 8] y)", "float[batch, 4, 9, 8] y, float[batch, 4, 9, 8] centred)")
     weights = {name: normal(1, 4, 1, 1) for name in ("mean", "scale", "offset")}
@@ -54,6 +67,18 @@ def test_constant_for_each_position_is_no_batch_norm() -> None:
         graph_of(text, kernel=normal(4, 3, 3, 3), b=normal(1, 1, 9, 8)), normal(1, 3, 9, 8), fold_batch_norm
     )
     assert ops(model) == {"Conv": 1, "Add": 1}
+
+
+def test_pool_of_what_is_channels_first_already() -> None:
+    text = """
+    g (float[batch, 6, 9, 8] x) => (float[batch, 6] y) {
+      total = ReduceSum <keepdims = 0> (x, axes)
+      y = Div (total, pixels)
+    }
+    """
+    for pixels, expected in ((72, {"GlobalAveragePool": 1, "Flatten": 1}), (70, {"ReduceSum": 1, "Div": 1})):
+        model = graph_of(text, axes=ints(2, 3), pixels=np.float32(pixels))
+        assert ops(assert_same(model, normal(3, 6, 9, 8), pool_channels_first)) == expected
 
 
 def test_activations_are_recovered() -> None:

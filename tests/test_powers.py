@@ -39,3 +39,8 @@ def test_exponent_that_is_no_single_constant_stays() -> None:
     text = "g (float[n, 2] x) => (float[n, 2] y, float[n, 2] z) { y = Pow (x, p) z = Pow (x, x) }"
     model = assert_same(graph_of(text, p=np.array([2, 0.5], np.float32)), np.abs(normal(4, 2)), plain_powers)
     assert ops(model) == {"Pow": 2}
+
+
+def test_power_of_one_is_nothing() -> None:
+    text = "g (float[n, 50] x) => (float[n, 50] y) { same = Pow (x, p)\n y = Relu (same) }"
+    assert ops(assert_same(graph_of(text, p=np.float32(1)), normal(3, 50), plain_powers)) == {"Relu": 1}

@@ -22,7 +22,7 @@ def plain_powers(graph: ir.Graph) -> None:
         if exponent.ndim > len(base.shape) or exponent.dtype != np.float32 or base.dtype != ir.DataType.FLOAT:
             continue
         power = float(exponent.item())
-        if power == 1:
+        if power == 1 and not node.outputs[0].is_graph_output():
             result = base
         elif power == 2:
             result = insert(node, "Mul", [base, base])

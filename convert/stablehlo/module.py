@@ -11,6 +11,7 @@ import tensorflow as tf
 from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.saved_model import SavedModel
+from convert.stablehlo import version
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.tensor import PROBES, Held, Tensor, known
 from convert.stablehlo.text import parse
@@ -77,24 +78,10 @@ def stablehlo_text(model: SavedModel) -> str:
         text = mlir.convert_function(model.function, TO_FUNCTIONS)
         text = mlir.run_pass_pipeline(text, TO_STABLEHLO, show_debug_info=False)
     except Exception as error:  # whatever MLIR stumbles over
-        raise ConversionError(_unreadable(model, first_line(error))) from None
-    if "stablehlo." not in text:
-        raise ConversionError(_unreadable(model, "its pass leaves it as it was"))
-    return text
-
-
-def _unreadable(model: SavedModel, said: str) -> str:
-    version = model.stablehlo.version if model.stablehlo is not None else "of no version"
-    return (
-        f"{model.path} holds StableHLO {version}, which TensorFlow {tf.__version__} (StableHLO {own_version()}) cannot "
-        f"read: {said}; install a newer tensorflow, or export the model with an older JAX (0.6.2 does)"
-    )
-
-
-def own_version() -> str:
-    """The StableHLO version of this TensorFlow."""
-    try:
-        from tensorflow.compiler.mlir.stablehlo import stablehlo
-    except ImportError:
-        return "older"
-    return str(stablehlo.get_current_version())
+        said = first_line(error)
+    else:
+        if "stablehlo." in text:
+            return text
+        said = "its pass leaves it as it was"
+    assert model.stablehlo is not None
+    raise ConversionError(version.unreadable(model.path, model.stablehlo, said))

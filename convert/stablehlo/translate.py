@@ -146,16 +146,16 @@ class _Walk:
 
 def outputs(graph: Graph, results: Mapping[str, Tensor]) -> list[ir.Value]:
     """Values of the graph to read the results from, under their names."""
-    made = []
+    made: list[ir.Value] = []
     for name, result in results.items():
-        data = graph.data(result)
-        node = ir.node("Identity", [graph.value(data)])
-        graph.nodes.append(node)
-        node.outputs[0].name = name
-        sizes = [
-            int(size) if (result.shape[:, axis] == size).all() else "batch" for axis, size in enumerate(result.shape[0])
-        ]
-        node.outputs[0].shape = ir.Shape(sizes)
-        node.outputs[0].type = ir.TensorType(ir.DataType.from_numpy(result.dtype))
-        made.append(node.outputs[0])
+        value = graph.value(graph.data(result))
+        if value.producer() is None or value in made:  # an input, a constant, or the same result twice
+            node = ir.node("Identity", [value])
+            graph.nodes.append(node)
+            value = node.outputs[0]
+        same = (result.shape == result.shape[0]).all(axis=0)
+        value.name = name
+        value.shape = ir.Shape([int(size) if same[axis] else "batch" for axis, size in enumerate(result.shape[0])])
+        value.type = ir.TensorType(ir.DataType.from_numpy(result.dtype))
+        made.append(value)
     return made

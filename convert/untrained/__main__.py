@@ -8,9 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from convert.cli import hush_native_log
-from convert.untrained.recipe import PERCH_V1, PERCH_V2, SURFPERCH
+from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH
 
-MODELS = {"v1": ("Perch v1", PERCH_V1), "v2": ("Perch v2", PERCH_V2), "surfperch": ("SurfPerch", SURFPERCH)}
+MODELS = {
+    "v1": ("Perch v1", PERCH_V1),
+    "v2": ("Perch v2", PERCH_V2),
+    "v2-published": ("Perch v2", PERCH_V2_PUBLISHED),
+    "surfperch": ("SurfPerch", SURFPERCH),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,7 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to write it")
     parser.add_argument(
-        "--model", choices=MODELS, default="v1", help="v2 and surfperch are always native (default: v1)"
+        "--model",
+        choices=MODELS,
+        default="v1",
+        help="v2: as Google's public source exports it; v2-published: as the published file was found to be (another "
+        "STFT, other activations); these and surfperch are always native (default: v1)",
     )
     parser.add_argument(
         "--native",

@@ -24,7 +24,13 @@ __all__ = ["PERCH_V1", "TINY", "Recipe", "write_saved_model"]
 
 
 def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V1) -> Path:
-    """Writes the SavedModel to `folder` (created; an existing one is overwritten) and returns its path."""
+    """Writes the SavedModel to `folder` (created; an existing one is overwritten) and returns its path.
+
+    Raises:
+        ValueError: the recipe is Perch v2's, which was never exported in plain ops.
+    """
+    if recipe.is_v2:
+        raise ValueError("Perch v2 has no plain form: convert.untrained.native.perch writes it")
     folder = Path(folder)
     weights = Weights(recipe.seed)
     _forward(weights, recipe, tf.constant(synthetic.windows(recipe.seed, CALIBRATION_WINDOWS, WINDOW_SAMPLES)))

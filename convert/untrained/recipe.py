@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from convert.untrained import stages
 from convert.untrained.stages import Stage
 
-Frontend = Literal["simple", "complex", "log"]
-"""How audio becomes a spectrogram: Perch v1 since 2023, Perch v1 in 2022, Perch v2."""
+Frontend = Literal["simple", "complex"]
+"""How audio becomes a magnitude: real and imaginary part of an RFFT apart (2023 on), or scipy's STFT (2022)."""
+Scaling = Literal["pcen", "log"]
+Activation = Literal["relu", "swish"]
 STRIDE = 320
 PCEN_TAPS = 256
 CALIBRATION_WINDOWS = 16
@@ -24,6 +26,8 @@ class Pcen(NamedTuple):
     root: float
 
 
+LOG_FLOOR, LOG_SCALE = 1e-5, 0.1
+"""arXiv:2508.04665, appendix A.2. The public source has a floor of 1e-2, under which quiet recordings vanish whole."""
 PCEN = {"simple": Pcen(0.1, 0.5, 2.0, 2.0), "complex": Pcen(0.145, 0.8, 10.0, 4.0)}
 
 
@@ -52,10 +56,13 @@ class Recipe:
     """What distinguishes one untrained Perch from another.
 
     `pair` makes a `(logits, embedding)` tuple of the outputs; `fixed_batch` does too, and fixes the batch to 1, as in
-    the oldest models. The frontend "log" comes with Perch v2's head, outputs and class lists.
+    the oldest models. The scaling "log" comes with Perch v2's head, outputs and class lists.
     """
 
     frontend: Frontend = "simple"
+    scaling: Scaling = "pcen"
+    activation: Activation = "relu"
+    """The one inside the blocks; stem and head have swish."""
     fixed_batch: bool = False
     pair: bool = False
     mel: Mel = V1_MEL
@@ -72,7 +79,7 @@ class Recipe:
 
     @property
     def is_v2(self) -> bool:
-        return self.frontend == "log"
+        return self.scaling == "log"
 
     @property
     def gives_pair(self) -> bool:
@@ -81,13 +88,17 @@ class Recipe:
 
 PERCH_V1 = Recipe()
 PERCH_V2 = Recipe(
-    frontend="log",
+    frontend="complex",
+    scaling="log",
     mel=V2_MEL,
     stages=stages.B3,
     stem=40,
     embedding=1536,
     classes=(ClassHead("label", "inat2024_fsd50k", 14795),),
 )
+"""What Google's public source exports (chirp/models/perch_2.py in google-research/perch)."""
+PERCH_V2_PUBLISHED = replace(PERCH_V2, frontend="simple", activation="swish")
+"""What those found who took the published model apart: frames by convolution, swish inside the blocks."""
 SURFPERCH = Recipe(pair=True, mel=Mel(128, 50.0, 16_000.0), classes=PERCH_V1.classes[:1])
 """A sibling of v1 for coral reefs. Of the published one it is only told that it gives such a pair, 10,932 classes."""
 
@@ -98,10 +109,12 @@ TINY = Recipe(
     classes=(ClassHead("label", "ebird2021", 40), ClassHead("genus", "ebird2021_genera", 9)),
 )
 TINY_V2 = Recipe(
-    frontend="log",
+    frontend="complex",
+    scaling="log",
     mel=V2_MEL,
     stages=stages.TINY_V2,
     stem=8,
     embedding=24,
     classes=(ClassHead("label", "inat2024_fsd50k", 60),),
 )
+TINY_V2_PUBLISHED = replace(TINY_V2, frontend="simple", activation="swish")

@@ -1,8 +1,4 @@
-"""Perch's spectrogram frontends in JAX (chirp/models/frontend.py in google-research/perch), by time:
-
-"complex" (2022): scipy's STFT, in complex numbers, its magnitude in mel bands, PCEN. "simple" (2023 on): frames by
-convolution, real and imaginary part of an RFFT apart, PCEN. "log" (Perch v2): as "complex", but the logarithm.
-"""
+"""Perch's spectrogram frontends in JAX (chirp/models/frontend.py in google-research/perch)."""
 
 from __future__ import annotations
 
@@ -11,21 +7,21 @@ import jax.numpy as jnp
 from jax import lax
 
 from convert import SAMPLE_RATE
-from convert.untrained.recipe import PCEN, PCEN_TAPS, STRIDE, Frontend, Mel, Pcen
+from convert.untrained.recipe import LOG_FLOOR, LOG_SCALE, PCEN, PCEN_TAPS, STRIDE, Pcen, Recipe
 
-LOG_FLOOR, LOG_OFFSET, LOG_SCALE = 1e-2, 0.0, 0.1
+LOG_OFFSET = 0.0  # nothing, but Google's code adds it and the exporter keeps it
 
 
-def spectrogram(kind: Frontend, mel: Mel, audio: jax.Array) -> jax.Array:
+def spectrogram(recipe: Recipe, audio: jax.Array) -> jax.Array:
     """`[batch, samples]` to scaled mel bands, `[batch, frames, channels]`, a frame each 320 samples."""
-    if kind == "simple":
+    if recipe.frontend == "simple":
         magnitude = _simple_magnitude(audio, 640, 1024)
     else:
-        magnitude = _complex_magnitude(audio, *((640, 1024) if kind == "log" else (2048, 2048)))
-    energy = magnitude @ _mel_matrix(magnitude.shape[-1], *mel)
-    if kind == "log":
+        magnitude = _complex_magnitude(audio, *((640, 1024) if recipe.is_v2 else (2048, 2048)))
+    energy = magnitude @ _mel_matrix(magnitude.shape[-1], *recipe.mel)
+    if recipe.is_v2:
         return LOG_SCALE * jnp.log(jnp.maximum(energy, LOG_FLOOR) + LOG_OFFSET)
-    return _pcen(energy, PCEN[kind])
+    return _pcen(energy, PCEN[recipe.frontend])
 
 
 def _simple_magnitude(audio: jax.Array, kernel: int, nfft: int) -> jax.Array:

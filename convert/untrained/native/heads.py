@@ -43,7 +43,7 @@ def prototype_head(weights: Weights, name: str, positions: jax.Array, classes: i
     bias = weights.made(f"{name}/bias", lambda rng: rng.uniform(-0.5, 0.5, classes))
     if weights.calibrating:
         scores = np.einsum("bcp,cp->bc", similar, np.maximum(kernel, 0))
-        unseen = scores[len(scores) // 2 :]
+        unseen = scores[1::2]
         gain = SPREAD / unseen.std(axis=0).mean()
         kernel = (kernel * gain).astype(np.float32)
         bias = (bias + RARITY - gain * unseen.mean(axis=0)).astype(np.float32)
@@ -55,9 +55,9 @@ def _prototypes(rng: np.random.Generator, positions: Any, classes: int) -> Any:
     """`[classes, features, 4]`: around what one position has that its clips' mean has not, with noise of equal power.
 
     So a class is some sound, as it is in a trained model, and clips differ in which classes are likely. The sounds are
-    those of the first half of the clips: the other half tells how much the logits of clips unseen vary.
+    those of every second clip: the others tell how much the logits of clips unseen vary.
     """
-    positions = positions[: len(positions) // 2]
+    positions = positions[::2]
     features = positions.shape[-1]
     sounds = positions.reshape(-1, features) - positions.mean(axis=(0, 1, 2))
     sounds /= np.linalg.norm(sounds, axis=-1, keepdims=True) * features**-0.5

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tensorflow as tf
 from jax.experimental import jax2tf
 
@@ -23,6 +24,9 @@ from convert.untrained.native.heads import dense_head, prototype_head
 from convert.untrained.native.layers import Weights
 from convert.untrained.recipe import CALIBRATION_WINDOWS, PERCH_V2, Recipe
 
+LOUDNESS = np.geomspace(1.0, 0.02, CALIBRATION_WINDOWS, dtype=np.float32)
+"""What the clips calibrated on are multiplied by: in the field recordings are quiet, and a logarithm sees that."""
+
 
 def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V2, platforms: Sequence[str] = ("cpu",)) -> Path:
     """Writes the SavedModel to `folder` (created; an existing one is overwritten) and returns its path.
@@ -31,7 +35,8 @@ def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V2, platforms: 
     """
     folder = Path(folder)
     weights = Weights(recipe.seed)
-    _forward(weights, recipe, jnp.asarray(synthetic.windows(recipe.seed, CALIBRATION_WINDOWS, WINDOW_SAMPLES)))
+    clips = synthetic.windows(recipe.seed, CALIBRATION_WINDOWS, WINDOW_SAMPLES)
+    _forward(weights, recipe, jnp.asarray(clips * LOUDNESS[:, None]))
     variables = {name: tf.Variable(value, name=name, trainable=False) for name, value in weights.by_name.items()}
 
     def infer(audio: jax.Array, arrays: dict[str, jax.Array]) -> Any:
@@ -61,8 +66,8 @@ def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V2, platforms: 
 
 
 def _forward(weights: Weights, recipe: Recipe, audio: jax.Array) -> dict[str, jax.Array]:
-    bands = spectrogram(recipe.frontend, recipe.mel, audio)
-    positions = spatial_embedding(weights, bands, recipe.stages, recipe.stem, recipe.embedding)
+    bands = spectrogram(recipe, audio)
+    positions = spatial_embedding(weights, recipe, bands)
     embedding = jnp.mean(positions, axis=(1, 2))
     if recipe.is_v2:
         logits = {name: prototype_head(weights, name, positions, count) for name, _, count in recipe.classes}
