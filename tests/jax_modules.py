@@ -50,7 +50,7 @@ def text_of(
     return stablehlo_text(SimpleNamespace(path="model", function=concrete, stablehlo=None))
 
 
-def session_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True) -> ort.InferenceSession:
+def model_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True) -> ir.Model:
     sizes = np.array([[probe if free else shape[0], *shape[1:]] for probe in PROBES], np.int64)
     dtype = np.dtype(dtype)
     inputs = ir.val("inputs", dtype=ir.DataType.from_numpy(dtype), shape=["batch" if free else shape[0], *shape[1:]])
@@ -65,7 +65,11 @@ def session_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: b
         opset_imports={"": OPSET},
         name="module",
     )
-    proto = ir.to_proto(ir.Model(made, ir_version=IR_VERSION))
+    return ir.Model(made, ir_version=IR_VERSION)
+
+
+def session_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True) -> ort.InferenceSession:
+    proto = ir.to_proto(model_of(text, shape, dtype, free))
     return ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
 

@@ -7,7 +7,7 @@ reference implementation, and no node is made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,18 @@ import onnx_ir as ir
 from onnx.reference.ops import load_op
 
 from convert.passes.edit import Array
-from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Tensor, UnknownError
+from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Sizes, Tensor, UnknownError
 from convert.write import OPSET
 
 Data = ir.Value | Known
+
+
+QUICK: dict[str, Callable[..., Any]] = {
+    "Add": np.add, "And": np.logical_and, "Concat": lambda *arrays, axis: np.concatenate(arrays, axis),
+    "Equal": np.equal, "Less": np.less, "Mul": np.multiply, "Not": np.logical_not, "Sub": np.subtract,
+    "Where": np.where,
+}  # fmt: skip
+"""What loops that are written out compute in each round; onnx takes longer to set these up than to compute them."""
 
 
 def natural(rank: int) -> tuple[int, ...]:
@@ -33,6 +41,7 @@ class Graph:
         self.nodes: list[ir.Node] = []
         self.constants: dict[str, ir.Value] = {}
         self._sizes: dict[ir.Value, Shape] = {}
+        self._joined: dict[ir.Value, tuple[int, list[Held]]] = {}
         self._batch: ir.Value | None = None
 
     def node(self, op_type: str, inputs: Sequence[Data | Array | None], **attributes: Any) -> Data:
@@ -69,6 +78,19 @@ class Graph:
             self.constants[digest] = ir.val(name, const_value=ir.tensor(array, name=name))
         return self.constants[digest]
 
+    def keep(self, values: Sequence[ir.Value]) -> None:
+        """Drops what these values are not computed from."""
+        needed, kept = set(values), []
+        for node in reversed(self.nodes):
+            if not needed.isdisjoint(node.outputs):
+                needed.update(value for value in node.inputs if value is not None)
+                kept.append(node)
+            else:  # what it read is not to have it among its readers
+                for place in range(len(node.inputs)):
+                    node.replace_input_with(place, None)
+        self.nodes = kept[::-1]
+        self.constants = {key: value for key, value in self.constants.items() if value in needed}
+
     def _from_batch(self, data: Known) -> ir.Value:
         """Numbers that grow with the batch, or along an axis that does."""
         if any(array.shape != data[0].shape for array in data):
@@ -104,6 +126,43 @@ class Graph:
         return self.node("Cast", [data], to=int(ir.DataType.from_numpy(dtype)))
 
     # Shapes
+
+    def joined(self, pieces: Sequence[Held], place: int) -> Held:
+        """Values, all held in the same order, one after another along the axis held at `place`."""
+        flat = [part for piece in pieces for part in self._pieces(piece, place)]
+        sizes = flat[0].sizes.copy()
+        sizes[:, place] = np.sum([part.sizes[:, place] for part in flat], axis=0)
+        data = self.node("Concat", [part.data for part in flat], axis=place)
+        if isinstance(data, ir.Value):
+            self._joined[data] = place, flat
+        return Held(data, pieces[0].order, sizes)
+
+    def _pieces(self, held: Held, place: int) -> list[Held]:
+        found = self._joined.get(held.data) if isinstance(held.data, ir.Value) else None
+        return found[1] if found is not None and found[0] == place else [held]
+
+    def piece(self, held: Held, place: int, starts: Sizes, limits: Sizes) -> Held | None:
+        """From `starts` to `limits` of what was joined of pieces, as a loop's results are; None of what was not.
+
+        Whole pieces are taken as they are: else each round of a loop would copy what the rounds before it gave.
+        """
+        pieces = self._pieces(held, place)
+        lengths = np.array([piece.sizes[:, place] for piece in pieces])
+        if len(pieces) == 1 or any((sizes != sizes[..., :1]).any() for sizes in (lengths, starts, limits)):
+            return None
+        start, limit = int(starts[0]), int(limits[0])
+        chosen: list[Held] = []
+        for piece, end in zip(pieces, lengths[:, 0].cumsum(), strict=True):
+            size = int(piece.sizes[0, place])
+            first, last = max(start - end + size, 0), min(limit - end + size, size)
+            if first >= last:
+                continue
+            data, sizes = piece.data, piece.sizes.copy()
+            if last - first < size:
+                data = self.node("Slice", [data, *(np.array([n], np.int64) for n in (first, last, place))])
+                sizes[:, place] = last - first
+            chosen.append(Held(data, held.order, sizes))
+        return chosen[0] if len(chosen) == 1 else self.joined(chosen, place)
 
     def reshaped(self, held: Held, sizes: Shape, order: tuple[int, ...]) -> Held:
         """The same elements, row by row, held in other sizes."""
@@ -175,12 +234,12 @@ class Graph:
 
 def _evaluated(op_type: str, inputs: Sequence[Known | None], attributes: dict[str, Any]) -> Known:
     count = max(len(each) for each in inputs if each is not None)
-    operator = load_op("", op_type, OPSET)
+    function = QUICK.get(op_type) or load_op("", op_type, OPSET).eval
     results = []
     with np.errstate(all="ignore"):
         for probe in range(count):
             arrays = [None if each is None else each[probe if len(each) > 1 else 0] for each in inputs]
-            results.append(np.asarray(operator.eval(*arrays, **attributes)))
+            results.append(np.asarray(function(*arrays, **attributes)))
     if all(
         r.shape == results[0].shape and np.array_equal(r, results[0], equal_nan=r.dtype.kind == "f") for r in results
     ):

@@ -110,6 +110,8 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
     """From `starts` to `limits` (`[probes, axes]`) by strides."""
     steps = np.array(strides, np.int64)
     shape = -(-(limits - starts) // steps)
+    if (nothing := Tensor(shape, tensor.dtype, tensor.parts)).empty:
+        return empty(nothing)
     cut = [a for a in range(tensor.rank) if (shape[:, a] != tensor.shape[:, a]).any()]
 
     def change(part: Held) -> Held:
@@ -124,6 +126,11 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
             arguments.append((place, starts[:, axis], END if to_end else limits[:, axis], int(steps[axis])))
         if not arguments:
             return part
+        if len(arguments) == 1 and (steps[cut] == 1).all():
+            place = arguments[0][0]
+            axis = part.order[place]
+            if (found := graph.piece(part, place, starts[:, axis], limits[:, axis])) is not None:
+                return found
         places, first, last, by = zip(*arguments, strict=True)
         ends = [np.stack([np.broadcast_to(each, len(PROBES)) for each in column], axis=1) for column in (first, last)]
         inputs = [part.data, *map(same, ends), np.array(places), *([np.array(by)] if max(by) > 1 else [])]
@@ -158,10 +165,7 @@ def joined_along(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
     order = next((t.parts[0].order for t in whole if not t.known), natural(shape.shape[1]))
     parts = []
     for held in zip(*(t.parts for t in whole), strict=True):
-        turned = [graph.in_order(h, order) for h in held]
-        sizes = turned[0].sizes.copy()
-        sizes[:, order.index(axis)] = shape[:, axis]
-        parts.append(Held(graph.node("Concat", [h.data for h in turned], axis=order.index(axis)), order, sizes))
+        parts.append(graph.joined([graph.in_order(h, order) for h in held], order.index(axis)))
     return Tensor(shape, tensors[0].dtype, tuple(parts))
 
 

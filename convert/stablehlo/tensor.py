@@ -20,6 +20,8 @@ PROBES = (1, 2, 7, 101, 1009)
 """Batch sizes for which shapes are computed: the smallest, where a rule may change, and primes that no model has."""
 Shape = NDArray[np.int64]
 """Sizes `[probes, axes]`."""
+Sizes = NDArray[np.int64]
+"""Of one axis, `[probes]`."""
 Known = tuple[Array, ...]
 """An array, or one for each probe."""
 
@@ -48,7 +50,7 @@ class Held:
         """Whether it is known to be nothing but zeros."""
         return not isinstance(self.data, ir.Value) and not any(array.any() for array in self.data)
 
-    def lazy(self, axis: int, sizes: NDArray[np.int64]) -> bool:
+    def lazy(self, axis: int, sizes: Sizes) -> bool:
         """Whether an axis that has these sizes, `[probes]`, is held 1 long and is longer."""
         return bool((self.sizes[:, self.order.index(axis)] != sizes).any())
 
@@ -147,7 +149,7 @@ def empty(tensor: Tensor) -> Tensor:
     return Tensor(tensor.shape, tensor.dtype, parts)
 
 
-def constant_size(sizes: NDArray[np.int64]) -> int:
+def constant_size(sizes: Sizes) -> int:
     """One axis's size, `[probes]`.
 
     Raises:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from convert.errors import ConversionError
 from convert.stablehlo import elementwise, gather, products, shapes, updates, windows
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Tensor, UnknownError, empty, known
+from convert.stablehlo.tensor import PROBES, Sizes, Tensor, UnknownError, empty, known
 from convert.stablehlo.text import Function, Op, literal
 
 OPERATIONS = {
@@ -148,14 +148,23 @@ def outputs(graph: Graph, results: Mapping[str, Tensor]) -> list[ir.Value]:
     """Values of the graph to read the results from, under their names."""
     made: list[ir.Value] = []
     for name, result in results.items():
-        value = graph.value(graph.data(result))
+        try:
+            value = graph.value(graph.data(result))
+        except UnknownError as error:
+            raise ConversionError(f"the output {name} cannot be computed by ONNX: {error}") from None
         if value.producer() is None or value in made:  # an input, a constant, or the same result twice
             node = ir.node("Identity", [value])
             graph.nodes.append(node)
             value = node.outputs[0]
-        same = (result.shape == result.shape[0]).all(axis=0)
         value.name = name
-        value.shape = ir.Shape([int(size) if same[axis] else "batch" for axis, size in enumerate(result.shape[0])])
+        value.shape = ir.Shape([_size(result.shape[:, axis]) for axis in range(result.rank)])
         value.type = ir.TensorType(ir.DataType.from_numpy(result.dtype))
         made.append(value)
+    graph.keep(made)
     return made
+
+
+def _size(sizes: Sizes) -> int | str | None:
+    if (sizes == sizes[0]).all():
+        return int(sizes[0])
+    return "batch" if (sizes == PROBES).all() else None
