@@ -75,8 +75,8 @@ class Session:
         device: "cpu" or "cuda:N" (see `choose_device`).
         threads: threads that one call uses on the CPU.
 
-    `gathers` names the heads that also give the rows of embeddings gathered before; it is empty where the file takes
-    none.
+    `spares` names the heads that give only as many of a batch's rows as they are asked for; of these, `gathers` names
+    those that also give the rows of what was `gathers_from` batches before. They are empty where a file cannot do so.
 
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
@@ -88,11 +88,14 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters is raised
+        # Else a second run plans one block for all that the first allocated piece by piece, and holds both.
+        options.enable_mem_pattern = device != "cpu"
         self.device = device
         self._session = load(Path(path), options, device)
         self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
         _check_io(self._session, self.artifact, path)
-        self.gathers = _gathering_heads(self._session, self.artifact)
+        self.spares, self.gathers_from = _optional_inputs(self._session, self.artifact)
+        self.gathers = self.spares if self.gathers_from else ()
 
     def __call__(
         self,
@@ -103,11 +106,11 @@ class Session:
     ) -> list[NDArray[np.float32]]:
         """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one.
 
-        With `gathered`, `embedding` rows of earlier calls, the heads in `gathers` start with the rows of these. With
-        `head_rows` they then have as many of the batch's own rows, instead of all.
+        With `gathered`, rows that earlier calls gave of the output `gathers_from`, the heads in `gathers` start with
+        the rows of these. With `head_rows` those in `spares` then have as many of the batch's own rows, instead of all.
         """
         if self.device != "cpu":
-            return self._bound(windows, outputs)
+            return self._bound(windows, outputs, head_rows)
         if self.artifact.free_batch or len(windows) == 1:
             feeds: dict[str, NDArray[Any]] = {"inputs": windows}
             if gathered is not None:
@@ -118,11 +121,15 @@ class Session:
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
 
-    def _bound(self, windows: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    def _bound(
+        self, windows: NDArray[np.float32], outputs: Sequence[str], head_rows: int | None
+    ) -> list[NDArray[np.float32]]:
         """Outputs of a batch that is copied to the device before the run and from it after, not piece by piece."""
         device, number = self.device.split(":")
         binding = self._session.io_binding()
         binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
+        if head_rows is not None:
+            binding.bind_cpu_input("head_rows", np.array([head_rows]))
         for name in outputs:
             binding.bind_output(name, device, int(number))
         self._session.run_with_iobinding(binding)
@@ -135,15 +142,15 @@ class Session:
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
         if self.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
             batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
-        gathers = self.device == "cpu" and bool(self.gathers)
-        heads = [name for name in outputs if gathers and name in self.gathers]
+        gathers = self.gathers if self.device == "cpu" else ()
+        heads = [name for name in outputs if name in gathers]
         others = [name for name in outputs if name not in heads]
-        asked = list(dict.fromkeys([*others, *(["embedding"] if heads else [])]))
+        asked = list(dict.fromkeys([*others, *([self.gathers_from] if heads else [])]))
         first, last = (batches[:-1], batches[-1:]) if heads else (batches, [])
-        none = 0 if gathers else None  # rows of heads
+        none = 0 if self.spares and not set(asked) & set(self.spares) else None  # rows of heads
         parts = [dict(zip(asked, self(batch, asked, head_rows=none), strict=True)) for batch in first]
         for batch in last:  # the heads' weights are streamed once for all batches
-            gathered = np.concatenate([part["embedding"] for part in parts]) if parts else None
+            gathered = np.concatenate([part[self.gathers_from] for part in parts]) if parts else None
             parts.append(dict(zip([*others, *heads], self(batch, [*others, *heads], gathered), strict=True)))
         found = {name: np.concatenate([part[name] for part in parts]) for name in others}
         found |= {name: parts[-1][name] for name in heads}
@@ -192,14 +199,15 @@ def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Pat
         raise ArtifactError(f"{path} describes another graph than its own; convert it again")
 
 
-def _gathering_heads(session: ort.InferenceSession, artifact: Artifact) -> tuple[str, ...]:
-    """The heads whose first dimension is not the batch alone, where the graph takes rows of `embedding` for them."""
+def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple[tuple[str, ...], str]:
+    """The heads whose first dimension is not the batch alone, and the output of which rows can be gathered for them."""
     inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
-    if not artifact.free_batch or "embedding" not in artifact.heads:
-        return ()
-    if inputs.get("gathered", [])[1:] != list(artifact.heads["embedding"].shape):
-        return ()
-    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows")
+    if not artifact.free_batch or "head_rows" not in inputs:
+        return (), ""
+    row = inputs.get("gathered", [])[1:]
+    sources = (name for name in ("spatial_embedding", "embedding") if name in artifact.heads)
+    source = next((name for name in sources if list(artifact.heads[name].shape) == row), "")
+    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows"), source
 
 
 def _first_line(error: Exception) -> str:

@@ -1,20 +1,26 @@
-"""Class heads for embeddings gathered before, along with those of the batch.
+"""Class heads for embeddings gathered before, along with those of the batch, or for none at all.
 
-Small batches are the fastest on a CPU, but each then streams all weights of the heads (56 MB of Perch v1's `label`) for
-two rows. With this pass the heads read `gathered` rows above the batch's own, of which they read the first `head_rows`:
-inputs that may be left out, since their defaults, no rows and all rows, stand in the file. A run asks for `embedding`
-batch by batch with no head rows, and feeds what it gathered with the last one. (Asking for `embedding` alone is not
-enough: ONNX Runtime 1.31 computes every output whatever is fetched, `only_execute_path_to_fetches` or not.)
+Small batches are the fastest on a CPU, but each then streams all weights of the heads (56 MB of Perch v1's `label`, 364
+of v2's) for two rows. With this pass the heads read `gathered` rows above the batch's own, of which they read the first
+`head_rows`: inputs that may be left out, since their defaults, no rows and all rows, stand in the file. A run asks for
+the embedding batch by batch with no head rows, and feeds what it gathered with the last one. (Asking for the embedding
+alone is not enough: ONNX Runtime 1.31 computes every output whatever is fetched, `only_execute_path_to_fetches` or
+not.)
+
+What is gathered is the output that the heads are computed from: `spatial_embedding` where heads compare its places with
+prototypes, else `embedding`. Prototypes compared with what is no output can still be spared: `head_rows` stands alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import attribute, constant, new_constant
+from convert.passes.prototypes import find_prototypes
 
 GATHERED, HEAD_ROWS = "gathered", "head_rows"
 ROWS = "rows"
@@ -22,76 +28,105 @@ ROWS = "rows"
 
 
 def gather_embeddings(graph: ir.Graph) -> None:
-    """Puts optional rows above the `embedding` that heads are computed from.
+    """Puts optional rows above the embedding that heads are computed from.
 
-    The batch must be free. Nothing changes where `embedding` is no output, or where what follows it is not certain to
-    treat each row by itself.
+    The batch must be free. Nothing changes where no head can be told that treats each row of it by itself.
     """
-    embedding = next((value for value in graph.outputs if value.name == "embedding"), None)
-    if embedding is None or embedding.shape is None or len(embedding.shape) != 2 or not embedding.uses():
-        return
-    width = embedding.shape[1]
-    if not isinstance(width, int):
-        return
-    followers = _row_wise_followers(embedding)
-    if followers is None:
-        return
-    readers = list(embedding.uses())
-    gathered = new_constant(graph, np.zeros((0, width), np.float32), GATHERED)
-    gathered.shape, gathered.type = ir.Shape([GATHERED, width]), embedding.type
+    named = {value.name: value for value in graph.outputs}
+    for name in ("spatial_embedding", "embedding"):
+        embedding = named.get(name)
+        if embedding is not None and (followers := _row_wise_followers([embedding])):
+            _read_rows(graph, [embedding], followers, _gathered(graph, embedding))
+            return
+    places = {value: None for found in find_prototypes(graph) if (value := found.product.inputs[0]) is not None}
+    followers = _row_wise_followers(list(places))
+    if followers and not set(graph.outputs) <= set(followers):
+        _read_rows(graph, list(places), followers, None)
+
+
+def _gathered(graph: ir.Graph, embedding: ir.Value) -> ir.Value:
+    sizes = [size for size in list(embedding.shape or [])[1:] if isinstance(size, int)]
+    gathered = new_constant(graph, np.zeros((0, *sizes), np.float32), GATHERED)
+    gathered.shape, gathered.type = ir.Shape([GATHERED, *sizes]), embedding.type
     graph.inputs.append(gathered)
+    return gathered
+
+
+def _read_rows(
+    graph: ir.Graph, sources: Sequence[ir.Value], followers: Sequence[ir.Value], gathered: ir.Value | None
+) -> None:
+    """Lets what reads the sources read their first `head_rows`, below what is gathered."""
     head_rows = new_constant(graph, np.array([np.iinfo(np.int64).max]), HEAD_ROWS)
     head_rows.shape, head_rows.type = ir.Shape([1]), ir.TensorType(ir.DataType.INT64)
     graph.inputs.append(head_rows)
     zero = new_constant(graph, np.array([0]), "gathered/zero")
-    own = ir.node("Slice", [embedding, zero, head_rows, zero])
-    join = ir.node("Concat", [gathered, own.outputs[0]], {"axis": 0})
-    for reader, position in readers:
-        reader.replace_input_with(position, join.outputs[0])
-    first = min((reader for reader, _ in readers), key=list(graph).index)
-    first.prepend([own, join])
+    for source in sources:
+        readers = list(source.uses())
+        nodes = [ir.node("Slice", [source, zero, head_rows, zero])]
+        if gathered is not None:
+            nodes.append(ir.node("Concat", [gathered, nodes[0].outputs[0]], {"axis": 0}))
+        for reader, position in readers:
+            reader.replace_input_with(position, nodes[-1].outputs[0])
+        min((reader for reader, _ in readers), key=list(graph).index).prepend(nodes)
     for value in followers:
         if value.shape is not None:
             value.shape = ir.Shape([ROWS, *list(value.shape)[1:]])
 
 
-def _row_wise_followers(embedding: ir.Value) -> list[ir.Value] | None:
-    """All values computed from the embedding; None where one of them may mix or count rows."""
-    found: list[ir.Value] = []
-    waiting = [embedding]
+def _row_wise_followers(sources: Sequence[ir.Value]) -> list[ir.Value]:
+    """All values computed from these; none where one of them may mix or count rows."""
+    found: dict[ir.Value, None] = {}
+    waiting = list(sources)
     while waiting:
-        value = waiting.pop()
-        for node, position in value.uses():
-            if not _is_row_wise(node, position):
-                return None
-            found += node.outputs
-            waiting += node.outputs
-    return found
+        for node, _ in waiting.pop().uses():
+            new = [value for value in node.outputs if value not in found]
+            found.update(dict.fromkeys(new))
+            waiting += new
+    known = {*sources, *found}
+    if any(value in found for value in sources) or any(_size(value) is None for value in sources):
+        return []
+    nodes = {node for value in found if (node := value.producer()) is not None}
+    return list(found) if all(_is_row_wise(node, known) for node in nodes) else []
 
 
-def _is_row_wise(node: ir.Node, position: int) -> bool:
-    """Whether row i of the result comes from row i of this input alone, however many rows there are."""
-    data = node.inputs[position]
-    others = [constant(value) for k, value in enumerate(node.inputs) if k != position]
-    if data is None or data.shape is None or any(other is None for other in others):
+def _size(value: ir.Value) -> int | None:
+    """Of a row, where it is known."""
+    sizes = [size for size in list(value.shape or [])[1:] if isinstance(size, int)]
+    return prod(sizes) if value.shape is not None and 0 < len(sizes) == len(value.shape) - 1 else None
+
+
+def _is_row_wise(node: ir.Node, rows: set[ir.Value]) -> bool:
+    """Whether row i of the result comes from row i of `rows` alone, however many rows there are."""
+    data = node.inputs[0]
+    others = [constant(value) for value in node.inputs if value not in rows]
+    if any(other is None for other in others) or any(
+        value.shape is None for value in node.inputs if value is not None and value in rows
+    ):
         return False
-    rank, arrays = len(data.shape), [np.asarray(other) for other in others]
+    arrays = [np.asarray(other) for other in others]
+    if node.op_type in ("Add", "Div", "Mul", "Sub"):
+        ranks = {len(value.shape) for value in node.inputs if value in rows and value.shape is not None}
+        return len(ranks) == 1 and all(_is_same_for_rows(array, max(ranks)) for array in arrays)
+    if data not in rows or data is None or data.shape is None or len(arrays) < len(node.inputs) - 1:
+        return False
     match node.op_type:
-        case "Identity" | "Relu" | "Sigmoid":
+        case "Identity" | "Relu" | "Sigmoid" | "Sqrt":
             return True
         case "MatMul":
-            return position == 0 and rank >= 2 and arrays[0].ndim == 2
+            return len(data.shape) >= 2 and arrays[0].ndim == 2
         case "Gemm":
-            bias = arrays[1:]
-            return position == 0 and not attribute(node, "transA", 0) and all(_is_same_for_rows(b, 2) for b in bias)
-        case "Add" | "Mul":
-            return _is_same_for_rows(arrays[0], rank)
+            return not attribute(node, "transA", 0) and all(_is_same_for_rows(bias, 2) for bias in arrays[1:])
         case "Gather":
-            return position == 0 and attribute(node, "axis", 0) > 0
+            return attribute(node, "axis", 0) > 0
         case "Flatten":
             return bool(attribute(node, "axis", 1) == 1)
+        case "Transpose":
+            return bool(attribute(node, "perm", (1,))[0] == 0)
+        case "ReduceMax" | "ReduceMean" | "ReduceSum":
+            axes = arrays[0].tolist() if arrays else attribute(node, "axes", ())
+            return len(axes) > 0 and all(axis % len(data.shape) > 0 for axis in axes)
         case "Reshape":
-            return position == 0 and _keeps_rows(data.shape, arrays[0], bool(attribute(node, "allowzero", 0)))
+            return _keeps_rows(data.shape, arrays[0], bool(attribute(node, "allowzero", 0)))
     return False
 
 

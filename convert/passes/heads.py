@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, constant, new_constant, only_consumer, producer
+from convert.passes.edit import attribute, constant, new_constant, only_consumer, producer, replace
+from convert.passes.prototypes import slice_prototypes
 
 
 def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:
@@ -16,11 +17,20 @@ def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:
     graph.outputs[:] = [kept[name] for name in names]
 
 
+def drop_copies(graph: ir.Graph) -> None:
+    """An output that is a mere copy of a value becomes that value."""
+    for output in list(graph.outputs):
+        copy = producer(output, "Identity")
+        value = copy.inputs[0] if copy is not None else None
+        if value is not None and value.producer() is not None and not value.is_graph_output():
+            replace(output, value)
+
+
 def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
     """Keeps these columns of a head `[batch, classes]`, in this order.
 
-    A dense head's weights are sliced, so that what is left costs less and gives the same values. Any other head is
-    computed whole and its columns gathered.
+    The weights of a dense head or of one of prototypes are sliced, so that what is left costs less and gives the same
+    values. Any other head is computed whole and its columns gathered.
     """
     output = next(value for value in graph.outputs if value.name == head)
     node = output.producer()
@@ -28,7 +38,8 @@ def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
         return
     index = np.asarray(columns, np.int64)
     kept = output
-    if output.uses() or not _slice_dense(graph, node, index):  # what others read stays whole
+    sliced = not output.uses() and (_slice_dense(graph, node, index) or slice_prototypes(graph, node, index.tolist()))
+    if not sliced:  # what others read stays whole
         gather = ir.node("Gather", [output, new_constant(graph, index, f"{head}/columns")], {"axis": 1})
         node.append(gather)
         kept = gather.outputs[0]
