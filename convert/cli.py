@@ -145,8 +145,8 @@ def run(args: argparse.Namespace) -> None:
         print(f"{len(unknown)} of the classes to keep are not known to the model: {', '.join(unknown[:20])}")
     for name, agreed in artifact.parity.get("float32_head", {}).items():
         print(
-            f"{name} in int8 on {agreed['windows']} windows: correlation {agreed['correlation']:.5f} with float32's; the "
-            f"same top class in {agreed['top1_equal']}, or one that leads by less than int8 differs in "
+            f"{name} in int8 on {agreed['windows']} windows: correlation {agreed['correlation']:.5f} with float32's; "
+            f"the same top class in {agreed['top1_equal']}, or one that leads by less than int8 differs in "
             f"{agreed['top1_agrees']}"
         )
     if artifact.parity_warning:
