@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.signal
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
@@ -20,7 +22,7 @@ from convert.untrained import __main__ as command
 from convert.untrained import frontend
 from convert.untrained.native import frontend as native_frontend
 from convert.untrained.native.perch import write_saved_model
-from convert.untrained.recipe import TINY, TINY_V2, V1_MEL, Frontend
+from convert.untrained.recipe import TINY, TINY_V2, TINY_V2_PUBLISHED, V1_MEL, Frontend
 
 WINDOWS = synthetic.windows(100, 4, 160_000)
 
@@ -111,6 +113,33 @@ def test_both_frameworks_see_the_same_spectrogram(kind: Frontend) -> None:
     there = frontend.spectrogram(kind, V1_MEL, tf.constant(WINDOWS)).numpy()
     here = jax.jit(lambda audio: native_frontend.spectrogram(replace(TINY, frontend=kind), audio))(WINDOWS)
     np.testing.assert_allclose(here, there, atol=1e-4)  # float32 noise, through PCEN's root
+
+
+def log_mel(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Perch v2's scaling of an STFT's magnitude `[frames, 513]`, in double precision and in words of its own."""
+
+    def to_mel(hertz: Any) -> Any:
+        return 1127 * np.log1p(hertz / 700)
+
+    bins, edges = to_mel(np.linspace(0, 16_000, 513)), np.linspace(to_mel(60), to_mel(16_000), 130)
+    bands = np.stack([np.interp(bins, edges[i : i + 3], [0, 1, 0]) for i in range(128)], axis=1)
+    bands[0] = 0
+    return 0.1 * np.log(np.maximum(magnitude @ bands, 1e-5))
+
+
+def test_spectrogram_of_v2() -> None:
+    stft = scipy.signal.stft(WINDOWS[0].astype(np.float64), nperseg=640, noverlap=320, nfft=1024, padded=False)[2]
+    expected = log_mel(np.abs(stft[:, :500]).T)
+    actual = native_frontend.spectrogram(TINY_V2, jnp.asarray(WINDOWS[:1]))[0]
+    np.testing.assert_allclose(actual, expected, atol=1e-4)  # float32 noise next to the floor
+
+
+def test_spectrogram_of_v2_as_published() -> None:
+    padded = np.pad(WINDOWS[0].astype(np.float64), 160)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 640)[::320]
+    expected = log_mel(np.abs(np.fft.rfft(frames * np.hanning(640), 1024)) / np.hanning(640).sum())
+    actual = native_frontend.spectrogram(TINY_V2_PUBLISHED, jnp.asarray(WINDOWS[:1]))[0]
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("batch", [None, 1])

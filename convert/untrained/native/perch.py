@@ -25,7 +25,7 @@ from convert.untrained.native.layers import Weights
 from convert.untrained.recipe import CALIBRATION_WINDOWS, PERCH_V2, Recipe
 
 LOUDNESS = np.geomspace(1.0, 0.02, CALIBRATION_WINDOWS, dtype=np.float32)
-"""What the clips calibrated on are multiplied by: in the field recordings are quiet, and a logarithm sees that."""
+"""What v2's calibration clips are multiplied by: recordings from the field are quiet, and no PCEN evens that out."""
 
 
 def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V2, platforms: Sequence[str] = ("cpu",)) -> Path:
@@ -36,7 +36,7 @@ def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V2, platforms: 
     folder = Path(folder)
     weights = Weights(recipe.seed)
     clips = synthetic.windows(recipe.seed, CALIBRATION_WINDOWS, WINDOW_SAMPLES)
-    _forward(weights, recipe, jnp.asarray(clips * LOUDNESS[:, None]))
+    _forward(weights, recipe, jnp.asarray(clips * LOUDNESS[:, None] if recipe.is_v2 else clips))
     variables = {name: tf.Variable(value, name=name, trainable=False) for name, value in weights.by_name.items()}
 
     def infer(audio: jax.Array, arrays: dict[str, jax.Array]) -> Any:
