@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
@@ -110,13 +109,13 @@ def assert_equal_to_jax(
                 np.testing.assert_array_equal(actual, wanted, err_msg=where)
 
 
-def each(cases: dict[str, Function], constant: Array | None = None) -> Function:
+def each(cases: dict[str, Function], constant: Any = None) -> Function:
     """All cases in one module, of its input and, where there is one, of a constant, which is folded."""
 
     def function(x: Any) -> dict[str, Any]:
         computed = {name: case(x) for name, case in cases.items()}
         if constant is None:
             return computed
-        return computed | {f"{name} of a constant": case(jnp.asarray(constant)) for name, case in cases.items()}
+        return computed | {f"{name} of a constant": case(constant) for name, case in cases.items()}
 
     return function

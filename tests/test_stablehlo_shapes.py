@@ -140,7 +140,7 @@ def test_taken() -> None:
 
 
 def test_put() -> None:
-    assert_equal_to_jax(each(PUT, sample((3, 6, 8))), (1, 6, 8))
+    assert_equal_to_jax(each(PUT, jnp.asarray(sample((3, 6, 8)))), (1, 6, 8))
 
 
 def test_constants_are_gathered() -> None:
