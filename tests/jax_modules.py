@@ -87,11 +87,13 @@ def assert_equal_to_jax(
     free: bool = True,
     close: float = CLOSE,
     of_greatest: float | None = None,
+    floor: float = 0.0,
     inputs: Callable[[int], Array] | None = None,
 ) -> None:
     """Converts with a free batch and runs batches of 1, 2 and 5; or with the batch `shape[0]` alone.
 
-    Numbers may differ by `close` of themselves, and by `of_greatest` (as much, if None) of the output's greatest.
+    Numbers may differ by `close` of themselves, and by `of_greatest` (as much, if None) of the output's greatest,
+    or of `floor`, where greater numbers than the output's were taken from each other.
     """
     session = session_of(text_of(function, shape, dtype, free), shape, dtype, free)
     share = close if of_greatest is None else of_greatest
@@ -104,7 +106,7 @@ def assert_equal_to_jax(
             assert (actual.shape, actual.dtype) == (wanted.shape, wanted.dtype), where
             if wanted.dtype.kind in "fc":
                 greatest = np.max(np.abs(wanted), initial=0, where=np.isfinite(wanted))
-                np.testing.assert_allclose(actual, wanted, rtol=close, atol=share * greatest, err_msg=where)
+                np.testing.assert_allclose(actual, wanted, rtol=close, atol=share * max(greatest, floor), err_msg=where)
             else:
                 np.testing.assert_array_equal(actual, wanted, err_msg=where)
 
