@@ -126,6 +126,7 @@ PUT: dict[str, Function] = {
         x.at[:, :, 2].max(0.0),
         x.at[:, :, 2].min(0.0),
     ],
+    "complex numbers": lambda x: jnp.abs((x * 1j).at[:, 2].set(3.0)),
     "places": lambda x: [x.at[:, jnp.array([1, 3])].set(7.0), x.at[:, jnp.array([1, 3, 3, 9])].add(x[:, :4])],
     "outside": lambda x: [x.at[:, 9].set(1.0), x.at[:, jnp.array([5, 6])].set(2.0), x.at[:, 9].add(1.0, mode="clip")],
     "updated": lambda x: [
