@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
@@ -88,11 +87,13 @@ def assert_equal_to_jax(
     free: bool = True,
     close: float = CLOSE,
     of_greatest: float | None = None,
+    floor: float = 0.0,
     inputs: Callable[[int], Array] | None = None,
 ) -> None:
     """Converts with a free batch and runs batches of 1, 2 and 5; or with the batch `shape[0]` alone.
 
-    Numbers may differ by `close` of themselves, and by `of_greatest` (as much, if None) of the output's greatest.
+    Numbers may differ by `close` of themselves, and by `of_greatest` (as much, if None) of the output's greatest,
+    or of `floor`, where greater numbers than the output's were taken from each other.
     """
     session = session_of(text_of(function, shape, dtype, free), shape, dtype, free)
     share = close if of_greatest is None else of_greatest
@@ -105,18 +106,18 @@ def assert_equal_to_jax(
             assert (actual.shape, actual.dtype) == (wanted.shape, wanted.dtype), where
             if wanted.dtype.kind in "fc":
                 greatest = np.max(np.abs(wanted), initial=0, where=np.isfinite(wanted))
-                np.testing.assert_allclose(actual, wanted, rtol=close, atol=share * greatest, err_msg=where)
+                np.testing.assert_allclose(actual, wanted, rtol=close, atol=share * max(greatest, floor), err_msg=where)
             else:
                 np.testing.assert_array_equal(actual, wanted, err_msg=where)
 
 
-def each(cases: dict[str, Function], constant: Array | None = None) -> Function:
+def each(cases: dict[str, Function], constant: Any = None) -> Function:
     """All cases in one module, of its input and, where there is one, of a constant, which is folded."""
 
     def function(x: Any) -> dict[str, Any]:
         computed = {name: case(x) for name, case in cases.items()}
         if constant is None:
             return computed
-        return computed | {f"{name} of a constant": case(jnp.asarray(constant)) for name, case in cases.items()}
+        return computed | {f"{name} of a constant": case(constant) for name, case in cases.items()}
 
     return function

@@ -126,6 +126,7 @@ PUT: dict[str, Function] = {
         x.at[:, :, 2].max(0.0),
         x.at[:, :, 2].min(0.0),
     ],
+    "complex numbers": lambda x: jnp.abs((x * 1j).at[:, 2].set(3.0)),
     "places": lambda x: [x.at[:, jnp.array([1, 3])].set(7.0), x.at[:, jnp.array([1, 3, 3, 9])].add(x[:, :4])],
     "outside": lambda x: [x.at[:, 9].set(1.0), x.at[:, jnp.array([5, 6])].set(2.0), x.at[:, 9].add(1.0, mode="clip")],
     "updated": lambda x: [
@@ -140,7 +141,7 @@ def test_taken() -> None:
 
 
 def test_put() -> None:
-    assert_equal_to_jax(each(PUT, sample((3, 6, 8))), (1, 6, 8))
+    assert_equal_to_jax(each(PUT, jnp.asarray(sample((3, 6, 8)))), (1, 6, 8))
 
 
 def test_constants_are_gathered() -> None:

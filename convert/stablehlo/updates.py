@@ -43,9 +43,9 @@ def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tens
     """Slices of `updates` put or added to the operand, one after another; what does not fit inside is left out."""
     if others or op.ints("input_batching_dims", []):
         raise UnknownError("it scatters several values, or in each row of a batch")
-    kind = "" if _replaces(op) else COMBINED.get(reducer(op))
-    if kind is None or updates.dtype.kind == "c":
-        raise UnknownError(f"it scatters {updates.dtype} by {reducer(op)}")
+    kind = None if _replaces(op) else reducer(op)
+    if kind is not None and (kind not in COMBINED or updates.dtype.kind in "bc"):
+        raise UnknownError(f"it scatters {updates.dtype} by {kind}")
     vector = op.integer("index_vector_dim", 0)
     if vector == places.rank:
         places = reshaped(graph, places, np.insert(places.shape, vector, 1, axis=1))
@@ -68,9 +68,9 @@ def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tens
         low, high = np.zeros_like(updates.shape), updates.shape.copy()
         low[:, rows], high[:, rows] = place, np.array(place, np.int64) + 1
         update = reshaped(graph, sliced(graph, updates, low, high, ones), size)
-        if kind:
+        if kind is not None:
             before = sliced(graph, operand, first, first + size, [1] * operand.rank)
-            update = graph.elementwise(kind, [before, update])
+            update = graph.elementwise(COMBINED[kind], [before, update])
         operand = updated(graph, operand, update, first)
     return operand
 
