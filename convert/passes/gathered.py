@@ -19,7 +19,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, constant, new_constant
+from convert.passes.edit import attribute, constant, insert, new_constant
 from convert.passes.prototypes import find_prototypes
 
 GATHERED, HEAD_ROWS = "gathered", "head_rows"
@@ -62,12 +62,12 @@ def _read_rows(
     zero = new_constant(graph, np.array([0]), "gathered/zero")
     for source in sources:
         readers = list(source.uses())
-        nodes = [ir.node("Slice", [source, zero, head_rows, zero])]
+        first = min((reader for reader, _ in readers), key=list(graph).index)
+        rows = insert(first, "Slice", [source, zero, head_rows, zero])
         if gathered is not None:
-            nodes.append(ir.node("Concat", [gathered, nodes[0].outputs[0]], {"axis": 0}))
+            rows = insert(first, "Concat", [gathered, rows], {"axis": 0})
         for reader, position in readers:
-            reader.replace_input_with(position, nodes[-1].outputs[0])
-        min((reader for reader, _ in readers), key=list(graph).index).prepend(nodes)
+            reader.replace_input_with(position, rows)
     for value in followers:
         if value.shape is not None:
             value.shape = ir.Shape([ROWS, *list(value.shape)[1:]])
@@ -85,8 +85,8 @@ def _row_wise_followers(sources: Sequence[ir.Value]) -> list[ir.Value]:
     known = {*sources, *found}
     if any(value in found for value in sources) or any(_size(value) is None for value in sources):
         return []
-    nodes = {node for value in found if (node := value.producer()) is not None}
-    return list(found) if all(_is_row_wise(node, known) for node in nodes) else []
+    makers = [maker for value in found if (maker := value.producer()) is not None]
+    return list(found) if all(_is_row_wise(maker, known) for maker in makers) else []
 
 
 def _size(value: ir.Value) -> int | None:

@@ -1,7 +1,7 @@
 """Heads of prototypes: how much the places of a window look like what is typical for a class (Perch v2).
 
-    greatest[batch, prototype] = max over places of unit[batch, place, :] @ prototypes[:, prototype]
-    label[batch, class] = sum over a class's prototypes of weight * greatest + bias
+greatest[batch, prototype] = max over places of unit[batch, place, :] @ prototypes[:, prototype]
+label[batch, class] = sum over a class's prototypes of weight * greatest + bias
 """
 
 from __future__ import annotations
@@ -71,49 +71,39 @@ def slice_prototypes(graph: ir.Graph, node: ir.Node, index: Sequence[int]) -> bo
     """Keeps these classes of the head that ends in a node, by slicing its prototypes, weights and bias.
 
     Returns False, with nothing changed, where the head is not one of prototypes, class by class. Shapes have to be
-    inferred before and again after.
+    inferred before, and again after.
     """
     add = node if node.op_type == "Add" else None
-    total = producer(add.inputs[0] if add is not None else node.outputs[0], "ReduceSum")
-    weighted = producer(total.inputs[0], "Mul") if total is not None else None
-    if total is None or weighted is None or attribute(total, "keepdims", 1) or len(total.inputs) < 2:
+    total = node if add is None else next((p for v in add.inputs if (p := producer(v, "ReduceSum"))), None)
+    weighted = producer(total.inputs[0], "Mul") if total is not None and len(total.inputs) > 1 else None
+    reduced = next((p for v in weighted.inputs if (p := producer(v, "ReduceMax"))), None) if weighted else None
+    found = next((each for each in find_prototypes(graph) if each.greatest is reduced), None)
+    if found is None or weighted is None or total is None or attribute(total, "keepdims", 1):
         return False
-    operands, bias = with_constant(weighted), with_constant(add) if add is not None else None
-    reduced = producer(operands[0], "ReduceMax") if operands is not None else None
-    found = next((p for p in find_prototypes(graph) if p.greatest is reduced), None)
-    if operands is None or found is None or len(found.layout) != 2 or (add is not None and bias is None):
+    axes, laid_out = constant(total.inputs[1]), producer(found.greatest.inputs[0], "Reshape")
+    if axes is None or axes.tolist() not in ([2], [-1]) or len(found.layout) != 2 or laid_out is None:
         return False
-    axes, shape = constant(total.inputs[1]), (1, *found.layout)
-    chain = [found.greatest, weighted, *([total] if add is not None else [])]
-    if axes is None or axes.tolist() not in ([2], [-1]) or any(only_consumer(n.outputs[0]) is None for n in chain):
-        return False
-    try:
-        factors = np.broadcast_to(operands[1], shape)[:, index]
-        offsets = np.broadcast_to(bias[1], shape[:2])[:, index] if bias is not None else None
-    except ValueError:  # they differ between windows
+    chain = [found.product, laid_out, found.greatest, weighted, *([total] if add is not None else [])]
+    if any(only_consumer(inner.outputs[0]) is None for inner in chain):
         return False
     classes, each = found.layout
-    laid_out = producer(found.greatest.inputs[0], "Reshape")
-    if laid_out is None:
-        return False
     prototypes = found.weights.reshape(-1, classes, each)[:, index].reshape(-1, len(index) * each)
-    places = [size for size in list(laid_out.outputs[0].shape or [])[1:-2]]
-    target = np.array([0, *places, len(index), each], np.int64)
-    _hold(graph, found.product, found.product.inputs[1], prototypes)
-    _hold(graph, laid_out, laid_out.inputs[1], target)
-    _hold(graph, weighted, _other(weighted, operands[0]), factors)
-    if add is not None and bias is not None and offsets is not None:
-        _hold(graph, add, _other(add, bias[0]), offsets)
-    for changed in (found.product, laid_out, *chain):
-        if not changed.outputs[0].is_graph_output():
-            changed.outputs[0].shape = None
+    target = np.array([0, *(_inner(laid_out.outputs[0]) or [])[:-2], len(index), each], np.int64)
+    kept = [(found.product, prototypes), (laid_out, target)]
+    for holder, sizes in ((weighted, (1, classes, each)), *([(add, (1, classes))] if add is not None else [])):
+        operands = with_constant(holder)
+        if operands is None or not _fits(operands[1].shape, sizes):
+            return False
+        kept.append((holder, np.broadcast_to(operands[1], sizes)[:, index]))
+    for holder, array in kept:
+        position = next(i for i, value in enumerate(holder.inputs) if constant(value) is not None)
+        holder.replace_input_with(position, new_constant(graph, array, f"{holder.name}/kept"))
+    for inner in chain:
+        inner.outputs[0].shape = None
     return True
 
 
-def _other(node: ir.Node, data: ir.Value) -> ir.Value | None:
-    return next(value for value in node.inputs if value is not data)
-
-
-def _hold(graph: ir.Graph, node: ir.Node, old: ir.Value | None, array: Array) -> None:
-    """Lets a node read another constant in place of one."""
-    node.replace_input_with(list(node.inputs).index(old), new_constant(graph, array, f"{node.name}/kept"))
+def _fits(shape: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether an array can be broadcast to these sizes."""
+    aligned = zip(reversed(shape), reversed(sizes), strict=False)
+    return len(shape) <= len(sizes) and all(have in (1, size) for have, size in aligned)

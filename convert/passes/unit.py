@@ -13,7 +13,7 @@ from convert.passes.edit import attribute, constant, insert, new_constant, produ
 
 
 def unit_features_last(graph: ir.Graph) -> None:
-    """A turned `x / (norm(x) + epsilon)`, the norm being over the axis that is turned last, is computed of a turned x."""
+    """A turned `x / (norm(x) + epsilon)`, the norm being over what becomes the last axis, is computed of turned x."""
     for turn in graph:
         divide = producer(turn.inputs[0], "Div") if turn.op_type == "Transpose" else None
         order = attribute(turn, "perm", (1,))
