@@ -19,6 +19,7 @@ from convert.passes.shapes import copy_batch, fold_shape_arithmetic
 from convert.passes.smoothing import smooth_by_matrix
 from convert.passes.spectrogram import fuse_spectrogram
 from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
+from convert.passes.unit import unit_features_last
 
 PASSES = (
     fold_shape_arithmetic,
@@ -35,6 +36,7 @@ PASSES = (
     fold_padding,
     copy_batch,
     gate_by_map,
+    unit_features_last,
 )
 
 
@@ -93,7 +95,7 @@ def name_by_place(graph: ir.Graph) -> None:
     fixed = {*graph.inputs, *graph.outputs}
     for i, value in enumerate([value for value in graph.initializers.values() if value not in fixed]):
         value.name = f"\0{i}"  # out of the way of the names to come
-    for i, node in enumerate(graph):
+    for i, node in enumerate(ir.traversal.RecursiveGraphIterator(graph)):
         node.name = f"{node.op_type}_{i}"
         for k, used in enumerate(node.inputs):
             if used is not None and used.is_initializer() and str(used.name).startswith("\0"):
@@ -101,6 +103,9 @@ def name_by_place(graph: ir.Graph) -> None:
         for k, output in enumerate(node.outputs):
             if output not in fixed:
                 output.name = f"{node.name}:{k}"
+        for body in (attr.as_graph() for attr in node.attributes.values() if attr.type == ir.AttributeType.GRAPH):
+            for k, value in enumerate(body.inputs):
+                value.name = f"{node.name}/{k}"
 
 
 def clean(model: ir.Model) -> None:

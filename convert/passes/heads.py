@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, constant, new_constant, only_consumer, producer, replace
+from convert.passes.edit import attribute, constant, new_constant, only_consumer, producer
 from convert.passes.prototypes import slice_prototypes
 
 
@@ -15,15 +15,6 @@ def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:
     """Drops the outputs not named; what only they needed goes with the next clean-up."""
     kept = {value.name: value for value in graph.outputs}
     graph.outputs[:] = [kept[name] for name in names]
-
-
-def drop_copies(graph: ir.Graph) -> None:
-    """An output that is a mere copy of a value becomes that value."""
-    for output in list(graph.outputs):
-        copy = producer(output, "Identity")
-        value = copy.inputs[0] if copy is not None else None
-        if value is not None and value.producer() is not None and not value.is_graph_output():
-            replace(output, value)
 
 
 def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
