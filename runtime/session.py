@@ -129,7 +129,8 @@ class Session:
         binding = self._session.io_binding()
         binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
         if head_rows is not None:
-            binding.bind_cpu_input("head_rows", np.array([head_rows]))
+            rows = ort.OrtValue.ortvalue_from_numpy(np.array([head_rows]))
+            binding.bind_ortvalue_input("head_rows", rows)  # bind_cpu_input knows no optional input
         for name in outputs:
             binding.bind_output(name, device, int(number))
         self._session.run_with_iobinding(binding)

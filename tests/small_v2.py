@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
+from convert.passes import infer_shapes
 from runtime.artifact import Artifact
 from runtime.heads import NO_CLASS, ClassList, Head
 
@@ -29,25 +31,38 @@ g (float[batch, 160000] inputs) => (
   few = Slice (inputs, start, end, axis)
   places = MatMul (few, to_places) spatial_embedding = Reshape (places, spatial)
   embedding = ReduceMean <axes = [1, 2], keepdims = 0> (spatial_embedding)
-  label = MatMul (embedding, to_classes)
+  product = MatMul (spatial_embedding, prototypes) products = Reshape (product, laid_out)
+  greatest = ReduceMax <axes = [1, 2], keepdims = 0> (products)
+  weighted = Mul (greatest, weights) label = ReduceSum <keepdims = 0> (weighted, last)
   bands = MatMul (few, to_bands) spectrogram = Reshape (bands, spectral)
 }
 """
 
 
-def write_small_v2(path: Path, family: str = "perch_v2", parity: Mapping[str, Any] | None = None) -> Path:
-    """Writes it; `parity` is what the conversion found."""
+def write_small_v2(
+    path: Path,
+    family: str = "perch_v2",
+    parity: Mapping[str, Any] | None = None,
+    run: Sequence[Callable[[ir.Graph], object]] = (),
+) -> Path:
+    """Writes it; `parity` is what the conversion found, `run` are passes over the graph."""
     rng = np.random.default_rng(0)
     weights: dict[str, Any] = {
         "start": [20_000], "end": [20_100], "axis": [1], "spatial": [0, *SPATIAL], "spectral": [0, 5, 3],
-        "to_places": rng.standard_normal((100, 32)), "to_classes": rng.standard_normal((8, 6)),
-        "to_bands": rng.standard_normal((100, 15)),
+        "to_places": rng.standard_normal((100, 32)), "to_bands": rng.standard_normal((100, 15)),
+        "prototypes": rng.standard_normal((8, 12)), "weights": rng.random((1, 6, 2)), "laid_out": [0, 2, 2, 6, 2],
+        "last": [2],
     }  # fmt: skip
     proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{GRAPH}')
     for name, values in weights.items():
         array = np.array(values)
         kind = np.float32 if array.dtype.kind == "f" else np.int64
         proto.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(kind), name))
+    model = infer_shapes(ir.from_proto(proto))
+    for each in run:
+        each(model.graph)
+        model = infer_shapes(model)
+    proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     artifact = Artifact(
         family=family,

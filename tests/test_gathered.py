@@ -67,7 +67,7 @@ def test_gathered_rows_stand_above_the_batch(target: tuple[int, ...]) -> None:
         ("label = Softmax <axis = 0> (embedding)", False),
         ("label = Gather <axis = 0> (embedding, columns)", False),
         ("label = MatMul (mixing, embedding)", False),
-        ("label = Add (embedding, embedding)", False),
+        ("label = Add (embedding, embedding)", True),
         ("label = Add (embedding, for_3_rows)", False),
         ("shape = Shape (embedding) sizes = Cast <to = 1> (shape) label = Mul (embedding, sizes)", False),
     ],
