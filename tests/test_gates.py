@@ -30,11 +30,12 @@ def weights() -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("operands", ["data, gate", "gate, data"])
-def test_gate_is_spread_over_its_map(operands: str) -> None:
-    text = GATED.replace("data, gate", operands)
+@pytest.mark.parametrize("activation", ["data = Relu (d)", "half = Sigmoid (d) data = Mul (half, d)"])
+def test_gate_is_spread_over_its_map(operands: str, activation: str) -> None:
+    text = GATED.replace("data, gate", operands).replace("data = Relu (d)", activation)
     model = assert_same(graph_of(text, **weights()), normal(3, 3, 9, 8), gate_by_map)
     assert ops(model)["Resize"] == 1
-    product = next(node for node in infer_shapes(model).graph if node.op_type == "Mul")
+    product = [node for node in infer_shapes(model).graph if node.op_type == "Mul"][-1]
     assert all(value is not None and value.shape == ir.Shape(["batch", 4, 9, 8]) for value in product.inputs)
 
 

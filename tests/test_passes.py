@@ -144,7 +144,7 @@ def test_padding_goes_into_the_convolution() -> None:
     assert ops(model) == {"Pad": 1, "Conv": 1}
 
 
-def squeeze_excite(pixels: int = 72) -> ir.Model:
+def squeeze_excite(pixels: int = 72, activation: str = "r = Relu (biased)") -> ir.Model:
     return graph_of(
         """
         g (float[batch, 6, 9, 8] x) => (float[batch, 6, 9, 8] y) {
@@ -158,7 +158,7 @@ def squeeze_excite(pixels: int = 72) -> ir.Model:
           gated = Mul (gate, last)
           y = Transpose <perm = [0, 3, 1, 2]> (gated)
         }
-        """,
+        """.replace("r = Relu (biased)", activation),
         axes=ints(1, 2),
         share=np.float32(1 / pixels),
         flat_shape=ints(-1, 6),
@@ -174,6 +174,15 @@ def test_squeeze_excite_stays_channels_first() -> None:
     run = (pool_channels_first, gate_channels_first, dense_as_convolution)
     model = assert_same(squeeze_excite(), normal(3, 6, 9, 8), *run)
     assert ops(model) == {"GlobalAveragePool": 1, "Conv": 2, "Add": 1, "Relu": 1, "Sigmoid": 1, "Mul": 1}
+
+
+def test_squeeze_excite_with_a_swish() -> None:
+    run = (pool_channels_first, gate_channels_first, dense_as_convolution)
+    swish = squeeze_excite(activation="half = Sigmoid (biased) r = Mul (half, biased)")
+    model = assert_same(swish, normal(3, 6, 9, 8), *run)
+    assert ops(model) == {"GlobalAveragePool": 1, "Conv": 2, "Add": 1, "Sigmoid": 2, "Mul": 2}
+    read_more = squeeze_excite(activation="half = Sigmoid (biased) both = Mul (half, biased) r = Add (both, half)")
+    assert "Conv" not in ops(assert_same(read_more, normal(3, 6, 9, 8), *run))
 
 
 def test_sum_that_is_no_mean_stays() -> None:

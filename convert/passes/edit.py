@@ -39,6 +39,17 @@ def only_consumer(value: ir.Value) -> ir.Node | None:
     return next(iter(uses)).node
 
 
+def swished(node: ir.Node | None) -> ir.Value | None:
+    """The `x` of a node that computes `x * Sigmoid(x)`, else None."""
+    if node is None or node.op_type != "Mul":
+        return None
+    for data, other in (node.inputs, node.inputs[::-1]):
+        sigmoid = producer(other, "Sigmoid")
+        if sigmoid is not None and sigmoid.inputs[0] is data:
+            return data
+    return None
+
+
 def with_constant(node: ir.Node) -> tuple[ir.Value, Array] | None:
     """The operands of a binary node told apart: what is computed and what is constant."""
     left, right = node.inputs

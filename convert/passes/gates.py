@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import constant, insert, new_constant, only_consumer, producer, replace
+from convert.passes.edit import constant, insert, new_constant, only_consumer, producer, replace, swished
 
 
 def gate_by_map(graph: ir.Graph) -> None:
@@ -43,5 +43,6 @@ def _inner_sizes(value: ir.Value | None) -> list[int] | None:
 def _convolved(value: ir.Value | None) -> bool:
     """Whether a convolution makes a value, activated or not."""
     node = producer(value, "Relu", "Sigmoid")
-    conv = producer(node.inputs[0] if node is not None else value, "Conv")
+    before = swished(producer(value, "Mul")) if node is None else node.inputs[0]
+    conv = producer(value if before is None else before, "Conv")
     return conv is not None and constant(conv.inputs[1]) is not None

@@ -22,6 +22,7 @@ from convert.passes.edit import (
     producer,
     replace,
     scalar,
+    swished,
     with_constant,
 )
 
@@ -104,14 +105,16 @@ def dense_as_convolution(graph: ir.Graph) -> None:
             continue
         value, end = pooled.outputs[0], chain[-1]
         for node in chain[:-1]:
-            value = insert(end, *_as_convolution(graph, node, value))
+            value = insert(end, *_as_convolution(graph, node, value, end))
         replace(end.outputs[0], value)
 
 
 def _as_convolution(
-    graph: ir.Graph, node: ir.Node, value: ir.Value
+    graph: ir.Graph, node: ir.Node, value: ir.Value, before: ir.Node
 ) -> tuple[str, list[ir.Value | None], dict[str, Any]]:
     """Op, inputs and attributes of what a node of a dense chain is on `[batch, n, 1, 1]`."""
+    if node.op_type == "Mul":
+        return "Mul", [value, insert(before, "Sigmoid", [value])], {}
     if node.op_type in ("Relu", "Sigmoid"):
         return node.op_type, [value], {}
     if node.op_type == "Add":
@@ -132,7 +135,7 @@ def _operand(node: ir.Node, position: int = 1) -> Array:
 def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
     """The nodes after a Flatten up to a Reshape to `[batch, n, 1, 1]`, if all are dense layers and activations."""
     chain: list[ir.Node] = []
-    node = only_consumer(flatten.outputs[0])
+    node = _following(flatten.outputs[0])
     while node is not None:
         if node.op_type == "Reshape":
             target = constant(node.inputs[1])
@@ -154,12 +157,21 @@ def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
             if operands is None or not is_row(operands[1]):
                 return None
             chain.append(node)
-        elif node.op_type in ("Relu", "Sigmoid"):
+        elif node.op_type in ("Relu", "Sigmoid") or swished(node) is not None:
             chain.append(node)
         else:
             return None
-        node = only_consumer(node.outputs[0])
+        node = _following(node.outputs[0])
     return None
+
+
+def _following(value: ir.Value) -> ir.Node | None:
+    """The one node that reads a value, or a swish's product, which does along with its own sigmoid."""
+    readers = {use.node for use in value.uses()}
+    product = next((node for node in readers if swished(node) is value), None)
+    if product is None:
+        return only_consumer(value)
+    return product if len(readers) == 2 and not value.is_graph_output() else None
 
 
 def _keeps_rows(chain: list[ir.Node], flatten: ir.Node, target: Array) -> bool:
