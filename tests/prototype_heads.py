@@ -6,7 +6,6 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes import clean, infer_shapes
-from convert.passes.heads import drop_copies
 from convert.passes.unit import unit_features_last
 from tests.graphs import RNG, Array, graph_of, ints, normal
 
@@ -16,15 +15,14 @@ g (float[batch, 24, 4, 3] x) => (
   float[batch, 10] label, float[batch, 4, 3, 24] spatial_embedding, float[batch, 24] embedding
 ) {
   maps = Sigmoid (x)
-  pooled = GlobalAveragePool (maps) flat = Flatten (pooled) embedding = Identity (flat)
+  pooled = GlobalAveragePool (maps) embedding = Flatten (pooled)
   squares = Mul (maps, maps) total = ReduceSum <keepdims = 0> (squares, first)
   totals = Reshape (total, places_1) root = Sqrt (totals) length = Add (root, epsilon)
   lengths = Reshape (length, one_places) unit = Div (maps, lengths) turned = Transpose <perm = [0, 2, 3, 1]> (unit)
   product = MatMul (turned, prototypes) products = Reshape (product, laid_out)
   greatest = ReduceMax <axes = [1, 2], keepdims = 0> (products)
-  weighted = Mul (greatest, weights) sum = ReduceSum <keepdims = 0> (weighted, last) biased = Add (sum, bias)
-  label = Identity (biased)
-  spatial = Transpose <perm = [0, 2, 3, 1]> (maps) spatial_embedding = Identity (spatial)
+  weighted = Mul (greatest, weights) sum = ReduceSum <keepdims = 0> (weighted, last) label = Add (sum, bias)
+  spatial_embedding = Transpose <perm = [0, 2, 3, 1]> (maps)
 }
 """
 SHAPES = {
@@ -48,10 +46,7 @@ def head(text: str = HEAD, prepared: bool = True, **arrays: Array) -> ir.Model:
     """The head, after the passes that prepare it for the others."""
     model = graph_of(text, **SHAPES, **(arrays or weights()))
     if prepared:
-        drop_copies(model.graph)
-        clean(model)
-        infer_shapes(model)
-        unit_features_last(model.graph)
+        unit_features_last(infer_shapes(model).graph)
         clean(model)
     return infer_shapes(model)
 

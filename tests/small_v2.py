@@ -58,11 +58,10 @@ def write_small_v2(
         array = np.array(values)
         kind = np.float32 if array.dtype.kind == "f" else np.int64
         proto.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(kind), name))
-    model = infer_shapes(ir.from_proto(proto))
     for each in run:
+        model = infer_shapes(ir.from_proto(proto))
         each(model.graph)
-        model = infer_shapes(model)
-    proto = ir.to_proto(model)
+        proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     artifact = Artifact(
         family=family,

@@ -79,7 +79,7 @@ def test_a_head_that_fits_is_left_alone() -> None:
         ("<axes = [1, 2], keepdims = 0>", "<axes = [1, 2], keepdims = 1>"),
         ("ReduceMax <", "ReduceMin <"),
         ("MatMul (turned, prototypes)", "MatMul (turned, computed)"),
-        ("biased = Add (sum, bias)", "most = ReduceMax <keepdims = 0> (products) biased = Add (sum, most)"),
+        ("label = Add (sum, bias)", "most = ReduceMax <keepdims = 0> (products) label = Add (sum, most)"),
     ],
 )
 def test_other_heads_are_left_alone(old: str, new: str) -> None:
@@ -154,7 +154,7 @@ def test_weights_that_are_one_for_all_classes_are_sliced() -> None:
 
 
 def test_classes_of_a_head_that_is_read_elsewhere_are_gathered() -> None:
-    model = head(HEAD.replace("label = Identity (biased)", "label = Mul (sum, biased)"))
+    model = head(HEAD.replace("label = Add (sum, bias)", "biased = Add (sum, bias) label = Mul (sum, biased)"))
     x = windows(2)
     whole = outputs_of(model, x)[0]
     keep_classes(model.graph, "label", [4, 2])
