@@ -159,8 +159,8 @@ def convert(
             int8.judge(measured, agreed, model)
             agreement = _described_agreement(agreed)
         if precision == "fp16":
-            graph, rounded = half.halved(graph)
-            proto, artifact = write.finish(ir.to_proto(graph), artifact)
+            halved, rounded = half.halved(graph)
+            proto, artifact = write.finish(ir.to_proto(_bounded(halved) if free else halved), artifact)
             temporary.write_bytes(write.serialize(ir.to_proto(rounded), artifact))
             proof = Session(temporary)
             temporary.write_bytes(write.serialize(proto, artifact))
