@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -126,45 +127,31 @@ def convert(
                 "head": head,
             },
         )
-        whole = _bounded(graph) if free else graph
-        proto, artifact = write.finish(ir.to_proto(whole), artifact)
-        temporary.write_bytes(write.serialize(proto, artifact))
-        session = Session(temporary)
-        done("check")
-        smaller: Session | None = None
+        proto, artifact, session = _written(_bounded(graph) if free else graph, artifact, temporary)
+        judged = session
         if head == "int8":
-            quantised = int8.quantised(graph)
-            passes.name_by_place(quantised.graph)
-            proto, artifact = write.finish(ir.to_proto(quantised), artifact)
-            temporary.write_bytes(write.serialize(proto, artifact))
-            smaller = Session(temporary)
-        if source.cannot_run:
-            _check_runs(smaller or session, windows, kept)
-            agreed = int8.compare(session, smaller, _windows(audio, int8.WINDOWS)) if smaller else {}
-            int8.judge({}, agreed, model)
-            unmeasured = {"measured": False, "reason": source.cannot_run}
-            artifact = replace(artifact, parity={**unmeasured, **_described_agreement(agreed)})
-            temporary.write_bytes(write.serialize(proto, artifact))
-            bar.update(3)
-            return artifact
-        expected = saved_model.Reference(source)(windows)
-        expected = {name: expected[name][..., columns[name]] if name in columns else expected[name] for name in kept}
+            proto, artifact, judged = _written(int8.quantised(graph), artifact, temporary)
+        done("check")
+        expected: dict[str, NDArray[np.float32]] = {}
+        if not source.cannot_run:
+            every = saved_model.Reference(source)(windows)
+            expected = {name: every[name][..., columns[name]] if name in columns else every[name] for name in kept}
         done("run TensorFlow")
+        if source.cannot_run:
+            _check_runs(judged, windows, kept)
         measured = _measured(session, windows, expected)
         _judge(measured, source)
         agreement: dict[str, Any] = {}
-        if smaller:
-            measured = _measured(smaller, windows, expected)
-            agreed = int8.compare(session, smaller, _windows(audio, int8.WINDOWS))
+        if head == "int8":
+            measured = _measured(judged, windows, expected)
+            agreed = int8.compare(session, judged, _windows(audio, int8.WINDOWS))
             int8.judge(measured, agreed, model)
-            agreement = _described_agreement(agreed)
+            agreement = {"float32_head": {name: asdict(found) for name, found in agreed.items()}}
         if precision == "fp16":
             halved, rounded = half.halved(graph)
-            proto, artifact = write.finish(ir.to_proto(_bounded(halved) if free else halved), artifact)
-            temporary.write_bytes(write.serialize(ir.to_proto(rounded), artifact))
-            proof = Session(temporary)
-            temporary.write_bytes(write.serialize(proto, artifact))
-            both = [_measured(each, windows, expected) for each in (Session(temporary), proof)]
+            _, _, proof = _written(rounded, artifact, temporary)
+            proto, artifact, judged = _written(_bounded(halved) if free else halved, artifact, temporary)
+            both = [_measured(each, windows, expected) for each in (judged, proof)]
             measured = {name: parity.worst([each[name] for each in both]) for name in measured}
             many = _windows(audio, half.WINDOWS)
             shares = half.top1_agreement(session, proof, many)
@@ -172,8 +159,10 @@ def convert(
             agreement = {"float32": {"windows": len(many), "top1_agreement": shares}}
         done("compare")
         described = f"recordings of {Path(audio).name}" if audio is not None else "synthetic soundscapes"
-        sizes = BATCH_SIZES if free else (1,)
-        artifact = replace(artifact, parity={**parity.as_metadata(measured, described, sizes), **agreement})
+        found = parity.as_metadata(measured, described, BATCH_SIZES if free else (1,))
+        if source.cannot_run:
+            found = {"measured": False, "reason": source.cannot_run}
+        artifact = replace(artifact, parity={**found, **agreement})
         temporary.write_bytes(write.serialize(proto, artifact))
         done("write")
     return artifact
@@ -258,13 +247,15 @@ def _optimised(
     passes.clean(graph)
     if free:
         gather_embeddings(passes.infer_shapes(graph).graph)
-    passes.name_by_place(graph.graph)
     return passes.infer_shapes(graph), free
 
 
-def _described_agreement(agreed: Mapping[str, int8.Agreement]) -> dict[str, Any]:
-    """For the artifact: how heads in int8 agree with float32's."""
-    return {"float32_head": {name: asdict(found) for name, found in agreed.items()}} if agreed else {}
+def _written(graph: ir.Model, artifact: Artifact, path: Path) -> tuple[onnx.ModelProto, Artifact, Session]:
+    """A graph in a file, described as far as is known, and loaded again."""
+    passes.name_by_place(graph.graph)
+    proto, artifact = write.finish(ir.to_proto(passes.infer_shapes(graph)), artifact)
+    path.write_bytes(write.serialize(proto, artifact))
+    return proto, artifact, Session(path)
 
 
 def _bounded(graph: ir.Model) -> ir.Model:
@@ -273,14 +264,16 @@ def _bounded(graph: ir.Model) -> ir.Model:
     bound_slab(copy.graph)
     RemoveUnusedNodesPass()(copy)
     copy.graph.sort()
-    passes.name_by_place(copy.graph)
-    return passes.infer_shapes(copy)
+    return copy
 
 
 def _measured(
     session: Session, windows: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, parity.HeadParity]:
+    """What is expected compared with what each batch size gives; nothing, if nothing is expected."""
     results: dict[str, list[parity.HeadParity]] = {name: [] for name in expected}
+    if not expected:
+        return {}
     for size in BATCH_SIZES if session.artifact.free_batch else (1,):
         parts = [_run(session, windows[i : i + size], list(expected)) for i in range(0, len(windows), size)]
         for name, values in zip(expected, zip(*parts, strict=True), strict=True):

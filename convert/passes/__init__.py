@@ -104,6 +104,7 @@ def name_by_place(graph: ir.Graph) -> None:
             if output not in fixed:
                 output.name = f"{node.name}:{k}"
         for body in (attr.as_graph() for attr in node.attributes.values() if attr.type == ir.AttributeType.GRAPH):
+            body.name = f"{node.name}/body"
             for k, value in enumerate(body.inputs):
                 value.name = f"{node.name}/{k}"
 
