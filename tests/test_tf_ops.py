@@ -88,7 +88,9 @@ def test_saved_model_is_looked_at(saved_model: Path) -> None:
     assert [output.name for output in found.outputs] == ["embedding", "frontend", "genus", "label"]
     assert found.free_batch
     lines = (saved_model / "assets" / "label.csv").read_text().splitlines()
-    assert [found.class_lists["label"].namespace, *found.class_lists["label"].names] == lines
+    (label,) = found.class_lists["label"]
+    assert [label.namespace, *label.names] == lines
+    assert found.stablehlo is None and found.family == "perch_v1"
     assert len(found.fingerprint) == 64
 
 
