@@ -6,8 +6,6 @@ import os
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 
@@ -23,6 +21,8 @@ from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
 
 RATE, WINDOW = 32_000, 160_000
+# Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
