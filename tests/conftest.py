@@ -38,6 +38,14 @@ def model(saved_model: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def label_model(saved_model: Path) -> Path:
+    """The tiny Perch with its scores alone."""
+    path = saved_model.parent / "label.onnx"
+    convert(saved_model, path, outputs=["label"], progress=False)
+    return path
+
+
+@pytest.fixture(scope="session")
 def v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SavedModel of a tiny Perch v2, exported natively by JAX."""
     return native.write_saved_model(tmp_path_factory.mktemp("v2") / "saved_model", TINY_V2)

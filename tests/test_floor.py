@@ -60,8 +60,6 @@ def test_spectrogram_may_be_a_copy_of_what_the_backbone_reads(tmp_path: Path) ->
     np.testing.assert_allclose(session.run(None, {"bands": spectrograms})[0], expected, rtol=1e-6)
 
 
-def test_file_without_an_embedding_is_refused(saved_model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "label.onnx"
-    convert(saved_model, path, outputs=["label"], progress=False)
+def test_file_without_an_embedding_is_refused(label_model: Path) -> None:
     with pytest.raises(InputError, match="no output 'embedding'"):
-        backbone(path)
+        backbone(label_model)

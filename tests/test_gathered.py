@@ -10,7 +10,6 @@ import onnxruntime as ort
 import pytest
 
 from convert import synthetic
-from convert.conversion import convert
 from convert.passes import clean, infer_shapes
 from convert.passes.gathered import gather_embeddings
 from runtime.session import Session
@@ -120,9 +119,8 @@ def test_score_gives_what_single_batches_give(model: Path, outputs: tuple[str, .
         np.testing.assert_array_equal(values, np.concatenate(parts))
 
 
-def test_files_without_the_input(tmp_path: Path, saved_model: Path) -> None:
-    convert(saved_model, tmp_path / "label.onnx", outputs=["label"], progress=False)
-    assert Session(tmp_path / "label.onnx").gathers == ()
+def test_files_without_the_input(label_model: Path) -> None:
+    assert Session(label_model).gathers == ()
 
 
 def test_plain_onnxruntime_needs_the_windows_alone(model: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from benchmarks import cli
-from convert.conversion import convert
 from convert.synthetic import write_soundscape
 from tests.conftest import WINDOW
 
@@ -98,16 +97,14 @@ def test_tables_are_printed(measured: tuple[dict[str, Any], str]) -> None:
 
 
 def test_wrong_use_is_one_line(
-    model: Path, saved_model: Path, soundscapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, label_model: Path, soundscapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "words.onnx").write_text("these are words")
     (tmp_path / "empty").mkdir()
-    headless = tmp_path / "headless.onnx"
-    convert(saved_model, headless, outputs=["label"], progress=False)
     for arguments, message in (
         ([tmp_path / "none.onnx", "--soundscapes", soundscapes], "there is no model at"),
         ([tmp_path / "words.onnx", "--soundscapes", soundscapes], "cannot be loaded as ONNX"),
-        ([headless, "--soundscapes", soundscapes], "embedding"),
+        ([label_model, "--soundscapes", soundscapes], "embedding"),
         ([model, "--floor", tmp_path / "none.onnx", "--soundscapes", soundscapes], "there is no model at"),
         ([model, "--soundscapes", tmp_path / "empty"], "no recordings in"),
         ([model, "--soundscapes", tmp_path / "none"], "none"),
