@@ -57,7 +57,9 @@ def quantised(model: ir.Model) -> ir.Model:
     """
     copy = ir.from_proto(ir.to_proto(model))
     if not quantise_prototypes(copy.graph):
-        raise ConversionError("the graph has no head of prototypes, which is what --head int8 makes smaller and faster")
+        raise ConversionError(
+            "the outputs kept have no head of prototypes for --head int8 to make smaller; convert without it"
+        )
     RemoveUnusedNodesPass()(copy)
     copy.graph.sort()
     return passes.infer_shapes(copy)

@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 PRODUCER = re.compile(rb"StableHLO_v(\d+(?:\.\d+)+)")
-"""What a module's bytecode starts with, behind a few bytes."""
-FAR = 200
+HEADER_BYTES = 200
+"""Of a module's bytecode, within which its producer stands."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def found(proto: saved_model_pb2.SavedModel) -> StableHlo | None:
     modules = [node.attr for node in nodes if node.op == "XlaCallModule"]
     if not modules:
         return None
-    versions = [PRODUCER.search(module["module"].s[:FAR]) for module in modules]
+    versions = [PRODUCER.search(module["module"].s[:HEADER_BYTES]) for module in modules]
     newest = max(
         (each[1].decode() for each in versions if each is not None), key=_numbers, default="of an unknown version"
     )
