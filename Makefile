@@ -22,7 +22,7 @@ stress: .venv/installed
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (3 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,benchmarks,dev]'
 	touch $@
 
 clean:

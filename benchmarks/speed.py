@@ -19,6 +19,7 @@ from pathlib import Path
 import onnxruntime
 
 from benchmarks import SOUNDSCAPE_WINDOWS
+from benchmarks.environment import processor
 from convert import synthetic
 from convert.cli import hush_native_log
 from runtime import run_soundscapes
@@ -115,15 +116,6 @@ def main() -> None:
             {**asdict(speed), **ratios, "minutes_for_700": speed.deadline_minutes, **machine, **versions}, indent=1
         )
     )
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

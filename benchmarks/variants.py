@@ -20,9 +20,9 @@ from pathlib import Path
 
 import onnxruntime
 
-from benchmarks.crew import Crew, Equipment
+from benchmarks.environment import processor
 from benchmarks.processes import MIB, children, usage
-from benchmarks.speed import processor
+from benchmarks.throughput.crew import Crew, Equipment
 from convert import WINDOW_SAMPLES, synthetic
 from convert.cli import hush_native_log
 from runtime.cores import usable_cores

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from benchmarks.floor import backbone
+from benchmarks.throughput.floor import backbone
 from convert import synthetic
 from convert.conversion import convert
 from runtime.artifact import read_artifact

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks import cli
+from benchmarks.arguments import numbers
 from convert.synthetic import write_soundscape
 from tests.conftest import WINDOW
 
@@ -123,4 +124,4 @@ def test_lists_of_numbers(text: str, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit, match="2"):
         cli.main(["throughput", "any.onnx", f"--workers={text}"])
     assert "is no list of numbers" in capsys.readouterr().err
-    assert cli.numbers("4,1,4") == (1, 4)
+    assert numbers("4,1,4") == (1, 4)

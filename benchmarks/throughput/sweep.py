@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.crew import OUTPUTS, Crew, Equipment, Piece
-from benchmarks.floor import backbone
-from benchmarks.measurements import GRAPHS, READING, Key, Measurements
-from benchmarks.whole import Plan, run_whole
-from benchmarks.writing import seconds_a_row
+from benchmarks.throughput.crew import OUTPUTS, Crew, Equipment, Piece
+from benchmarks.throughput.floor import backbone
+from benchmarks.throughput.measurements import GRAPHS, READING, Key, Measurements
+from benchmarks.throughput.whole import Plan, run_whole
+from benchmarks.throughput.writing import seconds_a_row
 from runtime.artifact import Artifact, read_artifact
 from runtime.errors import InputError
 from runtime.progress import progress_bar

@@ -52,7 +52,7 @@ def run_whole(plan: Plan) -> Whole:
         PerchError: it cannot be run, or not all recordings can be read.
     """
     inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
-    child = Child("benchmarks.whole", plan, inbox)
+    child = Child("benchmarks.throughput.whole", plan, inbox)
     try:
         _, answer = inbox.get()
         if isinstance(answer, Whole):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from benchmarks.crew import Piece
-from benchmarks.measurements import NOISY, Key, Measurements
 from benchmarks.processes import MIB
+from benchmarks.throughput.crew import Piece
+from benchmarks.throughput.measurements import Key, Measurements
+from benchmarks.timing import NOISY
 
 BAR_WIDTH = 40
 BLOCK = "█"

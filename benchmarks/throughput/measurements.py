@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from functools import reduce
 from typing import Any, Literal
 
-from benchmarks.crew import Piece
 from benchmarks.processes import Usage
-from benchmarks.whole import Whole
-from benchmarks.writing import Format
+from benchmarks.throughput.crew import Piece
+from benchmarks.throughput.whole import Whole
+from benchmarks.throughput.writing import Format
 from runtime.artifact import Artifact
 
 What = Piece | Format | Literal["run"]
@@ -19,8 +19,6 @@ GRAPHS: tuple[Piece, ...] = ("backbone", "embedding", "scores")
 READING: tuple[Piece, ...] = ("decode", "windows", "resample_48k")
 RUN_BATCH_SIZE = 2
 """Of whole runs, and of what they are compared with: what a run takes on the CPU unless told otherwise."""
-NOISY = 1.25
-"""Above this spread a few rounds' median says little."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""Soundscapes to measure with: the user's own, or made on the spot."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from convert.synthetic import write_soundscapes
+from runtime.errors import InputError
+from runtime.paths import find_recordings
+
+DISTINCT = 24
+"""Of soundscapes that are made, as many differ; the others are copies, which cost as much to decode and to score."""
+
+
+@contextlib.contextmanager
+def soundscapes(folder: Path | None, count: int) -> Iterator[list[Path]]:
+    """The recordings of a folder or, if that is None, `count` synthetic ones of a minute, 32 kHz mono OGG Vorbis.
+
+    Raises:
+        InputError: there are none in the folder.
+    """
+    if folder is not None:
+        found = find_recordings([folder]).paths
+        if not found:
+            raise InputError(f"no recordings in {folder} (WAV, FLAC, OGG, MP3 or Opus)")
+        yield list(found)
+        return
+    with tempfile.TemporaryDirectory(prefix="perch-bench-") as made:
+        paths = [Path(made, f"{i:03d}.ogg") for i in range(count)]
+        write_soundscapes(paths[:DISTINCT])
+        for i, path in enumerate(paths[DISTINCT:]):
+            shutil.copy(paths[i % DISTINCT], path)
+        yield paths

@@ -1,0 +1,42 @@
+"""Figures of a run as JSON, of which `make results` makes its tables and plots."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runtime.files import check_writable, replacing
+
+
+def check_writable_json(path: Path | None) -> None:
+    """Finds out before the work whether `--json` could be written after it.
+
+    Raises:
+        InputError: it could not.
+    """
+    if path is not None:
+        check_writable(path)
+
+
+def write_json(path: Path | None, command: str, figures: Mapping[str, Any]) -> None:
+    """Writes figures, under the name of the command that measured them, if a file was asked for.
+
+    Numbers that are not finite, for which JSON has no words, become null.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(_plain({"command": command, **figures}), indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""`perch-bench throughput`: how many windows a second, and where the time goes."""
