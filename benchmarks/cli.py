@@ -38,8 +38,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     except ModuleNotFoundError as error:
         print(
-            f"perch-bench: the extras 'convert' and 'benchmarks' are needed ({error.name} is missing); run `pip install "
-            "'.[convert,benchmarks]'` in the project's folder",
+            f"perch-bench: the extras 'convert' and 'benchmarks' are needed ({error.name} is missing); run "
+            "`pip install '.[convert,benchmarks]'` in the project's folder",
             file=sys.stderr,
         )
         return 2
