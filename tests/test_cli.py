@@ -16,7 +16,9 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
+import tensorflow as tf
 
+import convert.cli
 import runtime.cli
 from convert.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
@@ -167,28 +169,35 @@ def test_rows_that_cannot_be_written_are_rescued(
         assert len(saved["row_ids"]) == len(saved["label"]) == 9
 
 
-def test_convert_refuses_what_is_no_perch_model(tmp_path: Path, saved_model: Path) -> None:
-    target = tmp_path / "x.onnx"
-    assert "is not a SavedModel: it has no saved_model.pb" in one_line(perch_convert(tmp_path, "-o", target))
-    other = tmp_path / "other"
-    code = (
-        "import tensorflow as tf, sys; m = tf.Module(); "
-        "f = tf.function(lambda inputs: {'y': inputs + 1}, input_signature=[tf.TensorSpec([None, 7], name='inputs')]); "
-        "m.f = f; tf.saved_model.save(m, sys.argv[1], signatures=f.get_concrete_function())"
-    )
-    subprocess.run([sys.executable, "-c", code, str(other)], check=True, capture_output=True)
-    assert "its input is float32 (None, 7), not float32 [batch, 160000]" in one_line(perch_convert(other, "-o", target))
+def test_convert_refuses_what_is_no_perch_model(
+    tmp_path: Path, saved_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, other = tmp_path / "x.onnx", tmp_path / "other"
+
+    def refused(*arguments: object) -> str:
+        assert convert.cli.main([*map(str, arguments)]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        (line,) = said.err.splitlines()
+        return line
+
+    module = tf.Module()
+    signature = [tf.TensorSpec([None, 7], name="inputs")]
+    module.plus_one = tf.function(lambda inputs: {"y": inputs + 1}, input_signature=signature)
+    tf.saved_model.save(module, str(other), signatures=module.plus_one.get_concrete_function())
+    assert "its input is float32 (None, 7), not float32 [batch, 160000]" in refused(other, "-o", target)
     weights = next((other / "variables").glob("variables.index"))
     weights.write_bytes(weights.read_bytes()[:20])
-    assert "TensorFlow cannot load" in one_line(perch_convert(other, "-o", target))
+    assert "TensorFlow cannot load" in one_line(perch_convert(other, "-o", target))  # TensorFlow's own words are hushed
     shutil.rmtree(other / "variables")
-    assert "has no weights" in one_line(perch_convert(other, "-o", target))
+    assert "has no weights" in refused(other, "-o", target)
     (other / "variables").mkdir()
     (other / "variables" / "variables.index").touch()
     (other / "saved_model.pb").write_bytes(b"\xff" * 100)
-    assert "is damaged" in one_line(perch_convert(other, "-o", target))
-    assert "has no output logits; it has" in one_line(perch_convert(saved_model, "-o", target, "--outputs", "logits"))
-    assert "cannot write to" in one_line(perch_convert(saved_model, "-o", tmp_path / "no" / "x.onnx"))
+    assert "is damaged" in refused(other, "-o", target)
+    assert "is not a SavedModel: it has no saved_model.pb" in refused(tmp_path, "-o", target)
+    assert "has no output logits; it has" in refused(saved_model, "-o", target, "--outputs", "logits")
+    assert "cannot write to" in refused(saved_model, "-o", tmp_path / "no" / "x.onnx")
     assert not target.exists()
 
 
