@@ -1,11 +1,12 @@
 # make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
 # make test   ruff, mypy and the tests
 # make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
+# make results  benchmarks/RESULTS.md and its plots, measured on this machine: an hour
 PYTHON ?= python3
 MODEL ?= v1
 BIN := .venv/bin
 
-.PHONY: demo test stress clean
+.PHONY: demo test stress results clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo --model $(MODEL)
@@ -18,6 +19,9 @@ test: .venv/installed
 
 stress: .venv/installed
 	$(BIN)/python -m benchmarks.stress $(CASE)
+
+results: .venv/installed
+	$(BIN)/python -m benchmarks.results
 
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (3 GB, 2 minutes or more)"

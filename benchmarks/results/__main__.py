@@ -1,0 +1,36 @@
+"""`make results`: runs every command on untrained models made on the spot; RESULTS.md shows what they measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.results.measure import COMMANDS, MODELS, measure
+from benchmarks.results.page import write_results
+from runtime.errors import PerchError
+
+BENCHMARKS = Path(__file__).parent.parent
+
+
+def main() -> int:
+    """Measures and writes; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__)
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="(default: all)")
+    parser.add_argument("--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS), help="(default: all)")
+    parser.add_argument("--written", action="store_true", help="measure nothing, take what earlier runs wrote")
+    parser.add_argument("--folder", type=Path, default=BENCHMARKS, help="where RESULTS.md stands (default: benchmarks)")
+    args = parser.parse_args()
+    figures = args.folder / "figures"
+    try:
+        if not args.written:
+            measure(figures, args.models, args.commands)
+        print(write_results(figures, args.folder / "RESULTS.md"))
+    except PerchError as error:
+        print(f"make results: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

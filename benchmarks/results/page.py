@@ -1,0 +1,94 @@
+"""RESULTS.md and its plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from benchmarks.results import plots
+from benchmarks.results.measure import COMMANDS, MODELS
+from runtime.errors import InputError
+from runtime.files import replacing
+
+TEMPLATE = "results.md.jinja"
+NAMES = {"v1": "Perch v1", "v2": "Perch v2"}
+
+
+def write_results(figures: Path, target: Path) -> Path:
+    """Writes the page, and its plots into the folder of the figures; returns the page's path.
+
+    Raises:
+        InputError: there are no figures, or it cannot be written.
+    """
+    models = {name: found for name in MODELS if (found := dict(_read(figures, name)))}
+    if not models:
+        raise InputError(f"there are no figures in {figures}; `make results` measures them")
+    for name, found in models.items():
+        _plot(figures, name, found)
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {"power": _power, "share": _share, "file": lambda path: Path(path).stem.replace("_", " ")}
+    page = templates.get_template(TEMPLATE).render(models=models, names=NAMES, figures=figures.name)
+    with replacing(target) as temporary:
+        temporary.write_text(page)
+    return target
+
+
+def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What there is of a model's figures, by command."""
+    for command in COMMANDS:
+        path = figures / f"{model}.{command}.json"
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read ({error}); run `make results` again") from None
+        yield command, found
+
+
+def _plot(folder: Path, model: str, found: dict[str, dict[str, Any]]) -> None:
+    if parity := found.get("parity"):
+        heads = parity["files"][0]["heads"]
+        plots.errors(
+            folder / f"{model}.parity.png",
+            {name: (head["window_errors"], head["tolerance"]["error"]) for name, head in heads.items()},
+        )
+    if deadline := found.get("deadline"):
+        bars = [_bar(name, way) for name, way in deadline["ways"].items()]
+        plots.deadline(folder / f"{model}.deadline.png", bars, deadline["deadline_s"] / 60)
+    if throughput := found.get("throughput"):
+        plots.throughput(folder / f"{model}.throughput.png", _series(throughput["files"][0]))
+
+
+def _bar(name: str, way: dict[str, Any]) -> plots.Bar:
+    low, high = way["interval_minutes"]
+    projected = way["kind"] == "projected" and low is not None and high is not None
+    return plots.Bar(name, way["total_minutes"], (low, high) if projected else None)
+
+
+def _series(file: dict[str, Any]) -> dict[str, dict[int, float]]:
+    series: dict[str, dict[int, float]] = {}
+    for each in file["configurations"]:
+        if each["windows_per_s"]["median"] is not None:
+            name = f"{_count(each['workers'], 'worker')}, {_count(each['threads'], 'thread')}"
+            series.setdefault(name, {})[each["batch_size"]] = each["windows_per_s"]["median"]
+    return {name: dict(sorted(series[name].items())) for name in sorted(series)}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _power(value: float | None) -> str:
+    """`1.2e-05`, or a dash where there is no value."""
+    return "-" if value is None else f"{value:.1e}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
