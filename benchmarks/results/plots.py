@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 WIDTH, DPI = 7.2, 110
 COLORS = ("#1b7f79", "#d1793b", "#5b6bb5", "#a8467d", "#7a8a2a", "#777777")
 GRID = "#dddddd"
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def deadline(path: Path, bars: Sequence[Bar], limit_minutes: float) -> None:
                     bar.minutes, i, xerr=[[max(0.0, below)], [max(0.0, above)]], color="#333333", capsize=3, linewidth=1
                 )
             farthest = max(bar.minutes, bar.interval[1] if bar.interval else 0.0)
-            axes.text(farthest + longest / 60, i, f"{bar.minutes:.3g} min", va="center", fontsize=9)
+            axes.text(farthest + longest / 60, i, f"{bar.minutes:.3g} min", va="center", fontsize=9, bbox=LABEL)
         axes.axvline(limit_minutes, color="#333333", linestyle="--", linewidth=1)
         axes.text(limit_minutes, -0.75, f" {limit_minutes:g} min limit", fontsize=9, va="center")
         axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
