@@ -1,0 +1,120 @@
+"""What is wrong with a converted file, and where.
+
+A head is judged by three rules:
+
+- The stated tolerance of its precision (`convert.parity`), on the windows of this comparison.
+- Ten times what conversion measured and the file says of itself: of the greatest and the mean error and of 1 - cosine,
+  but nothing below what float32 itself rounds by. It holds on the CPU, where conversion measured. What a right file
+  rounds by differs with the audio and the machine, some two or three times.
+- In float32: that its errors are rounding. Those differ from window to window, so that few of them remain in the mean
+  over windows; what a changed weight adds is much alike in all windows, and remains. More than twice what chance leaves
+  is a finding. Heads of no more than a few millionths of the range off are not judged by it: the spectrogram's rounding
+  is alike in all windows, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.parity.comparison import Compared
+from benchmarks.parity.measurement import Measured, Setting
+from benchmarks.parity.windows import Window
+from convert.parity import FLOAT16, INT8, Tolerance, tolerance
+from convert.saved_model import SavedModel
+from runtime.artifact import Artifact
+
+TIMES_STORED = 10
+LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
+"""What of a stored measure counts at least."""
+MOST_SYSTEMATIC = 2.0
+LEAST_BIAS = 3e-6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong: in which output and setting (None: in all of them), and what."""
+
+    head: str
+    setting: Setting | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.head}{f' ({self.setting})' if self.setting else ''}: {self.text}"
+
+
+def stated(artifact: Artifact, head: str, native: bool) -> Tolerance:
+    """The tolerance of an output in this file's precision."""
+    if artifact.options.get("precision") == "float16":
+        return FLOAT16
+    return INT8 if _is_int8(artifact, head) else tolerance(head, native)
+
+
+def findings(measured: Measured, source: SavedModel, windows: Sequence[Window]) -> list[Finding]:
+    """All that is wrong with a file; empty where nothing is."""
+    found = [Finding(name, None, text) for name, columns in measured.columns.items() for text in columns.findings]
+    found += [Finding("all outputs", setting, f"cannot be run: {why}") for setting, why in measured.failures.items()]
+    for setting, heads in measured.compared.items():
+        for name, compared in heads.items():
+            broken = list(_broken(measured.artifact, name, compared, source.stablehlo is not None, setting))
+            if broken:
+                found.append(Finding(name, setting, f"{'; '.join(broken)}; {_where(measured, name, compared, windows)}"))
+    return found
+
+
+def notes(measured: Measured, source: SavedModel) -> list[str]:
+    """What one should know of a file, though it is not wrong."""
+    artifact, found = measured.artifact, []
+    if artifact.saved_model_sha256 != source.fingerprint:
+        found.append(
+            f"it was converted from another SavedModel ({artifact.saved_model_sha256[:12]}) than this one "
+            f"({source.fingerprint[:12]})"
+        )
+    if artifact.parity_warning:
+        found.append(artifact.parity_warning)
+    elif any(_stored(artifact, name, "mean_error") is None for name in measured.heads):
+        found.append("it holds no mean errors to compare with: an older version converted it")
+    return found
+
+
+def _broken(artifact: Artifact, name: str, compared: Compared, native: bool, setting: Setting) -> Iterator[str]:
+    """The rules that a head breaks."""
+    parity = compared.parity
+    broken = parity.failures(stated(artifact, name, native))
+    yield from broken
+    if not broken and setting.device == "cpu":
+        for key, words in (("error", "error"), ("mean_error", "mean error"), ("cosine_distance", "1 - cosine")):
+            value, stored = getattr(parity, key), _stored(artifact, name, key)
+            if stored is not None and not value <= TIMES_STORED * max(stored, LEAST[key]):
+                yield f"{words} {value:.1e} is {value / max(stored, LEAST[key]):.0f} times that of its conversion"
+    exact = artifact.options.get("precision", "float32") == "float32" and not _is_int8(artifact, name)
+    if exact and setting.device == "cpu" and compared.bias > LEAST_BIAS and compared.systematic > MOST_SYSTEMATIC:
+        yield f"errors are {compared.systematic:.1f} times as alike in all windows as rounding would leave them"
+
+
+def _where(measured: Measured, name: str, compared: Compared, windows: Sequence[Window]) -> str:
+    """The column and the window with the greatest difference."""
+    column, window = (int(np.argmax(errors)) for errors in (compared.column_errors, compared.window_errors))
+    return f"most in {column_name(measured, name, column)} and in window {windows[window].row_id}"
+
+
+def column_name(measured: Measured, head: str, column: int) -> str:
+    """A column's class, or its number, from 0."""
+    classes = measured.artifact.heads[head].classes
+    return f"class '{classes[column]}' (column {column})" if classes else f"column {column}"
+
+
+def _is_int8(artifact: Artifact, head: str) -> bool:
+    return artifact.options.get("head") == "int8" and bool(artifact.heads[head].classes)
+
+
+def _stored(artifact: Artifact, head: str, key: str) -> float | None:
+    """What conversion measured; None where the file does not say so in a number."""
+    heads: Any = artifact.parity.get("heads")
+    measured: Any = heads.get(head) if isinstance(heads, Mapping) else None
+    value: Any = measured.get(key) if isinstance(measured, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
