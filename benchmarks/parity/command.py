@@ -9,8 +9,9 @@ import argparse
 from pathlib import Path
 
 from benchmarks.arguments import numbers
-from runtime.errors import InputError, PerchError
-from runtime.files import check_writable
+from benchmarks.environment import environment
+from benchmarks.figures import write_json
+from runtime.files import check_writable, replacing
 
 WINDOWS, QUICK_WINDOWS = 120, 24
 BATCH_SIZES = (1, 2, 12)
@@ -53,9 +54,20 @@ def run(args: argparse.Namespace) -> int:
     from convert.cli import check_tensorflow
 
     check_tensorflow()
-    from benchmarks.parity import outcome
+    from benchmarks.parity.figures import figures
+    from benchmarks.parity.outcome import compare
+    from benchmarks.parity.report import report
 
+    about = environment()
     count = args.windows[-1] if args.windows else QUICK_WINDOWS if args.quick else WINDOWS
-    found = outcome.compare(args.saved_model, args.files, args.audio, args.labels, count, args.batch_sizes or BATCH_SIZES, args.device)
-    print(found)
-    return 0
+    outcome = compare(
+        args.saved_model, args.files, args.audio, args.labels, count, args.batch_sizes or BATCH_SIZES, args.device
+    )
+    if args.html is not None:
+        from benchmarks.parity.page import page
+
+        with replacing(args.html) as temporary:
+            temporary.write_text(page(outcome, about), encoding="utf-8")
+    write_json(args.json, "parity", {"environment": about, **figures(outcome)})
+    print(report(outcome, args.html))
+    return 0 if outcome.passed else 1

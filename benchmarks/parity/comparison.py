@@ -22,9 +22,9 @@ class Compared:
     `window_errors` and `column_errors` are the greatest of each window and of each column (of the last axis),
     `cosine_distances` each window's 1 - cosine, 0 where TensorFlow's norm is under 1e-6.
 
-    `bias` is what the differences have in common: the mean difference of each value over windows, of these the root mean
-    square. Rounding differs from window to window, so that of n windows about a share of 1/sqrt(n) remains;
-    `systematic` is how many times as much does: about 1 for rounding, more for a graph that computes something else.
+    `bias` is the root mean square of the values' mean differences over windows, and `common` how much that is of the
+    root mean square of all differences (see `HeadParity`). Windows of which TensorFlow gives the same values count once
+    for these two, since their rounding is the same; `distinct` is how many are left.
 
     Of class heads, `top1_equal`
     counts the windows with the same top class, `top5` is the mean share of TensorFlow's five top classes that are among
@@ -36,8 +36,9 @@ class Compared:
     window_errors: Values
     column_errors: Values
     cosine_distances: Values
+    distinct: int
     bias: float
-    systematic: float
+    common: float
     top1_equal: int | None
     top5: float | None
     ranks: Values | None
@@ -52,6 +53,7 @@ class Compared:
             mean_error=self.mean_error,
             cosine_distance=float(self.cosine_distances.max()),
             top1_equal=self.top1_equal or 0,
+            common=self.common,
         )
 
 
@@ -101,15 +103,16 @@ class Comparison:
         spread = float(self._most - self._least)
         count = len(self._seen)
         bias = float(np.sqrt(np.mean((np.asarray(self._sum) / count) ** 2)))
-        by_chance = np.sqrt(self._squares / np.size(self._sum)) / count
+        overall = float(np.sqrt(self._squares / np.size(self._sum) / count))
         return Compared(
             range=spread,
             mean_error=relative(float(self._total / self._count), spread),
             window_errors=_relative(np.concatenate(self._windows), spread),
             column_errors=_relative(np.asarray(self._columns), spread),
             cosine_distances=np.concatenate(self._distances),
+            distinct=count,
             bias=relative(bias, spread),
-            systematic=float(bias / by_chance) if by_chance > 0 else 0.0,
+            common=bias / overall if overall > 0 else 0.0,
             top1_equal=self._top1 if self._classes else None,
             top5=float(np.concatenate(self._shared).mean()) if self._classes else None,
             ranks=np.concatenate(self._ranks) if self._classes else None,

@@ -10,19 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.frontend import HEADS as SPECTROGRAMS
 from benchmarks.frontend import Rounding, rounding
 from benchmarks.parity.columns import Columns, find_columns
 from benchmarks.parity.comparison import Compared, Comparison
 from benchmarks.parity.windows import Window, read_chunks
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
-from convert.errors import first_line
+from convert.errors import ConversionError, first_line
 from convert.saved_model import Reference, SavedModel
 from runtime.artifact import Artifact
 from runtime.errors import InputError
 from runtime.progress import progress_bar
 from runtime.session import Session
 
-SPECTROGRAMS = ("frontend", "spectrogram")
 FLOAT64_WINDOWS = 4
 """How many windows the spectrogram is computed of in float64."""
 Outputs = dict[str, NDArray[np.float32]]
@@ -44,6 +44,7 @@ class Measured:
 
     `compared` are the heads by setting; `failures` say in which settings it could not be run, and why. `logits` are
     those of its own columns in the first setting, `float32 [windows, classes]`, and None if it has no output `label`.
+    `rounding` is None where there is no spectrogram to compute in float64, or, as `not_rounded` says, that cannot be.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Measured:
     failures: dict[Setting, str] = field(default_factory=dict)
     logits: NDArray[np.float32] | None = None
     rounding: Rounding | None = None
+    not_rounded: str | None = None
 
     @property
     def heads(self) -> list[str]:
@@ -150,7 +152,10 @@ class _FileRun:
         name = next((name for name in SPECTROGRAMS if name in self._found.heads), None)
         if name is not None:
             session = next(iter(self._sessions.values()))
-            self._found.rounding = rounding(self._source, session, expected[name][: len(samples)], samples)
+            try:
+                self._found.rounding = rounding(self._source, session, expected[name][: len(samples)], samples)
+            except ConversionError as error:
+                self._found.not_rounded = str(error)
 
     def measured(self) -> Measured:
         found = self._found

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.frontend import Rounding
-from benchmarks.parity.measurement import Measured, Measurement
+from benchmarks.parity.measurement import Measured
+from benchmarks.parity.outcome import Outcome
 from benchmarks.parity.summary import Measures, by_head
 from benchmarks.parity.verdict import Finding
 from benchmarks.quality import Quality
 
-COLUMNS = ("error", "mean", "1-cos most", "median", "alike", "top-1", "top-5", "rank least", "median")
+COLUMNS = ("error", "mean", "1-cos most", "median", "in common", "top-1", "top-5", "rank least", "median")
 LEGEND = """\
 error, mean: greatest and mean difference over the range of TensorFlow's values; 1-cos: 1 - cosine of a window, greatest
-and median; alike: how much of the error is the same in all windows, about 1 for rounding; top-1, top-5: windows with
-the same top class, and share of the same five top classes; rank: rank correlation of a window's classes; all of them
-the worst of all devices and batch sizes"""
+and median; in common: how much of their errors all windows have in common, of rounding about 1 / sqrt(windows); top-1:
+windows with the same top class; top-5: share of the same five top classes; rank: rank correlation of a window's
+classes; all of them the worst of all devices and batch sizes"""
 
 
 def table(measured: Measured, broken: set[str]) -> Iterator[str]:
@@ -36,7 +37,7 @@ def cells(found: Measures) -> tuple[str, ...]:
     ranks = (found.rank_least, found.rank_median)
     return (
         *(f"{value:.1e}" for value in small),
-        f"{found.systematic:.1f}",
+        f"{found.common:.0%}",
         *("-" if value is None else f"{value:.1%}" for value in shares),
         *("-" if value is None else f"{value:.6f}" for value in ranks),
     )
@@ -63,7 +64,8 @@ def quality_lines(found: Sequence[Quality]) -> Iterator[str]:
     yield f"  {'with labels':<18}{'TensorFlow':>12}{'ONNX':>12}{'difference':>12}  95% interval"
     for each in found:
         low, high = each.interval
-        yield f"  {each.metric:<18}{each.tensorflow:>12.4f}{each.onnx:>12.4f}{each.difference:>12.1e}  {low:.1e} to {high:.1e}"
+        values = f"{each.tensorflow:>12.4f}{each.onnx:>12.4f}{each.difference:>12.1e}"
+        yield f"  {each.metric:<18}{values}  {low:.1e} to {high:.1e}"
 
 
 def verdict(found: Sequence[Finding]) -> str:
@@ -73,24 +75,17 @@ def verdict(found: Sequence[Finding]) -> str:
     return "1 finding" if len(found) == 1 else f"{len(found)} findings"
 
 
-def report(
-    measurement: Measurement,
-    findings: Sequence[Sequence[Finding]],
-    notes: Sequence[Sequence[str]],
-    quality: Sequence[Sequence[Quality]],
-    html: Path | None,
-) -> str:
-    """All of it; `findings`, `notes` and `quality` are those of each file."""
-    lines = [f"{len(measurement.windows)} windows of {len({each.path for each in measurement.windows})} recordings"]
-    for measured, wrong, said, metrics in zip(measurement.files, findings, notes, quality, strict=True):
-        lines += ["", f"{title(measured)}: {verdict(wrong)}"]
-        lines += [f"  in {', '.join(f'({setting})' for setting in measured.compared)}"] if measured.compared else []
-        lines += table(measured, {finding.head for finding in wrong})
-        if measured.rounding is not None:
-            lines.append(f"  {rounding_line(measured.rounding)}")
-        lines += quality_lines(metrics) if metrics else []
-        lines += [f"  note: {note}" for note in said]
-        lines += [f"  FINDING {finding}" for finding in wrong]
-    lines += ["", LEGEND]
-    lines += [f"\nReport: {html}"] if html else []
-    return "\n".join(lines)
+def report(outcome: Outcome, html: Path | None) -> str:
+    """All of it, and where the page is."""
+    windows = outcome.measurement.windows
+    lines = [f"{len(windows)} windows of {len({each.path for each in windows})} recordings ({outcome.audio})"]
+    for judged in outcome.files:
+        measured = judged.measured
+        lines += ["", f"{title(measured)}: {verdict(judged.findings)}"]
+        lines += [f"  on {'; '.join(map(str, measured.compared))}"] if measured.compared else []
+        lines += table(measured, {finding.head for finding in judged.findings})
+        lines += [f"  {rounding_line(measured.rounding)}"] if measured.rounding else []
+        lines += quality_lines(judged.quality) if judged.quality else []
+        lines += [f"  note: {note}" for note in judged.notes]
+        lines += [f"  finding: {finding}" for finding in judged.findings]
+    return "\n".join([*lines, "", LEGEND, *([f"Report: {html}"] if html else [])])

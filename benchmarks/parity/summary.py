@@ -26,7 +26,7 @@ class Measures:
     mean_error: float
     cosine_distance: float
     median_cosine_distance: float
-    systematic: float
+    common: float
     top1: float | None
     top5: float | None
     rank_least: float | None
@@ -41,7 +41,7 @@ def measures(compared: Compared) -> Measures:
         mean_error=compared.mean_error,
         cosine_distance=float(compared.cosine_distances.max()),
         median_cosine_distance=float(np.median(compared.cosine_distances)),
-        systematic=compared.systematic,
+        common=compared.common,
         top1=None if compared.top1_equal is None else compared.top1_equal / len(compared.window_errors),
         top5=compared.top5,
         rank_least=None if ranks is None else float(ranks.min()),

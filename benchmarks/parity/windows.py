@@ -19,7 +19,6 @@ from runtime.progress import progress_bar
 from runtime.recording import Recording
 from runtime.windows import format_end
 
-
 Item = TypeVar("Item")
 
 
@@ -55,8 +54,8 @@ def choose(found: Found, count: int, labels: Labels | None = None) -> list[Windo
         labelled = [window for window in windows if labels.of(window.row_id) is not None]
         if windows and not labelled:
             raise InputError(
-                f"{labels.source} has a label of none of the {len(windows)} windows, which are called {windows[0].row_id} "
-                "and so on; give the recordings it is about with --audio"
+                f"{labels.source} has no label of any of the {len(windows)} windows, which are called "
+                f"{windows[0].row_id} and so on; give the recordings it is about with --audio"
             )
         windows = labelled
     if not windows:
