@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.parity.measurement import Setting
 from benchmarks.parity.outcome import Judged, Outcome
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, stated
@@ -33,7 +32,10 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
         "model_family": artifact.family,
         "options": dict(artifact.options),
         "passed": not judged.findings,
-        "findings": [{"head": each.head, **_setting(each.setting), "finding": each.text} for each in judged.findings],
+        "findings": [
+            {"head": each.head, "settings": [one._asdict() for one in each.settings], "finding": each.text}
+            for each in judged.findings
+        ],
         "notes": list(judged.notes),
         "heads": {
             name: {
@@ -48,7 +50,7 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
             for name, found in by_head(measured).items()
         },
         "settings": [
-            {**_setting(setting), "heads": {name: asdict(measures(compared)) for name, compared in heads.items()}}
+            {**setting._asdict(), "heads": {name: asdict(measures(compared)) for name, compared in heads.items()}}
             for setting, heads in measured.compared.items()
         ],
         "worst_windows": [
@@ -64,7 +66,3 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
         "float64": asdict(measured.rounding) if measured.rounding else None,
         "quality": [asdict(each) for each in judged.quality],
     }
-
-
-def _setting(setting: Setting | None) -> dict[str, Any]:
-    return setting._asdict() if setting is not None else {"device": None, "batch_size": None}

@@ -10,7 +10,7 @@ import jinja2
 from benchmarks.parity.measurement import Measured
 from benchmarks.parity.outcome import Outcome
 from benchmarks.parity.plot import histogram, spectrogram
-from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title
+from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, verdict
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, stated
 
@@ -42,6 +42,7 @@ def page(outcome: Outcome, environment: dict[str, Any]) -> str:
         legend=LEGEND,
         heads=heads,
         title=title,
+        verdict=verdict,
         rounding_line=rounding_line,
         cells=lambda compared: cells(measures(compared)),
         pictures={row: base64.b64encode(spectrogram(samples)).decode() for row, samples in outcome.samples.items()},

@@ -12,22 +12,22 @@ from benchmarks.parity.summary import Measures, by_head
 from benchmarks.parity.verdict import Finding
 from benchmarks.quality import Quality
 
-COLUMNS = ("error", "mean", "1-cos most", "median", "in common", "top-1", "top-5", "rank least", "median")
+COLUMNS = ("error", "mean", "1-cos", "median", "common", "top-1", "top-5", "rank", "median")
 LEGEND = """\
 error, mean: greatest and mean difference over the range of TensorFlow's values; 1-cos: 1 - cosine of a window, greatest
-and median; in common: how much of their errors all windows have in common, of rounding about 1 / sqrt(windows); top-1:
+and median; common: how much of their errors all windows have in common, of rounding about 1 / sqrt(windows); top-1:
 windows with the same top class; top-5: share of the same five top classes; rank: rank correlation of a window's
-classes; all of them the worst of all devices and batch sizes"""
+classes, least and median. Of all devices and batch sizes the worst is told."""
 
 
 def table(measured: Measured, broken: set[str]) -> Iterator[str]:
     """A line for each head."""
     rows = by_head(measured)
     width = max(map(len, [*rows, "output"]))
-    yield f"  {'output':<{width}}" + "".join(f"{name:>12}" for name in COLUMNS) + "  verdict"
+    yield f"  {'output':<{width}}" + "".join(f"{name:>9}" for name in COLUMNS) + "  verdict"
     for name, found in rows.items():
         verdict = "broken" if name in broken else "equal"
-        yield f"  {name:<{width}}" + "".join(f"{cell:>12}" for cell in cells(found)) + f"  {verdict}"
+        yield f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells(found)) + f"  {verdict}"
 
 
 def cells(found: Measures) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def cells(found: Measures) -> tuple[str, ...]:
         *(f"{value:.1e}" for value in small),
         f"{found.common:.0%}",
         *("-" if value is None else f"{value:.1%}" for value in shares),
-        *("-" if value is None else f"{value:.6f}" for value in ranks),
+        *("-" if value is None else f"{value:.5f}" for value in ranks),
     )
 
 

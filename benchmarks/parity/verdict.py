@@ -15,7 +15,7 @@ A head is judged by three rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from convert.saved_model import SavedModel
 from runtime.artifact import Artifact
 
 TIMES_STORED = 10
+STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
 LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
 """What of a stored measure counts at least."""
 BY_CHANCE, STORED = 1.5, 1.2
@@ -39,14 +40,15 @@ LEAST_BIAS = 1e-6
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong: in which output and setting (None: in all of them), and what."""
+    """Something that is wrong: in which output, in which settings (none: whatever it is run with), and what."""
 
     head: str
-    setting: Setting | None
+    settings: tuple[Setting, ...]
     text: str
 
     def __str__(self) -> str:
-        return f"{self.head}{f' ({self.setting})' if self.setting else ''}: {self.text}"
+        settings = f" ({'; '.join(map(str, self.settings))})" if self.settings else ""
+        return f"{self.head}{settings}: {self.text}"
 
 
 def stated(artifact: Artifact, head: str, native: bool) -> Tolerance:
@@ -58,15 +60,20 @@ def stated(artifact: Artifact, head: str, native: bool) -> Tolerance:
 
 def findings(measured: Measured, source: SavedModel, windows: Sequence[Window]) -> list[Finding]:
     """All that is wrong with a file; empty where nothing is."""
-    found = [Finding(name, None, text) for name, columns in measured.columns.items() for text in columns.findings]
-    found += [Finding("all outputs", setting, f"cannot be run: {why}") for setting, why in measured.failures.items()]
-    for setting, heads in measured.compared.items():
-        for name, compared in heads.items():
-            broken = list(_broken(measured.artifact, name, compared, source.stablehlo is not None, setting))
-            if broken:
-                found.append(
-                    Finding(name, setting, f"{'; '.join(broken)}; {_where(measured, name, compared, windows)}")
-                )
+    found = [Finding(name, (), text) for name, columns in measured.columns.items() for text in columns.findings]
+    found += [Finding("all outputs", (setting,), f"cannot be run: {why}") for setting, why in measured.failures.items()]
+    native = source.stablehlo is not None
+    for name in measured.heads:
+        broken = {
+            setting: rules
+            for setting, heads in measured.compared.items()
+            if (rules := _broken(measured.artifact, name, heads[name], native, setting))
+        }
+        if broken:
+            setting, rules = next(iter(broken.items()))
+            where = _where(measured, name, measured.compared[setting][name], windows)
+            everywhere = len(broken) == len(measured.compared) and not measured.failures
+            found.append(Finding(name, () if everywhere else tuple(broken), f"{'; '.join(rules)}; {where}"))
     return found
 
 
@@ -87,20 +94,21 @@ def notes(measured: Measured, source: SavedModel) -> list[str]:
     return found
 
 
-def _broken(artifact: Artifact, name: str, compared: Compared, native: bool, setting: Setting) -> Iterator[str]:
+def _broken(artifact: Artifact, name: str, compared: Compared, native: bool, setting: Setting) -> list[str]:
     """The rules that a head breaks."""
-    parity = compared.parity
-    broken = parity.failures(stated(artifact, name, native))
-    yield from broken
-    if not broken and setting.device == "cpu":
-        for key, words in (("error", "error"), ("mean_error", "mean error"), ("cosine_distance", "1 - cosine")):
-            value, stored = getattr(parity, key), _stored(artifact, name, key)
-            if stored is not None and not value <= TIMES_STORED * max(stored, LEAST[key]):
-                yield f"{words} {value:.1e} is {value / max(stored, LEAST[key]):.0f} times that of its conversion"
+    found = compared.parity.failures(stated(artifact, name, native))
+    if setting.device == "cpu" and not found:
+        for key, words in STORED_MEASURES.items():
+            stored = _stored(artifact, name, key)
+            times = 0.0 if stored is None else getattr(compared.parity, key) / max(stored, LEAST[key])
+            if times > TIMES_STORED:
+                found.append(f"{words} {getattr(compared.parity, key):.1e} is {times:.0f} times that of its conversion")
     exact = artifact.options.get("precision", "float32") == "float32" and not _is_int8(artifact, name)
-    most = _most_common(artifact, name, compared)
-    if exact and setting.device == "cpu" and compared.bias > LEAST_BIAS and most is not None and compared.common > most:
-        yield f"windows have {compared.common:.0%} of their errors in common, rounding at most {most:.0%}"
+    if setting.device == "cpu" and not found and exact and compared.bias > LEAST_BIAS:
+        most = _most_common(artifact, name, compared)
+        if most is not None and compared.common > most:
+            found = [f"windows have {compared.common:.0%} of their errors in common, rounding at most {most:.0%}"]
+    return found
 
 
 def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | None:
@@ -116,9 +124,10 @@ def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | N
 
 
 def _where(measured: Measured, name: str, compared: Compared, windows: Sequence[Window]) -> str:
-    """The column and the window with the greatest difference."""
-    column, window = (int(np.argmax(errors)) for errors in (compared.column_errors, compared.window_errors))
-    return f"most in {column_name(measured, name, column)} and in window {windows[window].row_id}"
+    """The window with the greatest difference, and the two columns, which may have been exchanged."""
+    columns = [column_name(measured, name, int(i)) for i in np.argsort(-compared.column_errors, kind="stable")[:2]]
+    worst = windows[int(np.argmax(compared.window_errors))]
+    return f"most in {', then in '.join(columns)}, and in window {worst.row_id}"
 
 
 def column_name(measured: Measured, head: str, column: int) -> str:
