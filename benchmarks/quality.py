@@ -62,12 +62,11 @@ def compare_quality(tensorflow: Scores, onnx: Scores, truth: Truth, recordings: 
     sampled = [_sampled(scores, truth, groups, draws) for scores in (tensorflow, onnx)]
     found = []
     for name, metric in METRICS.items():
-        values = [metric(scores, truth) for scores in (tensorflow, onnx)]
-        difference = values[1] - values[0]
+        before, after = (metric(scores, truth) for scores in (tensorflow, onnx))
         resampled = sampled[1][name] - sampled[0][name]
-        defined = resampled[~np.isnan(resampled)] if not np.isnan(difference) else []
-        low, high = np.percentile(defined, INTERVAL).tolist() if len(defined) else (float("nan"), float("nan"))
-        found.append(Quality(name, *values, difference, (low, high)))
+        defined = resampled[~np.isnan(resampled + after)]
+        low, high = np.percentile(defined, INTERVAL).tolist() if defined.size else (float("nan"), float("nan"))
+        found.append(Quality(name, before, after, after - before, (low, high)))
     return found
 
 
@@ -91,7 +90,9 @@ def _sampled(scores: Scores, truth: Truth, groups: NDArray[np.int64], draws: NDA
 def _mean_of_rows(values: NDArray[np.float64], groups: NDArray[np.int64], draws: NDArray[np.float32]) -> Samples:
     """The mean of what is defined of a row, each row counting as often as it was drawn."""
     defined = ~np.isnan(values)
-    return _over(*(np.bincount(groups[defined], w, len(draws)) @ draws for w in (values[defined], None)))
+    sums = np.bincount(groups[defined], values[defined], len(draws))
+    counts = np.bincount(groups[defined], minlength=len(draws))
+    return _over(sums @ draws, counts @ draws)
 
 
 def _means_of_classes(
@@ -104,7 +105,7 @@ def _means_of_classes(
     """
     order, used = np.argsort(groups, kind="stable"), np.flatnonzero(truth.any(axis=0))
     groups = groups[order]
-    columns, true = (np.ascontiguousarray(array[order][:, used].T) for array in (scores, truth))
+    columns, true = scores[order][:, used].T.copy(), truth[order][:, used].T.copy()
     starts = np.searchsorted(groups, np.arange(len(draws)))
 
     def counted(chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -133,6 +134,6 @@ def _means_of_classes(
     )
 
 
-def _over(sums: Samples, counts: NDArray[np.floating[Any] | np.integer[Any]]) -> Samples:
+def _over(sums: NDArray[np.floating[Any]], counts: NDArray[np.floating[Any] | np.integer[Any]]) -> Samples:
     """The quotient; NaN where there is nothing to count."""
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
