@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.cli import hush_native_log
 from runtime.errors import PerchError
 from runtime.session import check_install
 
 COMMANDS = {
+    "parity": (parity, "whether converted files give what their SavedModel gives"),
     "throughput": (throughput, "windows a second, stage by stage and from files to rows"),
 }
 

@@ -45,15 +45,20 @@ more than that by `convert.int8`, which compares it with the float32 head."""
 class HeadParity:
     """One head compared over `windows` windows, the worst of all batch sizes tried.
 
-    `error` is relative to `range`; `cosine_distance` is the greatest `1 - cosine` of a window; `top1_equal` counts the
-    windows whose first value is the same (for class heads: the top class).
+    `error` and `mean_error`, the mean of all absolute differences, are relative to `range`; `cosine_distance` is the
+    greatest `1 - cosine` of a window; `top1_equal` counts the windows whose first value is the same (for class heads:
+    the top class). `common` is what the windows' differences have in common: the root mean square of their mean over
+    windows, over that of all differences. Rounding differs from window to window and leaves about 1 / sqrt(windows);
+    it is 1 where all windows are off by the same.
     """
 
     windows: int
     range: float
     error: float
+    mean_error: float
     cosine_distance: float
     top1_equal: int
+    common: float
 
     def failures(self, tolerance: Tolerance = FLOAT32) -> list[str]:
         """What is out of tolerance, in words; empty if nothing is."""
@@ -79,15 +84,23 @@ def compare(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> HeadP
     a = expected.reshape(len(expected), -1).astype(np.float64)
     b = actual.reshape(len(actual), -1).astype(np.float64)
     spread = float(np.ptp(a))
-    worst = float(np.abs(a - b).max())
+    difference = b - a
+    apart = np.abs(difference)
     norms = np.linalg.norm(a, axis=1)
     loud = norms >= MIN_NORM
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (a * b).sum(axis=1) / (norms * np.linalg.norm(b, axis=1))
     distance = float((1 - cosine[loud]).max()) if loud.any() else 0.0
     top1_equal = int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
-    error = worst / spread if spread > 0 else (0.0 if worst == 0 else float("inf"))
-    return HeadParity(len(a), spread, error, distance, top1_equal)
+    error, mean = (relative(float(value), spread) for value in (apart.max(), apart.mean()))
+    overall = float(np.sqrt(np.mean(difference**2)))
+    common = float(np.sqrt(np.mean(difference.mean(axis=0) ** 2))) / overall if overall > 0 else 0.0
+    return HeadParity(len(a), spread, error, mean, distance, top1_equal, common)
+
+
+def relative(difference: float, spread: float) -> float:
+    """A difference over the range; where all of TensorFlow's values are one, none is 0 and any other infinite."""
+    return difference / spread if spread > 0 else (0.0 if difference == 0 else float("inf"))
 
 
 def worst(results: Sequence[HeadParity]) -> HeadParity:
@@ -96,8 +109,10 @@ def worst(results: Sequence[HeadParity]) -> HeadParity:
         windows=results[0].windows,
         range=results[0].range,
         error=float(np.max([r.error for r in results])),
+        mean_error=float(np.max([r.mean_error for r in results])),
         cosine_distance=float(np.max([r.cosine_distance for r in results])),
         top1_equal=min(r.top1_equal for r in results),
+        common=float(np.max([r.common for r in results])),
     )
 
 

@@ -44,15 +44,11 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     Raises:
         ConversionError: an op has no ONNX counterpart; op and node are named.
     """
-    frozen = convert_variables_to_constants_v2(model.function, lower_control_flow=False, aggressive_inlining=True)
-    input_name = next(t.name for t in frozen.inputs if t.dtype != tf.resource)
-    # freezing flattens a structure in the order of its sorted keys, as the heads are
-    outputs = [tensor.name for tensor in frozen.outputs]
-    graph_def = _without_checks(frozen.graph.as_graph_def(), outputs)
+    graph_def, input_name, outputs = frozen(model)
     with tf.Graph().as_default():
         graph_def = tf_optimize([input_name], outputs, graph_def)
-    graph_def = split_complex(_pruned(graph_def, outputs))
-    graph_def = _pruned(without_broadcasts(graph_def), outputs)
+    graph_def = split_complex(pruned(graph_def, outputs))
+    graph_def = pruned(without_broadcasts(graph_def), outputs)
 
     complaints = _Complaints()
     logger = logging.getLogger("tf2onnx")
@@ -73,6 +69,15 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     renames = {input_name: "inputs", **{name: output.name for name, output in zip(outputs, model.outputs, strict=True)}}
     _check_domain(model, proto, complaints.lines)
     return _renamed(proto, renames)
+
+
+def frozen(model: SavedModel) -> tuple[tf.compat.v1.GraphDef, str, list[str]]:
+    """The graph with constants for variables and without checks; the names of its input and, by head, its outputs."""
+    function = convert_variables_to_constants_v2(model.function, lower_control_flow=False, aggressive_inlining=True)
+    input_name = next(t.name for t in function.inputs if t.dtype != tf.resource)
+    # freezing flattens a structure in the order of its sorted keys, as the heads are
+    outputs = [tensor.name for tensor in function.outputs]
+    return _without_checks(function.graph.as_graph_def(), outputs), input_name, outputs
 
 
 class _Complaints(logging.Handler):
@@ -97,10 +102,11 @@ def _without_checks(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.
             node.attr["T"].type = kind
         del node.input[:]
         node.input.extend(data)
-    return _pruned(graph_def, outputs)
+    return pruned(graph_def, outputs)
 
 
-def _pruned(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1.GraphDef:
+def pruned(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1.GraphDef:
+    """What these tensors are computed from."""
     return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.split(":")[0] for name in outputs])
 
 

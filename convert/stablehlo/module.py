@@ -52,19 +52,15 @@ def to_onnx(model: SavedModel) -> ir.Model:
 
 def _arguments(model: SavedModel, windows: ir.Value) -> list[Tensor]:
     """The windows, then the model's variables, as the function takes them."""
-    function = model.function
     sizes = np.array([[size if model.free_batch else 1, WINDOW_SAMPLES] for size in PROBES], np.int64)
-    found = [Tensor(sizes, np.dtype(np.float32), (Held(windows, natural(2), sizes),))]
-    variables = {id(variable.handle): variable for variable in function.graph.variables}
-    for captured in function.captured_inputs:
-        found.append(known(_captured(captured, variables)))
-    return found
+    first = Tensor(sizes, np.dtype(np.float32), (Held(windows, natural(2), sizes),))
+    return [first, *(known(np.asarray(each.numpy())) for each in captured(model))]
 
 
-def _captured(captured: Any, variables: dict[int, Any]) -> np.ndarray:
-    if id(captured) in variables:
-        return np.asarray(variables[id(captured)].numpy())
-    return np.asarray(captured.numpy())
+def captured(model: SavedModel) -> list[Any]:
+    """The variables (and tensors) that the function takes after the windows, in its order."""
+    variables = {id(variable.handle): variable for variable in model.function.graph.variables}
+    return [variables.get(id(each), each) for each in model.function.captured_inputs]
 
 
 def stablehlo_text(model: SavedModel) -> str:

@@ -29,6 +29,7 @@ PASSED_THROUGH = {
 IGNORED = {"tf.NoOp"}
 RETURNS = {"return", "func.return", "stablehlo.return"}
 CALLS = {"call", "func.call", "tf.PartitionedCall", "tf.StatefulPartitionedCall"}
+MODULE = "tf.XlaCallModule"
 MOST_ROUNDS = 2000
 """Of a loop, that is written out."""
 Names = Mapping[str, Tensor]
@@ -41,6 +42,15 @@ def translate(functions: Mapping[str, Function], graph: Graph, arguments: Sequen
         ConversionError: an operation cannot be translated; it is named, with where it stands.
     """
     return _Walk(functions, graph).call(next(iter(functions)), arguments)
+
+
+def callee(op: Op) -> str:
+    """The function that a call or a module runs."""
+    if op.name == MODULE:
+        symbol = op.word(r'_entry_function = @("[^"]*"|[\w.$-]+)') or "main"
+    else:
+        symbol = op.word(r'\bf = @("[^"]*"|[\w.$-]+)') or op.symbol
+    return symbol.strip('"')
 
 
 class _Walk:
@@ -81,11 +91,10 @@ class _Walk:
         kind = op.name.removeprefix("stablehlo.")
         if op.name in PASSED_THROUGH:
             return operands
-        if op.name == "tf.XlaCallModule":
+        if op.name == MODULE:
             return self._module(op, operands)
         if op.name in CALLS:
-            symbol = op.word(r'\bf = @("[^"]*"|[\w.$-]+)') or op.symbol
-            return self.call(symbol.strip('"'), operands)
+            return self.call(callee(op), operands)
         if kind == "constant":
             return [known(literal(op))]
         if kind == "custom_call":
@@ -100,7 +109,7 @@ class _Walk:
         return [empty(result) if result.empty else result for result in (made if isinstance(made, tuple) else (made,))]
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
-        entry = (op.word(r'_entry_function = @("[^"]*"|[\w.$-]+)') or "main").strip('"')
+        entry = callee(op)
         if self._functions[entry].platform_index:
             platforms = [name.strip(' "') for name in (op.word(r"platforms = \[([^\]]*)\]") or "").split(",")]
             index = platforms.index("CPU") if "CPU" in platforms else 0

@@ -1,0 +1,162 @@
+"""What a SavedModel gives in float64: the reference for what float32 rounds.
+
+It is the graph that the SavedModel holds, with every float32 made float64: numbers that stand in it keep their value,
+what it computes of them (windows, cosines, mel bands) is computed anew. Plain TensorFlow ops are run by TensorFlow
+itself. StableHLO is evaluated operation by operation, as it is read for conversion but by NumPy, and none of the passes
+that make a converted graph quick has touched it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from convert import tf_ops
+from convert.errors import ConversionError, first_line
+from convert.saved_model import SavedModel
+from convert.stablehlo.graph import Data, Graph
+from convert.stablehlo.module import captured, stablehlo_text
+from convert.stablehlo.tensor import known
+from convert.stablehlo.text import Function, Op, literal, parse
+from convert.stablehlo.translate import CALLS, MODULE, callee, translate
+
+DOUBLED = {
+    tf.float32.as_datatype_enum: tf.float64.as_datatype_enum,
+    tf.complex64.as_datatype_enum: tf.complex128.as_datatype_enum,
+}
+Exact = NDArray[np.float64]
+
+
+def in_float64(source: SavedModel, head: str, windows: NDArray[np.float32]) -> Exact:
+    """One output of the SavedModel, computed in float64.
+
+    Raises:
+        ConversionError: the graph holds what has no float64 counterpart.
+    """
+    place = [output.name for output in source.outputs].index(head)
+    evaluate = _by_tensorflow if source.stablehlo is None else _by_numpy
+    batches = [windows] if source.free_batch else np.split(windows, len(windows))
+    try:
+        return np.concatenate([evaluate(source, place, batch.astype(np.float64)) for batch in batches])
+    except (ConversionError, tf.errors.OpError, ValueError, TypeError) as error:
+        raise ConversionError(
+            f"'{head}' of {source.path} cannot be computed in float64: {first_line(error)}"
+        ) from error
+
+
+def _by_tensorflow(source: SavedModel, place: int, windows: Exact) -> Exact:
+    graph_def, input_name, outputs = tf_ops.frozen(source)
+    graph_def = tf_ops.pruned(graph_def, [outputs[place]])
+    for node in graph_def.node:
+        node.attr.pop("_output_shapes", None)
+        for attribute in node.attr.values():
+            if attribute.HasField("list"):
+                attribute.list.type[:] = [DOUBLED.get(kind, kind) for kind in attribute.list.type]
+            elif attribute.HasField("type"):
+                attribute.type = DOUBLED.get(attribute.type, attribute.type)
+            elif attribute.HasField("tensor") and attribute.tensor.dtype in DOUBLED:
+                values = tf.make_ndarray(attribute.tensor)
+                attribute.tensor.CopyFrom(tf.make_tensor_proto(values, DOUBLED[attribute.tensor.dtype]))
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            return np.asarray(session.run(outputs[place], {input_name: windows}))
+
+
+def _by_numpy(source: SavedModel, place: int, windows: Exact) -> Exact:
+    functions = parse(stablehlo_text(source))
+    others = captured(source)
+    taken = _keep(functions, next(iter(functions)), place)
+    for function in functions.values():
+        _double(function.ops)
+    arguments = [windows] + [np.zeros(())] * len(others)
+    for i in taken - {-len(arguments)}:
+        value = np.asarray(others[i].numpy())
+        arguments[i] = value.astype(np.float64) if value.dtype == np.float32 else value
+    graph = _Numbers(ir.val("inputs", dtype=ir.DataType.DOUBLE, shape=windows.shape))
+    (result,) = translate(functions, graph, [known(argument) for argument in arguments])
+    return result.array()
+
+
+class _Numbers(Graph):
+    """Where all is known: what would become nodes is computed at once."""
+
+    def node(self, op_type: str, inputs: Sequence[Data | NDArray[Any] | None], **attributes: Any) -> Data:
+        if op_type != "Conv":
+            return super().node(op_type, inputs, **attributes)
+        images, weights = (self._array(each) for each in inputs)
+        return (_convolved(images, weights, **attributes),)
+
+    @staticmethod
+    def _array(data: Data | NDArray[Any] | None) -> NDArray[Any]:
+        assert isinstance(data, tuple)
+        return data[0]
+
+
+def _convolved(
+    images: NDArray[Any],
+    weights: NDArray[Any],
+    group: int,
+    kernel_shape: list[int],
+    strides: list[int],
+    dilations: list[int],
+    pads: list[int],
+) -> NDArray[Any]:
+    """ONNX's Conv of two axes; its reference implementation takes seconds for what has a group a channel."""
+    top, left, bottom, right = pads
+    reach = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
+    padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))
+    windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    batch, channels, high, wide, *taps = windows.shape
+    grouped = windows.reshape(batch, group, channels // group, high, wide, *taps).transpose(0, 1, 3, 4, 2, 5, 6)
+    kernels = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1)
+    found = grouped.reshape(batch, group, high * wide, -1) @ kernels
+    return found.transpose(0, 1, 3, 2).reshape(batch, len(weights), high, wide)
+
+
+def _keep(functions: dict[str, Function], name: str, place: int) -> set[int]:
+    """Drops what a function's result is not computed from, also in the function that it calls for it.
+
+    Returns the places of the arguments that it takes, counted from the last one, which is -1.
+    """
+    function = functions[name]
+    *ops, end = function.ops
+    end.header = end.operands[place]
+    read, taken, kept = {end.header}, {end.header}, [end]
+    for op in reversed(ops):
+        if read.isdisjoint(op.results):
+            continue
+        kept.append(op)
+        operands, results = op.operands, taken.intersection(op.results)
+        if len(op.results) > 1 and len(results) == 1 and op.name in {MODULE, *CALLS}:
+            (result,) = results
+            taken.update(operands[i] for i in _keep(functions, callee(op), op.results.index(result)))
+            op.results = [result]
+        elif results:
+            taken.update(_names([op]))
+        read.update(_names([op]))
+    function.ops = kept[::-1]
+    return {i - len(function.arguments) for i, argument in enumerate(function.arguments) if argument in taken}
+
+
+def _names(ops: Sequence[Op]) -> set[str]:
+    """All values that operations read, regions included."""
+    return {name for op in ops for name in op.operands}.union(*(_names(r.ops) for op in ops for r in op.regions))
+
+
+def _double(ops: Sequence[Op]) -> None:
+    """Makes float64 of all float32, numbers as they are in float32."""
+    for op in ops:
+        if op.name == "stablehlo.constant" and "f32" in op.types:
+            values = literal(op)
+            wide = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
+            op.header = f'dense<"0x{wide.tobytes().hex()}">'
+        op.types = op.types.replace("f32", "f64")
+        for region in op.regions:
+            _double(region.ops)

@@ -1,0 +1,1 @@
+"""`perch-bench parity`: whether converted files give what their SavedModel gives, and where they do not."""

@@ -1,0 +1,75 @@
+"""Which of the SavedModel's columns a file has, as its class lists tell, and whether they tell the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.heads import ClassList, Head
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The SavedModel's columns that an output has, int64 `[columns]`, or None where that cannot be told.
+
+    `findings` say what is wrong with its class lists.
+    """
+
+    index: NDArray[np.int64] | None
+    findings: tuple[str, ...] = ()
+
+
+def find_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList]) -> Columns:
+    """Finds the columns of a file's output among those of the SavedModel's, which has this shape and class lists.
+
+    A file that keeps some of the classes must name them in the order of the SavedModel's class list, in each namespace.
+    """
+    if head.shape == shape:
+        index: NDArray[np.int64] | None = np.arange(shape[-1])
+    elif head.shape[:-1] == shape[:-1] and lists:
+        index = _kept(head, lists)
+    else:
+        index = None
+    if index is None:
+        wide = "x".join(map(str, head.shape)), "x".join(map(str, shape))
+        return Columns(None, (f"it is of {wide[0]} and the SavedModel's of {wide[1]}; its classes do not tell which",))
+    known = head.class_lists
+    findings = [
+        f"it has no class list '{each.namespace}', the SavedModel has" for each in lists if each.namespace not in known
+    ]
+    names = {each.namespace: each.names for each in lists}
+    for namespace, own in known.items():
+        if namespace not in names:
+            findings.append(f"its class list '{namespace}' is none of the SavedModel's")
+        else:
+            findings += _differences(namespace, own.names, [names[namespace][i] for i in index])
+    return Columns(index, tuple(findings))
+
+
+def _kept(head: Head, lists: Sequence[ClassList]) -> NDArray[np.int64] | None:
+    """The columns that a sliced output's names stand for, by the first class list in which each has one meaning."""
+    for each in lists:
+        own = head.class_lists.get(each.namespace)
+        places = {name: i for i, name in enumerate(each.names)}
+        if own is None or len(places) < len(each.names):
+            continue
+        found = sorted({places[name] for name in own.names if name in places})
+        if len(found) == len(own.names):
+            return np.array(found)
+    return None
+
+
+def _differences(namespace: str, names: Sequence[str], expected: Sequence[str]) -> list[str]:
+    """The first line that differs, counted as in the file of the class list, whose first line is its header."""
+    wrong = [i for i, pair in enumerate(zip(names, expected, strict=True)) if pair[0] != pair[1]]
+    if not wrong:
+        return []
+    first, last = wrong[0], wrong[-1]
+    more = f" ({len(wrong)} lines differ, up to line {last + 2})" if len(wrong) > 1 else ""
+    return [
+        f"line {first + 2} of its class list '{namespace}' is '{names[first]}', the SavedModel has '{expected[first]}'"
+        f"{more}"
+    ]

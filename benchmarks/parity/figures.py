@@ -1,0 +1,68 @@
+"""All figures of a comparison, for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.parity.outcome import Judged, Outcome
+from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
+from benchmarks.parity.verdict import column_name, stated
+
+
+def figures(outcome: Outcome) -> dict[str, Any]:
+    """Plain data."""
+    source, windows = outcome.measurement.source, outcome.measurement.windows
+    return {
+        "passed": outcome.passed,
+        "saved_model": str(source.path),
+        "saved_model_sha256": source.fingerprint,
+        "audio": outcome.audio,
+        "windows": [window.row_id for window in windows],
+        "files": [_file(outcome, judged) for judged in outcome.files],
+    }
+
+
+def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
+    measured, native = judged.measured, outcome.measurement.source.stablehlo is not None
+    artifact = measured.artifact
+    return {
+        "file": str(measured.path),
+        "artifact_sha256": artifact.artifact_sha256,
+        "model_family": artifact.family,
+        "options": dict(artifact.options),
+        "passed": not judged.findings,
+        "findings": [
+            {"head": each.head, "settings": [one._asdict() for one in each.settings], "finding": each.text}
+            for each in judged.findings
+        ],
+        "notes": list(judged.notes),
+        "heads": {
+            name: {
+                **asdict(found),
+                "tolerance": asdict(stated(artifact, name, native)),
+                "window_errors": window_errors(measured, name).tolist(),
+                "worst_columns": [
+                    {"column": column_name(measured, name, i), "error": error}
+                    for i, error in worst_columns(measured, name)
+                ],
+            }
+            for name, found in by_head(measured).items()
+        },
+        "settings": [
+            {**setting._asdict(), "heads": {name: asdict(measures(compared)) for name, compared in heads.items()}}
+            for setting, heads in measured.compared.items()
+        ],
+        "worst_windows": [
+            {
+                "row_id": each.window.row_id,
+                "head": each.head,
+                "error": each.error,
+                "tensorflow": each.tensorflow,
+                "onnx": each.onnx,
+            }
+            for each in judged.worst
+        ],
+        "float64": asdict(measured.rounding) if measured.rounding else None,
+        "quality": [asdict(each) for each in judged.quality],
+    }

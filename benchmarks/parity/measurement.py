@@ -1,0 +1,167 @@
+"""TensorFlow and each converted file on the same windows: every device and batch size, a chunk of windows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.frontend import HEADS as SPECTROGRAMS
+from benchmarks.frontend import Rounding, rounding
+from benchmarks.parity.columns import Columns, find_columns
+from benchmarks.parity.comparison import Compared, Comparison
+from benchmarks.parity.windows import Window, read_chunks
+from convert import SAMPLE_RATE, WINDOW_SAMPLES
+from convert.errors import ConversionError, first_line
+from convert.saved_model import Reference, SavedModel
+from runtime.artifact import Artifact
+from runtime.errors import InputError
+from runtime.progress import progress_bar
+from runtime.session import Session
+
+FLOAT64_WINDOWS = 4
+"""How many windows the spectrogram is computed of in float64."""
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class Setting(NamedTuple):
+    """What a file is run with."""
+
+    device: str
+    batch_size: int
+
+    def __str__(self) -> str:
+        return f"{self.device}, batch {self.batch_size}"
+
+
+@dataclass
+class Measured:
+    """A converted file beside its SavedModel.
+
+    `compared` are the heads by setting; `failures` say in which settings it could not be run, and why. `logits` are
+    those of its own columns in the first setting, `float32 [windows, classes]`, and None if it has no output `label`.
+    `rounding` is None where there is no spectrogram to compute in float64, or, as `not_rounded` says, that cannot be.
+    """
+
+    path: Path
+    artifact: Artifact
+    columns: dict[str, Columns]
+    compared: dict[Setting, dict[str, Compared]] = field(default_factory=dict)
+    failures: dict[Setting, str] = field(default_factory=dict)
+    logits: NDArray[np.float32] | None = None
+    rounding: Rounding | None = None
+    not_rounded: str | None = None
+
+    @property
+    def heads(self) -> list[str]:
+        """The outputs whose values can be compared."""
+        return [name for name, columns in self.columns.items() if columns.index is not None]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All files beside their SavedModel, the windows that were compared, and TensorFlow's logits of these."""
+
+    source: SavedModel
+    files: tuple[Measured, ...]
+    windows: tuple[Window, ...]
+    logits: NDArray[np.float32]
+
+
+def measure(
+    source: SavedModel,
+    paths: Sequence[Path],
+    windows: Sequence[Window],
+    devices: Sequence[str],
+    batch_sizes: Sequence[int],
+) -> Measurement:
+    """Compares files with the SavedModel.
+
+    Raises:
+        InputError: none of the windows can be read, or a file is of another sample rate or window.
+        ArtifactError, DeviceError: a file cannot be loaded.
+    """
+    runs = [_FileRun(source, path, devices, batch_sizes) for path in paths]
+    reference = Reference(source)
+    read: list[Window] = []
+    logits: list[NDArray[np.float32]] = []
+    with progress_bar(len(windows), desc="TensorFlow compiles", unit="window") as bar:
+        for chunk, samples in read_chunks(windows, max(batch_sizes)):
+            expected = reference(samples)
+            bar.set_description("windows")
+            for run in runs:
+                run.add(samples, expected)
+            if not read:
+                few = samples[:FLOAT64_WINDOWS]
+                for run in runs:
+                    run.check_rounding(few, expected)
+            read += chunk
+            logits.append(expected["label"])
+            bar.update(len(chunk))
+    if not read:
+        raise InputError(f"none of the windows can be read, such as the first of {windows[0].path}")
+    return Measurement(source, tuple(run.measured() for run in runs), tuple(read), np.concatenate(logits))
+
+
+class _FileRun:
+    """A file that is being compared: its sessions, and what has been seen so far."""
+
+    def __init__(self, source: SavedModel, path: Path, devices: Sequence[str], batch_sizes: Sequence[int]) -> None:
+        self._source = source
+        self._sessions = {device: Session(path, device) for device in devices}
+        artifact = self._sessions[devices[0]].artifact
+        if (artifact.sample_rate, artifact.window_samples) != (SAMPLE_RATE, WINDOW_SAMPLES):
+            raise InputError(f"{path} takes other windows than a Perch model; convert it again")
+        shapes = {output.name: output.shape for output in source.outputs}
+        columns = {
+            head.name: find_columns(head, shapes[head.name], source.class_lists.get(head.name, ()))
+            if head.name in shapes
+            else Columns(None, ("the SavedModel has no such output",))
+            for head in artifact.heads.values()
+        }
+        self._found = Measured(path, artifact, columns)
+        sizes = batch_sizes if artifact.free_batch else (1,)
+        settings = [Setting(device, size) for device in devices for size in sizes]
+        self._comparisons = {
+            setting: {name: Comparison(bool(artifact.heads[name].classes)) for name in self._found.heads}
+            for setting in settings
+        }
+        self._logits: list[NDArray[np.float32]] = []
+
+    def add(self, samples: NDArray[np.float32], expected: Outputs) -> None:
+        for setting, comparisons in self._comparisons.items():
+            if not comparisons or setting in self._found.failures:
+                continue
+            try:
+                actual = self._sessions[setting.device].score(samples, list(comparisons), setting.batch_size)
+            except Exception as error:  # onnxruntime has a class for each status
+                self._found.failures[setting] = first_line(error)
+                continue
+            for name, comparison in comparisons.items():
+                index = self._found.columns[name].index
+                comparison.add(expected[name][..., index], actual[name])
+            if setting == next(iter(self._comparisons)) and "label" in actual:
+                self._logits.append(actual["label"])
+
+    def check_rounding(self, samples: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]]) -> None:
+        """Computes the spectrogram of some windows in float64, too."""
+        name = next((name for name in SPECTROGRAMS if name in self._found.heads), None)
+        if name is not None:
+            session = next(iter(self._sessions.values()))
+            try:
+                self._found.rounding = rounding(self._source, session, expected[name][: len(samples)], samples)
+            except ConversionError as error:
+                self._found.not_rounded = str(error)
+
+    def measured(self) -> Measured:
+        found = self._found
+        for setting, comparisons in self._comparisons.items():
+            if setting not in found.failures:
+                found.compared[setting] = {name: comparison.result() for name, comparison in comparisons.items()}
+        if self._logits and next(iter(self._comparisons)) not in found.failures:
+            found.logits = np.concatenate(self._logits)
+        return found

@@ -1,0 +1,105 @@
+"""A comparison from its arguments to what was found of each file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from benchmarks import SOUNDSCAPE_WINDOWS
+from benchmarks.audio import soundscapes
+from benchmarks.labels import Labels, choose_list, read_labels
+from benchmarks.parity.measurement import Measured, Measurement, measure
+from benchmarks.parity.summary import WorstWindow, worst_windows
+from benchmarks.parity.verdict import Finding, findings, notes
+from benchmarks.parity.windows import choose, read
+from benchmarks.quality import Quality, compare_quality
+from convert.saved_model import inspect
+from runtime.errors import InputError
+from runtime.paths import find_recordings
+from runtime.session import choose_device
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A file, what is wrong with it, what one should know of it, and how right both models are where labels tell."""
+
+    measured: Measured
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    quality: tuple[Quality, ...]
+    worst: tuple[WorstWindow, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All files, and the samples of their worst windows, by row id."""
+
+    measurement: Measurement
+    files: tuple[Judged, ...]
+    samples: dict[str, NDArray[np.float32]]
+    audio: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong with any of them."""
+        return not any(each.findings for each in self.files)
+
+
+def compare(
+    saved_model: Path,
+    paths: Sequence[Path],
+    audio: Path | None,
+    label_file: Path | None,
+    count: int,
+    batch_sizes: Sequence[int],
+    device: str,
+) -> Outcome:
+    """Compares converted files with their SavedModel on `count` windows.
+
+    Raises:
+        PerchError: an argument cannot be used.
+    """
+    tf.get_logger().setLevel("ERROR")
+    if label_file is not None and audio is None:
+        raise InputError(f"the recordings that {label_file} is about are needed, too; name their folder with --audio")
+    labels = read_labels(label_file) if label_file is not None else None
+    chosen = choose_device(device)
+    devices = ("cpu", chosen) if device == "auto" and chosen != "cpu" else (chosen,)
+    source = inspect(saved_model)
+    if source.cannot_run:
+        raise InputError(f"{saved_model} cannot be compared with: {source.cannot_run}")
+    with soundscapes(audio, -(-count // SOUNDSCAPE_WINDOWS)) as made:
+        windows = choose(find_recordings(made if audio is None else audio), count, labels)
+        measurement = measure(source, paths, windows, devices, batch_sizes)
+        judged = tuple(_judged(measurement, measured, labels) for measured in measurement.files)
+        shown = {worst.window for each in judged for worst in each.worst}
+        shown_again = read([window for window in measurement.windows if window in shown])
+        samples = {window.row_id: values for window, values in shown_again}
+    return Outcome(measurement, judged, samples, "synthetic soundscapes" if audio is None else str(audio))
+
+
+def _judged(measurement: Measurement, measured: Measured, labels: Labels | None) -> Judged:
+    return Judged(
+        measured,
+        tuple(findings(measured, measurement.source, measurement.windows)),
+        tuple(notes(measured, measurement.source)),
+        tuple(_quality(measurement, measured, labels)) if labels is not None else (),
+        tuple(worst_windows(measurement, measured)),
+    )
+
+
+def _quality(measurement: Measurement, measured: Measured, labels: Labels) -> list[Quality]:
+    """How right both models are about the classes that the file has."""
+    columns = measured.columns.get("label")
+    if measured.logits is None or columns is None or columns.index is None:
+        return []
+    names = choose_list(labels, measured.artifact.heads["label"]).names
+    truth, rows, _ = labels.truth([window.row_id for window in measurement.windows], names)
+    recordings = [str(measurement.windows[i].path) for i in rows]
+    expected = measurement.logits[np.ix_(rows, columns.index)]
+    return compare_quality(expected, measured.logits[rows], truth, recordings)

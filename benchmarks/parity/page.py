@@ -1,0 +1,49 @@
+"""The report for people: one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import jinja2
+
+from benchmarks.parity.measurement import Measured
+from benchmarks.parity.outcome import Outcome
+from benchmarks.parity.plot import histogram, spectrogram
+from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, verdict
+from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
+from benchmarks.parity.verdict import column_name, stated
+
+TEMPLATE = "page.html"
+
+
+def page(outcome: Outcome, environment: dict[str, Any]) -> str:
+    """The page; all that comes from files is escaped."""
+    loader = jinja2.PackageLoader("benchmarks.parity", "")
+    templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    native = outcome.measurement.source.stablehlo is not None
+
+    def heads(measured: Measured) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "cells": cells(found),
+                "tolerance": stated(measured.artifact, name, native),
+                "histogram": histogram(window_errors(measured, name)),
+                "columns": [(column_name(measured, name, i), error) for i, error in worst_columns(measured, name)],
+            }
+            for name, found in by_head(measured).items()
+        ]
+
+    return templates.get_template(TEMPLATE).render(
+        outcome=outcome,
+        environment=environment,
+        columns=COLUMNS,
+        legend=LEGEND,
+        heads=heads,
+        title=title,
+        verdict=verdict,
+        rounding_line=rounding_line,
+        cells=lambda compared: cells(measures(compared)),
+        pictures={row: base64.b64encode(spectrogram(samples)).decode() for row, samples in outcome.samples.items()},
+    )

@@ -1,0 +1,114 @@
+"""What is told of a comparison: a few measures of each head, its worst windows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.parity.comparison import Compared, top
+from benchmarks.parity.measurement import Measured, Measurement
+from benchmarks.parity.verdict import stated
+from benchmarks.parity.windows import Window
+
+WORST = 4
+"""How many of the worst windows, and columns of each head, are shown."""
+MORE_IS_BETTER = ("top1", "top5", "rank_least", "rank_median")
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Of one head. Errors are over the range; `top1`, `top5` and the rank correlations are None but for classes."""
+
+    error: float
+    mean_error: float
+    cosine_distance: float
+    median_cosine_distance: float
+    common: float
+    top1: float | None
+    top5: float | None
+    rank_least: float | None
+    rank_median: float | None
+
+
+def measures(compared: Compared) -> Measures:
+    """The measures of a head in one setting."""
+    ranks = compared.ranks
+    return Measures(
+        error=float(compared.window_errors.max()),
+        mean_error=compared.mean_error,
+        cosine_distance=float(compared.cosine_distances.max()),
+        median_cosine_distance=float(np.median(compared.cosine_distances)),
+        common=compared.common,
+        top1=None if compared.top1_equal is None else compared.top1_equal / len(compared.window_errors),
+        top5=compared.top5,
+        rank_least=None if ranks is None else float(ranks.min()),
+        rank_median=None if ranks is None else float(np.median(ranks)),
+    )
+
+
+def worst(several: Iterable[Measures]) -> Measures:
+    """The worst of each measure over all settings."""
+    every = list(several)
+    found = {}
+    for name in (each.name for each in fields(Measures)):
+        values = [getattr(one, name) for one in every]
+        found[name] = None if None in values else float((np.min if name in MORE_IS_BETTER else np.max)(values))
+    return Measures(**found)  # type: ignore[arg-type]  # None only where it may be
+
+
+def by_head(measured: Measured) -> dict[str, Measures]:
+    """The worst of all settings, of each head that was compared."""
+    names = [name for name in measured.heads if measured.compared]
+    return {name: worst(measures(heads[name]) for heads in measured.compared.values()) for name in names}
+
+
+def window_errors(measured: Measured, head: str) -> NDArray[np.float64]:
+    """Each window's greatest error, the worst of all settings."""
+    return np.max([heads[head].window_errors for heads in measured.compared.values()], axis=0)
+
+
+def worst_columns(measured: Measured, head: str) -> list[tuple[int, float]]:
+    """The columns with the greatest errors, and these, the worst of all settings."""
+    errors = np.max([heads[head].column_errors for heads in measured.compared.values()], axis=0)
+    return [(int(i), float(errors[i])) for i in top(errors, WORST)]
+
+
+@dataclass(frozen=True)
+class WorstWindow:
+    """A window in which a head is far off, and what both models hear in it: their top species and the logits.
+
+    `onnx` is None where the file has no output `label`.
+    """
+
+    window: Window
+    head: str
+    error: float
+    tensorflow: list[tuple[str, float]]
+    onnx: list[tuple[str, float]] | None
+
+
+def worst_windows(measurement: Measurement, measured: Measured) -> list[WorstWindow]:
+    """The windows that use up most of an output's stated tolerance, the worst first."""
+    source, heads = measurement.source, measured.heads if measured.compared else []
+    if not heads:
+        return []
+    errors = np.stack([window_errors(measured, name) for name in heads])
+    native = source.stablehlo is not None
+    bounds = np.array([[stated(measured.artifact, name, native).error] for name in heads])
+    shares = np.nan_to_num(errors / bounds, nan=np.inf)
+    found = []
+    for i in top(shares.max(axis=0), WORST):
+        head = int(shares[:, i].argmax())
+        own = None
+        if measured.logits is not None:
+            own = _top_species(measured.artifact.heads["label"].classes, measured.logits[i])
+        theirs = _top_species(source.class_lists["label"][0].names, measurement.logits[i])
+        found.append(WorstWindow(measurement.windows[i], heads[head], float(errors[head, i]), theirs, own))
+    return found
+
+
+def _top_species(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:
+    return [(names[i], float(logits[i])) for i in top(logits)]

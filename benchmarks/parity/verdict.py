@@ -1,0 +1,148 @@
+"""What is wrong with a converted file, and where.
+
+A head is judged by three rules:
+
+- The stated tolerance of its precision (`convert.parity`), on the windows of this comparison.
+- Ten times what conversion measured and the file says of itself: of the greatest and the mean error and of 1 - cosine,
+  but nothing below what float32 itself rounds by. It holds on the CPU, where conversion measured. What a right file
+  rounds by differs with the audio and the machine, some two or three times.
+- In float32 and on the CPU: that its errors are rounding. Rounding differs from window to window, so that of the mean
+  over windows little remains; what a changed weight adds is much alike in all windows, and remains though it be smaller
+  than the rounding. What the windows' errors have in common (`HeadParity.common`) may be half as much again as chance
+  leaves, and what else was measured at conversion, where some of a small graph's rounding is alike, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.parity.comparison import Compared
+from benchmarks.parity.measurement import Measured, Setting
+from benchmarks.parity.windows import Window
+from convert.parity import FLOAT16, INT8, Tolerance, tolerance
+from convert.saved_model import SavedModel
+from runtime.artifact import Artifact
+
+TIMES_STORED = 10
+STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
+LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
+"""What of a stored measure counts at least."""
+BY_CHANCE, STORED = 1.5, 1.2
+"""What windows may have in common, as multiples of what chance leaves and of what was measured at conversion."""
+LEAST_BIAS = 1e-6
+"""Of the range; a smaller one is float32's own."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong: in which output, in which settings (none: whatever it is run with), and what."""
+
+    head: str
+    settings: tuple[Setting, ...]
+    text: str
+
+    def __str__(self) -> str:
+        settings = f" ({'; '.join(map(str, self.settings))})" if self.settings else ""
+        return f"{self.head}{settings}: {self.text}"
+
+
+def stated(artifact: Artifact, head: str, native: bool) -> Tolerance:
+    """The tolerance of an output in this file's precision."""
+    if artifact.options.get("precision") == "float16":
+        return FLOAT16
+    return INT8 if _is_int8(artifact, head) else tolerance(head, native)
+
+
+def findings(measured: Measured, source: SavedModel, windows: Sequence[Window]) -> list[Finding]:
+    """All that is wrong with a file; empty where nothing is."""
+    found = [Finding(name, (), text) for name, columns in measured.columns.items() for text in columns.findings]
+    found += [Finding("all outputs", (setting,), f"cannot be run: {why}") for setting, why in measured.failures.items()]
+    native = source.stablehlo is not None
+    for name in measured.heads:
+        broken = {
+            setting: rules
+            for setting, heads in measured.compared.items()
+            if (rules := _broken(measured.artifact, name, heads[name], native, setting))
+        }
+        if broken:
+            setting, rules = next(iter(broken.items()))
+            where = _where(measured, name, measured.compared[setting][name], windows)
+            everywhere = len(broken) == len(measured.compared) and not measured.failures
+            found.append(Finding(name, () if everywhere else tuple(broken), f"{'; '.join(rules)}; {where}"))
+    return found
+
+
+def notes(measured: Measured, source: SavedModel) -> list[str]:
+    """What one should know of a file, though it is not wrong."""
+    artifact, found = measured.artifact, []
+    if artifact.saved_model_sha256 != source.fingerprint:
+        found.append(
+            f"it was converted from another SavedModel ({artifact.saved_model_sha256[:12]}) than this one "
+            f"({source.fingerprint[:12]})"
+        )
+    if artifact.parity_warning:
+        found.append(artifact.parity_warning)
+    elif any(_stored(artifact, name, "mean_error") is None for name in measured.heads):
+        found.append("it holds no mean errors to compare with: an older version converted it")
+    if measured.not_rounded:
+        found.append(measured.not_rounded)
+    return found
+
+
+def _broken(artifact: Artifact, name: str, compared: Compared, native: bool, setting: Setting) -> list[str]:
+    """The rules that a head breaks."""
+    found = compared.parity.failures(stated(artifact, name, native))
+    if setting.device == "cpu" and not found:
+        for key, words in STORED_MEASURES.items():
+            stored = _stored(artifact, name, key)
+            times = 0.0 if stored is None else getattr(compared.parity, key) / max(stored, LEAST[key])
+            if times > TIMES_STORED:
+                found.append(f"{words} {getattr(compared.parity, key):.1e} is {times:.0f} times that of its conversion")
+    exact = artifact.options.get("precision", "float32") == "float32" and not _is_int8(artifact, name)
+    if setting.device == "cpu" and not found and exact and compared.bias > LEAST_BIAS:
+        most = _most_common(artifact, name, compared)
+        if most is not None and compared.common > most:
+            found = [f"windows have {compared.common:.0%} of their errors in common, rounding at most {most:.0%}"]
+    return found
+
+
+def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | None:
+    """What the windows' errors may have in common; None where conversion did not measure it.
+
+    Of the square measured then on few windows, chance was about 1 over their number, and the rest remains on many.
+    """
+    stored, windows = _stored(artifact, name, "common"), _stored(artifact, name, "windows")
+    if stored is None or not windows or windows < 1:
+        return None
+    rest = (STORED * max(stored, windows**-0.5)) ** 2 - 1 / windows
+    return math.sqrt(rest + BY_CHANCE**2 / compared.distinct)
+
+
+def _where(measured: Measured, name: str, compared: Compared, windows: Sequence[Window]) -> str:
+    """The window with the greatest difference, and the two columns, which may have been exchanged."""
+    columns = [column_name(measured, name, int(i)) for i in np.argsort(-compared.column_errors, kind="stable")[:2]]
+    worst = windows[int(np.argmax(compared.window_errors))]
+    return f"most in {', then in '.join(columns)}, and in window {worst.row_id}"
+
+
+def column_name(measured: Measured, head: str, column: int) -> str:
+    """A column's class, or its number, from 0."""
+    classes = measured.artifact.heads[head].classes
+    return f"class '{classes[column]}' (column {column})" if classes else f"column {column}"
+
+
+def _is_int8(artifact: Artifact, head: str) -> bool:
+    return artifact.options.get("head") == "int8" and bool(artifact.heads[head].classes)
+
+
+def _stored(artifact: Artifact, head: str, key: str) -> float | None:
+    """What conversion measured; None where the file does not say so in a number."""
+    heads: Any = artifact.parity.get("heads")
+    measured: Any = heads.get(head) if isinstance(heads, Mapping) else None
+    value: Any = measured.get(key) if isinstance(measured, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -1,0 +1,87 @@
+"""Which windows are compared: as many as asked for, evenly over all recordings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.labels import Labels
+from convert import SAMPLE_RATE, WINDOW_SAMPLES
+from runtime.errors import InputError
+from runtime.paths import Found
+from runtime.progress import progress_bar
+from runtime.recording import Recording
+from runtime.windows import format_end
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a recording, by its number, and its `row_id`."""
+
+    path: Path
+    index: int
+    row_id: str
+
+
+def choose(found: Found, count: int, labels: Labels | None = None) -> list[Window]:
+    """At most `count` windows in the order of their rows; with labels only windows that have one.
+
+    Raises:
+        InputError: no recording can be read, or no window has a label.
+    """
+    pairs = list(zip(found.paths, found.names, strict=True))
+    if labels is None and len(pairs) > count:
+        pairs = _evenly(pairs, count)
+    windows: list[Window] = []
+    with progress_bar(len(pairs), desc="recordings") as bar:
+        for path, name in pairs:
+            recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
+            promised = recording.promised_windows()
+            if promised is None:  # only its end tells
+                promised = sum(1 for _ in recording.windows())
+            ends = (format_end(index, WINDOW_SAMPLES, WINDOW_SAMPLES, SAMPLE_RATE) for index in range(promised))
+            windows += [Window(path, index, f"{name}_{end}") for index, end in enumerate(ends)]
+            bar.update()
+    if labels is not None:
+        labelled = [window for window in windows if labels.of(window.row_id) is not None]
+        if windows and not labelled:
+            raise InputError(
+                f"{labels.source} has no label of any of the {len(windows)} windows, which are called "
+                f"{windows[0].row_id} and so on; give the recordings it is about with --audio"
+            )
+        windows = labelled
+    if not windows:
+        raise InputError(f"none of the {len(found.paths)} recordings can be read, such as {found.paths[0]}")
+    return _evenly(windows, count)
+
+
+def _evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """So many items, or all, at equal distances."""
+    taken = min(count, len(items))
+    return [items[i * len(items) // taken] for i in range(taken)]
+
+
+def read(windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    """The windows' samples, `float32 [160000]`, in order; those that cannot be read are left out."""
+    for path, group in itertools.groupby(windows, key=lambda window: window.path):
+        wanted = {window.index: window for window in group}
+        for window in Recording(path, SAMPLE_RATE, WINDOW_SAMPLES).windows():
+            if window.index in wanted and window.samples is not None:
+                yield wanted[window.index], window.samples
+            if window.index >= max(wanted):
+                break
+
+
+def read_chunks(windows: Sequence[Window], size: int) -> Iterator[tuple[list[Window], NDArray[np.float32]]]:
+    """The same, so many at a time: their windows and `float32 [n, 160000]`."""
+    reading = read(windows)
+    while chunk := list(itertools.islice(reading, size)):
+        yield [window for window, _ in chunk], np.stack([samples for _, samples in chunk])

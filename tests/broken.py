@@ -1,0 +1,59 @@
+"""Converted files that were broken on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+
+def edited(model: Path, target: Path, edit: Callable[[onnx.ModelProto], object]) -> Path:
+    """A copy of a file in which something is other."""
+    proto = onnx.load(model)
+    edit(proto)
+    onnx.save(proto, target)
+    return target
+
+
+def tensor(proto: onnx.ModelProto, name: str) -> onnx.TensorProto:
+    return next(each for each in proto.graph.initializer if each.name == name)
+
+
+def change(proto: onnx.ModelProto, name: str, by: Callable[[np.ndarray], np.ndarray]) -> None:  # type: ignore[type-arg]
+    """Changes the values of one weight tensor."""
+    held = tensor(proto, name)
+    values = numpy_helper.to_array(held)
+    held.CopyFrom(numpy_helper.from_array(by(values.copy()).astype(values.dtype), name))
+
+
+def scale(proto: onnx.ModelProto, name: str) -> None:
+    change(proto, name, lambda values: values * np.float32(1.01))
+
+
+def swap_columns(proto: onnx.ModelProto, head: str, one: int, other: int) -> None:
+    """Exchanges two columns of an output."""
+    (node,) = (node for node in proto.graph.node if head in node.output)
+    order = np.arange(dict(widths(proto))[head])
+    order[[one, other]] = order[[other, one]]
+    node.output[list(node.output).index(head)] = f"{head}_before"
+    proto.graph.initializer.append(numpy_helper.from_array(order, f"{head}_order"))
+    proto.graph.node.append(onnx.helper.make_node("Gather", [f"{head}_before", f"{head}_order"], [head], axis=1))
+
+
+def widths(proto: onnx.ModelProto) -> list[tuple[str, int]]:
+    return [(each.name, each.type.tensor_type.shape.dim[-1].dim_value) for each in proto.graph.output]
+
+
+def edit_lines(proto: onnx.ModelProto, entry: str, edit: Callable[[list[str]], object]) -> None:
+    """Edits the lines of a class list, of which the first is its header."""
+    (held,) = (each for each in proto.metadata_props if each.key == entry)
+    lines = held.value.split("\n")
+    edit(lines)
+    held.value = "\n".join(lines)
+
+
+def move_line(proto: onnx.ModelProto, entry: str, source: int, target: int) -> None:
+    edit_lines(proto, entry, lambda lines: lines.insert(target, lines.pop(source)))
