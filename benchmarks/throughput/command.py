@@ -27,8 +27,8 @@ from runtime.errors import InputError
 from runtime.profile import Setup, write_profile
 from runtime.session import choose_device
 
-DEFAULT = Effort(rounds=None, least_rounds=3, sweep_s=180.0, slice_s=1.0, part_rounds=3, whole_s=8.0)
-QUICK = Effort(rounds=None, least_rounds=2, sweep_s=30.0, slice_s=0.5, part_rounds=1, whole_s=3.0)
+DEFAULT = Effort(rounds=None, least_rounds=3, sweep_s=180.0, slice_s=1.0, part_rounds=3, parts_s=150.0, whole_s=8.0)
+QUICK = Effort(rounds=None, least_rounds=2, sweep_s=30.0, slice_s=0.5, part_rounds=1, parts_s=0.0, whole_s=3.0)
 SOUNDSCAPES, QUICK_SOUNDSCAPES = 20, 6
 """Minutes of sound that it makes itself, for each core."""
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", type=Path, nargs="+", metavar="FILE.onnx", help="made by perch-convert; several are compared"
     )
     parser.add_argument(
-        "--workers", type=numbers, metavar="N,N", help="processes (default: 1, and what keeps all cores busy)"
+        "--workers", type=numbers, metavar="N,N", help="processes (default: 1, and what uses all cores)"
     )
     parser.add_argument("--threads", type=numbers, metavar="N,N", help="threads of each (default: likewise)")
     parser.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,9 @@ def measure_parts(found: Measurements, bench: Bench, floor: Path | None) -> None
         _floors(found, floor) as floors,
         progress_bar((rounds + 1) * len(found.parts), desc="stages and whole runs") as bar,
     ):
+        begun = time.monotonic()
         for number in range(rounds):
+            started = time.monotonic()
             for parts in found.parts[:: -1 if number % 2 else 1]:
                 _pieces(found, parts, bench, floors)
                 plan = _plan(found, parts, bench)
@@ -49,6 +52,9 @@ def measure_parts(found: Measurements, bench: Bench, floor: Path | None) -> None
             for ending in formats(found.artifact, found.outputs):
                 rate = 1 / seconds_a_row(found.artifact, found.outputs, ending)
                 found.writing.setdefault(ending, []).append(rate)
+            now = time.monotonic()
+            if now + (now - started) > begun + bench.effort.parts_s:
+                break
 
 
 def _pieces(found: Measurements, parts: Parts, bench: Bench, floors: Mapping[Piece, Path]) -> None:

@@ -23,7 +23,9 @@ from runtime.progress import progress_bar
 
 KEPT, FAR_SLOWER = 10, 0.75
 """After the first round so many of the fastest go on, and all others above this share of the fastest's rate."""
-MOST_ROUNDS = 7
+MOST_ROUNDS, OVERTIME = 7, 1.5
+LONG = 2.0
+"""A call that takes more slices of time than this hides what a first one costs, and needs no warming up."""
 LEAST_WINDOWS = 48
 """Of each decoder, in a whole run for a GPU."""
 
@@ -32,9 +34,9 @@ LEAST_WINDOWS = 48
 class Effort:
     """How much is measured.
 
-    `rounds` of the sweep, or if None at least `least_rounds` and more within `sweep_s` for each file; `slice_s` is how
-    long a piece is worked on in a round, `whole_s` about how long a whole run takes, of which there are `part_rounds`
-    and one that is watched.
+    `rounds` of the sweep, or if None as many as fit into `sweep_s` for each file, but `least_rounds` if half as much
+    again will do; `slice_s` is how long a piece is worked on in a round. Then `part_rounds` of pieces and of whole
+    runs, fewer if these take longer than `parts_s`; `whole_s` is about what a whole run takes.
     """
 
     rounds: int | None
@@ -42,6 +44,7 @@ class Effort:
     sweep_s: float
     slice_s: float
     part_rounds: int
+    parts_s: float
     whole_s: float
 
 
@@ -77,8 +80,8 @@ def sweep(files: Sequence[Measurements], bench: Bench) -> None:
                 for sweeper in sweepers:
                     sweeper.drop()
             now = time.monotonic()
-            over = now + (now - started) > begun + effort.sweep_s * len(files)
-            if effort.rounds is None and number >= effort.least_rounds and over:
+            time_for = effort.sweep_s * len(files) * (1.0 if number >= effort.least_rounds else OVERTIME)
+            if effort.rounds is None and now + (now - started) > begun + time_for:
                 break
             left = sum(len(setups) for sweeper in sweepers for setups in sweeper.crews())
             bar.total = int(bar.n) + left * max(1, (effort.rounds or effort.least_rounds) - number)
@@ -140,15 +143,12 @@ class _Sweeper:
             self._parent = self._parents_memory()
         with self._crew(crew.workers, crew.threads) as members:
             for each in fitting:
-                size = each.setup.batch_size
-                members.work("rows", crew.workers, size, 0.0, short=True)
-                rate, memory = members.work("rows", crew.workers, size, self._bench.effort.slice_s)
-                each.rates.append(rate)
+                memory = self._rate(members, each)
                 told = [taken for taken in memory if taken is not None]
                 if len(told) < len(memory):
                     continue
                 if crew.workers == 1:
-                    self._alone.setdefault(size, told[0])
+                    self._alone.setdefault(each.setup.batch_size, told[0])
                 if not self._note(each, self._parent + sum(taken.whole for taken in told)):
                     break
         for each in fitting:
@@ -158,10 +158,18 @@ class _Sweeper:
     def _again(self, setups: list[Configuration]) -> None:
         crew = setups[0].setup
         with self._crew(crew.workers, crew.threads) as members:
-            members.work("rows", crew.workers, max(each.setup.batch_size for each in setups), 0.0)
             for each in setups:
-                rate, _ = members.work("rows", crew.workers, each.setup.batch_size, self._bench.effort.slice_s)
-                each.rates.append(rate)
+                self._rate(members, each)
+
+    def _rate(self, members: Crew, each: Configuration) -> list[Taken | None]:
+        """Measures it, warm, and returns the memory of each process."""
+        workers, size = each.setup.workers, each.setup.batch_size
+        slice_s, fastest = self._bench.effort.slice_s, self._found.ranking[0].rate
+        if not fastest or workers * size / fastest < LONG * slice_s:
+            members.work("rows", workers, size, 0.0, short=True)
+        rate, memory = members.work("rows", workers, size, slice_s)
+        each.rates.append(rate)
+        return memory
 
     def _crew(self, workers: int, threads: int) -> Crew:
         bench = self._bench
