@@ -12,6 +12,7 @@ from typing import Any
 
 import onnxruntime
 
+from runtime.cores import processor as processor  # others take it from here
 from runtime.cores import usable_cores
 
 PACKAGES = ("perch-onnx", "tensorflow", "onnx", "tf2onnx", "numpy", "soundfile", "soxr")
@@ -37,15 +38,6 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def memory_gib() -> float | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from runtime import cuda
 from runtime.artifact import Artifact
 from runtime.classes import WantedClasses, map_classes, unmapped_value
+from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.logits import check_logit_scale
 from runtime.messages import Job
+from runtime.profile import Setup, read_profile
 from runtime.recording import count_part_windows
-from runtime.session import choose_device
 from runtime.windows import Normalization
 
 CPU_BATCH = 2
@@ -26,7 +28,7 @@ def job_of(
     *,
     outputs: Sequence[str],
     device: str,
-    batch_size: int | None,
+    setup: Setup,
     hop_s: float | None,
     normalize: Normalization,
     wanted: WantedClasses | None,
@@ -38,7 +40,6 @@ def job_of(
 
     Raises:
         InputError: an argument cannot be used, or not with this model.
-        DeviceError: the device cannot be had.
     """
     names = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs))
     heads = [artifact.head(name) for name in names]
@@ -57,13 +58,12 @@ def job_of(
         had = f"has {', '.join(known)}" if known else "has no class list"
         raise InputError(f"namespace is {namespace!r}, but of {', '.join(names)} the model {had}")
     scale = check_logit_scale(logit_scale, names, artifact.family)
-    chosen = choose_device(device)
     return Job(
         model=Path(model).absolute(),
-        device=chosen,
+        device=device,
         outputs=names,
-        batch_size=at_least_one("batch_size", batch_size)
-        or (CPU_BATCH if chosen == "cpu" else cuda.batch_size(chosen)),
+        batch_size=setup.batch_size,
+        threads=setup.threads,
         hop=hop,
         part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
         normalize=normalize,
@@ -71,6 +71,42 @@ def job_of(
         namespace=namespace,
         logit_scale=scale,
     )
+
+
+def choose_setup(
+    artifact: Artifact,
+    device: str,
+    workers: int | None = None,
+    threads: int | None = None,
+    batch_size: int | None = None,
+    unfinished: Mapping[str, Any] | None = None,
+) -> tuple[Setup, str]:
+    """How much works at once on "cpu" or "cuda:N", and why that.
+
+    This machine's profile was measured as a whole and is taken as a whole: where any of the three is given, the others
+    are what they would be without it. Rows depend on threads and batch, so that a run which goes on with an
+    `unfinished` one takes those from there unless they are given.
+
+    Raises:
+        InputError: one is less than 1.
+    """
+    asked = {"workers": workers, "threads": threads, "batch_size": batch_size}
+    given = {name: count for name, value in asked.items() if (count := at_least_one(name, value)) is not None}
+    profile = None if given or unfinished else read_profile(artifact.artifact_sha256, device)
+    if profile is not None:
+        return profile.setup, str(profile)
+    kept = {name: count for name in ("threads", "batch_size") if isinstance(count := (unfinished or {}).get(name), int)}
+    known = {**kept, **given}
+    on_cpu = device == "cpu"
+    taken = known.get("threads", 1)
+    setup = Setup(
+        workers=known.get("workers") or max(1, usable_cores() // (taken if on_cpu else 1)),
+        threads=taken,
+        batch_size=known.get("batch_size") or (CPU_BATCH if on_cpu else cuda.batch_size(device)),
+    )
+    if kept.keys() - given.keys():
+        return setup, "as in the run that is resumed"
+    return setup, "as asked" if given else "default"
 
 
 def at_least_one(name: str, count: int | None) -> int | None:

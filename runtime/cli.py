@@ -112,9 +112,14 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:1; cuda never falls back (default: auto)"
     )
-    how.add_argument("--workers", type=int, metavar="N", help="processes (default: one a physical core)")
+    how.add_argument("--workers", type=int, metavar="N", help="processes (default: as many as keep all cores busy)")
+    how.add_argument("--threads", type=int, metavar="N", help="threads of each, computing on the CPU (default: 1)")
     how.add_argument(
-        "--batch-size", type=int, metavar="N", help="windows at once (default: 2, on a GPU by its free memory)"
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="windows at once (default: 2, on a GPU by its free memory). Without these three a run takes what "
+        "perch-bench throughput measured to be fastest on this machine, if it did",
     )
     how.add_argument(
         "--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s"
@@ -188,6 +193,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             outputs=outputs,
             device=args.device,
             workers=args.workers,
+            threads=args.threads,
             batch_size=args.batch_size,
             hop_s=args.hop,
             normalize=args.normalize,

@@ -1,8 +1,9 @@
-"""How many processes can compute at once without getting in each other's way."""
+"""The processor: its name, and how many processes can compute at once without getting in each other's way."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/{}"
@@ -15,6 +16,15 @@ def usable_cores() -> int:
     cores = {(_read(cpu, "physical_package_id"), _read(cpu, "core_id")) for cpu in cpus}
     count = len(cpus) if (None, None) in cores else len(cores)
     return max(1, min(count, _quota() or count))
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _read(cpu: int, name: str) -> str | None:

@@ -18,9 +18,11 @@ import onnxruntime as ort
 import soundfile
 
 from runtime import cuda
+from runtime.arguments import choose_setup
 from runtime.artifact import Artifact, read_artifact
 from runtime.cores import usable_cores
 from runtime.errors import DeviceError, PerchError
+from runtime.profile import profile_path, read_profile
 from runtime.session import INSTALL_CUDA, check_install, choose_device, load
 
 DESCRIPTION = """\
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     _section("installed", versions())
     _section("devices", devices(gpu, missing))
     if artifact is not None:
-        _section(f"model {args.model}", [*described(artifact), _left_to_cpu(args.model, gpu, missing, artifact)])
+        lines = [*described(artifact), _left_to_cpu(args.model, gpu, missing, artifact)]
+        _section(f"model {args.model}", lines if problems else [*lines, *_setup(artifact, chosen, args.model)])
     for problem in problems:
         print(f"problem: {problem}")
     if not problems:
@@ -124,6 +127,17 @@ def _parity(artifact: Artifact, head: str) -> str:
     except (LookupError, TypeError, ValueError):
         return "parity unknown" if artifact.parity_warning is None else "parity not measured"
     return f"off TensorFlow's by {error:.1e} of the range, 1 - cosine {distance:.1e}"
+
+
+def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
+    """How much works at once in a run that is not told."""
+    setup, why = choose_setup(artifact, device)
+    yield f"a run on {device} takes {setup}: {why}"
+    profile = read_profile(artifact.artifact_sha256, device)
+    if profile is None:
+        yield f"no profile of it in {profile_path()}; `perch-bench throughput {model}` makes one"
+    else:
+        yield f"profile: {profile_path()}, {profile.windows_per_s:.1f} windows/s"
 
 
 def _left_to_cpu(model: Path, gpu: str, missing: str | None, artifact: Artifact) -> str:

@@ -19,14 +19,16 @@ from runtime.windows import Normalization
 class Job:
     """What all workers of a run have in common.
 
-    `hop` is in samples, and `part_windows` how many windows the parts of a long recording have; `class_map` and
-    `logit_scale` apply to the head `label`; `namespace` is the one that columns are named in.
+    `threads` is how many each computes with on the CPU; `hop` is in samples, and `part_windows` how many windows the
+    parts of a long recording have; `class_map` and `logit_scale` apply to the head `label`; `namespace` is the one that
+    columns are named in.
     """
 
     model: Path
     device: str
     outputs: tuple[str, ...]
     batch_size: int
+    threads: int
     hop: int
     part_windows: int
     normalize: Normalization

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from runtime.arguments import at_least_one, job_of, number, seconds
+from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
 from runtime.classes import WantedClasses, read_classes
-from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.headers import Headers
 from runtime.logits import LogitScale
 from runtime.messages import Job
 from runtime.paths import Found, Sources, find_recordings
 from runtime.scoring import Deadline, Scoring
-from runtime.session import check_install
+from runtime.session import check_install, choose_device
 from runtime.shield import Shield
 from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
+from runtime.spool import unfinished_run
 from runtime.table import Table
 from runtime.windows import Normalization
 
@@ -47,6 +47,7 @@ def run_soundscapes(
     outputs: Sequence[str] = ("label",),
     device: str = "auto",
     workers: int | None = None,
+    threads: int | None = None,
     batch_size: int | None = None,
     hop_s: float | None = None,
     normalize: Normalization = "raw",
@@ -69,10 +70,13 @@ def run_soundscapes(
         model: a file that `perch-convert` made.
         outputs: the heads to compute, in one pass.
         device: "auto" (a GPU if it can be had), "cpu", "cuda" or "cuda:1". "cuda" never falls back to the CPU.
-        workers: processes; one for each physical core if None. On the CPU each does the whole way, for a GPU they
-            decode, and one more feeds it.
+        workers: processes; if None as many as keep all physical cores busy. On the CPU each does the whole way, for a
+            GPU they decode, and one more feeds it.
+        threads: threads that a worker computes with on the CPU; 1 if None.
         batch_size: windows computed at once; if None 2 on the CPU, and on a GPU what its free memory has room for.
-            There it is halved, with a warning, if memory runs out.
+            There it is halved, with a warning, if memory runs out. Where `workers`, `threads` and `batch_size` are all
+            None, and `perch-bench throughput` has measured this model on this machine and device, they are what it
+            found to be fastest; the summary says so.
         hop_s: seconds from one window's start to the next; the window's length (5 s) if None.
         normalize: "raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes each window's mean and
             scales its peak to 0.25, as Perch's own library does.
@@ -91,7 +95,8 @@ def run_soundscapes(
         recording_timeout_s: after how many seconds without a word of a recording its worker is given up; 300 if None.
         sink: a `.csv` or `.parquet` to write rows to, instead of keeping them in memory. What is finished waits in
             `<sink>.partial` until the file is whole.
-        resume: whether to go on with what an interrupted run with this `sink` left.
+        resume: whether to go on with what an interrupted run with this `sink` left; `threads` and `batch_size` are
+            its own where they are None.
         progress: whether to show a progress bar (only ever on a terminal or in a notebook).
 
     Returns:
@@ -111,12 +116,17 @@ def run_soundscapes(
     found = find_recordings(sources)
     wanted = read_classes(classes) if classes is not None else None
     _check_submission(found, wanted, sources)
+    if resume and sink is None:
+        raise InputError("resume needs a sink, which is what an earlier run left rows for")
+    chosen = choose_device(device)
+    unfinished = unfinished_run(Path(sink)) if sink is not None and resume else None
+    setup, why = choose_setup(artifact, chosen, workers, threads, batch_size, unfinished)
     job = job_of(
         artifact,
         model,
         outputs=outputs,
-        device=device,
-        batch_size=batch_size,
+        device=chosen,
+        setup=setup,
         hop_s=hop_s,
         normalize=normalize,
         wanted=wanted,
@@ -124,19 +134,16 @@ def run_soundscapes(
         namespace=namespace,
         logit_scale=logit_scale,
     )
-    count = at_least_one("workers", workers) or usable_cores()
     deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
     fill_value = number("fill", fill)
     interpolate = _interpolate(on_deadline, deadline, resume)
-    if resume and sink is None:
-        raise InputError("resume needs a sink, which is what an earlier run left rows for")
 
     table = Table(found, artifact, job, wanted, interpolate)
     rows = _sink(sink, table, fill_value, job, artifact, resume)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
-    score = Scoring(table, rows, artifact, job, count, deadline, timeout_s)
+    score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
     interrupted, kept, finished = False, True, False
     try:
         with Shield() as shield, Headers(artifact, job, at_once=deadline is not None) as headers:
@@ -168,7 +175,7 @@ def run_soundscapes(
         blocks=rows.blocks,
         columns=table.columns,
         failures=table.failures,
-        timing={**score.timing(started), "elapsed_s": time.monotonic() - started},
+        timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
         counts=table.counts,
         unmapped=job.class_map.unmapped if job.class_map else [],
         namespace=_other_namespace(job, artifact),
@@ -197,6 +204,7 @@ def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact
         "logit_scale": job.logit_scale,
         "device": job.device.partition(":")[0],
         "batch_size": job.batch_size,
+        "threads": job.threads,
     }
     rows = FileSink(Path(sink), table.columns, fill, run, resume)
     try:

@@ -71,7 +71,7 @@ def main() -> None:
             send(message)
 
     try:
-        session = Session(job.model, job.device)
+        session = Session(job.model, job.device, job.threads)
         scorer = Scorer(lambda windows, size: session.score(windows, job.outputs, size), job.batch_size, say)
         scorer(np.zeros((job.batch_size, session.artifact.window_samples), np.float32))
     except PerchError as error:

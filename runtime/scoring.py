@@ -119,6 +119,7 @@ class Scoring:
             "times_real_time": rate * self._job.hop / self._shape[0],
             "device": self._job.device,
             "workers": min(self._workers, self._most_open),
+            "threads": self._job.threads,
             "batch_size": self._job.batch_size,
         }
 

@@ -47,7 +47,8 @@ class Soundscapes:
     failures: list[Failure]
     timing: Mapping[str, Any]
     """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
-    `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `batch_size`."""
+    `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `threads`,
+    `batch_size`; and `setup`, why those three."""
     counts: Mapping[str, int] = field(default_factory=Counter)
     """How many rows have each status."""
     unmapped: list[str] = field(default_factory=list)
@@ -115,8 +116,9 @@ class Soundscapes:
         lines = [
             f"{len(self)} rows ({', '.join(counted)})",
             f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
-            f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time "
-            f"(workers: {timing['workers']}, batch: {timing['batch_size']})",
+            f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time",
+            f"workers {timing['workers']}, threads {timing['threads']}, batch {timing['batch_size']}: "
+            f"{timing['setup']}",
         ]
         if not self.recordings:
             lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]

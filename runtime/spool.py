@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 from runtime.block import Block
 from runtime.errors import InputError, reason
 
-FORMAT = 2
+FORMAT = 3
 LENGTH = 8
+MOST_HEADER = 2**26
+"""Bytes; a class list of each name of a hundred thousand classes fits."""
 PREFIX = "output."
 ARRAYS = ("start_s", "end_s", "status")
 
@@ -48,6 +50,17 @@ class Finished:
     failure: str | None
 
 
+def unfinished_run(target: Path) -> dict[str, Any]:
+    """What the rows depend on that a run left unfinished beside `target`; nothing where none can be told."""
+    try:
+        with _beside(target).open("rb") as file:
+            text, _ = (int.from_bytes(file.read(LENGTH), "little") for _ in range(2))
+            header = json.loads(file.read(min(text, MOST_HEADER)))
+        return dict(header["run"]) if header["format"] == FORMAT else {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
 class Spool:
     """Rows on disk, appended as they are finished.
 
@@ -62,7 +75,7 @@ class Spool:
     """
 
     def __init__(self, target: Path, run: Mapping[str, Any], resume: bool) -> None:
-        self.path = target.with_name(target.name + ".partial")
+        self.path = _beside(target)
         self.finished: list[tuple[Finished, dict[str, int]]] = []
         """What an earlier run finished, and how many rows of each status it had."""
         if resume and target.exists() and not self.path.exists():
@@ -202,6 +215,10 @@ class Spool:
                 return
             yield start, header, after
             start = after
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(target.name + ".partial")
 
 
 def _arrays(described: Mapping[str, tuple[str, Sequence[int]]], body: bytearray) -> dict[str, NDArray[Any]]:

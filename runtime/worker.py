@@ -108,7 +108,7 @@ def main() -> None:
     threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     started = time.monotonic()
     try:
-        session = Session(job.model, job.device)
+        session = Session(job.model, job.device, job.threads)
         session.warm_up(job.outputs, job.batch_size)
     except PerchError as error:
         send(Refused(error))

@@ -7,6 +7,7 @@ import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,19 @@ from convert.synthetic import soundscape
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
+from runtime.profile import VARIABLE
 
 RATE, WINDOW = 32_000, 160_000
 # Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither see nor change what was measured on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("profile") / "profile.json"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,142 +1,182 @@
-"""Windows a second of every combination that was measured, and what follows from them."""
+"""What was measured of a file, and what follows from it."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import reduce
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import Usage
 from benchmarks.throughput.crew import Piece
 from benchmarks.throughput.whole import Whole
 from benchmarks.throughput.writing import Format
+from benchmarks.timing import figure
 from runtime.artifact import Artifact
-
-What = Piece | Format | Literal["run"]
-"""A piece of the way alone; the whole way; writing its rows."""
-GRAPHS: tuple[Piece, ...] = ("backbone", "embedding", "scores")
-READING: tuple[Piece, ...] = ("decode", "windows", "resample_48k")
-RUN_BATCH_SIZE = 2
-"""Of whole runs, and of what they are compared with: what a run takes on the CPU unless told otherwise."""
+from runtime.errors import InputError
+from runtime.profile import Setup
 
 
-@dataclass(frozen=True)
-class Key:
-    """What a measurement is of. `batch_size` is 0 where there are no batches."""
+@dataclass
+class Configuration:
+    """A setup from sound files to outputs: windows a second of each round, and memory of all processes of a run.
 
-    what: What
-    workers: int = 1
-    batch_size: int = 0
+    `out` is why it was not measured, or not in all rounds, or cannot be used; `usable` whether it can be the best.
+    """
+
+    setup: Setup
+    rates: list[float] = field(default_factory=list)
+    memory: int | None = None
+    out: str | None = None
+    usable: bool = True
+
+    @property
+    def rate(self) -> float:
+        """The median; 0 if there is none."""
+        return statistics.median(self.rates) if self.rates else 0.0
+
+
+@dataclass
+class Parts:
+    """Pieces of the way alone at one setup, windows a second of each round; and whole runs, of which one was watched.
+
+    `processes` is how many did each piece at once.
+    """
+
+    setup: Setup
+    rates: dict[Piece, list[float]] = field(default_factory=dict)
+    processes: dict[Piece, int] = field(default_factory=dict)
+    runs: list[Whole] = field(default_factory=list)
+    watched: Whole | None = None
+
+    @property
+    def run_rates(self) -> list[float]:
+        """Of the whole runs."""
+        return [run.windows_per_s for run in self.runs]
+
+    @property
+    def run_rate(self) -> float:
+        """The whole runs' median."""
+        return statistics.median(self.run_rates)
+
+    def rate(self, piece: Piece) -> float:
+        """A piece's median."""
+        return statistics.median(self.rates[piece])
+
+    def stages(self) -> dict[str, float]:
+        """Seconds that one process takes for a window, stage by stage, while all are at work.
+
+        Those that cannot be run alone are differences of medians: below zero means lost in the noise. Where the
+        backbone cannot be told, the graph is one stage.
+        """
+        seconds = {piece: self.processes[piece] / self.rate(piece) for piece in self.rates}
+        stages = {"decode": seconds["decode"], "resample": seconds["windows"] - seconds["decode"]}
+        if "backbone" not in seconds:
+            return {**stages, "graph": seconds["graph"]}
+        embedding = seconds.get("embedding", seconds["graph"])
+        stages |= {"frontend": embedding - seconds["backbone"], "backbone": seconds["backbone"]}
+        return {**stages, "head": seconds["graph"] - embedding} if "embedding" in seconds else stages
+
+    def ratios(self) -> dict[str, float]:
+        """Times over the floor's, and of whole runs over that of their parts one after the other."""
+        floor: Piece = "floor" if "floor" in self.rates else "backbone"
+        over: tuple[Piece, ...] = ("embedding", "graph") if floor in self.rates else ()
+        ratios = {f"{piece}_over_floor": self.rate(floor) / self.rate(piece) for piece in over if piece in self.rates}
+        parts = 1 / self.rate("graph") + 1 / self.rate("windows")
+        return {**ratios, "run_over_graph_and_reading": 1 / self.run_rate / parts}
+
+    def used(self) -> dict[str, Any]:
+        """What whole runs used; of the workers the one that used most."""
+        watched, busy = self.watched, [run.busy for run in self.runs if run.busy is not None]
+        return {
+            "start_up_s": statistics.median(run.start_up_s for run in self.runs),
+            "busy": statistics.median(busy) if busy else None,
+            "memory_bytes": watched.memory if watched else None,
+            "parent": asdict(watched.parent) if watched and watched.parent else None,
+            "worker": asdict(reduce(Usage.most, watched.workers)) if watched and watched.workers else None,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "setup": asdict(self.setup),
+            "stages_s_a_window": self.stages(),
+            "pieces_windows_per_s": {piece: figure(values) for piece, values in self.rates.items()},
+            "run_windows_per_s": figure(self.run_rates),
+            "ratios": self.ratios(),
+            "processes": self.used(),
+        }
 
 
 @dataclass
 class Measurements:
-    """Rates, a value a round; and by number of workers the whole runs that were timed and the one that was watched.
+    """All of a file. `no_floor` is why its backbone cannot be told, if it cannot."""
 
-    `own_floor` is whether the floor is the artifact's own backbone.
-    """
-
+    path: Path
     artifact: Artifact
-    workers: tuple[int, ...]
-    batch_sizes: tuple[int, ...]
-    own_floor: bool
-    rates: dict[Key, list[float]] = field(default_factory=dict)
-    runs: dict[int, list[Whole]] = field(default_factory=dict)
-    watched: dict[int, Whole] = field(default_factory=dict)
+    outputs: tuple[str, ...]
+    configurations: list[Configuration]
+    no_floor: str | None = None
+    parts: list[Parts] = field(default_factory=list)
+    writing: dict[Format, list[float]] = field(default_factory=dict)
 
     @property
-    def run_batch_size(self) -> int:
-        """`RUN_BATCH_SIZE`, unless that was not measured."""
-        return RUN_BATCH_SIZE if RUN_BATCH_SIZE in self.batch_sizes else self.batch_sizes[0]
-
-    def rate(self, what: What, workers: int = 1, batch_size: int | None = None) -> float:
-        """The median, in windows a second; at the whole runs' batch size if there is one and it is not given."""
-        sizes = (batch_size,) if batch_size is not None else (0, self.run_batch_size)
-        (key,) = (key for size in sizes if (key := Key(what, workers, size)) in self.rates)
-        return statistics.median(self.rates[key])
-
-    def spread(self, key: Key) -> float:
-        """Greatest over least rate."""
-        return max(self.rates[key]) / min(self.rates[key])
+    def ranking(self) -> list[Configuration]:
+        """The fastest first; last those that were not measured."""
+        return sorted(self.configurations, key=lambda each: -each.rate)
 
     @property
-    def noise(self) -> float:
-        """The median of all spreads."""
-        return statistics.median(map(self.spread, self.rates))
+    def best(self) -> Configuration:
+        """The fastest that can be used.
 
-    def stages(self, workers: int) -> dict[str, float]:
-        """Seconds that one process takes for a window, stage by stage, while `workers` are at work.
-
-        Those that cannot be run alone are differences of medians: below zero means lost in the noise.
+        Raises:
+            InputError: none can.
         """
-        seconds = {what: workers / self.rate(what, workers) for what in (*GRAPHS, "decode", "windows")}
-        return {
-            "decode": seconds["decode"],
-            "resample": seconds["windows"] - seconds["decode"],
-            "frontend": seconds["embedding"] - seconds["backbone"],
-            "backbone": seconds["backbone"],
-            "head": seconds["scores"] - seconds["embedding"],
-        }
-
-    def over_floor(self, piece: Piece, workers: int) -> float:
-        """How many times the floor's time a graph takes."""
-        return self.rate("backbone" if self.own_floor else "floor", workers) / self.rate(piece, workers)
-
-    def over_parts(self, workers: int) -> float:
-        """How many times as long a whole run takes as the graph alone and reading alone, one after the other."""
-        parts = 1 / self.rate("scores", workers) + 1 / self.rate("windows", workers)
-        return 1 / self.rate("run", workers) / parts
-
-    def scaling(self, what: What, workers: int) -> float:
-        """How many times as fast it is as with the fewest workers that were measured."""
-        return self.rate(what, workers) / self.rate(what, min(self.workers))
+        for each in self.ranking:
+            if each.usable:
+                return each
+        least = min(each.memory or 0 for each in self.configurations)
+        raise InputError(f"no setup of {self.path} fits into --memory; the smallest takes {least / 10**9:.2f} GB")
 
     @property
-    def best(self) -> Key:
-        """The fastest combination of workers and batch size for embeddings and scores."""
-        return max(
-            (key for key in self.rates if key.what == "scores"), key=lambda key: statistics.median(self.rates[key])
-        )
+    def precision(self) -> str:
+        """Of the file, and of its head where that is another."""
+        options = self.artifact.options
+        whole, head = options.get("precision", "float32"), options.get("head", "float32")
+        return f"{whole}, head {head}" if head != "float32" else str(whole)
+
+    def values(self) -> Iterator[list[float]]:
+        """The rounds of all that was measured in more than one."""
+        every = [each.rates for each in self.configurations]
+        for parts in self.parts:
+            every += [*parts.rates.values(), parts.run_rates]
+        yield from (values for values in [*every, *self.writing.values()] if len(values) > 1)
 
     def as_json(self) -> dict[str, Any]:
         """All of it."""
-        rates = [
-            {
-                **asdict(key),
-                "windows_per_s": (median := statistics.median(values)),
-                "times_real_time": median * self.artifact.window_s,
-                "spread": self.spread(key),
+        window_s, ranks = self.artifact.window_s, {}
+        for rank, each in enumerate(self.ranking, 1):
+            rates = figure(each.rates) if each.rates else {"median": None, "spread": None, "values": []}
+            ranks[rank] = {
+                "rank": rank if each.rates else None,
+                **asdict(each.setup),
+                "windows_per_s": rates,
+                "times_real_time": each.rate * window_s if each.rates else None,
+                "memory_bytes": each.memory,
+                "usable": each.usable,
+                "note": each.out,
             }
-            for key, values in self.rates.items()
-        ]
         return {
-            "rates": rates,
-            "stages_s_a_window": {workers: self.stages(workers) for workers in self.workers},
-            "write_s_a_row": {ending: 1 / self.rate(ending) for ending in ("csv", "parquet")},
-            "ratios": {workers: self._ratios(workers) for workers in self.workers},
-            "processes": {workers: self.processes(workers) for workers in self.workers},
-            "best": asdict(self.best),
-            "noise": self.noise,
-        }
-
-    def _ratios(self, workers: int) -> dict[str, float]:
-        return {
-            "embedding_over_floor": self.over_floor("embedding", workers),
-            "scores_over_floor": self.over_floor("scores", workers),
-            "run_over_graph_and_reading": self.over_parts(workers),
-            "graph_scaling": self.scaling("scores", workers),
-            "run_scaling": self.scaling("run", workers),
-            "run_over_graph_scaling": self.scaling("run", workers) / self.scaling("scores", workers),
-        }
-
-    def processes(self, workers: int) -> dict[str, Any]:
-        """What whole runs used; of the workers the one that used most."""
-        runs, watched = self.runs[workers], self.watched[workers]
-        busy = [run.busy for run in runs if run.busy is not None]
-        return {
-            "start_up_s": statistics.median(run.start_up_s for run in runs),
-            "busy": statistics.median(busy) if busy else None,
-            "parent": asdict(watched.parent) if watched.parent else None,
-            "worker": asdict(reduce(Usage.most, watched.workers)) if watched.workers else None,
+            "file": str(self.path),
+            "artifact_sha256": self.artifact.artifact_sha256,
+            "model_family": self.artifact.family,
+            "precision": self.precision,
+            "outputs": self.outputs,
+            "configurations": list(ranks.values()),
+            "best": {**asdict(self.best.setup), "windows_per_s": self.best.rate, "memory_bytes": self.best.memory},
+            "parts": [parts.as_json() for parts in self.parts],
+            "write_rows_per_s": {ending: figure(values) for ending, values in self.writing.items()},
+            "no_floor": self.no_floor,
         }

@@ -2,103 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.processes import MIB
-from benchmarks.throughput.crew import Piece
-from benchmarks.throughput.measurements import Key, Measurements
-from benchmarks.timing import NOISY
+from benchmarks.throughput.measurements import Configuration, Measurements, Parts
+from benchmarks.timing import spread
 
-BAR_WIDTH = 40
+BAR_WIDTH, RATE_BAR_WIDTH = 40, 20
 BLOCK = "█"
-GRAPH_NAMES: dict[Piece, str] = {
-    "floor": "the floor: another file's backbone alone",
-    "backbone": "backbone alone",
-    "embedding": "embedding",
-    "scores": "label, embedding",
+RATIOS = {
+    "embedding_over_floor": "embedding's time over the floor (backbone alone)",
+    "graph_over_floor": "all outputs' time over the floor",
+    "run_over_graph_and_reading": "whole run over graph alone + reading alone",
 }
+METHOD = """\
+A configuration's rate: sound files, in the page cache, decoded and computed to outputs by processes that are warm;
+start-up and writing apart. Median of rounds in which all take turns, spread is greatest over least round. Memory is
+that of all processes of a run together, pages they share counted once."""
 
 
-def report(found: Measurements) -> str:
-    """Tables, from the graph to the whole way, and what to make of them."""
-    sections = [
-        _graphs(found),
-        *(_stages(found, workers) for workers in found.workers),
-        _whole(found),
-        _processes(found),
-        _conclusion(found),
-    ]
+def report(files: Sequence[Measurements], device: str) -> str:
+    """Each file's ranking, stages and whole runs, and how the files compare."""
+    sections: list[Iterator[str]] = []
+    for found in files:
+        sections += [_ranking(found), *(_stages(found, parts, device) for parts in found.parts), _whole(found)]
+    if len(files) > 1:
+        sections.append(_files(files))
     return "\n\n".join("\n".join(section) for section in sections)
 
 
-def _graphs(found: Measurements) -> Iterator[str]:
-    yield "The graph alone on windows that are ready, windows/s (times real time)"
-    yield _line("", "workers", [f"batch {size}" for size in found.batch_sizes])
-    for what, name in GRAPH_NAMES.items():
-        for workers in found.workers:
-            sizes = [size for size in found.batch_sizes if Key(what, workers, size) in found.rates]
-            rates = [found.rate(what, workers, size) for size in sizes]
-            if rates:
-                yield _line(name, workers, [f"{rate:.1f} ({rate * found.artifact.window_s:.0f})" for rate in rates])
+def _title(found: Measurements) -> str:
+    return f"{found.path} ({found.artifact.family}, {found.precision}; {', '.join(found.outputs)})"
 
 
-def _line(name: str, workers: object, cells: Iterable[str]) -> str:
-    return f"  {name:<42}{workers:>8}" + "".join(f"{cell:>15}" for cell in cells)
+def _ranking(found: Measurements) -> Iterator[str]:
+    yield f"{_title(found)}: {len(found.configurations)} configurations"
+    yield "  rank  workers  threads  batch  windows/s  x real time  spread    memory"
+    fastest = found.ranking[0].rate
+    for rank, each in enumerate(found.ranking, 1):
+        setup = each.setup
+        bar = BLOCK * round(RATE_BAR_WIDTH * each.rate / fastest) if fastest else ""
+        if each.rates:
+            ranked, speed = str(rank), f"{each.rate:>11.2f}{each.rate * found.artifact.window_s:>13.1f}"
+        else:
+            ranked, speed = "-", f"{'-':>11}{'-':>13}"
+        again = f"{spread(each.rates):.2f}" if len(each.rates) > 1 else "-"
+        row = f"{ranked:>6}{setup.workers:>9}{setup.threads:>9}{setup.batch_size:>7}{speed}{again:>8}{_mib(each):>10}"
+        yield f"{row}  {bar}{' ' if bar and each.out else ''}{each.out or ''}".rstrip()
 
 
-def _workers(count: int) -> str:
-    return "1 worker" if count == 1 else f"{count} workers"
+def _mib(each: Configuration) -> str:
+    return "-" if each.memory is None else f"{each.memory / MIB:.0f} MiB"
 
 
-def _stages(found: Measurements, workers: int) -> Iterator[str]:
-    size = found.run_batch_size
-    yield f"Stages, ms a window of one process, {workers} at once, batch {size}"
-    stages = found.stages(workers)
-    longest = max(stages.values())
+def _stages(found: Measurements, parts: Parts, device: str) -> Iterator[str]:
+    yield f"Stages, ms a window of one process; {parts.setup} ({found.path.name})"
+    stages = parts.stages()
+    writing = {ending: 1 / statistics.median(rates) for ending, rates in found.writing.items()}
+    longest = max([*stages.values(), *writing.values()])
     for name, seconds in stages.items():
-        bar = BLOCK * max(0, round(BAR_WIDTH * seconds / longest))
-        yield f"  {name:<10}{seconds * 1000:>9.2f}  {bar}"
-    yield f"  {'sum':<10}{sum(stages.values()) * 1000:>9.2f}"
+        yield _bar(name, seconds, longest)
+    yield f"  {'sum':<16}{sum(stages.values()) * 1000:>9.2f}"
+    for ending, seconds in writing.items():
+        yield _bar(f"write {ending}", seconds, longest, " the parent, a row")
+    yield _bar("from 48 kHz", 1 / (parts.rate("resample_48k") / parts.setup.workers), longest, " more to resample")
     if min(stages.values()) < 0:
         yield "  (stages are differences of medians; one below zero is lost in the noise)"
+    if found.no_floor is not None:
+        yield f"  (frontend, backbone and head cannot be told apart: {found.no_floor})"
+    if device != "cpu":
+        yield f"  (decoded by {parts.setup.workers} processes while one computes on {device})"
+
+
+def _bar(name: str, seconds: float, longest: float, about: str = "") -> str:
+    bar = BLOCK * max(0, round(BAR_WIDTH * seconds / longest))
+    return f"  {name:<16}{seconds * 1000:>9.2f}  {bar}{about}"
 
 
 def _whole(found: Measurements) -> Iterator[str]:
-    yield f"The whole way, files to rows of label and embedding, batch {found.run_batch_size}"
-    yield _line("", "", map(_workers, found.workers))
-    rates = [found.rate("run", workers) for workers in found.workers]
-    yield _line("windows/s", "", [f"{rate:.1f}" for rate in rates])
-    yield _line("times real time", "", [f"{rate * found.artifact.window_s:.0f}" for rate in rates])
-    rows: dict[str, list[float]] = {
-        "time over graph alone + reading alone": [found.over_parts(workers) for workers in found.workers],
-        "embedding graph's time over the floor": [found.over_floor("embedding", workers) for workers in found.workers],
-        "label, embedding graph's time over it": [found.over_floor("scores", workers) for workers in found.workers],
-        "graph alone scales": [found.scaling("scores", workers) for workers in found.workers],
-        "the whole way scales": [found.scaling("run", workers) for workers in found.workers],
-        "of what the graph alone scales": [
-            found.scaling("run", workers) / found.scaling("scores", workers) for workers in found.workers
-        ],
-    }
-    for name, ratios in rows.items():
-        yield _line(name, "", [f"{ratio:.3f}" for ratio in ratios])
-    csv, parquet, resample = (1000 / found.rate(what) for what in ("csv", "parquet", "resample_48k"))
-    yield f"  not in it: writing a row, {csv:.2f} ms (CSV, label) or {parquet:.2f} ms (Parquet, label and embedding);"
-    yield f"  resampling a window from 48 kHz, {resample:.2f} ms, unless the recordings are not at the model's rate"
-
-
-def _processes(found: Measurements) -> Iterator[str]:
-    yield "Processes of the whole way"
-    for workers in found.workers:
-        about = found.processes(workers)
-        yield f"  {_workers(workers)}: ready after {about['start_up_s']:.2f} s" + _busy(about["busy"])
+    yield f"The whole way, files to rows ({found.path.name})"
+    for parts in found.parts:
+        used, rate = parts.used(), parts.run_rate
+        yield (
+            f"  {parts.setup}: {rate:.2f} windows/s, {rate * found.artifact.window_s:.0f} times real time, spread "
+            f"{spread(parts.run_rates):.2f}; ready after {used['start_up_s']:.2f} s"
+        )
+        for name, ratio in parts.ratios().items():
+            yield f"    {RATIOS[name]:<52}{ratio:.3f}"
         for name in ("parent", "worker"):
-            if about[name] is not None:
-                yield f"    {name:<8}{_usage(about[name])}"
+            if used[name] is not None:
+                yield f"    {name:<8}{_usage(used[name])}"
+        if used["memory_bytes"] is not None:
+            yield f"    together {used['memory_bytes'] / MIB:.0f} MiB{_busy(used['busy'])}"
+    one, best = found.parts[0], found.parts[-1]
+    if one is not best:
+        graph = best.rate("graph") / one.rate("graph")
+        yield (
+            f"  {best.setup.workers} workers are {best.run_rate / one.run_rate:.2f} times as fast as one, the graph "
+            f"alone {graph:.2f} times"
+        )
 
 
 def _busy(share: float | None) -> str:
-    return "" if share is None else f", {share:.2f} processor seconds a second and worker, start-up included"
+    return "" if share is None else f"; {share:.2f} processor seconds a second and thread, start-up included"
 
 
 def _usage(used: dict[str, Any]) -> str:
@@ -106,12 +114,9 @@ def _usage(used: dict[str, Any]) -> str:
     return f"{used['threads']} threads, " + ", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in sizes.items())
 
 
-def _conclusion(found: Measurements) -> Iterator[str]:
-    best = found.best
-    rate = found.rate(best.what, best.workers, best.batch_size)
-    yield f"Fastest: --workers {best.workers} --batch-size {best.batch_size}, {rate:.1f} windows/s on ready windows"
-    noise, worst = found.noise, max(found.rates, key=found.spread)
-    spread = f"{noise:.2f} (median of all), {found.spread(worst):.2f} ({worst.what})"
-    yield f"Greatest over least rate of the rounds: {spread}"
-    if noise > NOISY:
-        yield f"The machine is noisy (above {NOISY}): close what else runs, or take more --rounds"
+def _files(files: Sequence[Measurements]) -> Iterator[str]:
+    yield "The files, each at its best"
+    for found in sorted(files, key=lambda each: -each.best.rate):
+        best = found.best
+        times = f"{best.rate / files[0].best.rate:.2f} times {files[0].path.name}"
+        yield f"  {best.rate:>9.2f} windows/s  {_mib(best):>9}  {times}  {_title(found)}: {best.setup}"

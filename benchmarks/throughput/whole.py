@@ -7,14 +7,19 @@ import os
 import pickle
 import queue
 import sys
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Usage, Watch
 from runtime import run_soundscapes
+from runtime.artifact import Artifact
 from runtime.child import Child, serve
 from runtime.errors import PerchError
+from runtime.profile import Setup
+from runtime.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,7 @@ class Plan:
     artifact: Path
     outputs: tuple[str, ...]
     device: str
-    workers: int
-    batch_size: int
+    setup: Setup
     watched: bool = False
 
 
@@ -34,8 +38,9 @@ class Plan:
 class Whole:
     """What came of it.
 
-    `busy` is the workers' processor time over the time they were there: above 1 they have more threads at work than
-    one each; None where the system does not tell. `parent` and `workers` are what was seen, if somebody looked.
+    `busy` is the workers' processor time over the time they were there, by worker and thread: above 1 they have more
+    threads at work than they should; None where the system does not tell. `parent` and `workers` are what was seen, if
+    somebody looked. `complaint` is what it warned of, such as a GPU's memory that ran out.
     """
 
     windows_per_s: float
@@ -43,6 +48,12 @@ class Whole:
     busy: float | None
     parent: Usage | None
     workers: tuple[Usage, ...]
+    complaint: str | None
+
+    @property
+    def memory(self) -> int | None:
+        """Proportional memory of all processes together, each at its most; None if nobody looked."""
+        return self.parent.pss + sum(worker.pss for worker in self.workers) if self.parent else None
 
 
 def run_whole(plan: Plan) -> Whole:
@@ -62,20 +73,33 @@ def run_whole(plan: Plan) -> Whole:
         child.stop()
 
 
+def enough(recordings: Sequence[Path], artifact: Artifact, windows: float, workers: int) -> tuple[Path, ...]:
+    """The first recordings that have so many windows together, as many for each worker; all if they have fewer."""
+    taken, count = 0, 0
+    while taken < len(recordings) and (not taken or count < windows or taken % workers):
+        recording = Recording(recordings[taken], artifact.sample_rate, artifact.window_samples)
+        count += recording.promised_windows() or 0
+        taken += 1
+    return tuple(recordings[:taken])
+
+
 def main() -> None:
     """Runs the plan that comes in, once."""
     receive, send = serve()
     plan: Plan = pickle.load(receive)
     watch = Watch(os.getpid())
-    with watch if plan.watched else contextlib.nullcontext():
+    setup = plan.setup
+    with watch if plan.watched else contextlib.nullcontext(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
         try:
             result = run_soundscapes(
                 plan.recordings,
                 plan.artifact,
                 outputs=plan.outputs,
                 device=plan.device,
-                workers=plan.workers,
-                batch_size=plan.batch_size,
+                workers=setup.workers,
+                threads=setup.threads,
+                batch_size=setup.batch_size,
                 progress=False,
             )
         except PerchError as error:
@@ -86,13 +110,15 @@ def main() -> None:
         return
     timing = result.timing
     cpu_s = _cpu_of_children()
+    complaints = [str(warning.message) for warning in caught if "memory" in str(warning.message)]
     send(
         Whole(
             windows_per_s=float(timing["windows_per_s"]),
             start_up_s=float(timing["start_up_s"]),
-            busy=None if cpu_s is None else cpu_s / plan.workers / float(timing["elapsed_s"]),
+            busy=None if cpu_s is None else cpu_s / setup.workers / setup.threads / float(timing["elapsed_s"]),
             parent=watch.parent,
             workers=tuple(watch.workers.values()),
+            complaint=complaints[0] if complaints else None,
         )
     )
 

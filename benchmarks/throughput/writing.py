@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,22 +20,26 @@ from runtime.spool import Finished
 
 RECORDINGS = 10
 Format = Literal["csv", "parquet"]
-FORMATS: dict[Format, tuple[str, ...]] = {"csv": ("label",), "parquet": ("label", "embedding")}
-"""What each format is given: a CSV holds one output."""
 
 
-def seconds_a_row(artifact: Artifact, ending: Format) -> float:
-    """From rows in memory to a whole file, its spool included."""
-    heads = [artifact.head(name) for name in FORMATS[ending]]
+def formats(artifact: Artifact, outputs: Sequence[str]) -> list[Format]:
+    """Those in which rows can be written here: a CSV where the first output is a vector."""
+    csv: list[Format] = ["csv"] if len(artifact.head(outputs[0]).shape) == 1 else []
+    return [*csv, "parquet"] if importlib.util.find_spec("pyarrow") else csv
+
+
+def seconds_a_row(artifact: Artifact, outputs: Sequence[str], ending: Format) -> float:
+    """From rows in memory to a whole file, its spool included; a CSV holds the first of the outputs alone."""
+    heads = [artifact.head(name) for name in (outputs if ending == "parquet" else outputs[:1])]
     columns = Columns({head.name: head.shape for head in heads}, {head.name: head.classes for head in heads})
     rng = np.random.default_rng(0)
     shapes = {name: (SOUNDSCAPE_WINDOWS, *shape) for name, shape in columns.shapes.items()}
-    outputs = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    values = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         sink = FileSink(Path(folder, f"rows.{ending}"), columns, 0.0, {}, resume=False)
         for i in range(RECORDINGS):
-            sink.append(_block(f"{i}.ogg", outputs), Finished(f"{i}.ogg", str(i), 0, 0, 0, 1, None, None))
+            sink.append(_block(f"{i}.ogg", values), Finished(f"{i}.ogg", str(i), 0, 0, 0, 1, None, None))
         sink.finish([])
         sink.close(keep=False)
         return (time.perf_counter() - started) / (RECORDINGS * SOUNDSCAPE_WINDOWS)
