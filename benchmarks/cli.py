@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks.deadline import command as deadline
 from benchmarks.throughput import command as throughput
 from convert.cli import hush_native_log
 from runtime.errors import PerchError
 from runtime.session import check_install
 
 COMMANDS = {
+    "deadline": (deadline, "does it end in time, beside a notebook that calls TensorFlow"),
     "throughput": (throughput, "windows a second, stage by stage and from files to rows"),
 }
 
