@@ -36,7 +36,7 @@ from runtime.formats import write_csv
 THREADS = 4
 TERMINATED = -1000.0
 SAMPLES = WINDOWS * WINDOW_SAMPLES
-ROW_ENDS = np.arange(1, WINDOWS + 1) * (WINDOW_SAMPLES / SAMPLE_RATE)
+ROW_ENDS = np.arange(1, WINDOWS + 1, dtype=np.float64) * (WINDOW_SAMPLES / SAMPLE_RATE)
 Infer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """`float32 [12, 160000]` to logits `float32 [12, classes]`."""
 

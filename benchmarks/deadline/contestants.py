@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks import notebook
+from benchmarks import SOUNDSCAPE_WINDOWS, notebook
+from convert import WINDOW_SAMPLES
 from convert.saved_model import SavedModel, inspect
 from runtime import Soundscapes, run_soundscapes
 from runtime.artifact import Artifact, read_artifact
@@ -20,6 +21,17 @@ from runtime.errors import InputError, PerchError
 from runtime.heads import Head
 
 ONNX, PUBLISHED, WITHOUT_XLA = "perch-onnx", "TensorFlow as published", "TensorFlow without XLA"
+
+
+class Contestant(Protocol):
+    """Gives seconds from files to a submission, start-up left out, which is told apart."""
+
+    @property
+    def start_up_s(self) -> float:
+        """What every run takes once."""
+
+    def seconds(self, paths: Sequence[Path]) -> float:
+        """For these soundscapes."""
 
 
 @dataclass
@@ -72,7 +84,7 @@ class TensorFlow:
 
     def warm_up(self) -> None:
         """Calls twice."""
-        windows = np.zeros((notebook.WINDOWS, notebook.WINDOW_SAMPLES), np.float32)
+        windows = np.zeros((SOUNDSCAPE_WINDOWS, WINDOW_SAMPLES), np.float32)
         self.first_call_s, self.call_s = (_timed(lambda: self.infer(windows)) for _ in range(2))
 
     def seconds(self, paths: Sequence[Path]) -> float:

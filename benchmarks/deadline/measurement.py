@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import notebook
-from benchmarks.deadline.contestants import ONNX, PUBLISHED, PerchOnnx, TensorFlow
+from benchmarks.deadline.contestants import ONNX, PUBLISHED, Contestant, PerchOnnx, TensorFlow
 from benchmarks.deadline.projection import SOUNDSCAPES, Projection
 from benchmarks.deadline.scaled import Outcome, Scarcity
 from benchmarks.environment import Others
@@ -30,7 +30,8 @@ class Effort:
     """How much is measured.
 
     `budget_s` is for the whole command. A round's turn takes about `onnx_s` or `tensorflow_s`, but one soundscape at
-    least and, of TensorFlow, `tensorflow_files` at most. `scaled` soundscapes are scored under a scaled deadline.
+    least and, of TensorFlow, `tensorflow_files` at most. `scaled` soundscapes are scored under a scaled deadline, if
+    it is not 0.
     """
 
     budget_s: float
@@ -42,6 +43,7 @@ class Effort:
 
 
 DEFAULT = Effort(budget_s=540, rounds=4, onnx_s=8, tensorflow_s=36, tensorflow_files=8, scaled=24)
+DEMO = Effort(budget_s=0, rounds=3, onnx_s=2, tensorflow_s=20, tensorflow_files=4, scaled=0)
 QUICK = Effort(budget_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_files=4, scaled=12)
 
 
@@ -87,22 +89,24 @@ class Measurement:
         self, perch: PerchOnnx, ways: Mapping[str, TensorFlow], paths: Sequence[Path], effort: Effort, started: float
     ) -> None:
         self._perch, self._ways, self._paths, self._effort = perch, ways, paths, effort
+        self._contestants: dict[str, Contestant] = {ONNX: perch, **ways}
         self._ends = started + effort.budget_s
         self._found = Found(usable_cores())
 
-    def run(self, scaled: bool = True) -> Found:
-        """All of it; `scaled` is whether a scaled deadline is tried, too."""
+    def run(self) -> Found:
+        """All of it."""
         found, effort, others = self._found, self._effort, Others()
-        steps = 1 + len(self._ways) + effort.rounds * (1 + len(self._ways)) + (4 if scaled else 0)
+        steps = 1 + len(self._ways) + effort.rounds * (1 + len(self._ways)) + (4 if effort.scaled else 0)
         with progress_bar(steps, desc="warm up") as bar:
             rate = self._warm_up(bar.update)
             self._plan(rate)
-            rounds = self._rounds(lambda name: (bar.set_description(str(name)), bar.update()))
-            if scaled:
+            bar.set_description("rounds")
+            rounds = self._rounds(lambda _: bar.update())
+            if effort.scaled:
                 bar.set_description("scaled deadline")
                 self._scaled(bar.update)
         for name, values in rounds.items():
-            found.projections[name] = Projection(self._start_up_s(name), values)
+            found.projections[name] = Projection(self._contestants[name].start_up_s, values)
         for name in sorted(found.projections, key=lambda name: found.projections[name].total_s):
             self._whole(name)
         found.noise = noise(list(rounds.values()), others.share())
@@ -110,9 +114,6 @@ class Measurement:
 
     def _left(self) -> float:
         return self._ends - time.monotonic()
-
-    def _start_up_s(self, name: str) -> float:
-        return self._perch.start_up_s if name == ONNX else self._ways[name].start_up_s
 
     def _warm_up(self, done: Callable[[], object]) -> float:
         """Everybody once; perch-onnx's seconds a soundscape."""
@@ -147,7 +148,7 @@ class Measurement:
         """Seconds a soundscape of each, a round after the other; each round has soundscapes of its own."""
         turns = {
             name: partial(self._turn, contestant.seconds, self._slices(self._found.files_a_round[name]))
-            for name, contestant in ((ONNX, self._perch), *self._ways.items())
+            for name, contestant in self._contestants.items()
         }
         return take_turns(turns, self._effort.rounds, done)
 

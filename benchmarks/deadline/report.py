@@ -18,7 +18,7 @@ PAGE_CACHE = (
 
 def report(found: Found, deadline_s: float) -> str:
     """The verdicts first, then what stands behind them."""
-    sections = [verdicts(found, deadline_s), _bars(found, deadline_s), _rounds(found), _scaled(found), _notes(found)]
+    sections = [verdicts(found, deadline_s), _bars(found, deadline_s), rounds(found), _scaled(found), _notes(found)]
     return "\n\n".join("\n".join(section) for section in sections)
 
 
@@ -39,7 +39,8 @@ def _bars(found: Found, deadline_s: float) -> Iterator[str]:
         yield f"  {name:<24}{bar[:at]}{RULE}{bar[at + 1 :]} {projection.total_s / 60:.3g}"
 
 
-def _rounds(found: Found) -> Iterator[str]:
+def rounds(found: Found) -> Iterator[str]:
+    """The rates, and what comes before them."""
     yield f"  {'':<24}{'start-up, s':>12}{'s a soundscape':>18}{'rounds':>10}{'files a round':>16}{'times as fast':>16}"
     onnx = found.projections[ONNX].rate
     for name, projection in found.projections.items():
