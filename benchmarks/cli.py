@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks.deadline import command as deadline
 from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.cli import hush_native_log
@@ -14,6 +15,7 @@ from runtime.session import check_install
 
 COMMANDS = {
     "parity": (parity, "whether converted files give what their SavedModel gives"),
+    "deadline": (deadline, "does it end in time, beside a notebook that calls TensorFlow"),
     "throughput": (throughput, "windows a second, stage by stage and from files to rows"),
 }
 

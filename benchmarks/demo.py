@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.deadline.command import DEADLINE_S
 from convert import cli as convert_cli
 from convert import synthetic
 from runtime import cli as run_cli
+from runtime.artifact import read_artifact
 from runtime.classes import read_classes
 
 SOUNDSCAPES = 8
@@ -33,8 +36,6 @@ def main() -> None:
     convert_cli.hush_native_log()
 
     step(f"1. An untrained Perch {args.model} (same graph as the published model, random weights)")
-    from benchmarks import speed
-
     started = time.monotonic()
     write_untrained(args.model, saved_model)
     print(f"{saved_model}, made in {time.monotonic() - started:.0f} s")
@@ -53,19 +54,23 @@ def main() -> None:
     check(run_cli.main([*map(str, command), "--deadline", "85m"]))
 
     step("5. The same SavedModel in TensorFlow, called as the notebooks do, and perch-onnx in turn")
-    result = speed.compare(saved_model, artifact, paths, rounds=2)
+    compare(saved_model, artifact, sample, paths)
     with submission.open(newline="") as file:
         rows = sum(1 for _ in csv.reader(file)) - 1
-    print(f"submission               {submission}, {rows} rows")
-    print(f"perch-onnx               {1 / result.onnx:.1f} windows/s")
-    for name, seconds in (("as published", result.published), ("without XLA", result.without_xla)):
-        if seconds is not None:
-            times = f"perch-onnx is {seconds / result.onnx:.1f} times as fast"
-            print(f"TensorFlow, {name:<13}{1 / seconds:.1f} windows/s: {times}")
-    print(
-        f"projected                {speed.DEADLINE_SOUNDSCAPES} soundscapes would take "
-        f"{result.deadline_minutes:.1f} of the notebook's {speed.DEADLINE_MINUTES} minutes on this machine"
-    )
+    print(f"  submission of step 4: {submission}, {rows} rows")
+
+
+def compare(saved_model: Path, artifact: Path, classes: Path, paths: list[Path]) -> None:
+    """What `perch-bench deadline` says of a few soundscapes; its imports, too, are what --help need not wait for."""
+    from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
+    from benchmarks.deadline.measurement import DEMO, Measurement
+    from benchmarks.deadline.report import rounds, verdicts
+
+    model = look(saved_model, artifact)
+    with tempfile.TemporaryDirectory() as scratch:
+        ways = tensorflow(model, columns_of(model, read_artifact(artifact), classes), Path(scratch))
+        found = Measurement(PerchOnnx(artifact, classes, Path(scratch)), ways, paths, DEMO, time.monotonic()).run()
+    print("\n".join([*verdicts(found, DEADLINE_S), *rounds(found)]))
 
 
 def write_untrained(model: str, folder: Path) -> None:

@@ -1,17 +1,22 @@
 """The baseline: a BirdCLEF notebook that calls the SavedModel, as faithfully as a benchmark can.
 
-Four threads each read a soundscape, cut it into 12 windows, and call the model once for all 12 (FACTS of the
-competition: 60 s files, 32 kHz mono). "As published" is the notebook's own call, `infer_tf`, which TensorFlow compiles
-with XLA, or of Perch v2, which has none, `serving_default`. "Without XLA" is the `serving_default` signature of a copy
-that lost the attribute which forces that; StableHLO, as in Perch v2, cannot be run without.
+Four threads take a soundscape each, read it, cut it into 12 windows and call the model once for all 12. To `label` a
+column of zeros is appended, and the competition's columns are picked, those of classes that the model does not know
+from the zeros. A soundscape that is begun after TERMINATE_TIME gets -1000 in all 12 rows; a call that is under way is
+not stopped. Notebooks read by `librosa.load(sr=32000)`, which for a file at that rate gives soundfile's float32 samples
+and the mean of its channels: librosa itself is not needed.
+
+"As published" is the notebook's own call, `infer_tf`, which TensorFlow compiles with XLA, or of Perch v2, which has
+none, `serving_default`. "Without XLA" is `serving_default` of a copy that lost the attribute which forces that
+(`infer_tf` of such a copy is compiled all the same); StableHLO, as in Perch v2, cannot be run without.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +26,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS as WINDOWS
-from convert import WINDOW_SAMPLES
-from convert.saved_model import concrete_function, without_xla
+from convert import SAMPLE_RATE, WINDOW_SAMPLES
+from convert.saved_model import SavedModel, concrete_function
+from runtime.block import Block, Columns
+from runtime.classes import ClassMap
+from runtime.errors import InputError
+from runtime.formats import write_csv
 
 THREADS = 4
+TERMINATED = -1000.0
+SAMPLES = WINDOWS * WINDOW_SAMPLES
+ROW_ENDS = np.arange(1, WINDOWS + 1, dtype=np.float64) * (WINDOW_SAMPLES / SAMPLE_RATE)
 Infer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """`float32 [12, 160000]` to logits `float32 [12, classes]`."""
-
-
-@contextmanager
-def ways(saved_model: Path) -> Iterator[dict[str, Infer]]:
-    """The ways in which TensorFlow can run it, by name: "published" and, where that can be, "without_xla"."""
-    with stripped(saved_model) as infer:
-        yield {"published": as_published(saved_model)} | ({} if infer is None else {"without_xla": infer})
 
 
 def as_published(saved_model: Path) -> Infer:
@@ -41,36 +46,70 @@ def as_published(saved_model: Path) -> Infer:
     model = tf.saved_model.load(str(saved_model))
     if hasattr(model, "infer_tf"):
         return lambda windows: np.asarray(model.infer_tf(windows)["label"])
-    return _signature(model)
-
-
-@contextmanager
-def stripped(saved_model: Path) -> Iterator[Infer | None]:
-    """The same weights and graph, run by TensorFlow without XLA; None where that cannot be."""
-    with without_xla(saved_model) as copy:
-        model = tf.saved_model.load(str(copy))
-        graph = concrete_function(model).graph.as_graph_def()
-        nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
-        yield None if any(node.op == "XlaCallModule" for node in nodes) else _signature(model)
-
-
-def _signature(model: Any) -> Infer:
     function = concrete_function(model)
     function.owner = model  # variables live as long as the loaded object does
+    return _signature(function)
+
+
+def without_xla(model: SavedModel) -> Infer | None:
+    """The same weights and graph, run by TensorFlow without XLA; None where that cannot be."""
+    return None if model.stablehlo is not None else _signature(model.function)
+
+
+def _signature(function: Callable[..., Any]) -> Infer:
     return lambda windows: np.asarray(function(inputs=tf.constant(windows))["label"])
 
 
-def score(paths: Sequence[Path], infer: Infer) -> list[NDArray[np.float32]]:
-    """Logits of each soundscape, `float32 [12, classes]`, in the order of `paths`."""
+def check_soundscapes(paths: Sequence[Path]) -> None:
+    """Finds out from their headers whether a notebook could read these files.
+
+    Raises:
+        InputError: one is not exactly a minute at 32 kHz, or cannot be read.
+    """
+    for path in paths:
+        try:
+            about = soundfile.info(path)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path} cannot be read ({error.error_string}); leave it out") from None
+        if (about.samplerate, about.frames) != (SAMPLE_RATE, SAMPLES):
+            raise InputError(
+                f"{path} has {about.frames / about.samplerate:g} s at {about.samplerate} Hz, but the notebook takes "
+                "soundscapes of exactly 60 s at 32000 Hz; leave it out"
+            )
+
+
+def read(path: Path) -> NDArray[np.float32]:
+    """The windows of a soundscape: `float32 [12, 160000]`."""
+    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.asarray(samples.mean(axis=1)).reshape(WINDOWS, WINDOW_SAMPLES)
+
+
+def score(paths: Sequence[Path], infer: Infer, columns: ClassMap, terminate_s: float = math.inf) -> NDArray[np.float32]:
+    """Rows of all soundscapes, in the order of `paths`: `float32 [12 * paths, columns]`.
+
+    `terminate_s` is TERMINATE_TIME, in seconds from now.
+    """
+    terminate = time.monotonic() + terminate_s
 
     def one(path: Path) -> NDArray[np.float32]:
-        audio, _ = soundfile.read(path, dtype="float32")
-        return infer(audio[: WINDOWS * WINDOW_SAMPLES].reshape(WINDOWS, WINDOW_SAMPLES))
+        if time.monotonic() >= terminate:
+            return np.full((WINDOWS, len(columns.names)), TERMINATED, np.float32)
+        logits = infer(read(path))
+        with_zeros = np.concatenate([logits, np.zeros((WINDOWS, 1), np.float32)], axis=1)
+        return with_zeros[:, columns.positions]  # -1, of absent classes, is the last column
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(one, paths))
+        parts = list(threads.map(one, paths))
+    return np.concatenate([np.empty((0, len(columns.names)), np.float32), *parts])
 
 
-def warm_up(infer: Infer) -> None:
-    """The first call of a shape compiles it, for seconds; it is not counted."""
-    infer(np.zeros((WINDOWS, WINDOW_SAMPLES), np.float32))
+def write_submission(target: Path, paths: Sequence[Path], scores: NDArray[np.float32], columns: ClassMap) -> None:
+    """Writes `row_id` and a column a class, as perch-onnx writes it, so that nobody gains by how rows are written."""
+    shape = Columns({"label": (len(columns.names),)}, {"label": columns.names})
+    scored = np.full(WINDOWS, "scored", "<U12")
+    starts = ROW_ENDS - ROW_ENDS[0]
+    blocks = (
+        Block(str(path), [f"{path.stem}_{end:g}" for end in ROW_ENDS], starts, ROW_ENDS, scored, {"label": rows})
+        for path, rows in zip(paths, np.split(scores, len(paths)), strict=True)
+    )
+    write_csv(blocks, target, shape, TERMINATED)

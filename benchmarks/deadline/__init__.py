@@ -1,0 +1,1 @@
+"""`perch-bench deadline`: does it end in time, on this machine, and what is there if it does not."""

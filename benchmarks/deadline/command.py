@@ -1,0 +1,80 @@
+"""Does a converted file meet BirdCLEF's deadline on this machine, from sound files to a submission; would TensorFlow.
+
+perch-onnx and a notebook that calls TensorFlow take turns on the same soundscapes. All of them are measured where there
+is time for it; else what all would take is projected, and told so. Then both are given too little time on purpose.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.figures import check_writable_json, write_json
+from runtime.cli import seconds
+from runtime.errors import InputError
+
+DEADLINE_S = 90 * 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `perch-bench deadline` takes."""
+    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="folder with saved_model.pb")
+    parser.add_argument("artifact", type=Path, metavar="FILE.onnx", help="what perch-convert made of it")
+    parser.add_argument(
+        "--soundscapes", type=Path, metavar="FOLDER", help="of a minute at 32 kHz (default: 700 synthetic ones, OGG)"
+    )
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="sample_submission.csv: the submission's columns (default: all classes, a gigabyte of text)",
+    )
+    parser.add_argument("--deadline", type=seconds, default=DEADLINE_S, metavar="TIME", help="90m, 300s (default: 90m)")
+    parser.add_argument("--quick", action="store_true", help="less of all, with more noise: under two minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints and writes; returns the exit code: 1 if a submission is not complete."""
+    started = time.monotonic()
+    check_writable_json(args.json)
+    if not args.deadline:
+        raise InputError("--deadline is 0; write a time such as 90m")
+
+    from benchmarks import audio, notebook  # imports TensorFlow, for which --help need not wait
+    from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
+    from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
+    from benchmarks.deadline.projection import SOUNDSCAPES
+    from benchmarks.deadline.report import PAGE_CACHE, report
+    from benchmarks.environment import environment
+    from runtime.artifact import read_artifact
+
+    model = look(args.saved_model, args.artifact)
+    artifact = read_artifact(args.artifact)
+    columns = columns_of(model, artifact, args.classes)
+    with (
+        tempfile.TemporaryDirectory(prefix="perch-bench-") as folder,
+        audio.soundscapes(args.soundscapes, SOUNDSCAPES) as paths,
+    ):
+        notebook.check_soundscapes(paths)
+        perch = PerchOnnx(args.artifact, args.classes, Path(folder))
+        ways = tensorflow(model, columns, Path(folder))
+        found = Measurement(perch, ways, paths, QUICK if args.quick else DEFAULT, started).run()
+    about = {
+        "artifact_sha256": artifact.artifact_sha256,
+        "model_family": artifact.family,
+        "classes": len(columns.names),
+        "unmapped": len(columns.unmapped),
+        "recordings": len(paths),
+        "deadline_s": args.deadline,
+        "tensorflow": model.cannot_run or "runs",
+    }
+    print("\n".join(f"{name:<16} {value}" for name, value in about.items()))
+    print(f"\n{report(found, args.deadline)}")
+    took_s = time.monotonic() - started
+    print(f"Took {took_s:.0f} s.")
+    more = {"page_cache": PAGE_CACHE, "took_s": took_s, "environment": environment()}
+    write_json(args.json, "deadline", {**about, **found.as_json(args.deadline), **more})
+    return 0 if all(outcome.complete for outcome in found.outcomes.values()) else 1

@@ -1,0 +1,99 @@
+"""From seconds a soundscape to minutes for all of them, and what these say of a deadline.
+
+All would take the start-up once and then as many times the mean of the rounds' seconds a soundscape as there are
+soundscapes. The interval is Student's t interval of that mean over the rounds, 95%: it covers how much rounds differ,
+not a machine that is another one later, nor a rate that changes in a longer run.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.timing import figure
+
+SOUNDSCAPES = 700
+"""How many the competition's hidden folder holds, about."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What all soundscapes take; all times in seconds.
+
+    `rounds` are seconds a soundscape, from its file to its rows in a submission, start-up left out. `whole_s` is what
+    all took, start-up included, if that was measured.
+    """
+
+    start_up_s: float
+    rounds: Sequence[float]
+    whole_s: float | None = None
+    soundscapes: int = SOUNDSCAPES
+
+    @property
+    def rate(self) -> float:
+        """Mean seconds a soundscape."""
+        return statistics.fmean(self.rounds)
+
+    @property
+    def total_s(self) -> float:
+        """For all soundscapes: measured, or projected."""
+        return self.start_up_s + self.soundscapes * self.rate if self.whole_s is None else self.whole_s
+
+    @property
+    def interval_s(self) -> tuple[float, float]:
+        """Where `total_s` lies; infinitely wide with a single round, of no width if it was measured."""
+        if self.whole_s is not None:
+            return self.whole_s, self.whole_s
+        count = len(self.rounds)
+        if count < 2:
+            return self.start_up_s, math.inf
+        from scipy.stats import t
+
+        error = statistics.stdev(self.rounds) / math.sqrt(count)
+        width = self.soundscapes * float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
+        return max(self.start_up_s, self.total_s - width), self.total_s + width
+
+    def cores(self, cores: int, deadline_s: float) -> float:
+        """Of cores like these, how many would just meet the deadline, if throughput grows with their number and
+        start-up does not shorten; infinite where start-up alone is too long."""
+        left = deadline_s - self.start_up_s
+        return cores * (self.total_s - self.start_up_s) / left if left > 0 else math.inf
+
+    def verdict(self, cores: int, deadline_s: float) -> str:
+        """In words: the minutes, whether they were measured, the margin, and the cores that would do."""
+        low, high = (end / 60 for end in self.interval_s)
+        minutes, deadline = self.total_s / 60, deadline_s / 60
+        how = "measured" if self.whole_s is not None else f"projected, {low:.3g}..{high:.3g}"
+        margin = abs(deadline - minutes)
+        if low <= deadline < high:
+            end = "too close to call"
+        elif minutes <= deadline:
+            end = f"{margin:.3g} minutes to spare"
+        else:
+            end = f"misses it by {margin:.3g} minutes"
+        needed = self.cores(cores, deadline_s)
+        enough = "no number of cores" if math.isinf(needed) else _cores(max(1, math.ceil(needed)))
+        return f"{minutes:.3g} of {deadline:.3g} minutes ({how}): {end}; {enough} like these would just do"
+
+    def as_json(self, cores: int, deadline_s: float) -> dict[str, Any]:
+        """All of it."""
+        low, high = self.interval_s
+        return {
+            "start_up_s": self.start_up_s,
+            "seconds_a_soundscape": figure(self.rounds) | {"mean": self.rate},
+            "soundscapes": self.soundscapes,
+            "kind": "projected" if self.whole_s is None else "measured",
+            "total_minutes": self.total_s / 60,
+            "interval_minutes": [low / 60, high / 60],
+            "margin_minutes": (deadline_s - self.total_s) / 60,
+            "cores_needed": self.cores(cores, deadline_s),
+            "verdict": self.verdict(cores, deadline_s),
+        }
+
+
+def _cores(count: int) -> str:
+    return "1 core" if count == 1 else f"{count} cores"
