@@ -54,6 +54,7 @@ def measured(model: Path, label_model: Path, soundscapes: Path, tmp_path_factory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(folder / "profile.json"))
         patch.setattr(command, "QUICK", BRIEF)
+        patch.setattr(command, "TOO_BUSY", 1.0)
         patch.setattr("builtins.print", lambda text, **_: printed.append(text))
         assert cli.main(["throughput", *map(str, arguments)]) == 0
     return json.loads((folder / "figures.json").read_text()), "\n".join(printed), folder / "profile.json"
@@ -210,7 +211,7 @@ def test_on_a_gpu_whole_runs_are_compared(artifact: Artifact, monkeypatch: pytes
 
     monkeypatch.setattr(sweep, "run_whole", run_whole)
     found = found_of(artifact, b16=[], b32=[], b64=[])
-    sweep.sweep([found], Bench((), "cuda:0", None, BRIEF))
+    sweep.sweep([found], Bench((), "cuda:0", None, replace(BRIEF, rounds=2)))
     assert [each.rates for each in found.configurations] == [[16.0, 16.0], [32.0, 32.0], [64.0]]
     assert found.best.setup.batch_size == 32
     assert found.best.memory == 3 * USED.pss
