@@ -34,9 +34,9 @@ LEAST_WINDOWS = 48
 class Effort:
     """How much is measured.
 
-    `rounds` of the sweep, or if None as many as fit into `sweep_s` for each file, but `least_rounds` if not much more
-    again will do; `slice_s` is how long a piece is worked on in a round. Then `part_rounds` of pieces and of whole
-    runs, fewer if these take longer than `parts_s`; `whole_s` is about what a whole run takes.
+    `rounds` of the sweep, or if None as many as fit into `sweep_s` for each file, with some overtime where that makes
+    them `least_rounds`; `slice_s` is how long a piece is worked on in a round. Then `part_rounds` of pieces and of
+    whole runs, fewer if these take longer than `parts_s`; `whole_s` is about what a whole run takes.
     """
 
     rounds: int | None
