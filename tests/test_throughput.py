@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import shutil
-import subprocess
+import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,100 +15,282 @@ import pytest
 
 from benchmarks import cli
 from benchmarks.arguments import numbers
+from benchmarks.processes import Usage
+from benchmarks.throughput import command, memory, sweep
+from benchmarks.throughput.measurements import Configuration, Measurements
+from benchmarks.throughput.report import report
+from benchmarks.throughput.setups import batch_sizes_of, by_crew, crews_of
+from benchmarks.throughput.sweep import Bench, Effort
+from benchmarks.throughput.whole import Plan, Whole
 from convert.synthetic import write_soundscape
+from runtime.artifact import Artifact, read_artifact
+from runtime.errors import InputError
+from runtime.profile import VARIABLE, Setup, read_profile
 from tests.conftest import WINDOW
 
-WORKERS = ("1", "2")
-GRAPHS = ("floor", "backbone", "embedding", "scores")
 ON_LINUX = sys.platform == "linux"
+BRIEF = Effort(rounds=None, least_rounds=2, sweep_s=0.0, slice_s=0.05, part_rounds=1, parts_s=0.0, whole_s=0.05)
+USED = Usage(threads=1, files=1, cpu_s=1.0, rss=3000, peak_rss=4000, pss=2000, private=1000)
 
 
 @pytest.fixture(scope="module")
 def soundscapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("soundscapes")
-    for i in range(3):
+    for i in range(2):
         write_soundscape(folder / f"{i}.ogg", i, 10.0)
     return folder
 
 
+Measured = tuple[dict[str, Any], str, Path]
+
+
 @pytest.fixture(scope="module")
-def measured(model: Path, soundscapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
-    """The figures, and what was printed."""
-    target = tmp_path_factory.mktemp("bench") / "figures.json"
-    floor = target.with_name("floor.onnx")
-    shutil.copy(model, floor)
-    command = [sys.executable, "-m", "benchmarks", "throughput", model, "--soundscapes", soundscapes, "--quick"]
-    command += ["--rounds", "2", "--workers", "1,2", "--batch-sizes", "2", "--floor", floor, "--json", target]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(target.read_text()), done.stdout
+def measured(model: Path, label_model: Path, soundscapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """The figures of two files, what was printed, and the profile that was written."""
+    folder = tmp_path_factory.mktemp("bench")
+    arguments = [model, label_model, "--soundscapes", soundscapes, "--quick", "--workers", "2", "--threads", "1"]
+    arguments += ["--batch-sizes", "2,4", "--rounds", "2", "--json", folder / "figures.json"]
+    printed: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder / "profile.json"))
+        patch.setattr(command, "QUICK", BRIEF)
+        patch.setattr(command, "TOO_BUSY", 1.0)
+        patch.setattr("builtins.print", lambda text, **_: printed.append(text))
+        assert cli.main(["throughput", *map(str, arguments)]) == 0
+    return json.loads((folder / "figures.json").read_text()), "\n".join(printed), folder / "profile.json"
 
 
-def test_every_combination_is_measured(measured: tuple[dict[str, Any], str]) -> None:
-    figures, _ = measured
-    rates = {(rate["what"], rate["workers"], rate["batch_size"]): rate for rate in figures["rates"]}
-    graphs = {(what, workers, 2) for what in GRAPHS for workers in (1, 2)}
-    reading = {(what, workers, 0) for what in ("decode", "windows", "resample_48k") for workers in (1, 2)}
-    others = {("run", 1, 2), ("run", 2, 2), ("csv", 1, 0), ("parquet", 1, 0)}
-    assert set(rates) == graphs | reading | others
-    for rate in rates.values():
-        assert rate["windows_per_s"] > 0
-        assert rate["spread"] >= 1
-        assert math.isclose(rate["times_real_time"], rate["windows_per_s"] * WINDOW / 32_000)
-    assert (figures["recordings"], figures["rounds"], figures["device"]) == (3, 2, "cpu")
-    assert figures["best"]["what"] == "scores"
-    assert figures["noise"] >= 1
+def test_every_setup_of_every_file_is_measured_and_ranked(measured: Measured) -> None:
+    figures, printed, _ = measured
+    assert [found["outputs"] for found in figures["files"]] == [["label", "embedding"], ["label"]]
+    for found in figures["files"]:
+        ranking = found["configurations"]
+        assert {(each["workers"], each["threads"], each["batch_size"]) for each in ranking} == {(2, 1, 2), (2, 1, 4)}
+        assert [each["rank"] for each in ranking] == [1, 2]
+        medians = [each["windows_per_s"]["median"] for each in ranking]
+        assert medians == sorted(medians, reverse=True)
+        assert found["best"]["windows_per_s"] == medians[0]
+        for each in ranking:
+            rates = each["windows_per_s"]
+            assert len(rates["values"]) == 2
+            assert rates["median"] == statistics.median(rates["values"]) > 0
+            assert rates["spread"] == max(rates["values"]) / min(rates["values"])
+            assert math.isclose(each["times_real_time"], rates["median"] * WINDOW / 32_000)
+            assert each["usable"]
+            assert (each["memory_bytes"] > 50 * 2**20) if ON_LINUX else True
+    assert (figures["recordings"], figures["device"], figures["command"]) == (2, "cpu", "throughput")
+    assert figures["noise"]["worst_spread"] >= figures["noise"]["spread"] >= 1
+    assert "The files, each at its best" in printed
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-def test_stages_add_up(measured: tuple[dict[str, Any], str], workers: str) -> None:
-    figures, _ = measured
-    count = int(workers)
-    seconds = {
-        (rate["what"], rate["batch_size"]): count / rate["windows_per_s"]
-        for rate in figures["rates"]
-        if rate["workers"] == count
-    }
-    stages, ratios = figures["stages_s_a_window"][workers], figures["ratios"][workers]
-    assert list(stages) == ["decode", "resample", "frontend", "backbone", "head"]
-    assert math.isclose(sum(stages.values()), seconds["windows", 0] + seconds["scores", 2])
-    assert math.isclose(stages["frontend"] + stages["backbone"], seconds["embedding", 2])
-    assert min(stages["decode"], stages["frontend"], stages["backbone"]) > 0
-    assert math.isclose(ratios["embedding_over_floor"], seconds["embedding", 2] / seconds["floor", 2])
-    parts = seconds["windows", 0] + seconds["scores", 2]
-    assert math.isclose(ratios["run_over_graph_and_reading"], seconds["run", 2] / parts)
-    assert min(ratios.values()) > 0
-    assert min(figures["write_s_a_row"].values()) > 0
+def test_stages_add_up(measured: Measured) -> None:
+    whole, label = measured[0]["files"]
+    assert [parts["setup"]["workers"] for parts in whole["parts"]] == [1, 2]
+    for parts in whole["parts"]:
+        count = parts["setup"]["workers"]
+        seconds = {piece: count / rates["median"] for piece, rates in parts["pieces_windows_per_s"].items()}
+        stages, ratios = parts["stages_s_a_window"], parts["ratios"]
+        assert list(stages) == ["decode", "resample", "frontend", "backbone", "head"]
+        assert math.isclose(sum(stages.values()), seconds["windows"] + seconds["graph"])
+        assert math.isclose(stages["frontend"] + stages["backbone"], seconds["embedding"])
+        assert math.isclose(ratios["embedding_over_floor"], seconds["embedding"] / seconds["backbone"])
+        run = count / parts["run_windows_per_s"]["median"]
+        expected = run / (seconds["windows"] + seconds["graph"])
+        assert math.isclose(ratios["run_over_graph_and_reading"], expected)
+    for parts in label["parts"]:
+        assert list(parts["stages_s_a_window"]) == ["decode", "resample", "graph"]
+        assert list(parts["ratios"]) == ["run_over_graph_and_reading"]
+    assert whole["no_floor"] is None
+    assert "has no output 'embedding'" in label["no_floor"]
+    assert min(rates["median"] for found in (whole, label) for rates in found["write_rows_per_s"].values()) > 0
 
 
 @pytest.mark.skipif(not ON_LINUX, reason="only Linux tells what a process uses")
-@pytest.mark.parametrize("workers", WORKERS)
-def test_processes_are_accounted_for(measured: tuple[dict[str, Any], str], workers: str) -> None:
-    processes = measured[0]["processes"][workers]
-    assert processes["start_up_s"] > 0
-    assert 0 < processes["busy"] < 1.3  # one thread at work in each
-    for name in ("parent", "worker"):
-        used = processes[name]
-        assert used["threads"] >= 1
-        assert used["peak_rss"] >= used["rss"] >= used["pss"] >= used["private"] > 0
+def test_processes_are_accounted_for(measured: Measured) -> None:
+    for parts in (parts for found in measured[0]["files"] for parts in found["parts"]):
+        processes = parts["processes"]
+        assert processes["start_up_s"] > 0
+        assert 0 < processes["busy"] < 1.3  # one thread at work in each
+        for name in ("parent", "worker"):
+            used = processes[name]
+            assert used["threads"] >= 1
+            assert used["peak_rss"] >= used["rss"] >= used["pss"] >= used["private"] > 0
+        assert processes["memory_bytes"] >= processes["parent"]["pss"] + processes["worker"]["private"]
 
 
-def test_tables_are_printed(measured: tuple[dict[str, Any], str]) -> None:
-    for text in ("windows/s (times real time)", "frontend", "the whole way scales", "Fastest: --workers"):
+def test_best_becomes_the_profile(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, printed, path = measured
+    monkeypatch.setenv(VARIABLE, str(path))
+    for found in figures["files"]:
+        profile = read_profile(found["artifact_sha256"], "cpu")
+        assert profile is not None
+        best = found["best"]
+        assert profile.setup == Setup(best["workers"], best["threads"], best["batch_size"])
+        assert profile.windows_per_s == best["windows_per_s"]
+    assert printed.count(f"kept in {path}") == 2
+
+
+def test_report_is_for_people(measured: Measured) -> None:
+    for text in (
+        "rank  workers  threads  batch  windows/s",
+        "frontend",
+        "backbone",
+        "write csv",
+        "█",
+        "Fastest, within",
+    ):
         assert text in measured[1]
+    assert "frontend, backbone and head cannot be told apart" in measured[1]
+
+
+def test_nothing_fits_into_too_little_memory(
+    label_model: Path, soundscapes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "QUICK", BRIEF)
+    arguments = [label_model, "--soundscapes", soundscapes, "--quick", "--memory", "1MB", "--workers", "1"]
+    if not ON_LINUX:
+        pytest.skip("only Linux tells what a process uses")
+    assert cli.main(["throughput", *map(str, arguments)]) == 2
+    assert "no setup of" in (errors := capsys.readouterr().err)
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def artifact(model: Path) -> Artifact:
+    return read_artifact(model)
+
+
+def found_of(artifact: Artifact, **rates: list[float]) -> Measurements:
+    """A file with a configuration of each batch, named b1, b2, …"""
+    tried = [Configuration(Setup(2, 1, int(name[1:])), values) for name, values in rates.items()]
+    return Measurements(Path("perch.onnx"), artifact, ("label",), tried)
+
+
+def test_what_does_not_fit_is_ranked_but_is_not_the_best(artifact: Artifact) -> None:
+    found = found_of(artifact, b1=[10.0, 12.0, 11.0], b2=[20.0, 5.0, 21.0], b4=[])
+    assert [each.setup.batch_size for each in found.ranking] == [2, 1, 4]
+    assert found.best.setup.batch_size == 2
+    found.ranking[0].usable, found.ranking[0].out = False, "over the memory bound"
+    found.ranking[2].usable, found.ranking[2].out = False, "not measured: over the memory bound"
+    assert found.best.setup.batch_size == 1
+    assert [each["rank"] for each in found.as_json()["configurations"]] == [1, 2, None]
+    found.best.usable = False
+    with pytest.raises(InputError, match=r"no setup of perch\.onnx fits"):
+        _ = found.best
+
+
+def test_far_slower_ones_are_dropped_but_ten_stay(artifact: Artifact) -> None:
+    found = found_of(artifact, **{f"b{i}": [100.0 - i] for i in range(1, 12)}, b20=[50.0], b21=[49.0], b22=[])
+    bench = Bench((), "cpu", None, BRIEF)
+    sweeper = sweep._Sweeper(found, bench)
+    sweeper.drop()
+    dropped = [each.setup.batch_size for each in found.configurations if each.out is not None]
+    assert dropped == [20, 21]
+    few = found_of(artifact, b1=[100.0], b2=[10.0])
+    sweep._Sweeper(few, bench).drop()
+    assert all(each.out is None for each in few.configurations)
+
+
+def test_more_workers_than_fit_are_not_started(artifact: Artifact) -> None:
+    found = found_of(artifact, b1=[], b2=[])
+    sweeper = sweep._Sweeper(found, Bench((), "cpu", 1000, BRIEF))
+    sweeper._alone = {1: memory.Taken(whole=600, private=400), 2: memory.Taken(whole=601, private=400)}
+    one, two = found.configurations
+    assert sweeper._may_fit(one)
+    assert not sweeper._may_fit(two)
+    assert (two.usable, two.memory) == (False, 1001)
+
+
+def test_on_a_gpu_whole_runs_are_compared(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a batch for which its memory is too small is none to choose, however fast the smaller one was."""
+
+    def run_whole(plan: Plan) -> Whole:
+        size = plan.setup.batch_size
+        complaint = "memory ran out; going on with batches of 32 windows instead of 64" if size == 64 else None
+        return Whole(float(size), 1.0, None, USED, (USED,) * plan.setup.workers, complaint)
+
+    monkeypatch.setattr(sweep, "run_whole", run_whole)
+    found = found_of(artifact, b16=[], b32=[], b64=[])
+    sweep.sweep([found], Bench((), "cuda:0", None, replace(BRIEF, rounds=2)))
+    assert [each.rates for each in found.configurations] == [[16.0, 16.0], [32.0, 32.0], [64.0]]
+    assert found.best.setup.batch_size == 32
+    assert found.best.memory == 3 * USED.pss
+    assert "memory ran out" in report([found], "cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("cores", "asked", "crews"),
+    [
+        (1, {}, [(1, 1)]),
+        (2, {}, [(1, 1), (1, 2), (2, 1)]),
+        (6, {}, [(1, 1), (1, 6), (3, 2), (6, 1)]),
+        (16, {}, [(1, 1), (1, 16), (2, 8), (4, 4), (8, 2), (16, 1)]),
+        (4, {"workers": (1, 3)}, [(1, 1), (1, 4), (3, 1)]),
+        (4, {"threads": (1, 2)}, [(1, 1), (1, 2), (2, 2), (4, 1)]),
+        (2, {"workers": (3,), "threads": (1, 5)}, [(3, 1), (3, 5)]),
+    ],
+)
+def test_ways_of_sharing_the_cores(cores: int, asked: dict[str, tuple[int, ...]], crews: list[tuple[int, int]]) -> None:
+    assert crews_of(cores, "cpu", **asked) == crews
+
+
+def test_setups_by_default_are_at_least_ten_on_two_cores(artifact: Artifact) -> None:
+    for quick, device in ((False, "cpu"), (True, "cpu"), (False, "cuda:0")):
+        sizes = batch_sizes_of(artifact, device, quick, None)
+        setups = [Setup(*crew, size) for crew in crews_of(2, device) for size in sizes]
+        assert len(setups) >= 10
+        crews = [[setup.batch_size for setup in group] for _, group in by_crew(setups[::-1])]
+        assert all(group == list(sizes) for group in crews)
+
+
+def test_a_graph_for_one_window_has_one_batch_size(artifact: Artifact) -> None:
+    fixed = replace(artifact, free_batch=False)
+    assert batch_sizes_of(fixed, "cpu", False, None) == (1,)
+    with pytest.raises(InputError, match="--batch-sizes 1"):
+        batch_sizes_of(fixed, "cpu", False, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4 * 10**9), ("1.5 gib", 3 * 2**29), ("800MB", 8 * 10**8), ("12345", 12345)],
+)
+def test_sizes_of_memory(text: str, size: int) -> None:
+    assert memory.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "4XB", "-1GB", "0", "GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no size of memory"):
+        memory.size(text)
+
+
+def test_memory_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    1000 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available() == round(1_024_000 * 0.9)
+    (tmp_path / "memory.max").write_text("800000\n")
+    (tmp_path / "memory.current").write_text("300000\n")
+    assert memory.available() == 450_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() == round(1_024_000 * 0.9)
+    (tmp_path / "meminfo").unlink()
+    assert memory.available() is None
 
 
 def test_wrong_use_is_one_line(
-    model: Path, label_model: Path, soundscapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, soundscapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "words.onnx").write_text("these are words")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "a.wav").write_text("no sound")
     for arguments, message in (
         ([tmp_path / "none.onnx", "--soundscapes", soundscapes], "there is no model at"),
-        ([tmp_path / "words.onnx", "--soundscapes", soundscapes], "cannot be loaded as ONNX"),
-        ([label_model, "--soundscapes", soundscapes], "embedding"),
+        ([model, tmp_path / "words.onnx", "--soundscapes", soundscapes], "cannot be loaded as ONNX"),
         ([model, "--floor", tmp_path / "none.onnx", "--soundscapes", soundscapes], "there is no model at"),
         ([model, "--soundscapes", tmp_path / "empty"], "no recordings in"),
+        ([model, "--soundscapes", tmp_path / "noise", "--workers", "1"], "none of the recordings can be read"),
         ([model, "--soundscapes", tmp_path / "none"], "none"),
         ([model, "--json", tmp_path / "none" / "figures.json"], "cannot write"),
         ([model, "--device", "tpu"], "device is 'tpu'"),

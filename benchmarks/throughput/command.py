@@ -29,6 +29,8 @@ from runtime.session import choose_device
 
 DEFAULT = Effort(rounds=None, least_rounds=3, sweep_s=180.0, slice_s=1.0, part_rounds=3, parts_s=150.0, whole_s=8.0)
 QUICK = Effort(rounds=None, least_rounds=2, sweep_s=30.0, slice_s=0.5, part_rounds=1, parts_s=0.0, whole_s=3.0)
+TOO_BUSY = 0.5
+"""Above this share of the processors that others took, what was fastest is no more than chance."""
 SOUNDSCAPES, QUICK_SOUNDSCAPES = 20, 6
 """Minutes of sound that it makes itself, for each core."""
 
@@ -120,7 +122,9 @@ def _conclusion(
         best = found.best
         lines.append(f"Fastest, {within}: {best.setup}, {best.rate:.2f} windows/s ({found.path.name})")
         try:
-            if not no_profile:
+            if (trust["others"] or 0.0) > TOO_BUSY:
+                lines.append("  not kept for runs to use: others had most of the processors")
+            elif not no_profile:
                 kept = write_profile(found.artifact.artifact_sha256, device, best.setup, best.rate)
                 lines.append(f"  kept in {kept}: runs on {device} take it unless they are told otherwise")
         except InputError as error:

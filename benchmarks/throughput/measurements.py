@@ -40,7 +40,7 @@ class Configuration:
 
 @dataclass
 class Parts:
-    """Pieces of the way alone at one setup, windows a second of each round; and whole runs, of which one was watched.
+    """Pieces of the way alone at one setup, windows a second of each round; and whole runs, the first of them watched.
 
     `processes` is how many did each piece at once.
     """
@@ -49,7 +49,6 @@ class Parts:
     rates: dict[Piece, list[float]] = field(default_factory=dict)
     processes: dict[Piece, int] = field(default_factory=dict)
     runs: list[Whole] = field(default_factory=list)
-    watched: Whole | None = None
 
     @property
     def run_rates(self) -> list[float]:
@@ -89,13 +88,13 @@ class Parts:
 
     def used(self) -> dict[str, Any]:
         """What whole runs used; of the workers the one that used most."""
-        watched, busy = self.watched, [run.busy for run in self.runs if run.busy is not None]
+        watched, busy = self.runs[0], [run.busy for run in self.runs if run.busy is not None]
         return {
             "start_up_s": statistics.median(run.start_up_s for run in self.runs),
             "busy": statistics.median(busy) if busy else None,
-            "memory_bytes": watched.memory if watched else None,
-            "parent": asdict(watched.parent) if watched and watched.parent else None,
-            "worker": asdict(reduce(Usage.most, watched.workers)) if watched and watched.workers else None,
+            "memory_bytes": watched.memory,
+            "parent": asdict(watched.parent) if watched.parent else None,
+            "worker": asdict(reduce(Usage.most, watched.workers)) if watched.workers else None,
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from benchmarks.throughput.sweep import Bench
 from benchmarks.throughput.whole import Plan, enough, run_whole
 from benchmarks.throughput.writing import formats, seconds_a_row
 from runtime.errors import InputError
-from runtime.profile import Setup
 from runtime.progress import progress_bar
 
 READING: tuple[Piece, ...] = ("decode", "windows", "resample_48k")
@@ -36,18 +35,14 @@ def measure_parts(found: Measurements, bench: Bench, floor: Path | None) -> None
     rounds = bench.effort.part_rounds
     with (
         _floors(found, floor) as floors,
-        progress_bar((rounds + 1) * len(found.parts), desc="stages and whole runs") as bar,
+        progress_bar(rounds * len(found.parts), desc="stages and whole runs") as bar,
     ):
         begun = time.monotonic()
         for number in range(rounds):
             started = time.monotonic()
             for parts in found.parts[:: -1 if number % 2 else 1]:
                 _pieces(found, parts, bench, floors)
-                plan = _plan(found, parts, bench)
-                if parts.watched is None:  # the first, which does not count
-                    parts.watched = run_whole(replace(plan, watched=True))
-                    bar.update()
-                parts.runs.append(run_whole(plan))
+                parts.runs.append(run_whole(_plan(found, parts, bench, watched=number == 0)))
                 bar.update()
             for ending in formats(found.artifact, found.outputs):
                 rate = 1 / seconds_a_row(found.artifact, found.outputs, ending)
@@ -72,12 +67,12 @@ def _pieces(found: Measurements, parts: Parts, bench: Bench, floors: Mapping[Pie
             parts.rates.setdefault(piece, []).append(rate)
 
 
-def _plan(found: Measurements, parts: Parts, bench: Bench) -> Plan:
+def _plan(found: Measurements, parts: Parts, bench: Bench, watched: bool) -> Plan:
     """A whole run that takes about as long as is wanted."""
-    setup: Setup = parts.setup
+    setup = parts.setup
     rate = min(parts.rates["graph"][0], parts.rates["windows"][0])
     recordings = enough(bench.recordings, found.artifact, rate * bench.effort.whole_s, setup.workers)
-    return Plan(recordings, found.path, found.outputs, bench.device, setup)
+    return Plan(recordings, found.path, found.outputs, bench.device, setup, watched)
 
 
 @contextlib.contextmanager

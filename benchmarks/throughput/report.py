@@ -96,8 +96,8 @@ def _whole(found: Measurements) -> Iterator[str]:
                 yield f"    {name:<8}{_usage(used[name])}"
         if used["memory_bytes"] is not None:
             yield f"    together {used['memory_bytes'] / MIB:.0f} MiB{_busy(used['busy'])}"
-    one, best = found.parts[0], found.parts[-1]
-    if one is not best:
+    if len(found.parts) > 1:
+        one, best = found.parts
         graph = best.rate("graph") / one.rate("graph")
         yield (
             f"  {best.setup.workers} workers are {best.run_rate / one.run_rate:.2f} times as fast as one, the graph "

@@ -23,7 +23,7 @@ from runtime.progress import progress_bar
 
 KEPT, FAR_SLOWER = 10, 0.75
 """After the first round so many of the fastest go on, and all others above this share of the fastest's rate."""
-MOST_ROUNDS, OVERTIME = 7, 1.5
+MOST_ROUNDS, OVERTIME = 7, 1.8
 LONG = 2.0
 """A call that takes more slices of time than this hides what a first one costs, and needs no warming up."""
 LEAST_WINDOWS = 48
@@ -34,9 +34,9 @@ LEAST_WINDOWS = 48
 class Effort:
     """How much is measured.
 
-    `rounds` of the sweep, or if None as many as fit into `sweep_s` for each file, but `least_rounds` if half as much
-    again will do; `slice_s` is how long a piece is worked on in a round. Then `part_rounds` of pieces and of whole
-    runs, fewer if these take longer than `parts_s`; `whole_s` is about what a whole run takes.
+    `rounds` of the sweep, or if None as many as fit into `sweep_s` for each file, with some overtime where that makes
+    them `least_rounds`; `slice_s` is how long a piece is worked on in a round. Then `part_rounds` of pieces and of
+    whole runs, fewer if these take longer than `parts_s`; `whole_s` is about what a whole run takes.
     """
 
     rounds: int | None

@@ -24,7 +24,7 @@ from runtime.recording import Recording
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run, without a sink. `watched` is whether memory and threads are looked at, which takes time itself."""
+    """What is run, without a sink. `watched` is whether memory and threads are looked at, which takes time."""
 
     recordings: tuple[Path, ...]
     artifact: Path
