@@ -152,7 +152,7 @@ def test_all_are_measured_where_there_is_time(
     monkeypatch.setattr(notebook, "as_published", instant)
     monkeypatch.setattr(notebook, "without_xla", lambda _: None)
     monkeypatch.setattr(measurement, "SOUNDSCAPES", SOUNDSCAPES)
-    monkeypatch.setattr(measurement, "DEFAULT", Effort(1000, 1, 0.1, 0.1, 1, 0))
+    monkeypatch.setattr(measurement, "DEFAULT", Effort(1000, 2, 0.1, 0.1, 1, 0))
     target = tmp_path / "figures.json"
     arguments = [saved_model, label_model, "--soundscapes", soundscapes, "--json", target]
     assert cli.main(["deadline", *map(str, arguments)]) == 0
