@@ -64,8 +64,12 @@ def check_soundscapes(paths: Sequence[Path]) -> None:
     """Finds out from their headers whether a notebook could read these files.
 
     Raises:
-        InputError: one is not exactly a minute at 32 kHz, or cannot be read.
+        InputError: one is not exactly a minute at 32 kHz, or cannot be read; or two have the same row ids.
     """
+    by_stem = {path.stem: path for path in reversed(paths)}
+    for path in paths:
+        if by_stem[path.stem] != path:
+            raise InputError(f"{by_stem[path.stem]} and {path} would have the same row_ids; leave one out")
     for path in paths:
         try:
             about = soundfile.info(path)

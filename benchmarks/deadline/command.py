@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="folder with saved_model.pb")
     parser.add_argument("artifact", type=Path, metavar="FILE.onnx", help="what perch-convert made of it")
     parser.add_argument(
-        "--soundscapes", type=Path, metavar="FOLDER", help="of a minute at 32 kHz (default: 700 synthetic ones, OGG)"
+        "--soundscapes", type=Path, metavar="FOLDER", help="of a minute at 32 kHz (default: synthetic ones, OGG)"
     )
     parser.add_argument(
         "--classes",
@@ -46,22 +46,22 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks import audio, notebook  # imports TensorFlow, for which --help need not wait
     from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
     from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
-    from benchmarks.deadline.projection import SOUNDSCAPES
     from benchmarks.deadline.report import PAGE_CACHE, report
     from benchmarks.environment import environment
     from runtime.artifact import read_artifact
 
+    effort = QUICK if args.quick else DEFAULT
     model = look(args.saved_model, args.artifact)
     artifact = read_artifact(args.artifact)
     columns = columns_of(model, artifact, args.classes)
     with (
         tempfile.TemporaryDirectory(prefix="perch-bench-") as folder,
-        audio.soundscapes(args.soundscapes, SOUNDSCAPES) as paths,
+        audio.soundscapes(args.soundscapes, effort.made) as paths,
     ):
         notebook.check_soundscapes(paths)
         perch = PerchOnnx(args.artifact, args.classes, Path(folder))
         ways = tensorflow(model, columns, Path(folder))
-        found = Measurement(perch, ways, paths, QUICK if args.quick else DEFAULT, started).run()
+        found = Measurement(perch, ways, paths, effort, started).run()
     about = {
         "artifact_sha256": artifact.artifact_sha256,
         "model_family": artifact.family,

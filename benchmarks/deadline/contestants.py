@@ -43,13 +43,13 @@ class PerchOnnx:
     scratch: Path
     start_ups: list[float] = field(default_factory=list)
 
-    def run(self, paths: Sequence[Path], target: Path | None = None, **options: Any) -> Soundscapes:
-        """A whole run, start-up and writing included; its rows are in `target` then.
+    def run(self, paths: Sequence[Path], **options: Any) -> Soundscapes:
+        """A whole run, start-up and writing included, unless `options` say otherwise.
 
         Raises:
             PerchError: it cannot be run, or a soundscape cannot be read.
         """
-        target = target or self.scratch / "submission.csv"
+        target = self.scratch / "submission.csv"
         options = {"device": "cpu", "classes": self.classes, "sink": target, "progress": False} | options
         result = run_soundscapes(paths, self.artifact, **options)
         if result.failures:

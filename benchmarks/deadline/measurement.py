@@ -19,19 +19,21 @@ from runtime.cores import usable_cores
 from runtime.progress import progress_bar
 
 POLICIES: tuple[Literal["fill", "interpolate"], ...] = ("fill", "interpolate")
-PILOT = 4
-"""Soundscapes for each core in the run that warms up and tells how long others will take."""
+PILOT = 2
+"""Soundscapes for each core in the run that warms up and tells how long others will take; rounds have no fewer."""
 SURE = 0.9
 """Share of the time left that is planned for."""
+TERMINATED = 0.1
+"""Share of the budget that a notebook's four first calls may take, for it to be run under the scaled deadline."""
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much is measured.
 
-    `budget_s` is for the whole command. A round's turn takes about `onnx_s` or `tensorflow_s`, but one soundscape at
-    least and, of TensorFlow, `tensorflow_files` at most. `scaled` soundscapes are scored under a scaled deadline, if
-    it is not 0.
+    `budget_s` is for the whole command. A turn in a round takes about `onnx_s` or `tensorflow_s`, but one soundscape at
+    least and, of TensorFlow, `tensorflow_files` at most. `scaled` soundscapes are scored under a scaled deadline, if it
+    is not 0. `made` are made where there are none.
     """
 
     budget_s: float
@@ -40,11 +42,12 @@ class Effort:
     tensorflow_s: float
     tensorflow_files: int
     scaled: int
+    made: int = SOUNDSCAPES
 
 
-DEFAULT = Effort(budget_s=540, rounds=4, onnx_s=8, tensorflow_s=36, tensorflow_files=8, scaled=24)
-DEMO = Effort(budget_s=0, rounds=3, onnx_s=2, tensorflow_s=20, tensorflow_files=4, scaled=0)
-QUICK = Effort(budget_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_files=4, scaled=12)
+DEFAULT = Effort(budget_s=540, rounds=3, onnx_s=8, tensorflow_s=36, tensorflow_files=8, scaled=24)
+DEMO = Effort(budget_s=180, rounds=3, onnx_s=2, tensorflow_s=20, tensorflow_files=4, scaled=0)
+QUICK = Effort(budget_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_files=4, scaled=8, made=12)
 
 
 @dataclass
@@ -96,12 +99,13 @@ class Measurement:
     def run(self) -> Found:
         """All of it."""
         found, effort, others = self._found, self._effort, Others()
-        steps = 1 + len(self._ways) + effort.rounds * (1 + len(self._ways)) + (4 if effort.scaled else 0)
+        sides = len(self._contestants)
+        steps = sides * (1 + effort.rounds) + (4 if effort.scaled else 0)
         with progress_bar(steps, desc="warm up") as bar:
             rate = self._warm_up(bar.update)
             self._plan(rate)
             bar.set_description("rounds")
-            rounds = self._rounds(lambda _: bar.update())
+            rounds = self._rounds(bar.update)
             if effort.scaled:
                 bar.set_description("scaled deadline")
                 self._scaled(bar.update)
@@ -128,29 +132,38 @@ class Measurement:
         return rate
 
     def _plan(self, rate: float) -> None:
-        """How many soundscapes a round each gets: where all cannot be measured in the end, as many as fit."""
-        effort, files = self._effort, self._found.files_a_round
+        """How many soundscapes each gets in a round: of perch-onnx as many as fit, unless all will be measured."""
+        effort, files, start_up_s = self._effort, self._found.files_a_round, self._perch.start_up_s
         for name, way in self._ways.items():
             files[name] = self._bounded(effort.tensorflow_s / way.call_s, 1, effort.tensorflow_files)
         tensorflow_s = effort.rounds * sum(files[name] * way.call_s for name, way in self._ways.items())
-        scaled_s = 3 * (self._perch.start_up_s + effort.scaled * rate)
-        terminated_s = notebook.THREADS * self._ways[PUBLISHED].call_s if self._ways else 0.0
-        free = SURE * self._left() - tensorflow_s - scaled_s - terminated_s
-        rounds_s = effort.rounds * (self._perch.start_up_s + effort.onnx_s)
-        all_fit = self._perch.start_up_s + SOUNDSCAPES * rate + rounds_s < free
-        turn_s = effort.onnx_s if all_fit else max(effort.onnx_s, free / effort.rounds - self._perch.start_up_s)
+        scaled_s = 3 * (start_up_s + effort.scaled * rate) if effort.scaled else 0.0
+        free = SURE * self._left() - tensorflow_s - scaled_s - (self._terminated_s if self._terminates else 0.0)
+        least_s = effort.rounds * (start_up_s + effort.onnx_s)
+        all_fit = len(self._paths) >= SOUNDSCAPES and least_s + start_up_s + SOUNDSCAPES * rate < free
+        turn_s = effort.onnx_s if all_fit else max(effort.onnx_s, free / effort.rounds - start_up_s)
         files[ONNX] = self._bounded(turn_s / rate, PILOT * self._found.cores, SOUNDSCAPES)
+
+    @property
+    def _terminated_s(self) -> float:
+        """What the notebook takes at least, whatever its TERMINATE_TIME: the first call of each thread."""
+        return notebook.THREADS * self._ways[PUBLISHED].call_s
+
+    @property
+    def _terminates(self) -> bool:
+        """Whether it is worth its time to run it under a scaled deadline."""
+        return PUBLISHED in self._ways and self._terminated_s < TERMINATED * self._effort.budget_s
 
     def _bounded(self, count: float, least: int, most: int) -> int:
         return min(len(self._paths), most, max(least, int(count)))
 
-    def _rounds(self, done: Callable[[object], object]) -> dict[str, list[float]]:
+    def _rounds(self, done: Callable[[], object]) -> dict[str, list[float]]:
         """Seconds a soundscape of each, a round after the other; each round has soundscapes of its own."""
         turns = {
             name: partial(self._turn, contestant.seconds, self._slices(self._found.files_a_round[name]))
             for name, contestant in self._contestants.items()
         }
-        return take_turns(turns, self._effort.rounds, done)
+        return take_turns(turns, self._effort.rounds, lambda _: done())
 
     def _turn(self, seconds: Callable[[Sequence[Path]], float], slices: Callable[[], Sequence[Path]]) -> float:
         paths = slices()
@@ -175,12 +188,10 @@ class Measurement:
         for policy in POLICIES:
             found.outcomes[f"{ONNX}, {policy}"] = scarcity.run(policy)
             done()
-        if PUBLISHED in self._ways:
-            way = self._ways[PUBLISHED]
-            if notebook.THREADS * way.call_s < self._left():
-                found.outcomes[f"{PUBLISHED}, TERMINATE_TIME"] = scarcity.run_notebook(way)
-            else:
-                found.skipped = f"{PUBLISHED} was not run under it: four calls at once, its least, take too long here"
+        if self._terminates:
+            found.outcomes[f"{PUBLISHED}, TERMINATE_TIME"] = scarcity.run_notebook(self._ways[PUBLISHED])
+        elif PUBLISHED in self._ways:
+            found.skipped = f"{PUBLISHED} was not run under it: its first four calls, side by side, take too long here"
         done()
 
     def _whole(self, name: str) -> None:

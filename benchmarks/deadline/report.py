@@ -62,18 +62,23 @@ def _scaled(found: Found) -> Iterator[str]:
         f"A deadline of {deadline_s:.1f} s for {found.scaled_soundscapes} soundscapes, about half of what they take "
         f"(in full {found.full_s:.1f} s, which is the truth that macro ROC-AUC is against)"
     )
-    yield f"  {'':<40}{'ended after':>12}{'scored':>8}{'interpolated':>14}{'filled':>8}{'ROC-AUC':>9}  submission"
+    shares = f"{'scored':>8}{'interpolated':>14}{'filled':>8}"
+    yield f"  {'':<40}{'ended after':>12}{shares}{'ROC-AUC':>9}{'of orders':>11}  submission"
     for name, outcome in found.outcomes.items():
         yield f"  {name:<40}{_outcome(outcome)}"
     if found.skipped:
         yield f"  {found.skipped}"
+    yield "  ROC-AUC: macro, a class being there in the 5% of rows in which the full run scores it highest; of orders:"
+    yield "  the mean over which soundscape comes first, since a few that stand out hold many of these rows"
 
 
 def _outcome(outcome: Outcome) -> str:
     shares = f"{outcome.scored:>8.0%}{outcome.interpolated:>14.0%}{outcome.filled:>8.0%}"
     written = "complete" if outcome.complete else "NOT COMPLETE"
     late = f", {outcome.late_s:.1f} s late" if outcome.late_s else ", in time"
-    return f"{outcome.elapsed_s:>10.1f} s{shares}{outcome.macro_roc_auc:>9.3f}  {written}{late}"
+    return (
+        f"{outcome.elapsed_s:>10.1f} s{shares}{outcome.roc_auc:>9.3f}{outcome.average_roc_auc:>11.3f}  {written}{late}"
+    )
 
 
 def _notes(found: Found) -> Iterator[str]:

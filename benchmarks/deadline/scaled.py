@@ -2,12 +2,6 @@
 
 A full run of some soundscapes is the truth. Then they are scored again under a deadline in which about half of them can
 be. A submission is complete if it has every row and every class, each with a finite number.
-
-What a submission is worth is its macro ROC-AUC, which the competition is judged by. It needs labels, which soundscapes
-made on the spot do not have, and an untrained model would not find; so a class is said to be there in the rows in which
-the full run scores it highest, one of twenty, about as often as a species is heard in a season's soundscapes. The full
-run then has 1 by construction, constant numbers 0.5, and what is missing to 1 was lost to the deadline and to
-nothing else. Classes that the model does not know, whose scores are constant, are left out.
 """
 
 from __future__ import annotations
@@ -24,13 +18,11 @@ from numpy.typing import NDArray
 
 from benchmarks import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
+from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
 from benchmarks.metrics import macro_roc_auc
 from runtime import Soundscapes
 from runtime.run import RESERVE
 from runtime.scoring import CSV_S
-
-PRESENT = 0.05
-"""Share of the rows in which a class is said to be there."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,13 @@ class Submission:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a deadline. Shares are of all rows; `deadline_s` and `elapsed_s` count from the call."""
+    """What came of a deadline.
+
+    `deadline_s` and `elapsed_s` count from the call, writing included. `scored`, `interpolated` and `filled` are shares
+    of all rows. `error` is the greatest difference, over the range of the full run's scores, from what the full run
+    says the rows must hold; `average_roc_auc` is over orders of the soundscapes. All three are NaN if it is not
+    `complete`.
+    """
 
     deadline_s: float
     elapsed_s: float
@@ -56,7 +54,9 @@ class Outcome:
     scored: float
     interpolated: float
     filled: float
-    macro_roc_auc: float
+    error: float
+    roc_auc: float
+    average_roc_auc: float
 
     @property
     def late_s(self) -> float:
@@ -64,6 +64,7 @@ class Outcome:
         return max(0.0, self.elapsed_s - self.deadline_s)
 
     def as_json(self) -> dict[str, Any]:
+        """All of it."""
         return asdict(self) | {"late_s": self.late_s}
 
 
@@ -78,17 +79,17 @@ class Scarcity:
     def __init__(self, perch: PerchOnnx, paths: Sequence[Path]) -> None:
         self._perch, self._paths = perch, paths
         self._target = perch.scratch / "scaled.csv"
-        full = perch.run(paths, self._target)
+        full = perch.run(paths, sink=self._target)
         self._full = read_submission(self._target)
-        self._truth = highest(self._full.scores)
         self.full_s = float(full.timing["elapsed_s"])
-        self.deadline_s = half_time_s(full, len(self._full.classes))
+        self.deadline_s = half_time_s(full, max(perch.start_ups), len(self._full.classes))
 
     def run(self, on_deadline: Literal["fill", "interpolate"]) -> Outcome:
         """perch-onnx under the deadline."""
-        result = self._perch.run(self._paths, self._target, deadline_s=self.deadline_s, on_deadline=on_deadline)
-        shares = {status: count / len(result) for status, count in result.counts.items()}
-        return self._outcome(float(result.timing["elapsed_s"]), shares)
+        started = time.monotonic()
+        result = self._perch.run(self._paths, sink=None, deadline_s=self.deadline_s, on_deadline=on_deadline)
+        result.to_submission(self._target)
+        return self._outcome(time.monotonic() - started, result.status)
 
     def run_notebook(self, way: TensorFlow) -> Outcome:
         """The notebook with the deadline as TERMINATE_TIME; it has loaded and compiled before."""
@@ -96,38 +97,30 @@ class Scarcity:
         scores = notebook.score(self._paths, way.infer, way.columns, self.deadline_s)
         notebook.write_submission(self._target, self._paths, scores, way.columns)
         elapsed_s = time.monotonic() - started
-        filled = float((scores == notebook.TERMINATED).all(axis=1).mean())
-        return self._outcome(elapsed_s, {"scored": 1 - filled, "filled": filled})
+        return self._outcome(
+            elapsed_s, np.where((scores == notebook.TERMINATED).all(axis=1), "filled", np.str_("scored"))
+        )
 
-    def _outcome(self, elapsed_s: float, shares: dict[str, float]) -> Outcome:
-        written = read_submission(self._target)
+    def _outcome(self, elapsed_s: float, status: NDArray[np.str_]) -> Outcome:
+        full, written = self._full.scores, read_submission(self._target)
         complete = written.same_rows_and_classes(self._full) and bool(np.isfinite(written.scores).all())
+        error = roc_auc = average = float("nan")
+        if complete:
+            error = float(np.abs(written.scores - cut_short(full, status)).max() / np.ptp(full))
+            roc_auc = macro_roc_auc(written.scores, highest(full))
+            average = average_roc_auc(full, status)
+        shares = {name: float((status == name).mean()) for name in ("scored", "interpolated", "filled")}
         return Outcome(
-            deadline_s=self.deadline_s,
-            elapsed_s=elapsed_s,
-            complete=complete,
-            scored=shares.get("scored", 0.0),
-            interpolated=shares.get("interpolated", 0.0),
-            filled=shares.get("filled", 0.0),
-            macro_roc_auc=macro_roc_auc(written.scores, self._truth) if complete else float("nan"),
+            self.deadline_s, elapsed_s, complete, **shares, error=error, roc_auc=roc_auc, average_roc_auc=average
         )
 
 
-def half_time_s(full: Soundscapes, classes: int) -> float:
+def half_time_s(full: Soundscapes, start_up_s: float, classes: int) -> float:
     """A deadline in which start-up, half the scoring, and what a run keeps back for writing fit."""
     timing = full.timing
     scoring_s = timing["windows"] / timing["windows_per_s"]
     kept_back_s = CSV_S * classes * len(full) / 2
-    return float((timing["start_up_s"] + scoring_s / 2 + kept_back_s) / (1 - RESERVE))
-
-
-def highest(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The rows in which each class scores highest, one of twenty: `bool [rows, classes]`.
-
-    Fewer where scores are equal, and none of a class whose scores are constant.
-    """
-    count = min(max(1, round(PRESENT * len(scores))), len(scores) - 1)
-    return np.asarray(scores > np.partition(scores, -count - 1, axis=0)[-count - 1])
+    return float((start_up_s + scoring_s / 2 + kept_back_s) / (1 - RESERVE))
 
 
 def read_submission(path: Path) -> Submission:
