@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.float64 import in_float64
+from benchmarks.float64 import Exact, in_float64
 from convert.saved_model import SavedModel
 from runtime.session import Session
 
@@ -43,7 +43,13 @@ def rounding(
     head = next((name for name in HEADS if name in named), None)
     if head is None:
         return None
-    exact = in_float64(source, head, windows)
+    return compare(head, in_float64(source, head, windows), session, tensorflow, windows)
+
+
+def compare(
+    head: str, exact: Exact, session: Session, tensorflow: NDArray[np.float32], windows: NDArray[np.float32]
+) -> Rounding:
+    """The same for several files of one SavedModel, whose float64 values `exact` are computed once."""
     (onnx,) = session(windows, [head])
     span = float(np.ptp(exact)) or 1.0
 

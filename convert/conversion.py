@@ -37,6 +37,8 @@ from runtime.session import Session
 BATCH_SIZES = (1, 2, 12)
 WINDOWS = 12
 """How many windows are compared: as many as a soundscape of a minute has."""
+SYNTHETIC = "synthetic soundscapes"
+"""What a file calls the windows that it was compared on, where there were no recordings."""
 Precision = Literal["fp32", "fp16"]
 HeadPrecision = Literal["float32", "int8"]
 HEADS = ("float32", "int8")
@@ -158,7 +160,7 @@ def convert(
             half.judge(measured, shares, len(many), model)
             agreement = {"float32": {"windows": len(many), "top1_agreement": shares}}
         done("compare")
-        described = f"recordings of {Path(audio).name}" if audio is not None else "synthetic soundscapes"
+        described = f"recordings of {Path(audio).name}" if audio is not None else SYNTHETIC
         found = parity.as_metadata(measured, described, BATCH_SIZES if free else (1,))
         if source.cannot_run:
             found = {"measured": False, "reason": source.cannot_run}

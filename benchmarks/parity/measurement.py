@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.float64 import in_float64
 from benchmarks.frontend import HEADS as SPECTROGRAMS
-from benchmarks.frontend import Rounding, rounding
+from benchmarks.frontend import Rounding, compare
 from benchmarks.parity.columns import Columns, find_columns
 from benchmarks.parity.comparison import Compared, Comparison
 from benchmarks.parity.windows import Window, read_chunks
@@ -25,6 +26,8 @@ from runtime.session import Session
 
 FLOAT64_WINDOWS = 4
 """How many windows the spectrogram is computed of in float64."""
+CHUNK = 12
+"""Windows that are read at a time, or as many as the greatest batch has."""
 Outputs = dict[str, NDArray[np.float32]]
 
 
@@ -90,15 +93,13 @@ def measure(
     read: list[Window] = []
     logits: list[NDArray[np.float32]] = []
     with progress_bar(len(windows), desc="TensorFlow compiles", unit="window") as bar:
-        for chunk, samples in read_chunks(windows, max(batch_sizes)):
+        for chunk, samples in read_chunks(windows, max(CHUNK, *batch_sizes)):
             expected = reference(samples)
             bar.set_description("windows")
             for run in runs:
                 run.add(samples, expected)
             if not read:
-                few = samples[:FLOAT64_WINDOWS]
-                for run in runs:
-                    run.check_rounding(few, expected)
+                _check_rounding(source, runs, samples[:FLOAT64_WINDOWS], expected)
             read += chunk
             logits.append(expected["label"])
             bar.update(len(chunk))
@@ -107,13 +108,31 @@ def measure(
     return Measurement(source, tuple(run.measured() for run in runs), tuple(read), np.concatenate(logits))
 
 
+def _check_rounding(
+    source: SavedModel, runs: Sequence[_FileRun], samples: NDArray[np.float32], expected: Outputs
+) -> None:
+    """Computes the spectrogram of some windows in float64, too, for the files that give it."""
+    name = next((name for name in SPECTROGRAMS if any(name in run.found.heads for run in runs)), None)
+    if name is None:
+        return
+    asked = [run for run in runs if name in run.found.heads and not run.found.failures]
+    try:
+        exact = in_float64(source, name, samples)
+    except ConversionError as error:
+        for run in asked:
+            run.found.not_rounded = str(error)
+        return
+    for run in asked:
+        run.found.rounding = compare(name, exact, run.session, expected[name][: len(samples)], samples)
+
+
 class _FileRun:
     """A file that is being compared: its sessions, and what has been seen so far."""
 
     def __init__(self, source: SavedModel, path: Path, devices: Sequence[str], batch_sizes: Sequence[int]) -> None:
-        self._source = source
         self._sessions = {device: Session(path, device) for device in devices}
-        artifact = self._sessions[devices[0]].artifact
+        self.session = self._sessions[devices[0]]
+        artifact = self.session.artifact
         if (artifact.sample_rate, artifact.window_samples) != (SAMPLE_RATE, WINDOW_SAMPLES):
             raise InputError(f"{path} takes other windows than a Perch model; convert it again")
         shapes = {output.name: output.shape for output in source.outputs}
@@ -123,42 +142,32 @@ class _FileRun:
             else Columns(None, ("the SavedModel has no such output",))
             for head in artifact.heads.values()
         }
-        self._found = Measured(path, artifact, columns)
+        self.found = Measured(path, artifact, columns)
         sizes = batch_sizes if artifact.free_batch else (1,)
         settings = [Setting(device, size) for device in devices for size in sizes]
         self._comparisons = {
-            setting: {name: Comparison(bool(artifact.heads[name].classes)) for name in self._found.heads}
+            setting: {name: Comparison(bool(artifact.heads[name].classes)) for name in self.found.heads}
             for setting in settings
         }
         self._logits: list[NDArray[np.float32]] = []
 
     def add(self, samples: NDArray[np.float32], expected: Outputs) -> None:
         for setting, comparisons in self._comparisons.items():
-            if not comparisons or setting in self._found.failures:
+            if not comparisons or setting in self.found.failures:
                 continue
             try:
                 actual = self._sessions[setting.device].score(samples, list(comparisons), setting.batch_size)
             except Exception as error:  # onnxruntime has a class for each status
-                self._found.failures[setting] = first_line(error)
+                self.found.failures[setting] = first_line(error)
                 continue
             for name, comparison in comparisons.items():
-                index = self._found.columns[name].index
+                index = self.found.columns[name].index
                 comparison.add(expected[name][..., index], actual[name])
             if setting == next(iter(self._comparisons)) and "label" in actual:
                 self._logits.append(actual["label"])
 
-    def check_rounding(self, samples: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]]) -> None:
-        """Computes the spectrogram of some windows in float64, too."""
-        name = next((name for name in SPECTROGRAMS if name in self._found.heads), None)
-        if name is not None:
-            session = next(iter(self._sessions.values()))
-            try:
-                self._found.rounding = rounding(self._source, session, expected[name][: len(samples)], samples)
-            except ConversionError as error:
-                self._found.not_rounded = str(error)
-
     def measured(self) -> Measured:
-        found = self._found
+        found = self.found
         for setting, comparisons in self._comparisons.items():
             if setting not in found.failures:
                 found.compared[setting] = {name: comparison.result() for name, comparison in comparisons.items()}

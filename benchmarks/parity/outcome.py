@@ -18,7 +18,9 @@ from benchmarks.parity.summary import WorstWindow, worst_windows
 from benchmarks.parity.verdict import Finding, findings, notes
 from benchmarks.parity.windows import choose, read
 from benchmarks.quality import Quality, compare_quality
+from convert.conversion import SYNTHETIC
 from convert.saved_model import inspect
+from runtime import cuda
 from runtime.errors import InputError
 from runtime.paths import find_recordings
 from runtime.session import choose_device
@@ -68,25 +70,33 @@ def compare(
     if label_file is not None and audio is None:
         raise InputError(f"the recordings that {label_file} is about are needed, too; name their folder with --audio")
     labels = read_labels(label_file) if label_file is not None else None
-    chosen = choose_device(device)
-    devices = ("cpu", chosen) if device == "auto" and chosen != "cpu" else (chosen,)
+    devices = _devices(device)
     source = inspect(saved_model)
     if source.cannot_run:
         raise InputError(f"{saved_model} cannot be compared with: {source.cannot_run}")
     with soundscapes(audio, -(-count // SOUNDSCAPE_WINDOWS)) as made:
         windows = choose(find_recordings(made if audio is None else audio), count, labels)
         measurement = measure(source, paths, windows, devices, batch_sizes)
-        judged = tuple(_judged(measurement, measured, labels) for measured in measurement.files)
+        described = SYNTHETIC if audio is None else f"recordings of {audio}"
+        judged = tuple(_judged(measurement, measured, labels, described) for measured in measurement.files)
         shown = {worst.window for each in judged for worst in each.worst}
         shown_again = read([window for window in measurement.windows if window in shown])
         samples = {window.row_id: values for window, values in shown_again}
-    return Outcome(measurement, judged, samples, "synthetic soundscapes" if audio is None else str(audio))
+    return Outcome(measurement, judged, samples, described)
 
 
-def _judged(measurement: Measurement, measured: Measured, labels: Labels | None) -> Judged:
+def _devices(device: str) -> tuple[str, ...]:
+    """What "auto" means here: the CPU, and a GPU if it can be used."""
+    chosen = choose_device(device)
+    if device != "auto" or chosen == "cpu":
+        return (chosen,)
+    return ("cpu", chosen) if cuda.problem(chosen) is None else ("cpu",)
+
+
+def _judged(measurement: Measurement, measured: Measured, labels: Labels | None, audio: str) -> Judged:
     return Judged(
         measured,
-        tuple(findings(measured, measurement.source, measurement.windows)),
+        tuple(findings(measured, measurement.source, measurement.windows, audio)),
         tuple(notes(measured, measurement.source)),
         tuple(_quality(measurement, measured, labels)) if labels is not None else (),
         tuple(worst_windows(measurement, measured)),

@@ -78,7 +78,7 @@ def verdict(found: Sequence[Finding]) -> str:
 def report(outcome: Outcome, html: Path | None) -> str:
     """All of it, and where the page is."""
     windows = outcome.measurement.windows
-    lines = [f"{len(windows)} windows of {len({each.path for each in windows})} recordings ({outcome.audio})"]
+    lines = [f"{len(windows)} windows, {outcome.audio}"]
     for judged in outcome.files:
         measured = judged.measured
         lines += ["", f"{title(measured)}: {verdict(judged.findings)}"]
