@@ -45,5 +45,8 @@ def page(outcome: Outcome, environment: dict[str, Any]) -> str:
         verdict=verdict,
         rounding_line=rounding_line,
         cells=lambda compared: cells(measures(compared)),
-        pictures={row: base64.b64encode(spectrogram(samples)).decode() for row, samples in outcome.samples.items()},
+        pictures={
+            row_id: (number, base64.b64encode(spectrogram(samples)).decode())
+            for number, (row_id, samples) in enumerate(outcome.samples.items())
+        },
     )

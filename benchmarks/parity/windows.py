@@ -64,9 +64,9 @@ def choose(found: Found, count: int, labels: Labels | None = None) -> list[Windo
 
 
 def _evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """So many items, or all, at equal distances."""
+    """So many items, or all, each from the middle of its share."""
     taken = min(count, len(items))
-    return [items[i * len(items) // taken] for i in range(taken)]
+    return [items[(2 * i + 1) * len(items) // (2 * taken)] for i in range(taken)]
 
 
 def read(windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
