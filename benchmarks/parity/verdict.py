@@ -28,10 +28,13 @@ from benchmarks.parity.comparison import Compared
 from benchmarks.parity.measurement import Measured, Setting
 from benchmarks.parity.windows import Window
 from convert.conversion import SYNTHETIC
-from convert.parity import FLOAT16, INT8, Tolerance, tolerance
+from convert.parity import FLOAT16, INT8, SPATIAL, Tolerance, tolerance
 from convert.saved_model import SavedModel
 from runtime.artifact import Artifact
 
+MANY_SPATIAL = Tolerance(error=SPATIAL.error, cosine_distance=5e-6)
+"""Conversion looks at 12 windows; the greatest of more is greater: of an untrained Perch v2, which is right, `1 - cosine`
+of `spatial_embedding` is 1e-6 in 12 windows and 2e-6 in 60."""
 TIMES_STORED = 10
 STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
 LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
@@ -61,7 +64,9 @@ def stated(artifact: Artifact, head: str, native: bool) -> Tolerance:
     """The tolerance of an output in this file's precision."""
     if artifact.options.get("precision") == "float16":
         return FLOAT16
-    return INT8 if _is_int8(artifact, head) else tolerance(head, native)
+    if _is_int8(artifact, head):
+        return INT8
+    return MANY_SPATIAL if (at_conversion := tolerance(head, native)) == SPATIAL else at_conversion
 
 
 def findings(measured: Measured, source: SavedModel, windows: Sequence[Window], audio: str) -> list[Finding]:

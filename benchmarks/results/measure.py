@@ -51,7 +51,7 @@ def _arguments(command: str, scratch: Path, files: list[Path]) -> list[object]:
         return [saved_model, *files]
     if command == "deadline":
         return [saved_model, files[-1], "--classes", scratch / "sample_submission.csv"]
-    return [*files, "--no-profile"]
+    return [*files[:-1], "--no-profile"]
 
 
 def _run(module: str, *arguments: object) -> None:
