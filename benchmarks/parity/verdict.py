@@ -3,10 +3,10 @@
 A head is judged by three rules:
 
 - The stated tolerance of its precision (`convert.parity`), on the windows of this comparison.
-- On the CPU, where conversion measured: ten times what it measured and the file says of itself, of the greatest and the
-  mean error, but nothing below what float32 itself rounds by; on synthetic soundscapes, if it measured on these, also of
-  1 - cosine. What a right file rounds by differs with the audio and the machine, some two or three times; but 1 - cosine
-  of a half-silent window may well be a hundred times that of others.
+- On the CPU, where conversion measured: ten times what it measured and the file says of itself, of the greatest and
+  the mean error, but nothing below what float32 itself rounds by; on synthetic soundscapes, if it measured on these,
+  also of 1 - cosine. What a right file rounds by differs with the audio and the machine, some two or three times; but
+  1 - cosine of a half-silent window may well be a hundred times that of others.
 - In float32, on the CPU and on synthetic soundscapes, if conversion measured on these: that its errors are rounding.
   In a deep graph rounding differs from window to window, so that of the mean over windows little remains; what a
   changed weight adds is much alike in all windows, and remains though it be smaller than the rounding. So what the
@@ -33,8 +33,8 @@ from convert.saved_model import SavedModel
 from runtime.artifact import Artifact
 
 MANY_SPATIAL = Tolerance(error=SPATIAL.error, cosine_distance=5e-6)
-"""Conversion looks at 12 windows; the greatest of more is greater: of an untrained Perch v2, which is right, `1 - cosine`
-of `spatial_embedding` is 1e-6 in 12 windows and 2e-6 in 60."""
+"""Conversion looks at 12 windows; the greatest of more is greater: of an untrained Perch v2, which is right, that of
+`spatial_embedding` is 1e-6 in 12 windows and 2e-6 in 60."""
 TIMES_STORED = 10
 STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
 LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
