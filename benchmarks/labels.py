@@ -9,6 +9,7 @@ spaces, or `nocall`), and leaves the date in a recording's name (`7019_COR_20190
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,14 +107,14 @@ def read_labels(path: Path) -> Labels:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the labels from {path}: {reason(error)}; {FORMS}") from None
     (_, header), *body = [(number, cells) for number, cells in lines if any(cells)] or [(0, [])]
-    columns = {name: i for i, name in reversed(list(enumerate(header)))}
+    columns = {name: header.index(name) for name in header if name}
     species = _species_column(path, columns)
     rows: dict[str, frozenset[str]] = {}
     for number, cells in body:
         where = f"line {number} of {path}"
-        if len(cells) <= max(columns.values()) and any(header[len(cells) :]):
+        if len(cells) <= max(columns.values()):
             raise InputError(f"{where} has {len(cells)} cells where the first line has {len(header)}; {FORMS}")
-        row = {name: cells[i] for name, i in columns.items() if i < len(cells)}
+        row = {name: cells[i] for name, i in columns.items()}
         row_id = row["row_id"] if "row_id" in columns else _row_id(where, row)
         if not row_id:
             raise InputError(f"{where} has no row_id; write the recording's name and the window's end, as in a_5")
@@ -125,7 +126,7 @@ def read_labels(path: Path) -> Labels:
 
 def _species_column(path: Path, columns: Mapping[str, int]) -> str:
     found = [name for name in SPECIES if name in columns]
-    others = [name for name in columns if name not in ("row_id", "")]
+    others = [name for name in columns if name != "row_id"]
     if "row_id" in columns and (found or len(others) == 1):
         return (found or others)[0]
     if found and all(name in columns for name in TIMES):
@@ -145,10 +146,12 @@ def _row_id(where: str, row: Mapping[str, str]) -> str:
 def _seconds(where: str, text: str) -> float:
     """Seconds, or hours, minutes and seconds."""
     try:
-        parts = [float(part) for part in text.split(":")]
-        return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
+        seconds = sum(float(part) * 60**i for i, part in enumerate(reversed(text.split(":"))))
     except ValueError:
-        raise InputError(f"{where} has the time {text!r}; write seconds, or 00:00:05") from None
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise InputError(f"{where} has the time {text!r}; write seconds, or 00:00:05")
+    return seconds
 
 
 def _names(cell: str, column: str) -> frozenset[str]:

@@ -1,10 +1,10 @@
 """How well scores rank what is there: the metrics of Perch's evaluation, and BirdCLEF's score.
 
 The average precision of a ranking is the mean, over what is true in it, of the share that is true among all scored as
-high or higher; equal scores share a place. This is scikit-learn's `average_precision_score`, which Perch's metrics
-(chirp/models/metrics.py in google-research/perch) equal where no two scores are the same. Ranked by window it gives
-MAP, by class cMAP, of which cMAP5 leaves out classes with fewer than 5 positives (arXiv:2307.06292). Top-1 accuracy and
-the two are what Perch 2.0 is judged by (arXiv:2508.04665), macro ROC-AUC is what BirdCLEF is scored by since 2024.
+high or higher; equal scores share a place. This is scikit-learn's `average_precision_score`, which Perch's own
+(`average_precision`, chirp/models/metrics.py in google-research/perch) equals where no two scores are the same. Ranking
+the classes of each row gives MAP (`map_` there). Ranking the rows of each class gives cMAP (chirp/models/cmap.py, whose
+threshold leaves out classes with few positives: fewer than 5 in cMAP5). Macro ROC-AUC is BirdCLEF's score.
 
 All take `scores`, float `[rows, classes]`, of finite numbers, and `truth`, bool of the same shape; what is not defined
 is NaN.

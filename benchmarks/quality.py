@@ -55,10 +55,13 @@ def compare_quality(tensorflow: Scores, onnx: Scores, truth: Truth, recordings: 
     independent of each other; of a single recording its windows are drawn, and the interval is narrower than it
     should be. Resamples in which a metric is not defined are left out of its interval.
     """
+    if not truth.any():
+        nan = float("nan")
+        return [Quality(name, nan, nan, nan, (nan, nan)) for name in METRICS]
     names, groups = np.unique(np.asarray(recordings), return_inverse=True)
     if len(names) == 1:
         groups = np.arange(len(groups))
-    draws = _draws(int(groups.max(initial=-1)) + 1)
+    draws = _draws(int(groups.max()) + 1)
     sampled = [_sampled(scores, truth, groups, draws) for scores in (tensorflow, onnx)]
     found = []
     for name, metric in METRICS.items():
@@ -72,7 +75,7 @@ def compare_quality(tensorflow: Scores, onnx: Scores, truth: Truth, recordings: 
 
 def _draws(groups: int) -> NDArray[np.float32]:
     """How often each group is drawn, `[groups, resamples]`."""
-    drawn = np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / max(groups, 1)), RESAMPLES)
+    drawn = np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), RESAMPLES)
     return np.ascontiguousarray(drawn.T, np.float32)
 
 
