@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.parity.outcome import Judged, Outcome
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
-from benchmarks.parity.verdict import column_name, stated
+from benchmarks.parity.verdict import column_name, on_same_audio, stated
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
         "heads": {
             name: {
                 **asdict(found),
-                "tolerance": asdict(stated(artifact, name, native)),
+                "tolerance": asdict(stated(artifact, name, native, on_same_audio(artifact, outcome.audio))),
                 "window_errors": window_errors(measured, name).tolist(),
                 "worst_columns": [
                     {"column": column_name(measured, name, i), "error": error}

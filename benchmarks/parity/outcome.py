@@ -21,6 +21,7 @@ from benchmarks.quality import Quality, compare_quality
 from convert.conversion import SYNTHETIC
 from convert.saved_model import inspect
 from runtime import cuda
+from runtime.artifact import read_artifact
 from runtime.errors import InputError
 from runtime.paths import find_recordings
 from runtime.session import choose_device
@@ -71,6 +72,8 @@ def compare(
         raise InputError(f"the recordings that {label_file} is about are needed, too; name their folder with --audio")
     labels = read_labels(label_file) if label_file is not None else None
     devices = _devices(device)
+    for path in paths:  # before what takes long
+        read_artifact(path)
     source = inspect(saved_model)
     if source.cannot_run:
         raise InputError(f"{saved_model} cannot be compared with: {source.cannot_run}")
@@ -99,7 +102,7 @@ def _judged(measurement: Measurement, measured: Measured, labels: Labels | None,
         tuple(findings(measured, measurement.source, measurement.windows, audio)),
         tuple(notes(measured, measurement.source)),
         tuple(_quality(measurement, measured, labels)) if labels is not None else (),
-        tuple(worst_windows(measurement, measured)),
+        tuple(worst_windows(measurement, measured, audio)),
     )
 
 

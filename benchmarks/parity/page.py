@@ -12,7 +12,7 @@ from benchmarks.parity.outcome import Outcome
 from benchmarks.parity.plot import histogram, spectrogram
 from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, verdict
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
-from benchmarks.parity.verdict import column_name, stated
+from benchmarks.parity.verdict import column_name, on_same_audio, stated
 
 TEMPLATE = "page.html"
 
@@ -28,7 +28,7 @@ def page(outcome: Outcome, environment: dict[str, Any]) -> str:
             {
                 "name": name,
                 "cells": cells(found),
-                "tolerance": stated(measured.artifact, name, native),
+                "tolerance": stated(measured.artifact, name, native, on_same_audio(measured.artifact, outcome.audio)),
                 "histogram": histogram(window_errors(measured, name)),
                 "columns": [(column_name(measured, name, i), error) for i, error in worst_columns(measured, name)],
             }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.parity.comparison import Compared, top
 from benchmarks.parity.measurement import Measured, Measurement
-from benchmarks.parity.verdict import stated
+from benchmarks.parity.verdict import on_same_audio, stated
 from benchmarks.parity.windows import Window
 
 WORST = 4
@@ -90,14 +90,14 @@ class WorstWindow:
     onnx: list[tuple[str, float]] | None
 
 
-def worst_windows(measurement: Measurement, measured: Measured) -> list[WorstWindow]:
+def worst_windows(measurement: Measurement, measured: Measured, audio: str) -> list[WorstWindow]:
     """The windows that use up most of an output's stated tolerance, the worst first."""
     source, heads = measurement.source, measured.heads if measured.compared else []
     if not heads:
         return []
     errors = np.stack([window_errors(measured, name) for name in heads])
-    native = source.stablehlo is not None
-    bounds = np.array([[stated(measured.artifact, name, native).error] for name in heads])
+    native, same_audio = source.stablehlo is not None, on_same_audio(measured.artifact, audio)
+    bounds = np.array([[stated(measured.artifact, name, native, same_audio).error] for name in heads])
     shares = np.nan_to_num(errors / bounds, nan=np.inf)
     found = []
     for i in top(shares.max(axis=0), WORST):
