@@ -18,6 +18,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "saved_model": str(source.path),
         "saved_model_sha256": source.fingerprint,
         "audio": outcome.audio,
+        "unread_windows": outcome.unread,
         "windows": [window.row_id for window in windows],
         "files": [_file(outcome, judged) for judged in outcome.files],
     }

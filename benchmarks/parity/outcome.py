@@ -40,12 +40,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All files, and the samples of their worst windows, by row id."""
+    """All files, the samples of their worst windows by row id, and how many windows could not be read."""
 
     measurement: Measurement
     files: tuple[Judged, ...]
     samples: dict[str, NDArray[np.float32]]
     audio: str
+    unread: int
 
     @property
     def passed(self) -> bool:
@@ -73,7 +74,9 @@ def compare(
     labels = read_labels(label_file) if label_file is not None else None
     devices = _devices(device)
     for path in paths:  # before what takes long
-        read_artifact(path)
+        artifact = read_artifact(path)
+        if labels is not None:
+            choose_list(labels, artifact.head("label"))
     source = inspect(saved_model)
     if source.cannot_run:
         raise InputError(f"{saved_model} cannot be compared with: {source.cannot_run}")
@@ -85,7 +88,7 @@ def compare(
         shown = {worst.window for each in judged for worst in each.worst}
         shown_again = read([window for window in measurement.windows if window in shown])
         samples = {window.row_id: values for window, values in shown_again}
-    return Outcome(measurement, judged, samples, described)
+    return Outcome(measurement, judged, samples, described, len(windows) - len(measurement.windows))
 
 
 def _devices(device: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import jinja2
 from benchmarks.parity.measurement import Measured
 from benchmarks.parity.outcome import Outcome
 from benchmarks.parity.plot import histogram, spectrogram
-from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, verdict
+from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, unread, verdict
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, on_same_audio, stated
 
@@ -38,6 +38,7 @@ def page(outcome: Outcome, environment: dict[str, Any]) -> str:
     return templates.get_template(TEMPLATE).render(
         outcome=outcome,
         environment=environment,
+        unread=unread(outcome),
         columns=COLUMNS,
         legend=LEGEND,
         heads=heads,

@@ -75,10 +75,15 @@ def verdict(found: Sequence[Finding]) -> str:
     return "1 finding" if len(found) == 1 else f"{len(found)} findings"
 
 
+def unread(outcome: Outcome) -> str:
+    """How many windows are missing, if any."""
+    return f"; {outcome.unread} more could not be read" if outcome.unread else ""
+
+
 def report(outcome: Outcome, html: Path | None) -> str:
     """All of it, and where the page is."""
     windows = outcome.measurement.windows
-    lines = [f"{len(windows)} windows, {outcome.audio}"]
+    lines = [f"{len(windows)} windows, {outcome.audio}{unread(outcome)}"]
     for judged in outcome.files:
         measured = judged.measured
         lines += ["", f"{title(measured)}: {verdict(judged.findings)}"]
