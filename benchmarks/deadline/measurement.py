@@ -52,7 +52,11 @@ QUICK = Effort(budget_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_fil
 
 @dataclass
 class Found:
-    """All that was measured. `skipped` says why the notebook was not run under the scaled deadline, if it was not."""
+    """All that was measured.
+
+    `start_ups` are perch-onnx's, of every run. `skipped` says why the notebook was not run under the scaled deadline, if
+    it was not.
+    """
 
     cores: int
     projections: dict[str, Projection] = field(default_factory=dict)
@@ -60,6 +64,7 @@ class Found:
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict)
     scaled_soundscapes: int = 0
     full_s: float = 0.0
+    start_ups: list[float] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     skipped: str | None = None
     noise: Mapping[str, Any] = field(default_factory=dict)
@@ -75,6 +80,7 @@ class Found:
             "outcomes": {name: outcome.as_json() for name, outcome in self.outcomes.items()},
             "skipped": self.skipped,
         }
+        ways[ONNX]["start_ups_s"] = self.start_ups
         return {"cores": self.cores, "ways": ways, "scaled": scaled, "noise": self.noise}
 
 
@@ -113,6 +119,7 @@ class Measurement:
             found.projections[name] = Projection(self._contestants[name].start_up_s, values)
         for name in sorted(found.projections, key=lambda name: found.projections[name].total_s):
             self._whole(name)
+        found.start_ups = self._perch.start_ups
         found.noise = noise(list(rounds.values()), others.share())
         return found
 
