@@ -1,0 +1,82 @@
+"""RESULTS.md is made of what the commands wrote, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.results.page import write_results
+from runtime.errors import InputError
+
+ENVIRONMENT = {
+    "date": "2026-01-02",
+    "processor": "Some Processor",
+    "cores": 3,
+    "memory_gib": 7.5,
+    "system": "Linux x86_64",
+    "python": "3.11.1",
+    "versions": {"onnxruntime": "1.2.3"},
+}
+NOISE = {"spread": 1.31, "worst_spread": 1.4, "others": 0.01, "noisy": "the machine is noisy: rounds differ"}
+
+
+def parts(workers: int) -> dict[str, Any]:
+    return {
+        "setup": {"workers": workers, "threads": 1, "batch_size": 2},
+        "stages_s_a_window": {"decode": 0.004, "graph": 0.021},
+        "run_windows_per_s": {"median": 40.25},
+        "processes": {"start_up_s": 0.75},
+    }
+
+
+def configuration(workers: int, batch: int, rate: float | None) -> dict[str, Any]:
+    return {
+        "workers": workers,
+        "threads": 1,
+        "batch_size": batch,
+        "windows_per_s": {"median": rate},
+        "times_real_time": rate and rate * 5,
+        "memory_bytes": 2**20 * 300,
+    }
+
+
+THROUGHPUT = {
+    "environment": ENVIRONMENT,
+    "method": "How it was measured.",
+    "recordings": 6,
+    "device": "cpu",
+    "noise": NOISE,
+    "files": [
+        {
+            "file": "somewhere/int8_head.onnx",
+            "outputs": ["label"],
+            "configurations": [configuration(2, 1, 61.5), configuration(1, 4, 33.0), configuration(1, 1, None)],
+            "parts": [parts(2)],
+        }
+    ],
+}
+
+
+def test_page_holds_the_figures_and_the_plots(tmp_path: Path) -> None:
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    (figures / "v2.throughput.json").write_text(json.dumps(THROUGHPUT))
+    page = write_results(figures, tmp_path / "RESULTS.md").read_text()
+    assert "## Perch v2" in page and "## Perch v1" not in page
+    assert "2026-01-02, Some Processor, 3 cores, 7.5 GiB; Linux x86_64, Python 3.11.1; onnxruntime 1.2.3." in page
+    assert "| int8 head | label | 2 | 1 | 1 | 61.5 | 308 | 300 |" in page
+    assert "| int8 head | 2, 1, 2 | 4.00 | - | - | - | - | 21.00 | 40.2 | 0.75 |" in page
+    assert "**The machine is noisy: rounds differ.**" in page
+    assert [path.name for path in figures.glob("*.png")] == ["v2.throughput.png"]
+    assert "](figures/v2.throughput.png)" in page
+
+
+def test_without_figures(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make results"):
+        write_results(tmp_path, tmp_path / "RESULTS.md")
+    (tmp_path / "v1.parity.json").write_text("{")
+    with pytest.raises(InputError, match=r"v1\.parity\.json cannot be read"):
+        write_results(tmp_path, tmp_path / "RESULTS.md")
