@@ -54,8 +54,8 @@ QUICK = Effort(budget_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_fil
 class Found:
     """All that was measured.
 
-    `start_ups` are perch-onnx's, of every run. `skipped` says why the notebook was not run under the scaled deadline, if
-    it was not.
+    `start_ups` are perch-onnx's, of every run. `skipped` says why the notebook was not run under the scaled deadline,
+    if it was not.
     """
 
     cores: int
