@@ -86,6 +86,7 @@ def test_every_side_is_measured_and_projected(measured: tuple[dict[str, Any], st
         assert math.isclose(way["total_minutes"] * 60, way["start_up_s"] + 700 * np.mean(rounds))
         assert way["interval_minutes"][0] <= way["total_minutes"] <= way["interval_minutes"][1]
         assert math.isclose(way["margin_minutes"], 1 - way["total_minutes"])
+    assert len(figures["ways"][ONNX]["start_ups_s"]) == 1 + EFFORT.rounds + 3  # a pilot, and 3 for the scaled deadline
     for name in (PUBLISHED, WITHOUT_XLA):
         way = figures["ways"][name]
         assert way["start_up_s"] == way["load_s"] + way["first_call_s"]
@@ -178,10 +179,13 @@ def test_projection_is_the_mean_with_students_interval() -> None:
 @pytest.mark.parametrize(
     ("projection", "verdict"),
     [
-        (Projection(60.0, [1.0], 162.0), "2.7 of 90 minutes (measured): 87.3 minutes to spare; 1 core like these"),
-        (Projection(0.0, [8.9, 8.8, 8.8]), "misses it by 13.1 minutes; 3 cores like these would just do"),
+        (
+            Projection(60.0, [1.0], 162.0),
+            "2.7 of 90 minutes (measured): 87.3 minutes to spare; needs 1 core like these",
+        ),
+        (Projection(0.0, [8.9, 8.8, 8.8]), "misses it by 13.1 minutes; needs 3 cores like these"),
         (Projection(0.0, [7.0, 7.8, 8.6]), "too close to call"),
-        (Projection(6000.0, [1.0, 1.1]), "no number of cores"),
+        (Projection(6000.0, [1.0, 1.1]), "more than any number of cores"),
     ],
 )
 def test_verdict(projection: Projection, verdict: str) -> None:

@@ -68,21 +68,19 @@ def test_window_for_window_what_a_direct_call_gives(
     columns = columns_of(inspected, read_artifact(model), sample)
 
     loaded = tf.saved_model.load(str(saved_model))
-    expected = []
-    for path in paths:
-        audio, rate = soundfile.read(path, dtype="float32")
-        assert rate == 32_000
-        label = loaded.infer_tf(audio.reshape(12, 160_000))["label"].numpy()
-        expected += [[0.0 if name in UNKNOWN else row[names.index(name)] for name in wanted] for row in label]
+    audio, rate = soundfile.read(paths[1], dtype="float32")
+    assert rate == 32_000
+    label = loaded.infer_tf(audio.reshape(12, 160_000))["label"].numpy()
+    expected = [[0.0 if name in UNKNOWN else row[names.index(name)] for name in wanted] for row in label]
     with monkeypatch.context() as patch:
         patch.setattr(tf.saved_model, "load", lambda _: loaded)  # so that it is compiled but once
         published = notebook.as_published(saved_model)
-    scores = notebook.score(paths, published, columns)
-    np.testing.assert_array_equal(scores, np.array(expected, np.float32))
+    np.testing.assert_array_equal(notebook.score(paths[1:], published, columns), np.array(expected, np.float32))
 
     plain = notebook.without_xla(inspected)
     assert plain is not None
-    assert np.abs(notebook.score(paths[1:], plain, columns) - scores[12:]).max() < 1e-3 * np.ptp(scores)
+    scores = notebook.score(paths, plain, columns)
+    assert np.abs(scores[12:] - expected).max() < 1e-3 * np.ptp(scores)
 
     notebook.write_submission(tmp_path / "submission.csv", paths, scores, columns)
     with (tmp_path / "submission.csv").open(newline="") as file:

@@ -76,8 +76,8 @@ class Projection:
         else:
             end = f"misses it by {margin:.3g} minutes"
         needed = self.cores(cores, deadline_s)
-        enough = "no number of cores" if math.isinf(needed) else _cores(max(1, math.ceil(needed)))
-        return f"{minutes:.3g} of {deadline:.3g} minutes ({how}): {end}; {enough} like these would just do"
+        cores_like = "more than any number of cores" if math.isinf(needed) else _cores(max(1, math.ceil(needed)))
+        return f"{minutes:.3g} of {deadline:.3g} minutes ({how}): {end}; needs {cores_like} like these"
 
     def as_json(self, cores: int, deadline_s: float) -> dict[str, Any]:
         """All of it."""
