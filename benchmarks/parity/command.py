@@ -63,11 +63,12 @@ def run(args: argparse.Namespace) -> int:
     outcome = compare(
         args.saved_model, args.files, args.audio, args.labels, count, args.batch_sizes or BATCH_SIZES, args.device
     )
+    print(report(outcome))
+    write_json(args.json, "parity", {"environment": about, **figures(outcome)})
     if args.html is not None:
         from benchmarks.parity.page import page
 
         with replacing(args.html) as temporary:
             temporary.write_text(page(outcome, about), encoding="utf-8")
-    write_json(args.json, "parity", {"environment": about, **figures(outcome)})
-    print(report(outcome, args.html))
+        print(f"Report: {args.html}")
     return 0 if outcome.passed else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from benchmarks.frontend import Rounding
 from benchmarks.parity.measurement import Measured
@@ -80,8 +79,8 @@ def unread(outcome: Outcome) -> str:
     return f"; {outcome.unread} more could not be read" if outcome.unread else ""
 
 
-def report(outcome: Outcome, html: Path | None) -> str:
-    """All of it, and where the page is."""
+def report(outcome: Outcome) -> str:
+    """All of it."""
     windows = outcome.measurement.windows
     lines = [f"{len(windows)} windows, {outcome.audio}{unread(outcome)}"]
     for judged in outcome.files:
@@ -93,4 +92,4 @@ def report(outcome: Outcome, html: Path | None) -> str:
         lines += quality_lines(judged.quality) if judged.quality else []
         lines += [f"  note: {note}" for note in judged.notes]
         lines += [f"  finding: {finding}" for finding in judged.findings]
-    return "\n".join([*lines, "", LEGEND, *([f"Report: {html}"] if html else [])])
+    return "\n".join([*lines, "", LEGEND])
