@@ -14,6 +14,10 @@ A head is judged by three rules:
   windows' errors have in common (`HeadParity.common`) must be what chance leaves, with room for half as much again and
   for a fifth more at conversion. Where it was more than chance then, as in a shallow graph, and on other audio, whose
   windows may be more alike, it says nothing.
+
+Of the 248 weight tensors of an untrained Perch v1, each scaled by 1.01, the first rule catches 217 and the second 14 on
+12 windows, and the third the smallest of the others on 120. Of 268 in Perch v2's backbone 20 to 30 escape: biases of
+squeeze-excite, a hundredth of which moves its outputs by less than rounding does.
 """
 
 from __future__ import annotations
