@@ -14,6 +14,10 @@ A head is judged by three rules:
   windows' errors have in common (`HeadParity.common`) must be what chance leaves, with room for half as much again and
   for a fifth more at conversion. Where it was more than chance then, as in a shallow graph, and on other audio, whose
   windows may be more alike, it says nothing.
+
+Of the 248 weight tensors of an untrained Perch v1, each scaled by 1.01, the first rule catches 217 and the second 14 on
+12 windows, and the third the smallest of the others on 120. Of 268 in Perch v2's backbone 20 to 30 escape: biases of
+squeeze-excite, a hundredth of which moves its outputs by less than rounding does.
 """
 
 from __future__ import annotations
@@ -29,13 +33,13 @@ from benchmarks.parity.comparison import Compared
 from benchmarks.parity.measurement import Measured, Setting
 from benchmarks.parity.windows import Window
 from convert.conversion import SYNTHETIC
-from convert.parity import FLOAT16, INT8, SPATIAL, Tolerance, tolerance
+from convert.parity import FLOAT16, INT8, Tolerance, tolerance
 from convert.saved_model import SavedModel
 from runtime.artifact import Artifact
 
-MANY_SPATIAL = Tolerance(error=SPATIAL.error, cosine_distance=5e-6)
-"""Conversion looks at 12 windows; the greatest of more is greater: of an untrained Perch v2, which is right, that of
-`spatial_embedding` is 1e-6 in 12 windows and 2e-6 in 60."""
+MANY_WINDOWS = 2.5
+"""Times the 1 - cosine that conversion grants a model of StableHLO. It looks at 12 windows, and the greatest of more is
+greater: of an untrained Perch v2, which is right, that of `spatial_embedding` is 1e-6 in 12 windows and 3e-6 in 120."""
 OTHER_AUDIO = 10
 TIMES_STORED = 10
 STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
@@ -75,7 +79,7 @@ def stated(artifact: Artifact, head: str, native: bool, same_audio: bool) -> Tol
         found = INT8
     else:
         found = tolerance(head, native)
-        found = MANY_SPATIAL if found == SPATIAL else found
+        found = replace(found, cosine_distance=(MANY_WINDOWS if native else 1) * found.cosine_distance)
     return found if same_audio else replace(found, cosine_distance=OTHER_AUDIO * found.cosine_distance)
 
 
