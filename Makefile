@@ -15,7 +15,8 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 -m 'not alone'
+	$(BIN)/pytest -m alone
 
 stress: .venv/installed
 	$(BIN)/python -m benchmarks.stress $(CASE)

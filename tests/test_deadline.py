@@ -12,6 +12,8 @@ from convert.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
 from tests.conftest import cut, write
 
+pytestmark = pytest.mark.alone  # what is done by a deadline depends on what else runs
+
 
 def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
     return run_soundscapes(soundscapes, model, **{"progress": False, **options})  # type: ignore[arg-type]

@@ -13,10 +13,10 @@ import pytest
 from benchmarks.parity.columns import Columns
 from benchmarks.parity.comparison import Comparison
 from benchmarks.parity.measurement import Measured, Setting
-from benchmarks.parity.verdict import findings, notes, stated
+from benchmarks.parity.verdict import MANY_WINDOWS, findings, notes, stated
 from benchmarks.parity.windows import Window
 from convert.conversion import SYNTHETIC
-from convert.parity import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL
+from convert.parity import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL, Tolerance
 from convert.saved_model import SavedModel
 from runtime.artifact import Artifact
 from runtime.heads import Head
@@ -101,9 +101,12 @@ def test_what_a_file_says_of_itself_may_make_no_sense(parity: dict[str, Any]) ->
 def test_tolerances_of_precisions() -> None:
     assert stated(artifact(precision="float16"), "label", True, True) == FLOAT16
     assert stated(artifact(head="int8"), "label", True, True) == INT8
-    assert stated(artifact(), "label", True, True) == NATIVE
+    assert stated(artifact(), "label", True, True) == Tolerance(NATIVE.error, MANY_WINDOWS * NATIVE.cosine_distance)
+    assert stated(artifact(), "label", False, True) == FLOAT32
+    assert stated(artifact(), "label", False, False) == Tolerance(FLOAT32.error, 10 * FLOAT32.cosine_distance)
     with_space = replace(artifact(head="int8"), heads={"spatial_embedding": Head("spatial_embedding", (16, 4, 8))})
-    assert stated(with_space, "spatial_embedding", True, True) == SPATIAL
+    many = Tolerance(SPATIAL.error, MANY_WINDOWS * SPATIAL.cosine_distance)
+    assert stated(with_space, "spatial_embedding", True, True) == many
 
 
 def test_settings_are_named_where_not_all_are_broken() -> None:

@@ -24,6 +24,7 @@ from tests.conftest import RATE, WINDOW, cut, write
 from tests.processes import Killer, open_files
 from tests.test_faults import CRASHING_DECODER
 
+pytestmark = pytest.mark.alone  # shared memory is the whole machine's
 OUTPUTS = ("label", "embedding")
 
 
