@@ -13,6 +13,7 @@ from runtime.errors import PerchError
 
 MODELS = ("v1", "v2")
 COMMANDS = ("parity", "deadline", "throughput")
+SAVED_MODEL, SAMPLE = "saved_model", "sample_submission.csv"
 
 
 def measure(folder: Path, models: list[str], commands: list[str]) -> None:
@@ -28,34 +29,33 @@ def measure(folder: Path, models: list[str], commands: list[str]) -> None:
             files = list(_convert(model, scratch))
             for command in commands:
                 target = folder / f"{model}.{command}.json"
-                _run("benchmarks", command, *_arguments(command, scratch, files), "--json", target)
+                _run(scratch, "benchmarks", command, *_arguments(command, files), "--json", target.absolute())
 
 
-def _convert(model: str, scratch: Path) -> Iterator[Path]:
+def _convert(model: str, scratch: Path) -> Iterator[str]:
     """Everything the model gives; v2 also with its head in int8; and what an entrant of a competition needs."""
-    saved_model, sample = scratch / "saved_model", scratch / "sample_submission.csv"
-    _run("convert.untrained", saved_model, "--model", model)
-    write_sample_submission(sample, saved_model / "assets" / CODES[model])
-    options: dict[str, list[object]] = {"all_outputs": []}
+    _run(scratch, "convert.untrained", SAVED_MODEL, "--model", model)
+    write_sample_submission(scratch / SAMPLE, scratch / SAVED_MODEL / "assets" / CODES[model])
+    options: dict[str, list[str]] = {"all_outputs": []}
     if model == "v2":
         options["int8_head"] = ["--head", "int8"]
-    options["competition"] = ["--outputs", "label,embedding", "--classes", sample]
+    options["competition"] = ["--outputs", "label,embedding", "--classes", SAMPLE]
     for name, chosen in options.items():
-        _run("convert", saved_model, "-o", scratch / f"{name}.onnx", *chosen)
-        yield scratch / f"{name}.onnx"
+        _run(scratch, "convert", SAVED_MODEL, "-o", f"{name}.onnx", *chosen)
+        yield f"{name}.onnx"
 
 
-def _arguments(command: str, scratch: Path, files: list[Path]) -> list[object]:
-    saved_model = scratch / "saved_model"
+def _arguments(command: str, files: list[str]) -> list[str]:
     if command == "parity":
-        return [saved_model, *files]
+        return [SAVED_MODEL, *files]
     if command == "deadline":
-        return [saved_model, files[-1], "--classes", scratch / "sample_submission.csv"]
+        return [SAVED_MODEL, files[-1], "--classes", SAMPLE]
     return [*files[:-1], "--no-profile"]
 
 
-def _run(module: str, *arguments: object) -> None:
+def _run(folder: Path, module: str, *arguments: object) -> None:
+    """Runs a module there, so that the figures name files without this machine's folders."""
     words = [sys.executable, "-m", module, *map(str, arguments)]
     print(f"\n$ python {' '.join(words[1:])}", flush=True)
-    if code := subprocess.run(words).returncode:
+    if code := subprocess.run(words, cwd=folder).returncode:
         raise PerchError(f"python {' '.join(words[1:4])} ended with exit code {code}")
