@@ -27,7 +27,7 @@ results: .venv/installed
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (3 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,benchmarks,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,dev]'
 	touch $@
 
 clean:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import (
+from runtime.explore.metrics import (
     LEAST,
     Scores,
     Truth,

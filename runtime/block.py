@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Columns:
-    """What rows hold: each output's shape, and for class heads the names of its columns; and what made them."""
+    """What rows hold: each output's shape, and for class heads the names of its columns; and `about` what made them."""
 
     shapes: Mapping[str, tuple[int, ...]]
     classes: Mapping[str, tuple[str, ...]]
-    description: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def numbers(self) -> int:

@@ -74,7 +74,7 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
     for name, shape in columns.shapes.items():
         about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
         fields.append(pa.field(name, pa.list_(pa.float32(), int(np.prod(shape))), metadata=about))
-    schema = pa.schema(fields, metadata=dict(columns.description))
+    schema = pa.schema(fields, metadata=dict(columns.about))
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,22 @@ class Job:
     class_map: ClassMap | None
     namespace: str | None
     logit_scale: LogitScale | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What rows depend on besides the model and the recordings."""
+        return {
+            "outputs": self.outputs,
+            "hop": self.hop,
+            "normalize": self.normalize,
+            "classes": self.class_map.names if self.class_map else None,
+            "unmapped": self.class_map.unmapped_value if self.class_map else None,
+            "namespace": self.namespace,
+            "logit_scale": self.logit_scale,
+            "device": self.device.partition(":")[0],
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+        }
 
 
 @dataclass(frozen=True, slots=True)

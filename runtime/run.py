@@ -193,19 +193,7 @@ def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact
     """Where rows go; `table` learns what an earlier run finished."""
     if sink is None:
         return MemorySink()
-    run = {
-        "model": artifact.artifact_sha256,
-        "outputs": job.outputs,
-        "hop": job.hop,
-        "normalize": job.normalize,
-        "classes": job.class_map.names if job.class_map else None,
-        "unmapped": job.class_map.unmapped_value if job.class_map else None,
-        "namespace": job.namespace,
-        "logit_scale": job.logit_scale,
-        "device": job.device.partition(":")[0],
-        "batch_size": job.batch_size,
-        "threads": job.threads,
-    }
+    run = {"model": artifact.artifact_sha256, **job.options}
     rows = FileSink(Path(sink), table.columns, fill, run, resume)
     try:
         for finished, counts in rows.finished:

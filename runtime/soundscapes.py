@@ -166,7 +166,8 @@ class Soundscapes:
             write(self._blocks(), temporary, self.columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
-        """Writes all outputs to one `.npz`: an array for each, `row_ids`, `status`, and `classes` as JSON.
+        """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and
+        as JSON `classes` and `about`, what made the rows.
 
         Raises:
             InputError: the file cannot be written.
@@ -174,8 +175,12 @@ class Soundscapes:
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {
                 "row_ids": np.array(self.row_ids, np.str_),
+                "path": np.array([block.path for block in self._blocks() for _ in range(len(block))], np.str_),
+                "start_s": np.concatenate([np.empty(0), *(block.start_s for block in self._blocks())]),
+                "end_s": np.concatenate([np.empty(0), *(block.end_s for block in self._blocks())]),
                 "status": self.status,
                 "classes": np.array(json.dumps(self.classes)),
+                "about": np.array(json.dumps(self.columns.about)),
                 **self.outputs,
             }
             np.savez(file, **arrays)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import importlib.metadata
+import json
 import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +76,23 @@ class Table:
         classes = {name: heads[name].names(self._job.namespace) for name in self._job.outputs}
         if mapped is not None:
             shapes["label"], classes["label"] = (len(mapped.names),), mapped.names
-        scale = {} if self._job.logit_scale is None else {"logit_scale": self._job.logit_scale}
-        return Columns(shapes, classes, {"artifact_sha256": self._artifact.artifact_sha256, **scale})
+        return Columns(shapes, classes, self._about)
+
+    @cached_property
+    def _about(self) -> dict[str, str]:
+        """What made the rows."""
+        artifact = self._artifact
+        options = {name: value for name, value in self._job.options.items() if name != "classes"}
+        return {
+            "artifact_sha256": artifact.artifact_sha256,
+            "saved_model_sha256": artifact.saved_model_sha256,
+            "model_family": artifact.family,
+            "perch_onnx": importlib.metadata.version("perch-onnx"),
+            "sample_rate": str(artifact.sample_rate),
+            "window_s": f"{artifact.window_s:g}",
+            "hop_s": f"{self._job.hop / artifact.sample_rate:.10g}",
+            "options": json.dumps(options),
+        }
 
     def skip(self, finished: Finished, counts: Mapping[str, int]) -> None:
         """Takes account of a part that an earlier run finished; parts come in order.

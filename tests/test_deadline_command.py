@@ -18,9 +18,9 @@ from benchmarks.deadline.contestants import ONNX, PUBLISHED, WITHOUT_XLA, PerchO
 from benchmarks.deadline.measurement import Effort
 from benchmarks.deadline.projection import Projection
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
-from benchmarks.metrics import macro_roc_auc
 from convert.synthetic import write_soundscape
 from runtime import Soundscapes, run_soundscapes
+from runtime.explore.metrics import macro_roc_auc
 
 SOUNDSCAPES = 5
 EFFORT = Effort(budget_s=100, rounds=2, onnx_s=0.1, tensorflow_s=0.1, tensorflow_files=1, scaled=3)

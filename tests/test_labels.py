@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.labels import Labels, choose_list, read_labels
 from runtime.errors import InputError
+from runtime.explore.labels import Labels, choose_list, read_labels
 from runtime.heads import NO_CLASS, ClassList, Head
 
 NAMES = ("Anaxyrus americanus", "Corvus corax", "Turdus merula")

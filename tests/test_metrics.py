@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
-from benchmarks.metrics import cmap, macro_roc_auc, mean_average_precision, top1_accuracy
+from runtime.explore.metrics import cmap, macro_roc_auc, mean_average_precision, top1_accuracy
 
 NUMBERS = st.one_of(
     st.sampled_from([-1000.0, 0.0, -0.0, 1.0, 1e38, -1e38, 1e-40]), st.floats(-5, 5, width=32, allow_nan=False)

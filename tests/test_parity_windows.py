@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.labels import Labels
 from benchmarks.parity.windows import choose, read, read_chunks
 from convert.synthetic import soundscape
 from runtime import InputError
+from runtime.explore.labels import Labels
 from runtime.paths import find_recordings
 from tests.conftest import WINDOW, cut, write
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import quality
-from benchmarks.metrics import cmap, macro_roc_auc, mean_average_precision, top1_accuracy
 from benchmarks.quality import compare_quality
+from runtime.explore.metrics import cmap, macro_roc_auc, mean_average_precision, top1_accuracy
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((60, 12)) < 0.15

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from benchmarks import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
-from benchmarks.metrics import macro_roc_auc
 from runtime import Soundscapes
+from runtime.explore.metrics import macro_roc_auc
 from runtime.run import RESERVE
 from runtime.scoring import CSV_S
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS as WINDOWS
-from benchmarks.metrics import macro_roc_auc
 from benchmarks.notebook import TERMINATED
+from runtime.explore.metrics import macro_roc_auc
 
 PRESENT = 0.05
 """Share of the rows in which a class is said to be there."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS
 from benchmarks.audio import soundscapes
-from benchmarks.labels import Labels, choose_list, read_labels
 from benchmarks.parity.measurement import Measured, Measurement, measure
 from benchmarks.parity.summary import WorstWindow, worst_windows
 from benchmarks.parity.verdict import Finding, findings, notes
@@ -23,6 +22,7 @@ from convert.saved_model import inspect
 from runtime import cuda
 from runtime.artifact import read_artifact
 from runtime.errors import InputError
+from runtime.explore.labels import Labels, choose_list, read_labels
 from runtime.paths import find_recordings
 from runtime.session import choose_device
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.labels import Labels
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from runtime.errors import InputError
+from runtime.explore.labels import Labels
 from runtime.paths import Found
 from runtime.progress import progress_bar
 from runtime.recording import Recording

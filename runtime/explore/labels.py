@@ -18,7 +18,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from runtime.errors import InputError, reason
 from runtime.heads import NO_CLASS, ClassList, Head
 
@@ -27,7 +26,8 @@ SPECIES = ("birds", "primary_label", "species", "label", "labels")
 TIMES = ("filename", "start", "end")
 NOTHING = "nocall"
 """Stands for a window in which nothing is heard, as an empty cell does."""
-WINDOW_S = WINDOW_SAMPLES / SAMPLE_RATE
+WINDOW_S = 5.0
+"""What every Perch hears at once."""
 DATE = re.compile(r"_\d{8}(?=_[^_]*$)")
 FORMS = (
     "write the columns row_id and species (a line for each species of a window, or several apart by semicolons), "

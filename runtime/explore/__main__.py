@@ -1,0 +1,5 @@
+import sys
+
+from runtime.explore.cli import main
+
+sys.exit(main())

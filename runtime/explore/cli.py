@@ -1,0 +1,45 @@
+"""`perch-explore`: pictures of the embeddings of a run, first labels from them, and windows that sound alike."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.errors import PerchError
+
+COMMANDS: dict[str, tuple[Any, str]] = {}
+
+
+def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="perch-explore", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (command, about) in COMMANDS.items():
+        added = commands.add_parser(
+            name, help=about, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
+    return parser.parse_args(args)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0 done, 2 wrong use or unusable input, 130 interrupted."""
+    parsed = parse_args(args)
+    try:
+        parsed.run(parsed)
+        return 0
+    except PerchError as error:
+        print(f"perch-explore: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"perch-explore: the extra 'analysis' is needed ({error.name} is missing); run `pip install '.[analysis]'` "
+            "in the project's folder",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("perch-explore: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,102 @@
+"""What the names of classes stand for: eBird's codes and scientific names, and a competition's `taxonomy.csv`.
+
+`ebird.csv` beside this file holds the code, genus and scientific name of 11,053 birds. Genera are those of eBird's
+taxonomy of 2021, from google-research/perch (Apache-2.0), and for 121 codes of later years the first word of their
+name; scientific names are those that Perch v2's class lists (Apache-2.0) give these codes, where they do.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.errors import InputError, reason
+
+BINOMIAL = re.compile(r"[A-Z][a-z-]+ [a-z][a-z-]+")
+"""How a scientific name starts; names of sounds have underscores."""
+
+
+@dataclass(frozen=True)
+class Taxon:
+    """What is known of a class; empty where nothing is. `class_name` is such as Aves or Insecta."""
+
+    scientific_name: str = ""
+    common_name: str = ""
+    class_name: str = ""
+    genus: str = ""
+    """In small letters."""
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """Finds the taxon of a class's name. What `own` says, by name, comes before the table of the package."""
+
+    own: Mapping[str, Taxon] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Taxon:
+        """The taxon of an eBird code, a scientific name, or a name that `own` has."""
+        known = _named(name)
+        own = self.own.get(name)
+        if own is None:
+            return known
+        first = _named(own.scientific_name)
+        scientific_name = own.scientific_name or known.scientific_name
+        return Taxon(scientific_name, own.common_name, own.class_name, own.genus or first.genus or known.genus)
+
+
+def read_taxonomy(path: str | Path) -> Taxonomy:
+    """Reads a `taxonomy.csv`: primary_label, and of scientific_name, common_name, class_name and genus what it has.
+
+    Raises:
+        InputError: the file cannot be read, or has no column `primary_label`.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = [
+                {(name or "").strip(): cell.strip() for name, cell in row.items() if isinstance(cell, str)}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read the taxonomy from {path}: {reason(error)}") from None
+    if not rows or "primary_label" not in rows[0]:
+        raise InputError(f"{path} is no taxonomy: it has no column 'primary_label'")
+    return Taxonomy(
+        {
+            row["primary_label"]: Taxon(
+                row.get("scientific_name", ""),
+                row.get("common_name", ""),
+                row.get("class_name", ""),
+                row.get("genus", "").lower(),
+            )
+            for row in rows
+            if row.get("primary_label")
+        }
+    )
+
+
+def code_of(scientific_name: str) -> str | None:
+    """The eBird code of a scientific name; None where the package's table has none."""
+    return _codes().get(scientific_name)
+
+
+def _named(name: str) -> Taxon:
+    if found := _table().get(name):
+        return found
+    if BINOMIAL.match(name):
+        return Taxon(name, genus=name.split()[0].lower())
+    return Taxon()
+
+
+@functools.cache
+def _table() -> Mapping[str, Taxon]:
+    with Path(__file__).with_name("ebird.csv").open(newline="", encoding="utf-8") as file:
+        return {row["code"]: Taxon(row["scientific_name"], genus=row["genus"]) for row in csv.DictReader(file)}
+
+
+@functools.cache
+def _codes() -> Mapping[str, str]:
+    return {taxon.scientific_name: code for code, taxon in _table().items() if taxon.scientific_name}

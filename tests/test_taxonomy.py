@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import InputError
+from runtime.taxonomy import Taxonomy, code_of, read_taxonomy
+
+
+def test_codes_and_scientific_names_are_known() -> None:
+    known = Taxonomy()
+    assert known["abbbab1"].scientific_name == "Malacocincla abbotti"
+    assert known["aakspa1"].genus == "passer"
+    assert known["rufant7"].genus == "grallaria"  # a code of a later year
+    assert known["Alouatta caraya"].genus == "alouatta"
+    assert code_of("Malacocincla abbotti") == "abbbab1"
+    assert code_of("Alouatta caraya") is None
+    for name in ("Acoustic_guitar", "Speech", "1139490", "", "no_ebird_code"):
+        assert known[name].genus == known[name].scientific_name == ""
+
+
+def test_own_taxonomy_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "taxonomy.csv"
+    path.write_bytes(
+        "\ufeffprimary_label,inat_taxon_id,scientific_name,common_name,class_name\r\n"
+        '1139490,1139490,Ragoniella pulchella,"Katydid, Pretty",Insecta\r\n'
+        "abbbab1, 7,Other abbotti,Babbler,Aves\r\n"
+        "aakspa1,8,,,\r\n".encode()
+    )
+    own = read_taxonomy(path)
+    assert own["1139490"].genus == "ragoniella"
+    assert own["1139490"].common_name == "Katydid, Pretty"
+    assert own["1139490"].class_name == "Insecta"
+    assert own["abbbab1"].genus == "other"
+    assert own["abbbab1"].scientific_name == "Other abbotti"
+    assert own["aakspa1"].genus == "passer"
+    assert own["Alouatta caraya"].genus == "alouatta"
+
+
+@pytest.mark.parametrize("text", ["label,scientific_name\nx,y\n", ""])
+def test_what_is_no_taxonomy_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"list\.csv is no taxonomy"):
+        read_taxonomy(path)
