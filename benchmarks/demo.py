@@ -13,7 +13,7 @@ from convert import cli as convert_cli
 from convert import synthetic
 from runtime import cli as run_cli
 from runtime.artifact import read_artifact
-from runtime.classes import read_classes
+from runtime.wanted import read_classes
 
 SOUNDSCAPES = 8
 CODES = {"v1": "label.csv", "v2": "perch_v2_ebird_classes.csv"}

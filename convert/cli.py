@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.errors import ParityError
-from runtime.errors import PerchError, reason
+from runtime.errors import PerchError, reason, some
 
 OLDEST_TENSORFLOW = (2, 21)
 DESCRIPTION = """\
@@ -49,7 +49,15 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--classes",
         metavar="FILE.csv",
-        help="keep only these classes of 'label': a sample_submission.csv, a taxonomy.csv or a list with a header",
+        help="keep only these classes of 'label', and of those it does not know the genus's: a sample_submission.csv, "
+        "a taxonomy.csv or a list with a header",
+    )
+    parser.add_argument(
+        "--taxonomy",
+        type=Path,
+        metavar="FILE.csv",
+        help="what --classes stand for: primary_label, scientific_name, class_name (default: what eBird's codes and "
+        "scientific names say themselves; --classes, if it is such a file)",
     )
     parser.add_argument(
         "--namespace",
@@ -127,6 +135,7 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         outputs=outputs,
         classes=args.classes,
+        taxonomy=args.taxonomy,
         namespace=args.namespace,
         audio=args.audio,
         precision=args.precision,
@@ -142,7 +151,7 @@ def run(args: argparse.Namespace) -> None:
     if not artifact.free_batch:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
     if unknown := artifact.options["unknown_classes"]:
-        print(f"{len(unknown)} of the classes to keep are not known to the model: {', '.join(unknown[:20])}")
+        print(f"{len(unknown)} of the classes to keep are not known to the model: {some(unknown, 20)}")
     for name, agreed in artifact.parity.get("float32_head", {}).items():
         print(
             f"{name} in int8 on {agreed['windows']} windows: correlation {agreed['correlation']:.5f} with float32's; "

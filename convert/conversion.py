@@ -25,7 +25,7 @@ from convert.passes.slab import bound_slab
 from convert.saved_model import SavedModel
 from convert.stablehlo import module as stablehlo
 from runtime.artifact import Artifact
-from runtime.classes import WantedClasses, map_classes, read_classes
+from runtime.classes import map_classes
 from runtime.errors import InputError
 from runtime.files import replacing
 from runtime.heads import ClassList, Head
@@ -33,6 +33,7 @@ from runtime.paths import find_recordings
 from runtime.progress import progress_bar
 from runtime.recording import Recording
 from runtime.session import Session
+from runtime.wanted import WantedClasses, read_classes
 
 BATCH_SIZES = (1, 2, 12)
 WINDOWS = 12
@@ -52,6 +53,7 @@ def convert(
     *,
     outputs: Sequence[str] | None = None,
     classes: str | Path | Sequence[str] | None = None,
+    taxonomy: str | Path | None = None,
     audio: str | Path | None = None,
     namespace: str | None = None,
     precision: Precision = "fp32",
@@ -65,7 +67,9 @@ def convert(
         output: the `.onnx` file to write; it appears only if the proof holds.
         outputs: heads to keep; all if None.
         classes: classes of the `label` head to keep (a sample submission, a taxonomy, a class list, or names); all if
-            None. Those the model does not know are left for the runtime to fill.
+            None. For those the model does not know all columns of their genus are kept, so that any choice of what
+            stands for them gives what the whole model would.
+        taxonomy: a CSV that says what `classes` stand for (see `run_soundscapes`).
         namespace: the class list of `label` in which `classes` are looked up, such as "ebird2021"; if None the one that
             knows most of them.
         audio: a folder (or file) of recordings to compare on; synthetic soundscapes if None.
@@ -90,7 +94,9 @@ def convert(
         raise InputError(f"precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}")
     if head not in HEADS or (head == "int8" and precision == "fp16"):
         raise InputError(f"head is {head!r} with precision {precision!r}, but must be float32, or int8 with fp32")
-    wanted = read_classes(classes) if classes is not None else None
+    if classes is None and taxonomy is not None:
+        raise InputError("--taxonomy says what --classes stand for, and there are none")
+    wanted = read_classes(classes, taxonomy) if classes is not None else None
     windows = _proof_windows(audio)
     with replacing(output) as temporary, progress_bar(len(STEPS), progress, unit="step") as bar:
 
@@ -227,10 +233,11 @@ def _described_heads(
         return heads, {}, []
     if "label" not in heads:
         raise InputError("--classes keeps classes of the output 'label', which --outputs leaves out")
-    class_map = map_classes(wanted, heads["label"], 0.0, namespace)
-    columns = np.unique(class_map.positions[class_map.positions >= 0])
-    heads["label"] = heads["label"].keeping(columns.tolist())
-    return heads, {"label": columns}, class_map.unmapped
+    class_map = map_classes(wanted, heads["label"], "genus-max", namespace)
+    columns = heads["label"].with_namesakes(class_map.needed)
+    heads["label"] = heads["label"].keeping(columns)
+    unknown = [name for name, column in zip(class_map.names, class_map.positions, strict=True) if column < 0]
+    return heads, {"label": np.array(columns)}, unknown
 
 
 def _optimised(

@@ -8,13 +8,14 @@ from typing import Any
 
 from runtime import cuda
 from runtime.artifact import Artifact
-from runtime.classes import WantedClasses, map_classes, unmapped_value
+from runtime.classes import check_unmapped, map_classes
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.logits import check_logit_scale
 from runtime.messages import Job
 from runtime.profile import Setup, read_profile
 from runtime.recording import count_part_windows
+from runtime.wanted import WantedClasses
 from runtime.windows import Normalization
 
 CPU_BATCH = 2
@@ -50,7 +51,7 @@ def job_of(
     if hop_s is not None and not 1 / artifact.sample_rate <= hop_s < MOST_HOP_S:
         raise InputError(f"hop_s is {hop_s}, but must be more than 0 seconds and less than a day")
     hop = artifact.window_samples if hop_s is None else round(hop_s * artifact.sample_rate)
-    value = unmapped_value(unmapped)
+    check_unmapped(unmapped)
     if wanted is not None and "label" not in names:
         raise InputError(f"classes are columns of the output 'label', which is not among {', '.join(names)}")
     known = list(dict.fromkeys(known for head in heads for known in head.class_lists))
@@ -58,6 +59,9 @@ def job_of(
         had = f"has {', '.join(known)}" if known else "has no class list"
         raise InputError(f"namespace is {namespace!r}, but of {', '.join(names)} the model {had}")
     scale = check_logit_scale(logit_scale, names, artifact.family)
+    class_map = None
+    if wanted is not None:
+        class_map = map_classes(wanted, artifact.head("label"), unmapped, namespace, artifact.heads.get("genus"))
     return Job(
         model=Path(model).absolute(),
         device=device,
@@ -67,7 +71,7 @@ def job_of(
         hop=hop,
         part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
         normalize=normalize,
-        class_map=map_classes(wanted, artifact.head("label"), value, namespace) if wanted is not None else None,
+        class_map=class_map,
         namespace=namespace,
         logit_scale=scale,
     )

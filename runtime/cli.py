@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import get_args
 
 from runtime import doctor
+from runtime.artifact import read_artifact
+from runtime.classes import match_classes
 from runtime.errors import InputError, PerchError
 from runtime.files import check_writable, rescue
 from runtime.logits import LogitScale
+from runtime.map_report import report_lines, report_text, write_report
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
+from runtime.wanted import read_classes
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
@@ -59,13 +63,12 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "soundscapes", nargs="+", metavar="SOUNDSCAPES", help="folder (read recursively), glob or files"
+        "soundscapes", nargs="*", metavar="SOUNDSCAPES", help="folder (read recursively), glob or files"
     )
     parser.add_argument("--model", required=True, type=Path, metavar="FILE.onnx", help="made by perch-convert")
     parser.add_argument(
         "-o",
         "--output",
-        required=True,
         type=Path,
         metavar="FILE",
         help=".csv (one output), .parquet or .npz (any outputs; .npz holds all rows in memory until the end)",
@@ -84,7 +87,26 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         help="columns of label: a sample_submission.csv, a taxonomy.csv or a class list (default: all the model has)",
     )
     what.add_argument(
-        "--unmapped", default="zero", metavar="VALUE", help="value of classes the model does not know (default: zero)"
+        "--taxonomy",
+        type=Path,
+        metavar="FILE.csv",
+        help="what --classes stand for: primary_label, scientific_name, common_name, class_name (default: what eBird's "
+        "codes and scientific names say themselves; --classes, if it is such a file)",
+    )
+    what.add_argument(
+        "--unmapped",
+        default="zero",
+        metavar="VALUE",
+        help="what classes get that the model does not know: zero or another number; or of their genus's classes the "
+        "greatest score, genus-max, or the mean, genus-mean; or genus-head, that of v1's output genus. What has no "
+        "relatives gets zero (default: zero)",
+    )
+    what.add_argument(
+        "--map-report",
+        type=Path,
+        metavar="FILE.csv",
+        help="write how each of --classes is met, exactly, by its genus or not at all, and print a summary; without "
+        "SOUNDSCAPES and -o nothing else is done",
     )
     what.add_argument(
         "--namespace",
@@ -151,7 +173,12 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         help="say what is installed and which devices work instead (alone, or with --model and --device)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
-    return parser.parse_args(args)
+    parsed = parser.parse_args(args)
+    needed = {"SOUNDSCAPES": parsed.soundscapes, "-o/--output": parsed.output}
+    missing = [name for name, value in needed.items() if not value]
+    if missing and (parsed.map_report is None or len(missing) < len(needed)):
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    return parsed
 
 
 class Signals:
@@ -184,6 +211,10 @@ class Signals:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
+    if args.map_report is not None:
+        _report_map(args)
+    if not args.soundscapes:
+        return 0
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
     in_memory = _check_output(args.output, args.resume, outputs)
     try:
@@ -198,6 +229,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             hop_s=args.hop,
             normalize=args.normalize,
             classes=args.classes,
+            taxonomy=args.taxonomy,
             unmapped=args.unmapped,
             namespace=args.namespace,
             logit_scale=args.logit_scale,
@@ -227,6 +259,20 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}{more}", file=sys.stderr
         )
     return signals.code or (1 if result.failures else 0)
+
+
+def _report_map(args: argparse.Namespace) -> None:
+    """Writes and prints how the model meets the wanted classes."""
+    if args.classes is None:
+        raise InputError("--map-report says how --classes are met, and there are none")
+    artifact = read_artifact(args.model)
+    wanted = read_classes(args.classes, args.taxonomy)
+    genus_head = artifact.heads.get("genus")
+    class_map = match_classes(wanted, artifact.head("label"), args.unmapped, args.namespace, genus_head)
+    lines = report_lines(class_map, artifact.heads, wanted.taxonomy)
+    write_report(lines, args.map_report)
+    if not args.quiet:
+        _print(f"{args.map_report}: {report_text(lines, class_map)}")
 
 
 def _write(result: Soundscapes, output: Path) -> None:

@@ -1,5 +1,10 @@
 """Errors a user meets. Each message is one line: what, where, what to do."""
 
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
 
 class PerchError(Exception):
     """Base of all errors that this project raises on purpose."""
@@ -24,3 +29,14 @@ class RecordingError(PerchError):
 def reason(error: Exception) -> str:
     """What the system said, without the path, which stands beside it."""
     return str(getattr(error, "strerror", None) or error).lower()
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """The names that are there more than once, in their order."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """The first few of these, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

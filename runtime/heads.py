@@ -69,6 +69,20 @@ class Head:
         first, *others = (known.keeping(columns) for known in self.class_lists.values())
         return Head(self.name, (len(columns),), first.names, first.namespace, first.dropped, tuple(others))
 
+    def with_namesakes(self, columns: Iterable[int]) -> list[int]:
+        """These columns and all others that share a name with one of them in any class list, in order.
+
+        A file that keeps either all columns of a name or none cannot take another column for it than the whole one.
+        """
+        kept: set[int] = set()
+        more = set(columns)
+        while more - kept:
+            kept |= more
+            for known in self.class_lists.values():
+                names = {known.names[i] for i in kept} - {NO_CLASS}
+                more |= {i for i, name in enumerate(known.names) if name in names}
+        return sorted(kept)
+
     def to_metadata(self) -> dict[str, str]:
         """Entries for its class lists."""
         entries = {}

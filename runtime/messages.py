@@ -38,6 +38,11 @@ class Job:
     logit_scale: LogitScale | None
 
     @property
+    def computed(self) -> tuple[str, ...]:
+        """The outputs that rows are made of, those included that the class map alone needs."""
+        return tuple(dict.fromkeys((*self.outputs, *(self.class_map.outputs if self.class_map else ()))))
+
+    @property
     def options(self) -> dict[str, Any]:
         """What rows depend on besides the model and the recordings."""
         return {
@@ -45,7 +50,8 @@ class Job:
             "hop": self.hop,
             "normalize": self.normalize,
             "classes": self.class_map.names if self.class_map else None,
-            "unmapped": self.class_map.unmapped_value if self.class_map else None,
+            "class_columns": self.class_map.columns if self.class_map else None,
+            "unmapped": (self.class_map.proxy or self.class_map.unmapped_value) if self.class_map else None,
             "namespace": self.namespace,
             "logit_scale": self.logit_scale,
             "device": self.device.partition(":")[0],

@@ -10,7 +10,6 @@ from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
-from runtime.classes import WantedClasses, read_classes
 from runtime.errors import InputError
 from runtime.headers import Headers
 from runtime.logits import LogitScale
@@ -23,6 +22,7 @@ from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
 from runtime.spool import unfinished_run
 from runtime.table import Table
+from runtime.wanted import WantedClasses, read_classes
 from runtime.windows import Normalization
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
@@ -52,6 +52,7 @@ def run_soundscapes(
     hop_s: float | None = None,
     normalize: Normalization = "raw",
     classes: str | Path | Sequence[str] | None = None,
+    taxonomy: str | Path | None = None,
     unmapped: float | str = "zero",
     namespace: str | None = None,
     logit_scale: LogitScale | None = None,
@@ -81,9 +82,16 @@ def run_soundscapes(
         normalize: "raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes each window's mean and
             scales its peak to 0.25, as Perch's own library does.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
-        unmapped: value of wanted classes that the model does not know: "zero" or a number.
-        namespace: the class list that names columns, and in which `classes` are looked up, such as "ebird2021"; class
-            heads without it keep their own. If None the model's first, and for `classes` the one that knows most.
+            Those that the model's lists do not name so are found by their scientific names or eBird codes.
+        taxonomy: a CSV with the columns primary_label, scientific_name, common_name and class_name that says what
+            `classes` stand for, where these are no such file themselves. Else an eBird code is what the package's own
+            table says, and any other name is a scientific one if it looks so.
+        unmapped: what wanted classes get that the model does not know: "zero", a number, or what it says of their
+            genus: "genus-max" and "genus-mean" take the greatest or mean score of its classes, "genus-head" the
+            output `genus` of Perch v1. Without any of its genus a class then gets 0.
+        namespace: the class list that names columns, and in which the names of `classes` are looked up, such as
+            "ebird2021"; class heads without it keep their own. If None the model's first, and for `classes` the one
+            that knows most, then the others.
         logit_scale: "perch-hoplite" gives `label` as perch-hoplite does for Perch v2, 0.97 x - 10; None leaves it as
             the model gives it.
         deadline_s: seconds from this call within which it returns, with time left to write a CSV; rows not reached by
@@ -114,7 +122,9 @@ def run_soundscapes(
     artifact = read_artifact(model)
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
-    wanted = read_classes(classes) if classes is not None else None
+    if classes is None and taxonomy is not None:
+        raise InputError("taxonomy says what classes stand for, and there are none")
+    wanted = read_classes(classes, taxonomy) if classes is not None else None
     _check_submission(found, wanted, sources)
     if resume and sink is None:
         raise InputError("resume needs a sink, which is what an earlier run left rows for")
@@ -177,7 +187,7 @@ def run_soundscapes(
         failures=table.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
         counts=table.counts,
-        unmapped=job.class_map.unmapped if job.class_map else [],
+        class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
         skipped_files=found.skipped,

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.block import Block, Columns
+from runtime.classes import ClassMap
 from runtime.errors import InputError
 from runtime.files import replacing
 from runtime.formats import row_writer
 
-SHOWN_CLASSES = 20
 Status = Literal["scored", "interpolated", "filled", "failed"]
 
 
@@ -51,8 +51,8 @@ class Soundscapes:
     `batch_size`; and `setup`, why those three."""
     counts: Mapping[str, int] = field(default_factory=Counter)
     """How many rows have each status."""
-    unmapped: list[str] = field(default_factory=list)
-    """Wanted classes that the model does not know."""
+    class_map: ClassMap | None = None
+    """How wanted classes are met by the model's columns."""
     namespace: str | None = None
     """The class list in which wanted classes were found, if that is not the model's first."""
     recordings: int = 0
@@ -73,6 +73,11 @@ class Soundscapes:
     def status(self) -> NDArray[np.str_]:
         """What became of each row."""
         return np.concatenate([np.empty(0, "<U12"), *(block.status for block in self._blocks())])
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Wanted classes that are constants, since the model knows neither them nor, if asked for, their genus."""
+        return self.class_map.unmapped if self.class_map is not None else []
 
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:
@@ -131,11 +136,8 @@ class Soundscapes:
             lines.append(f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours")
         if self.namespace is not None:
             lines.append(f"classes were found in the model's list {self.namespace}")
-        if self.unmapped:
-            shown = ", ".join(self.unmapped[:SHOWN_CLASSES])
-            more = len(self.unmapped) - SHOWN_CLASSES
-            tail = f" and {more} more" if more > 0 else ""
-            lines.append(f"{len(self.unmapped)} classes the model does not know got a constant: {shown}{tail}")
+        if self.class_map is not None:
+            lines.append(f"classes: {self.class_map.summary()}")
         if self.failures:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
         if self.skipped_files:

@@ -17,12 +17,12 @@ import numpy as np
 
 from runtime.artifact import Artifact
 from runtime.block import Block, Columns
-from runtime.classes import WantedClasses
 from runtime.errors import InputError
 from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
 from runtime.soundscapes import Failure
 from runtime.spool import Finished
+from runtime.wanted import WantedClasses
 from runtime.windows import format_end
 
 
@@ -82,7 +82,7 @@ class Table:
     def _about(self) -> dict[str, str]:
         """What made the rows."""
         artifact = self._artifact
-        options = {name: value for name, value in self._job.options.items() if name != "classes"}
+        options = {name: value for name, value in self._job.options.items() if name not in ("classes", "class_columns")}
         return {
             "artifact_sha256": artifact.artifact_sha256,
             "saved_model_sha256": artifact.saved_model_sha256,

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.errors import InputError, reason
+from runtime.errors import InputError, reason, repeated, some
 
 BINOMIAL = re.compile(r"[A-Z][a-z-]+ [a-z][a-z-]+")
 """How a scientific name starts; names of sounds have underscores."""
+BIRDS = "Aves"
+"""The class of all that the package's table holds."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ class Taxon:
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Finds the taxon of a class's name. What `own` says, by name, comes before the table of the package."""
+    """Finds the taxon of a class's name. What `own` says, by name, comes before the table of the package.
+
+    `source` is the file that `own` was read from.
+    """
 
     own: Mapping[str, Taxon] = field(default_factory=dict)
+    source: str = ""
 
     def __getitem__(self, name: str) -> Taxon:
         """The taxon of an eBird code, a scientific name, or a name that `own` has."""
@@ -43,16 +49,31 @@ class Taxonomy:
         own = self.own.get(name)
         if own is None:
             return known
-        first = _named(own.scientific_name)
-        scientific_name = own.scientific_name or known.scientific_name
-        return Taxon(scientific_name, own.common_name, own.class_name, own.genus or first.genus or known.genus)
+        first, *_ = own.scientific_name.lower().split() or [""]
+        return Taxon(
+            own.scientific_name or known.scientific_name,
+            own.common_name,
+            own.class_name or known.class_name,
+            own.genus or first or known.genus,
+        )
+
+    def other_names(self, name: str) -> list[tuple[str, str]]:
+        """What else a class is certainly called, as pairs of what it is, `scientific_name` or `code`, and the name."""
+        scientific = [self[name].scientific_name, _named(name).scientific_name]
+        found = [("scientific_name", other) for other in scientific]
+        found += [("code", code_of(other) or "") for other in scientific]
+        return [(kind, other) for kind, other in dict.fromkeys(found) if other not in ("", name)]
+
+    def knows(self, name: str) -> bool:
+        """Whether the package's table has a code or scientific name."""
+        return name in _table() or name in _codes()
 
 
 def read_taxonomy(path: str | Path) -> Taxonomy:
     """Reads a `taxonomy.csv`: primary_label, and of scientific_name, common_name, class_name and genus what it has.
 
     Raises:
-        InputError: the file cannot be read, or has no column `primary_label`.
+        InputError: the file cannot be read, has no column `primary_label`, or names a class twice.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -64,18 +85,19 @@ def read_taxonomy(path: str | Path) -> Taxonomy:
         raise InputError(f"cannot read the taxonomy from {path}: {reason(error)}") from None
     if not rows or "primary_label" not in rows[0]:
         raise InputError(f"{path} is no taxonomy: it has no column 'primary_label'")
-    return Taxonomy(
-        {
-            row["primary_label"]: Taxon(
-                row.get("scientific_name", ""),
-                row.get("common_name", ""),
-                row.get("class_name", ""),
-                row.get("genus", "").lower(),
-            )
-            for row in rows
-            if row.get("primary_label")
-        }
-    )
+    named = [row for row in rows if row.get("primary_label")]
+    if twice := repeated([row["primary_label"] for row in named]):
+        raise InputError(f"{path} has classes more than once: {some(twice)}")
+    taxa = {
+        row["primary_label"]: Taxon(
+            row.get("scientific_name", ""),
+            row.get("common_name", ""),
+            row.get("class_name", ""),
+            row.get("genus", "").lower(),
+        )
+        for row in named
+    }
+    return Taxonomy(taxa, str(path))
 
 
 def code_of(scientific_name: str) -> str | None:
@@ -87,14 +109,17 @@ def _named(name: str) -> Taxon:
     if found := _table().get(name):
         return found
     if BINOMIAL.match(name):
-        return Taxon(name, genus=name.split()[0].lower())
+        return Taxon(name, class_name=BIRDS if name in _codes() else "", genus=name.split()[0].lower())
     return Taxon()
 
 
 @functools.cache
 def _table() -> Mapping[str, Taxon]:
     with Path(__file__).with_name("ebird.csv").open(newline="", encoding="utf-8") as file:
-        return {row["code"]: Taxon(row["scientific_name"], genus=row["genus"]) for row in csv.DictReader(file)}
+        return {
+            row["code"]: Taxon(row["scientific_name"], class_name=BIRDS, genus=row["genus"])
+            for row in csv.DictReader(file)
+        }
 
 
 @functools.cache

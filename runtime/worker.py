@@ -66,7 +66,7 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
-    found = session.score(np.stack(audible), job.outputs, job.batch_size) if audible else {}
+    found = session.score(np.stack(audible), job.computed, job.batch_size) if audible else {}
     return rows_of(np.array([window.index for window in chunk]), readable, found, session.artifact, job)
 
 
@@ -79,7 +79,7 @@ def rows_of(
 ) -> Rows:
     """Rows of windows, given what the session found for those that were readable."""
     scored = readable.copy()
-    rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.outputs}
+    rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.computed}
     for name, values in found.items():
         rows[name][readable] = values
     for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
@@ -89,9 +89,9 @@ def rows_of(
     if "label" in rows:
         rows["label"] = scaled(rows["label"], job.logit_scale)
     if job.class_map is not None and "label" in rows:
-        rows["label"] = job.class_map.apply(rows["label"])
+        rows["label"] = job.class_map.apply(rows)
         rows["label"][~scored] = np.nan
-    return Rows(indices, rows, scored)
+    return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 
 def _joined(pieces: list[Rows]) -> Rows:
@@ -109,7 +109,7 @@ def main() -> None:
     started = time.monotonic()
     try:
         session = Session(job.model, job.device, job.threads)
-        session.warm_up(job.outputs, job.batch_size)
+        session.warm_up(job.computed, job.batch_size)
     except PerchError as error:
         send(Refused(error))
         return

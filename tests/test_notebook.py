@@ -21,7 +21,7 @@ from convert import synthetic
 from convert.saved_model import inspect
 from convert.synthetic import write_soundscape
 from runtime.artifact import read_artifact
-from runtime.classes import ClassMap
+from runtime.classes import ClassMap, Match
 from runtime.errors import InputError
 from tests.conftest import write
 
@@ -108,7 +108,7 @@ def test_past_terminate_time_each_file_left_gets_the_constant(
         now += 10.0
         return np.full((12, 3), now, np.float32)
 
-    columns = ClassMap(("a", "none", "c"), np.array([2, -1, 0]), 0.0)
+    columns = ClassMap((Match("a", 2), Match("none"), Match("c", 0)))
     scores = notebook.score([*paths, *paths, *paths], infer, columns, 25.0)
     scored = [[begun, 0.0, begun] for begun in (110.0, 120.0, 130.0)]  # begun 0, 10 and 20 s after the start
     expected = np.repeat([*scored, *[[-1000.0] * 3] * 3], 12, axis=0)

@@ -16,9 +16,10 @@ from convert import WINDOW_SAMPLES
 from convert.saved_model import SavedModel, inspect
 from runtime import Soundscapes, run_soundscapes
 from runtime.artifact import Artifact, read_artifact
-from runtime.classes import ClassMap, WantedClasses, map_classes, read_classes
+from runtime.classes import ClassMap, Match, map_classes
 from runtime.errors import InputError, PerchError
 from runtime.heads import Head
+from runtime.wanted import WantedClasses, read_classes
 
 ONNX, PUBLISHED, WITHOUT_XLA = "perch-onnx", "TensorFlow as published", "TensorFlow without XLA"
 
@@ -146,12 +147,12 @@ def columns_of(model: SavedModel, artifact: Artifact, classes: Path | None) -> C
     head = Head("label", (len(first.names),), first.names, first.namespace, (), tuple(others))
     if classes is not None:
         wanted = read_classes(classes)
-        map_classes(wanted, artifact.head("label"), 0.0)  # refuses what the file was converted without
-        return map_classes(wanted, head, 0.0)
+        map_classes(wanted, artifact.head("label"))  # refuses what the file was converted without
+        return map_classes(wanted, head)
     kept = artifact.head("label")
     if not kept.dropped:
-        return ClassMap(first.names, np.arange(len(first.names)), 0.0, first.namespace)
-    return map_classes(WantedClasses(kept.classes, str(model.path)), head, 0.0, kept.namespace)
+        return ClassMap(tuple(map(Match, first.names, range(len(first.names)))), namespace=first.namespace)
+    return map_classes(WantedClasses(kept.classes, str(model.path)), head, "zero", kept.namespace)
 
 
 def _timed(work: Callable[[], object]) -> float:

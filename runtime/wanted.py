@@ -1,0 +1,90 @@
+"""The classes that a user wants, and what is known of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.errors import InputError, reason, repeated, some
+from runtime.heads import NO_CLASS
+from runtime.taxonomy import Taxonomy, read_taxonomy
+
+
+@dataclass(frozen=True)
+class WantedClasses:
+    """The columns a user asked for, in their order.
+
+    `row_ids` are a sample submission's own rows, or None where the classes came from elsewhere: then the result need
+    not be a competition's submission. `taxonomy` says what the names stand for.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    row_ids: tuple[str, ...] | None = None
+    header: str = ""
+    """The first line of a class list."""
+    repeated: tuple[str, ...] = ()
+    """Names that a class list has more than once."""
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
+
+    def options(self, namespace: str | None) -> str:
+        """How `perch-convert` is told to keep what they need."""
+        given = {"classes": self.source, "taxonomy": self.taxonomy.source, "namespace": namespace or ""}
+        if self.taxonomy.source == self.source:
+            del given["taxonomy"]
+        return " ".join(f"--{name} {value}" for name, value in given.items() if value)
+
+
+def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None = None) -> WantedClasses:
+    """Reads wanted classes from a file, or takes them as a list.
+
+    A file is a `sample_submission.csv` (columns after `row_id`), a `taxonomy.csv` (its column `primary_label`), or a
+    class list: a header, then one name a line; lines `no_ebird_code`, which a model's own list has, name none, and one
+    that comes again adds nothing. What the names stand for is read from the file `taxonomy`, or from `source` where
+    that is a taxonomy itself.
+
+    Raises:
+        InputError: a file cannot be read, is none of these, or names a class twice.
+    """
+    taxa = read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
+    if not isinstance(source, (str, Path)):
+        return _checked(WantedClasses(tuple(str(name) for name in source), "the list of classes", taxonomy=taxa))
+    path = Path(source)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for line in csv.reader(file) if any(row := [cell.strip() for cell in line])]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read the classes from {path}: {reason(error)}") from None
+    header, *body = rows or [[]]
+    while header and not header[-1]:
+        header.pop()  # a comma at the end of the line
+    if "row_id" in header[:1]:
+        row_ids = tuple(row[0] for row in body)
+        return _checked(WantedClasses(tuple(header[1:]), str(path), row_ids, taxonomy=taxa))
+    if "primary_label" in header:
+        column = header.index("primary_label")
+        if any(len(row) <= column for row in body):
+            raise InputError(f"{path} has lines that are too short for its column 'primary_label'")
+        taxa = taxa if taxonomy is not None else read_taxonomy(path)
+        return _checked(WantedClasses(tuple(row[column] for row in body), str(path), taxonomy=taxa))
+    if len(header) == 1:
+        names = [row[0] for row in body if row[0] != NO_CLASS]
+        once, again = tuple(dict.fromkeys(names)), tuple(repeated(names))
+        return _checked(WantedClasses(once, str(path), header=header[0], repeated=again, taxonomy=taxa))
+    raise InputError(
+        f"{path} is no sample submission (its first column is {header[0] if header else ''!r}, not 'row_id'), "
+        "no taxonomy (no column 'primary_label') and no class list (one column)"
+    )
+
+
+def _checked(wanted: WantedClasses) -> WantedClasses:
+    if not wanted.names:
+        raise InputError(f"{wanted.source} names no classes")
+    if not all(wanted.names):
+        raise InputError(f"{wanted.source} has a class without a name")
+    for what, names in (("classes", wanted.names), ("rows", wanted.row_ids or ())):
+        if twice := repeated(names):
+            raise InputError(f"{wanted.source} has {what} more than once: {some(twice)}")
+    return wanted
