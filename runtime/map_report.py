@@ -86,11 +86,9 @@ def report_text(lines: Sequence[Line], class_map: ClassMap) -> str:
         text += [f"  {kind or 'others'}: {_counts([x for x in lines if x['class_name'] == kind])}" for kind in kinds]
     if class_map.repeated:
         text.append(f"wanted more than once, given once: {some(class_map.repeated, SHOWN)}")
-    told = [
-        f"  {match.name}: {_told(line, match, class_map)}"
-        for line, match in zip(lines, class_map.matches, strict=True)
-        if line["by"] != "name"
-    ]
+    others = [pair for pair in zip(lines, class_map.matches, strict=True) if pair[0]["by"] != "name"]
+    others.sort(key=lambda pair: ("absent", "genus", "exact").index(pair[0]["met"]))
+    told = [f"  {match.name}: {_told(line, match, class_map)}" for line, match in others]
     if told:
         text += ["not met by their own names:", *told[:SHOWN]]
     if len(told) > SHOWN:
@@ -108,8 +106,11 @@ def _told(line: Line, match: Match, class_map: ClassMap) -> str:
     if line["met"] == "exact":
         return f"exact by its {line['by']}, {columns[0]} ({match.namespace})"
     if line["met"] == "genus":
-        return f"{line['by']} of {match.genus}, {len(columns)} column{'s' if len(columns) > 1 else ''} ({some(columns)})"
-    text = f"absent, {class_map.unmapped_value:g}"
-    if match.relatives and class_map.proxy is None:
+        text = (
+            f"{line['by']} of {match.genus}, {len(columns)} column{'s' if len(columns) > 1 else ''} ({some(columns)})"
+        )
+    else:
+        text = f"absent, {class_map.unmapped_value:g}"
+    if line["met"] == "absent" and match.relatives and class_map.proxy is None:
         text += f"; the model has {len(match.relatives)} of its genus {match.genus}, see --unmapped"
     return f"{text}; did you mean {line['suggestions']}?" if line["suggestions"] else text

@@ -15,8 +15,8 @@ MOST = 3
 
 
 def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping[str, list[str]]:
-    """Of classes that were not found in a head's class lists, names in these that nearly match their own or scientific
-    one. There are none of what the package's table knows to be another bird.
+    """Of classes that were not found in a head's class lists, names that nearly match their own or scientific one and
+    would be found. There are none of what the package's table knows to be another bird.
     """
     asked = {
         other: name
@@ -25,7 +25,8 @@ def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping
         if other and not taxonomy.knows(other)
     }
     lists = head.class_lists.values()
-    known = [name for known in lists for name in (*known.names, *known.dropped) if name != NO_CLASS]
+    known = {name: None for known in lists for name in (*known.names, *known.dropped) if name != NO_CLASS}
+    known |= {other: None for name in known if (other := taxonomy[name].scientific_name)}
     return {asked[other]: near for other, near in near_names(asked, known).items()}
 
 
