@@ -151,7 +151,10 @@ def run(args: argparse.Namespace) -> None:
     if not artifact.free_batch:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
     if unknown := artifact.options["unknown_classes"]:
-        print(f"{len(unknown)} of the classes to keep are not known to the model: {some(unknown, 20)}")
+        print(
+            f"{len(unknown)} of the classes to keep are not known to the model, what it has of their genera is kept: "
+            f"{some(unknown, 20)}"
+        )
     for name, agreed in artifact.parity.get("float32_head", {}).items():
         print(
             f"{name} in int8 on {agreed['windows']} windows: correlation {agreed['correlation']:.5f} with float32's; "

@@ -32,6 +32,8 @@ EXAMPLES = """\
 examples:
   perch-run test_soundscapes --model perch.onnx --classes sample_submission.csv -o submission.csv --deadline 85m
       a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
+  perch-run --map-report map.csv --model perch.onnx --classes taxonomy.csv --unmapped genus-max
+      which of these classes the model knows, and what stands for the others; nothing is scored
   perch-run archive --model perch.onnx --outputs embedding,label -o out.parquet --resume
       embeddings and scores of any amount of audio; the same command goes on after an interruption
   perch-run recordings --model perch.onnx --outputs embedding,label -o out.npz
