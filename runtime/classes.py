@@ -48,6 +48,11 @@ class ClassMap:
         """Wanted classes that the model does not know."""
         return [name for name, position in zip(self.names, self.positions, strict=True) if position < 0]
 
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Which wanted columns hold a constant, bool `[wanted]`."""
+        return self.positions < 0
+
     def apply(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """`float32 [rows, head]` to `float32 [rows, wanted]`."""
         mapped = logits[:, self.positions]

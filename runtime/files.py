@@ -72,3 +72,16 @@ def check_writable(target: Path) -> None:
     with replacing(probe):
         pass
     probe.unlink()
+
+
+def check_folder(target: Path) -> None:
+    """Makes a folder, if there is none, and finds out whether files can be written to it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {target} ({reason(error)}); choose another output") from None
+    check_writable(target / "rows")
