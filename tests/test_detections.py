@@ -61,9 +61,8 @@ def test_csv_holds_what_scores_high(
 def test_tables_of_several_recordings_are_a_folder(
     tmp_path: Path, folder: Path, rows: Soundscapes, model: Path
 ) -> None:
-    run_soundscapes(
-        folder, model, workers=1, sink=tmp_path / "raven", detections=Detections(2, format="raven"), progress=False
-    )
+    raven = Detections(2, format="raven")
+    run_soundscapes(folder, model, workers=1, sink=tmp_path / "raven", detections=raven, resume=True, progress=False)
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt"))
     assert files == ["raven/north/b.selections.txt", "raven/south/b.selections.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raven"]
