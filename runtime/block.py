@@ -16,7 +16,8 @@ from runtime.taxonomy import Taxonomy
 class Columns:
     """What rows hold: each output's shape, and for class heads the names of its columns; `about` is what made them.
 
-    `dtypes` are those of outputs that are not float32; `taxonomy` knows what class names stand for.
+    `dtypes` are those of outputs that are not float32; `taxonomy` knows what class names stand for; `constants` are the
+    columns of `label` that the model does not know.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -24,6 +25,7 @@ class Columns:
     about: Mapping[str, str] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
+    constants: frozenset[int] = frozenset()
 
     @property
     def numbers(self) -> int:

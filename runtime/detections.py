@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.block import Block, Columns
 from runtime.errors import InputError
@@ -58,7 +59,8 @@ class Detections:
     """Which scores are detections, and how they are written.
 
     Args:
-        top: at most so many classes of a window, the highest; all if None.
+        top: at most so many classes of a window, the highest; all if None. Classes that the model does not know are
+            none.
         min_score: no lower scores; none is too low if None. It is on the scale of the scores that are written.
         format: "csv", "raven" or "audacity"; if None what the file's ending says: `.csv`, `.selections.txt` (Raven) or
             `.txt` (Audacity).
@@ -124,15 +126,23 @@ class Detections:
         name = _head(columns)
         classes = columns.classes[name]
         taxa = [columns.taxonomy[known] for known in classes]
+        known = np.ones(len(classes), bool)
+        known[list(columns.constants)] = False
         for block in blocks:
             for row in np.flatnonzero(block.has_score):
                 scores = block.outputs[name][row]
-                chosen = np.argsort(-scores, kind="stable")[: self.top]
-                if self.min_score is not None:
-                    chosen = chosen[scores[chosen] >= self.min_score]
                 times = float(block.start_s[row]), float(block.end_s[row])
-                for i in chosen.tolist():
+                for i in self._chosen(scores, known):
                     yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
+
+    def _chosen(self, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:
+        """The classes of a window that are detections, the highest first."""
+        least = -np.inf if self.min_score is None else self.min_score
+        chosen = np.flatnonzero(known & (scores >= least))
+        if self.top is not None and self.top < len(chosen):  # sorting thousands of classes would take its time
+            chosen = chosen[scores[chosen] >= np.partition(scores[chosen], -self.top)[-self.top]]
+        order: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")].tolist()
+        return order[: self.top]
 
 
 def _name(block: Block) -> str:

@@ -77,7 +77,8 @@ class Table:
         if mapped is not None:
             shapes["label"], classes["label"] = (len(mapped.names),), mapped.names
         dtypes = {name: self._job.embedding_dtype for name in shapes if not classes[name]}
-        return Columns(shapes, classes, self._about, dtypes)
+        constants = frozenset(np.flatnonzero(mapped.constant).tolist()) if mapped is not None else frozenset()
+        return Columns(shapes, classes, self._about, dtypes, constants=constants)
 
     @cached_property
     def _about(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
+from runtime.artifact import read_artifact
 from tests.conftest import cut
 
 
@@ -56,6 +57,25 @@ def test_csv_holds_what_scores_high(
     assert [(each[0], each[1], each[2]) for each in found] == [(each[0], each[1], each[2]) for each in wanted]
     np.testing.assert_array_equal(np.float32([each[3] for each in found]), np.float32([each[3] for each in wanted]))
     assert all(float(end) - float(start) == 5 for _, start, end, *_ in lines)
+
+
+def test_classes_that_the_model_does_not_know_are_not_detected(tmp_path: Path, folder: Path, model: Path) -> None:
+    known = read_artifact(model).heads["label"].classes[:3]
+    path = tmp_path / "detections.csv"
+    run_soundscapes(
+        folder / "north",
+        model,
+        classes=["unknown", *known],
+        unmapped=1000.0,
+        sink=path,
+        detections=Detections(top=4),
+        workers=1,
+        progress=False,
+    )
+    with path.open(newline="") as file:
+        named = [row["class"] for row in csv.DictReader(file)]
+    assert len(named) == 3 * 3
+    assert set(named) == set(known)
 
 
 def test_tables_of_several_recordings_are_a_folder(
