@@ -6,12 +6,14 @@
 (480, 10932)
 """
 
+from runtime.detections import Detections
 from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
 from runtime.run import Interrupted, run_soundscapes
 from runtime.soundscapes import Failure, Soundscapes
 
 __all__ = [
     "ArtifactError",
+    "Detections",
     "DeviceError",
     "Failure",
     "InputError",

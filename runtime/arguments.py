@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from runtime import cuda
 from runtime.artifact import Artifact
 from runtime.classes import check_unmapped, map_classes
 from runtime.cores import usable_cores
 from runtime.errors import InputError
-from runtime.logits import check_logit_scale
-from runtime.messages import Job
+from runtime.logits import check_activation, check_logit_scale
+from runtime.messages import EmbeddingDtype, Job
 from runtime.profile import Setup, read_profile
 from runtime.recording import count_part_windows
+from runtime.smoothing import check_smooth
 from runtime.wanted import WantedClasses
 from runtime.windows import Normalization
 
@@ -36,6 +37,9 @@ def job_of(
     unmapped: float | str,
     namespace: str | None,
     logit_scale: str | None,
+    activation: str = "none",
+    smooth: Sequence[float] | None = None,
+    embedding_dtype: str = "float32",
 ) -> Job:
     """What all workers are told; for the arguments see `run_soundscapes`.
 
@@ -74,7 +78,17 @@ def job_of(
         class_map=class_map,
         namespace=namespace,
         logit_scale=scale,
+        activation=check_activation(activation),
+        smooth=check_smooth(smooth),
+        embedding_dtype=_embedding_dtype(embedding_dtype),
     )
+
+
+def _embedding_dtype(dtype: str) -> EmbeddingDtype:
+    for known in get_args(EmbeddingDtype):
+        if dtype == known:
+            return known
+    raise InputError(f"embedding_dtype is {dtype!r}, but must be one of {', '.join(get_args(EmbeddingDtype))}")
 
 
 def choose_setup(

@@ -9,14 +9,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.taxonomy import Taxonomy
+
 
 @dataclass(frozen=True)
 class Columns:
-    """What rows hold: each output's shape, and for class heads the names of its columns; and `about` what made them."""
+    """What rows hold: each output's shape, and for class heads the names of its columns; `about` is what made them.
+
+    `dtypes` are those of outputs that are not float32; `taxonomy` knows what class names stand for; `constants` are the
+    columns of `label` that the model does not know.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
     classes: Mapping[str, tuple[str, ...]]
     about: Mapping[str, str] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
+    constants: frozenset[int] = frozenset()
 
     @property
     def numbers(self) -> int:
@@ -38,7 +47,7 @@ class Block:
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     status: NDArray[np.str_]
-    outputs: Mapping[str, NDArray[np.float32]]
+    outputs: Mapping[str, NDArray[np.floating]]
 
     def __len__(self) -> int:
         return len(self.row_ids)

@@ -15,10 +15,14 @@ from typing import get_args
 from runtime import doctor
 from runtime.artifact import read_artifact
 from runtime.classes import match_classes
+from runtime.detections import DetectionFormat, Detections
 from runtime.errors import InputError, PerchError
 from runtime.files import check_writable, rescue
-from runtime.logits import LogitScale
+from runtime.formats import sink_path
+from runtime.hoplite import SINK
+from runtime.logits import Activation, LogitScale
 from runtime.map_report import report_lines, report_text, write_report
+from runtime.messages import EmbeddingDtype
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
@@ -38,10 +42,15 @@ examples:
       embeddings and scores of any amount of audio; the same command goes on after an interruption
   perch-run recordings --model perch.onnx --outputs embedding,label -o out.npz
       the same as arrays, for numpy
+  perch-run archive --model perch.onnx --top 3 --min-score 5 -o detections.csv
+      what was heard where: at most 3 classes a window, none that scores less
+  perch-run archive --model perch.onnx --top 1 --min-score 5 -o labels --format audacity
+      the same as labels, a file for each recording
   perch-run 'site_*/2024*.WAV' --model perch.onnx --hop 2.5 -o scores.csv
       a glob, with windows that overlap by half
 
-scores are the model's logits: not probabilities, and not comparable between classes.
+scores are the model's logits: not probabilities, and not comparable between classes. So a --min-score means another
+thing for each class, and is best found by listening to some detections.
 exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings could not be
 read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
 """
@@ -55,6 +64,14 @@ def seconds(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 85m, 1.5h or 300s")
     return float(match.group(1)) * UNITS[match.group(2)]
+
+
+def weights(text: str) -> tuple[float, ...]:
+    """`1,2,1` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no weights; write 1,2,1") from None
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
@@ -71,9 +88,10 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        "--sink",
         metavar="FILE",
-        help=".csv (one output), .parquet or .npz (any outputs; .npz holds all rows in memory until the end)",
+        help=".csv (one output), .parquet or .npz (any outputs; .npz holds all rows in memory until the end); "
+        "hoplite:FOLDER, a perch-hoplite database of embeddings; with --top or --min-score also .txt or a folder",
     )
     what = parser.add_argument_group("what to compute")
     what.add_argument(
@@ -92,8 +110,8 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--taxonomy",
         type=Path,
         metavar="FILE.csv",
-        help="what --classes stand for: primary_label, scientific_name, common_name, class_name (default: what eBird's "
-        "codes and scientific names say themselves; --classes, if it is such a file)",
+        help="what --classes, and those of detections, stand for: primary_label, scientific_name, common_name, "
+        "class_name (default: what eBird's codes and scientific names say themselves; --classes, if it is such a file)",
     )
     what.add_argument(
         "--unmapped",
@@ -131,6 +149,36 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         default="raw",
         help="raw: amplitudes as decoded, as in BirdCLEF notebooks; peak: mean removed and peak 0.25, as in Perch's "
         "own library (default: raw)",
+    )
+    what.add_argument(
+        "--activation",
+        choices=get_args(Activation),
+        default="none",
+        help="sigmoid or softmax of the scores. A score such as ROC-AUC ranks windows within a class: sigmoid leaves "
+        "that as it is and softmax, over the columns written, does not; so none is the default",
+    )
+    what.add_argument(
+        "--smooth",
+        type=weights,
+        metavar="WEIGHTS",
+        help="mean of each window's scores and its neighbours' in the same recording, after --activation, with these "
+        "weights: 1,2,1 or 0.1,0.2,0.4,0.2,0.1 (default: none)",
+    )
+    what.add_argument(
+        "--embedding-dtype",
+        choices=get_args(EmbeddingDtype),
+        default="float32",
+        help="float16: embeddings (and other outputs without classes) take half the room (default: float32)",
+    )
+    only = parser.add_argument_group("detections: a table of what scores high, instead of all scores")
+    only.add_argument("--top", type=int, metavar="K", help="at most so many classes of each window")
+    only.add_argument("--min-score", type=float, metavar="SCORE", help="no lower scores, on the scale written")
+    only.add_argument(
+        "--format",
+        choices=get_args(DetectionFormat),
+        help="csv: path, start_s, end_s, class, scientific_name, common_name, score; raven: a selection table; "
+        "audacity: labels. The last two of one recording in a file, of several in a folder (default: by FILE's ending, "
+        ".csv, .selections.txt or .txt)",
     )
     how = parser.add_argument_group("how to compute")
     how.add_argument(
@@ -218,7 +266,9 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if not args.soundscapes:
         return 0
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
-    in_memory = _check_output(args.output, args.resume, outputs)
+    output = sink_path(args.output)
+    detections = _detections(args)
+    in_memory = _check_output(args.output, args.resume, outputs, detections)
     try:
         result = run_soundscapes(
             args.soundscapes,
@@ -235,31 +285,33 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             unmapped=args.unmapped,
             namespace=args.namespace,
             logit_scale=args.logit_scale,
+            activation=args.activation,
+            smooth=args.smooth,
+            embedding_dtype=args.embedding_dtype,
             deadline_s=args.deadline,
             on_deadline=args.on_deadline,
             fill=args.fill,
             recording_timeout_s=args.recording_timeout,
             sink=None if in_memory else args.output,
             resume=args.resume,
+            detections=detections,
             progress=not args.quiet,
         )
     except Interrupted as interrupted:
         result = interrupted.soundscapes
     signals.interrupt = False
     if in_memory:
-        _write(result, args.output)
+        _write(result, output)
     if not args.quiet:
-        _print(f"{args.output}: {result.summary()}")
+        _print(f"{output}: {result.summary()}")
     for failure in result.failures[:SHOWN_FAILURES]:
         print(f"perch-run: {failure.path}: {failure.reason}", file=sys.stderr)
     if len(result.failures) > SHOWN_FAILURES:
         print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
     if signals.code:
-        resumable = args.output.with_name(f"{args.output.name}.partial").exists()
+        resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
-        print(
-            f"perch-run: interrupted; {result.count('scored')} scored rows are in {args.output}{more}", file=sys.stderr
-        )
+        print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
     return signals.code or (1 if result.failures else 0)
 
 
@@ -296,18 +348,29 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _check_output(output: Path, resume: bool, outputs: Sequence[str]) -> bool:
+def _detections(args: argparse.Namespace) -> Detections | None:
+    """What to write instead of all scores, if anything."""
+    if args.top is None and args.min_score is None:
+        if args.format is not None:
+            raise InputError(f"--format {args.format} is of detections; say which by --top or --min-score")
+        return None
+    return Detections(args.top, args.min_score, args.format)
+
+
+def _check_output(output: str, resume: bool, outputs: Sequence[str], detections: Detections | None) -> bool:
     """Whether rows are kept in memory until the end; refuses, before anything is computed, what cannot be written."""
-    ending = output.suffix.lower()
-    if ending not in (".csv", ".npz", ".parquet"):
-        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv, .parquet or .npz")
     if not outputs:
         raise InputError("--outputs names no output")
-    if ending == ".npz" and resume:
+    ending = Path(output).suffix.lower()
+    if detections is not None or output.startswith(SINK) or ending in (".csv", ".parquet"):
+        return False
+    if ending != ".npz":
+        more = "; a .txt holds detections, which --top or --min-score ask for" if ending == ".txt" else ""
+        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv, .parquet or .npz{more}")
+    if resume:
         raise InputError("a .npz cannot be resumed, its rows being in memory until the end; write a .parquet instead")
-    if ending == ".npz":
-        check_writable(output)
-    return ending == ".npz"
+    check_writable(Path(output))
+    return True
 
 
 def main(args: Sequence[str] | None = None) -> int:

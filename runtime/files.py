@@ -72,3 +72,19 @@ def check_writable(target: Path) -> None:
     with replacing(probe):
         pass
     probe.unlink()
+
+
+def check_folder(target: Path) -> None:
+    """Finds out whether a folder is there, or could be made, and files be written to it.
+
+    Raises:
+        InputError: they could not.
+    """
+    made = not os.path.lexists(target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {target} ({reason(error)}); choose another output") from None
+    check_writable(target / "rows")
+    if made:
+        target.rmdir()

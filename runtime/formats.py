@@ -1,38 +1,73 @@
-"""Rows as files: CSV for one output, Parquet for any."""
+"""Rows as files: CSV for one output, Parquet for any, and by what other modules write tables and databases."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtime import hoplite
 from runtime.block import Block, Columns
+from runtime.detections import Detections
 from runtime.errors import InputError
+from runtime.files import check_folder, check_writable, replacing
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 ROW_GROUP_BYTES = 32 * 2**20
 
 
-def row_writer(target: Path, columns: Columns) -> Write:
-    """What writes rows under this name: `.csv` or `.parquet`.
+@dataclass(frozen=True)
+class Format:
+    """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
+    whether it could be. Both raise InputError where it cannot be written."""
+
+    write: Write
+    check: Callable[[Path], None]
+
+
+def sink_path(sink: str | Path) -> Path:
+    """The file or folder that a sink names."""
+    return Path(str(sink).removeprefix(hoplite.SINK))
+
+
+def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
+    """How rows are written to a sink; for the arguments see `run_soundscapes`.
+
+    `recordings` is how many there are.
 
     Raises:
-        InputError: another ending; what a CSV cannot hold; or pyarrow is missing.
+        InputError: another ending; what the format cannot hold; or a package is missing.
     """
+    if str(sink).startswith(hoplite.SINK):
+        hoplite.check_columns(columns, detections is not None)
+        return Format(hoplite.write_database, hoplite.check_folder)
+    target = Path(sink)
+    if detections is not None:
+        write, folder = detections.writer(target, columns, recordings)
+        return Format(write, check_folder) if folder else _file(write)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":
         _pyarrow()
-        return write_parquet
+        return _file(write_parquet)
     if ending != ".csv":
         raise InputError(f"cannot tell what to write from the name {target}; end it in .csv or .parquet")
     if not columns.fit_csv:
         names = ", ".join(columns.shapes)
         raise InputError(f"a CSV holds one vector a row, not {names}; write a .parquet or .npz instead")
-    return write_csv
+    return _file(write_csv)
+
+
+def _file(write: Write) -> Format:
+    def write_whole(blocks: Iterable[Block], target: Path, columns: Columns, fill: float) -> None:
+        with replacing(target) as temporary:
+            write(blocks, temporary, columns, fill)
+
+    return Format(write_whole, check_writable)
 
 
 def write_csv(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
@@ -73,7 +108,8 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
     ]
     for name, shape in columns.shapes.items():
         about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
-        fields.append(pa.field(name, pa.list_(pa.float32(), int(np.prod(shape))), metadata=about))
+        kind = pa.from_numpy_dtype(np.dtype(columns.dtypes.get(name, "float32")))
+        fields.append(pa.field(name, pa.list_(kind, int(np.prod(shape))), metadata=about))
     schema = pa.schema(fields, metadata=dict(columns.about))
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing

@@ -1,4 +1,4 @@
-"""The scale of `label`'s scores, where it is not the model's own."""
+"""What is made of the model's scores, where they are not left as they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 
+Scores = NDArray[np.float32]
 LogitScale = Literal["perch-hoplite"]
+Activation = Literal["none", "sigmoid", "softmax"]
 FACTOR, OFFSET = 0.97, -10.0
 """What perch-hoplite makes of Perch v2's logits."""
 FAMILY = "perch_v2"
@@ -34,6 +36,38 @@ def check_logit_scale(scale: str | None, outputs: Sequence[str], family: str) ->
     return known
 
 
-def scaled(logits: NDArray[np.float32], scale: LogitScale | None) -> NDArray[np.float32]:
+def check_activation(activation: str) -> Activation:
+    """The activation of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for known in get_args(Activation):
+        if activation == known:
+            return known
+    raise InputError(f"activation is {activation!r}, but must be one of {', '.join(get_args(Activation))}")
+
+
+def scaled(logits: Scores, scale: LogitScale | None) -> Scores:
     """Scores on that scale; `float32`, of the same shape."""
     return logits if scale is None else logits * np.float32(FACTOR) + np.float32(OFFSET)
+
+
+def activated(logits: Scores, activation: Activation, constant: NDArray[np.bool_] | None = None) -> Scores:
+    """Logits `[rows, classes]` after an activation; columns that are `constant` stay as they are.
+
+    The softmax is over the other columns of a row: those that are written, whatever more the model knows.
+    """
+    if activation == "none" or not logits.size:
+        return logits
+    found = logits if constant is None else logits[:, ~constant]
+    if activation == "sigmoid":
+        found = np.exp(-np.logaddexp(np.float32(0), -found))
+    else:
+        found = np.exp(found - found.max(axis=1, keepdims=True, initial=-np.inf))
+        found /= found.sum(axis=1, keepdims=True)
+    if constant is None:
+        return found
+    result = logits.copy()
+    result[:, ~constant] = found
+    return result

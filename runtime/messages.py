@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.classes import ClassMap
 from runtime.errors import PerchError
-from runtime.logits import LogitScale
+from runtime.logits import Activation, LogitScale
 from runtime.ring import Shape
 from runtime.windows import Normalization
+
+EmbeddingDtype = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Job:
 
     `threads` is how many each computes with on the CPU; `hop` is in samples, and `part_windows` how many windows the
     parts of a long recording have; `class_map` and `logit_scale` apply to the head `label`; `namespace` is the one that
-    columns are named in.
+    columns are named in. `activation` applies to all heads with classes, `smooth` too, when rows are put together;
+    `embedding_dtype` is that of the other outputs.
     """
 
     model: Path
@@ -36,6 +39,9 @@ class Job:
     class_map: ClassMap | None
     namespace: str | None
     logit_scale: LogitScale | None
+    activation: Activation = "none"
+    smooth: tuple[float, ...] | None = None
+    embedding_dtype: EmbeddingDtype = "float32"
 
     @property
     def computed(self) -> tuple[str, ...]:
@@ -54,6 +60,9 @@ class Job:
             "unmapped": (self.class_map.proxy or self.class_map.unmapped_value) if self.class_map else None,
             "namespace": self.namespace,
             "logit_scale": self.logit_scale,
+            "activation": self.activation,
+            "smooth": self.smooth,
+            "embedding_dtype": self.embedding_dtype,
             "device": self.device.partition(":")[0],
             "batch_size": self.batch_size,
             "threads": self.threads,

@@ -10,10 +10,12 @@ from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
+from runtime.detections import Detections
 from runtime.errors import InputError
+from runtime.formats import sink_path
 from runtime.headers import Headers
-from runtime.logits import LogitScale
-from runtime.messages import Job
+from runtime.logits import Activation, LogitScale
+from runtime.messages import EmbeddingDtype, Job
 from runtime.paths import Found, Sources, find_recordings
 from runtime.scoring import Deadline, Scoring
 from runtime.session import check_install, choose_device
@@ -22,6 +24,7 @@ from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
 from runtime.spool import unfinished_run
 from runtime.table import Table
+from runtime.taxonomy import Taxonomy, read_taxonomy
 from runtime.wanted import WantedClasses, read_classes
 from runtime.windows import Normalization
 
@@ -56,12 +59,16 @@ def run_soundscapes(
     unmapped: float | str = "zero",
     namespace: str | None = None,
     logit_scale: LogitScale | None = None,
+    activation: Activation = "none",
+    smooth: Sequence[float] | None = None,
+    embedding_dtype: EmbeddingDtype = "float32",
     deadline_s: float | None = None,
     on_deadline: OnDeadline = "fill",
     fill: float = -1000.0,
     recording_timeout_s: float | None = None,
     sink: str | Path | None = None,
     resume: bool = False,
+    detections: Detections | None = None,
     progress: bool = True,
 ) -> Soundscapes:
     """Scores every window of every recording.
@@ -84,8 +91,8 @@ def run_soundscapes(
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
             Those that the model's lists do not name so are found by their scientific names or eBird codes.
         taxonomy: a CSV with the columns primary_label, scientific_name, common_name and class_name that says what
-            `classes` stand for, where these are no such file themselves. Else an eBird code is what the package's own
-            table says, and any other name is a scientific one if it looks so.
+            `classes`, and those of detections, stand for; not needed where `classes` is such a file. Else an eBird
+            code is what the package's own table says, and any other name is a scientific one if it looks so.
         unmapped: what wanted classes get that the model does not know: "zero", a number, or what it says of their
             genus: "genus-max" and "genus-mean" take the greatest or mean score of its classes, "genus-head" the
             output `genus` of Perch v1. Without any of its genus a class then gets 0.
@@ -94,6 +101,12 @@ def run_soundscapes(
             that knows most, then the others.
         logit_scale: "perch-hoplite" gives `label` as perch-hoplite does for Perch v2, 0.97 x - 10; None leaves it as
             the model gives it.
+        activation: "sigmoid" or "softmax" of the scores of heads with classes. "none" leaves logits, which is what a
+            ranking within a class (such as ROC-AUC) wants: a softmax over classes would change it. The softmax is over
+            the columns that are written. Constants of `unmapped` and `fill` stay.
+        smooth: weights of a window (in their middle) and its neighbours in the same recording: scores of heads with
+            classes become the weighted mean, after `activation`. Windows without a score do not count. None for none.
+        embedding_dtype: "float16" halves the outputs that have no classes, here and in files.
         deadline_s: seconds from this call within which it returns, with time left to write a CSV; rows not reached by
             then are "filled".
         on_deadline: "fill" scores in order and leaves the rest "filled". "interpolate" scores every other window
@@ -101,10 +114,11 @@ def run_soundscapes(
             reached get the mean of their scored neighbours. With time enough both give the same.
         fill: what a CSV holds in rows without a score.
         recording_timeout_s: after how many seconds without a word of a recording its worker is given up; 300 if None.
-        sink: a `.csv` or `.parquet` to write rows to, instead of keeping them in memory. What is finished waits in
-            `<sink>.partial` until the file is whole.
+        sink: a `.csv` or `.parquet` to write rows to, instead of keeping them in memory, or "hoplite:FOLDER" for a
+            perch-hoplite database of the embeddings. What is finished waits in `<sink>.partial` until all is there.
         resume: whether to go on with what an interrupted run with this `sink` left; `threads` and `batch_size` are
             its own where they are None.
+        detections: what to write to `sink` instead of all scores (see `Detections`).
         progress: whether to show a progress bar (only ever on a terminal or in a notebook).
 
     Returns:
@@ -122,14 +136,14 @@ def run_soundscapes(
     artifact = read_artifact(model)
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
-    if classes is None and taxonomy is not None:
-        raise InputError("taxonomy says what classes stand for, and there are none")
     wanted = read_classes(classes, taxonomy) if classes is not None else None
+    known = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
     _check_submission(found, wanted, sources)
-    if resume and sink is None:
-        raise InputError("resume needs a sink, which is what an earlier run left rows for")
+    if sink is None and (resume or detections is not None):
+        needs = "resume needs a sink, which is what an earlier run left rows for"
+        raise InputError(needs if resume else "detections need a sink to go to, or use Soundscapes.to_detections")
     chosen = choose_device(device)
-    unfinished = unfinished_run(Path(sink)) if sink is not None and resume else None
+    unfinished = unfinished_run(sink_path(sink)) if sink is not None and resume else None
     setup, why = choose_setup(artifact, chosen, workers, threads, batch_size, unfinished)
     job = job_of(
         artifact,
@@ -143,14 +157,17 @@ def run_soundscapes(
         unmapped=unmapped,
         namespace=namespace,
         logit_scale=logit_scale,
+        activation=activation,
+        smooth=smooth,
+        embedding_dtype=embedding_dtype,
     )
     deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
     fill_value = number("fill", fill)
     interpolate = _interpolate(on_deadline, deadline, resume)
 
-    table = Table(found, artifact, job, wanted, interpolate)
-    rows = _sink(sink, table, fill_value, job, artifact, resume)
+    table = Table(found, artifact, job, wanted, interpolate, known)
+    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
@@ -192,19 +209,29 @@ def run_soundscapes(
         recordings=len(found.paths),
         skipped_files=found.skipped,
         fill=fill_value,
-        sink=Path(sink) if sink is not None else None,
+        sink=sink_path(sink) if sink is not None else None,
     )
     if interrupted:
         raise Interrupted(result)
     return result
 
 
-def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact: Artifact, resume: bool) -> Sink:
+def _sink(
+    sink: str | Path | None,
+    table: Table,
+    fill: float,
+    job: Job,
+    artifact: Artifact,
+    resume: bool,
+    recordings: int,
+    detections: Detections | None,
+) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
+    columns = table.columns
     if sink is None:
-        return MemorySink()
+        return MemorySink(columns, job.smooth)
     run = {"model": artifact.artifact_sha256, **job.options}
-    rows = FileSink(Path(sink), table.columns, fill, run, resume)
+    rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
     try:
         for finished, counts in rows.finished:
             table.skip(finished, counts)

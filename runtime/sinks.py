@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.block import Block, Columns
+from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import check_writable, remove_leftovers, replacing, rescue
-from runtime.formats import row_writer
+from runtime.files import remove_leftovers, rescue
+from runtime.formats import row_format, sink_path
+from runtime.smoothing import smoothed
 from runtime.spool import Finished, Spool
 
 
@@ -32,9 +34,10 @@ class Sink(Protocol):
 
 
 class MemorySink:
-    """Keeps the rows."""
+    """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Columns, smooth: Sequence[float] | None) -> None:
+        self._columns, self._smooth = columns, smooth
         self._blocks: list[Block] = []
 
     @property
@@ -45,32 +48,46 @@ class MemorySink:
         self._blocks.append(block)
 
     def finish(self, rest: Sequence[Block]) -> None:
-        self._blocks += rest
+        self._blocks = list(smoothed([*self._blocks, *rest], self._columns, self._smooth))
 
     def close(self, keep: bool) -> None:
         pass
 
 
 class FileSink:
-    """Spools the rows beside their file, and writes that when all are there.
+    """Spools the rows beside their file or folder, and writes that when all are there.
 
     Args:
-        target: the file, `.csv` or `.parquet`.
+        sink: the file or folder; see `run_soundscapes`.
         columns: what rows hold.
         fill: what a CSV holds in rows without a score.
         run: what the rows depend on.
         resume: whether to go on with what an earlier run left; `finished` says what that was.
+        recordings: how many there are.
+        detections: what is written instead of all scores.
+        smooth: the weights of neighbouring windows, if scores are smoothed. What is spooled is not.
 
     Raises:
-        InputError: the file cannot hold these rows, or be written; or there is something else to resume.
+        InputError: the target cannot hold these rows, or be written; or there is something else to resume.
     """
 
     blocks: Sequence[Block] = ()
 
-    def __init__(self, target: Path, columns: Columns, fill: float, run: Mapping[str, Any], resume: bool) -> None:
-        self._target, self._columns, self._fill = target, columns, fill
-        self._write = row_writer(target, columns)
-        check_writable(target)
+    def __init__(
+        self,
+        sink: str | Path,
+        columns: Columns,
+        fill: float,
+        run: Mapping[str, Any],
+        resume: bool,
+        recordings: int = 1,
+        detections: Detections | None = None,
+        smooth: Sequence[float] | None = None,
+    ) -> None:
+        target = self._target = sink_path(sink)
+        self._columns, self._fill, self._smooth = columns, fill, smooth
+        self._form = row_format(sink, columns, recordings, detections)
+        self._form.check(target)
         self._spool = Spool(target, run, resume)
         remove_leftovers(target)  # the spool is locked: whoever wrote them is gone
 
@@ -92,8 +109,8 @@ class FileSink:
             raise InputError(f"{error}; the rows are in {where}") from None
 
     def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
-        with replacing(target) as temporary:
-            self._write(chain(self._spool.blocks(), rest), temporary, self._columns, self._fill)
+        blocks = smoothed(chain(self._spool.blocks(), rest), self._columns, self._smooth)
+        self._form.write(blocks, target, self._columns, self._fill)
 
     def close(self, keep: bool) -> None:
         self._spool.close(keep)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from runtime.block import Block, Columns
 from runtime.classes import ClassMap
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import replacing
-from runtime.formats import row_writer
+from runtime.formats import row_format
 
 Status = Literal["scored", "interpolated", "filled", "failed"]
 
@@ -85,10 +86,15 @@ class Soundscapes:
         return self.columns.classes
 
     @cached_property
-    def outputs(self) -> Mapping[str, NDArray[np.float32]]:
+    def outputs(self) -> Mapping[str, NDArray[np.floating]]:
         """All outputs by name."""
         return {
-            name: np.concatenate([np.empty((0, *shape), np.float32), *(b.outputs[name] for b in self._blocks())])
+            name: np.concatenate(
+                [
+                    np.empty((0, *shape), self.columns.dtypes.get(name, np.float32)),
+                    *(b.outputs[name] for b in self._blocks()),
+                ]
+            )
             for name, shape in self.columns.shapes.items()
         }
 
@@ -162,10 +168,17 @@ class Soundscapes:
         """
         self._write(Path(path), ".parquet")
 
-    def _write(self, path: Path, ending: str) -> None:
-        write = row_writer(Path(ending), self.columns)
-        with replacing(path) as temporary:
-            write(self._blocks(), temporary, self.columns, self.fill)
+    def to_detections(self, path: str | Path, detections: Detections) -> None:
+        """Writes the windows and classes that score highest to a CSV, Raven or Audacity table (see `Detections`).
+
+        Raises:
+            InputError: the rows hold not one output with classes, or the file cannot be written.
+        """
+        self._write(Path(path), None, detections)
+
+    def _write(self, path: Path, ending: str | None, detections: Detections | None = None) -> None:
+        form = row_format(path if ending is None else ending, self.columns, self.recordings, detections)
+        form.write(self._blocks(), path, self.columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and

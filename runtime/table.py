@@ -22,6 +22,7 @@ from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
 from runtime.soundscapes import Failure
 from runtime.spool import Finished
+from runtime.taxonomy import Taxonomy
 from runtime.wanted import WantedClasses
 from runtime.windows import format_end
 
@@ -50,12 +51,20 @@ class Table:
         wanted: the classes asked for; a sample submission's own rows serve where a recording has none.
         interpolate: whether windows not reached take the mean of their scored neighbours. Then nothing goes out
             before the end.
+        taxonomy: what the names of classes stand for.
     """
 
     def __init__(
-        self, found: Found, artifact: Artifact, job: Job, wanted: WantedClasses | None, interpolate: bool = False
+        self,
+        found: Found,
+        artifact: Artifact,
+        job: Job,
+        wanted: WantedClasses | None,
+        interpolate: bool = False,
+        taxonomy: Taxonomy | None = None,
     ) -> None:
         self._found, self._artifact, self._job, self._interpolate = found, artifact, job, interpolate
+        self._taxonomy = taxonomy or Taxonomy()
         self._sample_rows = list(wanted.row_ids or ()) if wanted is not None else []
         self._progress: dict[int, _Progress] = {}
         self.part_windows = job.part_windows
@@ -76,7 +85,9 @@ class Table:
         classes = {name: heads[name].names(self._job.namespace) for name in self._job.outputs}
         if mapped is not None:
             shapes["label"], classes["label"] = (len(mapped.names),), mapped.names
-        return Columns(shapes, classes, self._about)
+        dtypes = {name: self._job.embedding_dtype for name in shapes if not classes[name]}
+        constants = frozenset(np.flatnonzero(mapped.constant).tolist()) if mapped is not None else frozenset()
+        return Columns(shapes, classes, self._about, dtypes, self._taxonomy, constants)
 
     @cached_property
     def _about(self) -> dict[str, str]:
@@ -91,6 +102,7 @@ class Table:
             "sample_rate": str(artifact.sample_rate),
             "window_s": f"{artifact.window_s:g}",
             "hop_s": f"{self._job.hop / artifact.sample_rate:.10g}",
+            "root": os.path.abspath(self._found.root),
             "options": json.dumps(options),
         }
 
@@ -244,11 +256,13 @@ class Table:
         count, hop, rate = len(row_ids), self._job.hop, self._artifact.sample_rate
         starts = (first + np.arange(count)) * hop / rate
         statuses = np.full(count, status, "<U12")
-        shapes = {name: (count, *shape) for name, shape in self.columns.shapes.items()}
-        if pieces or self._interpolate:
-            outputs = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
-        else:  # there may be millions of rows that were not reached
-            outputs = {name: np.broadcast_to(np.float32(np.nan), shape) for name, shape in shapes.items()}
+        columns = self.columns
+        outputs = {}
+        for name, shape in columns.shapes.items():
+            missing = np.array(np.nan, columns.dtypes.get(name, np.float32))
+            outputs[name] = np.broadcast_to(missing, (count, *shape))
+            if pieces or self._interpolate:  # else there may be millions of rows that were not reached
+                outputs[name] = outputs[name].copy()
         for piece in pieces:
             at = piece.indices - first
             statuses[at] = np.where(piece.scored, "scored", "failed")
@@ -312,4 +326,4 @@ def _fill_between(block: Block, first: int, pieces: Sequence[Rows]) -> None:
         nearest = [scored[index] for index in indices[max(0, at - 1) : at + 1]]
         block.status[row] = "interpolated"
         for name, values in block.outputs.items():
-            values[row] = np.mean([piece.outputs[name][k] for piece, k in nearest], axis=0)
+            values[row] = np.mean([piece.outputs[name][k] for piece, k in nearest], axis=0, dtype=np.float32)

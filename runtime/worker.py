@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.artifact import Artifact
 from runtime.child import listen, serve
 from runtime.errors import PerchError
-from runtime.logits import scaled
+from runtime.logits import activated, scaled
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.recording import Recording, Window
 from runtime.session import Session
@@ -91,6 +91,12 @@ def rows_of(
     if job.class_map is not None and "label" in rows:
         rows["label"] = job.class_map.apply(rows)
         rows["label"][~scored] = np.nan
+    for name, values in rows.items():
+        if artifact.heads[name].classes:
+            constant = job.class_map.constant if job.class_map is not None and name == "label" else None
+            rows[name] = activated(values, job.activation, constant)
+        else:
+            rows[name] = values.astype(job.embedding_dtype, copy=False)
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 

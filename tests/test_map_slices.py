@@ -18,6 +18,7 @@ from runtime import InputError, run_soundscapes
 from runtime.arguments import job_of
 from runtime.artifact import read_artifact
 from runtime.cli import main
+from runtime.detections import Detections
 from runtime.heads import NO_CLASS
 from runtime.messages import Job
 from runtime.profile import Setup
@@ -32,7 +33,7 @@ OTHERS = ("falco", "passer", "anas")
 UNMAPPED = ("zero", "-2.5", "genus-max", "genus-mean", "genus-head")
 WANTED = "row_id,houspa,1139490,comrav,rufant7,7,grcthr1,Corvus ultor,amecro\nx_5,0,0,0,0,0,0,0,0\n"
 MET = ["exact", "genus", "exact", "genus", "absent", "genus", "genus", "exact"]
-TAXONOMY = "primary_label,scientific_name,class_name\n1139490,Vireo alius,Aves\n7,Hyla alia,Amphibia\n"
+TAXONOMY = "primary_label,scientific_name,common_name\n1139490,Vireo alius,A vireo\n7,Hyla alia,A frog\n"
 TOLERANCE = 2e-5
 """Of a product of fewer columns sums may be taken in another order."""
 
@@ -200,6 +201,20 @@ def test_submission_of_a_genus_head_that_was_not_asked_for(
     assert both.class_map is not None and list(both.class_map.met) == MET
     assert both.unmapped == ["7"]
     assert "classes: 3 exact; 4 by genus-head: 1139490, rufant7, grcthr1, Corvus ultor; 1 absent" in both.summary()
+
+
+def test_detections_are_told_by_the_taxonomy(
+    tmp_path: Path, both_v1: tuple[Path, Path], recordings: Path, wanted: tuple[Path, Path]
+) -> None:
+    result = run_soundscapes(
+        recordings / "b.wav", both_v1[1], classes=wanted[0], taxonomy=wanted[1], unmapped="genus-max", progress=False
+    )
+    result.to_detections(tmp_path / "found.csv", Detections(top=8))
+    with (tmp_path / "found.csv").open(newline="") as file:
+        found = {row["class"]: (row["scientific_name"], row["common_name"]) for row in csv.DictReader(file)}
+    assert found["1139490"] == ("Vireo alius", "A vireo")
+    assert found["rufant7"] == ("Grallaria rufula", "")
+    assert set(found) == set(result.classes["label"]) - {"7"}  # of which nothing is known
 
 
 def test_rows_of_another_map_are_not_taken_up(both_v1: tuple[Path, Path], wanted: tuple[Path, Path]) -> None:

@@ -1,98 +1,80 @@
-"""The pass that makes PCEN's smoothing a matrix product along time."""
-
-from __future__ import annotations
+from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 
-from convert.passes.smoothing import smooth_by_matrix
-from tests.graphs import Array, assert_same, graph_of, ints, normal, ops
+from convert.synthetic import soundscape
+from runtime import InputError, run_soundscapes
+from runtime.block import Block, Columns
+from runtime.smoothing import check_smooth, smoothed
+from tests.conftest import write
 
-FRAMES, CHANNELS, TAPS = 60, 6, 16
-
-
-def decay(rate: float = 0.3, taps: int = TAPS) -> Array:
-    """An exponential average whose last tap stands for all that came before."""
-    weights = (1 - rate) ** np.arange(taps - 1, -1, -1) * rate
-    weights[0] /= rate
-    return weights.astype(np.float32)
+COLUMNS = Columns({"label": (3,), "embedding": (2,)}, {"label": ("a", "b", "c"), "embedding": ()})
+RNG = np.random.default_rng(0)
 
 
-def smoother(kernel: Array, history: str = "expand", shape: tuple[int, ...] = (FRAMES, CHANNELS)) -> ir.Model:
-    taps = kernel.shape[2]
-    prolong = {
-        "expand": """
-          first = Slice (x, zero, one, one) past = Expand (first, past_shape) all = Concat <axis = 1> (past, x)
-          column = Reshape (all, column_shape) turned = Transpose <perm = [0, 3, 1, 2]> (column)
-        """,
-        "edge": """
-          all = Pad <mode = "edge"> (x, amounts)
-          column = Reshape (all, column_shape) turned = Transpose <perm = [0, 3, 1, 2]> (column)
-        """,
-        "channels first": """
-          first = Slice (x, zero, one, two) past = Expand (first, past_shape_first) all = Concat <axis = 2> (past, x)
-          turned = Unsqueeze (all, three)
-        """,
-    }[history]
-    back = (
-        "y = Squeeze (smooth, three)"
-        if history == "channels first"
-        else "back = Transpose <perm = [0, 2, 3, 1]> (smooth) y = Reshape (back, shape)"
-    )
-    return graph_of(
-        f"""
-        g (float[batch, {shape[0]}, {shape[1]}] x) => (float[batch, {shape[0]}, {shape[1]}] y) {{
-          {prolong}
-          smooth = Conv <group = {len(kernel)}> (turned, kernel)
-          {back}
-        }}
-        """,
-        zero=ints(0),
-        one=ints(1),
-        two=ints(2),
-        three=ints(3),
-        past_shape=ints(1, taps - 1, CHANNELS),
-        past_shape_first=ints(1, CHANNELS, taps - 1),
-        amounts=ints(0, taps - 1, 0, 0, 0, 0),
-        column_shape=ints(-1, FRAMES + taps - 1, 1, CHANNELS),
-        shape=ints(0, FRAMES, CHANNELS),
-        kernel=kernel,
-    )
+def block(path: str, scores: NDArray[np.float32]) -> Block:
+    count = len(scores)
+    status = np.where(np.isnan(scores).any(axis=1), "failed", "scored").astype("<U12")
+    outputs = {"label": scores, "embedding": np.ones((count, 2), np.float32)}
+    times = 5.0 * np.arange(count)
+    return Block(path, [f"{path}_{i}" for i in range(count)], times, times + 5, status, outputs)
 
 
-def shared(taps: Array) -> Array:
-    return np.repeat(taps[None, None, :, None], CHANNELS, axis=0)
+def reference(scores: NDArray[np.float32], weights: list[float]) -> NDArray[np.float64]:
+    """Row by row, as it is defined."""
+    reach, found = len(weights) // 2, np.full(scores.shape, np.nan)
+    for row in range(len(scores)):
+        there = [
+            (weights[k + reach], scores[row + k].astype(np.float64))
+            for k in range(-reach, reach + 1)
+            if 0 <= row + k < len(scores) and np.isfinite(scores[row + k]).all()
+        ]
+        if np.isfinite(scores[row]).all():
+            found[row] = sum(w * values for w, values in there) / sum(w for w, _ in there)
+    return found
 
 
-@pytest.mark.parametrize("history", ["expand", "edge"])
-def test_exponential_average_becomes_products_by_blocks(history: str) -> None:
-    model = assert_same(smoother(shared(decay(taps=58)), history), normal(3, FRAMES, CHANNELS), smooth_by_matrix)
-    assert ops(model) == {"Transpose": 2, "Reshape": 3, "MatMul": 2, "Mul": 1, "Add": 1}
-    widest = max(node.inputs[1].const_value.numpy().shape[1] for node in model.graph if node.op_type == "MatMul")
-    assert widest < FRAMES // 2
+@pytest.mark.parametrize("weights", [[1, 2, 1], [0.1, 0.2, 0.4, 0.2, 0.1], [0, 1, 3], [1, 1, 1, 1, 1, 1, 1]])
+def test_rows_become_the_weighted_mean_of_their_recording(weights: list[float]) -> None:
+    one, two = (RNG.standard_normal((count, 3)).astype(np.float32) for count in (11, 4))
+    one[5] = np.nan
+    one[:, 2] = two[:, 2] = -7.3  # a class that the model does not know
+    one[5, 2] = np.nan
+    parts = [block("one", one[i:j]) for i, j in ((0, 4), (4, 5), (5, 6), (6, 11))] + [block("two", two)]
+    found = list(smoothed(parts, COLUMNS, weights))
+    assert [each.row_ids for each in found] == [each.row_ids for each in parts]
+    scores = np.concatenate([each.outputs["label"] for each in found])
+    expected = np.concatenate([reference(one, weights), reference(two, weights)])
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-6)
+    assert (scores[~np.isnan(scores[:, 2]), 2] == np.float32(-7.3)).all()
+    assert all((each.outputs["embedding"] == 1).all() for each in found)
 
 
-def test_any_other_kernel_becomes_one_product() -> None:
-    model = assert_same(smoother(shared(normal(TAPS))), normal(3, FRAMES, CHANNELS), smooth_by_matrix)
-    assert ops(model) == {"Transpose": 2, "MatMul": 1}
+def test_without_weights_nothing_changes() -> None:
+    parts = [block("one", np.ones((2, 3), np.float32))]
+    assert list(smoothed(parts, COLUMNS, None)) == parts
 
 
-def test_bands_that_are_channels_first_need_no_transpose() -> None:
-    model = smoother(shared(normal(TAPS)), "channels first", (CHANNELS, FRAMES))
-    assert ops(assert_same(model, normal(2, CHANNELS, FRAMES), smooth_by_matrix)) == {"MatMul": 1}
+@pytest.mark.parametrize("wrong", [[1, 2], [], [1, 0, 1], [1, -1, 1], [1, float("nan"), 1], ["x"]])
+def test_weights_that_make_no_mean_are_refused(wrong: list[float]) -> None:
+    with pytest.raises(InputError, match="must be the weights of a window"):
+        check_smooth(wrong)
 
 
-def test_channels_with_kernels_of_their_own_are_left_alone() -> None:
-    model = smoother(normal(CHANNELS, 1, TAPS, 1))
-    before = ops(model)
-    assert ops(assert_same(model, normal(2, FRAMES, CHANNELS), smooth_by_matrix)) == before
-
-
-def test_reshape_that_mixes_channels_and_frames_is_left_alone() -> None:
-    model = smoother(shared(decay()))
-    shape = next(node for node in model.graph if node.outputs[0].name == "column").inputs[1]
-    assert shape is not None
-    shape.const_value = ir.tensor(ints(-1, CHANNELS, 1, FRAMES + TAPS - 1), name="column_shape")
-    smooth_by_matrix(model.graph)
-    assert ops(model)["Conv"] == 1
+def test_smoothing_goes_across_the_parts_of_a_recording_and_not_beyond(
+    tmp_path: Path, label_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.recording.PART_S", 10.0)
+    for name, seconds in (("a", 33), ("b", 12)):
+        write(tmp_path / f"{name}.wav", soundscape(len(name) + seconds, seconds))
+    plain = run_soundscapes(tmp_path, label_model, workers=1, progress=False)
+    weights = [1.0, 2.0, 1.0]
+    expected = np.concatenate([reference(plain["label"][:7], weights), reference(plain["label"][7:], weights)])
+    kept = run_soundscapes(tmp_path, label_model, workers=1, smooth=weights, progress=False)
+    np.testing.assert_allclose(kept["label"], expected, rtol=0, atol=1e-5)
+    sink = tmp_path / "out.csv"
+    run_soundscapes(tmp_path, label_model, workers=1, smooth=weights, sink=sink, progress=False)
+    written = np.loadtxt(sink, np.float32, delimiter=",", skiprows=1, usecols=range(1, 4))
+    np.testing.assert_array_equal(written, kept["label"][:, :3])

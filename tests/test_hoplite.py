@@ -1,0 +1,131 @@
+"""perch-hoplite itself is not installed here: what is called is checked against its signatures, in a stand-in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import InputError, run_soundscapes
+from runtime.artifact import read_artifact
+from tests.conftest import cut
+
+
+class Config(dict[str, Any]):
+    def to_json(self) -> str:
+        return json.dumps(self)
+
+
+class SQLiteUSearchDB:
+    """Keeps what it is told, as SQLiteUSearchDB of perch-hoplite 1 takes it, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.said = path, {"metadata": {}, "deployments": [], "recordings": [], "windows": []}
+        self.embeddings: list[NDArray[np.floating]] = []
+        self.db = SimpleNamespace(close=lambda: None)
+
+    @classmethod
+    def create(cls, db_path: str, usearch_cfg: Config | None = None, readonly: bool = False) -> SQLiteUSearchDB:
+        Path(db_path).mkdir(parents=True, exist_ok=True)
+        made = cls(Path(db_path))
+        assert usearch_cfg is not None
+        made.said["width"] = usearch_cfg["embedding_dim"]
+        return made
+
+    def insert_metadata(self, key: str, value: Config) -> None:
+        self.said["metadata"][key] = json.loads(value.to_json())
+
+    def insert_deployment(
+        self, name: str, project: str, latitude: float | None = None, longitude: float | None = None
+    ) -> int:
+        self.said["deployments"].append((name, project))
+        return len(self.said["deployments"])
+
+    def insert_recording(self, filename: str, datetime: Any = None, deployment_id: int | None = None) -> int:
+        self.said["recordings"].append((filename, deployment_id))
+        return len(self.said["recordings"])
+
+    def insert_windows_batch(
+        self,
+        windows_batch: list[dict[str, Any]],
+        embeddings_batch: NDArray[np.floating] | None = None,
+        handle_duplicates: Literal["allow", "overwrite", "skip", "error"] = "error",
+    ) -> list[int]:
+        assert embeddings_batch is not None
+        assert len(windows_batch) == len(embeddings_batch)
+        assert embeddings_batch.shape[-1] == self.said["width"]
+        self.said["windows"] += [(window["recording_id"], window["offsets"]) for window in windows_batch]
+        self.embeddings.append(embeddings_batch)
+        return []
+
+    def commit(self) -> None:
+        (self.path / "said.json").write_text(json.dumps(self.said))
+        np.save(self.path / "embeddings.npy", np.concatenate(self.embeddings))
+
+
+@pytest.fixture
+def hoplite(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {
+        name: ModuleType(name) for name in ("perch_hoplite", "perch_hoplite.db", "perch_hoplite.zoo", "ml_collections")
+    }
+    modules["ml_collections"].config_dict = SimpleNamespace(ConfigDict=Config)  # type: ignore[attr-defined]
+    modules["perch_hoplite.db"].sqlite_usearch_impl = SimpleNamespace(  # type: ignore[attr-defined]
+        SQLiteUSearchDB=SQLiteUSearchDB, get_default_usearch_config=lambda width: Config(embedding_dim=width)
+    )
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.fixture
+def folder(recordings: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    (folder / "north").mkdir(parents=True)
+    for name in ("a.flac", "north/b.wav", "north/d.wav"):
+        source = recordings / ("b.wav" if name.endswith("d.wav") else Path(name).name)
+        (folder / name).write_bytes(source.read_bytes())
+    cut(folder / "north" / "d.wav", 0.5)
+    return folder
+
+
+@pytest.mark.usefixtures("hoplite")
+def test_database_holds_the_scored_windows(folder: Path, model: Path, tmp_path: Path) -> None:
+    options = {"outputs": ["embedding", "label"], "workers": 1, "progress": False}
+    expected = run_soundscapes(folder, model, **options)  # type: ignore[arg-type]
+    target = tmp_path / "database"
+    run_soundscapes(folder, model, sink=f"hoplite:{target}", **options)  # type: ignore[arg-type]
+    said = json.loads((target / "said.json").read_text())
+    assert said["deployments"] == [["a.flac", "archive"], ["north", "archive"]]
+    assert said["recordings"] == [["a.flac", 1], ["north/b.wav", 2], ["north/d.wav", 2]]
+    scored = expected.status == "scored"
+    assert 0 < scored.sum() < len(scored)
+    ends = [float(row_id.rpartition("_")[2]) for row_id in expected.row_ids]
+    assert [offsets for _, offsets in said["windows"]] == [[ends[i] - 5, ends[i]] for i in np.flatnonzero(scored)]
+    np.testing.assert_array_equal(np.load(target / "embeddings.npy"), expected["embedding"][scored])
+    assert said["metadata"]["perch_onnx"]["artifact_sha256"] == read_artifact(model).artifact_sha256
+    (source,) = said["metadata"]["audio_sources"]["audio_globs"]
+    assert source["base_path"] == str(folder)
+    assert source["dataset_name"] == "archive"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "database"]
+    with pytest.raises(InputError, match="database is there and not empty; name a new folder"):
+        run_soundscapes(folder, model, sink=f"hoplite:{target}", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("hoplite")
+def test_database_without_embeddings_is_refused(folder: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a hoplite database holds embeddings, not label; ask for embedding"):
+        run_soundscapes(folder, model, sink=f"hoplite:{tmp_path / 'database'}", progress=False)
+
+
+def test_missing_package_is_named(folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "perch_hoplite", None)
+    with pytest.raises(InputError, match=r"needs perch-hoplite .*pip install perch-hoplite"):
+        run_soundscapes(
+            folder, model, outputs=["embedding"], sink=f"hoplite:{tmp_path / 'database'}", workers=1, progress=False
+        )
+    assert not (tmp_path / "database").exists()
