@@ -157,7 +157,7 @@ def test_rows_of_another_namespace_or_scale_are_not_taken_up(
         run(folder, v2, outputs=ALL, sink=target, resume=True)
     run(folder, v2, outputs=ALL, sink=target, resume=True, namespace="ebird2021", logit_scale="perch-hoplite")
     table = pq.read_table(target)
-    assert table.schema.metadata[b"logit_scale"] == b"perch-hoplite"
+    assert json.loads(table.schema.metadata[b"options"])["logit_scale"] == "perch-hoplite"
     rows = table["label"].drop_null().combine_chunks().flatten().to_numpy().reshape(-1, len(CODES))
     scored = reference["label"][reference.status == "scored"]
     np.testing.assert_allclose(rows, 0.97 * scored.astype(float) - 10, rtol=1e-6)
