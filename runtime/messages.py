@@ -21,7 +21,8 @@ class Job:
 
     `threads` is how many each computes with on the CPU; `hop` is in samples, and `part_windows` how many windows the
     parts of a long recording have; `class_map` and `logit_scale` apply to the head `label`; `namespace` is the one that
-    columns are named in.
+    columns are named in. Where `max_peaks` is None windows are a grid, else around the loudest events, up to so many a
+    recording, and starts are multiples of `hop`.
     """
 
     model: Path
@@ -32,6 +33,7 @@ class Job:
     hop: int
     part_windows: int
     normalize: Normalization
+    max_peaks: int | None
     class_map: ClassMap | None
     namespace: str | None
     logit_scale: LogitScale | None
@@ -106,6 +108,7 @@ class Decoding:
     hop: int
     part_windows: int
     normalize: Normalization
+    max_peaks: int | None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from runtime.sinks import FileSink, MemorySink, Sink
 from runtime.soundscapes import Soundscapes
 from runtime.spool import unfinished_run
 from runtime.table import Table
-from runtime.windows import Normalization
+from runtime.windows import Normalization, Segments
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
@@ -51,6 +51,8 @@ def run_soundscapes(
     batch_size: int | None = None,
     hop_s: float | None = None,
     normalize: Normalization = "raw",
+    segments: Segments = "grid",
+    max_peaks: int = 5,
     classes: str | Path | Sequence[str] | None = None,
     unmapped: float | str = "zero",
     namespace: str | None = None,
@@ -80,6 +82,9 @@ def run_soundscapes(
         hop_s: seconds from one window's start to the next; the window's length (5 s) if None.
         normalize: "raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes each window's mean and
             scales its peak to 0.25, as Perch's own library does.
+        segments: "grid" takes windows one hop apart from the start to the end; "peaks" takes them around the loudest
+            events, for focal recordings (see `runtime.peaks`). A recording without events then has no rows.
+        max_peaks: how many windows a recording has at most where they are around peaks.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
         unmapped: value of wanted classes that the model does not know: "zero" or a number.
         namespace: the class list that names columns, and in which `classes` are looked up, such as "ebird2021"; class
@@ -129,6 +134,8 @@ def run_soundscapes(
         setup=setup,
         hop_s=hop_s,
         normalize=normalize,
+        segments=segments,
+        max_peaks=max_peaks,
         wanted=wanted,
         unmapped=unmapped,
         namespace=namespace,
@@ -137,7 +144,7 @@ def run_soundscapes(
     deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
     fill_value = number("fill", fill)
-    interpolate = _interpolate(on_deadline, deadline, resume)
+    interpolate = _interpolate(on_deadline, deadline, resume, segments)
 
     table = Table(found, artifact, job, wanted, interpolate)
     rows = _sink(sink, table, fill_value, job, artifact, resume)
@@ -167,8 +174,8 @@ def run_soundscapes(
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        filled = bool(table.counts["filled"])
-        kept = interrupted or (filled and (resume or deadline is None))
+        left = bool(table.counts["filled"] or table.not_reached)
+        kept = interrupted or (left and (resume or deadline is None))
     finally:
         rows.close(kept)
     result = Soundscapes(
@@ -180,6 +187,8 @@ def run_soundscapes(
         unmapped=job.class_map.unmapped if job.class_map else [],
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
+        without_events=table.without_events,
+        not_reached=table.not_reached,
         skipped_files=found.skipped,
         fill=fill_value,
         sink=Path(sink) if sink is not None else None,
@@ -198,6 +207,8 @@ def _sink(sink: str | Path | None, table: Table, fill: float, job: Job, artifact
         "outputs": job.outputs,
         "hop": job.hop,
         "normalize": job.normalize,
+        "segments": "grid" if job.max_peaks is None else "peaks",
+        "max_peaks": job.max_peaks,
         "classes": job.class_map.names if job.class_map else None,
         "unmapped": job.class_map.unmapped_value if job.class_map else None,
         "namespace": job.namespace,
@@ -234,11 +245,13 @@ def _check_submission(found: Found, wanted: WantedClasses | None, sources: Seque
         )
 
 
-def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool) -> bool:
+def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool, segments: Segments) -> bool:
     if on_deadline not in ("fill", "interpolate"):
         raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
     if on_deadline == "interpolate" and resume:
         raise InputError("on_deadline='interpolate' cannot be resumed: its rows are final only at the end")
+    if on_deadline == "interpolate" and segments == "peaks":
+        raise InputError("on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not")
     return on_deadline == "interpolate" and deadline is not None
 
 
