@@ -13,11 +13,12 @@ from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.logits import check_activation, check_logit_scale
 from runtime.messages import EmbeddingDtype, Job
+from runtime.peaks import peak_hop
 from runtime.profile import Setup, read_profile
 from runtime.recording import count_part_windows
 from runtime.smoothing import check_smooth
 from runtime.wanted import WantedClasses
-from runtime.windows import Normalization
+from runtime.windows import Normalization, Segments
 
 CPU_BATCH = 2
 """Small batches stay in a core's cache."""
@@ -33,6 +34,8 @@ def job_of(
     setup: Setup,
     hop_s: float | None,
     normalize: Normalization,
+    segments: Segments,
+    max_peaks: int,
     wanted: WantedClasses | None,
     unmapped: float | str,
     namespace: str | None,
@@ -55,6 +58,12 @@ def job_of(
     if hop_s is not None and not 1 / artifact.sample_rate <= hop_s < MOST_HOP_S:
         raise InputError(f"hop_s is {hop_s}, but must be more than 0 seconds and less than a day")
     hop = artifact.window_samples if hop_s is None else round(hop_s * artifact.sample_rate)
+    if segments not in ("grid", "peaks"):
+        raise InputError(f"segments is {segments!r}, but must be 'grid' or 'peaks'")
+    peaks = at_least_one("max_peaks", max_peaks) if segments == "peaks" else None
+    if peaks is not None:
+        _check_peaks(hop_s, wanted, smooth)
+        hop = peak_hop(artifact.sample_rate)
     check_unmapped(unmapped)
     if wanted is not None and "label" not in names:
         raise InputError(f"classes are columns of the output 'label', which is not among {', '.join(names)}")
@@ -75,6 +84,7 @@ def job_of(
         hop=hop,
         part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
         normalize=normalize,
+        max_peaks=peaks,
         class_map=class_map,
         namespace=namespace,
         logit_scale=scale,
@@ -89,6 +99,22 @@ def _embedding_dtype(dtype: str) -> EmbeddingDtype:
         if dtype == known:
             return known
     raise InputError(f"embedding_dtype is {dtype!r}, but must be one of {', '.join(get_args(EmbeddingDtype))}")
+
+
+def _check_peaks(hop_s: float | None, wanted: WantedClasses | None, smooth: Sequence[float] | None) -> None:
+    if hop_s is not None:
+        raise InputError(
+            f"hop_s is {hop_s}, but windows around peaks have no hop; leave it out, or use segments='grid'"
+        )
+    if wanted is not None and wanted.row_ids is not None:
+        raise InputError(
+            "segments is 'peaks', but the classes are a sample submission, whose rows are a grid; use segments='grid', "
+            "or a taxonomy or class list"
+        )
+    if smooth is not None:
+        raise InputError(
+            "smooth takes the mean of neighbouring windows, which windows around peaks are not; leave it out"
+        )
 
 
 def choose_setup(

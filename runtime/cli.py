@@ -27,6 +27,7 @@ from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
 from runtime.wanted import read_classes
+from runtime.windows import Segments
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
@@ -46,6 +47,8 @@ examples:
       what was heard where: at most 3 classes a window, none that scores less
   perch-run archive --model perch.onnx --top 1 --min-score 5 -o labels --format audacity
       the same as labels, a file for each recording
+  perch-run xeno_canto --model perch.onnx --segments peaks --normalize peak -o focal.csv
+      windows around the five loudest events of each recording
   perch-run 'site_*/2024*.WAV' --model perch.onnx --hop 2.5 -o scores.csv
       a glob, with windows that overlap by half
 
@@ -142,6 +145,16 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     what.add_argument(
         "--hop", type=seconds, metavar="TIME", help="from one window's start to the next: 2.5 or 2.5s (default: 5s)"
+    )
+    what.add_argument(
+        "--segments",
+        choices=get_args(Segments),
+        default="grid",
+        help="grid: windows one hop apart; peaks: windows around the loudest events, for focal recordings; one without "
+        "events has no rows (default: grid)",
+    )
+    what.add_argument(
+        "--max-peaks", type=int, default=5, metavar="N", help="windows a recording at most, around peaks (default: 5)"
     )
     what.add_argument(
         "--normalize",
@@ -280,6 +293,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             batch_size=args.batch_size,
             hop_s=args.hop,
             normalize=args.normalize,
+            segments=args.segments,
+            max_peaks=args.max_peaks,
             classes=args.classes,
             taxonomy=args.taxonomy,
             unmapped=args.unmapped,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pickle
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from runtime.child import listen, serve
-from runtime.messages import Asked, Batch, Decoded, Decoding, Flush, Granted, Opened, Ready, Span, Ticket
-from runtime.recording import Recording
+from runtime.messages import Asked, Batch, Decoded, Decoding, Flush, Granted, Opened, Ready, Span, Task, Ticket
+from runtime.peaks import PeakFinder
+from runtime.recording import Recording, Window
 from runtime.ring import Ring
 
+SEND_EVERY_S = 1.0
 MOST_UNREADABLE = 1024
 """Windows without samples that one batch reports at most."""
 
@@ -41,13 +44,10 @@ class Decoder:
         recording = Recording(
             task.path, common.sample_rate, common.shape.samples, common.hop, common.normalize, common.part_windows
         )
-        parts, visited = task.parts, 0
-        if parts is None:
-            parts, promised = recording.count_parts()
-            self._send(Opened(parts, promised))
+        visited = 0
         failure: str | None = None
         try:
-            for window in recording.windows(recording.part(task.part, parts), task.offset, task.step):
+            for window in self._windows(recording, task):
                 self._put(ticket.number, window.index, window.samples)
                 visited += 1
             failure = recording.failure
@@ -57,6 +57,22 @@ class Decoder:
         self._send(
             Decoded(ticket.number, failure, recording.promised_windows() if unknown else recording.count, visited)
         )
+
+    def _windows(self, recording: Recording, task: Task) -> Iterator[Window]:
+        if (most := self._decoding.max_peaks) is not None:
+            finder = PeakFinder(recording.sample_rate, recording.window)
+            sent = time.monotonic()
+            for block in recording.samples():
+                finder.add(block)
+                if time.monotonic() - sent > SEND_EVERY_S:
+                    self._send(Opened(1, None))  # a sign of life
+                    sent = time.monotonic()
+            return recording.windows_at(finder.starts(most))
+        parts = task.parts
+        if parts is None:
+            parts, promised = recording.count_parts()
+            self._send(Opened(parts, promised))
+        return recording.windows(recording.part(task.part, parts), task.offset, task.step)
 
     def flush(self) -> None:
         """Sends off a batch that is not full."""

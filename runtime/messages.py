@@ -24,8 +24,9 @@ class Job:
 
     `threads` is how many each computes with on the CPU; `hop` is in samples, and `part_windows` how many windows the
     parts of a long recording have; `class_map` and `logit_scale` apply to the head `label`; `namespace` is the one that
-    columns are named in. `activation` applies to all heads with classes, `smooth` too, when rows are put together;
-    `embedding_dtype` is that of the other outputs.
+    columns are named in. Where `max_peaks` is None windows are a grid, else around the loudest events, up to so many a
+    recording, and starts are multiples of `hop`. `activation` applies to all heads with classes, `smooth` too, when
+    rows are put together; `embedding_dtype` is that of the other outputs.
     """
 
     model: Path
@@ -36,6 +37,7 @@ class Job:
     hop: int
     part_windows: int
     normalize: Normalization
+    max_peaks: int | None
     class_map: ClassMap | None
     namespace: str | None
     logit_scale: LogitScale | None
@@ -55,6 +57,8 @@ class Job:
             "outputs": self.outputs,
             "hop": self.hop,
             "normalize": self.normalize,
+            "segments": "grid" if self.max_peaks is None else "peaks",
+            "max_peaks": self.max_peaks,
             "classes": self.class_map.names if self.class_map else None,
             "class_columns": self.class_map.columns if self.class_map else None,
             "unmapped": (self.class_map.proxy or self.class_map.unmapped_value) if self.class_map else None,
@@ -138,6 +142,7 @@ class Decoding:
     hop: int
     part_windows: int
     normalize: Normalization
+    max_peaks: int | None
 
 
 @dataclass(frozen=True)

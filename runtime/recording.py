@@ -6,11 +6,12 @@ what is wrong with it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,22 +133,47 @@ class Recording:
         `failure` is set by the time the last one came, if there is something to say. Where the recording ends too
         early, windows that its header promises follow without samples.
         """
-        pending: list[NDArray[np.float32]] = []
-        start = total = part.first * self.hop  # of pending[0], and of what comes; in samples of the windows' rate
-        held, index, end = 0, part.first + offset, part.end if part.end is not None else sys.maxsize
+        end = part.end if part.end is not None else sys.maxsize
+        return self._cut(range(part.first + offset, end, step), part.first * self.hop)
+
+    def samples(self) -> Iterator[NDArray[np.float32]]:
+        """All of it in mono blocks at the windows' rate, with zeros for what is not finite.
+
+        `failure` is set by the time the last one came, if there is something to say; windows can be cut afterwards.
+        """
+        total = 0
         try:
-            for block in self._resampled(start):
+            for block in self._resampled(0):
+                total += len(block)
+                yield block
+            if not total:
+                raise RecordingError("holds no samples")
+        except (soundfile.SoundFileError, OSError, RecordingError) as error:
+            self.failure = _reason(error)
+
+    def windows_at(self, indices: Sequence[int]) -> Iterator[Window]:
+        """Windows of some indices, which ascend; those that cannot be read come without samples."""
+        return self._cut(indices, 0)
+
+    def _cut(self, indices: Iterable[int], begin: int) -> Iterator[Window]:
+        """Windows of these indices; `begin` is where reading starts, in samples of the windows' rate."""
+        pending: list[NDArray[np.float32]] = []
+        start = total = begin  # of pending[0], and of what comes
+        held, wanted = 0, iter(indices)
+        index = next(wanted, sys.maxsize)
+        try:
+            for block in self._resampled(begin):
                 pending.append(block)
                 held += len(block)
                 total += len(block)
-                while start + held >= index * self.hop + self.window and index < end:
+                while start + held >= index * self.hop + self.window:
                     joined = np.concatenate(pending)
                     at = index * self.hop - start
                     yield self._window(index, joined[at : at + self.window])
-                    index += step
+                    index = next(wanted, sys.maxsize)
                     keep = min(max(0, index * self.hop - start), len(joined))
                     pending, held, start = [joined[keep:]], len(joined) - keep, start + keep
-                if index >= end:  # never of the last part
+                if index == sys.maxsize:  # never of the last part
                     return
                 if start + held <= index * self.hop:  # nothing of it is in a window that is asked for
                     pending, held, start = [], 0, start + held
@@ -156,7 +182,7 @@ class Recording:
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
             self.failure = _reason(error)
             promised = self._count(self._promised) if self._promised > 0 else 0
-            for missing in range(index, min(end, promised), step):
+            for missing in itertools.takewhile(promised.__gt__, itertools.chain([index], wanted)):
                 yield Window(missing, None)
             return
         self.count = self._count(total)
@@ -182,6 +208,7 @@ class Recording:
 
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
+        self._before, self._bad = 0, []
         for file in self._opened():
             with file:
                 yield from self._resampled_file(file, begin)

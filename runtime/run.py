@@ -26,7 +26,7 @@ from runtime.spool import unfinished_run
 from runtime.table import Table
 from runtime.taxonomy import Taxonomy, read_taxonomy
 from runtime.wanted import WantedClasses, read_classes
-from runtime.windows import Normalization
+from runtime.windows import Normalization, Segments
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
@@ -54,6 +54,8 @@ def run_soundscapes(
     batch_size: int | None = None,
     hop_s: float | None = None,
     normalize: Normalization = "raw",
+    segments: Segments = "grid",
+    max_peaks: int = 5,
     classes: str | Path | Sequence[str] | None = None,
     taxonomy: str | Path | None = None,
     unmapped: float | str = "zero",
@@ -88,6 +90,9 @@ def run_soundscapes(
         hop_s: seconds from one window's start to the next; the window's length (5 s) if None.
         normalize: "raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes each window's mean and
             scales its peak to 0.25, as Perch's own library does.
+        segments: "grid" takes windows one hop apart from the start to the end; "peaks" takes them around the loudest
+            events, for focal recordings (see `runtime.peaks`). A recording without events then has no rows.
+        max_peaks: how many windows a recording has at most where they are around peaks.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
             Those that the model's lists do not name so are found by their scientific names or eBird codes.
         taxonomy: a CSV with the columns primary_label, scientific_name, common_name and class_name that says what
@@ -153,6 +158,8 @@ def run_soundscapes(
         setup=setup,
         hop_s=hop_s,
         normalize=normalize,
+        segments=segments,
+        max_peaks=max_peaks,
         wanted=wanted,
         unmapped=unmapped,
         namespace=namespace,
@@ -164,7 +171,7 @@ def run_soundscapes(
     deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
     fill_value = number("fill", fill)
-    interpolate = _interpolate(on_deadline, deadline, resume)
+    interpolate = _interpolate(on_deadline, deadline, resume, segments)
 
     table = Table(found, artifact, job, wanted, interpolate, known)
     rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
@@ -194,8 +201,8 @@ def run_soundscapes(
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        filled = bool(table.counts["filled"])
-        kept = interrupted or (filled and (resume or deadline is None))
+        left = bool(table.counts["filled"] or table.not_reached)
+        kept = interrupted or (left and (resume or deadline is None))
     finally:
         rows.close(kept)
     result = Soundscapes(
@@ -207,6 +214,8 @@ def run_soundscapes(
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
+        without_events=table.without_events,
+        not_reached=table.not_reached,
         skipped_files=found.skipped,
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,
@@ -259,11 +268,13 @@ def _check_submission(found: Found, wanted: WantedClasses | None, sources: Seque
         )
 
 
-def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool) -> bool:
+def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool, segments: Segments) -> bool:
     if on_deadline not in ("fill", "interpolate"):
         raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
     if on_deadline == "interpolate" and resume:
         raise InputError("on_deadline='interpolate' cannot be resumed: its rows are final only at the end")
+    if on_deadline == "interpolate" and segments == "peaks":
+        raise InputError("on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not")
     return on_deadline == "interpolate" and deadline is not None
 
 

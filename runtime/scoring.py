@@ -112,11 +112,12 @@ class Scoring:
         ready = self._ready_at or now
         scored = self._table.counts["scored"] - self._before
         rate = scored / max(now - ready, 1e-9)
+        heard = self._job.hop if self._job.max_peaks is None else self._shape[1]  # samples that a row stands for
         return {
             "start_up_s": ready - started,
             "windows": scored,
             "windows_per_s": rate,
-            "times_real_time": rate * self._job.hop / self._shape[0],
+            "times_real_time": rate * heard / self._shape[0],
             "device": self._job.device,
             "workers": min(self._workers, self._most_open),
             "threads": self._job.threads,

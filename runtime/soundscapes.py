@@ -58,6 +58,10 @@ class Soundscapes:
     """The class list in which wanted classes were found, if that is not the model's first."""
     recordings: int = 0
     """How many recordings were found."""
+    without_events: int = 0
+    """Where windows are around events: recordings without any, which have no rows."""
+    not_reached: int = 0
+    """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
     skipped_files: int = 0
     """Files met that are no recordings."""
     fill: float = -1000.0
@@ -144,6 +148,12 @@ class Soundscapes:
             lines.append(f"classes were found in the model's list {self.namespace}")
         if self.class_map is not None:
             lines.append(f"classes: {self.class_map.summary()}")
+        if self.without_events:
+            lines.append(
+                f"without an event, and so without rows: {self.without_events} of {self.recordings} recordings"
+            )
+        if self.not_reached:
+            lines.append(f"not reached before the end: {self.not_reached} of {self.recordings} recordings")
         if self.failures:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
         if self.skipped_files:

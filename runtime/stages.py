@@ -59,7 +59,7 @@ def score_in_stages(
         ring = Ring.create(Shape(decoders + SPARE_SLOTS, job.batch_size, samples))
     except OSError as error:
         raise PerchError(f"no room for windows in shared memory ({error.strerror}); use a smaller batch") from None
-    decoding = Decoding(ring.path, ring.shape, rate, job.hop, job.part_windows, job.normalize)
+    decoding = Decoding(ring.path, ring.shape, rate, job.hop, job.part_windows, job.normalize, job.max_peaks)
     stages = _Stages(schedule, Scoring(ring.path, ring.shape, job), decoding, decoders, timeout_s)
     try:
         stages.start()

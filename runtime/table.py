@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
 from runtime.block import Block, Columns
@@ -76,6 +77,8 @@ class Table:
         self.counts: Counter[str] = Counter()
         """How many rows of each status went out."""
         self.failures: list[Failure] = []
+        self.without_events = self.not_reached = 0
+        """Where windows are around events: recordings that had none, and those not scored, or not to their end."""
 
     @property
     def columns(self) -> Columns:
@@ -101,7 +104,7 @@ class Table:
             "perch_onnx": importlib.metadata.version("perch-onnx"),
             "sample_rate": str(artifact.sample_rate),
             "window_s": f"{artifact.window_s:g}",
-            "hop_s": f"{self._job.hop / artifact.sample_rate:.10g}",
+            "hop_s": f"{self._job.hop / artifact.sample_rate:.10g}" if self._job.max_peaks is None else "",
             "root": os.path.abspath(self._found.root),
             "options": json.dumps(options),
         }
@@ -187,13 +190,13 @@ class Table:
         `promised` says how many windows a recording's header promises, of those that were not reached.
         """
         if not self._found.paths and self._sample_rows:
-            block = self._block("", self._sample_rows, 0, "filled", [])
+            block = self._block("", self._sample_rows, np.arange(len(self._sample_rows)), "filled", [])
             self.counts.update(block.status.tolist())
             yield block
         while self._recording < len(self._found.paths):
             progress = self._progress.setdefault(self._recording, _Progress())
             done = progress.done.get(self._part)
-            if done is None and progress.promised is None:
+            if done is None and progress.promised is None and self._job.max_peaks is None:
                 progress.promised = promised(self._found.paths[self._recording])
                 if not progress.rows:  # else it is read in one part, however long
                     progress.parts = max(1, math.ceil((progress.promised or 0) / self.part_windows))
@@ -210,6 +213,8 @@ class Table:
         One that was not read, or not to its end, has as many as its header promises. Where that promises nothing the
         recording has the rows of the sample submission, or as many as is usual.
         """
+        if self._job.max_peaks is not None:
+            return len(_places(progress))
         if self._part < progress.parts - 1:
             return self.part_windows
         before = self._part * self.part_windows
@@ -244,17 +249,20 @@ class Table:
         pieces = progress.rows.get(self._part, [])
         own = [] if pieces else self._own_rows()
         first = self._part * self.part_windows
-        row_ids = own if own and len(own) == count else self._named(first, count)
+        indices = first + np.arange(count) if self._job.max_peaks is None else _places(progress)
+        row_ids = own if own and len(own) == count else self._named(indices)
         path = self._found.paths[self._recording]
         failed = self._part in progress.whole or (done is not None and not pieces)
-        block = self._block(str(path), row_ids, first, "failed" if failed else "filled", pieces)
+        block = self._block(str(path), row_ids, indices, "failed" if failed else "filled", pieces)
         if self._interpolate:
             _fill_between(block, first, [piece for part in progress.rows.values() for piece in part])
         return block
 
-    def _block(self, path: str, row_ids: list[str], first: int, status: str, pieces: list[Rows]) -> Block:
-        count, hop, rate = len(row_ids), self._job.hop, self._artifact.sample_rate
-        starts = (first + np.arange(count)) * hop / rate
+    def _block(
+        self, path: str, row_ids: list[str], indices: NDArray[np.int64], status: str, pieces: list[Rows]
+    ) -> Block:
+        count = len(row_ids)
+        starts = indices * self._job.hop / self._artifact.sample_rate
         statuses = np.full(count, status, "<U12")
         columns = self.columns
         outputs = {}
@@ -264,7 +272,7 @@ class Table:
             if pieces or self._interpolate:  # else there may be millions of rows that were not reached
                 outputs[name] = outputs[name].copy()
         for piece in pieces:
-            at = piece.indices - first
+            at = np.searchsorted(indices, piece.indices)
             statuses[at] = np.where(piece.scored, "scored", "failed")
             for name, values in piece.outputs.items():
                 outputs[name][at] = values
@@ -287,6 +295,9 @@ class Table:
         if self._part >= progress.parts:
             if not self._failed:
                 self._lengths[self._rows] += 1
+            if self._job.max_peaks is not None:
+                self.without_events += failure is None and not self._rows
+                self.not_reached += failure == ""
             self._progress.pop(self._recording, None)
             self._recording, self._part, self._rows, self._failed = self._recording + 1, 0, 0, False
 
@@ -295,13 +306,13 @@ class Table:
         stem = self._found.paths[self._recording].stem
         return [row_id for row_id in self._sample_rows if row_id.rpartition("_")[0] == stem]
 
-    def _named(self, first: int, count: int) -> list[str]:
+    def _named(self, indices: NDArray[np.int64]) -> list[str]:
         name, window, rate = (
             self._found.names[self._recording],
             self._artifact.window_samples,
             self._artifact.sample_rate,
         )
-        return [f"{name}_{format_end(first + k, window, self._job.hop, rate)}" for k in range(count)]
+        return [f"{name}_{format_end(index, window, self._job.hop, rate)}" for index in indices.tolist()]
 
 
 def _progress(path: Path) -> _Progress:
@@ -311,6 +322,12 @@ def _progress(path: Path) -> _Progress:
     except OSError:  # a worker will say so
         return _Progress()
     return _Progress(stat.st_size, stat.st_mtime_ns)
+
+
+def _places(progress: _Progress) -> NDArray[np.int64]:
+    """The indices of the windows that came, in order; a second attempt at a recording brings them again."""
+    came = (piece.indices for pieces in progress.rows.values() for piece in pieces)
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *came]))
 
 
 def _bytes(rows: Rows) -> int:

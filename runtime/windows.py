@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Normalization = Literal["raw", "peak"]
+Segments = Literal["grid", "peaks"]
 LEAST_REMAINDER_S = 0.05
 """Less audio than this behind the last window is a codec's padding and makes no window."""
 PEAK = 0.25

@@ -16,6 +16,7 @@ from runtime.child import listen, serve
 from runtime.errors import PerchError
 from runtime.logits import activated, scaled
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
+from runtime.peaks import PeakFinder
 from runtime.recording import Recording, Window
 from runtime.session import Session
 
@@ -30,11 +31,21 @@ def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Do
     recording = Recording(
         task.path, artifact.sample_rate, artifact.window_samples, job.hop, job.normalize, job.part_windows
     )
-    parts = task.parts
-    if parts is None:
-        parts, promised = recording.count_parts()
-        yield Opened(parts, promised)
-    windows = recording.windows(recording.part(task.part, parts), task.offset, task.step)
+    sent = time.monotonic()
+    if job.max_peaks is not None:
+        finder = PeakFinder(recording.sample_rate, recording.window)
+        for block in recording.samples():
+            finder.add(block)
+            if time.monotonic() - sent > SEND_EVERY_S:
+                yield Opened(1, None)  # a sign of life
+                sent = time.monotonic()
+        windows = recording.windows_at(finder.starts(job.max_peaks))
+    else:
+        parts = task.parts
+        if parts is None:
+            parts, promised = recording.count_parts()
+            yield Opened(parts, promised)
+        windows = recording.windows(recording.part(task.part, parts), task.offset, task.step)
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
