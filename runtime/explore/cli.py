@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.errors import PerchError
+from runtime.explore import search
 
-COMMANDS: dict[str, tuple[Any, str]] = {}
+COMMANDS: dict[str, tuple[Any, str]] = {
+    "search": (search, "windows that sound like others"),
+}
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
