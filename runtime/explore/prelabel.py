@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from runtime.errors import InputError
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import RowFile, open_runs
-from runtime.explore.tables import write_table
+from runtime.explore.tables import say, write_table
 from runtime.files import check_writable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     from runtime.explore.unknown import Doubts
 
     judgement = judge(files, labels, args.precision, args.skip_missing)
-    print(judgement.report())
+    say(judgement.report())
     if args.output is None and following is None:
         return
     doubts = Doubts()
@@ -96,12 +96,12 @@ def run(args: argparse.Namespace) -> None:
     if args.output is not None:
         write_table(args.output, HEADER, lines)
         windows = len({line[0] for line in lines})
-        print(f"{args.output}: {len(lines)} species in {windows} of {len(doubts)} windows without a label")
+        say(f"{args.output}: {len(lines)} species in {windows} of {len(doubts)} windows without a label")
     if following is not None and args.next:
         worst = doubts.worst(files, args.next)
         shown = [(*_window(files[f], row), judgement.names[i], f"{chance:.4f}") for f, row, i, chance in worst]
         write_table(following, NEXT_HEADER, shown)
-        print(f"{following}: {len(shown)} windows most worth labelling next")
+        say(f"{following}: {len(shown)} windows most worth labelling next")
 
 
 def _lines(files: list[RowFile], judgement: Judgement, doubts: Doubts) -> Iterator[tuple[str, ...]]:

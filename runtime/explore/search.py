@@ -15,7 +15,7 @@ from runtime.errors import InputError
 from runtime.explore.queries import find_query
 from runtime.explore.rows import RowFile, open_runs
 from runtime.explore.similarity import find_similar
-from runtime.explore.tables import format_table, write_table
+from runtime.explore.tables import format_table, say, write_table
 from runtime.files import check_writable
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
@@ -69,13 +69,13 @@ def run(args: argparse.Namespace) -> None:
         for file in [files[hit.file]]
     ]
     if not lines:
-        print("no other windows have a score")
+        say("no other windows have a score")
     else:
         shown = len(HEADER) if len(queries) > 1 else len(HEADER) - 1
-        print(format_table(HEADER[:shown], [line[:shown] for line in lines]))
+        say(format_table(HEADER[:shown], [line[:shown] for line in lines]))
     if args.output is not None:
         write_table(args.output, HEADER, lines)
-        print(f"{args.output}: {len(lines)} windows")
+        say(f"{args.output}: {len(lines)} windows")
 
 
 def _check_model(model: Path, rows: RowFile) -> None:
