@@ -64,16 +64,28 @@ def thresholds(probabilities: Floats, truth: NDArray[np.bool_], precision: float
     """Per species the lowest probability from which on at least this share of the windows holds it, float64
     `[species]`; infinite where there is none.
 
-    The share is taken as (right + 1) / (all + 2), so that a few lucky windows prove nothing: 0.9 takes 8 right of 8.
+    The share is counted as (right + 1) / (all + 2), so that a few lucky windows prove nothing: 0.9 takes 8 right of 8.
+    The mean of the probabilities has to reach it, too: the luckiest of many thresholds is not enough.
     """
     order = np.argsort(-probabilities, axis=0, kind="stable")
     ranked = np.take_along_axis(probabilities, order, axis=0)
     right = np.take_along_axis(truth, order, axis=0).cumsum(axis=0)
-    share = (right + 1) / (np.arange(1, len(truth) + 1)[:, None] + 2)
+    count = np.arange(1, len(truth) + 1)[:, None]
+    good = ((right + 1) / (count + 2) >= precision) & (ranked.cumsum(axis=0) / count >= precision)
     # Of equal probabilities all or none are taken.
-    good = share >= precision
     good[:-1] &= ranked[:-1] != ranked[1:]
     return np.where(good, ranked, np.inf).min(axis=0)
+
+
+def give_across(
+    probabilities: Floats, truth: NDArray[np.bool_], folds: NDArray[np.int64], precision: float
+) -> NDArray[np.bool_]:
+    """Which species each fold's windows would be given by the thresholds of the other folds, bool `[rows, species]`."""
+    found = np.empty(truth.shape, np.bool_)
+    for fold in np.unique(folds):
+        held = folds == fold
+        found[held] = probabilities[held] >= thresholds(probabilities[~held], truth[~held], precision)
+    return found
 
 
 def _sigmoid(features: Floats, truth: NDArray[np.bool_]) -> tuple[float, ...]:

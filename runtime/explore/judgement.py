@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 from runtime.explore import metrics
-from runtime.explore.calibration import Calibration, calibrate, calibrate_across, thresholds
+from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
 from runtime.explore.known import Known, explain_unlearnable, join
 from runtime.explore.labels import Labels
 from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
@@ -29,7 +29,8 @@ class Judgement:
 
     `names` are the species that could be learnt. Of the labelled rows: `truth`, `probabilities` by classifiers and
     calibrations that know nothing of their recordings, and the model's own scores `raw` of the species `named` by it,
-    or why there are none (`no_raw`).
+    or why there are none (`no_raw`). A window is given a species where its probability reaches that species' of
+    `thresholds`; `given` says so of the labelled rows, by thresholds that know nothing of their recordings.
     """
 
     known: Known
@@ -40,6 +41,7 @@ class Judgement:
     calibration: Calibration
     probabilities: NDArray[np.float64]
     thresholds: NDArray[np.float64]
+    given: NDArray[np.bool_]
     precision: float
     raw: NDArray[np.float32]
     named: NDArray[np.int64]
@@ -87,8 +89,7 @@ class Judgement:
         raw = np.full(len(self.names), np.nan)
         if len(self.named):
             raw[self.named] = metrics.class_roc_auc(self.raw, self.truth[:, self.named])
-        given = self.probabilities >= self.thresholds
-        recall = (given & self.truth).sum(axis=0) / self.truth.sum(axis=0)
+        recall = (self.given & self.truth).sum(axis=0) / self.truth.sum(axis=0)
         lines = zip(
             self.names,
             self.truth.sum(axis=0).tolist(),
@@ -106,12 +107,12 @@ class Judgement:
         best = self.probabilities.argmax(axis=1)
         rows = np.arange(len(best))
         most = metrics.calibration_error(self.probabilities[rows, best], self.truth[rows, best])
-        never = int(np.isinf(self.thresholds).sum())
+        right, never = int((self.given & self.truth).sum()), int(np.isinf(self.thresholds).sum())
         return [
             f"expected calibration error {metrics.calibration_error(self.probabilities, self.truth):.3f} over all "
             f"windows and species, {most:.3f} over each window's most probable one (10 bins, cross-validated)",
-            f"species are given where {self.precision:.0%} of such windows held them; {never} of {len(self.names)} "
-            "never are",
+            f"at a precision of {self.precision:g} labelled windows would be given {int(self.given.sum())} species, "
+            f"{right} of them rightly (cross-validated); {never} of {len(self.names)} species are never given",
         ]
 
 
@@ -127,6 +128,8 @@ def judge(files: Sequence[RowFile], labels: Labels, precision: float, skip_missi
             f"all labelled windows of {labels.source} are of one recording; nothing can be proved without others: "
             "label windows of at least two, better five recordings"
         )
+    if not known.names:
+        raise InputError(f"{labels.source} names no species; write a line for each window and species it holds")
     folds = deal_folds(known.recordings, known.truth)
     can = learnable(known.truth, folds)
     if not can.any():
@@ -145,6 +148,7 @@ def judge(files: Sequence[RowFile], labels: Labels, precision: float, skip_missi
         calibration=calibrate(probe.scores, truth),
         probabilities=probabilities,
         thresholds=thresholds(probabilities, truth, precision),
+        given=give_across(probabilities, truth, folds, precision),
         precision=precision,
         raw=raw,
         named=named,

@@ -107,8 +107,6 @@ def _refuse(missing: Sequence[str], labels: Labels, row_ids: Sequence[str]) -> N
 
 def explain_unlearnable(known: Known) -> str:
     """Why none of the species can be told apart, and what to label."""
-    if not known.names:
-        return "no window has a species; a line for each window and species it holds is needed"
     everywhere = [name for name, column in zip(known.names, known.truth.T, strict=True) if column.all()]
     if len(everywhere) == len(known.names):
         return (

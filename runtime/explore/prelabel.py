@@ -3,8 +3,9 @@
 A logistic regression on embeddings for each species, cross-validated by recording: no recording is learnt from and
 judged at once. Probabilities are calibrated on what was so judged (a sigmoid a species; species with fewer than 10
 windows share theirs). A window gets a species from the lowest probability on at which, among the judged windows, at
-least the share --precision held it, counted as (right + 1) / (all + 2); a species that never gets there is not given.
-This supposes that labelled windows are like the others.
+least the share --precision held it, counted as (right + 1) / (all + 2), and their mean probability says so, too; a
+species that never gets there is not given. This supposes that the labelled windows are like the others: that they were
+not chosen for what they hold.
 
 A label file has the columns row_id and species: a line for each window and species, an empty species where a window
 holds none of them. A labelled window holds what its lines name and nothing else. BirdCLEF's label files are read, too.
