@@ -65,13 +65,15 @@ def thresholds(probabilities: Floats, truth: NDArray[np.bool_], precision: float
     `[species]`; infinite where there is none.
 
     The share is counted as (right + 1) / (all + 2), so that a few lucky windows prove nothing: 0.9 takes 8 right of 8.
-    The mean of the probabilities has to reach it, too: the luckiest of many thresholds is not enough.
+    The mean of the probabilities has to reach it, too: the luckiest of many thresholds is not enough. It is at least a
+    half (or the share, if that is less), lest sure windows carry others that are surely wrong.
     """
     order = np.argsort(-probabilities, axis=0, kind="stable")
     ranked = np.take_along_axis(probabilities, order, axis=0)
     right = np.take_along_axis(truth, order, axis=0).cumsum(axis=0)
     count = np.arange(1, len(truth) + 1)[:, None]
     good = ((right + 1) / (count + 2) >= precision) & (ranked.cumsum(axis=0) / count >= precision)
+    good &= ranked >= min(0.5, precision)
     # Of equal probabilities all or none are taken.
     good[:-1] &= ranked[:-1] != ranked[1:]
     return np.where(good, ranked, np.inf).min(axis=0)

@@ -4,8 +4,8 @@ A logistic regression on embeddings for each species, cross-validated by recordi
 judged at once. Probabilities are calibrated on what was so judged (a sigmoid a species; species with fewer than 10
 windows share theirs). A window gets a species from the lowest probability on at which, among the judged windows, at
 least the share --precision held it, counted as (right + 1) / (all + 2), and their mean probability says so, too; a
-species that never gets there is not given. This supposes that the labelled windows are like the others: that they were
-not chosen for what they hold.
+species that never gets there, or is less likely than not, is not given. This supposes that the labelled windows are
+like the others: that they were not chosen for what they hold.
 
 A label file has the columns row_id and species: a line for each window and species, an empty species where a window
 holds none of them. A labelled window holds what its lines name and nothing else. BirdCLEF's label files are read, too.
@@ -14,6 +14,7 @@ holds none of them. A labelled window holds what its lines name and nothing else
 from __future__ import annotations
 
 import argparse
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,11 +94,12 @@ def run(args: argparse.Namespace) -> None:
     if args.output is None and following is None:
         return
     doubts = Doubts()
-    lines = list(_lines(files, judgement, doubts))
-    if args.output is not None:
+    lines = _lines(files, judgement, doubts)
+    if args.output is None:
+        deque(lines, maxlen=0)
+    else:
         write_table(args.output, HEADER, lines)
-        windows = len({line[0] for line in lines})
-        say(f"{args.output}: {len(lines)} species in {windows} of {len(doubts)} windows without a label")
+        say(f"{args.output}: {doubts.species} species in {doubts.windows} of {len(doubts)} windows without a label")
     if following is not None and args.next:
         worst = doubts.worst(files, args.next)
         shown = [(*_window(files[f], row), judgement.names[i], f"{chance:.4f}") for f, row, i, chance in worst]
@@ -112,8 +114,9 @@ def _lines(files: list[RowFile], judgement: Judgement, doubts: Doubts) -> Iterat
     from runtime.explore.unknown import predict_unknown
 
     for part in predict_unknown(files, judgement.known, judgement.probabilities_of):
-        doubts.add(part)
-        for i, species in np.argwhere(part.probabilities >= judgement.thresholds):
+        given = part.probabilities >= judgement.thresholds
+        doubts.add(part, given)
+        for i, species in np.argwhere(given):
             window = _window(files[part.file], part.rows[i])
             yield (*window, judgement.names[species], f"{part.probabilities[i, species]:.4f}")
 

@@ -114,10 +114,11 @@ def _choose(x: NDArray[np.float32], truth: NDArray[np.bool_], learn: NDArray[np.
     known = truth[:, both[0] & both[1]]
     if not known.size:
         return USUAL_STRENGTH
-    fitted = _parallel(((x[learn], column, STRENGTHS) for column in known[learn].T), bar)
+    learnt, judged = x[learn], x[~learn]
+    fitted = _parallel(((learnt, column, STRENGTHS) for column in known[learn].T), bar)
     losses = np.zeros(len(STRENGTHS))
     for column, lines in zip(known[~learn].T, fitted, strict=True):
-        scores = x[~learn] @ lines[:, :-1].T + lines[:, -1]
+        scores = judged @ lines[:, :-1].T + lines[:, -1]
         loss = np.logaddexp(0, np.where(column[:, None], -scores, scores))
         losses += loss[column].mean(axis=0) + loss[~column].mean(axis=0)
     return STRENGTHS[int(losses.argmin())]

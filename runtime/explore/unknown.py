@@ -39,8 +39,10 @@ def predict_unknown(files: Sequence[RowFile], known: Known, predict: Predict) ->
 
 @dataclass
 class Doubts:
-    """How sure a probe is of each window that it has seen."""
+    """How sure a probe is of each window that it has seen, and how many `windows` got how many `species`."""
 
+    windows: int = 0
+    species: int = 0
     _files: list[NDArray[np.int64]] = field(default_factory=list)
     _rows: list[NDArray[np.int64]] = field(default_factory=list)
     _species: list[NDArray[np.int64]] = field(default_factory=list)
@@ -49,8 +51,10 @@ class Doubts:
     def __len__(self) -> int:
         return sum(map(len, self._rows))
 
-    def add(self, part: Predicted) -> None:
-        """Notes the probability nearest to a half of each window."""
+    def add(self, part: Predicted, given: NDArray[np.bool_]) -> None:
+        """Notes the probability nearest to a half of each window, and counts the species that it is given."""
+        self.windows += int(given.any(axis=1).sum())
+        self.species += int(given.sum())
         species = np.abs(part.probabilities - 0.5).argmin(axis=1)
         self._files.append(np.full(len(part.rows), part.file))
         self._rows.append(part.rows)
