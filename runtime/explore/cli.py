@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.errors import PerchError
+from runtime.explore import prelabel, search
 
-COMMANDS: dict[str, tuple[Any, str]] = {}
+COMMANDS: dict[str, tuple[Any, str]] = {
+    "prelabel": (prelabel, "first labels from some known ones, and how good they are"),
+    "search": (search, "windows that sound like others"),
+}
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:

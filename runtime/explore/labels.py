@@ -50,7 +50,11 @@ class Labels:
 
     def of(self, row_id: str) -> frozenset[str] | None:
         """The species of a window; None where it is not labelled."""
-        return self.rows.get(DATE.sub("", row_id) if self.undated and row_id not in self.rows else row_id)
+        return self.rows.get(self.key(row_id))
+
+    def key(self, row_id: str) -> str:
+        """What a window would be called in the label file."""
+        return DATE.sub("", row_id) if self.undated and row_id not in self.rows else row_id
 
     def truth(
         self, row_ids: Sequence[str], classes: Sequence[str]

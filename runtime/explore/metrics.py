@@ -43,19 +43,37 @@ def top1_accuracy(scores: Scores, truth: Truth) -> float:
 
 
 def macro_roc_auc(scores: Scores, truth: Truth) -> float:
-    """Mean, over the classes with a positive and a negative, of the area under the ROC curve.
+    """Mean, over the classes with a positive and a negative, of the area under the ROC curve."""
+    return mean(class_roc_auc(scores, truth))
 
-    For a class that is the share of its pairs of a positive and a negative in which the positive scores higher, pairs
-    that score the same counting a half (Mann and Whitney's U, from the sum of the positives' ranks).
+
+def class_roc_auc(scores: Scores, truth: Truth) -> NDArray[np.float64]:
+    """Each class's area under the ROC curve, `[classes]`; NaN for classes without a positive or without a negative.
+
+    That is the share of its pairs of a positive and a negative in which the positive scores higher, pairs that score
+    the same counting a half (Mann and Whitney's U, from the sum of the positives' ranks).
     """
+    found = np.full(truth.shape[1], np.nan)
     positives = truth.sum(axis=0)
     counted = (positives > 0) & (positives < len(truth))
-    positives = positives[counted]
     if not counted.any():
-        return float("nan")
+        return found
+    positives = positives[counted]
     ranks = rankdata(scores[:, counted], axis=0)
     above = (ranks * truth[:, counted]).sum(axis=0) - positives * (positives + 1) / 2
-    return mean(above / (positives * (len(truth) - positives)))
+    found[counted] = above / (positives * (len(truth) - positives))
+    return found
+
+
+def calibration_error(probabilities: Scores, truth: Truth, bins: int = 10) -> float:
+    """Expected calibration error of any number of probabilities, both of the same shape.
+
+    Mean over equally wide bins, weighted by how many fall into each, of the difference between the mean probability
+    and the share that is true.
+    """
+    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1).ravel()
+    surplus = np.bincount(place, (probabilities - truth).ravel(), bins)
+    return float(np.abs(surplus).sum() / probabilities.size) if probabilities.size else float("nan")
 
 
 def row_precision(scores: Scores, truth: Truth) -> NDArray[np.float64]:

@@ -1,0 +1,198 @@
+"""How well species can be told from embeddings, beside how well the model's own scores tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError
+from runtime.explore import metrics
+from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
+from runtime.explore.known import Known, explain_unlearnable, join
+from runtime.explore.labels import Labels
+from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
+from runtime.explore.rows import RowFile
+from runtime.explore.species import find_columns
+from runtime.explore.tables import format_table
+
+METRICS = ("MAP", "cMAP5", "top-1", "ROC-AUC")
+SCORING = ("classes", "namespace", "unmapped", "logit_scale")
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was learnt from labelled windows, and how well.
+
+    `names` are the species that could be learnt. Of the labelled rows: `truth`, `probabilities` by classifiers and
+    calibrations that know nothing of their recordings, and the model's own scores `raw` of the species `named` by it,
+    or why there are none (`no_raw`). A window is given a species where its probability reaches that species' of
+    `thresholds`; `given` says so of the labelled rows, by thresholds that know nothing of their recordings.
+    """
+
+    known: Known
+    names: tuple[str, ...]
+    truth: NDArray[np.bool_]
+    folds: NDArray[np.int64]
+    probe: Probe
+    calibration: Calibration
+    probabilities: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    given: NDArray[np.bool_]
+    precision: float
+    raw: NDArray[np.float32]
+    named: NDArray[np.int64]
+    no_raw: str
+
+    def probabilities_of(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities of the species in new windows, float64 `[rows, species]`."""
+        return self.calibration(self.probe(embeddings))
+
+    def report(self) -> str:
+        """All of it as text."""
+        return "\n".join([*self._counts(), "", *self._comparison(), "", self._species(), "", *self._remarks()])
+
+    def _counts(self) -> list[str]:
+        recordings, folds = self.known.recordings.max() + 1, self.folds.max() + 1
+        strengths = ", ".join(f"{strength:g}" for strength in self.probe.strengths)
+        lines = [
+            f"{len(self.truth)} labelled windows of {recordings} recordings in {folds} folds; {len(self.names)} "
+            f"species; C {strengths}"
+        ]
+        if self.known.skipped:
+            lines.append(f"left out: {self.known.skipped} labelled windows that have no row")
+        if self.known.unscored:
+            lines.append(f"left out: {self.known.unscored} labelled windows whose rows have no score")
+        left_out = [name for name in self.known.names if name not in self.names]
+        if left_out:
+            lines.append(f"left out, known with and without from too few recordings: {_some(left_out)}")
+        return lines
+
+    def _comparison(self) -> list[str]:
+        found = [("embedding, cross-validated", len(self.names), *_metrics(self.probe.scores, self.truth))]
+        if len(self.named):
+            truth = self.truth[:, self.named]
+            if len(self.named) < len(self.names):
+                scores = self.probe.scores[:, self.named]
+                found.append(("embedding, of those the model names", len(self.named), *_metrics(scores, truth)))
+            found.append(("raw logits", len(self.named), *_metrics(self.raw, truth)))
+        lines = [format_table(("", "species", *METRICS), found)]
+        if self.no_raw:
+            lines.append(self.no_raw)
+        return lines
+
+    def _species(self) -> str:
+        recordings = [len(np.unique(self.known.recordings[column])) for column in self.truth.T]
+        raw = np.full(len(self.names), np.nan)
+        if len(self.named):
+            raw[self.named] = metrics.class_roc_auc(self.raw, self.truth[:, self.named])
+        recall = (self.given & self.truth).sum(axis=0) / self.truth.sum(axis=0)
+        lines = zip(
+            self.names,
+            self.truth.sum(axis=0).tolist(),
+            recordings,
+            metrics.class_roc_auc(self.probe.scores, self.truth).tolist(),
+            raw.tolist(),
+            np.where(np.isfinite(self.thresholds), self.thresholds, np.nan).tolist(),
+            recall.tolist(),
+            strict=True,
+        )
+        header = ("species", "windows", "recordings", "ROC-AUC", "raw logits", "given from", "found")
+        return format_table(header, list(lines))
+
+    def _remarks(self) -> list[str]:
+        best = self.probabilities.argmax(axis=1)
+        rows = np.arange(len(best))
+        most = metrics.calibration_error(self.probabilities[rows, best], self.truth[rows, best])
+        right, never = int((self.given & self.truth).sum()), int(np.isinf(self.thresholds).sum())
+        return [
+            f"expected calibration error {metrics.calibration_error(self.probabilities, self.truth):.3f} over all "
+            f"windows and species, {most:.3f} over each window's most probable one (10 bins, cross-validated)",
+            f"at a precision of {self.precision:g} labelled windows would be given {int(self.given.sum())} species, "
+            f"{right} of them rightly (cross-validated); {never} of {len(self.names)} species are never given",
+        ]
+
+
+def judge(files: Sequence[RowFile], labels: Labels, precision: float, skip_missing: bool = False) -> Judgement:
+    """Learns the species of `labels` from the embeddings of rows, recording by recording.
+
+    Raises:
+        InputError: labels and rows do not belong together, or nothing can be learnt from them.
+    """
+    known = join(files, labels, skip_missing)
+    if not known.recordings.any():
+        raise InputError(
+            f"all labelled windows of {labels.source} are of one recording; nothing can be proved without others: "
+            "label windows of at least two, better five recordings"
+        )
+    if not known.names:
+        raise InputError(f"{labels.source} names no species; write a line for each window and species it holds")
+    folds = deal_folds(known.recordings, known.truth)
+    can = learnable(known.truth, folds)
+    if not can.any():
+        raise InputError(f"nothing can be learnt from {labels.source}: {explain_unlearnable(known)}")
+    names = tuple(name for name, possible in zip(known.names, can, strict=True) if possible)
+    truth = known.truth[:, can]
+    raw, named, no_raw = _raw_logits(files, known, names)
+    probe = cross_validate(known.read(files, "embedding"), truth, folds)
+    probabilities = calibrate_across(probe.scores, truth, folds)
+    return Judgement(
+        known=known,
+        names=names,
+        truth=truth,
+        folds=folds,
+        probe=probe,
+        calibration=calibrate(probe.scores, truth),
+        probabilities=probabilities,
+        thresholds=thresholds(probabilities, truth, precision),
+        given=give_across(probabilities, truth, folds, precision),
+        precision=precision,
+        raw=raw,
+        named=named,
+        no_raw=no_raw,
+    )
+
+
+def _raw_logits(
+    files: Sequence[RowFile], known: Known, names: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
+    """The model's own scores of species, `[labelled rows, named]`; which species these are; and what there is to say
+    of the others.
+    """
+    none = np.empty((len(known.truth), 0), np.float32), np.empty(0, np.int64)
+    for file in files:
+        if "label" not in file.shapes:
+            return *none, f"{file.source} holds no raw logits to compare with (--outputs embedding,label keeps them)"
+        if file.classes["label"] != files[0].classes["label"] or any(
+            file.options.get(name) != files[0].options.get(name) for name in SCORING
+        ):
+            return *none, f"{file.source} and {files[0].source} hold different logits, which are not compared"
+    columns = find_columns(names, files[0].classes["label"])
+    named = np.flatnonzero(columns >= 0)
+    if not len(named):
+        return (
+            *none,
+            f"no species is known to the model (by {_some(names)}), so there are no raw logits to compare with",
+        )
+    raw = known.read(files, "label", columns[named].tolist())
+    told = np.ptp(raw, axis=0) > 0  # else it is the constant of a class that the model does not know
+    named, raw = named[told], raw[:, told]
+    others = [name for i, name in enumerate(names) if i not in named]
+    return raw, named, f"not known to the model: {_some(others)}" if others else ""
+
+
+def _metrics(scores: metrics.Scores, truth: metrics.Truth) -> tuple[float, float, float, float]:
+    return (
+        metrics.mean_average_precision(scores, truth),
+        metrics.cmap(scores, truth),
+        metrics.top1_accuracy(scores, truth),
+        metrics.macro_roc_auc(scores, truth),
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,149 @@
+"""A linear classifier on embeddings, proved on recordings that it has not seen.
+
+For each species a logistic regression (scikit-learn's) tells the windows that hold it from all others. The labelled
+recordings are dealt into folds; windows of a fold are scored by classifiers that learnt from the others, so that no
+recording is on both sides. New windows get the mean of the folds' scores.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from runtime.cores import usable_cores
+from runtime.progress import progress_bar
+
+FOLDS = 5
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Of which C, the inverse of the regularisation's strength, is chosen."""
+USUAL_STRENGTH = 1e-2
+"""Where there are too few recordings to choose."""
+MOST = 5_000
+"""Windows with a species, and without it, that one classifier learns from; of more every so many are taken."""
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Scores (log odds, not calibrated) of the labelled windows by classifiers that did not learn from their
+    recordings, float32 `[labelled rows, species]`; and the mean of these classifiers, float32 `weights`
+    `[embedding, species]` and `bias` `[species]`. `strengths` are the C of each fold.
+    """
+
+    scores: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    strengths: tuple[float, ...]
+
+    def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of new windows, float32 `[rows, species]`."""
+        return embeddings @ self.weights + self.bias
+
+
+def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: int = FOLDS) -> NDArray[np.int64]:
+    """The fold of each labelled row, int64 `[rows]`: whole recordings, spread so that every species, and its absence,
+    is in as many folds as can be. `recordings` numbers them from 0. There are never more folds than recordings.
+    """
+    columns = np.concatenate([truth, ~truth], axis=1)
+    held = np.stack([np.bincount(recordings, weights=column) for column in columns.T], axis=1)
+    shares = held / np.maximum(held.sum(axis=0), 1)
+    totals = np.zeros((min(count, len(held)), held.shape[1]))
+    sizes = np.zeros(len(totals))
+    folds = np.empty(len(held), np.int64)
+    # What holds most of a species first. Each goes where least of what it holds is already.
+    for recording in np.argsort(-shares.max(axis=1), kind="stable"):
+        burden = totals @ shares[recording]
+        fold = np.lexsort((sizes, burden))[0]
+        folds[recording] = fold
+        totals[fold] += shares[recording]
+        sizes[fold] += 1
+    return folds[recordings]
+
+
+def learnable(truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The species that can be learnt without any one of the folds: there are windows with and without them."""
+    outside = [truth[folds != fold] for fold in np.unique(folds)]
+    if len(outside) < 2:
+        return np.zeros(truth.shape[1], np.bool_)
+    return np.logical_and.reduce([known.any(axis=0) & ~known.all(axis=0) for known in outside])
+
+
+def cross_validate(embeddings: NDArray[np.float32], truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> Probe:
+    """Learns species, all of them learnable, from float32 `[rows, embedding]` and bool `[rows, species]`."""
+    count = int(folds.max()) + 1
+    scores = np.empty(truth.shape, np.float32)
+    weights = np.zeros((embeddings.shape[1], truth.shape[1]), np.float64)
+    bias = np.zeros(truth.shape[1])
+    strengths = []
+    with progress_bar(count * truth.shape[1] * 2, desc="species") as bar:
+        for fold in range(count):
+            held, learnt = folds == fold, embeddings[folds != fold]
+            mean, scale = learnt.mean(axis=0), learnt.std(axis=0)
+            scale[scale == 0] = 1
+            learnt -= mean
+            learnt /= scale
+            others = folds[~held]
+            # Inside the rest the next fold judges how strongly to regularise.
+            strength = _choose(learnt, truth[~held], others != (fold + 1) % count, bar) if count > 2 else USUAL_STRENGTH
+            fitted = _parallel(((learnt, column, (strength,)) for column in truth[~held].T), bar)
+            found = np.array([line[-1] for line in fitted], np.float64)
+            inside = found[:, :-1].T / scale[:, None]
+            offset = found[:, -1] - mean @ inside
+            scores[held] = embeddings[held] @ inside + offset
+            weights += inside / count
+            bias += offset / count
+            strengths.append(strength)
+    return Probe(scores, weights.astype(np.float32), bias.astype(np.float32), tuple(strengths))
+
+
+def _choose(x: NDArray[np.float32], truth: NDArray[np.bool_], learn: NDArray[np.bool_], bar: Any) -> float:
+    """The C with the least loss on the rows that are not learnt from, mean over the species; both sides of a species
+    count the same.
+    """
+    both = [part.any(axis=0) & ~part.all(axis=0) for part in (truth[learn], truth[~learn])]
+    known = truth[:, both[0] & both[1]]
+    if not known.size:
+        return USUAL_STRENGTH
+    learnt, judged = x[learn], x[~learn]
+    fitted = _parallel(((learnt, column, STRENGTHS) for column in known[learn].T), bar)
+    losses = np.zeros(len(STRENGTHS))
+    for column, lines in zip(known[~learn].T, fitted, strict=True):
+        scores = judged @ lines[:, :-1].T + lines[:, -1]
+        loss = np.logaddexp(0, np.where(column[:, None], -scores, scores))
+        losses += loss[column].mean(axis=0) + loss[~column].mean(axis=0)
+    return STRENGTHS[int(losses.argmin())]
+
+
+def _parallel(jobs: Iterable[tuple[Any, ...]], bar: Any) -> list[Floats]:
+    found = []
+    # One thread each: all cores are busy, and sums do not depend on how many there are.
+    with threadpool_limits(1), warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as threads:
+        warnings.simplefilter("ignore", ConvergenceWarning)  # far along it matters to no rank
+        for lines in threads.map(lambda job: _fit(*job), jobs):
+            found.append(lines)
+            bar.update()
+    return found
+
+
+def _fit(x: NDArray[np.float32], y: NDArray[np.bool_], strengths: Sequence[float]) -> Floats:
+    """Weights and, last, the bias of one species at each C, `[strengths, embedding + 1]`."""
+    sides = [np.flatnonzero(y), np.flatnonzero(~y)]
+    if max(map(len, sides)) > MOST:
+        rows = np.sort(np.concatenate([side[:: -(-len(side) // MOST)] for side in sides]))
+        x, y = x[rows], y[rows]
+    model = LogisticRegression(class_weight="balanced", tol=1e-3, max_iter=300, warm_start=True)
+    found = []
+    for strength in strengths:
+        model.set_params(C=strength).fit(x, y)
+        found.append(np.append(model.coef_[0], model.intercept_))
+    return np.stack(found)

@@ -1,0 +1,88 @@
+"""Finds the windows that sound most like some others: those whose embeddings have the greatest cosine with theirs.
+
+The search is exact: all rows are compared, block by block. With several --like a window counts by the one it is most
+like. The windows that are searched for are not among what is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from runtime.arguments import at_least_one
+from runtime.artifact import read_artifact
+from runtime.errors import InputError
+from runtime.explore.queries import find_query
+from runtime.explore.rows import RowFile, open_runs
+from runtime.explore.similarity import find_similar
+from runtime.explore.tables import format_table, say, write_table
+from runtime.files import check_writable
+
+HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rows", nargs="+", type=Path, metavar="ROWS", help=".parquet or .npz that perch-run wrote")
+    parser.add_argument(
+        "--like",
+        required=True,
+        action="append",
+        metavar="WINDOW",
+        help="RECORDING@SECONDS, where the window starts, such as recording.wav@12.5 or @1:02:30; or a row_id; may be "
+        "given several times",
+    )
+    parser.add_argument("--top", type=int, default=20, metavar="N", help="windows to find (default: 20)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="where to write them, too")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE.onnx",
+        help="the model of the rows, for a window of --like that is not among them",
+    )
+    parser.add_argument("--other-recordings", action="store_true", help="find no windows of the recordings of --like")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Searches, prints what was found, and writes it.
+
+    Raises:
+        InputError: an argument or a file cannot be used.
+    """
+    count = at_least_one("--top", args.top) or 1
+    if args.output is not None:
+        check_writable(args.output)
+    files = open_runs(args.rows, "embedding")
+    if args.model is not None:
+        _check_model(args.model, files[0])
+    queries = [find_query(text, files, args.model) for text in args.like]
+    hits = find_similar(files, queries, count, args.other_recordings)
+    lines = [
+        (
+            round(hit.similarity, 6),
+            str(file.row_ids[hit.row]),
+            str(file.paths[hit.row]),
+            f"{file.start_s[hit.row]:.10g}",
+            f"{file.end_s[hit.row]:.10g}",
+            queries[hit.query].text,
+        )
+        for hit in hits
+        for file in [files[hit.file]]
+    ]
+    if not lines:
+        say("no other windows have a score")
+    else:
+        shown = len(HEADER) if len(queries) > 1 else len(HEADER) - 1
+        say(format_table(HEADER[:shown], [line[:shown] for line in lines]))
+    if args.output is not None:
+        write_table(args.output, HEADER, lines)
+        say(f"{args.output}: {len(lines)} windows")
+
+
+def _check_model(model: Path, rows: RowFile) -> None:
+    artifact = read_artifact(model)
+    artifact.head("embedding")
+    if artifact.saved_model_sha256 != rows.about.get("saved_model_sha256"):
+        raise InputError(
+            f"{model} is not the model that {rows.source} was made with (its SavedModel is "
+            f"{artifact.saved_model_sha256[:12]}, not {str(rows.about.get('saved_model_sha256'))[:12]}); give that one"
+        )

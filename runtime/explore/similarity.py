@@ -1,0 +1,84 @@
+"""Windows whose embeddings point where others do: an exact search, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError
+from runtime.explore.queries import Query
+from runtime.explore.rows import RowFile
+from runtime.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row of a file, and the query that it is most similar to, by number; `similarity` is the cosine."""
+
+    similarity: float
+    file: int
+    row: int
+    query: int
+
+
+def find_similar(
+    files: Sequence[RowFile], queries: Sequence[Query], count: int, other_recordings: bool = False
+) -> list[Hit]:
+    """The rows most similar to any of the queries, the best first, of equal ones the first.
+
+    Rows without a score are none, nor are those of the queries, or with `other_recordings` all of their recordings.
+
+    Raises:
+        InputError: a query's embedding is zero, or a file is damaged.
+    """
+    wanted = np.stack([_unit(query) for query in queries], axis=1)
+    hits: list[Hit] = []
+    with progress_bar(sum(file.count for file in files), desc="windows") as bar:
+        for f, file in enumerate(files):
+            left_out = _left_out(f, file, queries, other_recordings)
+            for start, values in file.blocks("embedding"):
+                hits += _hits_of_block(values, wanted, left_out[start : start + len(values)], f, start, hits, count)
+                hits = sorted(hits, key=lambda hit: (-hit.similarity, hit.file, hit.row))[:count]
+                bar.update(len(values))
+    return hits
+
+
+def _hits_of_block(
+    values: NDArray[np.float32],
+    wanted: NDArray[np.float32],
+    left_out: NDArray[np.bool_],
+    file: int,
+    start: int,
+    hits: Sequence[Hit],
+    count: int,
+) -> list[Hit]:
+    """The rows of a block that may be among the best."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", values, values))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = (values @ wanted) / lengths[:, None]
+    query = cosines.argmax(axis=1)
+    best = cosines[np.arange(len(cosines)), query]
+    best[left_out | ~np.isfinite(best)] = -np.inf
+    least = hits[-1].similarity if len(hits) == count else -1.1  # a cosine may be a little below -1
+    good = np.flatnonzero(best > least)
+    good = good[np.argsort(-best[good], kind="stable")][:count]
+    return [Hit(float(best[i]), file, start + int(i), int(query[i])) for i in good]
+
+
+def _left_out(number: int, file: RowFile, queries: Sequence[Query], other_recordings: bool) -> NDArray[np.bool_]:
+    left_out = np.zeros(file.count, np.bool_)
+    for query in queries:
+        left_out[[row for f, row in query.rows if f == number]] = True
+        if other_recordings and query.recordings:
+            left_out |= np.isin(file.paths.astype(object), list(query.recordings))
+    return left_out
+
+
+def _unit(query: Query) -> NDArray[np.float32]:
+    length = np.linalg.norm(query.embedding)
+    if not length:
+        raise InputError(f"the embedding of {query.text} is zero, and nothing is like it")
+    return np.asarray(query.embedding / length, np.float32)

@@ -1,0 +1,27 @@
+"""The columns of a class head that species have, whatever they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.heads import NO_CLASS
+from runtime.taxonomy import Taxonomy, code_of
+
+
+def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Each name's column, int64 `[names]`, -1 where it has none.
+
+    A name is looked up as it stands, then as the eBird code of a scientific name, then as the scientific name of a
+    code. Of classes with the same name the first is taken; `no_ebird_code` is none.
+    """
+    places = {name: i for i, name in reversed(list(enumerate(classes))) if name != NO_CLASS}
+    taxonomy = Taxonomy()
+
+    def column(name: str) -> int:
+        others = (name, code_of(name), taxonomy[name].scientific_name)
+        return next((places[other] for other in others if other in places), -1)
+
+    return np.array([column(name) for name in names], np.int64)

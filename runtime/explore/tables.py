@@ -1,0 +1,55 @@
+"""Tables for people: as a CSV, and printed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from runtime.files import replacing
+
+
+def write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """Writes a CSV, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    # names of files, and so row ids, need not be UTF-8
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
+
+
+def format_table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    """Columns under one another: numbers to the right, with three decimals and `-` for NaN, texts to the left."""
+    cells = [list(map(_cell, line)) for line in lines]
+    numeric = [all(isinstance(value, (int, float)) for value in column) for column in zip(*lines, strict=True)]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, numeric or [False] * len(header), strict=True)
+        ).rstrip()
+        for line in (header, *cells)
+    )
+
+
+def say(text: str) -> None:
+    """Prints, also into a pipe that nobody reads any more: what comes after is to be written all the same."""
+    try:
+        print(text.encode(errors="backslashreplace").decode(), flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.3f}"
+    return str(value)

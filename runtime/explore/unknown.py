@@ -1,0 +1,85 @@
+"""Windows whose species are not known: what a probe says of them, and which are most worth knowing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.explore.known import Known
+from runtime.explore.rows import RowFile
+from runtime.progress import progress_bar
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Rows of a file without a label, int64 `[rows]`, and the probabilities of species, float64 `[rows, species]`."""
+
+    file: int
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def predict_unknown(files: Sequence[RowFile], known: Known, predict: Predict) -> Iterator[Predicted]:
+    """Probabilities of the scored rows that have no label, block by block; `predict` makes them of embeddings."""
+    with progress_bar(sum(file.count for file in files), desc="windows") as bar:
+        for number, file in enumerate(files):
+            unknown = file.has_score.copy()
+            unknown[known.labelled[number]] = False
+            for start, values in file.blocks("embedding"):
+                rows = np.flatnonzero(unknown[start : start + len(values)])
+                if len(rows):
+                    yield Predicted(number, start + rows, predict(values[rows]))
+                bar.update(len(values))
+
+
+@dataclass
+class Doubts:
+    """How sure a probe is of each window that it has seen, and how many `windows` got how many `species`."""
+
+    windows: int = 0
+    species: int = 0
+    _files: list[NDArray[np.int64]] = field(default_factory=list)
+    _rows: list[NDArray[np.int64]] = field(default_factory=list)
+    _species: list[NDArray[np.int64]] = field(default_factory=list)
+    _probabilities: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._rows))
+
+    def add(self, part: Predicted, given: NDArray[np.bool_]) -> None:
+        """Notes the probability nearest to a half of each window, and counts the species that it is given."""
+        self.windows += int(given.any(axis=1).sum())
+        self.species += int(given.sum())
+        species = np.abs(part.probabilities - 0.5).argmin(axis=1)
+        self._files.append(np.full(len(part.rows), part.file))
+        self._rows.append(part.rows)
+        self._species.append(species)
+        self._probabilities.append(part.probabilities[np.arange(len(species)), species])
+
+    def worst(self, files: Sequence[RowFile], count: int) -> list[tuple[int, int, int, float]]:
+        """The windows most worth labelling: file, row, the species in doubt, and its probability.
+
+        Those with a probability nearest to a half: first one of every recording, then a second of every one, and so
+        on.
+        """
+        if not self._rows:
+            return []
+        file, row = np.concatenate(self._files), np.concatenate(self._rows)
+        species, probability = np.concatenate(self._species), np.concatenate(self._probabilities)
+        numbers: dict[str, int] = {}
+        recording = np.empty(len(row), np.int64)
+        for f in range(len(files)):
+            here = file == f
+            recording[here] = [numbers.setdefault(path, len(numbers)) for path in files[f].paths[row[here]]]
+        sure = np.abs(probability - 0.5)
+        by_recording = np.lexsort((sure, recording))
+        firsts = np.searchsorted(recording[by_recording], recording[by_recording])
+        turn = np.empty(len(row), np.int64)
+        turn[by_recording] = np.arange(len(row)) - firsts
+        chosen = np.lexsort((sure, turn))[:count]
+        return [(int(file[i]), int(row[i]), int(species[i]), float(probability[i])) for i in chosen]
