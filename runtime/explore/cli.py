@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.errors import PerchError
+from runtime.explore import plot
 
-COMMANDS: dict[str, tuple[Any, str]] = {}
+COMMANDS: dict[str, tuple[Any, str]] = {
+    "plot": (plot, "pictures of embeddings, and of a soundscape's timeline"),
+}
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
