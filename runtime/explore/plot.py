@@ -133,7 +133,8 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
     drawn = timeline.read_timeline(
         rows, args.timeline, Recordings(rows.source, args.audio), taxonomy, args.start, args.end
     )
-    for line in drawn.lines:
+    print(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
+    for line in drawn.notes:
         print(line)
     _write(
         args.output or [args.rows.with_name(f"{args.rows.stem}.{Path(drawn.path).stem}{PAGE}")],

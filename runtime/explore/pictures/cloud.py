@@ -74,8 +74,8 @@ def _data(cloud: Cloud, addresses: dict[str, str | None], clips: dict[int, Clip]
     if cloud.top is not None:
         columns, places = np.unique(cloud.top.columns, return_inverse=True)
         species = [cloud.names[i] for i in columns]
-        ranked = zip(places.reshape(cloud.top.columns.shape).tolist(), cloud.top.scores.tolist(), strict=True)
-        top = [[(name, round(score, 2)) for name, score in zip(*row, strict=True)] for row in ranked]
+        ranked = zip(places.reshape(cloud.top.columns.shape).tolist(), cloud.top.scores.tolist())
+        top = [[(name, round(score, 2)) for name, score in zip(named, scores)] for named, scores in ranked]
     return {
         "axes": points.T.round(4).tolist(),
         "shares": [f"PC{i + 1} ({share:.1%})" for i, share in enumerate(cloud.projection.explained)],
