@@ -68,14 +68,14 @@ def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tupl
 def _data(cloud: Cloud, addresses: dict[str, str | None], clips: dict[int, Clip]) -> dict[str, Any]:
     """What the page's script knows. Coordinates are rounded to what can be seen."""
     numbers = {path: i for i, path in enumerate(addresses)}
-    points = cloud.projection.points / max(float(np.abs(cloud.projection.points).max()), 1e-30)
+    points = cloud.projection.points / np.maximum(np.abs(cloud.projection.points).max(axis=0), 1e-30)
     species: list[str] = []
     top: list[list[tuple[int, float]]] = []
     if cloud.top is not None:
-        columns, places = np.unique(cloud.top.columns, return_inverse=True)
+        columns = np.unique(cloud.top.columns)
         species = [cloud.names[i] for i in columns]
-        ranked = zip(places.reshape(cloud.top.columns.shape).tolist(), cloud.top.scores.tolist())
-        top = [[(name, round(score, 2)) for name, score in zip(named, scores)] for named, scores in ranked]
+        ranked = zip(np.searchsorted(columns, cloud.top.columns).tolist(), cloud.top.scores.tolist())
+        top = [[(name, round(score, 2)) for name, score in zip(names, scores)] for names, scores in ranked]
     return {
         "axes": points.T.round(4).tolist(),
         "shares": [f"PC{i + 1} ({share:.1%})" for i, share in enumerate(cloud.projection.explained)],

@@ -40,18 +40,17 @@ def project(rows: RowFile, most: int = POINTS) -> Projection:
     Raises:
         InputError: the file holds no embeddings, or none that differ.
     """
-    blocks = rows.blocks(OUTPUT)
     scored = np.flatnonzero(rows.has_score)
     lot = np.random.default_rng(SEED).permutation(len(scored))[:most]
     drawn = np.sort(scored[lot])
-    width = int(np.prod(rows.shapes[OUTPUT]))
+    width = int(np.prod(rows.shapes.get(OUTPUT, ())))
     shift, total, products, count = np.zeros(width), np.zeros(width), np.zeros((width, width)), 0
     kept_rows, kept = [], []
     with progress_bar(rows.count, desc="embeddings", unit="rows") as bar:
-        for start, block in blocks:
+        for start, block in rows.blocks(OUTPUT):
             bar.update(len(block))
             values = block.reshape(len(block), width)
-            finite = np.isfinite(values).all(axis=1)
+            finite = np.isfinite(values.sum(axis=1))  # one number a row, quicker than all of them
             wanted = drawn[np.searchsorted(drawn, start) : np.searchsorted(drawn, start + len(values))]
             wanted = wanted[finite[wanted - start]]
             kept_rows.append(wanted)
@@ -67,7 +66,7 @@ def project(rows: RowFile, most: int = POINTS) -> Projection:
     covariance = products / max(count, 1) - np.outer(mean, mean)
     variance = float(np.trace(covariance))
     if variance <= 1e-12 * max(1.0, float(np.square(shift).sum())):
-        raise InputError(f"{rows.source} holds {count} embeddings that do not differ: there is nothing to plot")
+        raise InputError(f"{rows.source} has nothing to plot: its embeddings ({count}) do not differ")
     values_of, vectors = np.linalg.eigh(covariance)
     axes = vectors[:, ::-1][:, :DIMENSIONS]
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1.0, 1.0)  # else the sign is chance

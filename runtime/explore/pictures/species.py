@@ -45,9 +45,8 @@ def read_scores(rows: RowFile, wanted: NDArray[np.int64]) -> Iterator[tuple[int,
     Raises:
         InputError: the file holds no scores.
     """
-    blocks = rows.blocks(OUTPUT)
     with progress_bar(rows.count, desc="scores", unit="rows") as bar:
-        for start, block in blocks:
+        for start, block in rows.blocks(OUTPUT):
             bar.update(len(block))
             first, last = np.searchsorted(wanted, [start, start + len(block)])
             yield int(first), block[wanted[first:last] - start]

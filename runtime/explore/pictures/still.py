@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from runtime.explore.pictures.cloud import Cloud
 
@@ -27,11 +26,10 @@ def save(figure: Figure, path: Path, ending: str) -> None:
         figure.savefig(path, format=ending.removeprefix("."), dpi=DPI)
 
 
-def write(text: Text, words: str) -> None:
-    """Sets text that comes from a file: no formulas, nothing that cannot be drawn, not too long."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in words)
-    text.set_parse_math(False)
-    text.set_text(plain if len(plain) <= LONGEST_NAME else plain[: LONGEST_NAME - 1] + "…")
+def plain(words: str) -> str:
+    """Words that come from a file, to be drawn: nothing that no font has, not too long. To be set without formulas."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
 
 
 def draw(cloud: Cloud) -> Figure:
@@ -56,9 +54,11 @@ def draw(cloud: Cloud) -> Figure:
     columns = 1 if len(handles) <= 16 else 2
     # names are set afterwards: a label that starts with an underscore would be left out
     legend = grid[1, 1].legend(handles, [" "] * len(handles), loc="upper left", frameon=False, ncols=columns)
-    write(legend.get_title(), coloring.title)
+    legend.set_title(plain(coloring.title))
     for text, category in zip(legend.get_texts(), coloring.categories, strict=True):
-        write(text, f"{category.name}  {category.count:,}")
-    write(figure.suptitle(" ", fontsize=13), f"Embeddings of {cloud.rows.source.name}")
+        text.set_text(f"{plain(category.name)}  {category.count:,}")
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)
+    figure.suptitle(f"Embeddings of {plain(cloud.rows.source.name)}", fontsize=13, parse_math=False)
     figure.supxlabel(f"{cloud.drawn}; {cloud.variance}", fontsize=9)
     return figure

@@ -18,7 +18,7 @@ from runtime.errors import InputError, RecordingError
 from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
 from runtime.explore.pictures.species import OUTPUT, Top, display_names, read_scores
 from runtime.explore.pictures.spectrogram import COLORS, data_uri, decibels, power, spectrogram
-from runtime.explore.pictures.still import write
+from runtime.explore.pictures.still import plain
 from runtime.explore.pictures.template import render
 from runtime.explore.rows import RowFile
 from runtime.progress import progress_bar
@@ -231,14 +231,12 @@ def draw(timeline: Timeline) -> Figure:
     led = timeline.scores.max(axis=1) >= timeline.top.scores[:, 0]
     middle = (timeline.starts + timeline.until) / 2
     below.plot(middle[led], leads[led] + 0.5, "o", color="#d55e00", markeredgecolor="white", markersize=5)
-    below.set_yticks(np.arange(rows) + 0.5, [" "] * rows)
-    for text, name in zip(below.get_yticklabels(), timeline.names, strict=True):
-        write(text, name)
+    below.set_yticks(np.arange(rows) + 0.5, [plain(name) for name in timeline.names], parse_math=False)
     below.invert_yaxis()
     below.set_xlim(timeline.start, timeline.end)
     below.set_xlabel("seconds; a dot marks the species that scores highest in a window")
     figure.colorbar(image, ax=below, label="score", pad=0.01)
-    write(above.set_title(" "), timeline.name)
+    above.set_title(plain(timeline.name), parse_math=False)
     return figure
 
 
