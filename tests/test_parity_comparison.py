@@ -9,10 +9,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from benchmarks.parity.comparison import Compared, Comparison
-from benchmarks.parity.plot import histogram, spectrogram
+from benchmarks.parity.plot import histogram
 from benchmarks.parity.summary import measures
 from convert.parity import compare
-from convert.synthetic import soundscape
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(-3, 2, (24, 50)).astype(np.float32)
@@ -103,10 +102,3 @@ def test_histograms_count_every_window() -> None:
     assert found.decades == [-6, -5, -4]
     assert found.counts[0] == 2
     assert sum(histogram(np.zeros(3)).counts) == 3
-
-
-def test_spectrograms_are_small_images() -> None:
-    for samples in (soundscape(0, 5), np.zeros(160_000, np.float32)):
-        image = spectrogram(samples)
-        assert image.startswith(b"\x89PNG")
-        assert len(image) < 50_000

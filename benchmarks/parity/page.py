@@ -9,10 +9,11 @@ import jinja2
 
 from benchmarks.parity.measurement import Measured
 from benchmarks.parity.outcome import Outcome
-from benchmarks.parity.plot import histogram, spectrogram
+from benchmarks.parity.plot import histogram
 from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, unread, verdict
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, on_same_audio, stated
+from runtime.explore.pictures.spectrogram import power, spectrogram
 
 TEMPLATE = "page.html"
 
@@ -47,7 +48,7 @@ def page(outcome: Outcome, environment: dict[str, Any]) -> str:
         rounding_line=rounding_line,
         cells=lambda compared: cells(measures(compared)),
         pictures={
-            row_id: (number, base64.b64encode(spectrogram(samples)).decode())
+            row_id: (number, base64.b64encode(spectrogram(power(samples))).decode())
             for number, (row_id, samples) in enumerate(outcome.samples.items())
         },
     )

@@ -1,34 +1,13 @@
-"""Pictures of the page: spectrograms, and how the errors of windows are spread."""
+"""Pictures of the page: how the errors of windows are spread."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-FRAME, STEP = 640, 800
-LEVELS = 64
-"""Colours of a spectrogram: few, so that images stay small."""
-QUIETEST_DB = -80.0
 BINS_A_DECADE = 4
-
-
-def spectrogram(samples: NDArray[np.float32]) -> bytes:
-    """A window `[samples]` as a PNG image: time to the right, frequency upwards, the 80 dB below its loudest."""
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::STEP] * np.hanning(FRAME)
-    power = np.abs(np.fft.rfft(frames, axis=1)[:, 1:]) ** 2
-    power = power.reshape(len(power), -1, 2).mean(axis=2)
-    decibels = 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 1e-20))
-    shades = np.clip((1 - decibels / QUIETEST_DB) * (LEVELS - 1), 0, LEVELS - 1).round().astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(shades.T[::-1]))
-    image.putpalette((matplotlib.colormaps["magma"](np.linspace(0, 1, LEVELS))[:, :3] * 255).astype(np.uint8).tobytes())
-    file = io.BytesIO()
-    image.save(file, "png", optimize=True)
-    return file.getvalue()
 
 
 @dataclass(frozen=True)

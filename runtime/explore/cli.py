@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.errors import PerchError
-from runtime.explore import prelabel, search
+from runtime.explore import plot, prelabel, search
 
 COMMANDS: dict[str, tuple[Any, str]] = {
+    "plot": (plot, "pictures of embeddings, and of a soundscape's timeline"),
     "prelabel": (prelabel, "first labels from some known ones, and how good they are"),
     "search": (search, "windows that sound like others"),
 }

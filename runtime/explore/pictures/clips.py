@@ -1,0 +1,74 @@
+"""What a page holds of some windows: a spectrogram to look at and five seconds to hear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.cores import usable_cores
+from runtime.errors import RecordingError
+from runtime.explore.pictures.sound import KIND, encode, read
+from runtime.explore.pictures.spectrogram import data_uri, power, spectrogram
+from runtime.progress import progress_bar
+
+AHEAD = 64
+"""Clips in the making, to bound memory."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A window's spectrogram and sound, as addresses that hold them."""
+
+    picture: str
+    sound: str
+
+
+def spread(among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """`count` of these, or all, at even distances."""
+    if count >= len(among):
+        return among
+    return among[np.floor((np.arange(count) + 0.5) * len(among) / count).astype(np.int64)] if count else among[:0]
+
+
+def make_clips(windows: Mapping[int, tuple[Path, float, float]]) -> tuple[dict[int, Clip], dict[Path, str]]:
+    """The clips of windows (recording, start and end in seconds), and why recordings could not be read."""
+    clips: dict[int, Clip] = {}
+    failures: dict[Path, str] = {}
+    items = list(windows.items())
+    with ThreadPoolExecutor(usable_cores()) as threads, progress_bar(len(items), desc="clips") as bar:
+        for i in range(0, len(items), AHEAD):
+            some = items[i : i + AHEAD]
+            for (key, (path, *_)), clip in zip(some, threads.map(_clip, (window for _, window in some)), strict=True):
+                bar.update()
+                if isinstance(clip, Clip):
+                    clips[key] = clip
+                else:
+                    failures.setdefault(path, clip)
+    return clips, failures
+
+
+def _clip(window: tuple[Path, float, float]) -> Clip | str:
+    path, start_s, end_s = window
+    try:
+        samples = read(path, start_s, end_s - start_s)
+    except RecordingError as error:
+        return str(error)
+    return Clip(data_uri("image/png", spectrogram(power(samples))), data_uri(KIND, encode(samples)))
+
+
+def unheard(missing: Iterable[str], failures: Mapping[Path, str]) -> str:
+    """One line about the recordings that are not there or cannot be read; empty if all is well."""
+    parts = []
+    if lost := sorted(missing):
+        parts.append(
+            f"recordings not found: {len(lost)}, the first is {lost[0]} (say where they are with --audio FOLDER)"
+        )
+    if failures:
+        path, why = next(iter(failures.items()))
+        parts.append(f"recordings that cannot be read: {len(failures)}, the first is {path}, which {why}")
+    return "; ".join(parts)

@@ -1,0 +1,92 @@
+"""The cloud of a run's embeddings, each window a point: what is drawn of it, as a still or as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.explore.pictures.clips import Clip, make_clips, spread, unheard
+from runtime.explore.pictures.colors import Coloring
+from runtime.explore.pictures.projection import Projection
+from runtime.explore.pictures.sound import Recordings, address
+from runtime.explore.pictures.species import Top
+from runtime.explore.pictures.template import render
+from runtime.explore.rows import RowFile
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Windows as points. `top` are their species, of these `names`, where the file holds scores."""
+
+    rows: RowFile
+    projection: Projection
+    coloring: Coloring
+    top: Top | None
+    names: Sequence[str]
+
+    @property
+    def drawn(self) -> str:
+        """Which windows are points."""
+        found, count = len(self.projection.rows), self.projection.count
+        return f"{found:,} windows" if found == count else f"{found:,} of {count:,} windows, drawn by lot"
+
+    @property
+    def variance(self) -> str:
+        """How much of the embeddings' variance the axes show."""
+        parts = " + ".join(f"{share:.1%}" for share in self.projection.explained)
+        return f"{self.projection.explained.sum():.1%} of the variance in three components ({parts})"
+
+    def of(self, column: NDArray[Any]) -> list[Any]:
+        """A column of the file, for the points."""
+        return column[self.projection.rows].tolist()
+
+
+def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tuple[str, list[str]]:
+    """The page that will lie at `target`, with clips of `embed` windows, and lines about what it holds."""
+    from plotly.offline import get_plotlyjs
+
+    paths = cloud.of(cloud.rows.paths)
+    starts, ends = cloud.of(cloud.rows.start_s), cloud.of(cloud.rows.end_s)
+    found = {path: recordings.find(path) for path in dict.fromkeys(paths)}
+    at_hand = np.array([i for i, path in enumerate(paths) if found[path]], np.int64)
+    windows = {int(i): (file, starts[i], ends[i]) for i in spread(at_hand, embed) if (file := found[paths[i]])}
+    clips, failures = make_clips(windows)
+    heard = f"{len(clips):,} windows with spectrogram and sound in the page"
+    if len(at_hand) > len(windows):
+        heard += f" (evenly spread; the sound of the other {len(at_hand) - len(windows):,} is linked to)"
+    lines = [heard, unheard([path for path, file in found.items() if file is None], failures)]
+    data = _data(cloud, {path: address(file, target) if file else None for path, file in found.items()}, clips)
+    html = render("cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), heard=heard)
+    return html, [line for line in lines if line]
+
+
+def _data(cloud: Cloud, addresses: dict[str, str | None], clips: dict[int, Clip]) -> dict[str, Any]:
+    """What the page's script knows. Coordinates are rounded to what can be seen."""
+    numbers = {path: i for i, path in enumerate(addresses)}
+    points = cloud.projection.points / np.maximum(np.abs(cloud.projection.points).max(axis=0), 1e-30)
+    species: list[str] = []
+    top: list[list[tuple[int, float]]] = []
+    if cloud.top is not None:
+        columns = np.unique(cloud.top.columns)
+        species = [cloud.names[i] for i in columns]
+        ranked = zip(np.searchsorted(columns, cloud.top.columns).tolist(), cloud.top.scores.tolist())
+        top = [[(name, round(score, 2)) for name, score in zip(names, scores)] for names, scores in ranked]
+    return {
+        "axes": points.T.round(4).tolist(),
+        "shares": [f"PC{i + 1} ({share:.1%})" for i, share in enumerate(cloud.projection.explained)],
+        "row_ids": cloud.of(cloud.rows.row_ids),
+        "recordings": [{"name": PurePath(path).name, "address": place} for path, place in addresses.items()],
+        "recording": [numbers[path] for path in cloud.of(cloud.rows.paths)],
+        "start": cloud.of(cloud.rows.start_s),
+        "end": cloud.of(cloud.rows.end_s),
+        "categories": [vars(category) for category in cloud.coloring.categories],
+        "category": cloud.coloring.of.tolist(),
+        "species": species,
+        "top": top,
+        "clips": {i: vars(clip) for i, clip in clips.items()},
+    }

@@ -1,0 +1,99 @@
+"""The sound of rows: finding their recordings again, and what is heard in a window."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from runtime.errors import RecordingError
+from runtime.recording import Part, Recording
+
+RATE = 32_000
+"""Of what is drawn and played, in Hz."""
+PEAK = 0.7
+"""Of what is played: field recordings are quiet."""
+FORMAT, KIND = ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "audio/ogg")
+"""Every browser plays MP3; a libsndfile that was built without it writes Vorbis, which Safari may refuse."""
+
+
+@dataclass
+class Recordings:
+    """Where the recordings of rows lie: as the run was told, else below `folder` under the same name, with as many of
+    the folders above it as are there. A file of rows may have moved: names are also tried from its folder.
+    """
+
+    source: Path
+    folder: Path | None = None
+
+    def find(self, path: str) -> Path | None:
+        """The recording that a row's `path` names; None if it is nowhere."""
+        parts = [part for part in PurePath(path).parts if part not in (PurePath(path).anchor, "..")]
+        below = [PurePath(*parts[i:]) for i in range(len(parts))]
+        places = [self.folder / each for each in below] if self.folder else []
+        places += [Path(path), self.source.parent / path]
+        return next((place for place in places if _is_file(place)), None)
+
+
+def read(path: Path, start_s: float, seconds: float) -> NDArray[np.float32]:
+    """What is heard from `start_s` on, float32 `[seconds * RATE]`, zeros after the recording's end.
+
+    Raises:
+        RecordingError: it cannot be read there.
+    """
+    window, start = round(seconds * RATE), round(start_s * RATE)
+    found = list(_windows(Recording(path, RATE, window, start or window), 1 if start else 0, 1))
+    if not found:
+        raise RecordingError(f"ends before {start_s:g} s")
+    return found[0]
+
+
+def read_seconds(path: Path, first: int, count: int) -> Iterator[NDArray[np.float32]]:
+    """The seconds of a recording from `first` on, at most `count`: float32 `[RATE]` each, the last one zero-padded.
+
+    Raises:
+        RecordingError: the next one cannot be read.
+    """
+    return _windows(Recording(path, RATE, RATE), first, count)
+
+
+def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[np.float32]]:
+    for window in recording.windows(Part(first, first + count)):
+        if window.samples is None:
+            raise RecordingError(recording.failure or "holds samples that are not finite numbers")
+        yield window.samples
+    if recording.failure and recording.count is None:
+        raise RecordingError(recording.failure)
+
+
+def encode(samples: NDArray[np.float32]) -> bytes:
+    """Mono samples `[samples]` as `FORMAT`, as loud as they can well be played."""
+    peak = max(float(np.abs(samples).max()), 1e-9) if len(samples) else 1.0
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", RATE, 1, format=FORMAT) as sound:
+        for start in range(0, len(samples), RATE):
+            sound.write(samples[start : start + RATE] * (PEAK / peak))
+    return file.getvalue()
+
+
+def address(recording: Path, page: Path) -> str:
+    """How a page that lies at `page` links to a recording: relative where that is possible, so that both can move."""
+    try:
+        relative = os.path.relpath(os.path.realpath(recording), os.path.realpath(page.parent))
+    except ValueError:  # on another drive
+        return recording.resolve().as_uri()
+    return quote(PurePath(relative).as_posix().encode("utf-8", "surrogateescape"))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # names that no file can have
+        return False

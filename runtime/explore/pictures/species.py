@@ -1,0 +1,62 @@
+"""The species that score highest in windows, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.explore.rows import RowFile
+from runtime.progress import progress_bar
+from runtime.taxonomy import Taxonomy
+
+OUTPUT = "label"
+TOP = 3
+
+
+@dataclass(frozen=True)
+class Top:
+    """The highest scores of rows: `scores` float32 `[rows, top]`, and `columns` int64, whose they are."""
+
+    columns: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def find_top(rows: RowFile, wanted: NDArray[np.int64], top: int = TOP) -> Top:
+    """The `top` highest scores of these rows (ascending), the highest first.
+
+    Raises:
+        InputError: the file holds no scores.
+    """
+    top = min(top, rows.shapes.get(OUTPUT, (top,))[-1])
+    columns, scores = np.zeros((len(wanted), top), np.int64), np.zeros((len(wanted), top), np.float32)
+    for first, values in read_scores(rows, wanted):
+        best = np.argsort(-values, axis=1, kind="stable")[:, :top]
+        columns[first : first + len(values)] = best
+        scores[first : first + len(values)] = np.take_along_axis(values, best, axis=1)
+    return Top(columns, scores)
+
+
+def read_scores(rows: RowFile, wanted: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """All scores of these rows (ascending), piece by piece: the place of the first, and float32 `[rows, classes]`.
+
+    Raises:
+        InputError: the file holds no scores.
+    """
+    with progress_bar(rows.count, desc="scores", unit="rows") as bar:
+        for start, block in rows.blocks(OUTPUT):
+            bar.update(len(block))
+            first, last = np.searchsorted(wanted, [start, start + len(block)])
+            yield int(first), block[wanted[first:last] - start]
+
+
+def display_names(classes: tuple[str, ...], taxonomy: Taxonomy) -> list[str]:
+    """What classes are called on a picture: the common or scientific name, where known, and the class's own."""
+    names = []
+    for name in classes:
+        taxon = taxonomy[name]
+        known = taxon.common_name or taxon.scientific_name
+        names.append(f"{known} ({name})" if known and known != name else name)
+    return names

@@ -1,0 +1,45 @@
+"""Spectrograms as small PNG images."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+FRAME, STEP = 640, 800
+LEVELS = 32
+"""Colours of a spectrogram: few, so that images stay small."""
+QUIETEST_DB = -80.0
+COLORS = "magma"
+
+
+def power(samples: NDArray[np.float32], step: int = STEP) -> NDArray[np.float32]:
+    """The power of `[samples]` by time and frequency, float32 `[frames, 160]`, low frequencies first."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::step] * np.hanning(FRAME)
+    found = np.abs(np.fft.rfft(frames, axis=1)[:, 1:]) ** 2
+    return found.reshape(len(found), -1, 2).mean(axis=2).astype(np.float32)
+
+
+def decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Decibels below the loudest, no less than `QUIETEST_DB`; of silence all are."""
+    share: NDArray[np.float32] = power / max(float(power.max()), 1e-20)
+    return 10 * np.log10(np.maximum(share, np.float32(10 ** (QUIETEST_DB / 10))))
+
+
+def spectrogram(power: NDArray[np.float32]) -> bytes:
+    """Power `[frames, bins]` as a PNG image: time to the right, frequency upwards, the 80 dB below its loudest."""
+    shades = ((1 - decibels(power) / QUIETEST_DB) * (LEVELS - 1)).round().astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(shades.T[::-1]))
+    image.putpalette((matplotlib.colormaps[COLORS](np.linspace(0, 1, LEVELS))[:, :3] * 255).astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    image.save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Bytes of a media type such as `image/png`, as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,248 @@
+"""A soundscape's timeline: its spectrogram, and below it the species that lead its windows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from runtime.errors import InputError, RecordingError
+from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
+from runtime.explore.pictures.species import OUTPUT, Top, display_names, read_scores
+from runtime.explore.pictures.spectrogram import COLORS, data_uri, decibels, power, spectrogram
+from runtime.explore.pictures.still import plain
+from runtime.explore.pictures.template import render
+from runtime.explore.rows import RowFile
+from runtime.progress import progress_bar
+from runtime.taxonomy import Taxonomy
+
+MOST_S = 3600
+"""The longest piece that is drawn."""
+MOST_SOUND_S = 600
+"""The longest piece whose sound is in the page."""
+SPECIES, TOP = 10, 5
+STEP = 640
+MOST_FRAMES = 4000
+FRAMES_A_SECOND = (50, 25, 10, 5, 2, 1)
+"""What the frames of a second can be joined to."""
+SCALE = "viridis"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A piece of a recording. Windows have scores and come by their start; `until` is where a window's cell ends:
+    where the next one starts, if they overlap. `scores` is float32 `[windows, species]`, of the species of these
+    `names` that lead most windows; `top` are all windows' highest, of `all_names`.
+    """
+
+    path: str
+    start: int
+    end: int
+    row_ids: Sequence[str]
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    names: Sequence[str]
+    scores: NDArray[np.float32]
+    top: Top
+    all_names: Sequence[str]
+    recording: Path | None = None
+    power: NDArray[np.float32] | None = None
+    sound: NDArray[np.float32] | None = None
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def name(self) -> str:
+        """The recording's, without its folders."""
+        return PurePath(self.path).name
+
+    @property
+    def seconds(self) -> int:
+        """How long the piece is."""
+        return self.end - self.start
+
+    @property
+    def until(self) -> NDArray[np.float64]:
+        """Where windows' cells end."""
+        return np.minimum(self.ends, np.append(self.starts[1:], np.inf))
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and highest score drawn."""
+        return float(self.scores.min()), float(self.scores.max())
+
+
+def read_timeline(
+    rows: RowFile, recording: str, recordings: Recordings, taxonomy: Taxonomy, start_s: float, end_s: float | None
+) -> Timeline:
+    """The timeline of a recording, from one second to another; at most an hour of it.
+
+    Raises:
+        InputError: the file holds no such recording, nothing in that time, or no scores.
+    """
+    path = find_path(list(dict.fromkeys(rows.paths)), recording)
+    if not (math.isfinite(start_s) and 0 <= start_s < (math.inf if end_s is None else end_s)):
+        raise InputError(
+            f"a timeline from {start_s:g} to {end_s or start_s:g} s cannot be drawn; --to must be after --from"
+        )
+    of_path = np.flatnonzero((rows.paths == path) & rows.has_score)
+    there = float(rows.end_s[of_path].max()) if len(of_path) else 0.0
+    start = math.floor(start_s)
+    end = min(math.ceil(min(end_s or math.inf, there)), start + MOST_S)
+    found = of_path[(rows.start_s[of_path] < end) & (rows.end_s[of_path] > start)]
+    if not len(found):
+        raise InputError(f"{rows.source} holds no scored windows of {path} after {start} s; they end at {there:g} s")
+    scores = np.concatenate([values for _, values in read_scores(rows, found)])
+    order = np.argsort(rows.start_s[found], kind="stable")
+    found, scores = found[order], scores[order]
+    columns = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    names = display_names(rows.classes.get(OUTPUT, ()), taxonomy)
+    leading = [column for column, _ in Counter(columns[:, 0].tolist()).most_common(SPECIES)]
+    notes = []
+    if there > end and (end_s is None or end_s > end):
+        notes.append(f"the recording goes on to {there:g} s: draw more of it with --from and --to, an hour at a time")
+    file, heard, sound = recordings.find(path), None, None
+    if file is None:
+        notes.append(f"{path} is not found, so there is no spectrogram (say where it is with --audio FOLDER)")
+    else:
+        heard, sound, failure = _read(file, start, end - start)
+        notes += [f"{path} {failure}"] if failure else []
+    return Timeline(
+        path,
+        start,
+        end,
+        rows.row_ids[found].tolist(),
+        rows.start_s[found],
+        rows.end_s[found],
+        [names[i] for i in leading],
+        scores[:, leading],
+        Top(columns, np.take_along_axis(scores, columns, axis=1)),
+        names,
+        file,
+        heard,
+        sound,
+        notes,
+    )
+
+
+def find_path(paths: Sequence[str], recording: str) -> str:
+    """The path among those of the rows that is meant: itself, its end, its name, or its name without the ending.
+
+    Raises:
+        InputError: none is, or several are.
+    """
+    wanted = PurePath(recording)
+    least = len(wanted.parts)
+    known = {path: PurePath(path) for path in paths}
+    for found in (
+        [path for path, each in known.items() if each == wanted],
+        [path for path, each in known.items() if each.parts[-least:] == wanted.parts],
+        [path for path, each in known.items() if each.with_suffix("").parts[-least:] == wanted.parts],
+        [path for path, each in known.items() if each.name == wanted.name],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(f"{recording} may be {found[0]} or {found[1]}; name it with its folder")
+    some = ", ".join(PurePath(path).name for path in paths[:3])
+    raise InputError(f"the rows hold no recording {recording}, but {some or 'none'}{' …' if len(paths) > 3 else ''}")
+
+
+def _read(file: Path, start: int, seconds: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, str]:
+    """The power of frames, the samples if they are few, and why there are no more of them."""
+    frames_a_second = next((each for each in FRAMES_A_SECOND if each * seconds <= MOST_FRAMES), 1)
+    frames, sound, failure = [], [], ""
+    try:
+        with progress_bar(seconds, desc="spectrogram", unit="s") as bar:
+            for samples in read_seconds(file, start, seconds):
+                bar.update()
+                # a call is short: the loudest frame stands for those that are joined
+                frames.append(power(samples, STEP).reshape(frames_a_second, -1, 160).max(axis=1))
+                if seconds <= MOST_SOUND_S:
+                    sound.append(samples)
+    except RecordingError as error:
+        failure = str(error)
+    return np.concatenate(frames) if frames else None, np.concatenate(sound) if sound else None, failure
+
+
+def page(timeline: Timeline, target: Path) -> str:
+    """The page that will lie at `target`."""
+    lowest, highest = timeline.range
+    share = (timeline.scores - lowest) / max(highest - lowest, 1e-9)
+    shades = (matplotlib.colormaps[SCALE](share)[..., :3] * 255).round().astype(int).tolist()
+    source, offset = "", 0
+    if timeline.sound is not None:
+        source, offset = data_uri(KIND, encode(timeline.sound)), timeline.start
+    elif timeline.recording is not None:
+        source, offset = address(timeline.recording, target), 0
+    heard = timeline.power
+    data: dict[str, Any] = {
+        "start": timeline.start,
+        "end": timeline.end,
+        "row_ids": timeline.row_ids,
+        "starts": timeline.starts.tolist(),
+        "ends": timeline.ends.tolist(),
+        "until": timeline.until.tolist(),
+        "names": timeline.names,
+        "cells": [[f"#{bytes(shade).hex()}" for shade in row] for row in shades],
+        "top": [
+            [(timeline.all_names[i], round(score, 2)) for i, score in zip(columns, scores, strict=True)]
+            for columns, scores in zip(timeline.top.columns.tolist(), timeline.top.scores.tolist(), strict=True)
+        ],
+        "sound": source,
+        "offset": offset,
+        "picture": None if heard is None else data_uri("image/png", spectrogram(heard)),
+        "heard": 0 if heard is None else len(heard) / _frames_a_second(timeline),
+    }
+    stops = [matplotlib.colors.to_hex(shade) for shade in matplotlib.colormaps[SCALE](np.linspace(0, 1, 9))]
+    return render("timeline.html.jinja", timeline=timeline, data=data, stops=stops)
+
+
+def _frames_a_second(timeline: Timeline) -> int:
+    return next((each for each in FRAMES_A_SECOND if each * timeline.seconds <= MOST_FRAMES), 1)
+
+
+def draw(timeline: Timeline) -> Figure:
+    """The timeline as a still."""
+    rows = len(timeline.names)
+    figure = Figure(figsize=(13, 3.2 + 0.32 * rows), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.32 * rows])
+    if timeline.power is not None:
+        end = timeline.start + len(timeline.power) / _frames_a_second(timeline)
+        above.imshow(
+            decibels(timeline.power).T,
+            cmap=COLORS,
+            aspect="auto",
+            origin="lower",
+            extent=(timeline.start, end, 0, RATE / 2000),
+        )
+    above.set_ylabel("kHz")
+    above.set_ylim(0, RATE / 2000)
+    cells, edges = _cells(timeline)
+    image = below.pcolormesh(edges, np.arange(rows + 1), cells, cmap=SCALE)
+    leads = timeline.scores.argmax(axis=1)
+    led = timeline.scores.max(axis=1) >= timeline.top.scores[:, 0]
+    middle = (timeline.starts + timeline.until) / 2
+    below.plot(middle[led], leads[led] + 0.5, "o", color="#d55e00", markeredgecolor="white", markersize=5)
+    below.set_yticks(np.arange(rows) + 0.5, [plain(name) for name in timeline.names], parse_math=False)
+    below.invert_yaxis()
+    below.set_xlim(timeline.start, timeline.end)
+    below.set_xlabel("seconds; a dot marks the species that scores highest in a window")
+    figure.colorbar(image, ax=below, label="score", pad=0.01)
+    above.set_title(plain(timeline.name), parse_math=False)
+    return figure
+
+
+def _cells(timeline: Timeline) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Scores `[species, cells]` between these edges `[cells + 1]`; NaN where there is no window."""
+    edges = np.unique(np.concatenate([timeline.starts, timeline.until]))
+    cells = np.full((len(timeline.names), len(edges) - 1), np.nan, np.float32)
+    cells[:, np.searchsorted(edges, timeline.starts)] = timeline.scores.T
+    return cells, edges

@@ -1,0 +1,157 @@
+"""Pictures of a run's rows: its embeddings in three dimensions, or one soundscape's timeline.
+
+Each window is a point, near those that sound alike: the embeddings' three principal components. The page (.html) can be
+turned around; a point shows its spectrogram and species and plays its five seconds. It needs no network and nothing
+beside it but the recordings of windows whose sound it does not hold. The still (.png, .svg) shows three views.
+
+With --timeline it is one recording's spectrogram, with the species that lead its windows below.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.errors import InputError
+from runtime.files import check_writable, replacing
+from runtime.taxonomy import Taxonomy, read_taxonomy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from runtime.explore.pictures.colors import Coloring
+    from runtime.explore.pictures.projection import Projection
+    from runtime.explore.pictures.species import Top
+    from runtime.explore.rows import RowFile
+
+PAGE, STILLS = ".html", (".png", ".svg")
+EMBED = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rows", metavar="ROWS", type=Path, help="what perch-run wrote: out.parquet or out.npz")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help="where to write, a page (.html) or a still (.png, .svg); may be repeated (default: a page beside ROWS)",
+    )
+    parser.add_argument(
+        "--color",
+        metavar="BY",
+        default="soundscape",
+        help="what colours mean: soundscape, species (the one that scores highest), hour (from a time in recordings' "
+        "names, such as 20190904_051500 or 2024-05-17T05-15-00), LABELS.csv (row_id and species) or TABLE.csv:COLUMN "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--taxonomy", metavar="CSV", type=Path, help="a taxonomy.csv, for common names")
+    parser.add_argument(
+        "--audio", metavar="FOLDER", type=Path, help="where the recordings are, if not where they were when they ran"
+    )
+    parser.add_argument(
+        "--embed",
+        metavar="N",
+        type=int,
+        default=EMBED,
+        help="windows whose spectrogram and sound are in the page, evenly spread, about 60 KB each (default: "
+        "%(default)s); the sound of others is linked to",
+    )
+    parser.add_argument(
+        "--timeline",
+        metavar="RECORDING",
+        help="draw this recording's timeline, named as in ROWS, with or without folder",
+    )
+    parser.add_argument(
+        "--from", dest="start", metavar="S", type=float, default=0.0, help="second the timeline starts at"
+    )
+    parser.add_argument("--to", dest="end", metavar="S", type=float, help="second it ends at (default: an hour later)")
+
+
+def run(args: argparse.Namespace) -> None:
+    from runtime.explore.rows import open_rows
+
+    if args.embed < 0:
+        raise InputError(f"--embed is {args.embed}, but must be 0 or more")
+    if args.audio and not args.audio.is_dir():
+        raise InputError(f"there is no folder {args.audio}")
+    for target in args.output or ():
+        if target.suffix.lower() not in (PAGE, *STILLS):
+            raise InputError(f"cannot tell what to draw from the name {target}; end it in .html, .png or .svg")
+        check_writable(target)
+    rows = open_rows(args.rows)
+    taxonomy = read_taxonomy(args.taxonomy) if args.taxonomy else Taxonomy()
+    if args.timeline:
+        _timeline(args, rows, taxonomy)
+    else:
+        _cloud(args, rows, taxonomy)
+
+
+def _cloud(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
+    from runtime.explore.pictures import still
+    from runtime.explore.pictures.cloud import Cloud, page
+    from runtime.explore.pictures.projection import project
+    from runtime.explore.pictures.sound import Recordings
+    from runtime.explore.pictures.species import OUTPUT, display_names, find_top
+
+    projection = project(rows)
+    top = find_top(rows, projection.rows) if OUTPUT in rows.shapes or args.color == "species" else None
+    names = display_names(rows.classes.get(OUTPUT, ()), taxonomy)
+    cloud = Cloud(rows, projection, _coloring(args.color, rows, projection, top, names), top, names)
+    print(f"{rows.source}: {cloud.drawn}; {cloud.variance}")
+    recordings = Recordings(rows.source, args.audio)
+    _write(
+        args.output or [args.rows.with_suffix(PAGE)],
+        lambda target: page(cloud, target, recordings, args.embed),
+        lambda: still.draw(cloud),
+    )
+
+
+def _coloring(by: str, rows: RowFile, projection: Projection, top: Top | None, names: list[str]) -> Coloring:
+    from runtime.explore.pictures import colors
+
+    row_ids, paths = rows.row_ids[projection.rows].tolist(), rows.paths[projection.rows].tolist()
+    if by == "soundscape":
+        return colors.color(colors.soundscapes(row_ids), "Soundscape")
+    if by == "species":
+        assert top is not None
+        return colors.color([names[i] for i in top.columns[:, 0]], "Top species")
+    if by == "hour":
+        return colors.color(colors.hours(paths, rows.start_s[projection.rows]), "Hour", in_order=True)
+    if ".csv" not in by.lower():
+        raise InputError(f"--color is {by!r}, but must be soundscape, species, hour, LABELS.csv or TABLE.csv:COLUMN")
+    return colors.color(colors.labels(by, row_ids), Path(by).name)
+
+
+def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
+    from runtime.explore.pictures import timeline
+    from runtime.explore.pictures.sound import Recordings
+
+    drawn = timeline.read_timeline(
+        rows, args.timeline, Recordings(rows.source, args.audio), taxonomy, args.start, args.end
+    )
+    print(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
+    for line in drawn.notes:
+        print(line)
+    _write(
+        args.output or [args.rows.with_name(f"{args.rows.stem}.{Path(drawn.path).stem}{PAGE}")],
+        lambda target: (timeline.page(drawn, target), []),
+        lambda: timeline.draw(drawn),
+    )
+
+
+def _write(targets: list[Path], page: Callable[[Path], tuple[str, list[str]]], draw: Callable[[], Figure]) -> None:
+    from runtime.explore.pictures import still
+
+    for target in targets:
+        lines: list[str] = []
+        with replacing(target) as temporary:
+            if target.suffix.lower() == PAGE:
+                text, lines = page(target)
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+            else:
+                still.save(draw(), temporary, target.suffix.lower())
+        print(f"wrote {target}, {target.stat().st_size / 1e6:.1f} MB" + "".join(f"; {line}" for line in lines))
