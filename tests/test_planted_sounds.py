@@ -44,7 +44,6 @@ def test_kinds_of_sounds_are_told_apart(model: Path, tmp_path: Path, capsys: pyt
     known = write_labels(tmp_path / "known.csv", list(species.items())[: 16 * WINDOWS])
     assert main(["prelabel", str(rows), "--labels", str(known), "-o", str(out), "--precision", "0.8"]) == 0
     said = capsys.readouterr().out
-    print(said)
     auc = {name: float(value) for name, value in re.findall(r"^(embedding|raw).* (0\.\d+)$", said, re.MULTILINE)}
     assert auc["embedding"] > max(0.85, auc["raw"] + 0.15)
     error = float(re.search(r"calibration error (0\.\d+)", said)[1])  # type: ignore[index]
