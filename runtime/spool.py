@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from runtime.block import Block
 from runtime.errors import InputError, reason
 
-FORMAT = 3
+FORMAT = 4
 LENGTH = 8
 MOST_HEADER = 2**26
 """Bytes; a class list of each name of a hundred thousand classes fits."""
