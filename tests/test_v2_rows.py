@@ -75,7 +75,7 @@ def test_submission_of_codes_is_filled_from_the_list_that_knows_them(
     sample = write_sample(tmp_path / "sample.csv", ["eurbla", "1139490", "comrav"])
     found = run(folder, v2, classes=sample)
     assert found.namespace == "ebird2021"
-    assert "classes were found in the model's list ebird2021" in found.summary()
+    assert "classes were looked up first in the model's list ebird2021" in found.summary()
     assert found.unmapped == ["1139490"]
     assert found.classes["label"] == ("eurbla", "1139490", "comrav")
     np.testing.assert_array_equal(found["label"][:, [0, 2]], reference["label"][:, [5, 2]])
@@ -157,7 +157,7 @@ def test_rows_of_another_namespace_or_scale_are_not_taken_up(
         run(folder, v2, outputs=ALL, sink=target, resume=True)
     run(folder, v2, outputs=ALL, sink=target, resume=True, namespace="ebird2021", logit_scale="perch-hoplite")
     table = pq.read_table(target)
-    assert table.schema.metadata[b"logit_scale"] == b"perch-hoplite"
+    assert json.loads(table.schema.metadata[b"options"])["logit_scale"] == "perch-hoplite"
     rows = table["label"].drop_null().combine_chunks().flatten().to_numpy().reshape(-1, len(CODES))
     scored = reference["label"][reference.status == "scored"]
     np.testing.assert_allclose(rows, 0.97 * scored.astype(float) - 10, rtol=1e-6)
