@@ -197,11 +197,11 @@ def match_classes(
     lists = list(head.class_lists.values()) if namespace is None else [head.class_lists[namespace]]
     names = set(wanted.names) - {NO_CLASS}
     chosen = max(lists, key=lambda known: len(names.intersection((*known.names, *known.dropped))))
-    if wanted.header in (*chosen.names, *chosen.dropped):
+    find = _Finder(head, chosen, namespace is not None, wanted.taxonomy, genus_head)
+    if wanted.taxonomy.knows(wanted.header) or find(wanted.header).column != -1:
         raise InputError(
             f"{wanted.source} has no header: its first line, '{wanted.header}', is a class; put one above it"
         )
-    find = _Finder(head, chosen, namespace is not None, wanted.taxonomy, genus_head)
     matches = tuple(map(find, wanted.names))
     needed = [match.name for match in matches if match.column == DROPPED]
     if proxy in ("genus-max", "genus-mean"):

@@ -251,7 +251,7 @@ def _sink(
 
 
 def _other_namespace(job: Job, artifact: Artifact) -> str | None:
-    """The class list in which wanted classes were found, if that is not the model's first."""
+    """The class list in which wanted classes were looked up first, if that is not the model's first."""
     if job.class_map is None or job.class_map.namespace == artifact.heads["label"].namespace:
         return None
     return job.class_map.namespace

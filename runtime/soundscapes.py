@@ -55,7 +55,7 @@ class Soundscapes:
     class_map: ClassMap | None = None
     """How wanted classes are met by the model's columns."""
     namespace: str | None = None
-    """The class list in which wanted classes were found, if that is not the model's first."""
+    """The class list in which wanted classes were looked up first, if that is not the model's first."""
     recordings: int = 0
     """How many recordings were found."""
     without_events: int = 0
@@ -145,7 +145,7 @@ class Soundscapes:
             share = self.count("scored") / len(self)
             lines.append(f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours")
         if self.namespace is not None:
-            lines.append(f"classes were found in the model's list {self.namespace}")
+            lines.append(f"classes were looked up first in the model's list {self.namespace}")
         if self.class_map is not None:
             lines.append(f"classes: {self.class_map.summary()}")
         if self.without_events:

@@ -82,6 +82,9 @@ def test_classes_of_another_world_are_refused() -> None:
 def test_class_list_without_a_header_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no header: its first line, 'houspa', is a class"):
         map_classes(read_classes(file(tmp_path, "houspa\namecro\n")), HEAD)
+    for first in ("Corvus corax", "rufant7"):  # a name of a column, and a class that the model does not know
+        with pytest.raises(InputError, match=f"has no header: its first line, '{first}', is a class"):
+            map_classes(read_classes(file(tmp_path, f"{first}\namecro\n")), HEAD)
 
 
 def positions(wanted: Sequence[str], namespace: str | None = None) -> tuple[list[int], str]:

@@ -75,7 +75,7 @@ def test_submission_of_codes_is_filled_from_the_list_that_knows_them(
     sample = write_sample(tmp_path / "sample.csv", ["eurbla", "1139490", "comrav"])
     found = run(folder, v2, classes=sample)
     assert found.namespace == "ebird2021"
-    assert "classes were found in the model's list ebird2021" in found.summary()
+    assert "classes were looked up first in the model's list ebird2021" in found.summary()
     assert found.unmapped == ["1139490"]
     assert found.classes["label"] == ("eurbla", "1139490", "comrav")
     np.testing.assert_array_equal(found["label"][:, [0, 2]], reference["label"][:, [5, 2]])
