@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=EMBED,
-        help="windows whose spectrogram and sound are in the page, evenly spread, about 60 KB each (default: "
+        help="windows whose spectrogram and sound are in the page, evenly spread, about 80 KB each (default: "
         "%(default)s); the sound of others is linked to",
     )
     parser.add_argument(

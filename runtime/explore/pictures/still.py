@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from runtime.explore.pictures.cloud import Cloud
+from runtime.explore.pictures.projection import SEED
 
 MARKERS = {"circle": "o", "diamond": "D", "cross": "P"}
 VIEWS = ((0, 1), (2, 1), (0, 2))
@@ -38,10 +39,13 @@ def draw(cloud: Cloud) -> Figure:
     grid = figure.subplots(2, 2, sharex="col", sharey="row")
     points, coloring = cloud.projection.points, cloud.coloring
     size = float(np.clip(20_000 / max(len(points), 1), 4, 30))
+    shuffled = np.random.default_rng(SEED).permutation(len(points))  # or the last category would hide the others
+    looks = [coloring.categories[i] for i in coloring.of[shuffled]]
     for axes, (across, up) in zip(grid.flat, VIEWS):
-        for i, category in enumerate(coloring.categories):
-            some = points[coloring.of == i]
-            axes.scatter(some[:, across], some[:, up], size, category.color, MARKERS[category.marker], linewidths=0)
+        for marker, shape in MARKERS.items():
+            some = [i for i, look in enumerate(looks) if look.marker == marker]
+            drawn = points[shuffled[some]]
+            axes.scatter(drawn[:, across], drawn[:, up], size, [looks[i].color for i in some], shape, linewidths=0)
         axes.set_xlabel(f"PC{across + 1} ({cloud.projection.explained[across]:.1%})")
         axes.set_ylabel(f"PC{up + 1} ({cloud.projection.explained[up]:.1%})")
         axes.tick_params(labelbottom=False, labelleft=False, length=0)
