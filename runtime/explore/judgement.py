@@ -19,7 +19,7 @@ from runtime.explore.species import find_columns
 from runtime.explore.tables import format_table
 
 METRICS = ("MAP", "cMAP5", "top-1", "ROC-AUC")
-SCORING = ("class_columns", "namespace", "unmapped", "logit_scale", "activation", "smooth")
+SCORING = ("namespace", "unmapped", "logit_scale", "activation", "smooth")
 SHOWN = 5
 
 
