@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from benchmarks.processes import MIB, Usage, children, usage
+from benchmarks.processes import MIB, Usage, Watch, children, usage
 from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
@@ -30,6 +30,7 @@ ROWS, WIDTH, BLOCK_ROWS = 1_000_000, 1280, 120
 FEW_ROWS = 30_000
 """What fills a few groups of the Parquet file."""
 MOST_FOR_ROWS = 150 * MIB
+SEARCHED, MOST_SEARCH_S, MOST_FOR_SEARCH = 20, 60.0, 2_000 * MIB
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def files(folder: Path, model: Path) -> None:
 
 
 def rows(folder: Path, model: Path) -> None:
-    """A million rows of 1280 numbers go through the sink in the memory of thirty thousand."""
+    """A million rows of 1280 numbers go through the sink in the memory of thirty thousand, and are searched."""
     peaks = {}
     for count in (FEW_ROWS, ROWS):
         target = folder / f"{count}.parquet"
@@ -81,16 +82,34 @@ def rows(folder: Path, model: Path) -> None:
         seconds, size = time.monotonic() - started, target.stat().st_size
         print(f"  {count:,} rows: {seconds:.0f} s, {size / 1e9:.1f} GB, at most {mib(peaks[count])}", flush=True)
         promise(pq.ParquetFile(target).metadata.num_rows == count, "all rows are in the file")
+        if count == ROWS:
+            _search(target)
         target.unlink()
     more = peaks[ROWS] - peaks[FEW_ROWS]
     promise(more < MOST_FOR_ROWS, f"{mib(more)} more for {ROWS:,} rows than for {FEW_ROWS:,}")
+
+
+def _search(target: Path) -> None:
+    """The windows most like one, among all."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "runtime.explore", "search", str(target), "--like", f"long_{ROWS * 5 // 2}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with Watch(process.pid) as watch:
+        found, _ = process.communicate()
+    seconds = time.monotonic() - started
+    promise(process.returncode == 0, f"perch-explore search ended with code {process.returncode}")
+    promise(found.count("long.wav") >= SEARCHED, f"{SEARCHED} windows were found")
+    assert watch.parent is not None
+    promise(seconds < MOST_SEARCH_S, f"searched in {seconds:.0f} s")
+    promise(watch.parent.peak_rss < MOST_FOR_SEARCH, f"the search took {mib(watch.parent.peak_rss)}")
 
 
 def stream() -> None:
     """Streams as many rows to a Parquet file as are asked for; prints the most memory that took, in bytes."""
     target, count = Path(sys.argv[1]), int(sys.argv[2])
     rng = np.random.default_rng(0)
-    sink = FileSink(target, Columns({"embedding": (WIDTH,)}, {}), 0.0, {"rows": count}, resume=False)
+    columns = Columns({"embedding": (WIDTH,)}, {}, {"saved_model_sha256": "0" * 64, "window_s": "5", "options": "{}"})
+    sink = FileSink(target, columns, 0.0, {"rows": count}, resume=False)
     for part, first in enumerate(range(0, count, BLOCK_ROWS)):
         starts = np.arange(first, min(first + BLOCK_ROWS, count), dtype=np.float64) * 5
         block = Block(
