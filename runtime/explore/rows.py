@@ -27,7 +27,7 @@ MOST_BLOCKS = 8
 @dataclass(frozen=True)
 class RowFile:
     """What a file of rows holds, read when it is asked for. `shapes` are its outputs', without the rows; `classes`
-    names the columns of class heads; `about` says what made the rows (see README, "What a file of rows holds").
+    names the columns of class heads; `about` says what made the rows (see README, "Embeddings and scores as data").
     """
 
     source: Path
