@@ -16,6 +16,7 @@ from runtime.recording import Recording, Window
 from runtime.ring import Ring
 
 SEND_EVERY_S = 1.0
+"""How often it shows that it is alive while it looks for events."""
 MOST_UNREADABLE = 1024
 """Windows without samples that one batch reports at most."""
 

@@ -4,8 +4,8 @@ After Perch's own detector for focal recordings (`find_peaks_from_audio` in goog
 spectrogram, in each band nothing but what stands out from the band's noise, summed over the bands; peaks of that sum.
 It differs in these points:
 
-- A value stands out at 3 standard deviations above its band's noise instead of 0.75, which is taken from the quieter
-  half of the band's values: with so much noise in the sum short pure tones would be lost in it.
+- A value stands out when it is 3 standard deviations above its band's noise, not 0.75: short pure tones would be lost
+  among so much noise. The noise is what lies about the band's median, so that a sound may take 40% of the time.
 - Peaks are those of Ricker wavelets of four widths over the sum's logarithm, each frame with the one that fits best,
   not ridges through ten widths over the sum: so the middle of an event is found, not the moment of most bands.
 - A peak counts if it is `LEAST_STRENGTH` above what surrounds it; Perch compares it with 1.5 times the sum's mean.
@@ -15,7 +15,10 @@ It differs in these points:
 - An event that a louder one's window holds already gets none of its own; Perch drops equal windows alone.
 - A recording shorter than a window is followed by zeros, as everywhere here, and not repeated.
 
-RATES
+Of steady noise, white or pink, fewer than one event in 100 minutes is found (there was one in 28 hours, measured on
+recordings of 2 s to 10 minutes); gusts, knocks and the holes that MP3 leaves at the lowest bit rates are events.
+Chirps of 0.2 to 2 s whose mean power is that of the noise or above are found, and their middle within 0.25 s. What
+stays under `FLOOR` in its band, some 90 dB below full scale for a tone, is silence.
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ LOUDEST = 1e6
 STANDING_OUT, FIRST = 3.0, 1.5
 """How many standard deviations above its band's noise a value is an event's, and above which it is none of the noise
 from which those are taken."""
-STEEPEST = 0.1
-"""Where the logarithm of the sum begins to bend: about what one band adds."""
+ONE_BAND = 0.1
+"""About what one band adds to the sum; its logarithm is taken in this unit, above 1."""
 WIDTHS = (12, 25, 50, 100)
 """Half of the wavelets' central lobes, in frames: they fit events of about 0.25, 0.5, 1 and 2 s."""
 REACH = 5 * WIDTHS[-1]
 LEAST_STRENGTH = 2.5
+"""Of the wavelets' fit, which the noise of a minute rarely brings above 1.4."""
 STRETCH = 300 * RATE_HZ
 """Frames over which bands are compared with themselves: at least so many, where there are, and at most twice these."""
 BANDS_AT_ONCE = 16
@@ -141,7 +145,7 @@ def find_events(activity: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArr
     padded = np.pad(activity, margin, mode="symmetric") if len(activity) else activity
     for start in range(0, len(activity), PIECE):
         piece = padded[start : start + PIECE + 2 * margin].astype(np.float64)
-        logarithm = np.log1p(piece / STEEPEST)
+        logarithm = np.log1p(piece / ONE_BAND)
         fits = np.stack([np.convolve(logarithm, kernel, "valid") for kernel in kernels])
         strength = fits.max(axis=0)
         middle = strength[1:-1]

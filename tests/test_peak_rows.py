@@ -56,6 +56,7 @@ def test_rows_are_windows_around_events(folder: Path, model: Path, reference: So
     assert "without an event, and so without rows: 1 of 5 recordings" in reference.summary()
 
 
+@pytest.mark.alone  # shared memory is the whole machine's
 def test_workers_do_not_change_a_bit(
     folder: Path, model: Path, reference: Soundscapes, request: pytest.FixtureRequest
 ) -> None:
