@@ -22,7 +22,8 @@ import convert.cli
 import runtime.cli
 from convert.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
-from runtime.cli import main, seconds
+from runtime.cli import main
+from runtime.options import seconds
 from tests.conftest import write
 
 

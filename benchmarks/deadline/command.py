@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import check_writable_json, write_json
-from runtime.cli import seconds
 from runtime.errors import InputError
+from runtime.options import seconds
 
 DEADLINE_S = 90 * 60.0
 
