@@ -298,7 +298,7 @@ def check_unmapped(unmapped: float | str) -> tuple[Proxy | None, float]:
         value = 0.0 if unmapped == "zero" else float(unmapped)
     except (ValueError, TypeError):
         value = math.nan
-    if math.isnan(value):
+    if not math.isfinite(value):
         proxies = ", ".join(repr(proxy) for proxy in get_args(Proxy))
         raise InputError(f"unmapped is {unmapped!r}, but must be 'zero' or a number, or one of {proxies}")
     return None, value

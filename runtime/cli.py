@@ -15,7 +15,7 @@ from runtime.artifact import read_artifact
 from runtime.classes import match_classes
 from runtime.detections import Detections
 from runtime.errors import InputError, PerchError
-from runtime.files import check_writable, rescue
+from runtime.files import check_distinct, check_writable, rescue
 from runtime.formats import sink_path
 from runtime.hoplite import SINK
 from runtime.map_report import report_lines, report_text, write_report
@@ -118,6 +118,10 @@ def _report_map(args: argparse.Namespace) -> None:
     """Writes and prints how the model meets the wanted classes."""
     if args.classes is None:
         raise InputError("--map-report says how --classes are met, and there are none")
+    output = Path(args.output) if args.output is not None else None
+    given = {"--classes": Path(args.classes), "--map-report": args.map_report, "-o": output, "--model": args.model}
+    check_distinct(**given)
+    check_distinct(**{"--taxonomy": args.taxonomy, "--map-report": args.map_report})
     artifact = read_artifact(args.model)
     wanted = read_classes(args.classes, args.taxonomy)
     genus_head = artifact.heads.get("genus")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.block import Block, Columns
 from runtime.errors import InputError
 from runtime.files import replacing
+from runtime.heads import NO_CLASS
 from runtime.taxonomy import Taxon
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
@@ -60,7 +61,7 @@ class Detections:
 
     Args:
         top: at most so many classes of a window, the highest; all if None. Classes that the model does not know are
-            none.
+            none, nor are columns without a name in the namespace asked for.
         min_score: no lower scores; none is too low if None. It is on the scale of the scores that are written.
         format: "csv", "raven" or "audacity"; if None what the file's ending says: `.csv`, `.selections.txt` (Raven) or
             `.txt` (Audacity).
@@ -78,6 +79,8 @@ class Detections:
             raise InputError("detections need top (how many classes of a window) or min_score (no lower scores)")
         if self.top is not None and self.top < 1:
             raise InputError(f"top is {self.top}, but must be at least 1")
+        if self.min_score is not None and np.isnan(self.min_score):
+            raise InputError("min_score is not a number")
         if self.format is not None and self.format not in get_args(DetectionFormat):
             raise InputError(f"format is {self.format!r}, but must be one of {', '.join(get_args(DetectionFormat))}")
 
@@ -106,7 +109,8 @@ class Detections:
                 write(self._found(blocks, columns), file, columns)
 
         def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
-            for name, parts in itertools.groupby((block for block in blocks if len(block)), _name):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
                 path = folder / f"{name}{own_ending}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as temporary:
@@ -128,6 +132,7 @@ class Detections:
         taxa = [columns.taxonomy[known] for known in classes]
         known = np.ones(len(classes), bool)
         known[list(columns.constants)] = False
+        known &= np.array(classes) != NO_CLASS
         for block in blocks:
             for row in np.flatnonzero(block.has_score):
                 scores = block.outputs[name][row]

@@ -74,6 +74,22 @@ def check_writable(target: Path) -> None:
     probe.unlink()
 
 
+def check_distinct(**named: Path | None) -> None:
+    """Refuses to read and write the same file; `named` are the files by what they are called.
+
+    Raises:
+        InputError: two are the same.
+    """
+    seen: dict[str, str] = {}
+    for name, path in named.items():
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if real in seen:
+            raise InputError(f"{path} is {seen[real]} and {name} at once, and would be written over; name another file")
+        seen[real] = name
+
+
 def check_folder(target: Path) -> None:
     """Finds out whether a folder is there, or could be made, and files be written to it.
 
@@ -88,3 +104,8 @@ def check_folder(target: Path) -> None:
     check_writable(target / "rows")
     if made:
         target.rmdir()
+
+
+def utf8(text: str) -> str:
+    """Text that Parquet and databases can hold: bytes of a file's name that are no UTF-8 as `\\xff`."""
+    return re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)

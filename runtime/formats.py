@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from runtime import hoplite
 from runtime.block import Block, Columns
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import check_folder, check_writable, replacing
+from runtime.files import check_folder, check_writable, replacing, utf8
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 ROW_GROUP_BYTES = 32 * 2**20
@@ -32,7 +31,8 @@ class Format:
 
 def sink_path(sink: str | Path) -> Path:
     """The file or folder that a sink names."""
-    return Path(str(sink).removeprefix(hoplite.SINK))
+    path = Path(str(sink).removeprefix(hoplite.SINK))
+    return path if path.name not in ("", "..") else path.resolve()
 
 
 def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
@@ -110,7 +110,7 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
         about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
         kind = pa.from_numpy_dtype(np.dtype(columns.dtypes.get(name, "float32")))
         fields.append(pa.field(name, pa.list_(kind, int(np.prod(shape))), metadata=about))
-    schema = pa.schema(fields, metadata=dict(columns.about))
+    schema = pa.schema(fields, metadata={name: utf8(text) for name, text in columns.about.items()})
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
@@ -130,8 +130,8 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
 def _record_batch(pa: Any, schema: Any, block: Block) -> Any:
     count, has_score = len(block), block.has_score
     arrays = [
-        pa.array([_utf8(row_id) for row_id in block.row_ids], pa.string()),
-        pa.array([_utf8(block.path)] * count, pa.string()),
+        pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
+        pa.array([utf8(block.path)] * count, pa.string()),
         pa.array(block.start_s),
         pa.array(block.end_s),
         pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
@@ -140,11 +140,6 @@ def _record_batch(pa: Any, schema: Any, block: Block) -> Any:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1))
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=pa.array(~has_score)))
     return pa.record_batch(arrays, schema=schema)
-
-
-def _utf8(text: str) -> str:
-    """Text that Parquet can hold: bytes of a file's name that are no UTF-8 as `\\xff`."""
-    return re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from runtime.block import Block, Columns
 from runtime.errors import InputError, reason
+from runtime.files import utf8
 
 SINK = "hoplite:"
 """How a sink begins that is such a database's folder."""
@@ -60,8 +62,10 @@ def write_database(blocks: Iterable[Block], folder: Path, columns: Columns, fill
     temporary = _beside(folder)
     try:
         _fill(temporary, blocks, columns)
+        if folder.exists():
+            folder.rmdir()
         temporary.replace(folder)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise InputError(f"cannot write {folder} ({reason(error)}); choose another folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -73,9 +77,9 @@ def _fill(folder: Path, blocks: Iterable[Block], columns: Columns) -> None:
     database = implementation.SQLiteUSearchDB.create(
         str(folder), usearch_cfg=implementation.get_default_usearch_config(width)
     )
-    root = columns.about["root"]
+    root = utf8(columns.about["root"])
     project = os.path.basename(root) or "recordings"
-    database.insert_metadata("perch_onnx", configuration(dict(columns.about)))
+    database.insert_metadata("perch_onnx", configuration({name: utf8(text) for name, text in columns.about.items()}))
     sources = {"dataset_name": project, "base_path": root, "file_glob": "**/*"}
     more = {"min_audio_len_s": 0.0, "target_sample_rate_hz": -2, "shard_len_s": None, "max_shards_per_file": None}
     database.insert_metadata("audio_sources", configuration({"audio_globs": [sources | more]}))
@@ -83,7 +87,7 @@ def _fill(folder: Path, blocks: Iterable[Block], columns: Columns) -> None:
         database.insert_metadata("model_config", model)
     deployments: dict[str, int] = {}
     for path, parts in itertools.groupby(blocks, lambda block: block.path):
-        name = Path(os.path.relpath(path, root)).as_posix()
+        name = utf8(Path(os.path.relpath(path, columns.about["root"])).as_posix())
         deployment = name.partition("/")[0]
         if deployment not in deployments:
             deployments[deployment] = database.insert_deployment(name=deployment, project=project)

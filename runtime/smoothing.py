@@ -16,7 +16,7 @@ Scores = NDArray[np.float32]
 
 
 def check_smooth(smooth: Sequence[float] | None) -> tuple[float, ...] | None:
-    """The weights as they are given.
+    """The weights, of which the sum is made 1.
 
     Raises:
         InputError: they are not an odd number of numbers from 0 on, with more than 0 in their middle.
@@ -31,7 +31,8 @@ def check_smooth(smooth: Sequence[float] | None) -> tuple[float, ...] | None:
         raise InputError(
             f"smooth is {smooth!r}, but must be the weights of a window and as many before as after it, such as 1, 2, 1"
         )
-    return weights
+    shares = [weight / max(weights) for weight in weights]
+    return tuple(share / sum(shares) for share in shares)
 
 
 def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float] | None) -> Iterator[Block]:

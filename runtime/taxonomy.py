@@ -44,9 +44,9 @@ class Taxonomy:
     source: str = ""
 
     def __getitem__(self, name: str) -> Taxon:
-        """The taxon of an eBird code, a scientific name, or a name that `own` has."""
+        """The taxon of an eBird code, a scientific name, or a name that `own` has, as its own or a scientific one."""
         known = _named(name)
-        own = self.own.get(name)
+        own = self.own.get(name) or self._by_scientific_name.get(name)
         if own is None:
             return known
         first, *_ = own.scientific_name.lower().split() or [""]
@@ -56,6 +56,10 @@ class Taxonomy:
             own.class_name or known.class_name,
             own.genus or first or known.genus,
         )
+
+    @functools.cached_property
+    def _by_scientific_name(self) -> Mapping[str, Taxon]:
+        return {taxon.scientific_name: taxon for taxon in self.own.values() if taxon.scientific_name}
 
     def other_names(self, name: str) -> list[tuple[str, str]]:
         """What else a class is certainly called, as pairs of what it is, `scientific_name` or `code`, and the name."""

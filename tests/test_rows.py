@@ -69,7 +69,11 @@ def test_what_is_no_file_of_rows_is_refused(files: Path, tmp_path: Path) -> None
     text.write_text("row_id,amecro\n")
     array = tmp_path / "array.npz"
     np.savez(array, x=np.zeros(3))
-    for path in (other, text, array):
+    empty, odd = tmp_path / "empty.npz", tmp_path / "odd.npz"
+    empty.touch()
+    with np.load(files / "out.npz") as saved:
+        np.savez(odd, **{**saved, "label": saved["label"][:3]})
+    for path in (other, text, array, empty, odd):
         with pytest.raises(InputError, match=f"{path.name} holds no rows of perch-run"):
             open_rows(path)
     with pytest.raises(InputError, match=r"cannot read .*nowhere.parquet: "):

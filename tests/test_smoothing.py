@@ -57,6 +57,10 @@ def test_without_weights_nothing_changes() -> None:
     assert list(smoothed(parts, COLUMNS, None)) == parts
 
 
+def test_weights_of_any_size_are_shares() -> None:
+    assert check_smooth([1e39, 2e39, 1e39]) == check_smooth([1e-50, 2e-50, 1e-50]) == (0.25, 0.5, 0.25)
+
+
 @pytest.mark.parametrize("wrong", [[1, 2], [], [1, 0, 1], [1, -1, 1], [1, float("nan"), 1], ["x"]])
 def test_weights_that_make_no_mean_are_refused(wrong: list[float]) -> None:
     with pytest.raises(InputError, match="must be the weights of a window"):

@@ -34,6 +34,7 @@ def test_own_taxonomy_comes_first(tmp_path: Path) -> None:
     assert own["abbbab1"].scientific_name == "Other abbotti"
     assert own["aakspa1"].genus == "passer"
     assert own["Alouatta caraya"].genus == "alouatta"
+    assert own["Ragoniella pulchella"].common_name == "Katydid, Pretty"
 
 
 def test_genus_of_a_name_that_is_no_binomial(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         rows.append(at[scored])
         labelled.append(at)
         truths.append(truth[scored])
-        paths.extend(file.paths[at[scored]])
+        paths.extend(map(os.path.realpath, file.paths[at[scored]]))  # a recording may be named in several ways
     if not paths:
         raise InputError(f"no window of {labels.source} has a score: its rows were not reached or not read")
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}

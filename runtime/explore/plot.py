@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
+from runtime.explore.tables import say
 from runtime.files import check_writable, replacing
 from runtime.taxonomy import Taxonomy, read_taxonomy
 
@@ -101,7 +102,7 @@ def _cloud(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
     top = find_top(rows, projection.rows) if OUTPUT in rows.shapes or args.color == "species" else None
     names = display_names(rows.classes.get(OUTPUT, ()), taxonomy)
     cloud = Cloud(rows, projection, _coloring(args.color, rows, projection, top, names), top, names)
-    print(f"{rows.source}: {cloud.drawn}; {cloud.variance}")
+    say(f"{rows.source}: {cloud.drawn}; {cloud.variance}")
     recordings = Recordings(rows.source, args.audio)
     _write(
         args.output or [args.rows.with_suffix(PAGE)],
@@ -133,9 +134,9 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
     drawn = timeline.read_timeline(
         rows, args.timeline, Recordings(rows.source, args.audio), taxonomy, args.start, args.end
     )
-    print(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
+    say(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:
-        print(line)
+        say(line)
     _write(
         args.output or [args.rows.with_name(f"{args.rows.stem}.{Path(drawn.path).stem}{PAGE}")],
         lambda target: (timeline.page(drawn, target), []),
@@ -154,4 +155,4 @@ def _write(targets: list[Path], page: Callable[[Path], tuple[str, list[str]]], d
                 temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
             else:
                 still.save(draw(), temporary, target.suffix.lower())
-        print(f"wrote {target}, {target.stat().st_size / 1e6:.1f} MB" + "".join(f"; {line}" for line in lines))
+        say(f"wrote {target}, {target.stat().st_size / 1e6:.1f} MB" + "".join(f"; {line}" for line in lines))

@@ -23,7 +23,7 @@ from runtime.errors import InputError
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import RowFile, open_runs
 from runtime.explore.tables import say, write_table
-from runtime.files import check_writable
+from runtime.files import check_distinct, check_writable
 
 if TYPE_CHECKING:
     from runtime.explore.judgement import Judgement
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> None:
     following = args.next_output
     if following is None and args.output is not None:
         following = args.output.with_name(f"{args.output.stem}_next.csv")
+    check_distinct(**{"--labels": args.labels, "-o": args.output, "--next-output": following})
     for target in (args.output, following):
         if target is not None:
             check_writable(target)

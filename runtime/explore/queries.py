@@ -68,7 +68,8 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
         near = ", ".join(f"{start:g}" for start in sorted(set(starts), key=lambda start: abs(start - start_s))[:2])
         what = f"no window of {path} starts at {start_s:g} s (near it: {near})" if path else f"no row is of {recording}"
         raise InputError(f"{what}; with `--model perch.onnx` the recording itself is listened to")
-    embedding = embed(Path(recording), start_s, files[0], model)
+    there = Path(recording if path is None or os.path.isfile(recording) else path)
+    embedding = embed(there, start_s, files[0], model)
     return Query(text, embedding, recordings=frozenset() if path is None else frozenset({path}))
 
 

@@ -166,7 +166,7 @@ def open_rows(path: str | Path) -> RowFile:
         return _open_npz(path) if path.suffix.lower() == ".npz" else _open_parquet(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read {path}: {reason(error)}") from None
-    except (LookupError, ValueError, TypeError):
+    except (LookupError, ValueError, TypeError, AttributeError, EOFError):
         raise InputError(
             f"{path} holds no rows of perch-run; make some with `perch-run SOUNDSCAPES --model perch.onnx "
             "--outputs embedding,label -o out.parquet`"
@@ -231,8 +231,11 @@ def _open_npz(path: Path) -> RowFile:
     classes = {name: tuple(names) for name, names in json.loads(str(arrays.pop("classes"))).items()}
     about = json.loads(str(arrays.pop("about")))
     own = {name: arrays.pop(f"{name}s" if name == "row_id" else name) for name in (*TEXTS, *TIMES)}
+    count = len(own["row_id"])
+    if not isinstance(about, dict) or any(len(values) != count for values in (*own.values(), *arrays.values())):
+        raise ValueError("arrays that are not of the same rows")
     shapes = {name: values.shape[1:] for name, values in arrays.items()}
-    return RowFile(path, len(own["row_id"]), shapes, classes, about, own | arrays)
+    return RowFile(path, count, shapes, classes, about, own | arrays)
 
 
 def _floats(column: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:

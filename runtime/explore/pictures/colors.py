@@ -95,7 +95,7 @@ def hours(paths: Sequence[str], start_s: NDArray[np.float64]) -> list[str]:
         )
     times = [known[path] for path in paths]
     return [
-        f"{(time + datetime.timedelta(seconds=float(start))).hour:02}:00" if time else ""
+        f"{int((time.hour * 3600 + time.minute * 60 + time.second + start) // 3600 % 24):02}:00" if time else ""
         for time, start in zip(times, start_s, strict=True)
     ]
 
