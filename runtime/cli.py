@@ -25,7 +25,7 @@ from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
 from runtime.wanted import read_classes
 
-SHOWN_FAILURES = 10
+SHOWN = 10
 
 
 class Signals:
@@ -103,15 +103,21 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         _write(result, output)
     if not args.quiet:
         _print(f"{output}: {result.summary()}")
-    for failure in result.failures[:SHOWN_FAILURES]:
-        print(f"perch-run: {failure.path}: {failure.reason}", file=sys.stderr)
-    if len(result.failures) > SHOWN_FAILURES:
-        print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
+    _tell([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
+    _tell([f"{note.path}: {note.text}" for note in result.notes], "notes")
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
         print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
     return signals.code or (1 if result.failures else 0)
+
+
+def _tell(lines: Sequence[str], what: str) -> None:
+    """The first few of these, and how many more there are."""
+    for line in lines[:SHOWN]:
+        print(f"perch-run: {line}", file=sys.stderr)
+    if len(lines) > SHOWN:
+        print(f"perch-run: and {len(lines) - SHOWN} more {what}", file=sys.stderr)
 
 
 def _report_map(args: argparse.Namespace) -> None:

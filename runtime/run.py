@@ -211,6 +211,7 @@ def run_soundscapes(
         failures=table.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
         counts=table.counts,
+        notes=table.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),

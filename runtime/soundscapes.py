@@ -31,6 +31,14 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class Note:
+    """Something to know of a recording that was read all the same, as a phrase that follows its path."""
+
+    path: Path
+    text: str
+
+
 @dataclass(repr=False)
 class Soundscapes:
     """Rows of all recordings, in the order of their sorted paths and then of time.
@@ -50,6 +58,8 @@ class Soundscapes:
     """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
     `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `threads`,
     `batch_size`; and `setup`, why those three."""
+    notes: list[Note] = field(default_factory=list)
+    """What is odd about recordings that were scored all the same, such as a header that was never finished."""
     counts: Mapping[str, int] = field(default_factory=Counter)
     """How many rows have each status."""
     class_map: ClassMap | None = None
@@ -156,6 +166,8 @@ class Soundscapes:
             lines.append(f"not reached before the end: {self.not_reached} of {self.recordings} recordings")
         if self.failures:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
+        if self.notes:
+            lines.append(f"scored, but look at them: {len({note.path for note in self.notes})} recordings")
         if self.skipped_files:
             lines.append(f"skipped, being no recordings: {self.skipped_files} files")
         return "\n".join(lines)

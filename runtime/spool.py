@@ -48,6 +48,7 @@ class Finished:
     windows: int | None
     """How many windows the recording promises where it has more than one part."""
     failure: str | None
+    notes: Sequence[str] = ()
 
 
 def unfinished_run(target: Path) -> dict[str, Any]:

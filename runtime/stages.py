@@ -231,7 +231,7 @@ class _Stages:
             failure = "has windows whose scores are not finite numbers"
         del self._tickets[number]
         progress.decoder.tickets.discard(number)
-        done = Done(failure, decoded.windows)
+        done = Done(failure, decoded.windows, notes=decoded.notes)
         self._schedule.note(progress.task, done)
         yield Event(progress.task, done)
 

@@ -21,7 +21,7 @@ from runtime.block import Block, Columns
 from runtime.errors import InputError
 from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
-from runtime.soundscapes import Failure
+from runtime.soundscapes import Failure, Note
 from runtime.spool import Finished
 from runtime.taxonomy import Taxonomy
 from runtime.wanted import WantedClasses
@@ -72,11 +72,13 @@ class Table:
         """How many windows every part but a recording's last has."""
         self._recording = self._part = 0  # at hand: the first part whose rows did not go out yet
         self._rows, self._failed = 0, False  # of the recording at hand, what went out
+        self._noted: list[Note] = []
         self._lengths: Counter[int] = Counter()  # of good recordings that went out
         self.waiting_bytes = 0
         self.counts: Counter[str] = Counter()
         """How many rows of each status went out."""
         self.failures: list[Failure] = []
+        self.notes: list[Note] = []
         self.without_events = self.not_reached = 0
         """Where windows are around events: recordings that had none, and those not scored, or not to their end."""
 
@@ -134,7 +136,7 @@ class Table:
                 f"{progress.size} now, or written since)"
             )
         self.counts.update(counts)
-        self._next(progress, finished.failure, sum(counts.values()))
+        self._next(progress, finished.failure, finished.notes, sum(counts.values()))
 
     def tasks(self) -> Iterator[Task]:
         """What is still to be scored."""
@@ -179,10 +181,11 @@ class Table:
                 parts=progress.parts,
                 windows=progress.promised,
                 failure=done.failure,
+                notes=done.notes,
             )
             block = self._assembled(progress, done, count)
             yield block, finished
-            self._advance(progress, done.failure, block)
+            self._advance(progress, done, block)
 
     def rest(self, promised: Callable[[Path], int | None]) -> Iterator[Block]:
         """All that did not go out yet, whether it was reached or not.
@@ -205,7 +208,7 @@ class Table:
                 count = max(self._usual(final=True) or 1, self._came(progress))
             block = self._assembled(progress, done, count)
             yield block
-            self._advance(progress, "" if done is None else done.failure, block)
+            self._advance(progress, done, block)
 
     def _count(self, progress: _Progress, done: Done | None) -> int | None:
         """How many rows the part at hand has, None if that cannot be told yet.
@@ -278,16 +281,20 @@ class Table:
                 outputs[name][at] = values
         return Block(path, row_ids, starts, starts + self._artifact.window_s, statuses, outputs)
 
-    def _advance(self, progress: _Progress, failure: str | None, block: Block) -> None:
+    def _advance(self, progress: _Progress, done: Done | None, block: Block) -> None:
         """On to the next part, when the rows of the one at hand are out."""
         self.counts.update(block.status.tolist())
         if not self._interpolate:
             self.waiting_bytes -= sum(map(_bytes, progress.rows.pop(self._part, ())))
-        self._next(progress, failure, len(block))
+        failure, notes = ("", ()) if done is None else (done.failure, done.notes)
+        self._next(progress, failure, notes, len(block))
 
-    def _next(self, progress: _Progress, failure: str | None, rows: int) -> None:
+    def _next(self, progress: _Progress, failure: str | None, notes: Sequence[str], rows: int) -> None:
         """`failure` is None if the part at hand was read without one, empty if it was not read."""
         self._rows += rows
+        said = [Note(self._found.paths[self._recording], text) for text in notes]
+        self.notes += [note for note in said if note not in self._noted]  # each part of a recording says it
+        self._noted += said
         if failure and not self._failed:
             self.failures.append(Failure(self._found.paths[self._recording], failure))
         self._failed = self._failed or failure is not None
@@ -300,6 +307,7 @@ class Table:
                 self.not_reached += failure == ""
             self._progress.pop(self._recording, None)
             self._recording, self._part, self._rows, self._failed = self._recording + 1, 0, 0, False
+            self._noted = []
 
     def _own_rows(self) -> list[str]:
         """The rows that the sample submission has of the recording at hand."""

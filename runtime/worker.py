@@ -59,7 +59,8 @@ def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Do
         yield _joined(pieces)
     failure = recording.failure or ("has windows whose scores are not finite numbers" if overflow else None)
     unknown = recording.count is None and recording.failure is not None
-    yield Done(failure, recording.promised_windows() if unknown else recording.count)
+    windows_there = recording.promised_windows() if unknown else recording.count
+    yield Done(failure, windows_there, notes=tuple(recording.notes))
 
 
 def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime import ogg
+from runtime.containers import ogg
 from runtime.errors import RecordingError
 from runtime.recording import Part, Recording
 
