@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,8 @@ from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.formats import sink_path
+from runtime.files import Files, absolute, check_outputs
+from runtime.formats import row_format, sink_path
 from runtime.headers import Headers
 from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
@@ -174,7 +175,8 @@ def run_soundscapes(
     interpolate = _interpolate(on_deadline, deadline, resume, segments)
 
     table = Table(found, artifact, job, wanted, interpolate, known)
-    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
+    reads = {"the model": model, "the classes": _file(classes), "the taxonomy": taxonomy, "the recording": found.paths}
+    rows = _sink(sink, table, fill_value, job, artifact, resume, found, reads, detections)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
@@ -219,6 +221,7 @@ def run_soundscapes(
         skipped_files=found.skipped,
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,
+        reads={name: absolute(files) for name, files in reads.items()},
     )
     if interrupted:
         raise Interrupted(result)
@@ -232,13 +235,17 @@ def _sink(
     job: Job,
     artifact: Artifact,
     resume: bool,
-    recordings: int,
+    found: Found,
+    reads: Mapping[str, Files],
     detections: Detections | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
-    columns = table.columns
+    columns, recordings = table.columns, len(found.paths)
     if sink is None:
         return MemorySink(columns, job.smooth)
+    target, form = sink_path(sink), row_format(sink, columns, recordings, detections)
+    waiting = target.with_name(f"{target.name}.partial")
+    check_outputs({"the sink": form.files(target, found.names), "the unfinished rows": waiting}, reads)
     run = {"model": artifact.artifact_sha256, **job.options}
     rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
     try:
@@ -248,6 +255,11 @@ def _sink(
         rows.close(keep=True)
         raise
     return rows
+
+
+def _file(classes: str | Path | Sequence[str] | None) -> str | Path | None:
+    """The file of the classes, if they are in one."""
+    return classes if isinstance(classes, (str, Path)) else None
 
 
 def _other_namespace(job: Job, artifact: Artifact) -> str | None:

@@ -17,7 +17,7 @@ from runtime.block import Block, Columns
 from runtime.classes import ClassMap
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import check_outputs, replacing
 from runtime.formats import row_format
 
 Status = Literal["scored", "interpolated", "filled", "failed"]
@@ -68,6 +68,8 @@ class Soundscapes:
     """What a CSV holds in rows without a score."""
     sink: Path | None = None
     """The file that holds the rows, if they are not here."""
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The files that the run read, by what they are: none of them is written over."""
 
     @cached_property
     def row_ids(self) -> list[str]:
@@ -188,6 +190,8 @@ class Soundscapes:
 
     def _write(self, path: Path, ending: str | None, detections: Detections | None = None) -> None:
         form = row_format(path if ending is None else ending, self.columns, self.recordings, detections)
+        names = dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in self._blocks() if len(block))
+        check_outputs({"the rows": form.files(path, names)}, self.reads)
         form.write(self._blocks(), path, self.columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
@@ -197,6 +201,7 @@ class Soundscapes:
         Raises:
             InputError: the file cannot be written.
         """
+        check_outputs({"the rows": path}, self.reads)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {
                 "row_ids": np.array(self.row_ids, np.str_),
