@@ -193,9 +193,9 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
     """At most so many windows: from the user's recordings in turn, or synthetic."""
     if audio is None:
         return synthetic.windows(1000, count, WINDOW_SAMPLES)
-    found = find_recordings(audio).paths
-    if not found:
-        raise InputError(f"no recordings in {audio} to compare on")
+    recordings = find_recordings(audio)
+    if not (found := recordings.paths):
+        raise InputError(recordings.nothing(audio))
     taken: list[NDArray[np.float32]] = []
     failures: list[str] = []
     each = -(-count // len(found))

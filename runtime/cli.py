@@ -117,7 +117,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
         print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
-    return signals.code or (1 if result.failures else 0)
+    return signals.code or (1 if result.failures or result.unread_folders else 0)
 
 
 def _report_map(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from runtime.windows import Segments
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
-row_id (file name and end second) and one column a class. Reads WAV, FLAC, OGG, MP3 and Opus at any rate.
+row_id (file name and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate.
 """
 EXAMPLES = """\
 examples:

@@ -219,6 +219,8 @@ def run_soundscapes(
         without_events=table.without_events,
         not_reached=table.not_reached,
         skipped_files=found.skipped,
+        unread_folders=found.lost,
+        passed_over=found.passed_over(),
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,
         reads={name: absolute(files) for name, files in reads.items()},
@@ -273,7 +275,9 @@ def _check_submission(found: Found, wanted: WantedClasses | None, sources: Seque
     rows = wanted.row_ids if wanted is not None else None
     if not found.paths and not rows:
         named = ", ".join(map(str, sources)) or "an empty list"
-        raise InputError(f"no recordings in {named} (WAV, FLAC, OGG, MP3 or Opus)")
+        raise InputError(found.nothing(named))
+    if found.warning is not None:
+        warnings.warn(found.warning, RuntimeWarning, stacklevel=3)
     if rows is not None and (twice := found.repeated_stem):
         raise InputError(
             f"{twice[0]} and {twice[1]} would have the same row_ids in a submission; rename one, or run them apart"

@@ -64,6 +64,10 @@ class Soundscapes:
     """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
     skipped_files: int = 0
     """Files met that are no recordings."""
+    unread_folders: Sequence[str] = ()
+    """Folders that could not be read, and may hold recordings."""
+    passed_over: Sequence[str] = ()
+    """Lines about what was met and is not scored: files that are no recordings, hidden folders and so on."""
     fill: float = -1000.0
     """What a CSV holds in rows without a score."""
     sink: Path | None = None
@@ -158,9 +162,7 @@ class Soundscapes:
             lines.append(f"not reached before the end: {self.not_reached} of {self.recordings} recordings")
         if self.failures:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
-        if self.skipped_files:
-            lines.append(f"skipped, being no recordings: {self.skipped_files} files")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.passed_over])
 
     def to_submission(self, path: str | Path) -> None:
         """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
 from runtime.block import Block, Columns
+from runtime.endings import advice
 from runtime.errors import InputError
 from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
@@ -289,7 +290,8 @@ class Table:
         """`failure` is None if the part at hand was read without one, empty if it was not read."""
         self._rows += rows
         if failure and not self._failed:
-            self.failures.append(Failure(self._found.paths[self._recording], failure))
+            path = self._found.paths[self._recording]
+            self.failures.append(Failure(path, failure + advice(path)))
         self._failed = self._failed or failure is not None
         self._part += 1
         if self._part >= progress.parts:

@@ -117,11 +117,11 @@ def test_no_rows_are_written_over_what_they_are_of(
     monkeypatch.chdir(tmp_path)
     for write in (result.to_npz, result.to_parquet):
         for name in ("model.npz", "recordings/b.wav"):
-            with pytest.raises(InputError, match="the rows .* would be written over"):
+            with pytest.raises(InputError, match=r"the rows .* would be written over"):
                 write(place / name)
-    with pytest.raises(InputError, match="the sink .* would be written over the model"):
+    with pytest.raises(InputError, match=r"the sink .* would be written over the model"):
         run_soundscapes(place / "recordings", place / "perch.onnx", sink=place / "model.csv", progress=False)
-    with pytest.raises(InputError, match="the sink .* would be written over the classes"):
+    with pytest.raises(InputError, match=r"the sink .* would be written over the classes"):
         run_soundscapes(
             place / "recordings",
             place / "perch.onnx",
