@@ -225,5 +225,8 @@ def listen(receive: BinaryIO, take: Callable[[Any], object]) -> None:
 
 def _import_path() -> list[str]:
     """Where a worker imports from: this package's own folder before all else, then as its parent does."""
-    own = Path(__file__).absolute().parent.parent
-    return [str(own), *(str(Path(entry).absolute()) for entry in sys.path)]
+    paths = [str(Path(__file__).absolute().parent.parent)]
+    for entry in sys.path:
+        with contextlib.suppress(OSError):  # relative to a working folder that is gone
+            paths.append(os.path.abspath(entry))
+    return paths

@@ -145,7 +145,9 @@ def real_path(path: str | Path) -> Path:
     """
     try:
         return Path(os.path.realpath(path))
-    except (OSError, ValueError) as error:
+    except OSError:
+        raise InputError(f"cannot tell where {path} is: the working folder is gone; change to another one") from None
+    except ValueError as error:
         raise InputError(f"there can be no file {str(path)!r} ({reason(error)})") from None
 
 
