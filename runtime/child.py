@@ -177,7 +177,7 @@ class Inbox:
 
 
 def run(module: str) -> NoReturn:
-    """The whole of a child: its module's `main()`, and an end.
+    """The whole of a child: its module's `main()`, and the end of all its threads with it.
 
     Python's own end would wait for the thread that listens, and abort.
     """

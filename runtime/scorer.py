@@ -79,8 +79,14 @@ def main() -> None:
     if job.device != "cpu":
         cuda.pin(ring.windows)
     send(Ready(0.0))
-    for _ in range(LANES):
-        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, say)).start()
+    lanes = [
+        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, say), daemon=True)
+        for _ in range(LANES)
+    ]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:  # each ends with the process
+        lane.join()
 
 
 def _lane(

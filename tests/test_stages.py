@@ -164,11 +164,10 @@ def test_decoders_that_never_start_are_told(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "soxr.py").write_text(
-        "import sys\nif 'runtime.decoder' in sys.modules:\n    raise ImportError('no soxr here')\nclass ResampleStream: ...\n"
-    )
+    broken = "import sys\nif 'runtime.decoder' in sys.modules:\n    raise ImportError('no soxr')\nResampleStream = 0\n"
+    (tmp_path / "broken" / "soxr.py").write_text(broken)
     monkeypatch.syspath_prepend(tmp_path / "broken")
-    with pytest.raises(PerchError, match=r"cannot start scoring: .* ended with code 1 \(ImportError: no soxr here\)"):
+    with pytest.raises(PerchError, match=r"cannot start scoring: .* ended with code 1 \(ImportError: no soxr\)"):
         run(folder, model, workers=2)
     assert not children(os.getpid())
 
