@@ -15,11 +15,12 @@ from runtime.artifact import read_artifact
 from runtime.classes import match_classes
 from runtime.detections import Detections
 from runtime.errors import InputError, PerchError
-from runtime.files import check_distinct, check_writable, rescue
+from runtime.files import check_outputs, check_writable, rescue
 from runtime.formats import sink_path
 from runtime.hoplite import SINK
 from runtime.map_report import report_lines, report_text, write_report
 from runtime.options import parse_args
+from runtime.paths import find_recordings
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
@@ -58,12 +59,17 @@ class Signals:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
+    output = None if args.output is None else sink_path(args.output)
+    reads = {"--model": args.model, "--classes": args.classes, "--taxonomy": args.taxonomy}
+    check_outputs(
+        {"--map-report": args.map_report, "-o": output},
+        {**reads, "the recording": lambda: find_recordings(args.soundscapes).paths},
+    )
     if args.map_report is not None:
         _report_map(args)
-    if not args.soundscapes:
+    if not args.soundscapes or output is None:
         return 0
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
-    output = sink_path(args.output)
     detections = _detections(args)
     in_memory = _check_output(args.output, args.resume, outputs, detections)
     try:
@@ -109,7 +115,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
         print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
-    return signals.code or (1 if result.failures else 0)
+    return signals.code or (1 if result.failures or result.unread_folders else 0)
 
 
 def _tell(lines: Sequence[str], what: str) -> None:
@@ -124,10 +130,6 @@ def _report_map(args: argparse.Namespace) -> None:
     """Writes and prints how the model meets the wanted classes."""
     if args.classes is None:
         raise InputError("--map-report says how --classes are met, and there are none")
-    output = Path(args.output) if args.output is not None else None
-    given = {"--classes": Path(args.classes), "--map-report": args.map_report, "-o": output, "--model": args.model}
-    check_distinct(**given)
-    check_distinct(**{"--taxonomy": args.taxonomy, "--map-report": args.map_report})
     artifact = read_artifact(args.model)
     wanted = read_classes(args.classes, args.taxonomy)
     genus_head = artifact.heads.get("genus")

@@ -84,8 +84,8 @@ class Detections:
         if self.format is not None and self.format not in get_args(DetectionFormat):
             raise InputError(f"format is {self.format!r}, but must be one of {', '.join(get_args(DetectionFormat))}")
 
-    def writer(self, target: Path, columns: Columns, recordings: int) -> tuple[Write, bool]:
-        """What writes the detections of so many recordings, and whether it does so to a folder.
+    def writer(self, target: Path, columns: Columns, recordings: int) -> tuple[Write, str | None]:
+        """What writes the detections of so many recordings; if to a folder, how the files in it end.
 
         Raven and Audacity open a table beside one recording: for several there is a folder with a file for each, named
         like its rows.
@@ -117,9 +117,9 @@ class Detections:
                     write_file(parts, temporary, columns, fill)
 
         if form == "csv" or (ending is not None and recordings <= 1):
-            return write_file, False
+            return write_file, None
         if ending is None:
-            return write_folder, True
+            return write_folder, own_ending
         raise InputError(
             f"{target} would be for {recordings} recordings, but {form} opens one beside each; name a folder instead: "
             f"`-o {target.name.partition('.')[0]} --format {form}`"

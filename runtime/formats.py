@@ -23,10 +23,16 @@ ROW_GROUP_BYTES = 32 * 2**20
 @dataclass(frozen=True)
 class Format:
     """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
-    whether it could be. Both raise InputError where it cannot be written."""
+    whether it could be. Both raise InputError where it cannot be written. `ending` is that of a folder's files, one for
+    each recording."""
 
     write: Write
     check: Callable[[Path], None]
+    ending: str | None = None
+
+    def files(self, target: Path, names: Iterable[str]) -> list[Path]:
+        """The files that are written for recordings of these names."""
+        return [target] if self.ending is None else [target / f"{name}{self.ending}" for name in names]
 
 
 def sink_path(sink: str | Path) -> Path:
@@ -48,8 +54,8 @@ def row_format(sink: str | Path, columns: Columns, recordings: int, detections: 
         return Format(hoplite.write_database, hoplite.check_folder)
     target = Path(sink)
     if detections is not None:
-        write, folder = detections.writer(target, columns, recordings)
-        return Format(write, check_folder) if folder else _file(write)
+        write, ending = detections.writer(target, columns, recordings)
+        return _file(write) if ending is None else Format(write, check_folder, ending)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":
         _pyarrow()

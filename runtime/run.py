@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,8 @@ from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.formats import sink_path
+from runtime.files import Files, absolute, check_outputs
+from runtime.formats import row_format, sink_path
 from runtime.headers import Headers
 from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
@@ -174,7 +175,8 @@ def run_soundscapes(
     interpolate = _interpolate(on_deadline, deadline, resume, segments)
 
     table = Table(found, artifact, job, wanted, interpolate, known)
-    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
+    reads = {"the model": model, "the classes": _file(classes), "the taxonomy": taxonomy, "the recording": found.paths}
+    rows = _sink(sink, table, fill_value, job, artifact, resume, found, reads, detections)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
@@ -218,8 +220,11 @@ def run_soundscapes(
         without_events=table.without_events,
         not_reached=table.not_reached,
         skipped_files=found.skipped,
+        unread_folders=found.lost,
+        passed_over=found.passed_over(),
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,
+        reads={name: absolute(files) for name, files in reads.items()},
     )
     if interrupted:
         raise Interrupted(result)
@@ -233,13 +238,17 @@ def _sink(
     job: Job,
     artifact: Artifact,
     resume: bool,
-    recordings: int,
+    found: Found,
+    reads: Mapping[str, Files],
     detections: Detections | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
-    columns = table.columns
+    columns, recordings = table.columns, len(found.paths)
     if sink is None:
         return MemorySink(columns, job.smooth)
+    target, form = sink_path(sink), row_format(sink, columns, recordings, detections)
+    waiting = target.with_name(f"{target.name}.partial")
+    check_outputs({"the sink": form.files(target, found.names), "the unfinished rows": waiting}, reads)
     run = {"model": artifact.artifact_sha256, **job.options}
     rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
     try:
@@ -249,6 +258,11 @@ def _sink(
         rows.close(keep=True)
         raise
     return rows
+
+
+def _file(classes: str | Path | Sequence[str] | None) -> str | Path | None:
+    """The file of the classes, if they are in one."""
+    return classes if isinstance(classes, (str, Path)) else None
 
 
 def _other_namespace(job: Job, artifact: Artifact) -> str | None:
@@ -262,7 +276,9 @@ def _check_submission(found: Found, wanted: WantedClasses | None, sources: Seque
     rows = wanted.row_ids if wanted is not None else None
     if not found.paths and not rows:
         named = ", ".join(map(str, sources)) or "an empty list"
-        raise InputError(f"no recordings in {named} (WAV, FLAC, OGG, MP3 or Opus)")
+        raise InputError(found.nothing(named))
+    if found.warning is not None:
+        warnings.warn(found.warning, RuntimeWarning, stacklevel=3)
     if rows is not None and (twice := found.repeated_stem):
         raise InputError(
             f"{twice[0]} and {twice[1]} would have the same row_ids in a submission; rename one, or run them apart"

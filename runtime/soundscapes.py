@@ -17,7 +17,7 @@ from runtime.block import Block, Columns
 from runtime.classes import ClassMap
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import check_outputs, replacing
 from runtime.formats import row_format
 
 Status = Literal["scored", "interpolated", "filled", "failed"]
@@ -74,10 +74,16 @@ class Soundscapes:
     """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
     skipped_files: int = 0
     """Files met that are no recordings."""
+    unread_folders: Sequence[str] = ()
+    """Folders that could not be read, and may hold recordings."""
+    passed_over: Sequence[str] = ()
+    """Lines about what was met and is not scored: files that are no recordings, hidden folders and so on."""
     fill: float = -1000.0
     """What a CSV holds in rows without a score."""
     sink: Path | None = None
     """The file that holds the rows, if they are not here."""
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The files that the run read, by what they are: none of them is written over."""
 
     @cached_property
     def row_ids(self) -> list[str]:
@@ -168,9 +174,7 @@ class Soundscapes:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
         if self.notes:
             lines.append(f"scored, but look at them: {len({note.path for note in self.notes})} recordings")
-        if self.skipped_files:
-            lines.append(f"skipped, being no recordings: {self.skipped_files} files")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.passed_over])
 
     def to_submission(self, path: str | Path) -> None:
         """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).
@@ -200,6 +204,8 @@ class Soundscapes:
 
     def _write(self, path: Path, ending: str | None, detections: Detections | None = None) -> None:
         form = row_format(path if ending is None else ending, self.columns, self.recordings, detections)
+        names = dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in self._blocks() if len(block))
+        check_outputs({"the rows": form.files(path, names)}, self.reads)
         form.write(self._blocks(), path, self.columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
@@ -209,6 +215,7 @@ class Soundscapes:
         Raises:
             InputError: the file cannot be written.
         """
+        check_outputs({"the rows": path}, self.reads)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {
                 "row_ids": np.array(self.row_ids, np.str_),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
 from runtime.block import Block, Columns
+from runtime.endings import advice
 from runtime.errors import InputError
 from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
@@ -296,7 +297,8 @@ class Table:
         self.notes += [note for note in said if note not in self._noted]  # each part of a recording says it
         self._noted += said
         if failure and not self._failed:
-            self.failures.append(Failure(self._found.paths[self._recording], failure))
+            path = self._found.paths[self._recording]
+            self.failures.append(Failure(path, failure + advice(path)))
         self._failed = self._failed or failure is not None
         self._part += 1
         if self._part >= progress.parts:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
 from runtime.child import listen, serve
-from runtime.errors import PerchError
+from runtime.errors import ArtifactError, PerchError
 from runtime.logits import activated, scaled
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.peaks import PeakFinder
@@ -112,6 +112,17 @@ def rows_of(
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 
+def refusal(error: Exception, job: Job) -> PerchError:
+    """Why no session can be made; onnxruntime has a class of its own for each status."""
+    if isinstance(error, PerchError):
+        return error
+    said = next(iter(str(error).strip().splitlines()), "")[:300]
+    return ArtifactError(
+        f"{job.model} cannot be run ({type(error).__name__}: {said}); `perch-run --doctor --model {job.model}` looks "
+        "into it"
+    )
+
+
 def _joined(pieces: list[Rows]) -> Rows:
     outputs = {name: np.concatenate([piece.outputs[name] for piece in pieces]) for name in pieces[0].outputs}
     indices = np.concatenate([piece.indices for piece in pieces])
@@ -128,8 +139,8 @@ def main() -> None:
     try:
         session = Session(job.model, job.device, job.threads)
         session.warm_up(job.computed, job.batch_size)
-    except PerchError as error:
-        send(Refused(error))
+    except Exception as error:
+        send(Refused(refusal(error, job)))
         return
     send(Ready(time.monotonic() - started))
     while True:

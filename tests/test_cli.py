@@ -80,6 +80,36 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
     assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
 
 
+def test_what_is_passed_over_is_told(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good.aif", "closed/b.wav", "$RECYCLE.BIN/c.wav", "p.m4a"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "in" / name, soundscape(0, 5), format="AIFF" if name == "good.aif" else "WAV")
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:
+        if isinstance(folder, str) and Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 1
+    printed = capsys.readouterr()
+    assert (
+        printed.err
+        == f"perch-run: skipped, as they cannot be read: 1 folders: {tmp_path}/in/closed (permission denied)\n"
+    )
+    assert "1 rows (1 scored, 0 filled, 0 failed)" in printed.out
+    assert "skipped, being hidden or the system's: 1 folders ($RECYCLE.BIN)" in printed.out
+    assert "skipped, in formats that cannot be read: 1 .m4a; convert them first, as by `ffmpeg" in printed.out
+    shutil.rmtree(tmp_path / "in" / "closed")
+    shutil.rmtree(tmp_path / "in" / "$RECYCLE.BIN")
+    (tmp_path / "in" / "good.aif").unlink()
+    assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 2
+    assert "AU); skipped, in formats that cannot be read: 1 .m4a; convert them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import runtime.scoring
 from benchmarks.processes import children
 from convert.synthetic import soundscape
-from runtime import ArtifactError, Soundscapes, run_soundscapes
+from runtime import ArtifactError, PerchError, Soundscapes, run_soundscapes
 from runtime.messages import Job, Notice
 from runtime.pool import Event
 from runtime.schedule import Schedule
@@ -157,6 +157,19 @@ def test_deadline_and_model_that_cannot_be_loaded(tmp_path: Path, folder: Path, 
     damaged.write_bytes(data)
     with pytest.raises(ArtifactError, match="cannot be loaded as ONNX"):
         run(folder, damaged)
+
+
+@pytest.mark.usefixtures("staged")
+def test_decoders_that_never_start_are_told(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken").mkdir()
+    broken = "import sys\nif 'runtime.decoder' in sys.modules:\n    raise ImportError('no soxr')\nResampleStream = 0\n"
+    (tmp_path / "broken" / "soxr.py").write_text(broken)
+    monkeypatch.syspath_prepend(tmp_path / "broken")
+    with pytest.raises(PerchError, match=r"cannot start scoring: .* ended with code 1 \(ImportError: no soxr\)"):
+        run(folder, model, workers=2)
+    assert not children(os.getpid())
 
 
 def test_batch_is_halved_when_memory_runs_out() -> None:

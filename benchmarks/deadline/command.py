@@ -11,9 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.figures import check_writable_json, write_json
+from benchmarks.figures import check_writable_figures, write_json
+from convert.folder import model_files
 from runtime.errors import InputError
+from runtime.files import Files
 from runtime.options import seconds
+from runtime.paths import find_recordings
 
 DEADLINE_S = 90 * 60.0
 
@@ -39,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes; returns the exit code: 1 if a submission is not complete."""
     started = time.monotonic()
-    check_writable_json(args.json)
+    reads: dict[str, Files] = {
+        "the SavedModel's": lambda: model_files(args.saved_model),
+        "FILE.onnx": args.artifact,
+        "--soundscapes": lambda: find_recordings(args.soundscapes).paths if args.soundscapes is not None else (),
+        "--classes": args.classes,
+    }
+    check_writable_figures({"--json": args.json}, reads)
     if not args.deadline:
         raise InputError("--deadline is 0; write a time such as 90m")
 

@@ -97,7 +97,7 @@ def address(recording: Path, page: Path) -> str:
 
 def _is_chained(path: Path) -> bool:
     try:
-        return path.suffix.lower() in (".ogg", ".opus") and len(ogg.links(path)) > 1
+        return path.suffix.lower() in (".ogg", ".oga", ".opus") and len(ogg.links(path)) > 1
     except (OSError, ValueError):  # no OGG after all, as reading will say
         return False
 
