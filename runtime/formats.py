@@ -23,10 +23,12 @@ ROW_GROUP_BYTES = 32 * 2**20
 @dataclass(frozen=True)
 class Format:
     """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
-    whether it could be. Both raise InputError where it cannot be written."""
+    whether it could be. Both raise InputError where it cannot be written. `replaces` is whether what is there is
+    written over."""
 
     write: Write
     check: Callable[[Path], None]
+    replaces: bool = True
 
 
 def sink_path(sink: str | Path) -> Path:
@@ -45,7 +47,7 @@ def row_format(sink: str | Path, columns: Columns, recordings: int, detections: 
     """
     if str(sink).startswith(hoplite.SINK):
         hoplite.check_columns(columns, detections is not None)
-        return Format(hoplite.write_database, hoplite.check_folder)
+        return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
     target = Path(sink)
     if detections is not None:
         write, folder = detections.writer(target, columns, recordings)

@@ -178,7 +178,8 @@ def run_soundscapes(
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
-    interrupted, kept, finished = False, True, False
+    interrupted = finished = False
+    kept: bool | None = None
     try:
         with Shield() as shield, Headers(artifact, job, at_once=deadline is not None) as headers:
             try:
@@ -191,18 +192,20 @@ def run_soundscapes(
                 headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
 
             def finish() -> None:
-                nonlocal finished
+                nonlocal finished, kept
                 if not finished:
-                    rows.finish(list(table.rest(headers.promised_windows)))
-                    finished = True
+                    rest = list(table.rest(headers.promised_windows))
+                    left = bool(table.counts["filled"] or table.not_reached)
+                    again = interrupted or (left and (resume or deadline is None))
+                    rows.finish(rest, whole=not again)
+                    finished, kept = True, again
 
             while not finished:
                 try:
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        left = bool(table.counts["filled"] or table.not_reached)
-        kept = interrupted or (left and (resume or deadline is None))
+        kept = kept or interrupted
     finally:
         rows.close(kept)
     result = Soundscapes(
@@ -219,7 +222,7 @@ def run_soundscapes(
         not_reached=table.not_reached,
         skipped_files=found.skipped,
         fill=fill_value,
-        sink=sink_path(sink) if sink is not None else None,
+        sink=rows.path,
     )
     if interrupted:
         raise Interrupted(result)
