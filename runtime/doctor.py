@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from runtime.cores import usable_cores
 from runtime.errors import DeviceError, PerchError
 from runtime.profile import profile_path, read_profile
 from runtime.session import INSTALL_CUDA, check_install, choose_device, load
+from runtime.terminal import complain, printable
 
 DESCRIPTION = """\
 Says what is installed, which devices can be used, and, with --model, what a file holds and which of its nodes a GPU
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         lines = [*described(artifact), _left_to_cpu(args.model, gpu, missing, artifact)]
         _section(f"model {args.model}", lines if problems else [*lines, *_setup(artifact, chosen, args.model)])
     for problem in problems:
-        print(f"problem: {problem}")
+        print(f"problem: {printable(problem)}")
     if not problems:
         print(f"all is well: a run with --device {args.device} takes {chosen}")
     return 1 if problems else 0
@@ -74,7 +74,7 @@ def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
 
 
 def _section(title: str, lines: Sequence[str]) -> None:
-    print("\n".join([title, *(f"  {line}" for line in lines)]))
+    print("\n".join([printable(title), *(f"  {printable(line)}" for line in lines)]))
 
 
 def versions() -> list[str]:
@@ -180,5 +180,5 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return run(parsed)
     except PerchError as error:
-        print(f"perch-run: {error}", file=sys.stderr)
+        complain("perch-run", error)
         return 1 if isinstance(error, DeviceError) else 2

@@ -8,19 +8,20 @@ is given and drops it; a run goes on, and its exit code stays.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import Protocol, TextIO
 
 from runtime.errors import reason
 from runtime.files import utf8
 
 Main = Callable[[Sequence[str]], int]
-STEERING = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ufeff\U000e0000-\U000e007f"
+STEERING = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ufeff\U000e0000-\U000e007f"
+)
 """Control characters (all but tab and newline), marks and overrides of direction, separators of lines, and tags."""
 STEERS = re.compile(f"[{STEERING}]")
 STEERS_OR_BREAKS = re.compile(f"[\t\n{STEERING}]")
@@ -33,6 +34,11 @@ def printable(text: object) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+def complain(name: str, text: object) -> None:
+    """Says in a line, on standard error, what the command of this name has to say."""
+    print(f"{name}: {printable(text)}", file=sys.stderr, flush=True)
 
 
 class Output(io.TextIOBase):
@@ -110,23 +116,37 @@ def streams(name: str) -> Iterator[None]:
     finally:
         out.flush()
         if out.problem is not None and not isinstance(out.problem, BrokenPipeError):
-            print(f"{name}: what was printed is lost ({reason(out.problem)})", file=sys.stderr)
+            complain(name, f"what was to be printed is lost ({reason(out.problem)})")
         sys.stderr.flush()
-        sys.stdout, sys.stderr = before
+        sys.stdout = before[0]
+        if sys.stderr is err:  # else another stands for one that was hushed
+            sys.stderr = before[1]
 
 
-def command(name: str) -> Callable[[Main], Callable[[Sequence[str] | None], int]]:
-    """Makes a command's `main()` of what takes its arguments and returns its exit code."""
+class Command(Protocol):
+    """A command's `main()`: its arguments, those of the process if None, and its exit code."""
 
-    def made(main: Main) -> Callable[[Sequence[str] | None], int]:
-        @functools.wraps(main)
+    def __call__(self, args: Sequence[str] | None = None) -> int: ...
+
+
+def command(name: str) -> Callable[[Main], Command]:
+    """Makes a command's `main()` of what takes its arguments and returns its exit code.
+
+    What the system refuses unforeseen, such as a disk that is full, is said in a line; then the exit code is 2.
+    """
+
+    def made(main: Main) -> Command:
         def run(args: Sequence[str] | None = None) -> int:
             arguments = sys.argv[1:] if args is None else list(args)
             with streams(name):
                 if (problem := _unusable(arguments)) is not None:
-                    print(f"{name}: {problem}", file=sys.stderr)
+                    complain(name, problem)
                     return 2
-                return main(arguments)
+                try:
+                    return main(arguments)
+                except OSError as error:
+                    complain(name, f"{error.filename or 'the system'}: {reason(error)}")
+                    return 2
 
         return run
 

@@ -184,7 +184,7 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
     filled(tmp_path / "out.csv").close(keep=True)
     before = (tmp_path / "out.csv.partial").read_bytes()
     narrow = replace(COLUMNS, shapes={"label": (2,)})
-    with pytest.raises(InputError, match="outputs was .* and is"):
+    with pytest.raises(InputError, match=r"outputs was .* and is"):
         Spool(tmp_path / "out.csv", narrow, {**RUN, "outputs": ("label",)}, resume=True)
     assert (tmp_path / "out.csv.partial").read_bytes() == before
 
