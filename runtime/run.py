@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
-from runtime.artifact import Artifact, read_artifact
+from runtime.artifact import Artifact
 from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.formats import sink_path
 from runtime.headers import Headers
+from runtime.identity import read_true_artifact
 from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
 from runtime.paths import Found, Sources, find_recordings
@@ -138,7 +139,7 @@ def run_soundscapes(
     """
     started = time.monotonic()
     check_install()
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
     wanted = read_classes(classes, taxonomy) if classes is not None else None

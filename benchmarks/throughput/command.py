@@ -21,9 +21,9 @@ from benchmarks.throughput.report import METHOD, report
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
 from benchmarks.timing import noise
-from runtime.artifact import read_artifact
 from runtime.cores import usable_cores
 from runtime.errors import InputError
+from runtime.identity import read_true_artifact
 from runtime.profile import Setup, write_profile
 from runtime.session import choose_device
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable_json(args.json)
     device, cores = choose_device(args.device), usable_cores()
     if args.floor is not None:
-        read_artifact(args.floor)
+        read_true_artifact(args.floor)
     files = [_tried(path, args, device) for path in dict.fromkeys(args.files)]
     effort = QUICK if args.quick else DEFAULT
     if args.rounds:
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tried(path: Path, args: argparse.Namespace, device: str) -> Measurements:
     """A file and the setups that it is tried with."""
-    artifact = read_artifact(path)
+    artifact = read_true_artifact(path)
     sizes = batch_sizes_of(artifact, device, args.quick, args.batch_sizes)
     crews = crews_of(usable_cores(), device, args.workers, args.threads)
     tried = [Configuration(Setup(workers, threads, each)) for workers, threads in crews for each in sizes]
