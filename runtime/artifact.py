@@ -10,7 +10,6 @@ import io
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,9 +144,9 @@ def read_entries(path: str | Path) -> dict[str, str]:
     Raises:
         ArtifactError: the file is missing, or its bytes are no ONNX.
     """
+    if "\0" in str(path) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ArtifactError(f"there is no model at {path} (it is no file); {CONVERT}")
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ArtifactError(f"there is no model at {path} (it is no file); {CONVERT}")
         with open(path, "rb") as file:
             entries = [_entry(file, field) for field in fields(file) if field.is_metadata]
             if not os.fstat(file.fileno()).st_size or sum(len(key) + len(value) for key, value in entries) > MOST_TEXT:
@@ -236,7 +235,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _number(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,10}", text):
+    if not re.fullmatch("-?[0-9]{1,10}", text):
         raise ValueError(f"{text[:20]!r} is no number")
     return int(text)
 

@@ -19,6 +19,7 @@ from runtime.artifact import CONVERT, Artifact, read_artifact
 from runtime.errors import ArtifactError, DeviceError, InputError
 
 DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
 
@@ -228,5 +229,6 @@ def _loadable(path: Path) -> str | bytes:
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """The beginning of what an error says, without the place in ONNX Runtime's source that comes before it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return SOURCE.sub("", line)[:300]
