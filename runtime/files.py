@@ -14,8 +14,10 @@ from runtime.errors import InputError, reason
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
     """A temporary path beside `target`, which takes its place if all goes well and leaves nothing otherwise.
+
+    It is called like `target`, or like what `name` says, by which `remove_leftovers` finds it.
 
     Raises:
         InputError: the folder is missing or cannot be written, the disk is full, or `target` is a folder.
@@ -23,7 +25,7 @@ def replacing(target: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(target))  # a link keeps pointing where it did
     if os.path.isdir(target):
         raise InputError(f"cannot write {target}: it is a folder; name a file")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary = target.with_name(f".{name or target.name}.{os.getpid()}.partial")
     try:
         temporary.touch()
         try:
@@ -38,11 +40,11 @@ def replacing(target: Path) -> Iterator[Path]:
 def remove_leftovers(target: Path) -> None:
     """Removes what `replacing` left beside `target` in processes that were killed; nobody may be writing it now."""
     target = Path(os.path.realpath(target))
-    left = re.compile(rf"\.{re.escape(target.name)}\.\d+\.partial")
-    with contextlib.suppress(OSError):  # what cannot be removed harms nobody
-        for path in target.parent.iterdir():
-            if left.fullmatch(path.name):
-                path.unlink()
+    left = re.compile(rf"\.+{re.escape(target.name)}\.\d+\.(partial|probe|probe\.\d+\.partial)")
+    with contextlib.suppress(OSError):
+        for path in [path for path in target.parent.iterdir() if left.fullmatch(path.name)]:
+            with contextlib.suppress(OSError):  # what cannot be removed harms nobody
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def rescue(name: str, write: Callable[[Path], None]) -> Path | None:
@@ -90,6 +92,18 @@ def check_distinct(**named: Path | None) -> None:
         seen[real] = name
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those around it, where it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder} ({reason(error)}); choose another output") from None
+
+
 def check_folder(target: Path) -> None:
     """Finds out whether a folder is there, or could be made, and files be written to it.
 
@@ -97,10 +111,7 @@ def check_folder(target: Path) -> None:
         InputError: they could not.
     """
     made = not os.path.lexists(target)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {target} ({reason(error)}); choose another output") from None
+    make_folder(target)
     check_writable(target / "rows")
     if made:
         target.rmdir()

@@ -32,9 +32,18 @@ class Format:
 
 
 def sink_path(sink: str | Path) -> Path:
-    """The file or folder that a sink names."""
+    """The file or folder that a sink names.
+
+    Raises:
+        InputError: nothing can be called so.
+    """
     path = Path(str(sink).removeprefix(hoplite.SINK))
-    return path if path.name not in ("", "..") else path.resolve()
+    if "\0" in str(path):
+        raise InputError(f"no file can be called {str(path)!r}, which holds a NUL")
+    path = path if path.name not in ("", "..") else path.resolve()
+    if not path.name:
+        raise InputError(f"cannot write {path}: it has no name; name a file or folder in it")
+    return path
 
 
 def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
@@ -116,7 +125,8 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
-    with pq.ParquetWriter(path, schema, **options) as file:
+    # names of files need not be UTF-8, as those that pyarrow opens itself must be
+    with path.open("wb") as opened, pq.ParquetWriter(opened, schema, **options) as file:
         held, rows = [], 0
         for block in blocks:
             held.append(_record_batch(pa, schema, block))

@@ -175,7 +175,7 @@ def run_soundscapes(
     interpolate = _interpolate(on_deadline, deadline, resume, segments)
 
     table = Table(found, artifact, job, wanted, interpolate, known)
-    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
+    rows = _sink(sink, table, fill_value, job, artifact, resume, found.names, detections)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
@@ -237,7 +237,7 @@ def _sink(
     job: Job,
     artifact: Artifact,
     resume: bool,
-    recordings: int,
+    names: Sequence[str],
     detections: Detections | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
@@ -245,7 +245,7 @@ def _sink(
     if sink is None:
         return MemorySink(columns, job.smooth)
     run = {"model": artifact.artifact_sha256, **job.options}
-    rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
+    rows = FileSink(sink, columns, fill, run, resume, names, detections, job.smooth)
     try:
         for finished, counts in rows.finished:
             table.skip(finished, counts)

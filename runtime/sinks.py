@@ -68,7 +68,7 @@ class FileSink:
         fill: what a CSV holds in rows without a score.
         run: what the rows depend on.
         resume: whether to go on with what an earlier run left; `finished` says what that was.
-        recordings: how many there are.
+        names: what the recordings' rows are called.
         detections: what is written instead of all scores.
         smooth: the weights of neighbouring windows, if scores are smoothed. What is spooled is not.
 
@@ -85,14 +85,16 @@ class FileSink:
         fill: float,
         run: Mapping[str, Any],
         resume: bool,
-        recordings: int = 1,
+        names: Sequence[str] = (),
         detections: Detections | None = None,
         smooth: Sequence[float] | None = None,
     ) -> None:
         target = self._target = sink_path(sink)
         self._columns, self._fill, self._smooth = columns, fill, smooth
         self._spent = False
-        self._form = row_format(sink, columns, recordings, detections)
+        self._form = row_format(sink, columns, len(names), detections)
+        if detections is not None:
+            detections.check_names(target, names)
         self.path: Path | None = target
         self._form.check(target)
         self._spool = Spool(target, columns, run, resume)

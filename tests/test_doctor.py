@@ -142,9 +142,9 @@ def not_finite(proto: onnx.ModelProto) -> None:
     ],
 )
 def test_files_that_cannot_be_run_are_a_problem(
-    label_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: object, said: str
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: object, said: str
 ) -> None:
-    path = edited(label_model, tmp_path / "broken.onnx", edit, {})  # type: ignore[arg-type]
+    path = edited(model, tmp_path / "broken.onnx", edit, {})  # type: ignore[arg-type]
     assert main(["--doctor", "--device", "cpu", "--model", str(path)]) == 1
     printed = capsys.readouterr()
     assert printed.err == ""
