@@ -101,8 +101,8 @@ class Spool:
             **{name: (np.dtype(kind), ()) for name, kind in OWN.items()},
             **{PREFIX + name: (_stored(columns.dtypes.get(name)), shape) for name, shape in columns.shapes.items()},
         }
-        self._was_there = self.path.exists()
-        if resume and target.exists() and not self._was_there:
+        self._was_there = os.path.exists(self.path)  # which a name that is too long does not
+        if resume and os.path.exists(target) and not self._was_there:
             raise InputError(f"{target} is there, and no unfinished run beside it to resume; delete it to run anew")
         try:
             self._file: FileIO = self.path.open("r+b" if self._was_there else "x+b", buffering=0)
