@@ -13,6 +13,7 @@ from pathlib import Path
 
 from convert.errors import ParityError
 from runtime.errors import PerchError, reason, some
+from runtime.terminal import Output, command, complain
 
 OLDEST_TENSORFLOW = (2, 21)
 DESCRIPTION = """\
@@ -95,7 +96,7 @@ def hush_native_log() -> None:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sys.stderr = Output(os.fdopen(os.dup(2), "w", buffering=1))
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 
@@ -180,7 +181,8 @@ def run(args: argparse.Namespace) -> None:
         print(f"Top class as in float32 on {whole['windows']} windows: {shares or 'no output has classes'}")
 
 
-def main(args: Sequence[str] | None = None) -> int:
+@command("perch-convert")
+def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
     hush_native_log()
@@ -194,13 +196,13 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         run(parsed)
     except PerchError as error:
-        print(f"perch-convert: {error}", file=sys.stderr)
+        complain("perch-convert", error)
         return 1 if isinstance(error, ParityError) else 2
     except OSError as error:
-        print(f"perch-convert: {error.filename or 'cannot write'}: {reason(error)}", file=sys.stderr)
+        complain("perch-convert", f"{error.filename or 'cannot write'}: {reason(error)}")
         return 2
     except KeyboardInterrupt:
-        print("perch-convert: interrupted; no file was written", file=sys.stderr)
+        complain("perch-convert", "interrupted; no file was written")
         return 143 if terminated else 130
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from runtime.paths import find_recordings
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
+from runtime.terminal import command, complain, printable
 from runtime.wanted import read_classes
 
 SHOWN = 10
@@ -108,22 +107,23 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if in_memory:
         _write(result, output)
     if not args.quiet:
-        _print(f"{output}: {result.summary()}")
+        print(f"{printable(result.sink or output)}: {result.summary()}", flush=True)
     _tell([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
     _tell([f"{note.path}: {note.text}" for note in result.notes], "notes")
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
-        print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
+        where = result.sink or output
+        complain("perch-run", f"interrupted; {result.count('scored')} scored rows are in {where}{more}")
     return signals.code or (1 if result.failures or result.unread_folders else 0)
 
 
 def _tell(lines: Sequence[str], what: str) -> None:
     """The first few of these, and how many more there are."""
     for line in lines[:SHOWN]:
-        print(f"perch-run: {line}", file=sys.stderr)
+        complain("perch-run", line)
     if len(lines) > SHOWN:
-        print(f"perch-run: and {len(lines) - SHOWN} more {what}", file=sys.stderr)
+        complain("perch-run", f"and {len(lines) - SHOWN} more {what}")
 
 
 def _report_map(args: argparse.Namespace) -> None:
@@ -137,7 +137,7 @@ def _report_map(args: argparse.Namespace) -> None:
     lines = report_lines(class_map, artifact.heads, wanted.taxonomy)
     write_report(lines, args.map_report)
     if not args.quiet:
-        _print(f"{args.map_report}: {report_text(lines, class_map)}")
+        print(f"{printable(args.map_report)}: {report_text(lines, class_map)}", flush=True)
 
 
 def _write(result: Soundscapes, output: Path) -> None:
@@ -149,14 +149,6 @@ def _write(result: Soundscapes, output: Path) -> None:
         if rescued is None:
             raise
         raise InputError(f"{error}; the rows are in {rescued} instead") from None
-
-
-def _print(text: str) -> None:
-    """Prints, also into a pipe that nobody reads any more."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _detections(args: argparse.Namespace) -> Detections | None:
@@ -184,20 +176,20 @@ def _check_output(output: str, resume: bool, outputs: Sequence[str], detections:
     return True
 
 
-def main(args: Sequence[str] | None = None) -> int:
+@command("perch-run")
+def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    arguments = sys.argv[1:] if args is None else list(args)
-    if "--doctor" in arguments:
-        return doctor.main(arguments)
-    parsed = parse_args(arguments)
+    if "--doctor" in args:
+        return doctor.main(args)
+    parsed = parse_args(args)
     with Signals() as signals, warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = lambda message, *_: print(f"perch-run: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: complain("perch-run", message)
         try:
             return run(parsed, signals)
         except PerchError as error:
-            print(f"perch-run: {error}", file=sys.stderr)
+            complain("perch-run", error)
             return 2
         except KeyboardInterrupt:
-            print("perch-run: interrupted before anything was scored", file=sys.stderr)
+            complain("perch-run", "interrupted before anything was scored")
             return signals.code or 130

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, get_args
@@ -18,13 +19,16 @@ from numpy.typing import NDArray
 
 from runtime.block import Block, Columns
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import make_folder, remove_leftovers, replacing
 from runtime.heads import NO_CLASS
 from runtime.taxonomy import Taxon
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 
 DetectionFormat = Literal["csv", "raven", "audacity"]
+TEMPORARY = "detections"
+MOST_NAME = 255
+"""Bytes of a name in any usual file system."""
 ENDINGS = {".selections.txt": "raven", ".txt": "audacity", ".csv": "csv"}
 RAVEN = (
     "Selection",
@@ -94,13 +98,7 @@ class Detections:
             InputError: the ending says no format; there are several recordings for one file; or not one class head.
         """
         _head(columns)
-        ending = next((ending for ending in ENDINGS if target.name.lower().endswith(ending)), None)
-        form = self.format or (ENDINGS[ending] if ending else None)
-        if form is None:
-            raise InputError(
-                f"cannot tell what to write from the name {target}; end it in {', '.join(ENDINGS)}, or name a folder "
-                "and the format, raven or audacity"
-            )
+        form, ending = self._form(target)
         write, own_ending = TABLES[form]
 
         def write_file(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
@@ -109,12 +107,16 @@ class Detections:
                 write(self._found(blocks, columns), file, columns)
 
         def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
-            folder.mkdir(parents=True, exist_ok=True)
+            entered: set[Path] = set()
             for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
                 path = folder / f"{name}{own_ending}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as temporary:
+                if path.parent not in entered:
+                    make_folder(path.parent)
+                    remove_leftovers(path.with_name(TEMPORARY))
+                    entered.add(path.parent)
+                with replacing(path, TEMPORARY) as temporary:  # a longer name might not go with what is put around it
                     write_file(parts, temporary, columns, fill)
+            make_folder(folder)
 
         if form == "csv" or (ending is not None and recordings <= 1):
             return write_file, None
@@ -124,6 +126,40 @@ class Detections:
             f"{target} would be for {recordings} recordings, but {form} opens one beside each; name a folder instead: "
             f"`-o {target.name.partition('.')[0]} --format {form}`"
         )
+
+    def check_names(self, target: Path, names: Sequence[str]) -> None:
+        """Finds out before the work whether a folder could hold a file for each recording, called like its rows.
+
+        Raises:
+            InputError: it could not.
+        """
+        form, ending = self._form(target)
+        if form == "csv" or ending is not None:
+            return
+        files = [Path(f"{name}{TABLES[form][1]}") for name in names]
+        folders = {parent for file in files for parent in file.parents}
+        for file in files:
+            if any(len(os.fsencode(part)) > MOST_NAME for part in file.parts):
+                raise InputError(
+                    f"{target} cannot hold {file}, a name of more than {MOST_NAME} bytes; rename the recording, or "
+                    "write a .csv"
+                )
+            if file in folders or os.path.isdir(target / file):
+                raise InputError(f"{target / file} would be a file and a folder at once; name another folder")
+        for folder in folders:
+            if os.path.lexists(target / folder) and not os.path.isdir(target / folder):
+                raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
+
+    def _form(self, target: Path) -> tuple[str, str | None]:
+        """What is written, and the ending that the name of a single file has."""
+        ending = next((ending for ending in ENDINGS if target.name.lower().endswith(ending)), None)
+        form = self.format or (ENDINGS[ending] if ending else None)
+        if form is None:
+            raise InputError(
+                f"cannot tell what to write from the name {target}; end it in {', '.join(ENDINGS)}, or name a folder "
+                "and the format, raven or audacity"
+            )
+        return form, ending
 
     def _found(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
         """The detections, window by window, of each the highest first."""

@@ -17,14 +17,16 @@ Files = str | Path | None | Iterable[str | Path] | Callable[[], Iterable[str | P
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
     """A temporary path beside `target`, which takes its place if all goes well and leaves nothing otherwise.
+
+    It is called like `target`, or like what `name` says, by which `remove_leftovers` finds it.
 
     Raises:
         InputError: the folder is missing or cannot be written, the disk is full, or `target` is no file.
     """
     target = _file_to_write(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary = target.with_name(f".{name or target.name}.{os.getpid()}.partial")
     try:
         temporary.touch()
         try:
@@ -39,11 +41,11 @@ def replacing(target: Path) -> Iterator[Path]:
 def remove_leftovers(target: Path) -> None:
     """Removes what `replacing` left beside `target` in processes that were killed; nobody may be writing it now."""
     target = real_path(target)
-    left = re.compile(rf"\.{re.escape(target.name)}\.\d+\.partial")
-    with contextlib.suppress(OSError):  # what cannot be removed harms nobody
-        for path in target.parent.iterdir():
-            if left.fullmatch(path.name):
-                path.unlink()
+    left = re.compile(rf"\.+{re.escape(target.name)}\.\d+\.(partial|probe|probe\.\d+\.partial)")
+    with contextlib.suppress(OSError):
+        for path in [path for path in target.parent.iterdir() if left.fullmatch(path.name)]:
+            with contextlib.suppress(OSError):  # what cannot be removed harms nobody
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def rescue(name: str, write: Callable[[Path], None]) -> Path | None:
@@ -151,6 +153,18 @@ def real_path(path: str | Path) -> Path:
         raise InputError(f"there can be no file {str(path)!r} ({reason(error)})") from None
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those around it, where it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder} ({reason(error)}); choose another output") from None
+
+
 def check_folder(target: Path) -> None:
     """Finds out whether a folder is there, or could be made, and files be written to it.
 
@@ -158,10 +172,7 @@ def check_folder(target: Path) -> None:
         InputError: they could not.
     """
     made = not os.path.lexists(target)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {target} ({reason(error)}); choose another output") from None
+    make_folder(target)
     check_writable(target / "rows")
     if made:
         target.rmdir()

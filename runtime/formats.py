@@ -24,11 +24,12 @@ ROW_GROUP_BYTES = 32 * 2**20
 class Format:
     """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
     whether it could be. Both raise InputError where it cannot be written. `ending` is that of a folder's files, one for
-    each recording."""
+    each recording; `replaces` is whether what is there is written over."""
 
     write: Write
     check: Callable[[Path], None]
     ending: str | None = None
+    replaces: bool = True
 
     def files(self, target: Path, names: Iterable[str]) -> list[Path]:
         """The files that are written for recordings of these names."""
@@ -36,9 +37,18 @@ class Format:
 
 
 def sink_path(sink: str | Path) -> Path:
-    """The file or folder that a sink names."""
+    """The file or folder that a sink names.
+
+    Raises:
+        InputError: nothing can be called so.
+    """
     path = Path(str(sink).removeprefix(hoplite.SINK))
-    return path if path.name not in ("", "..") else path.resolve()
+    if "\0" in str(path):
+        raise InputError(f"no file can be called {str(path)!r}, which holds a NUL")
+    path = path if path.name not in ("", "..") else path.resolve()
+    if not path.name:
+        raise InputError(f"cannot write {path}: it has no name; name a file or folder in it")
+    return path
 
 
 def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
@@ -51,7 +61,7 @@ def row_format(sink: str | Path, columns: Columns, recordings: int, detections: 
     """
     if str(sink).startswith(hoplite.SINK):
         hoplite.check_columns(columns, detections is not None)
-        return Format(hoplite.write_database, hoplite.check_folder)
+        return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
     target = Path(sink)
     if detections is not None:
         write, ending = detections.writer(target, columns, recordings)
@@ -120,7 +130,8 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
-    with pq.ParquetWriter(path, schema, **options) as file:
+    # names of files need not be UTF-8, as those that pyarrow opens itself must be
+    with path.open("wb") as opened, pq.ParquetWriter(opened, schema, **options) as file:
         held, rows = [], 0
         for block in blocks:
             held.append(_record_batch(pa, schema, block))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
-from runtime.artifact import Artifact, read_artifact
+from runtime.artifact import Artifact
 from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import Files, absolute, check_outputs
 from runtime.formats import row_format, sink_path
 from runtime.headers import Headers
+from runtime.identity import read_true_artifact
 from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
 from runtime.paths import Found, Sources, find_recordings
@@ -139,7 +140,7 @@ def run_soundscapes(
     """
     started = time.monotonic()
     check_install()
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
     wanted = read_classes(classes, taxonomy) if classes is not None else None
@@ -180,7 +181,8 @@ def run_soundscapes(
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
-    interrupted, kept, finished = False, True, False
+    interrupted = finished = False
+    kept: bool | None = None
     try:
         with Shield() as shield, Headers(artifact, job, at_once=deadline is not None) as headers:
             try:
@@ -193,18 +195,20 @@ def run_soundscapes(
                 headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
 
             def finish() -> None:
-                nonlocal finished
+                nonlocal finished, kept
                 if not finished:
-                    rows.finish(list(table.rest(headers.promised_windows)))
-                    finished = True
+                    rest = list(table.rest(headers.promised_windows))
+                    left = bool(table.counts["filled"] or table.not_reached)
+                    again = interrupted or (left and (resume or deadline is None))
+                    rows.finish(rest, whole=not again)
+                    finished, kept = True, again
 
             while not finished:
                 try:
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        left = bool(table.counts["filled"] or table.not_reached)
-        kept = interrupted or (left and (resume or deadline is None))
+        kept = kept or interrupted
     finally:
         rows.close(kept)
     result = Soundscapes(
@@ -223,7 +227,7 @@ def run_soundscapes(
         unread_folders=found.lost,
         passed_over=found.passed_over(),
         fill=fill_value,
-        sink=sink_path(sink) if sink is not None else None,
+        sink=rows.path,
         reads={name: absolute(files) for name, files in reads.items()},
     )
     if interrupted:
@@ -250,7 +254,7 @@ def _sink(
     waiting = target.with_name(f"{target.name}.partial")
     check_outputs({"the sink": form.files(target, found.names), "the unfinished rows": waiting}, reads)
     run = {"model": artifact.artifact_sha256, **job.options}
-    rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
+    rows = FileSink(sink, columns, fill, run, resume, found.names, detections, job.smooth)
     try:
         for finished, counts in rows.finished:
             table.skip(finished, counts)

@@ -129,6 +129,8 @@ class Table:
                 f"cannot resume: rows of {here} were named '{finished.name}' and would now be named '{name}', since "
                 "another recording has its stem; take that one away, or run it apart"
             )
+        if finished.part != self._part:
+            raise InputError(f"cannot resume: part {finished.part} of {here} is not there in its place; start anew")
         progress = self._progress.setdefault(self._recording, _progress(here))
         progress.parts, progress.promised = finished.parts, finished.windows
         if (progress.size, progress.mtime_ns) != (finished.size, finished.mtime_ns):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,12 @@ import pytest
 
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
 from runtime.artifact import read_artifact
+from runtime.block import Block, Columns
+from runtime.sinks import FileSink
+from runtime.spool import Finished
 from tests.conftest import cut
+
+LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,44 @@ def test_tables_of_several_recordings_are_a_folder(
     assert all(row["File Offset (s)"] == row["Begin Time (s)"] for row in table)
     with pytest.raises(InputError, match=r"for 2 recordings, but audacity opens one beside each; name a folder"):
         rows.to_detections(tmp_path / "labels.txt", Detections(1))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["b", "x" * 252], "a name of more than 255 bytes; rename the recording"),
+        (["鳥" * 84], "a name of more than 255 bytes"),
+        (["a/" + "x" * 256 + "/b"], "a name of more than 255 bytes"),
+        (["a.txt/b", "a"], "would be a file and a folder at once"),
+        (["there/b"], "would be a folder, and a file is there"),
+        (["taken"], "would be a file and a folder at once"),
+    ],
+)
+def test_names_that_no_folder_can_hold_are_refused_before_the_work(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    target = tmp_path / "labels"
+    (target / "taken.txt").mkdir(parents=True)
+    (target / "there").touch()
+    with pytest.raises(InputError, match=message):
+        FileSink(target, LABEL, 0.0, {}, False, names, Detections(1, format="audacity"))
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+
+
+def test_names_of_any_kind_are_files_of_a_folder(tmp_path: Path) -> None:
+    names = ["  ", " a ", "x" * 251, "..", "a/d", "new\nline", os.fsdecode(b"not \xff utf8")]
+    for killed in (tmp_path / "labels", tmp_path / "labels" / "a"):  # a run, while it wrote them
+        killed.mkdir()
+        (killed / ".detections.7.partial").touch()
+    sink = FileSink(tmp_path / "labels", LABEL, 0.0, {}, False, names, Detections(1, format="audacity"))
+    for name in names:
+        scores = {"label": np.zeros((1, 2), np.float32)}
+        block = Block(f"/in/{name}.wav", [f"{name}_5"], np.zeros(1), np.full(1, 5.0), np.array(["scored"]), scores)
+        sink.append(block, Finished(block.path, name, 0, 0, 0, 1, None, None))
+    sink.finish([])
+    sink.close(keep=False)
+    files = {str(path.relative_to(tmp_path / "labels")) for path in (tmp_path / "labels").rglob("*") if path.is_file()}
+    assert files == {f"{name}.txt" for name in names}
 
 
 def test_audacity_labels_of_one_recording(tmp_path: Path, folder: Path, model: Path, rows: Soundscapes) -> None:

@@ -57,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
     from benchmarks.deadline.report import PAGE_CACHE, report
     from benchmarks.environment import environment
-    from runtime.artifact import read_artifact
+    from runtime.identity import read_true_artifact
 
     effort = QUICK if args.quick else DEFAULT
     model = look(args.saved_model, args.artifact)
-    artifact = read_artifact(args.artifact)
+    artifact = read_true_artifact(args.artifact)
     columns = columns_of(model, artifact, args.classes)
     with (
         tempfile.TemporaryDirectory(prefix="perch-bench-") as folder,

@@ -22,10 +22,10 @@ from benchmarks.throughput.report import METHOD, report
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
 from benchmarks.timing import noise
-from runtime.artifact import read_artifact
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.files import Files, check_outputs
+from runtime.identity import read_true_artifact
 from runtime.paths import find_recordings
 from runtime.profile import VARIABLE, Setup, write_profile
 from runtime.session import choose_device
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable_figures({"--json": args.json}, {})
     device, cores = choose_device(args.device), usable_cores()
     if args.floor is not None:
-        read_artifact(args.floor)
+        read_true_artifact(args.floor)
     files = [_tried(path, args, device) for path in dict.fromkeys(args.files)]
     effort = QUICK if args.quick else DEFAULT
     if args.rounds:
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tried(path: Path, args: argparse.Namespace, device: str) -> Measurements:
     """A file and the setups that it is tried with."""
-    artifact = read_artifact(path)
+    artifact = read_true_artifact(path)
     sizes = batch_sizes_of(artifact, device, args.quick, args.batch_sizes)
     crews = crews_of(usable_cores(), device, args.workers, args.threads)
     tried = [Configuration(Setup(workers, threads, each)) for workers, threads in crews for each in sizes]

@@ -10,13 +10,13 @@ import argparse
 from pathlib import Path
 
 from runtime.arguments import at_least_one
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
 from runtime.explore.queries import find_query
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.similarity import find_similar
 from runtime.explore.tables import format_table, say, write_table
 from runtime.files import check_outputs, check_writable
+from runtime.identity import read_true_artifact
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check_model(model: Path, rows: RowFile) -> None:
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     artifact.head("embedding")
     if artifact.saved_model_sha256 != rows.about.get("saved_model_sha256"):
         raise InputError(
