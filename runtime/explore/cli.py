@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime.errors import PerchError
 from runtime.explore import plot, prelabel, search
+from runtime.explore.tables import printable
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "plot": (plot, "pictures of embeddings, and of a soundscape's timeline"),
@@ -36,7 +37,7 @@ def main(args: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
         return 0
     except PerchError as error:
-        print(f"perch-explore: {error}", file=sys.stderr)
+        print("perch-explore:", printable(str(error)).replace("\n", " "), file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(

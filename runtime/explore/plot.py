@@ -124,7 +124,7 @@ def _coloring(by: str, rows: RowFile, projection: Projection, top: Top | None, n
         return colors.color(colors.hours(paths, rows.start_s[projection.rows]), "Hour", in_order=True)
     if ".csv" not in by.lower():
         raise InputError(f"--color is {by!r}, but must be soundscape, species, hour, LABELS.csv or TABLE.csv:COLUMN")
-    return colors.color(colors.labels(by, row_ids), Path(by).name)
+    return colors.color(colors.labels(by, row_ids, paths), Path(by).name)
 
 
 def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from runtime.errors import InputError
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import RowFile, open_runs
-from runtime.explore.tables import say, write_table
-from runtime.files import check_distinct, check_writable
+from runtime.explore.tables import check_table, say, write_table
+from runtime.files import check_distinct
 
 if TYPE_CHECKING:
     from runtime.explore.judgement import Judgement
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     check_distinct(**{"--labels": args.labels, "-o": args.output, "--next-output": following})
     for target in (args.output, following):
         if target is not None:
-            check_writable(target)
+            check_table(target)
     labels = read_labels(args.labels)
     files = open_runs(args.rows, "embedding")
 

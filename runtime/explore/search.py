@@ -15,8 +15,7 @@ from runtime.errors import InputError
 from runtime.explore.queries import find_query
 from runtime.explore.rows import RowFile, open_runs
 from runtime.explore.similarity import find_similar
-from runtime.explore.tables import format_table, say, write_table
-from runtime.files import check_writable
+from runtime.explore.tables import check_table, format_table, say, write_table
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
 
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     """
     count = at_least_one("--top", args.top) or 1
     if args.output is not None:
-        check_writable(args.output)
+        check_table(args.output)
     files = open_runs(args.rows, "embedding")
     if args.model is not None:
         _check_model(args.model, files[0])
