@@ -28,7 +28,7 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
     "--remote-debugging-pipe",
 )
-PATIENCE_S = 120
+PATIENCE_S = 60
 """How long an answer may take: only a page that hangs takes as long."""
 
 
@@ -70,12 +70,15 @@ class Page:
         first, _, self._held = self._held.partition(b"\0")
         return dict(json.loads(first))
 
-    def open(self, path: Path, width: int = 900, height: int = 700, touch: bool = False) -> None:
-        """Loads a file; `touch` makes it a telephone's."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
-        self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+    def open(self, path: Path, width: int = 700, height: int = 500) -> None:
+        """Loads a file."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Page.navigate", url=path.resolve().as_uri())
         self.until("document.readyState === 'complete'")
+
+    def touch(self, on: bool) -> None:
+        """Makes the screen one that fingers touch, or no more."""
+        self.call("Emulation.setTouchEmulationEnabled", enabled=on)
 
     def run(self, script: str) -> Any:
         """The value of an expression of JavaScript, when it is there."""
@@ -90,15 +93,15 @@ class Page:
             assert time.monotonic() < deadline, f"not true: {condition}"
             time.sleep(0.02)
 
-    def press(self, x: float, y: float, held_s: float = 0.1) -> None:
-        """Moves the mouse there, holds its button down for so long, not quite still, and lets go."""
+    def press(self, x: float, y: float, held_s: float = 0.1, moved: float = 1) -> None:
+        """Moves the mouse there, holds its button down for so long, moves by so many pixels, and lets go."""
         at = {"x": x, "y": y}
         self.call("Input.dispatchMouseEvent", type="mouseMoved", **at)
         button = {"button": "left", "clickCount": 1, **at}
         self.call("Input.dispatchMouseEvent", type="mousePressed", buttons=1, **button)
-        self.call("Input.dispatchMouseEvent", type="mouseMoved", buttons=1, button="left", x=x + 1, y=y)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", buttons=1, button="left", x=x + moved, y=y)
         time.sleep(held_s)
-        self.call("Input.dispatchMouseEvent", type="mouseReleased", buttons=0, **button)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", buttons=0, **{**button, "x": x + moved})
 
     def tap(self, x: float, y: float, held_s: float = 0.1) -> None:
         """A finger there for so long."""
@@ -113,7 +116,7 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 
 
-FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50, true))))"
+FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20, true))))"
 """True when what was drawn last has been drawn."""
 
 

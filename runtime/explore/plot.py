@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
-from runtime.explore.tables import say
+from runtime.explore.tables import printable, say
 from runtime.files import check_writable, replacing
 from runtime.taxonomy import Taxonomy, read_taxonomy
 
@@ -137,8 +137,9 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
     say(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:
         say(line)
+    name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
     _write(
-        args.output or [args.rows.with_name(f"{args.rows.stem}.{Path(drawn.path).stem}{PAGE}")],
+        args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")],
         lambda target: (timeline.page(drawn, target), []),
         lambda: timeline.draw(drawn),
     )
