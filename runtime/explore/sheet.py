@@ -73,7 +73,10 @@ def read_sheet(path: Path, what: str, known: Collection[str], remedy: str = "") 
         raise InputError(
             f"cannot read {what} from {path}: line {line} is not in UTF-8; save it so (in a spreadsheet as `CSV UTF-8`)"
         ) from None
-    except (OSError, ValueError, csv.Error) as error:
+    except csv.Error as error:
+        why = "a quotation mark is not closed" if "unexpected end" in str(error) else reason(error)
+        raise InputError(f"cannot read {what} from {path}: {why}{hint}") from None
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot read {what} from {path}: {reason(error)}{hint}") from None
     (_, header), *body = [(number, cells) for number, cells in lines if any(cells)] or [(0, [])]
     least = max((i + 1 for i, name in enumerate(header) if name), default=0)
