@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -21,6 +22,9 @@ MOST_NUMBERS = 2**26
 LONGEST_S = 1e8
 """Three years: no recording goes on for longer."""
 LONGEST_WINDOW_S = 600.0
+
+NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+"""What is in no file's name. Bytes that are not UTF-8 are there as other surrogates."""
 
 
 class NotRowsError(Exception):
@@ -66,10 +70,8 @@ def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[
         for text in dict.fromkeys(texts):
             if not isinstance(text, str) or not text:
                 raise NotRowsError(f"there are rows without a {what}")
-            try:
-                text.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                raise NotRowsError(f"the {what} {text!a} is no text") from None
+            if NO_NAME.search(text):
+                raise NotRowsError(f"the {what} {text!a} names no file")
     if len(set(row_ids)) < len(row_ids):
         seen: set[str] = set()
         twice = next(name for name in row_ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]

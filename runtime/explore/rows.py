@@ -245,23 +245,24 @@ def _open_parquet(path: Path) -> RowFile:
 
     if path.is_dir():
         raise NotRowsError("it is a folder; name a file")
-    file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
-    schema, count = file.schema_arrow, file.metadata.num_rows
-    if count > path.stat().st_size:  # a row's name takes more than a byte
-        raise NotRowsError(f"it promises {count:,} rows, more than it can hold")
+    schema, types = pyarrow.parquet.read_schema(path), pyarrow.types
     for name in (*TEXTS, *TIMES):
-        if schema.get_all_field_indices(name) == []:
-            raise NotRowsError(f"it has no column {name}")
-        kind, types = schema.field(name).type, pyarrow.types
+        if len(schema.get_all_field_indices(name)) != 1:
+            raise NotRowsError(f"it has no column {name}, or several")
+        kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
         if name in TEXTS and not (types.is_string(kind) or types.is_large_string(kind)):
             raise NotRowsError(f"its column {name} holds no texts")
+    file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
+    count = file.metadata.num_rows
+    if count > path.stat().st_size:  # a row's name takes more than a byte
+        raise NotRowsError(f"it promises {count:,} rows, more than it can hold")
     shapes, classes = {}, {}
     for column in schema:
         if column.metadata and b"shape" in column.metadata:
             shape = check_shape(column.name, json.loads(column.metadata[b"shape"]))
             kind = column.type
-            if not pyarrow.types.is_fixed_size_list(kind) or not pyarrow.types.is_floating(kind.value_type):
+            if not types.is_fixed_size_list(kind) or not types.is_floating(kind.value_type):
                 raise NotRowsError(f"{column.name} holds {kind}, not lists of {np.prod(shape)} floats")
             if kind.list_size != np.prod(shape):
                 raise NotRowsError(f"{column.name} holds {kind.list_size} numbers a row, not {np.prod(shape)}")
