@@ -129,6 +129,7 @@ DEEP = "[" * 100_000
         ("start_s", times(_2=15), "the window of r0_15 is from 15 to 15 s"),
         ("start_s", times(_2=float("nan")), "the window of r0_15 is from nan"),
         ("end_s", pa.array([1e12] * ROWS), "from 0 to 1e+12 s"),
+        ("end_s", pa.array([15.0] * ROWS), "the window of r0_5 is from 0 to 15 s"),
         ("end_s", pa.array([float("inf")] * ROWS), "from 0 to inf s"),
         ("end_s", pa.array([None] * ROWS, pa.float64()), "from 0 to nan s"),
         ("end_s", pa.array(["5"] * ROWS), "its times are no numbers"),
@@ -179,7 +180,7 @@ def test_outputs_that_are_told_wrongly(table: pa.Table, tmp_path: Path, shape: s
         open_rows(change(tmp_path, table, "label", table["label"], about))
 
 
-@pytest.mark.parametrize("options", ["[]", "{", DEEP, '{"normalize": 5}'])
+@pytest.mark.parametrize("options", ["[]", "{", DEEP, '{"normalize": 5}', '{"normalize": "loud"}'])
 def test_options_that_are_told_wrongly(table: pa.Table, tmp_path: Path, options: str) -> None:
     path = tmp_path / "out.parquet"
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"options": options.encode()}), path)
@@ -206,7 +207,7 @@ def test_scores_that_are_no_numbers(
     name, *rest = (arg.format(labels=labels) for arg in command)
     assert main([name, str(path), *rest]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "changed.parquet is damaged: the embedding of r1_10, which has a score, holds what is no finite" in error
+    assert "changed.parquet is damaged: the embedding of r1_10, which has a score, holds what no model" in error
 
 
 def test_no_rows_at_all(table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +221,7 @@ def test_no_rows_at_all(table: pa.Table, tmp_path: Path, capsys: pytest.CaptureF
         ["prelabel", "--labels", str(labels)],
     ):
         assert main([args[0], str(path), *args[1:]]) == 2
-    assert capsys.readouterr().err.count("perch-explore: ") == 5
+    assert capsys.readouterr().err.count(f"perch-explore: {path} holds no rows; run perch-run") == 5
 
 
 @pytest.fixture(scope="module")
@@ -247,15 +248,20 @@ def arrays(files: Path) -> dict[str, Any]:
         ("classes", lambda _: np.array('{"label": 5}'), "the classes of label are not names"),
         ("classes", lambda _: np.array("[]"), "holds no rows of perch-run"),
         ("classes", lambda _: np.array("{}"), "and the names of 0"),
-        ("padding", lambda _: np.zeros(2**26 + 2**22, np.uint8), "it would unpack to"),
     ],
 )
 def test_arrays_that_perch_run_does_not_write(
     arrays: dict[str, Any], tmp_path: Path, name: str, change: Callable[[Any], Any], said: str
 ) -> None:
-    save = np.savez_compressed if name == "padding" else np.savez
-    save(tmp_path / "out.npz", **{**arrays, name: change(arrays.get(name))})
+    np.savez(tmp_path / "out.npz", **{**arrays, name: change(arrays[name])})
     with pytest.raises(InputError, match=re.escape(said)):
+        open_rows(tmp_path / "out.npz")
+
+
+def test_an_archive_that_would_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.explore.rows.UNPACKED_BYTES", 2**20)
+    np.savez_compressed(tmp_path / "out.npz", embedding=np.zeros((2**16, 8), np.float32))
+    with pytest.raises(InputError, match="it would unpack to 2,097,"):
         open_rows(tmp_path / "out.npz")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.soundscapes import Status
+from runtime.windows import Normalization
 
 VECTORS = ("embedding", "label")
 """Outputs that are one vector a row; others may have any shape."""
@@ -19,6 +20,8 @@ MOST_EMBEDDING = 8192
 """Numbers of an embedding: their covariance is held in memory."""
 MOST_NUMBERS = 2**26
 """Of an output's row."""
+MOST_VALUE = 1e15
+"""Of a score or an embedding: squares of more cannot be summed up in float32."""
 LONGEST_S = 1e8
 """Three years: no recording goes on for longer."""
 LONGEST_WINDOW_S = 600.0
@@ -59,7 +62,7 @@ def check_about(about: object) -> Mapping[str, str]:
         options = json.loads(about.get("options", "{}"))
     except (ValueError, RecursionError):
         options = None
-    if not (isinstance(options, dict) and isinstance(options.get("normalize", ""), str)):
+    if not isinstance(options, dict) or options.get("normalize", "raw") not in get_args(Normalization):
         raise NotRowsError("it tells its options wrongly")
     return about
 
@@ -80,14 +83,16 @@ def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[
         raise NotRowsError(f"rows have the status {str(unknown.pop())[:40]}")
 
 
-def check_times(row_ids: Sequence[str], start_s: NDArray[Any], end_s: NDArray[Any]) -> None:
-    """Windows lie in recordings, and have a length that windows can have."""
-    for each in (start_s, end_s):
-        if each.dtype.kind not in "fiu":
-            raise NotRowsError("its times are no numbers")
+def check_times(
+    row_ids: Sequence[str], start_s: NDArray[np.float64], end_s: NDArray[np.float64], window_s: str | None
+) -> None:
+    """Windows lie in recordings, and are as long as `window_s` says, or at least no longer than windows are."""
+    shortest, longest = (
+        (0.0, LONGEST_WINDOW_S) if window_s is None else (float(window_s) - 0.01, float(window_s) + 0.01)
+    )
     with np.errstate(invalid="ignore"):
         length = end_s - start_s
-        good = (start_s >= 0) & (end_s <= LONGEST_S) & (length > 0) & (length <= LONGEST_WINDOW_S)
+        good = (start_s >= 0) & (end_s <= LONGEST_S) & (length > 0) & (length >= shortest) & (length <= longest)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
         raise NotRowsError(f"the window of {row_ids[row]} is from {start_s[row]:g} to {end_s[row]:g} s")

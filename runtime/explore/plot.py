@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from runtime.explore.rows import open_rows
+    from runtime.explore.rows import open_runs
 
     if args.embed < 0:
         raise InputError(f"--embed is {args.embed}, but must be 0 or more")
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         if target.suffix.lower() not in (PAGE, *STILLS):
             raise InputError(f"cannot tell what to draw from the name {target}; end it in .html, .png or .svg")
         check_writable(target)
-    rows = open_rows(args.rows)
+    rows = open_runs([args.rows])[0]
     taxonomy = read_taxonomy(args.taxonomy) if args.taxonomy else Taxonomy()
     if args.timeline:
         _timeline(args, rows, taxonomy)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, reason
 from runtime.explore.checks import (
+    MOST_VALUE,
     VECTORS,
     NotRowsError,
     check_about,
@@ -32,8 +33,8 @@ BLOCK_BYTES = 32 * 2**20
 """Of an output that are read at a time."""
 MOST_BLOCKS = 8
 """Row groups of more blocks than this are not read at once (that takes half the time, and memory for all of it)."""
-MOST_UNPACKED = 16
-"""`.npz` files are not packed; one that is may hold so many times its size, and 64 MiB."""
+MOST_UNPACKED, UNPACKED_BYTES = 16, 64 * 2**20
+"""`.npz` files are not packed; one that is may hold so many times its size, and so much more."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,13 @@ class RowFile:
 
     def _check_finite(self, name: str, start: int, values: NDArray[np.float32]) -> None:
         """Rows with a score hold numbers: perch-run calls a window failed that the model made something else of."""
-        bad = self.has_score[start : start + len(values)] & ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        good = (np.abs(values) < MOST_VALUE).all(axis=tuple(range(1, values.ndim)))
+        bad = self.has_score[start : start + len(values)] & ~good
         if bad.any():
             row_id = self.row_ids[start + int(np.flatnonzero(bad)[0])]
             raise InputError(
-                f"{self.source} is damaged: the {name} of {row_id}, which has a score, holds what is no finite number; "
-                "run perch-run again"
+                f"{self.source} is damaged: the {name} of {row_id}, which has a score, holds what no model makes, such "
+                "as NaN; run perch-run again"
             )
 
     def check_holds(self, name: str) -> None:
@@ -179,7 +181,7 @@ class RowFile:
         with self._damage():
             column = self._file.read(columns=[name]).column(0)
             if name in TIMES:
-                return column.to_numpy()
+                return column.to_numpy().astype(np.float64)
             return np.concatenate([np.empty(0, object), *(_texts(chunk) for chunk in column.chunks)])
 
 
@@ -193,7 +195,7 @@ def open_rows(path: str | Path) -> RowFile:
     try:
         file = _open_npz(path) if path.suffix.lower() == ".npz" else _open_parquet(path)
         check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
-        check_times(file.row_ids.tolist(), file.start_s, file.end_s)
+        check_times(file.row_ids.tolist(), file.start_s, file.end_s, file.about.get("window_s"))
         return file
     except (PerchError, ModuleNotFoundError):
         raise
@@ -207,16 +209,20 @@ def open_rows(path: str | Path) -> RowFile:
         ) from None
 
 
-def open_runs(paths: Sequence[str | Path], output: str) -> list[RowFile]:
+def open_runs(paths: Sequence[str | Path], output: str | None = None) -> list[RowFile]:
     """Opens files whose rows can stand together: of one SavedModel, with the same preprocessing.
 
     Raises:
-        InputError: one cannot be read, has not this output, or is given twice; or two do not belong together.
+        InputError: one cannot be read, has not this output, or is given twice; two do not belong together; or all are
+            without rows.
     """
     files = [open_rows(path) for path in paths]
+    if not any(file.count for file in files):
+        raise InputError(f"{files[0].source} holds no rows; run perch-run over recordings that have some")
     first, sources = files[0], set()
     for file in files:
-        file.check_holds(output)
+        if output is not None:
+            file.check_holds(output)
         source = os.path.realpath(file.source)
         if source in sources:
             raise InputError(f"{file.source} is given twice")
@@ -246,13 +252,17 @@ def _open_parquet(path: Path) -> RowFile:
     if path.is_dir():
         raise NotRowsError("it is a folder; name a file")
     schema, types = pyarrow.parquet.read_schema(path), pyarrow.types
+    if len(set(schema.names)) < len(schema.names):
+        raise NotRowsError("it has two columns of the same name")
     for name in (*TEXTS, *TIMES):
-        if len(schema.get_all_field_indices(name)) != 1:
-            raise NotRowsError(f"it has no column {name}, or several")
+        if name not in schema.names:
+            raise NotRowsError(f"it has no column {name}")
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
         if name in TEXTS and not (types.is_string(kind) or types.is_large_string(kind)):
             raise NotRowsError(f"its column {name} holds no texts")
+        if name in TIMES and not (types.is_floating(kind) or types.is_integer(kind)):
+            raise NotRowsError("its times are no numbers")
     file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
     count = file.metadata.num_rows
     if count > path.stat().st_size:  # a row's name takes more than a byte
@@ -275,7 +285,7 @@ def _open_parquet(path: Path) -> RowFile:
 def _open_npz(path: Path) -> RowFile:
     with zipfile.ZipFile(path) as packed:
         unpacked = sum(member.file_size for member in packed.infolist())
-    if unpacked > MOST_UNPACKED * path.stat().st_size + 2**26:
+    if unpacked > MOST_UNPACKED * path.stat().st_size + UNPACKED_BYTES:
         raise NotRowsError(f"it would unpack to {unpacked:,} bytes")
     with warnings.catch_warnings(), np.load(path) as saved:
         warnings.simplefilter("ignore")
@@ -285,6 +295,10 @@ def _open_npz(path: Path) -> RowFile:
     count = len(own["row_id"])
     if any(values.ndim != 1 for values in own.values()) or any(own[name].dtype.kind != "U" for name in TEXTS):
         raise NotRowsError("its columns are no texts and times")
+    for name in TIMES:
+        if own[name].dtype.kind not in "fiu":
+            raise NotRowsError("its times are no numbers")
+        own[name] = own[name].astype(np.float64)
     if any(len(values) != count for values in (*own.values(), *arrays.values())):
         raise NotRowsError("its arrays are not of the same rows")
     shapes, classes = {}, {}
