@@ -87,12 +87,10 @@ def check_times(
     row_ids: Sequence[str], start_s: NDArray[np.float64], end_s: NDArray[np.float64], window_s: str | None
 ) -> None:
     """Windows lie in recordings, and are as long as `window_s` says, or at least no longer than windows are."""
-    shortest, longest = (
-        (0.0, LONGEST_WINDOW_S) if window_s is None else (float(window_s) - 0.01, float(window_s) + 0.01)
-    )
+    usual, apart = (float(window_s), 0.01) if window_s is not None else (LONGEST_WINDOW_S / 2, LONGEST_WINDOW_S / 2)
     with np.errstate(invalid="ignore"):
         length = end_s - start_s
-        good = (start_s >= 0) & (end_s <= LONGEST_S) & (length > 0) & (length >= shortest) & (length <= longest)
+        good = (start_s >= 0) & (end_s <= LONGEST_S) & (length > 0) & (np.abs(length - usual) <= apart)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
         raise NotRowsError(f"the window of {row_ids[row]} is from {start_s[row]:g} to {end_s[row]:g} s")
