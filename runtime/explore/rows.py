@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import warnings
@@ -199,9 +200,9 @@ def open_rows(path: str | Path) -> RowFile:
         return file
     except (PerchError, ModuleNotFoundError):
         raise
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from None
     except Exception as error:  # of bytes that perch-run did not write libraries raise anything
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # those are of what was read
+            raise InputError(f"cannot read {path}: {reason(error)}") from None
         why = f" ({error})" if isinstance(error, NotRowsError) else ""
         raise InputError(
             f"{path} holds no rows of perch-run, or is damaged{why}; make some with `perch-run SOUNDSCAPES --model "
