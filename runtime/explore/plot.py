@@ -18,6 +18,7 @@ from runtime.errors import InputError
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable, replacing
 from runtime.taxonomy import Taxonomy, read_taxonomy
+from runtime.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from runtime.explore.rows import open_rows
+    from runtime.explore.rows import open_runs
 
     if args.embed < 0:
         raise InputError(f"--embed is {args.embed}, but must be 0 or more")
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         if target.suffix.lower() not in (PAGE, *STILLS):
             raise InputError(f"cannot tell what to draw from the name {target}; end it in .html, .png or .svg")
         check_writable(target)
-    rows = open_rows(args.rows)
+    rows = open_runs([args.rows])[0]
     taxonomy = read_taxonomy(args.taxonomy) if args.taxonomy else Taxonomy()
     if args.timeline:
         _timeline(args, rows, taxonomy)
@@ -127,7 +128,7 @@ def _coloring(by: str, rows: RowFile, projection: Projection, top: Top | None, n
         return colors.color(colors.hours(paths, rows.start_s[projection.rows]), "Hour", in_order=True)
     if ".csv" not in by.lower():
         raise InputError(f"--color is {by!r}, but must be soundscape, species, hour, LABELS.csv or TABLE.csv:COLUMN")
-    return colors.color(colors.labels(by, row_ids), Path(by).name)
+    return colors.color(colors.labels(by, row_ids, paths), Path(by).name)
 
 
 def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
@@ -136,7 +137,8 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
 
     recordings = Recordings(rows.source, args.audio)
     drawn = timeline.read_timeline(rows, args.timeline, recordings, taxonomy, args.start, args.end)
-    targets = args.output or [args.rows.with_name(f"{args.rows.stem}.{Path(drawn.path).stem}{PAGE}")]
+    name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
+    targets = args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")]
     _check(args, rows, targets, recordings)
     say(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from runtime.errors import InputError
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import RowFile, open_runs, recordings_of
-from runtime.explore.tables import say, write_table
-from runtime.files import check_outputs, check_writable
+from runtime.explore.tables import check_table, say, write_table
+from runtime.files import check_outputs
 
 if TYPE_CHECKING:
     from runtime.explore.judgement import Judgement
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         following = args.output.with_name(f"{args.output.stem}_next.csv")
     for target in (args.output, following):
         if target is not None:
-            check_writable(target)
+            check_table(target)
     labels = read_labels(args.labels)
     files = open_runs(args.rows, "embedding")
     check_outputs(

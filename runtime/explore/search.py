@@ -14,8 +14,8 @@ from runtime.errors import InputError
 from runtime.explore.queries import find_query
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.similarity import find_similar
-from runtime.explore.tables import format_table, say, write_table
-from runtime.files import check_outputs, check_writable
+from runtime.explore.tables import check_table, format_table, say, write_table
+from runtime.files import check_outputs
 from runtime.identity import read_true_artifact
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     """
     count = at_least_one("--top", args.top) or 1
     if args.output is not None:
-        check_writable(args.output)
+        check_table(args.output)
     files = open_runs(args.rows, "embedding")
     like = [text.rpartition("@")[0] for text in args.like]
     check_outputs(
