@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError, some
 from runtime.heads import NO_CLASS, ClassList, Head
 from runtime.suggestions import suggestions
-from runtime.taxonomy import Taxonomy
+from runtime.taxonomy import Taxon, Taxonomy
 from runtime.wanted import WantedClasses
 
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]
@@ -160,7 +161,7 @@ def map_classes(
     near = suggestions(wanted.names, head, wanted.taxonomy)
     meant = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
     raise InputError(
-        f"none of the {len(wanted.names)} classes of {wanted.source} is known to the model, "
+        f"none of the {len(class_map.names)} classes of {wanted.source} is known to the model, "
         f"whose names are like {' or '.join(map(_like, lists))}{f'; did you mean {some(meant)}?' if meant else ''}"
     )
 
@@ -202,7 +203,7 @@ def match_classes(
         raise InputError(
             f"{wanted.source} has no header: its first line, '{wanted.header}', is a class; put one above it"
         )
-    matches = tuple(map(find, wanted.names))
+    matches = tuple(match for match in map(find, wanted.names) if not _is_text(match, wanted))
     needed = [match.name for match in matches if match.column == DROPPED]
     if proxy in ("genus-max", "genus-mean"):
         needed += [match.name for match in matches if match.column == -1 and match.genus in find.dropped_genera]
@@ -212,6 +213,19 @@ def match_classes(
             f"convert it again with `{wanted.options(namespace)}`"
         )
     return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated)
+
+
+def _is_text(match: Match, wanted: WantedClasses) -> bool:
+    """Whether a column of a sample submission is no class, such as Kaggle's `Usage`; then with a warning."""
+    if match.name not in wanted.texts or match.column != -1 or wanted.taxonomy[match.name] != Taxon():
+        return False
+    warnings.warn(
+        f"{wanted.source}: the column '{match.name}' is no class, and left out: no class list knows it, and its cells "
+        "are no numbers",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return True
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.formats import sink_path
+from runtime.formats import holds_all_rows, sink_path
 from runtime.headers import Headers
 from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
-from runtime.paths import Found, Sources, find_recordings
+from runtime.paths import Sources, find_recordings
+from runtime.sample import NAMES_NONE, SampleRows, sample_rows
 from runtime.scoring import Deadline, Scoring
 from runtime.session import check_install, choose_device
 from runtime.shield import Shield
@@ -25,7 +26,7 @@ from runtime.soundscapes import Soundscapes
 from runtime.spool import unfinished_run
 from runtime.table import Table
 from runtime.taxonomy import Taxonomy, read_taxonomy
-from runtime.wanted import WantedClasses, read_classes
+from runtime.wanted import read_classes
 from runtime.windows import Normalization, Segments
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
@@ -94,7 +95,10 @@ def run_soundscapes(
             events, for focal recordings (see `runtime.peaks`). A recording without events then has no rows.
         max_peaks: how many windows a recording has at most where they are around peaks.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
-            Those that the model's lists do not name so are found by their scientific names or eBird codes.
+            Those that the model's lists do not name so are found by their scientific names or eBird codes. Where rows
+            of a sample submission name recordings that are there, the result has exactly its rows in its order: those
+            that no recording has are "filled", and recordings that it does not name are left out. (Detections and
+            hoplite databases are no submissions, and take its classes alone.)
         taxonomy: a CSV with the columns primary_label, scientific_name, common_name and class_name that says what
             `classes`, and those of detections, stand for; not needed where `classes` is such a file. Else an eBird
             code is what the package's own table says, and any other name is a scientific one if it looks so.
@@ -143,7 +147,9 @@ def run_soundscapes(
     found = find_recordings(sources)
     wanted = read_classes(classes, taxonomy) if classes is not None else None
     known = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
-    _check_submission(found, wanted, sources)
+    if not found.paths and not (wanted is not None and wanted.row_ids):
+        named = ", ".join(map(str, sources)) or "an empty list"
+        raise InputError(f"no recordings in {named} (WAV, FLAC, OGG, MP3 or Opus)")
     if sink is None and (resume or detections is not None):
         needs = "resume needs a sink, which is what an earlier run left rows for"
         raise InputError(needs if resume else "detections need a sink to go to, or use Soundscapes.to_detections")
@@ -173,8 +179,13 @@ def run_soundscapes(
     fill_value = number("fill", fill)
     interpolate = _interpolate(on_deadline, deadline, resume, segments)
 
-    table = Table(found, artifact, job, wanted, interpolate, known)
-    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
+    submission = wanted.row_ids if wanted is not None and holds_all_rows(sink, detections) else None
+    sample = None
+    if submission is not None:
+        sample = sample_rows(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
+    found = found if sample is None else sample.found
+    table = Table(found, artifact, job, sample, interpolate, known)
+    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections, sample)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
@@ -201,7 +212,9 @@ def run_soundscapes(
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        left = bool(table.counts["filled"] or table.not_reached)
+        counts = table.counts if sample is None else sample.counts
+        lacking = 0 if sample is None else sample.lacking
+        left = counts["filled"] > lacking or table.not_reached > 0
         kept = interrupted or (left and (resume or deadline is None))
     finally:
         rows.close(kept)
@@ -210,7 +223,7 @@ def run_soundscapes(
         columns=table.columns,
         failures=table.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
-        counts=table.counts,
+        counts=counts,
         notes=table.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
@@ -218,6 +231,9 @@ def run_soundscapes(
         without_events=table.without_events,
         not_reached=table.not_reached,
         skipped_files=found.skipped,
+        lacking=lacking,
+        dropped=0 if sample is None else sample.dropped,
+        of_sample=sample.summary() if sample is not None else [NAMES_NONE] if submission and found.paths else [],
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,
     )
@@ -235,13 +251,15 @@ def _sink(
     resume: bool,
     recordings: int,
     detections: Detections | None,
+    sample: SampleRows | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
     columns = table.columns
     if sink is None:
-        return MemorySink(columns, job.smooth)
+        return MemorySink(columns, job.smooth, sample)
     run = {"model": artifact.artifact_sha256, **job.options}
-    rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
+    run["sample_rows"] = sample.fingerprint if sample is not None else None
+    rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth, sample)
     try:
         for finished, counts in rows.finished:
             table.skip(finished, counts)
@@ -256,17 +274,6 @@ def _other_namespace(job: Job, artifact: Artifact) -> str | None:
     if job.class_map is None or job.class_map.namespace == artifact.heads["label"].namespace:
         return None
     return job.class_map.namespace
-
-
-def _check_submission(found: Found, wanted: WantedClasses | None, sources: Sequence[str | Path]) -> None:
-    rows = wanted.row_ids if wanted is not None else None
-    if not found.paths and not rows:
-        named = ", ".join(map(str, sources)) or "an empty list"
-        raise InputError(f"no recordings in {named} (WAV, FLAC, OGG, MP3 or Opus)")
-    if rows is not None and (twice := found.repeated_stem):
-        raise InputError(
-            f"{twice[0]} and {twice[1]} would have the same row_ids in a submission; rename one, or run them apart"
-        )
 
 
 def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool, segments: Segments) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import remove_leftovers, rescue
 from runtime.formats import row_format, sink_path
+from runtime.sample import SampleRows
 from runtime.smoothing import smoothed
 from runtime.spool import Finished, Spool
 
@@ -34,10 +35,11 @@ class Sink(Protocol):
 
 
 class MemorySink:
-    """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed."""
+    """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed; `sample` is a sample
+    submission, if one says which rows there are."""
 
-    def __init__(self, columns: Columns, smooth: Sequence[float] | None) -> None:
-        self._columns, self._smooth = columns, smooth
+    def __init__(self, columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None = None) -> None:
+        self._columns, self._smooth, self._sample = columns, smooth, sample
         self._blocks: list[Block] = []
 
     @property
@@ -48,7 +50,7 @@ class MemorySink:
         self._blocks.append(block)
 
     def finish(self, rest: Sequence[Block]) -> None:
-        self._blocks = list(smoothed([*self._blocks, *rest], self._columns, self._smooth))
+        self._blocks = list(_whole([*self._blocks, *rest], self._columns, self._smooth, self._sample))
 
     def close(self, keep: bool) -> None:
         pass
@@ -66,6 +68,7 @@ class FileSink:
         recordings: how many there are.
         detections: what is written instead of all scores.
         smooth: the weights of neighbouring windows, if scores are smoothed. What is spooled is not.
+        sample: a sample submission, if one says which rows are written.
 
     Raises:
         InputError: the target cannot hold these rows, or be written; or there is something else to resume.
@@ -83,9 +86,10 @@ class FileSink:
         recordings: int = 1,
         detections: Detections | None = None,
         smooth: Sequence[float] | None = None,
+        sample: SampleRows | None = None,
     ) -> None:
         target = self._target = sink_path(sink)
-        self._columns, self._fill, self._smooth = columns, fill, smooth
+        self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
         self._form = row_format(sink, columns, recordings, detections)
         self._form.check(target)
         self._spool = Spool(target, run, resume)
@@ -109,8 +113,16 @@ class FileSink:
             raise InputError(f"{error}; the rows are in {where}") from None
 
     def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
-        blocks = smoothed(chain(self._spool.blocks(), rest), self._columns, self._smooth)
+        blocks = _whole(chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)
         self._form.write(blocks, target, self._columns, self._fill)
 
     def close(self, keep: bool) -> None:
         self._spool.close(keep)
+
+
+def _whole(
+    blocks: Iterable[Block], columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None
+) -> Iterable[Block]:
+    """The rows as they are written."""
+    blocks = smoothed(blocks, columns, smooth)
+    return blocks if sample is None else sample.arranged(blocks, columns)

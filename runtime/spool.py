@@ -141,7 +141,7 @@ class Spool:
 
     def _block(self, header: Mapping[str, Any], after: int) -> Block:
         arrays = _arrays(header["arrays"], self._read(after - self._file.tell()))
-        own = {name: arrays.pop(name) for name in ARRAYS}
+        own: dict[str, Any] = {name: arrays.pop(name) for name in ARRAYS}
         outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
         return Block(header["path"], header["row_ids"], **own, outputs=outputs)
 
