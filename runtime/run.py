@@ -10,6 +10,7 @@ from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
+from runtime.deadline import Deadline
 from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.formats import holds_all_rows, sink_path
@@ -18,7 +19,7 @@ from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
 from runtime.paths import Sources, find_recordings
 from runtime.sample import NAMES_NONE, SampleRows, sample_rows
-from runtime.scoring import Deadline, Scoring
+from runtime.scoring import Scoring
 from runtime.session import check_install, choose_device
 from runtime.shield import Shield
 from runtime.sinks import FileSink, MemorySink, Sink
@@ -174,10 +175,10 @@ def run_soundscapes(
         smooth=smooth,
         embedding_dtype=embedding_dtype,
     )
-    deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
     fill_value = number("fill", fill)
-    interpolate = _interpolate(on_deadline, deadline, resume, segments)
+    interpolate = _interpolate(on_deadline, resume, segments) and deadline_s is not None
+    deadline = _deadline(started, deadline_s, interpolate)
 
     submission = wanted.row_ids if wanted is not None and holds_all_rows(sink, detections) else None
     sample = None
@@ -198,13 +199,16 @@ def run_soundscapes(
                 interrupted = True
             if interrupted or deadline:
                 headers.until = time.monotonic() + MOST_HEADERS_S
+            most_means = None
             if deadline:
-                headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
+                written = table.columns, table.counts["scored"], table.expected_rows
+                headers.until = min(headers.until, deadline.asking_ends(*written))
+                most_means = deadline.most_means(*written, time.monotonic())
 
             def finish() -> None:
                 nonlocal finished
                 if not finished:
-                    rows.finish(list(table.rest(headers.promised_windows)))
+                    rows.finish(list(table.rest(headers.promised_windows, most_means)))
                     finished = True
 
             while not finished:
@@ -276,18 +280,18 @@ def _other_namespace(job: Job, artifact: Artifact) -> str | None:
     return job.class_map.namespace
 
 
-def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool, segments: Segments) -> bool:
+def _interpolate(on_deadline: str, resume: bool, segments: Segments) -> bool:
     if on_deadline not in ("fill", "interpolate"):
         raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
     if on_deadline == "interpolate" and resume:
         raise InputError("on_deadline='interpolate' cannot be resumed: its rows are final only at the end")
     if on_deadline == "interpolate" and segments == "peaks":
         raise InputError("on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not")
-    return on_deadline == "interpolate" and deadline is not None
+    return on_deadline == "interpolate"
 
 
-def _deadline(started: float, deadline_s: float | None) -> Deadline | None:
+def _deadline(started: float, deadline_s: float | None, interpolate: bool) -> Deadline | None:
     if deadline_s is None:
         return None
     deadline_s = seconds("deadline_s", deadline_s)
-    return Deadline(started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S))
+    return Deadline(started, started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S), interpolate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import importlib.metadata
 import json
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.artifact import Artifact
 from runtime.block import Block, Columns, count_statuses, unscored
 from runtime.errors import InputError
+from runtime.interpolation import Scored
 from runtime.messages import Done, Job, Opened, Rows, Task
 from runtime.paths import Found
 from runtime.sample import Outcome, SampleRows
@@ -44,6 +44,10 @@ class _Progress:
     done: dict[int, Done] = field(default_factory=dict)
     whole: set[int] = field(default_factory=set)
     """Parts of which all windows were visited."""
+    told: bool = False
+    """Whether it is known how many windows there are."""
+    scored: Scored | None = None
+    """The scored windows of all parts, once they are needed to interpolate between them."""
 
 
 class Table:
@@ -80,6 +84,7 @@ class Table:
         self._lengths: Counter[int] = Counter()  # of good recordings that went out
         self._commonest: int | None = None
         self._looked = 0  # recordings before this place, but behind the one at hand, tell no length
+        self._told = self._told_rows = 0  # of how many recordings it is known how many rows they have, and these
         self.waiting_bytes = 0
         self.counts: Counter[str] = Counter()
         """How many rows of each status went out."""
@@ -159,14 +164,28 @@ class Table:
         progress = self._progress.get(task.recording) or self._begun(task.recording)
         if isinstance(message, Opened):
             progress.parts, progress.promised = message.parts, message.windows
+            self._tell(progress, message.windows)
         elif isinstance(message, Rows):
             progress.rows.setdefault(task.part, []).append(message)
             self.waiting_bytes += _bytes(message)
         else:
             before = progress.done.get(task.part)
+            self._tell(progress, message.windows)
             progress.done[task.part] = before if before is not None and before.failure else message
             if (task.offset or task.step) == 1:
                 progress.whole.add(task.part)
+
+    def _tell(self, progress: _Progress, windows: int | None) -> None:
+        if windows is not None and not progress.told:
+            progress.told = True
+            self._told, self._told_rows = self._told + 1, self._told_rows + self._believed(progress, windows)
+
+    @property
+    def expected_rows(self) -> int:
+        """How many rows there will be to write, as far as can be told."""
+        if self._sample is not None:
+            return len(self._sample)
+        return self._told_rows * len(self._found.paths) // max(1, self._told)
 
     def ready(self) -> Iterator[tuple[Block, Finished]]:
         """Parts that are finished and before which nothing is missing, in order."""
@@ -193,11 +212,13 @@ class Table:
             yield block, finished
             self._advance(progress, done, block)
 
-    def rest(self, promised: Callable[[Path], int | None]) -> Iterator[Block]:
+    def rest(self, promised: Callable[[Path], int | None], most_means: int | None = None) -> Iterator[Block]:
         """All that did not go out yet, whether it was reached or not.
 
-        `promised` says how many windows a recording's header promises, of those that were not reached.
+        `promised` says how many windows a recording's header promises, of those that were not reached; `most_means` is
+        how many rows there is time to interpolate, None for all.
         """
+        self._most_means = most_means
         while self._recording < len(self._found.paths):
             progress = self._progress.get(self._recording) or self._begun(self._recording)
             done = progress.done.get(self._part)
@@ -208,7 +229,9 @@ class Table:
             if done is None and progress.promised is None and self._job.max_peaks is None and self._asks:
                 progress.promised = promised(self._found.paths[self._recording])
                 if not progress.rows:  # else it is read in one part, however long
-                    progress.parts = max(1, math.ceil(self._believed(progress) / self.part_windows))
+                    progress.parts = max(
+                        1, math.ceil(self._believed(progress, progress.promised or 0) / self.part_windows)
+                    )
             count = self._count(progress, done)
             if count is None:
                 count = max(self._usual(final=True) or 1, self._came(progress))
@@ -237,18 +260,18 @@ class Table:
             if done.failure is None:
                 return max(done.windows - before, came)
         if progress.promised is not None:
-            return max(self._believed(progress) - before, came)
+            return max(self._believed(progress, progress.promised) - before, came)
         usual = self._usual() if self._sample is None else 0
         return None if usual is None else max(usual - before, came)
 
-    def _believed(self, progress: _Progress) -> int:
+    def _believed(self, progress: _Progress, windows: int) -> int:
         """As many rows as are promised, but no more than a file of its size may well hold, or one part has.
 
         Else a few bytes could promise millions of rows, none of them read.
         """
         most_s = progress.size / LEAST_BYTES_A_SECOND
         most = max(self.part_windows, math.ceil(most_s * self._artifact.sample_rate / self._job.hop))
-        return min(progress.promised or 0, most)
+        return min(windows, most)
 
     def _came(self, progress: _Progress) -> int:
         """How many rows of the part at hand came, those counted that one of them comes after."""
@@ -275,28 +298,28 @@ class Table:
 
     def _assembled(self, progress: _Progress, done: Done | None, count: int) -> Block:
         """The rows of the part at hand."""
-        pieces = progress.rows.get(self._part, [])
+        pieces, between = progress.rows.get(self._part, []), self._interpolate and bool(progress.rows)
         first = self._part * self.part_windows
         indices = first + np.arange(count) if self._job.max_peaks is None else _places(progress)
-        path = self._found.paths[self._recording]
         failed = self._part in progress.whole or (done is not None and not pieces)
-        block = self._block(str(path), indices, "failed" if failed else "filled", pieces)
-        if self._interpolate:
-            _fill_between(block, first, [piece for part in progress.rows.values() for piece in part])
-        return block
-
-    def _block(self, path: str, indices: NDArray[np.int64], status: str, pieces: list[Rows]) -> Block:
-        starts = indices * self._job.hop / self._artifact.sample_rate
-        statuses = np.full(len(indices), status, "<U12")
+        status = np.full(len(indices), "failed" if failed else "filled", "<U12")
         outputs = unscored(self.columns, len(indices))
-        if pieces or self._interpolate:
+        if pieces or between:
             outputs = {name: values.copy() for name, values in outputs.items()}
         for piece in pieces:
             at = np.searchsorted(indices, piece.indices)
-            statuses[at] = np.where(piece.scored, "scored", "failed")
+            status[at] = np.where(piece.scored, "scored", "failed")
             for name, values in piece.outputs.items():
                 outputs[name][at] = values
-        return Block(path, self._named(indices), starts, starts + self._artifact.window_s, statuses, outputs)
+        starts = indices * self._job.hop / self._artifact.sample_rate
+        ends = starts + self._artifact.window_s
+        path = str(self._found.paths[self._recording])
+        block = Block(path, self._named(indices), starts, ends, status, outputs)
+        if between:
+            progress.scored = progress.scored or Scored.of(piece for part in progress.rows.values() for piece in part)
+            means = progress.scored.fill(block, first, self._most_means)
+            self._most_means = None if self._most_means is None else self._most_means - means
+        return block
 
     def _advance(self, progress: _Progress, done: Done | None, block: Block) -> None:
         """On to the next part, when the rows of the one at hand are out."""
@@ -358,15 +381,3 @@ def _places(progress: _Progress) -> NDArray[np.int64]:
 
 def _bytes(rows: Rows) -> int:
     return sum(values.nbytes for values in rows.outputs.values())
-
-
-def _fill_between(block: Block, first: int, pieces: Sequence[Rows]) -> None:
-    """Gives rows that were not reached the mean of the scored ones next to them, on both sides or the one there is."""
-    scored = {int(index): (piece, k) for piece in pieces for k, index in enumerate(piece.indices) if piece.scored[k]}
-    indices = sorted(scored)
-    for row in np.flatnonzero(block.status == "filled") if indices else ():
-        at = bisect.bisect(indices, first + row)
-        nearest = [scored[index] for index in indices[max(0, at - 1) : at + 1]]
-        block.status[row] = "interpolated"
-        for name, values in block.outputs.items():
-            values[row] = np.mean([piece.outputs[name][k] for piece, k in nearest], axis=0, dtype=np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from runtime.errors import InputError, reason, repeated, some
@@ -56,12 +57,13 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     path = Path(source)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = (line for line in csv.reader(file) if any(map(str.strip, line)))
+            reader = csv.reader(file)
+            lines = (line for line in reader if any(map(str.strip, line)))
             header = [cell.strip() for cell in next(lines, [])]
             while header and not header[-1]:
                 header.pop()  # a comma at the end of the line
             if "row_id" in header[:1]:
-                return _checked(_sample_submission(header, lines, path, taxa))
+                return _checked(_sample_submission(header, file, path, taxa))
             body = [[cell.strip() for cell in line] for line in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the classes from {path}: {reason(error)}") from None
@@ -81,19 +83,24 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     )
 
 
-def _sample_submission(
-    header: Sequence[str], lines: Iterable[Sequence[str]], path: Path, taxonomy: Taxonomy
-) -> WantedClasses:
-    """Of millions of cells no more is kept than the rows' names."""
+def _sample_submission(header: Sequence[str], file: Iterable[str], path: Path, taxonomy: Taxonomy) -> WantedClasses:
+    """Of what follows the header, which may be a hundred million numbers, no more is looked at than must be."""
     row_ids, texts, numbers = [], set[int](), set[int]()
     undecided: Sequence[int] = range(1, len(header))
-    for line in lines:
+    rest = iter(file)
+    for text in rest:
+        row_id, comma, _ = text.partition(",")
+        if comma and row_id.strip() and not undecided and '"' not in text:
+            row_ids.append(row_id)
+            continue
+        line = next(csv.reader(chain([text], rest)), [])
+        if not any(map(str.strip, line)):
+            continue
         row_ids.append(line[0])
         for column in undecided:
             if cell := line[column].strip() if column < len(line) else "":
                 (numbers if _is_number(cell) else texts).add(column)
-        if undecided:
-            undecided = [column for column in undecided if column not in numbers]
+        undecided = [column for column in undecided if column not in numbers]
     words = tuple(header[column] for column in sorted(texts - numbers))
     return WantedClasses(tuple(header[1:]), str(path), tuple(row_ids), taxonomy=taxonomy, texts=words)
 
