@@ -134,7 +134,7 @@ class Detections:
         known[list(columns.constants)] = False
         known &= np.array(classes) != NO_CLASS
         for block in blocks:
-            for row in np.flatnonzero(block.has_score):
+            for row in np.flatnonzero(block.holds(name)):
                 scores = block.outputs[name][row]
                 times = float(block.start_s[row]), float(block.end_s[row])
                 for i in self._chosen(scores, known):
