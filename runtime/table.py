@@ -226,12 +226,13 @@ class Table:
                 progress.parts = 1
                 self._next(progress, "", (), 0)
                 continue
-            if done is None and progress.promised is None and self._job.max_peaks is None and self._asks:
+            asked = done is None and progress.promised is None and self._job.max_peaks is None and self._asks
+            if asked:
                 progress.promised = promised(self._found.paths[self._recording])
-                if not progress.rows:  # else it is read in one part, however long
-                    progress.parts = max(
-                        1, math.ceil(self._believed(progress, progress.promised or 0) / self.part_windows)
-                    )
+            if not self._part:
+                parts = self._believable_parts(progress)
+                # One of which rows came, though it promised nothing then, is read in one part, however long.
+                progress.parts = parts if asked and not progress.rows else min(progress.parts, parts)
             count = self._count(progress, done)
             if count is None:
                 count = max(self._usual(final=True) or 1, self._came(progress))
@@ -252,15 +253,15 @@ class Table:
         """
         if self._job.max_peaks is not None:
             return len(_places(progress))
-        if self._part < progress.parts - 1:
-            return self.part_windows
         before, came = self._part * self.part_windows, self._came(progress)
-        if done is not None and done.windows is not None:
+        last = self._part >= progress.parts - 1
+        if last and done is not None and done.windows is not None:
             progress.promised = done.windows
-            if done.failure is None:
-                return max(done.windows - before, came)
+        if done is not None and done.failure is None:
+            return max(done.windows - before, came) if last and done.windows is not None else self.part_windows
         if progress.promised is not None:
-            return max(self._believed(progress, progress.promised) - before, came)
+            count = max(self._believed(progress, progress.promised) - before, came)
+            return count if last else min(count, self.part_windows)
         usual = self._usual() if self._sample is None else 0
         return None if usual is None else max(usual - before, came)
 
@@ -273,10 +274,21 @@ class Table:
         most = max(self.part_windows, math.ceil(most_s * self._artifact.sample_rate / self._job.hop))
         return min(windows, most)
 
+    def _believable_parts(self, progress: _Progress) -> int:
+        """In how many parts a recording is that was not read, or not to its end."""
+        promised = self._believed(progress, progress.promised or 0)
+        came = max((part for part in (*progress.rows, *progress.done)), default=0)
+        return max(1 + came, math.ceil(promised / self.part_windows))
+
     def _came(self, progress: _Progress) -> int:
-        """How many rows of the part at hand came, those counted that one of them comes after."""
+        """How many rows of the part at hand came, those counted that one of them comes after.
+
+        Those without a score do not count where a header promises them: they may not be there.
+        """
         before = self._part * self.part_windows
-        return max((int(piece.indices.max()) + 1 - before for piece in progress.rows.get(self._part, ())), default=0)
+        pieces = progress.rows.get(self._part, ())
+        came = [piece.indices[piece.scored | (progress.promised is None)] for piece in pieces]
+        return max((int(indices.max()) + 1 - before for indices in came if len(indices)), default=0)
 
     def _usual(self, final: bool = False) -> int | None:
         """How many rows most recordings before the one at hand have, or if there were none, the next good one.
@@ -307,10 +319,11 @@ class Table:
         if pieces or between:
             outputs = {name: values.copy() for name, values in outputs.items()}
         for piece in pieces:
-            at = np.searchsorted(indices, piece.indices)
-            status[at] = np.where(piece.scored, "scored", "failed")
+            there = piece.indices < first + count if self._job.max_peaks is None else slice(None)
+            at = np.searchsorted(indices, piece.indices[there])
+            status[at] = np.where(piece.scored[there], "scored", "failed")
             for name, values in piece.outputs.items():
-                outputs[name][at] = values
+                outputs[name][at] = values[there]
         starts = indices * self._job.hop / self._artifact.sample_rate
         ends = starts + self._artifact.window_s
         path = str(self._found.paths[self._recording])
