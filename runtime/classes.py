@@ -6,7 +6,7 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, some
 from runtime.heads import NO_CLASS, ClassList, Head
-from runtime.suggestions import suggestions
+from runtime.suggestions import did_you_mean, suggestions
 from runtime.taxonomy import Taxon, Taxonomy
 from runtime.wanted import WantedClasses
 
@@ -59,6 +59,8 @@ class ClassMap:
     unmapped_value: float = 0.0
     namespace: str = ""
     repeated: tuple[str, ...] = ()
+    near: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of classes without a column of their own, names that nearly match and have one."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -118,6 +120,8 @@ class ClassMap:
         parts.append(f"{len(constants)} absent{_named(constants, f', which are {self.unmapped_value:g}')}")
         if self.repeated:
             parts.append(f"{len(self.repeated)} wanted more than once, given once{_named(self.repeated)}")
+        if self.near:
+            parts.append(did_you_mean(self.near))
         return "; ".join(parts)
 
     @cached_property
@@ -158,11 +162,10 @@ def map_classes(
     if not class_map.constant.all():
         return class_map
     lists = head.class_lists.values() if namespace is None else [head.class_lists[namespace]]
-    near = suggestions(wanted.names, head, wanted.taxonomy)
-    meant = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
+    meant = did_you_mean(class_map.near)
     raise InputError(
         f"none of the {len(class_map.names)} classes of {wanted.source} is known to the model, "
-        f"whose names are like {' or '.join(map(_like, lists))}{f'; did you mean {some(meant)}?' if meant else ''}"
+        f"whose names are like {' or '.join(map(_like, lists))}{f'; {meant}' if meant else ''}"
     )
 
 
@@ -212,7 +215,9 @@ def match_classes(
             f"the model was converted without {some(needed)} of {wanted.source}, or classes of the same genus; "
             f"convert it again with `{wanted.options(namespace)}`"
         )
-    return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated)
+    unknown = [match.name for match in matches if match.column < 0]
+    near = suggestions(unknown, head, wanted.taxonomy) if unknown else {}
+    return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated, near)
 
 
 def _is_text(match: Match, wanted: WantedClasses) -> bool:

@@ -108,7 +108,10 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
-        print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
+        kept = f"{result.count('scored')} scored rows are"
+        if result.detections is not None:
+            kept = f"the {result.detections} detections in {result.count('scored')} scored windows are"
+        print(f"perch-run: interrupted; {kept} in {output}{more}", file=sys.stderr)
     return signals.code or (1 if result.failures else 0)
 
 

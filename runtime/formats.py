@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime import hoplite
 from runtime.block import Block, Columns
-from runtime.detections import Detections
+from runtime.detections import Detections, Tally
 from runtime.errors import InputError
 from runtime.files import check_folder, check_writable, replacing, utf8
 
@@ -40,10 +40,12 @@ def holds_all_rows(sink: str | Path | None, detections: Detections | None) -> bo
     return detections is None and not str(sink).startswith(hoplite.SINK)
 
 
-def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
+def row_format(
+    sink: str | Path, columns: Columns, recordings: int, detections: Detections | None, tally: Tally | None = None
+) -> Format:
     """How rows are written to a sink; for the arguments see `run_soundscapes`.
 
-    `recordings` is how many there are.
+    `recordings` is how many there are; `tally` learns how many detections were written.
 
     Raises:
         InputError: another ending; what the format cannot hold; or a package is missing.
@@ -53,7 +55,7 @@ def row_format(sink: str | Path, columns: Columns, recordings: int, detections: 
         return Format(hoplite.write_database, hoplite.check_folder)
     target = Path(sink)
     if detections is not None:
-        write, folder = detections.writer(target, columns, recordings)
+        write, folder = detections.writer(target, columns, recordings, tally or Tally())
         return Format(write, check_folder) if folder else _file(write)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":

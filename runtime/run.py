@@ -237,6 +237,8 @@ def run_soundscapes(
         skipped_files=found.skipped,
         lacking=lacking,
         dropped=0 if sample is None else sample.dropped,
+        detected="" if rows.tally is None or detections is None else rows.tally.summary(detections),
+        detections=rows.tally.detections if rows.tally is not None else None,
         of_sample=sample.summary() if sample is not None else [NAMES_NONE] if submission and found.paths else [],
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,

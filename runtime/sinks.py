@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.block import Block, Columns
-from runtime.detections import Detections
+from runtime.detections import Detections, Tally
 from runtime.errors import InputError
 from runtime.files import remove_leftovers, rescue
 from runtime.formats import row_format, sink_path
@@ -19,6 +19,9 @@ from runtime.spool import Finished, Spool
 
 class Sink(Protocol):
     """Takes rows in order."""
+
+    tally: Tally | None
+    """What was detected, if detections are what is written."""
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -37,6 +40,8 @@ class Sink(Protocol):
 class MemorySink:
     """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed; `sample` is a sample
     submission, if one says which rows there are."""
+
+    tally: Tally | None = None
 
     def __init__(self, columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None = None) -> None:
         self._columns, self._smooth, self._sample = columns, smooth, sample
@@ -90,7 +95,9 @@ class FileSink:
     ) -> None:
         target = self._target = sink_path(sink)
         self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
-        self._form = row_format(sink, columns, recordings, detections)
+        self.tally = Tally() if detections is not None else None
+        """What was detected."""
+        self._form = row_format(sink, columns, recordings, detections, self.tally)
         self._form.check(target)
         self._spool = Spool(target, run, resume)
         remove_leftovers(target)  # the spool is locked: whoever wrote them is gone

@@ -78,6 +78,10 @@ class Soundscapes:
     """How many of the "filled" rows are a sample submission's that no recording has."""
     dropped: int = 0
     """How many rows that recordings have and the sample submission has not were dropped."""
+    detections: int | None = None
+    """How many detections were written, where they are what was asked for."""
+    detected: str = ""
+    """What the summary says of them."""
     of_sample: Sequence[str] = ()
     """What the summary says of a sample submission's rows."""
     fill: float = -1000.0
@@ -150,8 +154,10 @@ class Soundscapes:
         counted = [f"{self.count(status)} {status}" for status in get_args(Status)]
         if not self.count("interpolated"):
             del counted[1]
+        rows = f"{len(self)} {'windows' if self.detected else 'rows'} ({', '.join(counted)})"
         lines = [
-            f"{len(self)} rows ({', '.join(counted)})",
+            *([self.detected] if self.detected else []),
+            rows,
             f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
             f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time",
             f"workers {timing['workers']}, threads {timing['threads']}, batch {timing['batch_size']}: "
