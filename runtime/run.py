@@ -201,7 +201,7 @@ def run_soundscapes(
                 headers.until = time.monotonic() + MOST_HEADERS_S
             most_means = None
             if deadline:
-                written = table.columns, table.counts["scored"], table.expected_rows
+                written = table.columns, score.rows, max(0, table.expected_rows - score.rows)
                 headers.until = min(headers.until, deadline.asking_ends(*written))
                 most_means = deadline.most_means(*written, time.monotonic())
 
@@ -216,10 +216,7 @@ def run_soundscapes(
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        counts = table.counts if sample is None else sample.counts
-        lacking = 0 if sample is None else sample.lacking
-        left = counts["filled"] > lacking or table.not_reached > 0
-        kept = interrupted or (left and (resume or deadline is None))
+        kept = interrupted or (table.left and (resume or deadline is None))
     finally:
         rows.close(kept)
     result = Soundscapes(
@@ -227,7 +224,7 @@ def run_soundscapes(
         columns=table.columns,
         failures=table.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
-        counts=counts,
+        counts=table.counts if sample is None else sample.counts,
         notes=table.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
@@ -235,7 +232,7 @@ def run_soundscapes(
         without_events=table.without_events,
         not_reached=table.not_reached,
         skipped_files=found.skipped,
-        lacking=lacking,
+        lacking=0 if sample is None else sample.lacking,
         dropped=0 if sample is None else sample.dropped,
         detected="" if rows.tally is None or detections is None else rows.tally.summary(detections),
         detections=rows.tally.detections if rows.tally is not None else None,

@@ -45,11 +45,13 @@ class Scoring:
         self._most_open = 0
         """The most tasks that were ever open at once: more workers than that are not started."""
         self._before = table.counts["scored"]
+        self.rows = sum(table.counts.values())
+        """How many rows came so far, those of an earlier run included."""
 
     def run(self, recordings: int, interpolate: bool, progress: bool, headers: Headers, shield: Shield) -> None:
         """Scores until all is done or the deadline comes."""
-        windows, before = 0, sum(self._table.counts.values())
-        stop = self._ends(before) if self._deadline else None
+        windows = 0
+        stop = self._ends(self.rows) if self._deadline else None
         headers.until = math.inf if stop is None else stop
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._table.part_windows, self._time_left if interpolate else None)
@@ -75,10 +77,11 @@ class Scoring:
                     bar.update(schedule.share(event.task))
                 elif isinstance(event.message, Rows):
                     windows += len(event.message.scored)
+                    self.rows += len(event.message.scored)
                     speed = windows / (now - (self._ready_at or now) + 1e-9)
                     bar.set_postfix_str(f"{speed:.0f} windows/s", refresh=False)
                 self._ended = now
-                if self._deadline and now > self._ends(before + windows):
+                if self._deadline and now > self._ends(self.rows):
                     return
 
     def _hand_over(self) -> None:

@@ -213,12 +213,12 @@ class Soundscapes:
             )
         name = self._asked(output or ("label" if len(names) > 1 else names[0]))
         columns = self.columns.only(name)
-        form = row_format(".csv", columns, self.recordings, None)
+        row_format(".csv", columns, self.recordings, None)  # refuses what is no vector
         values = self[name]
         if scores is not None:
             values = _fitting(scores, values, name)
         _check(values, self.row_ids, columns.classes.get(name) or ())
-        form.write(_shared(self._blocks(), {name: values}), Path(path), columns, self.fill)
+        self._write(Path(path), ".csv", _shared(self._blocks(), {name: values}), columns)
 
     def to_parquet(self, path: str | Path) -> None:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
@@ -226,8 +226,7 @@ class Soundscapes:
         Raises:
             InputError: pyarrow is missing, or the file cannot be written.
         """
-        form = row_format(".parquet", self.columns, self.recordings, None)
-        form.write(self._blocks(), Path(path), self.columns, self.fill)
+        self._write(Path(path), ".parquet", self._blocks(), self.columns)
 
     def to_detections(self, path: str | Path, detections: Detections) -> None:
         """Writes the windows and classes that score highest to a CSV, Raven or Audacity table (see `Detections`).
@@ -237,8 +236,18 @@ class Soundscapes:
         Raises:
             InputError: the rows hold not one output with classes, or the file cannot be written.
         """
-        form = row_format(path, self.columns, self.recordings, detections)
-        form.write(by_recording(self._blocks()), Path(path), self.columns, self.fill)
+        self._write(Path(path), None, list(by_recording(self._blocks())), self.columns, detections)
+
+    def _write(
+        self,
+        path: Path,
+        ending: str | None,
+        blocks: Sequence[Block],
+        columns: Columns,
+        detections: Detections | None = None,
+    ) -> None:
+        form = row_format(path if ending is None else ending, columns, self.recordings, detections)
+        form.write(blocks, path, columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and

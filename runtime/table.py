@@ -90,6 +90,7 @@ class Table:
         """How many rows of each status went out."""
         self.failures: list[Failure] = []
         self.notes: list[Note] = []
+        self._passed_by = 0  # recordings of which nothing came, and which have no rows here
         self.without_events = self.not_reached = 0
         """Where windows are around events: recordings that had none, and those not scored, or not to their end."""
 
@@ -187,6 +188,11 @@ class Table:
             return len(self._sample)
         return self._told_rows * len(self._found.paths) // max(1, self._told)
 
+    @property
+    def left(self) -> bool:
+        """Whether a later run would find more to do, when all rows went out."""
+        return bool(self.counts["filled"] or self.not_reached or self._passed_by)
+
     def ready(self) -> Iterator[tuple[Block, Finished]]:
         """Parts that are finished and before which nothing is missing, in order."""
         while not self._interpolate and self._recording < len(self._found.paths):
@@ -224,6 +230,7 @@ class Table:
             done = progress.done.get(self._part)
             if self._sample is not None and not (self._part or progress.rows or progress.done):
                 progress.parts = 1
+                self._passed_by += 1
                 self._next(progress, "", (), 0)
                 continue
             asked = done is None and progress.promised is None and self._job.max_peaks is None and self._asks

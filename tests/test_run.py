@@ -350,7 +350,7 @@ def test_starts_from_anywhere_without_tensorflow(tmp_path: Path, recordings: Pat
     script = tmp_path / "script.py"  # without a __main__ guard
     script.write_text(code)
     command, given = ([sys.executable, "-"], code) if way == "standard input" else ([sys.executable, str(script)], None)
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=600)
     assert done.stderr == ""
     assert done.stdout == "9 []\n"
 
