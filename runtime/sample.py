@@ -123,7 +123,9 @@ class SampleRows:
                 yield self._page(at, size, status, pages.pop(at, None), columns)
                 at += 1
             rows, places = self._taken(block, number)
-            self.dropped += len(block) - len(np.unique(rows))
+            came = block.status != "filled"
+            came[rows] = False
+            self.dropped += int(came.sum())
             status[places] = block.status[rows]
             scored = block.has_score[rows]
             rows, places = rows[scored], places[scored]
