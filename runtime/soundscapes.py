@@ -131,7 +131,7 @@ class Soundscapes:
 
     def __setitem__(self, output: str, values: ArrayLike) -> None:
         """`soundscapes["label"] = …` writes into the array that is there."""
-        self[output][:] = _fitting(values, self[output], output)
+        self[output][:] = _fitting(values, self[output].shape, output)
 
     def _blocks(self) -> Sequence[Block]:
         if self.sink is not None:
@@ -214,11 +214,13 @@ class Soundscapes:
         name = self._asked(output or ("label" if len(names) > 1 else names[0]))
         columns = self.columns.only(name)
         row_format(".csv", columns, self.recordings, None)  # refuses what is no vector
-        values = self[name]
+        blocks = self._blocks()
         if scores is not None:
-            values = _fitting(scores, values, name)
-        _check(values, self.row_ids, columns.classes.get(name) or ())
-        self._write(Path(path), ".csv", _shared(self._blocks(), {name: values}), columns)
+            given = _fitting(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
+            blocks = _shared(blocks, {name: given})
+        for block in blocks:
+            _check(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
+        self._write(Path(path), ".csv", blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
@@ -279,21 +281,23 @@ def _shared(blocks: Sequence[Block], outputs: Mapping[str, NDArray[np.floating]]
     ]
 
 
-def _fitting(scores: ArrayLike, values: NDArray[np.floating], name: str) -> NDArray[np.floating]:
+def _fitting(scores: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.floating]:
     """What somebody gives in place of an output's values."""
     try:
-        given = np.asarray(scores, np.float32)
+        given = np.ascontiguousarray(np.asarray(scores, np.float32))
     except (TypeError, ValueError):
         raise InputError(f"scores in place of '{name}' are no array of numbers") from None
-    if given.shape != values.shape:
+    if given.shape != shape:
         raise InputError(
-            f"scores in place of '{name}' have the shape {given.shape}, but its rows and columns are {values.shape}"
+            f"scores in place of '{name}' have the shape {given.shape}, but its rows and columns are {shape}"
         )
     return given
 
 
 def _check(values: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
     """Refuses what a submission cannot hold."""
+    if not values.strides[0]:  # of rows that were not reached, which take no memory and nobody can write to
+        return
     finite = np.isfinite(values)
     for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(values).all(axis=1))[:1].tolist():
         at = int(np.flatnonzero(~finite[row])[0])
