@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.taxonomy import Taxonomy
 
+FEW_ROWS = 100
 Status = Literal["scored", "interpolated", "filled", "failed"]
 
 
@@ -120,5 +121,7 @@ def unscored(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
 
 def count_statuses(status: NDArray[np.str_]) -> Counter[str]:
     """How many rows have each status."""
+    if len(status) < FEW_ROWS:
+        return Counter(status.tolist())
     counts = {name: int((status == name).sum()) for name in get_args(Status)}
     return Counter({name: count for name, count in counts.items() if count})

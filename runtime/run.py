@@ -10,7 +10,7 @@ from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
 from runtime.artifact import Artifact, read_artifact
-from runtime.deadline import Deadline
+from runtime.deadline import Deadline, slowness
 from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.formats import holds_all_rows, sink_path
@@ -201,9 +201,9 @@ def run_soundscapes(
                 headers.until = time.monotonic() + MOST_HEADERS_S
             most_means = None
             if deadline:
-                written = table.columns, score.rows, max(0, table.expected_rows - score.rows)
-                headers.until = min(headers.until, deadline.asking_ends(*written))
-                most_means = deadline.most_means(*written, time.monotonic())
+                work = table.work(score.rows)
+                headers.until = min(headers.until, deadline.asking_ends(table.columns, work))
+                most_means = deadline.most_means(table.columns, work, time.monotonic())
 
             def finish() -> None:
                 nonlocal finished
@@ -293,4 +293,5 @@ def _deadline(started: float, deadline_s: float | None, interpolate: bool) -> De
     if deadline_s is None:
         return None
     deadline_s = seconds("deadline_s", deadline_s)
-    return Deadline(started, started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S), interpolate)
+    reserve_s = min(RESERVE * deadline_s, MOST_RESERVE_S)
+    return Deadline(started, started + deadline_s, reserve_s, interpolate, slowness())

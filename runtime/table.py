@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
 from runtime.block import Block, Columns, count_statuses, unscored
+from runtime.deadline import Work
 from runtime.errors import InputError
 from runtime.interpolation import Scored
 from runtime.messages import Done, Job, Opened, Rows, Task
@@ -94,7 +95,7 @@ class Table:
         self.without_events = self.not_reached = 0
         """Where windows are around events: recordings that had none, and those not scored, or not to their end."""
 
-    @property
+    @cached_property
     def columns(self) -> Columns:
         """What the rows hold."""
         heads, mapped = self._artifact.heads, self._job.class_map
@@ -181,12 +182,13 @@ class Table:
             progress.told = True
             self._told, self._told_rows = self._told + 1, self._told_rows + self._believed(progress, windows)
 
-    @property
-    def expected_rows(self) -> int:
-        """How many rows there will be to write, as far as can be told."""
+    def work(self, scored: int) -> Work:
+        """What there will be to do in the end, as far as can be told, where so many rows are scored."""
         if self._sample is not None:
-            return len(self._sample)
-        return self._told_rows * len(self._found.paths) // max(1, self._told)
+            return Work(scored, max(0, len(self._sample) - scored))
+        recordings = len(self._found.paths)
+        rows = self._told_rows * recordings // max(1, self._told)
+        return Work(scored, max(0, rows - scored), recordings - self._recording)
 
     @property
     def left(self) -> bool:

@@ -25,7 +25,7 @@ def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:
         begin(self, *arguments, **options)  # type: ignore[arg-type]
         tables.append(self)
 
-    def scoring_ends(self: Deadline, columns: object, scored: int, others: int = 0) -> float:
+    def scoring_ends(self: Deadline, columns: object, work: object) -> float:
         return -math.inf if over(tables[-1]) else math.inf
 
     patch.setattr(Table, "__init__", begun)
