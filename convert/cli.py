@@ -13,6 +13,8 @@ from pathlib import Path
 
 from convert.errors import ParityError
 from runtime.errors import PerchError, reason, some
+from runtime.suggestions import did_you_mean, suggestions
+from runtime.taxonomy import Taxonomy
 from runtime.terminal import Output, command, complain
 
 OLDEST_TENSORFLOW = (2, 21)
@@ -152,9 +154,10 @@ def run(args: argparse.Namespace) -> None:
     if not artifact.free_batch:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
     if unknown := artifact.options["unknown_classes"]:
+        meant = did_you_mean(suggestions(unknown, artifact.head("label"), Taxonomy()))
         print(
             f"{len(unknown)} of the classes to keep are not known to the model, what it has of their genera is kept: "
-            f"{some(unknown, 20)}"
+            f"{some(unknown, 20)}{f'; {meant}' if meant else ''}"
         )
     for name, agreed in artifact.parity.get("float32_head", {}).items():
         print(

@@ -114,7 +114,10 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
         where = result.sink or output
-        complain("perch-run", f"interrupted; {result.count('scored')} scored rows are in {where}{more}")
+        kept = f"{result.count('scored')} scored rows are"
+        if result.detections is not None:
+            kept = f"the {result.detections} detections in {result.count('scored')} scored windows are"
+        complain("perch-run", f"interrupted; {kept} in {where}{more}")
     return signals.code or (1 if result.failures or result.unread_folders else 0)
 
 

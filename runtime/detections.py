@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -59,6 +60,36 @@ class Detection:
     score: float
 
 
+@dataclass
+class Tally:
+    """What a table of detections came to: how many there are, and the best score of each window that has any."""
+
+    detections: int = 0
+    windows: int = 0
+    """Windows with a detection."""
+    best: array[float] = field(default_factory=lambda: array("f"))
+
+    def clear(self) -> None:
+        self.detections, self.windows, self.best = 0, 0, array("f")
+
+    def summary(self, asked: Detections) -> str:
+        """How many there are; where no window has one, or every one, what a better threshold may be."""
+        if not self.best:
+            return "no detections: no window was scored"
+        if self.detections:
+            text = f"{self.detections} detections in {self.windows} of {len(self.best)} windows"
+        else:
+            text = f"no detections: none of {len(self.best)} windows has one"
+        if asked.min_score is None or 0 < self.windows < len(self.best):
+            return text
+        few, many = np.quantile(self.best, (0.99, 0.9)).tolist()
+        why = "every window has one" if self.windows else f"the highest score is {max(self.best):.4g}"
+        return (
+            f"{text}; {why}. 1% of the windows have a score from {few:.4g} on, 10% from {many:.4g} on: "
+            f"try --min-score {few:.4g} (Detections(min_score={few:.4g}))"
+        )
+
+
 @dataclass(frozen=True)
 class Detections:
     """Which scores are detections, and how they are written.
@@ -88,8 +119,8 @@ class Detections:
         if self.format is not None and self.format not in get_args(DetectionFormat):
             raise InputError(f"format is {self.format!r}, but must be one of {', '.join(get_args(DetectionFormat))}")
 
-    def writer(self, target: Path, columns: Columns, recordings: int) -> tuple[Write, str | None]:
-        """What writes the detections of so many recordings; if to a folder, how the files in it end.
+    def writer(self, target: Path, columns: Columns, recordings: int, tally: Tally) -> tuple[Write, str | None]:
+        """What writes the detections of so many recordings, and keeps a tally; if to a folder, how the files in it end.
 
         Raven and Audacity open a table beside one recording: for several there is a folder with a file for each, named
         like its rows.
@@ -104,9 +135,14 @@ class Detections:
         def write_file(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
             # names of files need not be UTF-8
             with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                write(self._found(blocks, columns), file, columns)
+                write(self._found(blocks, columns, tally), file, columns)
+
+        def write_one(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+            tally.clear()
+            write_file(blocks, path, columns, fill)
 
         def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
+            tally.clear()
             entered: set[Path] = set()
             for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
                 path = folder / f"{name}{own_ending}"
@@ -119,7 +155,7 @@ class Detections:
             make_folder(folder)
 
         if form == "csv" or (ending is not None and recordings <= 1):
-            return write_file, None
+            return write_one, None
         if ending is None:
             return write_folder, own_ending
         raise InputError(
@@ -161,7 +197,7 @@ class Detections:
             )
         return form, ending
 
-    def _found(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
+    def _found(self, blocks: Iterable[Block], columns: Columns, tally: Tally) -> Iterator[Detection]:
         """The detections, window by window, of each the highest first."""
         name = _head(columns)
         classes = columns.classes[name]
@@ -170,10 +206,14 @@ class Detections:
         known[list(columns.constants)] = False
         known &= np.array(classes) != NO_CLASS
         for block in blocks:
-            for row in np.flatnonzero(block.has_score):
+            for row in np.flatnonzero(block.holds(name)):
                 scores = block.outputs[name][row]
                 times = float(block.start_s[row]), float(block.end_s[row])
-                for i in self._chosen(scores, known):
+                chosen = self._chosen(scores, known)
+                tally.detections += len(chosen)
+                tally.windows += bool(chosen)
+                tally.best.append(float(scores.max(where=known, initial=-np.inf)))
+                for i in chosen:
                     yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
 
     def _chosen(self, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:

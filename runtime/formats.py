@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime import hoplite
 from runtime.block import Block, Columns
-from runtime.detections import Detections
+from runtime.detections import Detections, Tally
 from runtime.errors import InputError
 from runtime.files import check_folder, check_writable, replacing, utf8
 
@@ -51,10 +51,17 @@ def sink_path(sink: str | Path) -> Path:
     return path
 
 
-def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
+def holds_all_rows(sink: str | Path | None, detections: Detections | None) -> bool:
+    """Whether rows become a table of rows (or stay in memory), not of detections, nor a database."""
+    return detections is None and not str(sink).startswith(hoplite.SINK)
+
+
+def row_format(
+    sink: str | Path, columns: Columns, recordings: int, detections: Detections | None, tally: Tally | None = None
+) -> Format:
     """How rows are written to a sink; for the arguments see `run_soundscapes`.
 
-    `recordings` is how many there are.
+    `recordings` is how many there are; `tally` learns how many detections were written.
 
     Raises:
         InputError: another ending; what the format cannot hold; or a package is missing.
@@ -64,7 +71,7 @@ def row_format(sink: str | Path, columns: Columns, recordings: int, detections: 
         return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
     target = Path(sink)
     if detections is not None:
-        write, ending = detections.writer(target, columns, recordings)
+        write, ending = detections.writer(target, columns, recordings, tally or Tally())
         return _file(write) if ending is None else Format(write, check_folder, ending)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":
@@ -99,9 +106,8 @@ def write_csv(blocks: Iterable[Block], path: Path, columns: Columns, fill: float
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(",".join(map(_quoted, ("row_id", *header))) + "\n")
         for block in blocks:
-            rows = zip(block.row_ids, block.outputs[name], block.has_score, strict=True)
-            for row_id, row, has_score in rows:
-                file.write(_quoted(row_id) + (line % tuple(row.tolist()) if has_score else empty))
+            for row_id, row, holds in zip(block.row_ids, block.outputs[name], block.holds(name), strict=True):
+                file.write(_quoted(row_id) + (line % tuple(row.tolist()) if holds else empty))
 
 
 def _quoted(text: str) -> str:
@@ -145,17 +151,16 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
 
 
 def _record_batch(pa: Any, schema: Any, block: Block) -> Any:
-    count, has_score = len(block), block.has_score
     arrays = [
         pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
-        pa.array([utf8(block.path)] * count, pa.string()),
+        pa.array([utf8(path) for path in block.paths] or [utf8(block.path)] * len(block), pa.string()),
         pa.array(block.start_s),
         pa.array(block.end_s),
         pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
     ]
     for name, values in block.outputs.items():
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=pa.array(~has_score)))
+        flat, mask = pa.array(np.ascontiguousarray(values).reshape(-1)), pa.array(~block.holds(name))
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=mask))
     return pa.record_batch(arrays, schema=schema)
 
 

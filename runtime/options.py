@@ -90,7 +90,8 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument(
         "--classes",
         metavar="FILE.csv",
-        help="columns of label: a sample_submission.csv, a taxonomy.csv or a class list (default: all the model has)",
+        help="columns of label: a sample_submission.csv (whose rows are written in its order, if they name recordings "
+        "that are there), a taxonomy.csv or a class list (default: all the model has)",
     )
     what.add_argument(
         "--taxonomy",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.block import Block, Columns
-from runtime.detections import Detections
+from runtime.detections import Detections, Tally
 from runtime.errors import InputError
 from runtime.files import remove_leftovers, rescue
 from runtime.formats import row_format, sink_path
+from runtime.sample import SampleRows
 from runtime.smoothing import smoothed
 from runtime.spool import ChangedError, Finished, Spool
 
@@ -21,6 +22,8 @@ class Sink(Protocol):
 
     path: Path | None
     """What holds the rows in the end, if they are not in memory."""
+    tally: Tally | None
+    """What was detected, if detections are what is written."""
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -37,12 +40,14 @@ class Sink(Protocol):
 
 
 class MemorySink:
-    """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed."""
+    """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed; `sample` is a sample
+    submission, if one says which rows there are."""
 
     path: Path | None = None
+    tally: Tally | None = None
 
-    def __init__(self, columns: Columns, smooth: Sequence[float] | None) -> None:
-        self._columns, self._smooth = columns, smooth
+    def __init__(self, columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None = None) -> None:
+        self._columns, self._smooth, self._sample = columns, smooth, sample
         self._blocks: list[Block] = []
 
     @property
@@ -53,7 +58,7 @@ class MemorySink:
         self._blocks.append(block)
 
     def finish(self, rest: Sequence[Block], whole: bool = True) -> None:
-        self._blocks = list(smoothed([*self._blocks, *rest], self._columns, self._smooth))
+        self._blocks = list(_whole([*self._blocks, *rest], self._columns, self._smooth, self._sample))
 
     def close(self, keep: bool | None) -> None:
         pass
@@ -71,6 +76,7 @@ class FileSink:
         names: what the recordings' rows are called.
         detections: what is written instead of all scores.
         smooth: the weights of neighbouring windows, if scores are smoothed. What is spooled is not.
+        sample: a sample submission, if one says which rows are written.
 
     Raises:
         InputError: the target cannot hold these rows, or be written; or there is something else to resume.
@@ -88,11 +94,14 @@ class FileSink:
         names: Sequence[str] = (),
         detections: Detections | None = None,
         smooth: Sequence[float] | None = None,
+        sample: SampleRows | None = None,
     ) -> None:
         target = self._target = sink_path(sink)
-        self._columns, self._fill, self._smooth = columns, fill, smooth
+        self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
+        self.tally = Tally() if detections is not None else None
+        """What was detected."""
         self._spent = False
-        self._form = row_format(sink, columns, len(names), detections)
+        self._form = row_format(sink, columns, len(names), detections, self.tally)
         if detections is not None:
             detections.check_names(target, names)
         self.path: Path | None = target
@@ -127,8 +136,16 @@ class FileSink:
             raise InputError(f"{error}; the rows are in {where}") from None
 
     def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
-        blocks = smoothed(chain(self._spool.blocks(), rest), self._columns, self._smooth)
+        blocks = _whole(chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)
         self._form.write(blocks, target, self._columns, self._fill)
 
     def close(self, keep: bool | None) -> None:
         self._spool.close(False if self._spent else keep)
+
+
+def _whole(
+    blocks: Iterable[Block], columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None
+) -> Iterable[Block]:
+    """The rows as they are written."""
+    blocks = smoothed(blocks, columns, smooth)
+    return blocks if sample is None else sample.arranged(blocks, columns)

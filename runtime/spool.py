@@ -185,7 +185,7 @@ class Spool:
             whole = (len(row_ids), *shape)
             arrays[name] = np.frombuffer(body, kind, math.prod(whole), start).reshape(whole)
             start += arrays[name].nbytes
-        own = {name: arrays.pop(name) for name in OWN}
+        own: dict[str, Any] = {name: arrays.pop(name) for name in OWN}
         outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
         return Block(record.text["path"], row_ids, **own, outputs=outputs)
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,18 @@ from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main
 from runtime.options import seconds
 from tests.conftest import write
+from tests.processes import until
 
 
 def perch_run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "runtime", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def perch_convert(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "convert", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -163,11 +163,12 @@ def test_interrupted_run_keeps_what_is_done(tmp_path: Path, model: Path, number:
         text=True,
         start_new_session=True,
     )
-    time.sleep(8)
+    spool = tmp_path / "out.csv.partial"
+    until(lambda: spool.exists() and b"a_5" in spool.read_bytes())
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(workers) == 2
     os.killpg(process.pid, number)  # as a terminal does
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == code
     assert "interrupted" in errors
     assert "Traceback" not in errors

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
 from runtime.artifact import read_artifact
 from runtime.block import Block, Columns
+from runtime.detections import DetectionFormat, Tally
 from runtime.sinks import FileSink
 from runtime.spool import Finished
 from tests.conftest import cut
@@ -82,6 +84,50 @@ def test_classes_that_the_model_does_not_know_are_not_detected(tmp_path: Path, f
         named = [row["class"] for row in csv.DictReader(file)]
     assert len(named) == 3 * 3
     assert set(named) == set(known)
+
+
+@pytest.mark.parametrize("form", ["csv", "audacity"])
+@pytest.mark.parametrize(
+    ("quantile", "told"),
+    [
+        (0.98, r"(\d+) detections in (\d+) of 4 windows"),
+        (
+            -1,
+            r"(\d+) detections in (4) of 4 windows; every window has one\. 1% of the windows have a score from \S+ on",
+        ),
+        (2, r"no detections: none of 4 windows has one; the highest score is \S+\. .*: try --min-score (\S+) \("),
+    ],
+)
+def test_summary_counts_detections(
+    tmp_path: Path, rows: Soundscapes, form: DetectionFormat, quantile: float, told: str
+) -> None:
+    """Written twice, as when a disk was full the first time; with a threshold where none or every window has one."""
+    scores = rows["label"]
+    least = float(np.nanquantile(scores, quantile)) if 0 <= quantile <= 1 else quantile * 1e6
+    tally, detections = Tally(), Detections(min_score=least, format=form)
+    write, _ = detections.writer(tmp_path / ("x.csv" if form == "csv" else "x"), rows.columns, 2, tally)
+    for _ in range(2):
+        write(rows.blocks, tmp_path / "x.csv", rows.columns, 0.0)
+    found = re.match(told, summary := tally.summary(detections))
+    assert found, summary
+    if quantile < 2:
+        assert int(found[1]) == tally.detections == int((scores >= least).sum())
+        assert int(found[2]) == int((scores >= least).any(axis=1).sum())
+    else:
+        suggested = float(found[1])
+        assert np.isclose(suggested, np.quantile(np.nanmax(scores[rows.status == "scored"], axis=1), 0.99), rtol=1e-3)
+
+
+def test_summary_of_no_window_at_all() -> None:
+    assert Tally().summary(Detections(min_score=1)) == "no detections: no window was scored"
+
+
+def test_run_tells_of_detections(tmp_path: Path, folder: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", str(model), "--min-score", "1000", "-o", str(tmp_path / "found.csv")]
+    assert cli.main([str(folder / "north"), *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "found.csv: no detections: none of 3 windows has one; the highest score is" in printed
+    assert "3 windows (3 scored, 0 filled, 0 failed)" in printed
 
 
 def test_tables_of_several_recordings_are_a_folder(

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         audio.soundscapes(args.soundscapes, effort.made) as paths,
     ):
         notebook.check_soundscapes(paths)
-        perch = PerchOnnx(args.artifact, args.classes, Path(folder))
+        perch = PerchOnnx(args.artifact, columns.names if args.classes is not None else None, Path(folder))
         ways = tensorflow(model, columns, Path(folder))
         found = Measurement(perch, ways, paths, effort, started).run()
     about = {
