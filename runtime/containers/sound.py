@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
-from runtime.containers import ogg
+from runtime.containers import flac, mp3, ogg
+from runtime.containers.reading import Decoded, Opener, nothing_behind, opener, read_blocks
+from runtime.containers.stream import Stream
 from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
 """Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
+STREAMS = {"FLAC": flac.streams, "MP3": mp3.streams, "OGG": ogg.streams}
+"""Formats whose streams are looked at before they are decoded."""
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to: a header that promises more is damaged."""
 WAV_STREAMED = 0x7FFFF000
@@ -29,7 +33,7 @@ class Sound:
     `promised` is how many frames the file says it has, None where it says nothing that can be believed. `seekable` is
     whether a frame is found without decoding those before it. `notes` are what a user should know of a file that is
     read all the same, each a phrase that follows its path ("was never finished: …"). `whole` is false where the file
-    lacks its end.
+    lacks its end. `behind` goes on behind damage.
     """
 
     file: soundfile.SoundFile
@@ -37,6 +41,11 @@ class Sound:
     seekable: bool
     whole: bool = True
     notes: tuple[str, ...] = ()
+    behind: Opener = nothing_behind
+
+    def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
+        """See `read_blocks`."""
+        return read_blocks(self.file, self.promised, self.behind, begin, size)
 
 
 def open_streams(path: Path) -> Generator[Sound, None, None]:
@@ -50,15 +59,22 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
         if not file.read(1):
             raise RecordingError("is an empty file")
     with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
-        links = ogg.links(path) if file.format == "OGG" else []
-        if len(links) <= 1:
-            whole = file.format != "OGG" or ogg.ends_whole(path)
-            yield Sound(file, _promised_frames(file, path), file.format in SEEKABLE, whole)
+        streams = STREAMS[file.format](path) if file.format in STREAMS else []
+        if not streams or streams[0].entry is None:
+            look = streams[0] if streams else Stream()
+            promised = _promised_frames(file, path) if look.promised is None else look.promised
+            yield Sound(file, promised, _is_seekable(file), look.whole, look.notes, opener(path, look, file.samplerate))
             return
-    for start, end in links:
-        with ogg.Section(path, start, end) as section, soundfile.SoundFile(section) as file:
-            whole = (start, end) != links[-1] or ogg.ends_whole(path)
-            yield Sound(file, _promised_frames(file, path), False, whole)
+    for stream in streams:
+        assert stream.entry is not None
+        with stream.entry.open(path) as file:
+            promised = int(file.frames) if stream.promised is None else stream.promised
+            seekable = len(streams) == 1 and _is_seekable(file)
+            yield Sound(file, promised, seekable, stream.whole, stream.notes, opener(path, stream, file.samplerate))
+
+
+def _is_seekable(file: soundfile.SoundFile) -> bool:
+    return file.format in SEEKABLE and bool(file.seekable())
 
 
 def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
