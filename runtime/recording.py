@@ -122,6 +122,14 @@ class Recording:
         parts = math.ceil((windows or 0) / self.part_windows)
         return (parts, windows) if parts > 1 else (1, None)
 
+    def is_enterable(self) -> bool:
+        """Whether it can be read from its middle on; else only from its start."""
+        try:
+            with contextlib.closing(open_streams(self.path)) as streams:
+                return next(streams).enterable
+        except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
+            return True  # reading will say why
+
     def part(self, number: int, parts: int) -> Part:
         """The windows of one part of `parts`, counted from 0."""
         return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)

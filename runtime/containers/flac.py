@@ -9,9 +9,9 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from runtime.containers.mapped import Bytes, mapped
 from runtime.containers.stream import Entry, Stream
 from runtime.containers.tags import tag_size
 
@@ -55,7 +55,7 @@ class Header:
     total: int
 
     @classmethod
-    def read(cls, data: mmap, at: int, end: int) -> Header | None:
+    def read(cls, data: Bytes, at: int, end: int) -> Header | None:
         """None if there is none."""
         if not START.match(data, at):
             return None
@@ -69,31 +69,33 @@ class Header:
         channels = (bits >> 41 & 7) + 1
         return cls(at, min(frames_at, end), end, block, bits >> 44, channels, bits & (1 << 36) - 1)
 
-    def patched(self, data: mmap, total: int) -> bytes:
-        """It as a header of its own, with another total and no checksum of the sound."""
-        info = bytearray(data[self.at + 8 : self.at + 8 + INFO])
-        bits = int.from_bytes(info[10:18], "big")
-        info[10:18] = (bits >> 36 << 36 | total).to_bytes(8, "big")
-        info[18:] = bytes(16)
-        return MARK + b"\x80\x00\x00\x22" + bytes(info)
+    def patched(self, data: Bytes, total: int) -> bytes:
+        """It as a header of its own, with another total."""
+        return header_with_total(data[self.at + 8 : self.at + 8 + INFO], total)
+
+
+def header_with_total(info: bytes, total: int) -> bytes:
+    """A stream's beginning: STREAMINFO with a total of samples, and no checksum of the sound."""
+    bits = int.from_bytes(info[10:18], "big") >> 36 << 36 | total
+    return MARK + b"\x80\x00\x00\x22" + info[:10] + bits.to_bytes(8, "big") + bytes(16)
 
 
 def streams(path: Path) -> list[Stream]:
     """The streams of a file: one, or several that were joined."""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        at = tag_size(data, 0)
-        whole = Header.read(data, at, len(data))
-        if whole is None:
-            return [Stream()]
-        last = _last(data, whole, len(data))
-        if last is not None and last.end == whole.total and _ascends(data, whole):
-            return [Stream(None, whole.total, behind=_Search(path, whole))]
-        starts = [match.start() for match in START.finditer(data, at)]
-        headers = [Header.read(data, start, end) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
-        return [_stream(path, data, header) for header in headers if header is not None]
+    data = mapped(path)
+    at = tag_size(data, 0)
+    whole = Header.read(data, at, len(data))
+    if whole is None:
+        return [Stream()]
+    last = _last(data, whole, len(data))
+    if last is not None and last.end == whole.total and not START.search(data, last.at) and _ascends(data, whole):
+        return [Stream(None, whole.total, behind=_Search(path, whole))]
+    starts = [match.start() for match in START.finditer(data, at)]
+    headers = [Header.read(data, start, end) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
+    return [_stream(path, data, header) for header in headers if header is not None]
 
 
-def _stream(path: Path, data: mmap, header: Header) -> Stream:
+def _stream(path: Path, data: Bytes, header: Header) -> Stream:
     last = _last(data, header, header.end)
     there = last.end if last is not None else 0
     notes: tuple[str, ...] = ()
@@ -120,16 +122,16 @@ class _Search:
 
     def __call__(self, sample: int) -> Entry | None:
         header = self._header
-        with self._path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            frames = _linked(_frames(data, header, self._frame.at, header.end), self._frame.sample)
-            frame = next((frame for frame in frames if sample < frame.end), None)
-            if frame is None:
-                return None
-            self._frame = frame
-            if frame.sample >= self._run.sample:
-                self._run = _behind_run(frame, frames, header.end)
-            start, left = max(sample, frame.sample), self._run.sample - frame.sample
-            pieces = (header.patched(data, left), (frame.at, self._run.at))
+        data = mapped(self._path)
+        frames = _linked(_frames(data, header, self._frame.at, header.end), self._frame.sample)
+        frame = next((frame for frame in frames if sample < frame.end), None)
+        if frame is None:
+            return None
+        self._frame = frame
+        if frame.sample >= self._run.sample:
+            self._run = _behind_run(frame, frames, header.end)
+        start, left = max(sample, frame.sample), self._run.sample - frame.sample
+        pieces = (header.patched(data, left), (frame.at, self._run.at))
         return Entry(start, pieces, start - frame.sample)
 
 
@@ -142,7 +144,7 @@ def _behind_run(frame: Frame, frames: Iterator[Frame], end: int) -> Frame:
     return Frame(end, frame.end, 0)
 
 
-def _last(data: mmap, header: Header, end: int, look: int = FIRST_LOOK, most: int | None = None) -> Frame | None:
+def _last(data: Bytes, header: Header, end: int, look: int = FIRST_LOOK, most: int | None = None) -> Frame | None:
     """The last frame that begins before `end`, sought in its last bytes first, but in no more than `most`."""
     while True:
         begin = max(header.frames_at, end - look)
@@ -153,7 +155,7 @@ def _last(data: mmap, header: Header, end: int, look: int = FIRST_LOOK, most: in
         look *= 8
 
 
-def _ascends(data: mmap, header: Header) -> bool:
+def _ascends(data: Bytes, header: Header) -> bool:
     """Whether frames are numbered upwards through all of the file, as those of one stream are."""
     size = header.end - header.frames_at
     if size < FIRST_LOOK * PLACES:
@@ -180,7 +182,7 @@ def _linked(frames: Iterator[Frame], expected: int) -> Iterator[Frame]:
             expected = frame.end
 
 
-def _frames(data: mmap, header: Header, begin: int, end: int) -> Iterator[Frame]:
+def _frames(data: Bytes, header: Header, begin: int, end: int) -> Iterator[Frame]:
     """What looks like a frame's header, its checksum included."""
     for match in SYNC.finditer(data, begin, end):
         frame = _frame(data[match.start() : match.start() + LONGEST_HEADER], match.start(), header)
@@ -212,7 +214,7 @@ def _frame(head: bytes, at: int, header: Header) -> Frame | None:
 _BLOCKS = {1: 192, **{n: 576 << n - 2 for n in range(2, 6)}, **{n: 256 << n - 8 for n in range(8, 16)}}
 
 
-def _ends_whole(data: mmap, last: Frame, end: int) -> bool:
+def _ends_whole(data: Bytes, last: Frame, end: int) -> bool:
     """Whether the last frame is all there and nothing but zeros or tags follows: then nothing was cut off."""
     frame = data[last.at : min(end, last.at + LONGEST_FRAME)]
     if frame[-128:].startswith(b"TAG"):

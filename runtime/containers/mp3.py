@@ -7,9 +7,9 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from runtime.containers.mapped import Bytes, mapped
 from runtime.containers.mpeg import Frames, Kind, Xing
 from runtime.containers.stream import Entry, Stream
 from runtime.containers.tags import tag_size
@@ -71,7 +71,7 @@ class Walk:
     `junk` counts bytes at the end that are neither sound nor tags; zeros alone are none.
     """
 
-    def __init__(self, data: mmap) -> None:
+    def __init__(self, data: Bytes) -> None:
         self._data, self._size, self._frames = data, len(data), Frames(data)
         tracks: list[Track] = []
         at, lost = self._past_tags(0), 0
@@ -147,11 +147,14 @@ class Walk:
         return self._size - at if any(self._data[k : k + (1 << 20)].strip(b"\0") for k in blocks) else 0
 
 
-def streams(path: Path) -> list[Stream]:
-    """The streams of a file: one, or several that were joined; none if it holds no frames."""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        walk = Walk(data)
-    found = [_stream(path, track, len(walk.tracks) == 1) for track in walk.tracks]
+def streams(path: Path, plain: bool = True) -> list[Stream]:
+    """The streams of a file: one, or several that were joined; none if it holds no frames.
+
+    `plain` is whether libsndfile takes the file for MPEG audio, and not for a WAV that holds some, or for nothing.
+    """
+    data = mapped(path)
+    walk = Walk(data)
+    found = [_stream(path, track, plain and len(walk.tracks) == 1) for track in walk.tracks]
     if found and walk.junk > MUCH:
         note = f"ends in {walk.junk} bytes that are no sound"
         found[-1] = replace(found[-1], notes=(*found[-1].notes, note))
@@ -161,8 +164,8 @@ def streams(path: Path) -> list[Stream]:
 def _stream(path: Path, track: Track, alone: bool) -> Stream:
     samples, xing, runs = track.kind.samples, track.xing, track.runs
     told, delay, padding = (xing.frames, xing.delay, xing.padding) if xing is not None else (0, 0, 0)
-    if told > track.frames and len(runs) == 2 and not track.cut:
-        runs[1].first += told - track.frames  # surer than the bytes between, where bit rates vary
+    if told and len(runs) == 2 and not track.cut:  # surer than the bytes between, where bit rates vary
+        runs[1].first = max(runs[0].end, runs[1].first + told - track.frames)
     notes: tuple[str, ...] = ()
     if len(runs) > 1:
         notes = ("lacks frames here and there: how many was reckoned from the bytes between those that are there",)
@@ -190,16 +193,16 @@ def _behind(path: Path, track: Track, delay: int, sample: int) -> Entry | None:
     """The first place at or behind a sample where a frame can be decoded that lacks nothing of those before it."""
     samples = track.kind.samples
     wanted = -(-(sample + delay) // samples)
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        for run in track.runs:
-            before: deque[int] = deque()  # frames whose bytes it may need
-            for number, at in enumerate(_offsets(Frames(data), run), run.first) if run.end > wanted else ():
-                while len(before) > 1 and at - before[1] >= RESERVOIR:
-                    before.popleft()
-                if number >= wanted and before and at - before[0] >= RESERVOIR:
-                    pieces = [(max(begin, before[0]), end) for begin, end in run.pieces if end > before[0]]
-                    return _entry(number * samples - delay, pieces, len(before) * samples)
-                before.append(at)
+    data = mapped(path)
+    for run in track.runs:
+        before: deque[int] = deque()  # frames whose bytes it may need
+        for number, at in enumerate(_offsets(Frames(data), run), run.first) if run.end > wanted else ():
+            while len(before) > 1 and at - before[1] >= RESERVOIR:
+                before.popleft()
+            if number >= wanted and before and at - before[0] >= RESERVOIR:
+                pieces = [(max(begin, before[0]), end) for begin, end in run.pieces if end > before[0]]
+                return _entry(number * samples - delay, pieces, len(before) * samples)
+            before.append(at)
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from mmap import mmap
+
+from runtime.containers.mapped import Bytes
 
 BITRATES = {  # kbit/s by (MPEG-1 or not, layer)
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -72,8 +73,8 @@ def _padding(two: int, kind: Kind) -> int:
 class Frames:
     """Looks at places of a file for frames."""
 
-    def __init__(self, data: mmap) -> None:
-        self._data = data
+    def __init__(self, data: Bytes) -> None:
+        self._data, self._size = data, len(data)
         self._free: dict[Kind, int] = {}
 
     def frame(self, at: int) -> tuple[Kind, int] | None:
@@ -109,7 +110,7 @@ class Frames:
             if place < 0:
                 break
             size = place - at - _padding(head[2], kind)
-            following = place + size + _padding(self._data[place + 2], kind) if place + 2 < self._size else 0
+            following = place + size + _padding(self._data[place + 2], kind) if place + 2 < self._size else self._size
             if self._data[following : following + 2] == head[:2] and self._data[place + 2] >> 4 == head[2] >> 4 == 0:
                 self._free[kind] = size
                 return size

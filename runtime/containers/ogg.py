@@ -12,11 +12,12 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import soundfile
 
+from runtime.containers import flac
+from runtime.containers.mapped import Bytes, mapped
 from runtime.containers.stream import Entry, Piece, Stream
 
 HEADER = 27
@@ -26,7 +27,10 @@ FIRST, LAST = 2, 4
 NO_POSITION = -1
 OPUS_RATE = 48_000
 OPUS = b"OpusHead"
-CODECS = (b"\x01vorbis", OPUS, b"\x7fFLAC")
+FLAC = b"\x7fFLAC"
+FLAC_INFO = 17
+"""Where STREAMINFO is in a first page."""
+CODECS = (b"\x01vorbis", OPUS, FLAC)
 LONGEST_PACKET = 8192
 """Frames; none has more."""
 MORE_THAN_OTHERS = 1.5
@@ -45,6 +49,7 @@ class Page:
     position: int
     serial: int
     number: int
+    segments: int
     packets: int
 
 
@@ -52,13 +57,13 @@ class Page:
 class Link:
     """A stream of a file that may chain several: pages of its headers, then runs of pages between which some are lost.
 
-    `whole` is whether its last page is there, `delay` how many frames of `OPUS_RATE` an Opus decoder leaves out.
+    `whole` is whether its last page is there, `head` what its first one holds.
     """
 
     headers: list[Page]
     runs: list[list[Page]]
     whole: bool
-    delay: int | None
+    head: bytes
 
     @property
     def end(self) -> int:
@@ -67,7 +72,10 @@ class Link:
 
     def frames(self, position: int, rate: int) -> int:
         """How many frames come before a position."""
-        return position if self.delay is None else round((position - self.delay) * rate / OPUS_RATE)
+        if not self.head.startswith(OPUS):
+            return position
+        left_out = int.from_bytes(self.head[10:12], "little")  # by the decoder, at the beginning
+        return round((position - left_out) * rate / OPUS_RATE)
 
     def pieces(self, run: list[Page]) -> list[Piece]:
         """What a decoder needs for a run."""
@@ -76,19 +84,24 @@ class Link:
 
 def streams(path: Path) -> list[Stream]:
     """The streams of a file: one, or several that are chained, of which libsndfile reads the first alone."""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        links = [link for pages in _chained(_pages(data)) if (link := _link(data, pages)) is not None]
+    data = mapped(path)
+    links = [link for pages in _chained(_pages(data)) if (link := _link(data, pages)) is not None]
     return [_stream(path, link, len(links) == 1, link is links[-1]) for link in links]
 
 
 def _stream(path: Path, link: Link, alone: bool, last: bool) -> Stream:
     notes = () if link.whole or last else ("chains streams of which one lacks its end",)
     whole = link.whole or not last
+    if link.head.startswith(FLAC):  # which libsndfile knows without pages alone
+        info = link.head[FLAC_INFO : FLAC_INFO + flac.INFO]
+        frames = [(page.at + HEADER + page.segments, page.end) for page in link.runs[0]]
+        return Stream(Entry(0, [flac.header_with_total(info, link.end), *frames]), link.end, whole, notes)
     if len(link.runs) == 1 and link.whole:
         pieces = [(link.headers[0].at, link.runs[0][-1].end)]
         return Stream(None if alone else Entry(0, pieces), None, whole, notes)
     entry = Entry(0, link.pieces(link.runs[0]))
-    with entry.open(path) as file:
+    promised = None
+    with contextlib.suppress(soundfile.SoundFileError), entry.open(path) as file:
         promised = link.frames(link.end, file.samplerate)
     return Stream(entry, promised, whole, notes, functools.partial(_behind, path, link))
 
@@ -111,11 +124,9 @@ def _behind(path: Path, link: Link, frame: int) -> Entry | None:
     return None
 
 
-def _link(data: mmap, pages: list[Page]) -> Link | None:
+def _link(data: Bytes, pages: list[Page]) -> Link | None:
     """The stream of sound among those that are interleaved, None if it has no sound."""
-    firsts = {
-        page.serial: data[page.at + HEADER + data[page.at + 26] : page.end] for page in pages if page.flags & FIRST
-    }
+    firsts = {page.serial: data[page.at + HEADER + page.segments : page.end] for page in pages if page.flags & FIRST}
     serial = next((serial for serial, head in firsts.items() if head.startswith(CODECS)), next(iter(firsts), None))
     own = [page for page in pages if page.serial == serial]
     headers = list(itertools.takewhile(lambda page: page.position in (0, NO_POSITION), own))
@@ -130,8 +141,7 @@ def _link(data: mmap, pages: list[Page]) -> Link | None:
         if page.number > before.number + 1:
             runs.append([])
         runs[-1].append(page)
-    delay = int.from_bytes(firsts[serial][10:12], "little") if firsts[serial].startswith(OPUS) else None
-    return Link(headers, runs, whole, delay)
+    return Link(headers, runs, whole, firsts[serial])
 
 
 def _is_plausible(sound: list[Page]) -> bool:
@@ -157,7 +167,7 @@ def _chained(pages: Iterator[Page]) -> Iterator[list[Page]]:
         yield link
 
 
-def _pages(data: mmap) -> Iterator[Page]:
+def _pages(data: Bytes) -> Iterator[Page]:
     """Pages whose checksum is right."""
     at = 0
     while (at := data.find(MARK, at)) >= 0:
@@ -167,7 +177,7 @@ def _pages(data: mmap) -> Iterator[Page]:
         at = page.end if page is not None else at + 1
 
 
-def _page(data: mmap, at: int) -> Page | None:
+def _page(data: Bytes, at: int) -> Page | None:
     head = data[at : at + HEADER]
     if len(head) < HEADER or head[4]:
         return None
@@ -179,7 +189,7 @@ def _page(data: mmap, at: int) -> Page | None:
     packets = sum(size < 255 for size in table)
     position = int.from_bytes(head[6:14], "little", signed=True)
     serial, number = int.from_bytes(head[14:18], "little"), int.from_bytes(head[18:22], "little")
-    return Page(at, end, head[5], position, serial, number, packets)
+    return Page(at, end, head[5], position, serial, number, head[26], packets)
 
 
 def _checksum(page: bytes) -> int:

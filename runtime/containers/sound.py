@@ -17,8 +17,6 @@ from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
 """Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
-STREAMS = {"FLAC": flac.streams, "MP3": mp3.streams, "OGG": ogg.streams}
-"""Formats whose streams are looked at before they are decoded."""
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to: a header that promises more is damaged."""
 WAV_STREAMED = 0x7FFFF000
@@ -42,6 +40,8 @@ class Sound:
     whole: bool = True
     notes: tuple[str, ...] = ()
     behind: Opener = nothing_behind
+    enterable: bool = False
+    """Whether it can be read from any frame on: exactly if it is `seekable`, else nearly."""
 
     def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
         """See `read_blocks`."""
@@ -58,19 +58,44 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
     with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
         if not file.read(1):
             raise RecordingError("is an empty file")
-    with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
-        streams = STREAMS[file.format](path) if file.format in STREAMS else []
-        if not streams or streams[0].entry is None:
-            look = streams[0] if streams else Stream()
-            promised = _promised_frames(file, path) if look.promised is None else look.promised
-            yield Sound(file, promised, _is_seekable(file), look.whole, look.notes, opener(path, look, file.samplerate))
-            return
+    streams: list[Stream] = []
+    try:
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
+            streams = _look(file, path)
+            if not streams or streams[0].entry is None:
+                stream = streams[0] if streams else Stream()
+                promised = _promised_frames(file, path) if stream.promised is None else stream.promised
+                behind = opener(path, stream, file.samplerate)
+                yield Sound(file, promised, _is_seekable(file), stream.whole, stream.notes, behind, enterable=True)
+                return
+    except soundfile.SoundFileError:
+        streams = [stream for stream in _look_closer(path) if stream.entry is not None]
+        if not streams:
+            raise
     for stream in streams:
         assert stream.entry is not None
         with stream.entry.open(path) as file:
             promised = int(file.frames) if stream.promised is None else stream.promised
             seekable = len(streams) == 1 and _is_seekable(file)
-            yield Sound(file, promised, seekable, stream.whole, stream.notes, opener(path, stream, file.samplerate))
+            behind = opener(path, stream, file.samplerate)
+            yield Sound(file, _believed(promised, path), seekable, stream.whole, stream.notes, behind, seekable)
+
+
+def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
+    if file.format == "FLAC":
+        return flac.streams(path)
+    if file.format == "OGG":
+        return ogg.streams(path)
+    if file.format == "MP3" or file.subtype.startswith("MPEG"):
+        return mp3.streams(path, plain=file.format == "MP3")
+    return []
+
+
+def _look_closer(path: Path) -> list[Stream]:
+    """The streams of a file that libsndfile does not know: FLAC in OGG, MP3 that begins in the middle of a frame."""
+    with path.open("rb") as file:
+        is_ogg = file.read(len(ogg.MARK)) == ogg.MARK
+    return ogg.streams(path) if is_ogg else mp3.streams(path, plain=False) if path.suffix.lower() == ".mp3" else []
 
 
 def _is_seekable(file: soundfile.SoundFile) -> bool:
@@ -88,4 +113,8 @@ def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
         promised, found = map(int, lengths.groups())
         if found < promised < WAV_STREAMED:
             frames = round(frames * promised / found)
+    return _believed(frames, path)
+
+
+def _believed(frames: int, path: Path) -> int | None:
     return frames if 0 < frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mmap import mmap
+from runtime.containers.mapped import Bytes
 
 ID3V1 = 128
 LONGEST_LYRICS = 1 << 20
 
 
-def tag_size(data: bytes | mmap, at: int) -> int:
+def tag_size(data: Bytes, at: int) -> int:
     """How many bytes the tag that begins here has, 0 where none does: ID3v1, ID3v2, APEv1 and 2, Lyrics3."""
     head = data[at : at + 32]
     if head.startswith(b"ID3") and len(head) >= 10 and max(head[6:10]) < 128:
