@@ -95,9 +95,14 @@ class Walk:
         found = self._frames.frame(begin)
         assert found is not None
         xing = self._frames.xing(begin, *found)
-        if xing is not None or not tracks or tracks[-1].kind != found[0]:
+        if not tracks or self._is_another(begin, tracks[-1].kind):
             tracks.append(Track(found[0], xing))
         return begin + (xing.size if xing is not None else 0)
+
+    def _is_another(self, begin: int, kind: Kind) -> bool:
+        """Whether frames that begin here are of another stream."""
+        found = self._frames.frame(begin)
+        return found is not None and (found[0] != kind or self._frames.xing(begin, *found) is not None)
 
     def _run(self, at: int, kind: Kind) -> tuple[int, int, int]:
         """Frames from here on: where the last one begins, where it ends, how many there are."""
@@ -110,6 +115,8 @@ class Walk:
 
     def _is_cut(self, at: int, kind: Kind) -> bool:
         """Whether the file ends in the middle of the frame that begins here."""
+        if at < self._size < at + 4:
+            return self._data[at] == 0xFF
         found = self._frames.frame(at)
         return found is not None and found[0] == kind and at + found[1] > self._size
 
@@ -118,7 +125,8 @@ class Walk:
         after = self._past_tags(at)
         if self._begins(after, kind):
             return after, True
-        return (self._resync(after, kind), True) if after > at else (self._resync(last + 1, kind), False)
+        begin = self._resync(after if after > at else last + 1, kind)
+        return begin, after > at or begin is None or self._is_another(begin, kind)
 
     def _past_tags(self, at: int) -> int:
         while at < self._size and (size := tag_size(self._data, at)):
