@@ -46,6 +46,8 @@ class Track:
     xing: Xing | None
     runs: list[Run] = field(default_factory=list)
     cut: bool = False
+    _frames: int = 0  # without those that are lost
+    _bytes: int = 0
 
     @property
     def frames(self) -> int:
@@ -53,6 +55,8 @@ class Track:
 
     def add(self, begin: int, end: int, count: int, lost: int) -> None:
         """Frames that follow those there are, after some that are lost."""
+        self._frames += count
+        self._bytes += end - begin
         if not self.runs or lost:
             self.runs.append(Run(self.frames + lost, count, [(begin, end)]))
         else:
@@ -61,8 +65,7 @@ class Track:
 
     def frames_in(self, size: int) -> int:
         """How many frames so many bytes are, by the mean of those there are."""
-        size_there = sum(end - begin for run in self.runs for begin, end in run.pieces)
-        return round(size * sum(run.count for run in self.runs) / max(1, size_there))
+        return round(size * self._frames / max(1, self._bytes))
 
 
 class Walk:
@@ -164,8 +167,9 @@ def streams(path: Path, plain: bool = True) -> list[Stream]:
     walk = Walk(data)
     found = [_stream(path, track, plain and len(walk.tracks) == 1) for track in walk.tracks]
     if found and walk.junk > MUCH:
-        note = f"ends in {walk.junk} bytes that are no sound"
-        found[-1] = replace(found[-1], notes=(*found[-1].notes, note))
+        track, note = walk.tracks[-1], f"ends in {walk.junk:,} bytes that are no sound"
+        sure = track.xing is not None and track.xing.frames in (track.frames, track.frames + 1)
+        found[-1] = replace(found[-1], whole=sure, notes=(*found[-1].notes, note))
     return found
 
 
