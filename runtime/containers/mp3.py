@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -191,8 +190,7 @@ def _stream(path: Path, track: Track, alone: bool) -> Stream:
     elif told > track.frames or not alone or len(runs[0].pieces) > 1:
         entry = Entry(0, [(xing.at, xing.at + xing.size), *runs[0].pieces])
     promised = max(1, frames * samples - delay - padding)
-    behind = functools.partial(_behind, path, track, delay)
-    return Stream(entry, promised, not track.cut or told >= track.frames, notes, behind)
+    return Stream(entry, promised, not track.cut or told >= track.frames, notes, _Search(path, track, delay))
 
 
 def _entry(start: int, pieces: Sequence[tuple[int, int]], skip: int) -> Entry:
@@ -201,26 +199,39 @@ def _entry(start: int, pieces: Sequence[tuple[int, int]], skip: int) -> Entry:
     return Entry(start, pieces, skip, claimed=MOST_BY_GUESS * size)
 
 
-def _behind(path: Path, track: Track, delay: int, sample: int) -> Entry | None:
-    """The first place at or behind a sample where a frame can be decoded that lacks nothing of those before it."""
-    samples = track.kind.samples
-    wanted = -(-(sample + delay) // samples)
-    data = mapped(path)
-    for run in track.runs:
-        before: deque[int] = deque()  # frames whose bytes it may need
-        for number, at in enumerate(_offsets(Frames(data), run), run.first) if run.end > wanted else ():
-            while len(before) > 1 and at - before[1] >= RESERVOIR:
-                before.popleft()
-            if number >= wanted and before and at - before[0] >= RESERVOIR:
-                pieces = [(max(begin, before[0]), end) for begin, end in run.pieces if end > before[0]]
-                return _entry(number * samples - delay, pieces, len(before) * samples)
-            before.append(at)
-    return None
+class _Search:
+    """Finds the first place at or behind a sample where a frame can be decoded that lacks nothing of those before it.
+
+    It only goes on, so that all of its calls together read the file once.
+    """
+
+    def __init__(self, path: Path, track: Track, delay: int) -> None:
+        self._path, self._samples, self._delay = path, track.kind.samples, delay
+        self._runs = list(track.runs)
+        self._number, self._at = 0, 0  # of the first run's frames, one from which on it is looked
+
+    def __call__(self, sample: int) -> Entry | None:
+        frames = Frames(mapped(self._path))
+        wanted = -(-(sample + self._delay) // self._samples)
+        while self._runs:
+            run, before = self._runs[0], deque[int]()  # frames whose bytes it may need
+            first = max(run.first, self._number)
+            for number, at in enumerate(_offsets(frames, run, self._at), first) if run.end > wanted else ():
+                while len(before) > 1 and at - before[1] >= RESERVOIR:
+                    before.popleft()
+                if number >= wanted and before and at - before[0] >= RESERVOIR:
+                    self._number, self._at = number - len(before), before[0]
+                    pieces = [(max(begin, before[0]), end) for begin, end in run.pieces if end > before[0]]
+                    return _entry(number * self._samples - self._delay, pieces, len(before) * self._samples)
+                before.append(at)
+            del self._runs[0]
+        return None
 
 
-def _offsets(frames: Frames, run: Run) -> Iterator[int]:
-    """Where each frame of a run begins."""
+def _offsets(frames: Frames, run: Run, start: int) -> Iterator[int]:
+    """Where each frame of a run begins, from a place in the file on."""
     for begin, end in run.pieces:
-        while begin < end and (found := frames.frame(begin)):
-            yield begin
-            begin += found[1]
+        at = max(begin, start)
+        while at < end and (found := frames.frame(at)):
+            yield at
+            at += found[1]

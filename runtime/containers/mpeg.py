@@ -104,7 +104,7 @@ class Frames:
 
     def _free_size(self, at: int, head: bytes, kind: Kind) -> int:
         """The size, without padding, of frames whose header does not tell their bit rate: how far the next one is."""
-        place = at + 4
+        place = at + kind.xing_at
         for _ in range(8):
             place = self._data.find(head[:2], place + 1, at + LONGEST_FRAME)
             if place < 0:

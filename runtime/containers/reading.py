@@ -14,8 +14,8 @@ from runtime.containers.stream import Stream
 
 CLOSER = 25
 """Into so many pieces a block is divided that cannot be decoded in one go."""
-MOST_TRIES = 2000
-"""So many places that cannot be decoded end a recording."""
+MOST_TRIES, PATIENT_TRIES = 2000, 64
+"""So many places that cannot be decoded end a recording; after so many in a row steps grow longer and longer."""
 
 Decoded = tuple[int, NDArray[np.float32] | None]
 """Frames: how many, and they themselves, `float32 [frames, channels]`, or None where they are lost."""
@@ -32,10 +32,11 @@ def opener(path: Path, stream: Stream, rate: int) -> Opener:
     """That of a stream as it was looked at."""
 
     def behind(frame: int) -> tuple[int, soundfile.SoundFile] | None:
+        step = max(1, rate // 50)
         while (entry := stream.behind(frame)) is not None:
             with contextlib.suppress(soundfile.SoundFileError):
                 return entry.start, entry.open(path)
-            frame = entry.start + max(1, rate // 50)
+            frame, step = entry.start + step, 2 * step
         return None
 
     return behind
@@ -51,7 +52,7 @@ def read_blocks(
     """
     at, closer = begin, max(1, size // CLOSER)
     near = -1  # up to this frame it is read in small pieces, to lose no more than must be
-    resumed, sought, step = -1, -1, closer
+    resumed, sought, step, failed_here = -1, -1, closer, 0
     for _ in range(MOST_TRIES):
         count, error = closer if at < near else size, None
         try:
@@ -67,9 +68,10 @@ def read_blocks(
         if error is None and (promised is None or at >= promised):
             return
         if error is None or (at >= near and at > resumed):
-            frame, near, step = at, at + size, closer
+            frame, near, step, failed_here = at, at + size, closer, 0
         else:  # it is here
-            frame, step = at + step, min(size, 2 * step)
+            failed_here += 1
+            frame, step = at + step, 2 * step if step < size or failed_here > PATIENT_TRIES else step
         sought = max(frame, sought + 1)
         if (found := behind(sought)) is None:
             break
