@@ -104,14 +104,13 @@ class Frames:
 
     def _free_size(self, at: int, head: bytes, kind: Kind) -> int:
         """The size, without padding, of frames whose header does not tell their bit rate: how far the next one is."""
-        place = at + kind.xing_at
-        for _ in range(8):
-            place = self._data.find(head[:2], place + 1, at + LONGEST_FRAME)
-            if place < 0:
-                break
-            size = place - at - _padding(head[2], kind)
-            following = place + size + _padding(self._data[place + 2], kind) if place + 2 < self._size else self._size
-            if self._data[following : following + 2] == head[:2] and self._data[place + 2] >> 4 == head[2] >> 4 == 0:
+        data, slot = self._data, _padding(0xFF, kind)
+        place = data.find(head[:2], at + 1, at + LONGEST_FRAME)
+        if place < at + kind.xing_at:  # none, or no room for a frame between
+            return 0
+        size = place - at - _padding(head[2], kind)
+        for following in (place + size, place + size + slot):
+            if data[following : following + 2] == head[:2] and following + 2 < self._size:
                 self._free[kind] = size
                 return size
         return 0

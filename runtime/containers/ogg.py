@@ -169,7 +169,7 @@ def _chained(pages: Iterator[Page]) -> Iterator[list[Page]]:
 def _pages(data: Bytes) -> Iterator[Page]:
     """Pages whose checksum is right."""
     at = 0
-    while (at := data.find(MARK, at)) >= 0:
+    while (at := data.find(MARK + b"\0", at)) >= 0:
         page = _page(data, at)
         if page is not None:
             yield page
