@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
-from runtime.containers import ogg
+from runtime.containers import flac, mp3, ogg
+from runtime.containers.reading import Decoded, Opener, nothing_behind, opener, read_blocks
+from runtime.containers.stream import Stream
 from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
@@ -29,7 +31,7 @@ class Sound:
     `promised` is how many frames the file says it has, None where it says nothing that can be believed. `seekable` is
     whether a frame is found without decoding those before it. `notes` are what a user should know of a file that is
     read all the same, each a phrase that follows its path ("was never finished: …"). `whole` is false where the file
-    lacks its end.
+    lacks its end. `behind` goes on behind damage.
     """
 
     file: soundfile.SoundFile
@@ -37,6 +39,13 @@ class Sound:
     seekable: bool
     whole: bool = True
     notes: tuple[str, ...] = ()
+    behind: Opener = nothing_behind
+    enterable: bool = False
+    """Whether it can be read from any frame on: exactly if it is `seekable`, else nearly."""
+
+    def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
+        """See `read_blocks`."""
+        return read_blocks(self.file, self.promised, self.behind, begin, size)
 
 
 def open_streams(path: Path) -> Generator[Sound, None, None]:
@@ -49,16 +58,48 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
     with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
         if not file.read(1):
             raise RecordingError("is an empty file")
-    with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
-        links = ogg.links(path) if file.format == "OGG" else []
-        if len(links) <= 1:
-            whole = file.format != "OGG" or ogg.ends_whole(path)
-            yield Sound(file, _promised_frames(file, path), file.format in SEEKABLE, whole)
-            return
-    for start, end in links:
-        with ogg.Section(path, start, end) as section, soundfile.SoundFile(section) as file:
-            whole = (start, end) != links[-1] or ogg.ends_whole(path)
-            yield Sound(file, _promised_frames(file, path), False, whole)
+    streams: list[Stream] = []
+    try:
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
+            streams = _look(file, path)
+            if not streams or streams[0].entry is None:
+                stream = streams[0] if streams else Stream()
+                promised = _promised_frames(file, path) if stream.promised is None else stream.promised
+                behind = opener(path, stream, file.samplerate)
+                yield Sound(file, promised, _is_seekable(file), stream.whole, stream.notes, behind, enterable=True)
+                return
+    except soundfile.SoundFileError:
+        streams = [stream for stream in _look_closer(path) if stream.entry is not None]
+        if not streams:
+            raise
+    for stream in streams:
+        assert stream.entry is not None
+        with stream.entry.open(path) as file:
+            promised = int(file.frames) if stream.promised is None else stream.promised
+            seekable = len(streams) == 1 and _is_seekable(file)
+            behind = opener(path, stream, file.samplerate)
+            yield Sound(file, _believed(promised, path), seekable, stream.whole, stream.notes, behind, seekable)
+
+
+def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
+    if file.format == "FLAC":
+        return flac.streams(path)
+    if file.format == "OGG":
+        return ogg.streams(path)
+    if file.format == "MP3" or file.subtype.startswith("MPEG"):
+        return mp3.streams(path, plain=file.format == "MP3")
+    return []
+
+
+def _look_closer(path: Path) -> list[Stream]:
+    """The streams of a file that libsndfile does not know: FLAC in OGG, MP3 that begins in the middle of a frame."""
+    with path.open("rb") as file:
+        is_ogg = file.read(len(ogg.MARK)) == ogg.MARK
+    return ogg.streams(path) if is_ogg else mp3.streams(path, plain=False) if path.suffix.lower() == ".mp3" else []
+
+
+def _is_seekable(file: soundfile.SoundFile) -> bool:
+    return file.format in SEEKABLE and bool(file.seekable())
 
 
 def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
@@ -72,4 +113,8 @@ def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
         promised, found = map(int, lengths.groups())
         if found < promised < WAV_STREAMED:
             frames = round(frames * promised / found)
+    return _believed(frames, path)
+
+
+def _believed(frames: int, path: Path) -> int | None:
     return frames if 0 < frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else None
