@@ -40,7 +40,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one recording, in order. `outputs` are NaN in rows whose `status` is "filled" or "failed"."""
+    """Rows of one recording, in order. `outputs` are NaN where `status` is "filled", "failed" or "unrecorded"."""
 
     path: str
     row_ids: list[str]

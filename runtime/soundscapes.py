@@ -20,7 +20,7 @@ from runtime.errors import InputError
 from runtime.files import replacing
 from runtime.formats import row_format
 
-Status = Literal["scored", "interpolated", "filled", "failed"]
+Status = Literal["scored", "interpolated", "filled", "failed", "unrecorded"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Soundscapes:
     `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
     Perch v2), `soundscapes["spatial_embedding"]` `float32 [rows, 16, 4, 1536]`, and so on for each output that was
     asked for. Rows without a score are NaN there; `status` says why: "filled" was not
-    reached in time, "failed" could not be read; "interpolated" rows have the mean of their scored neighbours.
+    reached in time, "failed" could not be read, "unrecorded" lies in a silent stretch that a triggered recorder did not
+    write; "interpolated" rows have the mean of their scored neighbours.
 
     Where rows went to a file as they came (`sink`) they are in that file alone, and all else is here.
     """
@@ -135,9 +136,8 @@ class Soundscapes:
     def summary(self) -> str:
         """What a run did, in a few lines."""
         timing = self.timing
-        counted = [f"{self.count(status)} {status}" for status in get_args(Status)]
-        if not self.count("interpolated"):
-            del counted[1]
+        shown = [each for each in get_args(Status) if each not in ("interpolated", "unrecorded") or self.count(each)]
+        counted = [f"{self.count(status)} {status}" for status in shown]
         lines = [
             f"{len(self)} rows ({', '.join(counted)})",
             f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "

@@ -255,8 +255,10 @@ class Table:
         indices = first + np.arange(count) if self._job.max_peaks is None else _places(progress)
         row_ids = own if own and len(own) == count else self._named(indices)
         path = self._found.paths[self._recording]
-        failed = self._part in progress.whole or (done is not None and not pieces)
-        block = self._block(str(path), row_ids, indices, "failed" if failed else "filled", pieces)
+        status = "filled"
+        if self._part in progress.whole or (done is not None and not pieces):
+            status = "failed" if done is None or done.failure else "unrecorded"
+        block = self._block(str(path), row_ids, indices, status, pieces)
         if self._interpolate:
             _fill_between(block, first, [piece for part in progress.rows.values() for piece in part])
         return block

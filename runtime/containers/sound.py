@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
-from runtime.containers import ogg
+from runtime.containers import ogg, wav
 from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
 """Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to: a header that promises more is damaged."""
-WAV_STREAMED = 0x7FFFF000
-"""Lengths from here on are what programs write that do not know the length yet."""
-WAV_LENGTHS = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+MOST_S_A_BYTE = 1 / 16
+"""Likewise for seconds: silence of 8 kHz in FLAC has 22 bytes a second."""
+MOST_MISSING = 64
+"""A file that lacks its end has rows for what is missing, up to so many times what is there."""
+LEAST_RATE, MOST_RATE = 1_000, 6_144_000
+"""In Hz, far outside of what recorders offer (8,000 to 500,000): other rates are damaged headers."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Sound:
     `promised` is how many frames the file says it has, None where it says nothing that can be believed. `seekable` is
     whether a frame is found without decoding those before it. `notes` are what a user should know of a file that is
     read all the same, each a phrase that follows its path ("was never finished: …"). `whole` is false where the file
-    lacks its end.
+    lacks its end. `gaps` are frames, from the first to before the last, that read as zeros and were not recorded.
     """
 
     file: soundfile.SoundFile
@@ -37,19 +40,42 @@ class Sound:
     seekable: bool
     whole: bool = True
     notes: tuple[str, ...] = ()
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def believed(self) -> int | None:
+        """How many frames rows are made for: those promised, unless next to nothing of them is there."""
+        return None if self.promised is None else min(self.promised, MOST_MISSING * int(self.file.frames))
 
 
 def open_streams(path: Path) -> Generator[Sound, None, None]:
     """Each stream of a file in turn, open until the next is asked for: one, but for OGG files that chain several.
 
     Raises:
-        RecordingError: the file is empty.
+        RecordingError: the file is empty, or what its header says cannot be.
         OSError, soundfile.SoundFileError: it cannot be opened.
     """
     with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
-        if not file.read(1):
+        if not (head := file.read(4096)):
             raise RecordingError("is an empty file")
-    with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
+    if not head.strip(b"\0"):
+        raise RecordingError("begins with zeros where a header should be: it was never written")
+    with contextlib.closing(_streams(path)) as streams:
+        for sound in streams:
+            _check_rate(sound.file.samplerate)
+            yield sound
+
+
+def _streams(path: Path) -> Generator[Sound, None, None]:
+    if (extent := wav.examine(path)) is not None:
+        if extent.layout.rate is not None:
+            _check_rate(extent.layout.rate)  # some of which libsndfile does not open, without saying why
+        with _chunked(path, extent) as file:
+            gaps = extent.field.gaps if extent.field is not None else ()
+            notes = tuple(extent.notes(file))
+            yield Sound(file, extent.promised(file), file.format in SEEKABLE, notes=notes, gaps=gaps)
+        return
+    with soundfile.SoundFile(_name(path)) as file:
         links = ogg.links(path) if file.format == "OGG" else []
         if len(links) <= 1:
             whole = file.format != "OGG" or ogg.ends_whole(path)
@@ -61,15 +87,29 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
             yield Sound(file, _promised_frames(file, path), False, whole)
 
 
-def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
-    """Frames that the header promises.
+def _name(path: Path) -> Path | bytes:
+    return os.fsencode(path) if os.name == "posix" else path
 
-    libsndfile corrects a truncated WAV's length in silence, and says so in its log.
-    """
-    frames = int(file.frames)
-    lengths = WAV_LENGTHS.search(file.extra_info)
-    if lengths and frames > 0:
-        promised, found = map(int, lengths.groups())
-        if found < promised < WAV_STREAMED:
-            frames = round(frames * promised / found)
-    return frames if 0 < frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else None
+
+@contextlib.contextmanager
+def _chunked(path: Path, extent: wav.Extent) -> Iterator[soundfile.SoundFile]:
+    """The file as it is where libsndfile reads it right, else with a header that is right."""
+    with contextlib.suppress(soundfile.LibsndfileError), soundfile.SoundFile(_name(path)) as file:
+        if extent.is_seen_by(file):
+            yield file
+            return
+    with extent.open(path) as pieces, soundfile.SoundFile(pieces) as file:
+        yield file
+
+
+def _check_rate(rate: int) -> None:
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise RecordingError(
+            f"has a rate of {rate:,} Hz in its header, which no recording has ({LEAST_RATE:,} to {MOST_RATE:,} Hz)"
+        )
+
+
+def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
+    """Frames that the header promises, None if that is more than the file can hold."""
+    frames, size = int(file.frames), path.stat().st_size
+    return frames if 0 < frames <= min(size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE * file.samplerate) else None

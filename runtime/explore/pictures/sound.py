@@ -69,6 +69,9 @@ def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[n
     end = first + count
     chained = _is_chained(recording.path)  # cannot be entered, but has to be read from its start
     for window in recording.windows_at(range(first, end)) if chained else recording.windows(Part(first, end)):
+        if not window.recorded:
+            yield np.zeros(recording.window, np.float32)
+            continue
         if window.samples is None:
             raise RecordingError(recording.failure or "holds samples that are not finite numbers")
         yield window.samples

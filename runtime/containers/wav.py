@@ -1,0 +1,211 @@
+"""How much sound lies in a file of chunks, whatever its header says.
+
+Recorders write the size of the sound last, and lose power before that; sizes of 32 bits run over at 4 GiB; copies break
+off.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from runtime.containers import audiomoth
+from runtime.containers.chunks import KNOWN, NAME, Chunks, Layout, read_layout
+from runtime.containers.pieces import Piece, Pieces
+
+UNFINISHED, NEARLY = (0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF), 0x1000
+"""Sizes, and how near to them others come, that programs write which do not know the size yet."""
+SAMPLE_BYTES = {
+    **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
+    **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
+}
+SECTOR = 512
+"""Fewer bytes than this behind the sound are not taken for sound."""
+TAGS = b"ID3", b"TAG", b"APETAGEX"
+"""How tags of other formats begin, which some programs append as they are."""
+TEXT = re.compile(rb"[\x00\t\n\r\x20-\x7e]*")
+TAIL, STEP = 4 * 2**20, 2**20
+"""In how many bytes at the end of a file chunks are looked for that no header leads to; how many are read at once."""
+LEAST_ZEROS_S = 5.0
+"""Zeros for so long, at the end of a recording, are worth a word."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Sound is what lies from the layout's `start` to byte `end`.
+
+    `declared` is how many bytes of it the header promises, None where that was never written; `available` are all from
+    `start` to the end of the file. `zeros` are the last ones, in the sound, or behind it where the header does not tell
+    where it ends. `unknown` lie behind it and are neither sound nor chunks.
+    """
+
+    layout: Layout
+    end: int
+    declared: int | None
+    available: int
+    zeros: int
+    unknown: int = 0
+    field: audiomoth.Field | None = None
+    """When the sound was heard, if that is not all the time."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of sound."""
+        return self.end - self.layout.start
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether there is more sound than the header says."""
+        return self.declared is None or self.declared < self.size
+
+    def is_seen_by(self, file: soundfile.SoundFile) -> bool:
+        """Whether libsndfile finds the same sound by itself."""
+        if self.field is not None:
+            return False
+        if file.subtype in SAMPLE_BYTES:
+            return bool(file.frames == self._frames(file, self.size))
+        return self.size == min(self.declared or self.available, self.available)
+
+    def open(self, path: Path) -> Pieces:
+        """The file with a header that is right."""
+        pieces = self.field.pieces if self.field is not None else [Piece(self.size, self.layout.start)]
+        header = self.layout.header(sum(piece.size for piece in pieces))
+        return Pieces(path, [Piece(len(header), data=header), *pieces])
+
+    def promised(self, file: soundfile.SoundFile) -> int:
+        """How many frames there should be."""
+        if self.declared is None or self.declared <= self.available:
+            return int(file.frames)
+        return self._frames(file, self.declared)
+
+    def notes(self, file: soundfile.SoundFile) -> list[str]:
+        """What a user should know of it."""
+        rate = file.samplerate
+        there_s, zeros_s = (self._frames(file, count) / rate for count in (self.size, self.zeros))
+        notes = []
+        if self.is_longer:
+            says = (
+                "was never finished" if not self.declared else f"says {self._frames(file, self.declared) / rate:.1f} s"
+            )
+            rest = f", but for {zeros_s:.1f} s of zeros behind it" if zeros_s >= LEAST_ZEROS_S else ""
+            notes.append(f"has a header that {says}; its sound of {there_s:.1f} s was read to the end{rest}")
+        elif zeros_s >= LEAST_ZEROS_S:
+            notes.append(f"holds nothing but zeros from {there_s - zeros_s:.1f} s on, of {there_s:.1f} s")
+        if self.unknown:
+            notes.append(
+                f"has {self.unknown} bytes behind its sound that are neither sound nor chunks; they were not read"
+            )
+        if self.field is not None:
+            silent_s, all_s = self.field.silent / rate, file.frames / rate
+            notes.append(
+                f"is a triggered recording: {all_s - silent_s:.1f} s of sound in {all_s:.1f} s; windows in between "
+                "were not recorded"
+            )
+        return notes
+
+    def _frames(self, file: soundfile.SoundFile, size: int) -> int:
+        """How many frames so many bytes of its sound are; nearly, where they are compressed."""
+        if file.subtype in SAMPLE_BYTES:
+            return size // (SAMPLE_BYTES[file.subtype] * int(file.channels))
+        read = min(self.declared or self.available, self.available)
+        return round(int(file.frames) * size / max(read, 1))
+
+
+def examine(path: Path) -> Extent | None:
+    """Where the sound of a file lies; None if it is no file of chunks.
+
+    Raises:
+        OSError: it cannot be read.
+        RecordingError: it cannot be believed.
+    """
+    stat = path.stat()
+    return _examine(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)  # every part of a long recording asks
+def _examine(path: Path, size: int, _: int) -> Extent | None:
+    with path.open("rb") as file:
+        layout = read_layout(file, size)
+        if layout is None:
+            return None
+        extent = _extent(file, size, layout)
+        if layout.mono16 and audiomoth.may_be_triggered(path, file, layout.start):
+            field = audiomoth.read_field(file, layout.start, extent.end, layout.rate or 1)
+            extent = dataclasses.replace(extent, field=field)
+        return extent
+
+
+def _extent(file: BinaryIO, size: int, layout: Layout) -> Extent:
+    start, declared, available = layout.start, layout.declared, max(0, size - layout.start)
+    if declared is not None and declared > available and any(abs(declared - each) <= NEARLY for each in UNFINISHED):
+        declared = None
+    if declared is not None:
+        end = start + min(declared, available)
+        unknown = _behind(file, layout.chunks, end, size)
+        if unknown is not None:
+            return Extent(layout, end, declared, available, end - _written(file, start, end), unknown)
+    last = _first_chunk(file, layout.chunks, start, size)
+    end = _written(file, start, last)
+    return Extent(layout, end, declared, available, last - end)
+
+
+def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> int | None:
+    """How many bytes from `at` on are neither chunks, tags nor zeros; None if they are sound."""
+    while chunks is not None and (chunk := chunks.at(file, at, size)) is not None:
+        if chunk.end > size and chunk.name not in KNOWN:
+            break
+        at = chunk.next
+    if at >= size or _written(file, at, size) == at:
+        return 0
+    file.seek(at)
+    data = file.read(STEP)
+    if data.startswith(TAGS):
+        return 0
+    is_text = TEXT.fullmatch(data) is not None
+    return size - at if is_text or size - at < SECTOR else None
+
+
+def _written(file: BinaryIO, start: int, end: int) -> int:
+    """Where the zeros begin that bytes `start` to `end` of a file end with."""
+    step = 4096  # seldom are there any
+    while end > start:
+        first = max(start, end - step)
+        file.seek(first)
+        if data := file.read(end - first).rstrip(b"\0"):
+            return first + len(data)
+        end, step = first, STEP
+    return start
+
+
+def _first_chunk(file: BinaryIO, chunks: Chunks | None, start: int, size: int) -> int:
+    """Where the chunks begin that a file ends with, as their sizes show, which lead to its end exactly."""
+    if chunks is None or struct.calcsize(chunks.head) != 8:
+        return size
+    begin = max(start, size - TAIL)
+    file.seek(begin)
+    data, end = file.read(size - begin), size
+    sizes = [
+        np.frombuffer(data[i : i + (len(data) - i) // 4 * 4], chunks.head[0] + "u4").astype(np.int64) for i in range(4)
+    ]
+    while (place := _last_chunk(data, sizes, end - begin)) is not None:
+        end = begin + place
+    return end
+
+
+def _last_chunk(data: bytes, sizes: list[NDArray[np.int64]], end: int) -> int | None:
+    """The first byte from which one chunk leads to `end`: first, since some chunks hold others."""
+    found = []
+    for shift, each in enumerate(sizes):
+        left = end - (np.arange(len(each)) * 4 + shift + 4)
+        places = np.flatnonzero((each == left) | ((each % 2 == 1) & (each + 1 == left))) * 4 + shift - 4
+        found += [place for place in places.tolist() if place >= 0 and NAME.match(data, place)]
+    return min(found, default=None)
