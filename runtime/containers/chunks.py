@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-MOST_HEADER = 4 * 2**20
-"""Sound that begins later than this is not looked for."""
+MOST_HEADER, MOST_CHUNKS = 4 * 2**20, 4096
+"""Sound that begins behind more bytes or chunks than this is not looked for."""
 NAME = re.compile(rb"[\x20-\x7e]{4}(?<!    )", re.DOTALL)
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 """What all names of W64 end with, but for that of the file itself."""
@@ -56,6 +56,14 @@ class Chunks:
         end = max(start, (place if self.own else start) + length)
         return Chunk(name[:4], start, end, self._behind(file, end, size))
 
+    def walk(self, file: BinaryIO, place: int, size: int) -> Iterator[Chunk]:
+        """Chunks from a byte on, as long as there are any."""
+        for _ in range(MOST_CHUNKS):
+            if (chunk := self.at(file, place, size)) is None:
+                return
+            yield chunk
+            place = chunk.next
+
     def _behind(self, file: BinaryIO, end: int, size: int) -> int:
         """Where the next chunk begins: odd sizes should be padded, and are not always."""
         pad = -end % self.align
@@ -95,35 +103,42 @@ def read_layout(file: BinaryIO, size: int) -> Layout | None:
     file.seek(0)
     head = file.read(64)
     try:
-        if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-            return _riff(file, size, RIFX if head.startswith(b"RIFX") else RIFF)
-        if head.startswith(b"riff") and head[24:28] == b"wave":
-            return _w64(file, size)
-        if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"):
-            return _aiff(file, size)
-        if head.startswith(b".snd"):
-            return _au(file, head)
-        if head.startswith(b"caff"):
-            return _caf(file, size)
+        layout = _layout(file, size, head)
     except struct.error:  # it breaks off within its header
-        pass
-    return None
+        return None
+    return layout if layout is not None and layout.start <= min(size, MOST_HEADER) else None
+
+
+def _layout(file: BinaryIO, size: int, head: bytes) -> Layout | None:
+    if is_wav(head):
+        return _riff(file, size, RIFX if head.startswith(b"RIFX") else RIFF)
+    if head.startswith(b"riff") and head[24:28] == b"wave":
+        return _w64(file, size)
+    if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"):
+        return _aiff(file, size)
+    if head.startswith(b".snd"):
+        return _au(file, head)
+    return _caf(file, size) if head.startswith(b"caff") else None
+
+
+def is_wav(head: bytes) -> bool:
+    """Whether a WAV, or one of its relatives with larger sizes, begins with these bytes."""
+    return head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE"
 
 
 def _find(file: BinaryIO, size: int, chunks: Chunks, at: int, wanted: bytes) -> dict[bytes, Chunk]:
     """The chunks up to the one wanted, by name."""
     found: dict[bytes, Chunk] = {}
-    while at < min(size, MOST_HEADER) and (here := chunks.at(file, at, size)) is not None:
+    for here in chunks.walk(file, at, size):
         found.setdefault(here.name, here)
-        if here.name == wanted:
+        if here.name == wanted or here.next > MOST_HEADER:
             break
-        at = here.next
     return found
 
 
 def _read(file: BinaryIO, start: int, end: int) -> bytes:
     file.seek(start)
-    return file.read(min(end - start, MOST_HEADER))
+    return file.read(max(0, min(end - start, MOST_HEADER)))
 
 
 def _riff(file: BinaryIO, size: int, chunks: Chunks) -> Layout | None:
@@ -146,19 +161,14 @@ def _riff(file: BinaryIO, size: int, chunks: Chunks) -> Layout | None:
         declared = None
 
     def header(count: int) -> bytes:
-        body = b"WAVE" + struct.pack(chunks.head, b"fmt ", len(fmt)) + fmt + bytes(len(fmt) % 2)
-        if count < 2**32 - 2**16:
-            name = b"RIFX" if order == ">" else b"RIFF"
-            return (
-                struct.pack(chunks.head, name, len(body) + 8 + count) + body + struct.pack(chunks.head, b"data", count)
-            )
-        ds64 = struct.pack("<4sIQQQI", b"ds64", 28, len(body) + 44 + count, count, 0, 0)
-        return (
-            struct.pack("<4sI4s", b"RF64", 0xFFFFFFFF, b"WAVE")
-            + ds64
-            + body[4:]
-            + struct.pack("<4sI", b"data", 0xFFFFFFFF)
-        )
+        body = struct.pack(chunks.head, b"fmt ", len(fmt)) + fmt + bytes(len(fmt) % 2)
+        whole = len(body) + 12 + count
+        if order == ">" or whole < 2**32:
+            whole, count = (min(each, 0xFFFFFFFF) for each in (whole, count))
+            riff = struct.pack(chunks.head, b"RIFF" if order == "<" else b"RIFX", whole)
+            return riff + b"WAVE" + body + struct.pack(chunks.head, b"data", count)
+        riff = struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, whole + 36, count, 0, 0)
+        return riff + body + struct.pack("<4sI", b"data", 0xFFFFFFFF)
 
     return Layout(start, declared, header, chunks, rate, (tag, channels, bits, order) == (1, 1, 16, "<"))
 
@@ -186,8 +196,8 @@ def _aiff(file: BinaryIO, size: int) -> Layout | None:
     before = _read(file, 0, start)
 
     def header(count: int) -> bytes:
-        sizes = struct.pack(">I", start - 8 + count), struct.pack(">I", start - place + count)
-        return before[:4] + sizes[0] + before[8 : place - 4] + sizes[1] + before[place:]
+        whole, sound = (struct.pack(">I", min(size + count, 0xFFFFFFFF)) for size in (start - 8, start - place))
+        return before[:4] + whole + before[8 : place - 4] + sound + before[place:]
 
     return Layout(start, end - start if end >= start else None, header, AIFF)
 

@@ -19,8 +19,8 @@ MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to: a header that promises more is damaged."""
 MOST_S_A_BYTE = 1 / 16
 """Likewise for seconds: silence of 8 kHz in FLAC has 22 bytes a second."""
-MOST_MISSING = 64
-"""A file that lacks its end has rows for what is missing, up to so many times what is there."""
+MOST_MISSING, MOST_MISSING_S = 64, 600
+"""A file that lacks its end has rows for what is missing, up to so many times what is there, or so many seconds."""
 LEAST_RATE, MOST_RATE = 1_000, 6_144_000
 """In Hz, far outside of what recorders offer (8,000 to 500,000): other rates are damaged headers."""
 
@@ -45,11 +45,13 @@ class Sound:
     @property
     def believed(self) -> int | None:
         """How many frames rows are made for: those promised, unless next to nothing of them is there."""
-        return None if self.promised is None else min(self.promised, MOST_MISSING * int(self.file.frames))
+        if self.promised is None:
+            return None
+        return min(self.promised, max(MOST_MISSING * int(self.file.frames), MOST_MISSING_S * int(self.file.samplerate)))
 
 
 def open_streams(path: Path) -> Generator[Sound, None, None]:
-    """Each stream of a file in turn, open until the next is asked for: one, but for OGG files that chain several.
+    """Each stream of a file in turn, open until the next is asked for: one, but in chained OGG files and joined WAVs.
 
     Raises:
         RecordingError: the file is empty, or what its header says cannot be.
@@ -67,13 +69,16 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
 
 
 def _streams(path: Path) -> Generator[Sound, None, None]:
-    if (extent := wav.examine(path)) is not None:
+    base: int | None = 0
+    while base is not None and (extent := wav.examine(path, base)) is not None:
+        alone, base = extent.joined is None and not extent.base, extent.joined
         if extent.layout.rate is not None:
             _check_rate(extent.layout.rate)  # some of which libsndfile does not open, without saying why
         with _chunked(path, extent) as file:
             gaps = extent.field.gaps if extent.field is not None else ()
-            notes = tuple(extent.notes(file))
-            yield Sound(file, extent.promised(file), file.format in SEEKABLE, notes=notes, gaps=gaps)
+            seekable = alone and file.format in SEEKABLE
+            yield Sound(file, extent.promised(file), seekable, notes=tuple(extent.notes(file)), gaps=gaps)
+    if base != 0:
         return
     with soundfile.SoundFile(_name(path)) as file:
         links = ogg.links(path) if file.format == "OGG" else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import re
 import struct
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from runtime.containers import audiomoth
-from runtime.containers.chunks import KNOWN, NAME, Chunks, Layout, read_layout
+from runtime.containers.chunks import KNOWN, NAME, Chunks, Layout, is_wav, read_layout
+from runtime.containers.ogg import Section
 from runtime.containers.pieces import Piece, Pieces
 
 UNFINISHED, NEARLY = (0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF), 0x1000
@@ -35,6 +37,10 @@ TAGS = b"ID3", b"TAG", b"APETAGEX"
 TEXT = re.compile(rb"[\x00\t\n\r\x20-\x7e]*")
 TAIL, STEP = 4 * 2**20, 2**20
 """In how many bytes at the end of a file chunks are looked for that no header leads to; how many are read at once."""
+MOST_LAST = 32
+"""So many of them at most."""
+MOST_ZEROS = 4 * 2**30
+"""How many zeros are counted at most."""
 LEAST_ZEROS_S = 5.0
 """Zeros for so long, at the end of a recording, are worth a word."""
 
@@ -45,7 +51,8 @@ class Extent:
 
     `declared` is how many bytes of it the header promises, None where that was never written; `available` are all from
     `start` to the end of the file. `zeros` are the last ones, in the sound, or behind it where the header does not tell
-    where it ends. `unknown` lie behind it and are neither sound nor chunks.
+    where it ends. `unknown` lie behind it and are neither sound nor chunks. Files may be joined: this one begins at
+    byte `base` of them all, and the next one at `joined`.
     """
 
     layout: Layout
@@ -54,6 +61,8 @@ class Extent:
     available: int
     zeros: int
     unknown: int = 0
+    base: int = 0
+    joined: int | None = None
     field: audiomoth.Field | None = None
     """When the sound was heard, if that is not all the time."""
 
@@ -69,15 +78,15 @@ class Extent:
 
     def is_seen_by(self, file: soundfile.SoundFile) -> bool:
         """Whether libsndfile finds the same sound by itself."""
-        if self.field is not None:
+        if self.field is not None or self.base:
             return False
         if file.subtype in SAMPLE_BYTES:
             return bool(file.frames == self._frames(file, self.size))
-        return self.size == min(self.declared or self.available, self.available)
+        return self.size == min(self.available if self.declared is None else self.declared, self.available)
 
     def open(self, path: Path) -> Pieces:
         """The file with a header that is right."""
-        pieces = self.field.pieces if self.field is not None else [Piece(self.size, self.layout.start)]
+        pieces = self.field.pieces if self.field is not None else [Piece(self.size, self.base + self.layout.start)]
         header = self.layout.header(sum(piece.size for piece in pieces))
         return Pieces(path, [Piece(len(header), data=header), *pieces])
 
@@ -93,9 +102,9 @@ class Extent:
         there_s, zeros_s = (self._frames(file, count) / rate for count in (self.size, self.zeros))
         notes = []
         if self.is_longer:
-            says = (
-                "was never finished" if not self.declared else f"says {self._frames(file, self.declared) / rate:.1f} s"
-            )
+            says = "was never finished"
+            if self.declared is not None:
+                says = f"says {self._frames(file, self.declared) / rate:.1f} s"
             rest = f", but for {zeros_s:.1f} s of zeros behind it" if zeros_s >= LEAST_ZEROS_S else ""
             notes.append(f"has a header that {says}; its sound of {there_s:.1f} s was read to the end{rest}")
         elif zeros_s >= LEAST_ZEROS_S:
@@ -116,67 +125,77 @@ class Extent:
         """How many frames so many bytes of its sound are; nearly, where they are compressed."""
         if file.subtype in SAMPLE_BYTES:
             return size // (SAMPLE_BYTES[file.subtype] * int(file.channels))
-        read = min(self.declared or self.available, self.available)
-        return round(int(file.frames) * size / max(read, 1))
+        return round(int(file.frames) * size / max(self.size, 1))
 
 
-def examine(path: Path) -> Extent | None:
-    """Where the sound of a file lies; None if it is no file of chunks.
+def examine(path: Path, base: int = 0) -> Extent | None:
+    """Where the sound of a file lies that begins at byte `base` of this one; None if it is no file of chunks.
 
     Raises:
         OSError: it cannot be read.
         RecordingError: it cannot be believed.
     """
     stat = path.stat()
-    return _examine(path, stat.st_size, stat.st_mtime_ns)
+    return _examine(path, base, stat.st_size - base, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=8)  # every part of a long recording asks
-def _examine(path: Path, size: int, _: int) -> Extent | None:
-    with path.open("rb") as file:
+def _examine(path: Path, base: int, size: int, _: int) -> Extent | None:
+    with Section(path, base, base + size) as raw:
+        file = io.BufferedReader(raw)
         layout = read_layout(file, size)
         if layout is None:
             return None
         extent = _extent(file, size, layout)
-        if layout.mono16 and audiomoth.may_be_triggered(path, file, layout.start):
+        joined = base + extent.joined if extent.joined is not None else None
+        extent = dataclasses.replace(extent, base=base, joined=joined)
+        if layout.mono16 and not base and audiomoth.may_be_triggered(path, file, layout.start):
             field = audiomoth.read_field(file, layout.start, extent.end, layout.rate or 1)
             extent = dataclasses.replace(extent, field=field)
         return extent
 
 
 def _extent(file: BinaryIO, size: int, layout: Layout) -> Extent:
-    start, declared, available = layout.start, layout.declared, max(0, size - layout.start)
+    start, declared, available = layout.start, layout.declared, size - layout.start
     if declared is not None and declared > available and any(abs(declared - each) <= NEARLY for each in UNFINISHED):
         declared = None
     if declared is not None:
         end = start + min(declared, available)
-        unknown = _behind(file, layout.chunks, end, size)
+        unknown, joined = _behind(file, layout.chunks, end, size)
         if unknown is not None:
-            return Extent(layout, end, declared, available, end - _written(file, start, end), unknown)
+            return Extent(layout, end, declared, available, end - _written(file, start, end), unknown, joined=joined)
     last = _first_chunk(file, layout.chunks, start, size)
     end = _written(file, start, last)
-    return Extent(layout, end, declared, available, last - end)
+    return Extent(layout, end, declared, available, last - end, joined=last if _is_wav(file, last) else None)
 
 
-def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> int | None:
-    """How many bytes from `at` on are neither chunks, tags nor zeros; None if they are sound."""
-    while chunks is not None and (chunk := chunks.at(file, at, size)) is not None:
+def _is_wav(file: BinaryIO, at: int) -> bool:
+    file.seek(at)
+    return is_wav(file.read(12))
+
+
+def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> tuple[int | None, int | None]:
+    """How many bytes from `at` on are neither chunks nor zeros, None if they are sound; and where a file is joined."""
+    for chunk in chunks.walk(file, at, size) if chunks is not None else ():
+        if _is_wav(file, at):
+            return 0, at
         if chunk.end > size and chunk.name not in KNOWN:
             break
         at = chunk.next
     if at >= size or _written(file, at, size) == at:
-        return 0
+        return 0, None
     file.seek(at)
     data = file.read(STEP)
     if data.startswith(TAGS):
-        return 0
-    is_text = TEXT.fullmatch(data) is not None
-    return size - at if is_text or size - at < SECTOR else None
+        return 0, None
+    is_known = TEXT.fullmatch(data) is not None or size - at < SECTOR
+    return size - at if is_known else None, None
 
 
 def _written(file: BinaryIO, start: int, end: int) -> int:
     """Where the zeros begin that bytes `start` to `end` of a file end with."""
     step = 4096  # seldom are there any
+    start = max(start, end - MOST_ZEROS)
     while end > start:
         first = max(start, end - step)
         file.seek(first)
@@ -196,7 +215,9 @@ def _first_chunk(file: BinaryIO, chunks: Chunks | None, start: int, size: int) -
     sizes = [
         np.frombuffer(data[i : i + (len(data) - i) // 4 * 4], chunks.head[0] + "u4").astype(np.int64) for i in range(4)
     ]
-    while (place := _last_chunk(data, sizes, end - begin)) is not None:
+    for _ in range(MOST_LAST):
+        if (place := _last_chunk(data, sizes, end - begin)) is None:
+            break
         end = begin + place
     return end
 
