@@ -34,12 +34,12 @@ SECTOR = 512
 """Fewer bytes than this behind the sound are not taken for sound."""
 TAGS = b"ID3", b"TAG", b"APETAGEX"
 """How tags of other formats begin, which some programs append as they are."""
-TEXT = re.compile(rb"[\x00\t\n\r\x20-\x7e]*")
+TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 TAIL, STEP = 4 * 2**20, 2**20
 """In how many bytes at the end of a file chunks are looked for that no header leads to; how many are read at once."""
 MOST_LAST = 32
 """So many of them at most."""
-MOST_ZEROS = 4 * 2**30
+MOST_ZEROS = 2**30
 """How many zeros are counted at most."""
 LEAST_ZEROS_S = 5.0
 """Zeros for so long, at the end of a recording, are worth a word."""
@@ -141,8 +141,7 @@ def examine(path: Path, base: int = 0) -> Extent | None:
 
 @functools.lru_cache(maxsize=8)  # every part of a long recording asks
 def _examine(path: Path, base: int, size: int, _: int) -> Extent | None:
-    with Section(path, base, base + size) as raw:
-        file = io.BufferedReader(raw)
+    with path.open("rb") if not base else io.BufferedReader(Section(path, base, base + size)) as file:
         layout = read_layout(file, size)
         if layout is None:
             return None
@@ -188,8 +187,8 @@ def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> tuple[
     data = file.read(STEP)
     if data.startswith(TAGS):
         return 0, None
-    is_known = TEXT.fullmatch(data) is not None or size - at < SECTOR
-    return size - at if is_known else None, None
+    is_no_sound = size - at < SECTOR or (size - at <= STEP and TEXT.fullmatch(data) is not None)
+    return size - at if is_no_sound else None, None
 
 
 def _written(file: BinaryIO, start: int, end: int) -> int:
@@ -199,8 +198,8 @@ def _written(file: BinaryIO, start: int, end: int) -> int:
     while end > start:
         first = max(start, end - step)
         file.seek(first)
-        if data := file.read(end - first).rstrip(b"\0"):
-            return first + len(data)
+        if (data := file.read(end - first)) != bytes(len(data)):
+            return first + len(data.rstrip(b"\0"))
         end, step = first, STEP
     return start
 
