@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -67,22 +67,35 @@ def read_field(file: BinaryIO, start: int, end: int, rate: int) -> Field | None:
             f"is damaged: its silent stretches add up to {counts.sum() * FRAMES / rate / 3600:.0f} h, more than "
             f"AudioMoth records ({MOST_S // 3600} h)"
         )
-    pieces, gaps = [Piece(first - start, start)] if first > start else [], []
-    frame = (first - start) // 2
-    silent = counts > 0
-    borders = [0, *(np.flatnonzero(np.diff(silent)) + 1).tolist(), len(counts)]
-    for here, there in itertools.pairwise(borders):
-        if silent[here]:
-            blocks = int(counts[here:there].sum())
-            pieces.append(Piece(blocks * BLOCK))
-            gaps.append((frame, frame + blocks * FRAMES))
-        else:
-            blocks = there - here
-            pieces.append(Piece(blocks * BLOCK, first + here * BLOCK))
-        frame += blocks * FRAMES
-    if (rest := end - first - len(counts) * BLOCK) > 0:
-        pieces.append(Piece(rest, end - rest))
+    last = first + len(counts) * BLOCK
+    pieces: list[Piece] = []
+    gaps: list[tuple[int, int]] = []
+    frame = 0
+    for piece in (_edge(file, start, first), *_stretches(counts, first), _edge(file, last, end)):
+        there = frame + piece.size // 2
+        if piece.start is None and gaps and gaps[-1][1] == frame:
+            gaps[-1] = gaps[-1][0], there
+        elif piece.start is None:
+            gaps.append((frame, there))
+        pieces.append(piece)
+        frame = there
     return Field(pieces, tuple(gaps))
+
+
+def _edge(file: BinaryIO, start: int, end: int) -> Piece:
+    """What is no whole block: silent where it is zeros."""
+    file.seek(start)
+    return Piece(end - start, start if any(file.read(end - start)) else None)
+
+
+def _stretches(counts: NDArray[np.int64], first: int) -> Iterator[Piece]:
+    """Sound and silence in turn, of blocks from byte `first` on."""
+    silent = counts > 0
+    for here, there in itertools.pairwise([0, *(np.flatnonzero(np.diff(silent)) + 1).tolist(), len(counts)]):
+        if silent[here]:
+            yield Piece(int(counts[here:there].sum()) * BLOCK)
+        else:
+            yield Piece((there - here) * BLOCK, first + here * BLOCK)
 
 
 def _counts(file: BinaryIO, start: int, end: int) -> tuple[NDArray[np.int64], bool]:

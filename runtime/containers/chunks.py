@@ -87,7 +87,8 @@ class Layout:
 
     It begins at byte `start` and has `declared` bytes, None where the header leaves that open. `header` gives the bytes
     that go before the sound if it has so many. `chunks` is how others may follow; `rate` is in Hz, None where
-    libsndfile has to tell; `mono16` is whether it is a WAV of one channel in 16 bits.
+    libsndfile has to tell; `block` bytes, or nearly, are decoded at once; `mono16` is whether it is WAV of one channel
+    in 16 bits.
     """
 
     start: int
@@ -95,6 +96,7 @@ class Layout:
     header: Callable[[int], bytes]
     chunks: Chunks | None
     rate: int | None = None
+    block: int = 8
     mono16: bool = False
 
 
@@ -152,7 +154,7 @@ def _riff(file: BinaryIO, size: int, chunks: Chunks) -> Layout | None:
         found |= _find(file, size, chunks, at, b"data") if at >= 0 else {}
     if b"data" not in found:
         return None
-    tag, channels, rate, _, _, bits = struct.unpack_from(order + "HHIIHH", fmt)
+    tag, channels, rate, _, block, bits = struct.unpack_from(order + "HHIIHH", fmt)
     start = found[b"data"].start
     declared: int | None = found[b"data"].end - start
     if b"ds64" in found and declared in (0, 0xFFFFFFFF):
@@ -170,7 +172,7 @@ def _riff(file: BinaryIO, size: int, chunks: Chunks) -> Layout | None:
         riff = struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, whole + 36, count, 0, 0)
         return riff + body + struct.pack("<4sI", b"data", 0xFFFFFFFF)
 
-    return Layout(start, declared, header, chunks, rate, (tag, channels, bits, order) == (1, 1, 16, "<"))
+    return Layout(start, declared, header, chunks, rate, max(1, block), (tag, channels, bits, order) == (1, 1, 16, "<"))
 
 
 def _w64(file: BinaryIO, size: int) -> Layout | None:
@@ -183,8 +185,8 @@ def _w64(file: BinaryIO, size: int) -> Layout | None:
     def header(count: int) -> bytes:
         return before[:16] + struct.pack("<Q", start + count) + before[24:-8] + struct.pack("<Q", 24 + count)
 
-    rate = struct.unpack("<I", _read(file, found[b"fmt "].start + 4, found[b"fmt "].start + 8))[0]
-    return Layout(start, end - start if end - start < 2**62 else None, header, W64, rate)
+    _, rate, _, block = struct.unpack_from("<IIIH", _read(file, found[b"fmt "].start, found[b"fmt "].end))
+    return Layout(start, end - start if end - start < 2**62 else None, header, W64, rate, max(1, block))
 
 
 def _aiff(file: BinaryIO, size: int) -> Layout | None:

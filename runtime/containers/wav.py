@@ -17,10 +17,9 @@ from typing import BinaryIO
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from runtime.containers import audiomoth
-from runtime.containers.chunks import KNOWN, NAME, Chunks, Layout, is_wav, read_layout
+from runtime.containers.chunks import KNOWN, MOST_CHUNKS, NAME, Chunks, Layout, is_wav, read_layout
 from runtime.containers.ogg import Section
 from runtime.containers.pieces import Piece, Pieces
 
@@ -164,7 +163,7 @@ def _extent(file: BinaryIO, size: int, layout: Layout) -> Extent:
         if unknown is not None:
             return Extent(layout, end, declared, available, end - _written(file, start, end), unknown, joined=joined)
     last = _first_chunk(file, layout.chunks, start, size)
-    end = _written(file, start, last)
+    end = min(last, start + -(-(_written(file, start, last) - start) // layout.block) * layout.block)
     return Extent(layout, end, declared, available, last - end, joined=last if _is_wav(file, last) else None)
 
 
@@ -175,9 +174,11 @@ def _is_wav(file: BinaryIO, at: int) -> bool:
 
 def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> tuple[int | None, int | None]:
     """How many bytes from `at` on are neither chunks nor zeros, None if they are sound; and where a file is joined."""
-    for chunk in chunks.walk(file, at, size) if chunks is not None else ():
+    for number, chunk in enumerate(chunks.walk(file, at, size) if chunks is not None else ()):
         if _is_wav(file, at):
             return 0, at
+        if number + 1 == MOST_CHUNKS:
+            return size - at, None
         if chunk.end > size and chunk.name not in KNOWN:
             break
         at = chunk.next
@@ -210,22 +211,19 @@ def _first_chunk(file: BinaryIO, chunks: Chunks | None, start: int, size: int) -
         return size
     begin = max(start, size - TAIL)
     file.seek(begin)
-    data, end = file.read(size - begin), size
-    sizes = [
-        np.frombuffer(data[i : i + (len(data) - i) // 4 * 4], chunks.head[0] + "u4").astype(np.int64) for i in range(4)
-    ]
+    data, end = file.read(size - begin), size - begin
+    if len(data) < 8:
+        return size
+    leads = np.zeros(
+        (4, max(1, len(data) // 4)), np.int64
+    )  # to where a chunk that begins at byte 4 * column + row leads
+    for row, places in enumerate(leads):
+        sizes = np.frombuffer(data[row + 4 : row + 4 + (len(data) - row - 4) // 4 * 4], chunks.head[0] + "u4")
+        places[: len(sizes)] = sizes + (np.arange(len(sizes)) * 4 + row + 8)
     for _ in range(MOST_LAST):
-        if (place := _last_chunk(data, sizes, end - begin)) is None:
+        rows, columns = np.nonzero((leads == end) | (leads == end - 1))  # one that is padded, too
+        found = [place for place in (columns * 4 + rows).tolist() if place < end and NAME.match(data, place)]
+        if not found:
             break
-        end = begin + place
-    return end
-
-
-def _last_chunk(data: bytes, sizes: list[NDArray[np.int64]], end: int) -> int | None:
-    """The first byte from which one chunk leads to `end`: first, since some chunks hold others."""
-    found = []
-    for shift, each in enumerate(sizes):
-        left = end - (np.arange(len(each)) * 4 + shift + 4)
-        places = np.flatnonzero((each == left) | ((each % 2 == 1) & (each + 1 == left))) * 4 + shift - 4
-        found += [place for place in places.tolist() if place >= 0 and NAME.match(data, place)]
-    return min(found, default=None)
+        end = min(found)  # some chunks hold others
+    return begin + end
