@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from runtime.containers import Sound, open_streams
+from runtime.containers import Decoded, Sound, open_streams
 from runtime.errors import RecordingError, reason
 from runtime.levels import Levels
 from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has_window, normalize_peak
@@ -31,6 +31,9 @@ PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
 wait in memory until all are there."""
 PREROLL_S = 0.25
 """What a part's resampler hears before its first window, many times the length of its filter."""
+
+MOST_SPANS = 3
+"""So many stretches that cannot be decoded are named."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ class Recording:
         """After reading: why the recording could not be read, or not to its end."""
         self.count: int | None = None
         """After reading its last part without a failure: how many windows the recording has."""
-        self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are not finite
+        self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are no use
+        self._lost: list[tuple[int, int]] = []  # those that could not be decoded
         self._gaps: list[tuple[float, float]] = []  # in samples of the windows' rate, what was not recorded
         self._notes: list[str] = []
         self._levels: list[Levels] = []  # of each stream
@@ -131,6 +135,14 @@ class Recording:
         parts = math.ceil((windows or 0) / self.part_windows)
         return (parts, windows) if parts > 1 else (1, None)
 
+    def is_enterable(self) -> bool:
+        """Whether it can be read from its middle on; else only from its start."""
+        try:
+            with contextlib.closing(open_streams(self.path)) as streams:
+                return next(streams).enterable
+        except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
+            return True  # reading will say why
+
     def part(self, number: int, parts: int) -> Part:
         """The windows of one part of `parts`, counted from 0."""
         return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)
@@ -158,7 +170,7 @@ class Recording:
             if not total:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
-            self.failure = _reason(error)
+            self.failure = "; ".join(filter(None, (self._losses(), _reason(error))))
 
     def windows_at(self, indices: Sequence[int]) -> Iterator[Window]:
         """Windows of some indices, which ascend; those that cannot be read come without samples."""
@@ -189,7 +201,7 @@ class Recording:
             if not total:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
-            self.failure = _reason(error)
+            self.failure = "; ".join(filter(None, (self._losses(), _reason(error))))
             promised = self._count(self._promised) if self._promised > 0 else 0
             for missing in itertools.takewhile(promised.__gt__, itertools.chain([index], wanted)):
                 yield Window(missing, None)
@@ -219,7 +231,7 @@ class Recording:
 
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
-        self._before, self._bad, self._gaps, self._levels = 0, [], [], []
+        self._before, self._bad, self._lost, self._gaps, self._levels = 0, [], [], [], []
         for sound in open_streams(self.path):
             self._notes += sound.notes
             yield from self._resampled_stream(sound, begin)
@@ -240,11 +252,16 @@ class Recording:
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
         levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"))
         self._levels += [] if sound.gaps else [levels]
-        frames = max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels))
-        while len(block := file.read(frames, dtype="float32", always_2d=True)):
-            mono = self._finite(_mono(block), self._before / scale + read, scale)
-            levels.add(block, mono)
-            read += len(block)
+        blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))
+        while (came := self._decoded(blocks, self._before / self.sample_rate + read / rate)) is not None:
+            frames, block = came
+            position = self._before / scale + read
+            if block is None:
+                mono = self._lost_samples(position, frames, scale)
+            else:
+                mono = self._finite(_mono(block), position, scale)
+                levels.add(block, mono)
+            read += frames
             mono = mono if resampler is None else resampler.resample_chunk(mono)
             yield mono[skip:]
             skip = max(0, skip - len(mono))
@@ -256,9 +273,9 @@ class Recording:
             raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
 
     def _enter(self, file: soundfile.SoundFile, begin: int, promised_s: float) -> tuple[int, int]:
-        """Goes to where samples of both rates coincide, a little before `begin`.
+        """Where samples of both rates coincide, a little before `begin`.
 
-        Returns the frame it is at, and how many resampled samples come before `begin`.
+        Returns that frame, and how many resampled samples come before `begin`.
         """
         if not begin:
             return 0, 0
@@ -269,8 +286,32 @@ class Recording:
         if frame >= file.frames:
             there_s = file.frames / file.samplerate
             raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
-        file.seek(frame)
         return frame, begin - cycles * cycle
+
+    def _decoded(self, blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
+        """The next block, None if there is no more."""
+        try:
+            return next(blocks, None)
+        except soundfile.SoundFileError as error:
+            raise RecordingError(_reason(error, f" behind {there_s:.1f} s" if there_s else "")) from None
+
+    def _lost_samples(self, position: float, frames: int, scale: float) -> NDArray[np.float32]:
+        """Zeros in place of frames that cannot be decoded; see `_finite`."""
+        first, last = int(position * scale), int((position + frames) * scale)
+        self._bad.append((first, last))
+        if self._lost and first - self._lost[-1][1] <= 1:
+            first = self._lost.pop()[0]
+        self._lost.append((first, last))
+        self.failure = self._losses()
+        return np.zeros(frames, np.float32)
+
+    def _losses(self) -> str | None:
+        """What could not be decoded between what could."""
+        spans = [
+            f"from {first / self.sample_rate:.1f} to {last / self.sample_rate:.1f} s" for first, last in self._lost
+        ]
+        more = [f"at {len(spans) - MOST_SPANS} more places"] if len(spans) > MOST_SPANS else []
+        return f"is damaged: cannot be decoded {', '.join(spans[:MOST_SPANS] + more)}" if spans else None
 
     def _finite(self, mono: NDArray[np.float32], position: float, scale: float) -> NDArray[np.float32]:
         """The block with zeros for what is not finite; where that was is remembered (a resampler would smear it).
@@ -293,9 +334,9 @@ def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((block[:, 0] + block[:, 1]) / 2 if block.shape[1] == 2 else block.mean(axis=1), np.float32)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, where: str = "") -> str:
     if isinstance(error, RecordingError):
         return str(error)
     if isinstance(error, soundfile.LibsndfileError):
-        return f"cannot be decoded ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
+        return f"cannot be decoded{where} ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
     return reason(error)

@@ -10,7 +10,7 @@ import runtime.recording
 from convert.synthetic import soundscape
 from runtime.containers import open_streams
 from runtime.containers.chunks import read_layout
-from runtime.containers.pieces import Piece, Pieces
+from runtime.containers.stream import Pieces
 from runtime.recording import Recording
 from tests.conftest import RATE, WINDOW
 from tests.wav_files import chunk, in_format, pcm, wav
@@ -196,8 +196,7 @@ def test_sizes_over_four_gigabytes(tmp_path: Path) -> None:
         layout = read_layout(file, path.stat().st_size)
     assert layout is not None
     size = zeros + len(DATA)
-    head = layout.header(size)
-    pieces = [Piece(len(head), data=head), Piece(zeros), Piece(len(DATA), layout.start)]
+    pieces = [layout.header(size), zeros, (layout.start, layout.start + len(DATA))]
     with Pieces(path, pieces) as raw, soundfile.SoundFile(raw) as file:
         assert (file.format, file.frames) == ("RF64", size // 2)
         file.seek(zeros // 2 - 10)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.containers.pieces import Piece
+from runtime.containers.stream import Piece, size_of
 from runtime.errors import RecordingError
 
 BLOCK, BITS = 512, 32
@@ -72,10 +72,10 @@ def read_field(file: BinaryIO, start: int, end: int, rate: int) -> Field | None:
     gaps: list[tuple[int, int]] = []
     frame = 0
     for piece in (_edge(file, start, first), *_stretches(counts, first), _edge(file, last, end)):
-        there = frame + piece.size // 2
-        if piece.start is None and gaps and gaps[-1][1] == frame:
+        there = frame + size_of(piece) // 2
+        if isinstance(piece, int) and gaps and gaps[-1][1] == frame:
             gaps[-1] = gaps[-1][0], there
-        elif piece.start is None:
+        elif isinstance(piece, int):
             gaps.append((frame, there))
         pieces.append(piece)
         frame = there
@@ -85,7 +85,7 @@ def read_field(file: BinaryIO, start: int, end: int, rate: int) -> Field | None:
 def _edge(file: BinaryIO, start: int, end: int) -> Piece:
     """What is no whole block: silent where it is zeros."""
     file.seek(start)
-    return Piece(end - start, start if any(file.read(end - start)) else None)
+    return (start, end) if any(file.read(end - start)) else end - start
 
 
 def _stretches(counts: NDArray[np.int64], first: int) -> Iterator[Piece]:
@@ -93,9 +93,9 @@ def _stretches(counts: NDArray[np.int64], first: int) -> Iterator[Piece]:
     silent = counts > 0
     for here, there in itertools.pairwise([0, *(np.flatnonzero(np.diff(silent)) + 1).tolist(), len(counts)]):
         if silent[here]:
-            yield Piece(int(counts[here:there].sum()) * BLOCK)
+            yield int(counts[here:there].sum()) * BLOCK
         else:
-            yield Piece((there - here) * BLOCK, first + here * BLOCK)
+            yield first + here * BLOCK, first + there * BLOCK
 
 
 def _counts(file: BinaryIO, start: int, end: int) -> tuple[NDArray[np.int64], bool]:

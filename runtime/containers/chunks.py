@@ -77,6 +77,8 @@ class Chunks:
         return end
 
 
+MPEG = 0x50, 0x55
+"""Codecs that say themselves where their frames begin."""
 RIFF, RIFX, AIFF = Chunks("<4sI"), Chunks(">4sI"), Chunks(">4sI")
 W64, CAF = Chunks("<16sQ", own=True, align=8), Chunks(">4sQ", align=1)
 
@@ -155,6 +157,8 @@ def _riff(file: BinaryIO, size: int, chunks: Chunks) -> Layout | None:
     if b"data" not in found:
         return None
     tag, channels, rate, _, block, bits = struct.unpack_from(order + "HHIIHH", fmt)
+    if tag in MPEG:
+        return None
     start = found[b"data"].start
     declared: int | None = found[b"data"].end - start
     if b"ds64" in found and declared in (0, 0xFFFFFFFF):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import soundfile
 
-from runtime.containers import ogg, wav
+from runtime.containers import flac, mp3, ogg, wav
+from runtime.containers.reading import Decoded, Opener, nothing_behind, opener, read_blocks
+from runtime.containers.stream import Stream
 from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
@@ -32,7 +34,8 @@ class Sound:
     `promised` is how many frames the file says it has, None where it says nothing that can be believed. `seekable` is
     whether a frame is found without decoding those before it. `notes` are what a user should know of a file that is
     read all the same, each a phrase that follows its path ("was never finished: …"). `whole` is false where the file
-    lacks its end. `gaps` are frames, from the first to before the last, that read as zeros and were not recorded.
+    lacks its end. `behind` goes on behind damage. `gaps` are frames, from the first to before the last, that read as
+    zeros and were not recorded.
     """
 
     file: soundfile.SoundFile
@@ -40,6 +43,9 @@ class Sound:
     seekable: bool
     whole: bool = True
     notes: tuple[str, ...] = ()
+    behind: Opener = nothing_behind
+    enterable: bool = False
+    """Whether it can be read from any frame on: exactly if it is `seekable`, else nearly."""
     gaps: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -48,6 +54,10 @@ class Sound:
         if self.promised is None:
             return None
         return min(self.promised, max(MOST_MISSING * int(self.file.frames), MOST_MISSING_S * int(self.file.samplerate)))
+
+    def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
+        """See `read_blocks`."""
+        return read_blocks(self.file, self.promised, self.behind, begin, size)
 
 
 def open_streams(path: Path) -> Generator[Sound, None, None]:
@@ -75,21 +85,54 @@ def _streams(path: Path) -> Generator[Sound, None, None]:
         if extent.layout.rate is not None:
             _check_rate(extent.layout.rate)  # some of which libsndfile does not open, without saying why
         with _chunked(path, extent) as file:
-            gaps = extent.field.gaps if extent.field is not None else ()
-            seekable = alone and file.format in SEEKABLE
-            yield Sound(file, extent.promised(file), seekable, notes=tuple(extent.notes(file)), gaps=gaps)
-    if base != 0:
-        return
-    with soundfile.SoundFile(_name(path)) as file:
-        links = ogg.links(path) if file.format == "OGG" else []
-        if len(links) <= 1:
-            whole = file.format != "OGG" or ogg.ends_whole(path)
-            yield Sound(file, _promised_frames(file, path), file.format in SEEKABLE, whole)
-            return
-    for start, end in links:
-        with ogg.Section(path, start, end) as section, soundfile.SoundFile(section) as file:
-            whole = (start, end) != links[-1] or ogg.ends_whole(path)
-            yield Sound(file, _promised_frames(file, path), False, whole)
+            seekable = alone and _is_seekable(file)
+            notes, gaps = tuple(extent.notes(file)), extent.field.gaps if extent.field is not None else ()
+            yield Sound(file, extent.promised(file), seekable, notes=notes, enterable=seekable, gaps=gaps)
+    if base == 0:
+        yield from _compressed(path)
+
+
+def _compressed(path: Path) -> Generator[Sound, None, None]:
+    streams: list[Stream] = []
+    try:
+        with soundfile.SoundFile(_name(path)) as file:
+            streams = _look(file, path)
+            if not streams or streams[0].entry is None:
+                stream = streams[0] if streams else Stream()
+                promised, behind = _promised(file, stream, path), opener(path, stream, file.samplerate)
+                yield Sound(file, promised, _is_seekable(file), stream.whole, stream.notes, behind, enterable=True)
+                return
+    except soundfile.SoundFileError:
+        streams = [stream for stream in _look_closer(path) if stream.entry is not None]
+        if not streams:
+            raise
+    for stream in streams:
+        assert stream.entry is not None
+        with stream.entry.open(path) as file:
+            promised, behind = _promised(file, stream, path), opener(path, stream, file.samplerate)
+            seekable = len(streams) == 1 and _is_seekable(file)
+            yield Sound(file, promised, seekable, stream.whole, stream.notes, behind, seekable)
+
+
+def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
+    if file.format == "FLAC":
+        return flac.streams(path)
+    if file.format == "OGG":
+        return ogg.streams(path)
+    if file.format == "MP3" or file.subtype.startswith("MPEG"):
+        return mp3.streams(path, plain=file.format == "MP3")
+    return []
+
+
+def _look_closer(path: Path) -> list[Stream]:
+    """The streams of a file that libsndfile does not know: FLAC in OGG, MP3 that begins in the middle of a frame."""
+    with path.open("rb") as file:
+        is_ogg = file.read(len(ogg.MARK)) == ogg.MARK
+    return ogg.streams(path) if is_ogg else mp3.streams(path, plain=False) if path.suffix.lower() == ".mp3" else []
+
+
+def _is_seekable(file: soundfile.SoundFile) -> bool:
+    return file.format in SEEKABLE and bool(file.seekable())
 
 
 def _name(path: Path) -> Path | bytes:
@@ -114,7 +157,7 @@ def _check_rate(rate: int) -> None:
         )
 
 
-def _promised_frames(file: soundfile.SoundFile, path: Path) -> int | None:
-    """Frames that the header promises, None if that is more than the file can hold."""
-    frames, size = int(file.frames), path.stat().st_size
+def _promised(file: soundfile.SoundFile, stream: Stream, path: Path) -> int | None:
+    """Frames that a stream promises, None if that is more than the file can hold."""
+    frames, size = int(file.frames) if stream.promised is None else stream.promised, path.stat().st_size
     return frames if 0 < frames <= min(size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE * file.samplerate) else None

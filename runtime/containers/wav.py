@@ -11,6 +11,7 @@ import functools
 import io
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +21,7 @@ import soundfile
 
 from runtime.containers import audiomoth
 from runtime.containers.chunks import KNOWN, MOST_CHUNKS, NAME, Chunks, Layout, is_wav, read_layout
-from runtime.containers.ogg import Section
-from runtime.containers.pieces import Piece, Pieces
+from runtime.containers.stream import BUFFER, Piece, Pieces, size_of
 
 UNFINISHED, NEARLY = (0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF), 0x1000
 """Sizes, and how near to them others come, that programs write which do not know the size yet."""
@@ -83,11 +83,13 @@ class Extent:
             return bool(file.frames == self._frames(file, self.size))
         return self.size == min(self.available if self.declared is None else self.declared, self.available)
 
-    def open(self, path: Path) -> Pieces:
+    def open(self, path: Path) -> io.BufferedReader:
         """The file with a header that is right."""
-        pieces = self.field.pieces if self.field is not None else [Piece(self.size, self.base + self.layout.start)]
-        header = self.layout.header(sum(piece.size for piece in pieces))
-        return Pieces(path, [Piece(len(header), data=header), *pieces])
+        pieces: Sequence[Piece] = [(self.base + self.layout.start, self.base + self.end)]
+        if self.field is not None:
+            pieces = self.field.pieces
+        header = self.layout.header(sum(map(size_of, pieces)))
+        return io.BufferedReader(Pieces(path, [header, *pieces]), BUFFER)
 
     def promised(self, file: soundfile.SoundFile) -> int:
         """How many frames there should be."""
@@ -140,7 +142,7 @@ def examine(path: Path, base: int = 0) -> Extent | None:
 
 @functools.lru_cache(maxsize=8)  # every part of a long recording asks
 def _examine(path: Path, base: int, size: int, _: int) -> Extent | None:
-    with path.open("rb") if not base else io.BufferedReader(Section(path, base, base + size)) as file:
+    with path.open("rb") if not base else io.BufferedReader(Pieces(path, [(base, base + size)])) as file:
         layout = read_layout(file, size)
         if layout is None:
             return None

@@ -13,7 +13,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime.containers import ogg
 from runtime.errors import RecordingError
 from runtime.recording import Part, Recording
 
@@ -67,8 +66,10 @@ def read_seconds(path: Path, first: int, count: int) -> Iterator[NDArray[np.floa
 
 def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[np.float32]]:
     end = first + count
-    chained = _is_chained(recording.path)  # cannot be entered, but has to be read from its start
-    for window in recording.windows_at(range(first, end)) if chained else recording.windows(Part(first, end)):
+    windows = (
+        recording.windows(Part(first, end)) if recording.is_enterable() else recording.windows_at(range(first, end))
+    )
+    for window in windows:
         if not window.recorded:
             yield np.zeros(recording.window, np.float32)
             continue
@@ -96,13 +97,6 @@ def address(recording: Path, page: Path) -> str:
     except ValueError:  # on another drive
         return recording.resolve().as_uri()
     return quote(PurePath(relative).as_posix().encode("utf-8", "surrogateescape"))
-
-
-def _is_chained(path: Path) -> bool:
-    try:
-        return path.suffix.lower() in (".ogg", ".opus") and len(ogg.links(path)) > 1
-    except (OSError, ValueError):  # no OGG after all, as reading will say
-        return False
 
 
 def _is_file(path: Path) -> bool:
