@@ -15,6 +15,8 @@ SCALES, SLACK = (15, 23, 31), 1.25
 """Powers of two that programs forget to divide by, for samples of 16, 24 and 32 bits; resampling overshoots."""
 FRAMES = 1024
 """How many frames of each block channels are compared in."""
+MAINS, HUM_S, HUM_BLOCKS = (50, 60), 0.06, 16
+"""Frequencies of hum in Hz, and how many seconds of every how many blocks it is looked for in."""
 
 
 class Levels:
@@ -23,8 +25,10 @@ class Levels:
     Whether channels cancel is told from differences from sample to sample: birds more than wind, and no offsets.
     """
 
-    def __init__(self, channels: int, floats: bool) -> None:
-        self._floats = floats
+    def __init__(self, channels: int, floats: bool, rate: int) -> None:
+        self._floats, self._rate = floats, rate
+        self._blocks = 0
+        self._hum = np.zeros((len(MAINS), 3, channels))  # power, and what a period and a quarter of it change
         self._count = 0
         self._peak = 0.0
         self._sum = np.zeros(channels)
@@ -46,6 +50,17 @@ class Levels:
                 self._products += head.T @ head
                 steps = head[1:] - head[:-1]
                 self._step_products += steps.T @ steps
+                if self._blocks % HUM_BLOCKS == 0:
+                    self._add_hum(block[: round(HUM_S * self._rate)])
+            self._blocks += 1
+
+    def _add_hum(self, head: NDArray[np.float32]) -> None:
+        head = head - np.full(len(head), 1 / len(head), np.float32) @ head
+        for hum, hertz in zip(self._hum, MAINS):
+            period = round(self._rate / hertz)
+            if len(head) > period:
+                shifted = (head[shift:] - head[:-shift] for shift in (period, max(1, period // 4)))
+                hum += [np.einsum("ij,ij->j", each, each) / len(each) for each in (head, *shifted)]
 
     def notes(self, whole: bool) -> list[str]:
         """What a user should know, each a phrase that follows the recording's name.
@@ -74,7 +89,10 @@ class Levels:
         notes = []
         power = (self._products.diagonal() / self._count - np.square(self._sum / self._count))[alive]
         quiet, loud = alive[power.argmin()] + 1, alive[power.argmax()] + 1
-        if power.max() > MOST_RATIO * power.min():
+        if 0 < len(humming := [channel for channel in alive if self._hums(channel)]) < len(alive):
+            there = ", ".join(str(channel + 1) for channel in humming)
+            notes.append(f"is full of hum in channel {there} of {len(self._sum)}; the mean of all is scored")
+        elif power.max() > MOST_RATIO * power.min():
             notes.append(
                 f"is far quieter in channel {quiet} than in channel {loud}: one may be dead, or the other full of hum; "
                 "the mean of all is scored"
@@ -82,3 +100,12 @@ class Levels:
         if self._step_products.sum() < LEAST_MEAN * self._step_products.trace():
             notes.append("has channels in opposite phase, which cancel in the mean of all that is scored")
         return notes
+
+    def _hums(self, channel: int) -> bool:
+        """Whether a channel repeats itself with the period of the mains, and is low: no rumble, and no cricket."""
+        low = (2 * np.pi * 1000 / self._rate) ** 2  # what a tone of 1 kHz changes from sample to sample
+        if self._step_products[channel, channel] > low * self._products[channel, channel]:
+            return False
+        return any(
+            change < 0.2 * power and quarter > 0.5 * power for power, change, quarter in self._hum[:, :, channel]
+        )

@@ -40,7 +40,7 @@ MOST_SPANS = 3
 class Window:
     """Samples of one window, `float32 [window]`, or None where it cannot be scored.
 
-    Where nothing of it was `recorded` it has no samples either, and nothing has failed.
+    Where nothing of it was `recorded`, or less than 0.05 s, it has no samples either, and nothing has failed.
     """
 
     index: int
@@ -221,7 +221,8 @@ class Recording:
         if any(first < end for first, _ in self._bad):
             self.failure = self.failure or "holds samples that are not finite numbers"
             return Window(index, None)
-        if any(first <= begin and end <= last for first, last in self._gaps):
+        silent = sum(max(0, min(end, last) - max(begin, first)) for first, last in self._gaps)
+        if silent > self.window - LEAST_REMAINDER_S * self.sample_rate:
             return Window(index, None, recorded=False)
         if self.normalize == "peak":
             samples = normalize_peak(samples)
@@ -250,7 +251,7 @@ class Recording:
         ]
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
-        levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"))
+        levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)
         self._levels += [] if sound.gaps else [levels]
         blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))
         while (came := self._decoded(blocks, self._before / self.sample_rate + read / rate)) is not None:

@@ -30,7 +30,9 @@ def notes(folder: Path, channels: list[np.ndarray], **how: str) -> list[str]:
         ([SOUND, SILENCE], "is silent in channel 2 of 2"),
         ([SILENCE + 0.25, SOUND, SILENCE], "is silent in channel 1, 3 of 3"),
         ([SOUND, OTHER * 1e-3], "is far quieter in channel 2 than in channel 1"),
-        ([SOUND / 8, HUM], "is far quieter in channel 1 than in channel 2"),
+        ([SOUND / 8, HUM], "is full of hum in channel 2 of 2"),
+        ([0.3 * np.sin(2 * np.pi * 60 * TIMES) + 0.02, SOUND], "is full of hum in channel 1 of 2"),
+        ([SOUND, SOUND, 0.1 * np.abs(np.sin(2 * np.pi * 50 * TIMES))], "is full of hum in channel 3 of 3"),
         ([SOUND, -SOUND], "has channels in opposite phase"),
         ([SOUND, 0.2 - SOUND + OTHER / 20], "has channels in opposite phase"),
         ([SOUND, -SOUND, OTHER / 4, -OTHER / 4], "has channels in opposite phase"),
@@ -41,9 +43,23 @@ def test_channels_that_are_not_what_they_should_be(tmp_path: Path, channels: lis
     assert said.startswith(note)
 
 
+RUMBLE = np.cumsum(OTHER).astype(np.float32)
+CRICKET = (0.1 * np.sin(2 * np.pi * 5000 * TIMES)).astype(np.float32)
+
+
 @pytest.mark.parametrize(
     "channels",
-    [[SOUND], [SOUND, SOUND], [SOUND, SOUND / 3], [SOUND, OTHER], [SOUND, -OTHER], [SOUND, np.roll(SOUND, 20)] * 3],
+    [
+        [SOUND],
+        [SOUND, SOUND],
+        [SOUND, RUMBLE / RUMBLE.std() * SOUND.std()],
+        [SOUND, CRICKET],
+        [HUM / 9, HUM / 9],
+        [SOUND, SOUND / 3],
+        [SOUND, OTHER],
+        [SOUND, -OTHER],
+        [SOUND, np.roll(SOUND, 20)] * 3,
+    ],
 )
 def test_channels_as_they_should_be(tmp_path: Path, channels: list[np.ndarray]) -> None:
     assert notes(tmp_path, channels) == []
