@@ -121,6 +121,15 @@ def test_zeros_at_the_ends_were_not_recorded(tmp_path: Path) -> None:
     assert all(window.recorded for window in windows[2:])
 
 
+def test_a_triggered_recording_that_breaks_off(tmp_path: Path) -> None:
+    path = triggered(tmp_path, (100 * RATE // FRAMES,))
+    path.write_bytes(path.read_bytes()[: -2 * 12 * RATE])
+    recording = Recording(path, RATE, WINDOW)
+    windows = list(recording.windows())
+    assert recording.failure is not None and "is truncated: of 140.0 s only 128.0 s are there" in recording.failure
+    assert [window.index for window in windows if window.recorded and window.samples is None] == [25, 26, 27]
+
+
 def test_counts_that_cannot_be(tmp_path: Path) -> None:
     recording = _read(triggered(tmp_path, (2**31,)))
     assert recording.failure is not None and "silent stretches add up to 4772 h" in recording.failure

@@ -252,6 +252,16 @@ def test_promises_are_bounded_by_what_is_there(tmp_path: Path) -> None:
     assert len(readable) == Recording(path, RATE, WINDOW).promised_windows() == 120  # ten minutes
 
 
+@pytest.mark.parametrize("data", [b"", DATA])
+def test_nothing_but_a_header(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(data, RATE)[:44])
+    _, readable, recording = read(path)
+    assert recording.failure == ("is truncated: of 12.0 s only 0.0 s are there" if data else "holds no samples")
+    assert readable == [False] * (3 if data else 0)
+    assert recording.promised_windows() == (3 if data else None)
+
+
 def test_many_channels_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime.recording, "MOST_BLOCK", 2**16)
     frames = np.repeat(SOUND[: 2 * RATE, None], 64, axis=1)

@@ -91,10 +91,12 @@ class Extent:
         header = self.layout.header(sum(map(size_of, pieces)))
         return io.BufferedReader(Pieces(path, [header, *pieces]), BUFFER)
 
-    def promised(self, file: soundfile.SoundFile) -> int:
-        """How many frames there should be."""
+    def promised(self, file: soundfile.SoundFile) -> int | None:
+        """How many frames there should be; None if that is none."""
         if self.declared is None or self.declared <= self.available:
-            return int(file.frames)
+            return int(file.frames) or None
+        if self.field is not None:
+            return int(file.frames) + self._frames(file, self.declared - self.available)
         return self._frames(file, self.declared)
 
     def notes(self, file: soundfile.SoundFile) -> list[str]:
