@@ -159,5 +159,7 @@ def _check_rate(rate: int) -> None:
 
 def _promised(file: soundfile.SoundFile, stream: Stream, path: Path) -> int | None:
     """Frames that a stream promises, None if that is more than the file can hold."""
-    frames, size = int(file.frames) if stream.promised is None else stream.promised, path.stat().st_size
-    return frames if 0 < frames <= min(size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE * file.samplerate) else None
+    most = path.stat().st_size * MOST_FRAMES_A_BYTE
+    if (frames := stream.promised) is None:  # nobody has looked
+        frames, most = int(file.frames), min(most, path.stat().st_size * MOST_S_A_BYTE * file.samplerate)
+    return frames if 0 < frames <= most else None
