@@ -238,7 +238,7 @@ class Recording:
             yield from self._resampled_stream(sound, begin)
             if not sound.whole:
                 there_s = self._before / self.sample_rate
-                raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s, without its last page")
+                raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s")
 
     def _resampled_stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
         file, rate = sound.file, sound.file.samplerate

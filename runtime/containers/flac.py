@@ -17,14 +17,17 @@ from runtime.containers.tags import tag_size
 
 MARK, INFO_HEADER, INFO = b"fLaC", 4, 34
 START = re.compile(MARK + b"[\x00\x80]\x00\x00\x22")
-SYNC = re.compile(rb"\xff[\xf8\xf9]")
+_CODES = bytes(byte for byte in range(256) if byte >> 4 and byte & 15 != 15)
+_CHANNELS = bytes(byte for byte in range(256) if byte >> 4 <= 10 and not byte & 1)
+SYNC = re.compile(b"\xff[\xf8\xf9][%b][%b]" % (re.escape(_CODES), re.escape(_CHANNELS)))
+"""A frame's first four bytes: sync code, sizes, channels."""
 LONGEST_HEADER = 16
 LONGEST_FRAME = 1 << 17
 """Bytes of the last frame and what is behind it, that its checksum is looked for in."""
 AHEAD = 8
 """Among so many further headers a frame's successor is looked for; there are few false ones."""
-FIRST_LOOK = 1 << 17
-"""Bytes at the end that hold its last frame as a rule."""
+FIRST_LOOK, MOST_LOOK = 1 << 17, 1 << 24
+"""Bytes at the end that hold its last frame as a rule, and in which it is looked for at most."""
 PLACES = 8
 """At so many places it is looked whether a file is one stream or several."""
 
@@ -92,7 +95,11 @@ def streams(path: Path) -> list[Stream]:
         return [Stream(None, whole.total, behind=_Search(path, whole))]
     starts = [match.start() for match in START.finditer(data, at)]
     headers = [Header.read(data, start, end) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
-    return [_stream(path, data, header) for header in headers if header is not None]
+    return [
+        _stream(path, data, header)
+        for header in headers
+        if header is not None and header.frames_at + LONGEST_HEADER < header.end
+    ]
 
 
 def _stream(path: Path, data: Bytes, header: Header) -> Stream:
@@ -144,13 +151,14 @@ def _behind_run(frame: Frame, frames: Iterator[Frame], end: int) -> Frame:
     return Frame(end, frame.end, 0)
 
 
-def _last(data: Bytes, header: Header, end: int, look: int = FIRST_LOOK, most: int | None = None) -> Frame | None:
-    """The last frame that begins before `end`, sought in its last bytes first, but in no more than `most`."""
+def _last(data: Bytes, header: Header, end: int, most: int = MOST_LOOK) -> Frame | None:
+    """The last frame that begins before `end`, sought in the last bytes first, but in no more than `most`."""
+    look = FIRST_LOOK
     while True:
         begin = max(header.frames_at, end - look)
         first = 0 if begin == header.frames_at else -1
         frames = list(_linked(_frames(data, header, begin, end), first))
-        if frames or begin == header.frames_at or (most is not None and look >= most):
+        if frames or begin == header.frames_at or look >= most:
             return frames[-1] if frames else None
         look *= 8
 
@@ -191,10 +199,10 @@ def _frames(data: Bytes, header: Header, begin: int, end: int) -> Iterator[Frame
 
 
 def _frame(head: bytes, at: int, header: Header) -> Frame | None:
-    if len(head) < 6 or head[3] & 1:
+    if len(head) < 6:
         return None
     code, rate, channels = head[2] >> 4, head[2] & 15, head[3] >> 4
-    if not code or rate == 15 or channels > 10 or (channels + 1 if channels < 8 else 2) != header.channels:
+    if (channels + 1 if channels < 8 else 2) != header.channels:
         return None
     ones = 8 - (head[4] ^ 0xFF).bit_length()  # as in UTF-8: how many bytes the number has
     if ones in (1, 8):

@@ -46,6 +46,8 @@ class Track:
     xing: Xing | None
     runs: list[Run] = field(default_factory=list)
     cut: bool = False
+    _frames: int = 0  # without those that are lost
+    _bytes: int = 0
 
     @property
     def frames(self) -> int:
@@ -53,6 +55,8 @@ class Track:
 
     def add(self, begin: int, end: int, count: int, lost: int) -> None:
         """Frames that follow those there are, after some that are lost."""
+        self._frames += count
+        self._bytes += end - begin
         if not self.runs or lost:
             self.runs.append(Run(self.frames + lost, count, [(begin, end)]))
         else:
@@ -61,8 +65,7 @@ class Track:
 
     def frames_in(self, size: int) -> int:
         """How many frames so many bytes are, by the mean of those there are."""
-        size_there = sum(end - begin for run in self.runs for begin, end in run.pieces)
-        return round(size * sum(run.count for run in self.runs) / max(1, size_there))
+        return round(size * self._frames / max(1, self._bytes))
 
 
 class Walk:
@@ -95,9 +98,14 @@ class Walk:
         found = self._frames.frame(begin)
         assert found is not None
         xing = self._frames.xing(begin, *found)
-        if xing is not None or not tracks or tracks[-1].kind != found[0]:
+        if not tracks or self._is_another(begin, tracks[-1].kind):
             tracks.append(Track(found[0], xing))
         return begin + (xing.size if xing is not None else 0)
+
+    def _is_another(self, begin: int, kind: Kind) -> bool:
+        """Whether frames that begin here are of another stream."""
+        found = self._frames.frame(begin)
+        return found is not None and (found[0] != kind or self._frames.xing(begin, *found) is not None)
 
     def _run(self, at: int, kind: Kind) -> tuple[int, int, int]:
         """Frames from here on: where the last one begins, where it ends, how many there are."""
@@ -110,6 +118,8 @@ class Walk:
 
     def _is_cut(self, at: int, kind: Kind) -> bool:
         """Whether the file ends in the middle of the frame that begins here."""
+        if at < self._size < at + 4:
+            return self._data[at] == 0xFF
         found = self._frames.frame(at)
         return found is not None and found[0] == kind and at + found[1] > self._size
 
@@ -118,7 +128,8 @@ class Walk:
         after = self._past_tags(at)
         if self._begins(after, kind):
             return after, True
-        return (self._resync(after, kind), True) if after > at else (self._resync(last + 1, kind), False)
+        begin = self._resync(after if after > at else last + 1, kind)
+        return begin, after > at or begin is None or self._is_another(begin, kind)
 
     def _past_tags(self, at: int) -> int:
         while at < self._size and (size := tag_size(self._data, at)):
@@ -156,8 +167,9 @@ def streams(path: Path, plain: bool = True) -> list[Stream]:
     walk = Walk(data)
     found = [_stream(path, track, plain and len(walk.tracks) == 1) for track in walk.tracks]
     if found and walk.junk > MUCH:
-        note = f"ends in {walk.junk} bytes that are no sound"
-        found[-1] = replace(found[-1], notes=(*found[-1].notes, note))
+        track, note = walk.tracks[-1], f"ends in {walk.junk:,} bytes that are no sound"
+        sure = track.xing is not None and track.xing.frames in (track.frames, track.frames + 1)
+        found[-1] = replace(found[-1], whole=sure, notes=(*found[-1].notes, note))
     return found
 
 

@@ -100,27 +100,26 @@ def _stream(path: Path, link: Link, alone: bool, last: bool) -> Stream:
         pieces = [(link.headers[0].at, link.runs[0][-1].end)]
         return Stream(None if alone else Entry(0, pieces), None, whole, notes)
     entry = Entry(0, link.pieces(link.runs[0]))
-    promised = None
     with contextlib.suppress(soundfile.SoundFileError), entry.open(path) as file:
         promised = link.frames(link.end, file.samplerate)
-    return Stream(entry, promised, whole, notes, functools.partial(_behind, path, link))
+        behind = functools.partial(_behind, path, link, file.samplerate)
+        return Stream(entry, promised, whole, notes, behind)
+    return Stream(entry, None, whole, notes)
 
 
-def _behind(path: Path, link: Link, frame: int) -> Entry | None:
+def _behind(path: Path, link: Link, rate: int, frame: int) -> Entry | None:
     """The first run that has something at a frame or behind it.
 
     libsndfile knows how many frames a run has, its last page where it ends.
     """
-    for number, run in enumerate(link.runs):
-        positions = [page.position for page in run if page.position != NO_POSITION]
-        if not number or not positions:
+    for run in link.runs[1:]:
+        position = next((page.position for page in reversed(run) if page.position != NO_POSITION), 0)
+        if (end := link.frames(position, rate)) <= frame:
             continue
         entry = Entry(0, link.pieces(run))
         with contextlib.suppress(soundfile.SoundFileError), entry.open(path) as file:
-            end = link.frames(positions[-1], file.samplerate)
-            if end > frame:
-                start = end - file.frames
-                return replace(entry, start=max(start, frame), skip=max(0, frame - start))
+            start = end - int(file.frames)
+            return replace(entry, start=max(start, frame), skip=max(0, frame - start))
     return None
 
 
@@ -184,7 +183,7 @@ def _page(data: Bytes, at: int) -> Page | None:
     table = data[at + HEADER : at + HEADER + head[26]]
     end = at + HEADER + head[26] + sum(table)
     page = head[:22] + bytes(4) + data[at + 26 : end]
-    if end > len(data) or _checksum(page) != int.from_bytes(head[22:26], "little"):
+    if end > len(data) or checksum(page) != int.from_bytes(head[22:26], "little"):
         return None
     packets = sum(size < 255 for size in table)
     position = int.from_bytes(head[6:14], "little", signed=True)
@@ -192,6 +191,7 @@ def _page(data: Bytes, at: int) -> Page | None:
     return Page(at, end, head[5], position, serial, number, head[26], packets)
 
 
-def _checksum(page: bytes) -> int:
+def checksum(page: bytes) -> int:
+    """A page's, which it has where it holds zeros here."""
     crc = zlib.crc32(page.translate(BACKWARDS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)
