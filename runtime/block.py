@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.taxonomy import Taxonomy
 
 FEW_ROWS = 100
-Status = Literal["scored", "interpolated", "filled", "failed"]
+Status = Literal["scored", "interpolated", "filled", "failed", "unrecorded"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Columns:
 class Block:
     """Consecutive rows of one recording, or where a sample submission says so, rows of several in any order.
 
-    `outputs` are NaN in rows whose `status` is "filled" or "failed".
+    `outputs` are NaN in rows whose `status` is "filled", "failed" or "unrecorded".
     """
 
     path: str

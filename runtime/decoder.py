@@ -49,8 +49,9 @@ class Decoder:
         failure: str | None = None
         try:
             for window in self._windows(recording, task):
-                self._put(ticket.number, window.index, window.samples)
-                visited += 1
+                if window.recorded:
+                    self._put(ticket.number, window.index, window.samples)
+                    visited += 1
             failure = recording.failure
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
             failure = f"{type(error).__name__}: {error}"

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from runtime.containers import Decoded, Sound, open_streams
 from runtime.errors import RecordingError, reason
+from runtime.levels import Levels
 from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has_window, normalize_peak
 
-BLOCK_S = 0.5
-"""Seconds decoded at once: a decoder that fails loses the whole block."""
+BLOCK_S, MOST_BLOCK = 0.5, 2**22
+"""Seconds decoded at once, and samples of all channels: a decoder that fails loses the whole block."""
 PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
 """Windows that start within this many seconds are read as one part, or fewer if their rows have more bytes, for those
 wait in memory until all are there."""
@@ -37,10 +38,14 @@ MOST_SPANS = 3
 
 @dataclass(frozen=True)
 class Window:
-    """Samples of one window, `float32 [window]`, or None where it cannot be scored."""
+    """Samples of one window, `float32 [window]`, or None where it cannot be scored.
+
+    Where nothing of it was `recorded`, or less than 0.05 s, it has no samples either, and nothing has failed.
+    """
 
     index: int
     samples: NDArray[np.float32] | None
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,22 @@ class Recording:
         self.part_windows = part_windows or count_part_windows(sample_rate, self.hop)
         self.failure: str | None = None
         """After reading: why the recording could not be read, or not to its end."""
-        self.notes: list[str] = []
-        """After reading: what a user should know of a recording that was read all the same."""
         self.count: int | None = None
         """After reading its last part without a failure: how many windows the recording has."""
         self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are no use
         self._lost: list[tuple[int, int]] = []  # those that could not be decoded
+        self._gaps: list[tuple[float, float]] = []  # in samples of the windows' rate, what was not recorded
+        self._notes: list[str] = []
+        self._levels: list[Levels] = []  # of each stream
+        self._whole = True  # not read in parts
         self._promised = 0  # samples that the header promises, at the windows' rate
         self._before = 0  # samples of streams that come before the one being read
+
+    @property
+    def notes(self) -> list[str]:
+        """After reading: what a user should know of a recording that was read all the same."""
+        heard = (note for levels in self._levels for note in levels.notes(self._whole))
+        return list(dict.fromkeys([*self._notes, *heard]))
 
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
@@ -106,9 +119,9 @@ class Recording:
         return first[0] if first[1] and not more else None
 
     def _promised_windows(self, sound: Sound) -> int | None:
-        if sound.promised is None:
+        if (frames := sound.believed) is None:
             return None
-        return self._count(round(sound.promised * self.sample_rate / sound.file.samplerate))
+        return self._count(round(frames * self.sample_rate / sound.file.samplerate))
 
     def count_parts(self) -> tuple[int, int | None]:
         """In how many parts the recording is read, and how many windows it promises if that is more than one."""
@@ -141,6 +154,7 @@ class Recording:
         early, windows that its header promises follow without samples.
         """
         end = part.end if part.end is not None else sys.maxsize
+        self._whole = part == Part()
         return self._cut(range(part.first + offset, end, step), part.first * self.hop)
 
     def samples(self) -> Iterator[NDArray[np.float32]]:
@@ -207,6 +221,9 @@ class Recording:
         if any(first < end for first, _ in self._bad):
             self.failure = self.failure or "holds samples that are not finite numbers"
             return Window(index, None)
+        silent = sum(max(0, min(end, last) - max(begin, first)) for first, last in self._gaps)
+        if silent > self.window - LEAST_REMAINDER_S * self.sample_rate:
+            return Window(index, None, recorded=False)
         if self.normalize == "peak":
             samples = normalize_peak(samples)
         if len(samples) < self.window:
@@ -215,9 +232,9 @@ class Recording:
 
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
-        self._before, self._bad, self._lost = 0, [], []
+        self._before, self._bad, self._lost, self._gaps, self._levels = 0, [], [], [], []
         for sound in open_streams(self.path):
-            self.notes += [note for note in sound.notes if note not in self.notes]
+            self._notes += sound.notes
             yield from self._resampled_stream(sound, begin)
             if not sound.whole:
                 there_s = self._before / self.sample_rate
@@ -226,19 +243,25 @@ class Recording:
     def _resampled_stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
         file, rate = sound.file, sound.file.samplerate
         scale = self.sample_rate / rate
-        self._promised = self._before + round((sound.promised or 0) * scale)
-        promised_s = self._promised / self.sample_rate
+        self._promised = self._before + round((sound.believed or 0) * scale)
+        promised_s = (self._before + (sound.promised or 0) * scale) / self.sample_rate
+        self._gaps = [
+            (first * scale, math.inf if end == file.frames else end * scale)  # the last window reaches beyond the sound
+            for first, end in sound.gaps
+        ]
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
-        blocks = sound.blocks(read, max(1, round(BLOCK_S * rate)))
+        levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)
+        self._levels += [] if sound.gaps else [levels]
+        blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))
         while (came := self._decoded(blocks, self._before / self.sample_rate + read / rate)) is not None:
             frames, block = came
             position = self._before / scale + read
             if block is None:
                 mono = self._lost_samples(position, frames, scale)
             else:
-                mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-                mono = self._finite(mono, position, scale)
+                mono = self._finite(_mono(block), position, scale)
+                levels.add(block, mono)
             read += frames
             mono = mono if resampler is None else resampler.resample_chunk(mono)
             yield mono[skip:]
@@ -305,7 +328,16 @@ class Recording:
         return np.where(finite, mono, np.float32(0))
 
 
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of a block's channels; of two with the bits of `mean`, which takes ten times as long."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    return np.asarray((block[:, 0] + block[:, 1]) / 2 if block.shape[1] == 2 else block.mean(axis=1), np.float32)
+
+
 def _reason(error: Exception, where: str = "") -> str:
+    if isinstance(error, RecordingError):
+        return str(error)
     if isinstance(error, soundfile.LibsndfileError):
         return f"cannot be decoded{where} ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
     return reason(error)

@@ -45,8 +45,9 @@ class Soundscapes:
     `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
     Perch v2), `soundscapes["spatial_embedding"]` `float32 [rows, 16, 4, 1536]`, and so on for each output that was
     asked for. Rows without a score are NaN there; `status` says why: "filled" was not
-    reached in time, "failed" could not be read; "interpolated" rows have the mean of their scored neighbours.
-    These arrays may be written to: what is in them then is what files get.
+    reached in time, "failed" could not be read, "unrecorded" lies in a silent stretch that a triggered recorder did not
+    write; "interpolated" rows have the mean of their scored neighbours. These arrays may be written to: what is in them
+    then is what files get.
 
     Where rows went to a file as they came (`sink`) they are in that file alone, and all else is here.
     """
@@ -157,9 +158,8 @@ class Soundscapes:
     def summary(self) -> str:
         """What a run did, in a few lines."""
         timing = self.timing
-        counted = [f"{self.count(status)} {status}" for status in get_args(Status)]
-        if not self.count("interpolated"):
-            del counted[1]
+        shown = [each for each in get_args(Status) if each not in ("interpolated", "unrecorded") or self.count(each)]
+        counted = [f"{self.count(status)} {status}" for status in shown]
         rows = f"{len(self)} {'windows' if self.detected else 'rows'} ({', '.join(counted)})"
         lines = [
             *([self.detected] if self.detected else []),

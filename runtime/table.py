@@ -325,8 +325,10 @@ class Table:
         pieces, between = progress.rows.get(self._part, []), self._interpolate and bool(progress.rows)
         first = self._part * self.part_windows
         indices = first + np.arange(count) if self._job.max_peaks is None else _places(progress)
-        failed = self._part in progress.whole or (done is not None and not pieces)
-        status = np.full(len(indices), "failed" if failed else "filled", "<U12")
+        missing = "filled"
+        if self._part in progress.whole or (done is not None and not pieces):
+            missing = "failed" if done is None or done.failure else "unrecorded"
+        status = np.full(len(indices), missing, "<U12")
         outputs = unscored(self.columns, len(indices))
         if pieces or between:
             outputs = {name: values.copy() for name, values in outputs.items()}

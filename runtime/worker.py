@@ -49,7 +49,8 @@ def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Do
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
-    for chunk in _chunks(windows, max(CHUNK, job.batch_size)):
+    recorded = (window for window in windows if window.recorded)
+    for chunk in _chunks(recorded, max(CHUNK, job.batch_size)):
         pieces.append(_scored(chunk, session, job))
         overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, chunk))
         if time.monotonic() - sent > SEND_EVERY_S:

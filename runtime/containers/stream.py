@@ -12,8 +12,8 @@ from pathlib import Path
 import soundfile
 
 BUFFER = 1 << 16
-Piece = bytes | tuple[int, int]
-"""Bytes, or those of a file from the first number to the second."""
+Piece = bytes | int | tuple[int, int]
+"""Bytes, so many zeros, or what a file holds from the first number to the second."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,20 @@ class Stream:
     behind: Callable[[int], Entry | None] = _nowhere
 
 
+def size_of(piece: Piece) -> int:
+    """How many bytes a piece has."""
+    if isinstance(piece, bytes):
+        return len(piece)
+    return piece if isinstance(piece, int) else piece[1] - piece[0]
+
+
 class Pieces(io.RawIOBase):
     """Pieces of a file, one after another, as if they were all of it."""
 
     def __init__(self, path: Path, pieces: Sequence[Piece], claimed: int = 0) -> None:
         self._file = path.open("rb")
         self._pieces = pieces
-        sizes = [len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces]
-        self._starts = [0, *itertools.accumulate(sizes)]
+        self._starts = [0, *itertools.accumulate(map(size_of, pieces))]
         self._claimed = max(claimed, self._starts[-1])
         self._at = 0
 
@@ -100,6 +106,8 @@ class Pieces(io.RawIOBase):
             most = min(len(buffer) - done, self._starts[number + 1] - self._at)
             if isinstance(piece, bytes):
                 data = piece[within : within + most]
+            elif isinstance(piece, int):
+                data = bytes(most)
             else:
                 self._file.seek(piece[0] + within)
                 data = self._file.read(most)

@@ -75,6 +75,9 @@ def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[n
         recording.windows(Part(first, end)) if recording.is_enterable() else recording.windows_at(range(first, end))
     )
     for window in windows:
+        if not window.recorded:
+            yield np.zeros(recording.window, np.float32)
+            continue
         if window.samples is None:
             raise RecordingError(recording.failure or "holds samples that are not finite numbers")
         yield window.samples
