@@ -32,6 +32,8 @@ GREETING = b"\x00perch-onnx child\x00"
 
 END_S = 10.0
 """How long a process that says no more may take to end."""
+START_S = 120.0
+"""How long a process may be silent at its start, at least: a time-out is meant for recordings."""
 LONGEST_WAIT_S = 2.0
 """How long the parent listens at once: what takes much longer is the parent's own standing still."""
 
@@ -51,6 +53,8 @@ class Child:
     def __init__(self, module: str, first: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         self.heard = time.monotonic()
         """When it said something last, or was asked for something."""
+        self.ready = False
+        """Whether it is done with its start."""
         self._inbox = inbox
         self._silent_s: float | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
@@ -143,8 +147,8 @@ class Inbox:
     """What children say, as it comes; and of those that owe an answer for too long, that they are at an end.
 
     Args:
-        timeout_s: how long a child that owes an answer may say nothing. Time in which this process itself stood still,
-            as in a laptop that sleeps, does not count; whether or not the clocks stand still, too.
+        timeout_s: how long a child that owes an answer may say nothing after its start. Time in which this process
+            itself stood still, as in a laptop that sleeps, does not count; whether or not the clocks stand still, too.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -157,12 +161,14 @@ class Inbox:
     ) -> tuple[Any, Any] | None:
         """The next message, or None after a while without one. Children that hang are killed, and heard of next."""
         now = self._now(children)
+        waits = [LONGEST_WAIT_S] if deadline is None else [LONGEST_WAIT_S, deadline - now]
         for child in busy:
-            if child.heard + self._timeout_s <= now:
-                child.give_up_on(self._timeout_s)
-        ends = [child.heard + self._timeout_s for child in busy] + ([] if deadline is None else [deadline])
+            patience_s = self._timeout_s if child.ready else max(self._timeout_s, START_S)
+            if child.heard + patience_s <= now:
+                child.give_up_on(patience_s)
+            waits.append(child.heard + patience_s - now)
         try:
-            return self.queue.get(timeout=max(0.0, min([LONGEST_WAIT_S, *(end - now for end in ends)])))
+            return self.queue.get(timeout=max(0.0, min(waits)))
         except queue.Empty:
             return None
 

@@ -142,7 +142,6 @@ class _Worker(Child):
 
     def __init__(self, job: Job, inbox: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
         super().__init__("runtime.worker", job, inbox)
-        self.ready = False
         self.task: Task | None = None
 
     @property

@@ -89,7 +89,7 @@ class _Decoder(Child):
 
     def __init__(self, decoding: Decoding, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.decoder", decoding, inbox)
-        self.ready = self.waits = self.flushed = False
+        self.waits = self.flushed = False
         self.ticket: int | None = None
         self.slot: int | None = None
         self.tickets: set[int] = set()
@@ -105,7 +105,6 @@ class _Scorer(Child):
 
     def __init__(self, scoring: Scoring, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.scorer", scoring, inbox)
-        self.ready = False
         self.slots: set[int] = set()
 
     @property

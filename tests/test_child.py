@@ -70,7 +70,7 @@ class Silent:
     """A child that says nothing."""
 
     def __init__(self, heard: float) -> None:
-        self.heard, self.given_up = heard, False
+        self.heard, self.ready, self.given_up = heard, True, False
 
     def give_up_on(self, silent_s: float) -> None:
         self.given_up = True
