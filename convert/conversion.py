@@ -18,6 +18,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, half, int8, parity, passes, saved_model, synthetic, tf_ops, write
 from convert.errors import ParityError, first_line
+from convert.folder import model_files
 from convert.passes.free_batch import free_batch
 from convert.passes.gathered import gather_embeddings
 from convert.passes.heads import keep_classes, keep_heads
@@ -27,7 +28,7 @@ from convert.stablehlo import module as stablehlo
 from runtime.artifact import Artifact
 from runtime.classes import map_classes
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import Files, check_outputs, replacing
 from runtime.heads import ClassList, Head
 from runtime.paths import find_recordings
 from runtime.progress import progress_bar
@@ -96,6 +97,13 @@ def convert(
         raise InputError(f"head is {head!r} with precision {precision!r}, but must be float32, or int8 with fp32")
     if classes is None and taxonomy is not None:
         raise InputError("--taxonomy says what --classes stand for, and there are none")
+    reads: dict[str, Files] = {
+        "the SavedModel's": lambda: model_files(Path(model)),
+        "--classes": classes if isinstance(classes, (str, Path)) else None,
+        "--taxonomy": taxonomy,
+        "--audio": lambda: find_recordings(audio).paths if audio is not None else (),
+    }
+    check_outputs({"-o": output}, reads)
     wanted = read_classes(classes, taxonomy) if classes is not None else None
     windows = _proof_windows(audio)
     with replacing(output) as temporary, progress_bar(len(STEPS), progress, unit="step") as bar:
@@ -185,9 +193,9 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
     """At most so many windows: from the user's recordings in turn, or synthetic."""
     if audio is None:
         return synthetic.windows(1000, count, WINDOW_SAMPLES)
-    found = find_recordings(audio).paths
-    if not found:
-        raise InputError(f"no recordings in {audio} to compare on")
+    recordings = find_recordings(audio)
+    if not (found := recordings.paths):
+        raise InputError(recordings.nothing(audio))
     taken: list[NDArray[np.float32]] = []
     failures: list[str] = []
     each = -(-count // len(found))

@@ -55,9 +55,8 @@ class Decoder:
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
             failure = f"{type(error).__name__}: {error}"
         unknown = recording.count is None and failure is not None
-        self._send(
-            Decoded(ticket.number, failure, recording.promised_windows() if unknown else recording.count, visited)
-        )
+        windows = recording.promised_windows() if unknown else recording.count
+        self._send(Decoded(ticket.number, failure, windows, visited, tuple(recording.notes)))
 
     def _windows(self, recording: Recording, task: Task) -> Iterator[Window]:
         if (most := self._decoding.max_peaks) is not None:

@@ -6,10 +6,9 @@ what is wrong with it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from runtime import ogg
+from runtime.containers import Sound, open_streams
 from runtime.errors import RecordingError, reason
 from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has_window, normalize_peak
 
@@ -31,13 +30,6 @@ PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
 wait in memory until all are there."""
 PREROLL_S = 0.25
 """What a part's resampler hears before its first window, many times the length of its filter."""
-SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
-"""Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
-MOST_FRAMES_A_BYTE = 4096
-"""More than silence compresses to: a header that promises more is damaged."""
-WAV_STREAMED = 0x7FFFF000
-"""Lengths from here on are what programs write that do not know the length yet."""
-WAV_LENGTHS = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -93,6 +85,8 @@ class Recording:
         self.part_windows = part_windows or count_part_windows(sample_rate, self.hop)
         self.failure: str | None = None
         """After reading: why the recording could not be read, or not to its end."""
+        self.notes: list[str] = []
+        """After reading: what a user should know of a recording that was read all the same."""
         self.count: int | None = None
         """After reading its last part without a failure: how many windows the recording has."""
         self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are not finite
@@ -102,22 +96,23 @@ class Recording:
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
         try:
-            with _opened(self.path) as file:
-                if file.format == "OGG" and (not ogg.ends_whole(self.path) or len(ogg.links(self.path)) > 1):
-                    return None
-                return self._promised_windows(file)
+            first, *more = [(self._promised_windows(sound), sound.whole) for sound in open_streams(self.path)]
         except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return None
+        return first[0] if first[1] and not more else None
 
-    def _promised_windows(self, file: soundfile.SoundFile) -> int | None:
-        frames = _promised_frames(file, self.path)
-        return self._count(round(frames * self.sample_rate / file.samplerate)) if frames > 0 else None
+    def _promised_windows(self, sound: Sound) -> int | None:
+        if sound.promised is None:
+            return None
+        return self._count(round(sound.promised * self.sample_rate / sound.file.samplerate))
 
     def count_parts(self) -> tuple[int, int | None]:
         """In how many parts the recording is read, and how many windows it promises if that is more than one."""
+        windows = None
         try:
-            with _opened(self.path) as file:
-                windows = self._promised_windows(file) if file.format in SEEKABLE else None
+            with contextlib.closing(open_streams(self.path)) as streams:
+                if (sound := next(streams)).seekable:
+                    windows = self._promised_windows(sound)
         except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return 1, None  # reading will say why
         parts = math.ceil((windows or 0) / self.part_windows)
@@ -209,28 +204,17 @@ class Recording:
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
         self._before, self._bad = 0, []
-        for file in self._opened():
-            with file:
-                yield from self._resampled_file(file, begin)
-        if file.format == "OGG" and not ogg.ends_whole(self.path):
-            there_s = self._before / self.sample_rate
-            raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s, without its last page")
+        for sound in open_streams(self.path):
+            self.notes += [note for note in sound.notes if note not in self.notes]
+            yield from self._resampled_stream(sound, begin)
+            if not sound.whole:
+                there_s = self._before / self.sample_rate
+                raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s, without its last page")
 
-    def _opened(self) -> Iterator[soundfile.SoundFile]:
-        """The file; of an OGG file with several streams in a chain each of them."""
-        with _opened(self.path) as file:
-            chained = file.format == "OGG" and len(links := ogg.links(self.path)) > 1
-            if not chained:
-                yield file
-                return
-        for start, end in links:
-            with ogg.Section(self.path, start, end) as section, soundfile.SoundFile(section) as file:
-                yield file
-
-    def _resampled_file(self, file: soundfile.SoundFile, begin: int) -> Iterator[NDArray[np.float32]]:
-        rate = file.samplerate
+    def _resampled_stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
+        file, rate = sound.file, sound.file.samplerate
         scale = self.sample_rate / rate
-        self._promised = self._before + round(_promised_frames(file, self.path) * scale)
+        self._promised = self._before + round((sound.promised or 0) * scale)
         promised_s = self._promised / self.sample_rate
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
@@ -277,27 +261,6 @@ class Recording:
         for run in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1):
             self._bad.append((int((position + run[0]) * scale), int((position + run[-1]) * scale)))
         return np.where(finite, mono, np.float32(0))
-
-
-def _opened(path: Path) -> soundfile.SoundFile:
-    with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
-        if not file.read(1):
-            raise RecordingError("is an empty file")
-    return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
-
-
-def _promised_frames(file: soundfile.SoundFile, path: Path) -> int:
-    """Frames that the header promises, 0 if it promises nothing that can be believed.
-
-    libsndfile corrects a truncated WAV's length in silence, and says so in its log.
-    """
-    frames = int(file.frames)
-    lengths = WAV_LENGTHS.search(file.extra_info)
-    if lengths and frames > 0:
-        promised, found = map(int, lengths.groups())
-        if found < promised < WAV_STREAMED:
-            frames = round(frames * promised / found)
-    return frames if frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else 0
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.soundscapes import Status
+from runtime.block import Status
 from runtime.windows import Normalization
 
 VECTORS = ("embedding", "label")

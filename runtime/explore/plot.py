@@ -10,20 +10,22 @@ With --timeline it is one recording's spectrogram, with the species that lead it
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
-from runtime.explore.tables import printable, say
-from runtime.files import check_writable, replacing
+from runtime.explore.tables import say
+from runtime.files import check_outputs, check_writable, replacing
 from runtime.taxonomy import Taxonomy, read_taxonomy
+from runtime.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from runtime.explore.pictures.colors import Coloring
     from runtime.explore.pictures.projection import Projection
+    from runtime.explore.pictures.sound import Recordings
     from runtime.explore.pictures.species import Top
     from runtime.explore.rows import RowFile
 
@@ -98,14 +100,16 @@ def _cloud(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
     from runtime.explore.pictures.sound import Recordings
     from runtime.explore.pictures.species import OUTPUT, display_names, find_top
 
+    recordings = Recordings(rows.source, args.audio)
+    targets = args.output or [args.rows.with_suffix(PAGE)]
+    _check(args, rows, targets, recordings)
     projection = project(rows)
     top = find_top(rows, projection.rows) if OUTPUT in rows.shapes or args.color == "species" else None
     names = display_names(rows.classes.get(OUTPUT, ()), taxonomy)
     cloud = Cloud(rows, projection, _coloring(args.color, rows, projection, top, names), top, names)
     say(f"{rows.source}: {cloud.drawn}; {cloud.variance}")
-    recordings = Recordings(rows.source, args.audio)
     _write(
-        args.output or [args.rows.with_suffix(PAGE)],
+        targets,
         lambda target: page(cloud, target, recordings, args.embed),
         lambda: still.draw(cloud),
     )
@@ -131,18 +135,30 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
     from runtime.explore.pictures import timeline
     from runtime.explore.pictures.sound import Recordings
 
-    drawn = timeline.read_timeline(
-        rows, args.timeline, Recordings(rows.source, args.audio), taxonomy, args.start, args.end
-    )
+    recordings = Recordings(rows.source, args.audio)
+    drawn = timeline.read_timeline(rows, args.timeline, recordings, taxonomy, args.start, args.end)
+    name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
+    targets = args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")]
+    _check(args, rows, targets, recordings)
     say(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:
         say(line)
-    name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
     _write(
-        args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")],
+        targets,
         lambda target: (timeline.page(drawn, target), []),
         lambda: timeline.draw(drawn),
     )
+
+
+def _check(args: argparse.Namespace, rows: RowFile, targets: list[Path], recordings: Recordings) -> None:
+    """Refuses to write over what is read."""
+
+    def of_rows() -> Iterator[Path]:
+        return filter(None, map(recordings.find, dict.fromkeys(rows.paths)))
+
+    table = [args.color, args.color.rpartition(":")[0]]
+    reads = {"ROWS": args.rows, "--taxonomy": args.taxonomy, "--color": table, "the recording": of_rows}
+    check_outputs({"-o": targets}, reads)
 
 
 def _write(targets: list[Path], page: Callable[[Path], tuple[str, list[str]]], draw: Callable[[], Figure]) -> None:

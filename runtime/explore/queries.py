@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
 from runtime.explore.names import READINGS, comparable, composed
 from runtime.explore.rows import RowFile
+from runtime.identity import read_true_artifact
 
 PLACE = re.compile(r"(.+)@((?:\d+:){0,2}\d+(?:\.\d+)?)")
 CLOSE_S = 0.001
@@ -111,7 +111,7 @@ def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.
     from runtime.recording import Part, Recording
     from runtime.session import Session
 
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     rate, size = artifact.sample_rate, artifact.window_samples
     start = round(start_s * rate)
     # The window of index 1, where that is the hop.

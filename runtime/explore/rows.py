@@ -8,7 +8,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -239,6 +239,14 @@ def open_runs(paths: Sequence[str | Path], output: str | None = None) -> list[Ro
                     "run perch-run over both in the same way"
                 )
     return files
+
+
+def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
+    """The recordings that rows are of, wherever they are looked for; not each has to be there."""
+    for file in files:
+        for path in dict.fromkeys(file.paths):
+            yield Path(path)
+            yield file.source.parent / path
 
 
 def _short(value: object) -> str:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
-import re
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runtime.errors import InputError
 from runtime.files import check_writable, replacing
-
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What is not printed as it is: all but the ends of lines."""
 
 
 def check_table(path: Path) -> None:
@@ -58,16 +52,8 @@ def format_table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> st
 
 
 def say(text: str) -> None:
-    """Prints, also into a pipe that nobody reads any more: what comes after is to be written all the same."""
-    try:
-        print(printable(text), flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def printable(text: str) -> str:
-    """A text that a terminal can be shown: what would move its cursor, or is no letter, as `\\x1b`."""
-    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Prints at once, also where standard output is a file."""
+    print(text, flush=True)
 
 
 def _cell(value: object) -> str:

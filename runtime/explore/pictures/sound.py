@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime import ogg
+from runtime.containers import ogg
 from runtime.errors import RecordingError
 from runtime.explore.names import READINGS
 from runtime.recording import Part, Recording
@@ -102,7 +102,7 @@ def address(recording: Path, page: Path) -> str:
 
 def _is_chained(path: Path) -> bool:
     try:
-        return path.suffix.lower() in (".ogg", ".opus") and len(ogg.links(path)) > 1
+        return path.suffix.lower() in (".ogg", ".oga", ".opus") and len(ogg.links(path)) > 1
     except (OSError, ValueError):  # no OGG after all, as reading will say
         return False
 
