@@ -133,11 +133,11 @@ DEEP = "[" * 100_000
         ("end_s", pa.array([float("inf")] * ROWS), "from 0 to inf s"),
         ("end_s", pa.array([None] * ROWS, pa.float64()), "from 0 to nan s"),
         ("end_s", pa.array(["5"] * ROWS), "its times are no numbers"),
-        ("row_id", pa.array([None, *NAMES[1:]]), "rows without a row_id"),
+        ("row_id", pa.array([None, *NAMES[1:]]), "scored rows without a name"),
         ("row_id", pa.array(["a_5", "b_5", "a_5", *NAMES[3:]]), "several rows are called a_5"),
         ("row_id", pa.array(range(ROWS)), "its column row_id holds no texts"),
         ("row_id", pa.array([b"\xff"] * ROWS), "its column row_id holds no texts"),
-        ("path", pa.array([""] * ROWS), "rows without a path"),
+        ("path", pa.array([""] * ROWS), "scored rows without a name or a path"),
         ("path", pa.array(["a\0"] * ROWS), r"the path 'a\x00' names no file"),
         ("status", pa.array(["good"] * ROWS), "rows have the status good"),
         ("embedding", pa.array([[1.0]] * ROWS), "embedding holds list<"),
@@ -208,6 +208,15 @@ def test_scores_that_are_no_numbers(
     assert main([name, str(path), *rest]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "changed.parquet is damaged: the embedding of r1_10, which has a score, holds what no model" in error
+
+
+def test_rows_that_a_sample_asked_for_in_vain(table: pa.Table, tmp_path: Path) -> None:
+    """They have no recording, and any time."""
+    path = change(tmp_path, table, "status", pa.array(["filled", *["scored"] * (ROWS - 1)]))
+    path = change(tmp_path, pq.read_table(path), "path", pa.array(["", *["a.wav"] * (ROWS - 1)]))
+    rows = open_rows(change(tmp_path, pq.read_table(path), "start_s", times(_0=-2)))
+    np.testing.assert_array_equal(np.isnan(rows.output("embedding")).all(axis=1), [True] + [False] * (ROWS - 1))
+    assert np.isnan(rows.row("embedding", 0)).all()
 
 
 def test_no_rows_at_all(table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

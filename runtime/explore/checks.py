@@ -68,10 +68,12 @@ def check_about(about: object) -> Mapping[str, str]:
 
 
 def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[Any]) -> None:
-    """Rows have a name of their own, a recording, and a status."""
+    """Rows have a name of their own, a status and, but for those that a sample submission asked for in vain, a path."""
+    if not all(row_ids) or any(status == "scored" and not path for status, path in zip(statuses, paths)):
+        raise NotRowsError("there are scored rows without a name or a path")
     for what, texts in (("row_id", row_ids), ("path", paths)):
         for text in dict.fromkeys(texts):
-            if not isinstance(text, str) or not text:
+            if not isinstance(text, str):
                 raise NotRowsError(f"there are rows without a {what}")
             if NO_NAME.search(text):
                 raise NotRowsError(f"the {what} {text!a} names no file")
@@ -84,9 +86,9 @@ def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[
 
 
 def check_times(
-    row_ids: Sequence[str], start_s: NDArray[np.float64], end_s: NDArray[np.float64], window_s: str | None
+    row_ids: NDArray[np.object_], start_s: NDArray[np.float64], end_s: NDArray[np.float64], window_s: str | None
 ) -> None:
-    """Windows lie in recordings, and are as long as `window_s` says, or at least no longer than windows are."""
+    """Scored windows lie in recordings, and are as long as `window_s` says, or at least no longer than windows are."""
     usual, apart = (float(window_s), 0.01) if window_s is not None else (LONGEST_WINDOW_S / 2, LONGEST_WINDOW_S / 2)
     with np.errstate(invalid="ignore"):
         length = end_s - start_s

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         check_writable(target)
     rows = open_runs([args.rows])[0]
     taxonomy = read_taxonomy(args.taxonomy) if args.taxonomy else Taxonomy()
-    if args.timeline:
+    if args.timeline is not None:
         _timeline(args, rows, taxonomy)
     else:
         _cloud(args, rows, taxonomy)

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--next is {args.next}, but must be at least 0")
     following = args.next_output
     if following is None and args.output is not None:
-        following = args.output.with_name(f"{args.output.stem}_next.csv")
+        following = args.output.parent / f"{args.output.stem}_next.csv"
     for target in (args.output, following):
         if target is not None:
             check_table(target)

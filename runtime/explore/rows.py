@@ -105,8 +105,7 @@ class RowFile:
         size = max(1, BLOCK_BYTES // (4 * int(np.prod(self.shapes[name]))))
         start = 0
         for values in self._pieces(name, size):
-            self._check_finite(name, start, values)
-            yield start, values
+            yield start, self._of_scored(name, start, values)
             start += len(values)
 
     def row(self, name: str, index: int) -> NDArray[np.float32]:
@@ -120,8 +119,7 @@ class RowFile:
             values = self._file[name][index : index + 1].astype(np.float32)
         else:
             values = self._row_of_parquet(name, index)
-        self._check_finite(name, index, values)
-        return values[0]
+        return self._of_scored(name, index, values)[0]
 
     def _row_of_parquet(self, name: str, index: int) -> NDArray[np.float32]:
         groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
@@ -132,16 +130,24 @@ class RowFile:
             column = self._file.read_row_group(group, columns=[name]).column(0)
             return _floats(column.slice(place, 1).combine_chunks(), self.shapes[name])
 
-    def _check_finite(self, name: str, start: int, values: NDArray[np.float32]) -> None:
-        """Rows with a score hold numbers: perch-run calls a window failed that the model made something else of."""
-        good = (np.abs(values) < MOST_VALUE).all(axis=tuple(range(1, values.ndim)))
-        bad = self.has_score[start : start + len(values)] & ~good
+    def _of_scored(self, name: str, start: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same, NaN in rows without a score, whatever a user wrote there.
+
+        Rows with a score hold numbers: perch-run calls a window failed that the model made something else of.
+        """
+        scored = self.has_score[start : start + len(values)]
+        bad = scored & ~(np.abs(values) < MOST_VALUE).all(axis=tuple(range(1, values.ndim)))
         if bad.any():
             row_id = self.row_ids[start + int(np.flatnonzero(bad)[0])]
             raise InputError(
                 f"{self.source} is damaged: the {name} of {row_id}, which has a score, holds what no model makes, such "
                 "as NaN; run perch-run again"
             )
+        return (
+            values
+            if scored.all()
+            else np.where(scored.reshape(-1, *[1] * (values.ndim - 1)), values, np.float32("nan"))
+        )
 
     def check_holds(self, name: str) -> None:
         """Refuses a file without this output.
@@ -196,7 +202,8 @@ def open_rows(path: str | Path) -> RowFile:
     try:
         file = _open_npz(path) if path.suffix.lower() == ".npz" else _open_parquet(path)
         check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
-        check_times(file.row_ids.tolist(), file.start_s, file.end_s, file.about.get("window_s"))
+        scored = file.has_score
+        check_times(file.row_ids[scored], file.start_s[scored], file.end_s[scored], file.about.get("window_s"))
         return file
     except (PerchError, ModuleNotFoundError):
         raise
