@@ -135,7 +135,8 @@ def summed(graph: Graph, kind: str, operand: Tensor, axes: Sequence[int]) -> Ten
         operand.dtype if operand.known and operand.dtype != np.bool_ else computed_in(REDUCTIONS[kind], operand.dtype)
     )
     if wide != operand.dtype:
-        return graph.cast(summed(graph, kind, graph.cast(operand, wide), axes), operand.dtype)
+        result = summed(graph, kind, graph.cast(operand, wide), axes)
+        return graph.cast(_wrapped(graph, result, operand.dtype) if wide.kind == "f" else result, operand.dtype)
     if kind in ("add", "multiply"):
         operand = graph.whole(operand, axes)
     held = operand.part
@@ -149,6 +150,15 @@ def summed(graph: Graph, kind: str, operand: Tensor, axes: Sequence[int]) -> Ten
         return result
     nothing = summed(graph, "maximum", _nothing(graph, operand), axes)
     return graph.elementwise("Where", [nothing, number(np.nan, result), result], result.dtype)
+
+
+def _wrapped(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
+    """Whole numbers held as floats, wrapped round as integers of at most 32 bits do."""
+    if dtype.itemsize == 8:
+        return operand
+    do, turn = graph.elementwise, number(2.0 ** (8 * dtype.itemsize), operand)
+    from_least = do("Sub", [operand, number(np.iinfo(dtype).min, operand)])
+    return do("Sub", [operand, do("Mul", [do("Floor", [do("Div", [from_least, turn])]), turn])])
 
 
 def _of_product(data: Data) -> bool:

@@ -78,7 +78,8 @@ class _Walk:
             except ConversionError:
                 raise
             except Exception as error:  # of what no module so far has held
-                said = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
+                unforeseen = f"there is no translation of this form of it, {op.types.strip()[:200]}"
+                said = str(error) if isinstance(error, UnknownError) else unforeseen
                 raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
             names.update(zip(op.results, results, strict=True))
         return []

@@ -106,13 +106,15 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
         (axis,), sizes = axes, operand.shape[:, axes]
         ends = {(window[axis] - 1, 0): 0, (0, window[axis] - 1): 1}.get((low[axis], high[axis]))
         if ends is not None and (sizes == window[axis]).all() and not sum(low) + sum(high) >= window[axis]:
-            whole = graph.whole(operand, axes)
+            wide = operand.dtype if operand.known else computed_in("CumSum", operand.dtype)
+            whole = graph.whole(graph.cast(operand, wide), axes)
             place = np.array(whole.part.order.index(axis))
-            return each_part(
+            running = each_part(
                 whole,
                 operand.shape,
                 lambda part: Held(graph.node("CumSum", [part.data, place], reverse=ends), part.order, part.sizes),
             )
+            return graph.cast(running, operand.dtype)
     if operand.dtype != np.float32:
         raise UnknownError(f"it reduces windows of {operand.dtype}")
     if len(axes) > 2:
