@@ -136,6 +136,10 @@ def pruned(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1
 
 def _check_domain(model: SavedModel, proto: onnx.ModelProto, complaints: list[str]) -> None:
     """tf2onnx leaves what it could not convert in the graph, as nodes that nothing can run."""
+    random = [node for node in proto.graph.node if node.op_type.startswith(("Random", "Bernoulli", "Multinomial"))]
+    if random:
+        drawn = some([f"{node.op_type} ('{node.name}')" for node in random], 3)
+        raise ConversionError(f"{model.path} draws random numbers, which are others in each call: {drawn}")
     foreign = [node for node in proto.graph.node if node.domain not in ("", "ai.onnx") or not _is_onnx(node.op_type)]
     if foreign or complaints:
         named = ", ".join(sorted({f"{node.op_type} ('{node.name}')" for node in foreign})) or "; ".join(complaints)

@@ -256,7 +256,7 @@ def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tenso
         raise UnknownError(f"{error}, and opset 17 of ONNX has no such operation") from None
     count = max(len(arrays) for arrays in each)
     each = [arrays * (count // len(arrays)) for arrays in each]
-    return known(*(function(*map(np.ascontiguousarray, arrays)) for arrays in zip(*each, strict=True)))
+    return known(*(function(*(np.array(array) for array in arrays)) for arrays in zip(*each, strict=True)))
 
 
 def _shifted(shift: Callable[..., Array], kind: str, array: Array, by: Array) -> Array:

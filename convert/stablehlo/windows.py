@@ -87,7 +87,7 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
     if others:
         raise UnknownError("it reduces several values at once")
     kind, rank = reducer(op), operand.rank
-    if kind not in ("add", "maximum", "minimum") or operand.dtype.kind not in "if":
+    if kind not in ("add", "maximum", "minimum") or operand.dtype.kind not in "iuf":
         raise UnknownError(f"it reduces windows of {operand.dtype} by {kind}")
     none = neutral(kind, operand.dtype)
     if not np.array_equal(start.array(), none):
