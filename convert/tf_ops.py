@@ -30,7 +30,7 @@ from runtime.errors import some
 
 NAMED = re.compile(r"Failed to convert node '([^']*)'.*?OP=(\w+)", re.DOTALL)
 """What tf2onnx logs of a node whose handler raised."""
-CONTROL_FLOW = {"Case", "If", "PartitionedCall", "StatefulIf", "StatefulPartitionedCall", "StatefulWhile", "While"}
+CONTROL_FLOW = {"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"}
 NO_OPS = {"EnsureShape", "PreventGradient", "StopGradient", "CheckNumerics"}
 """Ops that pass their first input through: they check or guard training."""
 OPTIMIZERS = {
