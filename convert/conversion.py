@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, half, int8, parity, passes, saved_model, synthetic, tf_ops, write
-from convert.errors import ParityError, first_line
+from convert.errors import ConversionError, ParityError, first_line
 from convert.folder import model_files
 from convert.passes.free_batch import free_batch
 from convert.passes.gathered import gather_embeddings
@@ -213,7 +213,13 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
 
 
 def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
-    names = [output.name for output in source.outputs]
+    names = [output.name for output in source.fit_outputs]
+    unfit = [o for o in source.outputs if o.unfit and (outputs is None or o.name in outputs)]
+    if unfit:
+        rest = ",".join(names)
+        raise ConversionError(
+            f"{source.path}: its output {unfit[0].name!r} {unfit[0].unfit}; leave it out with --outputs {rest}"
+        )
     if outputs is None:
         return names
     unknown = [name for name in outputs if name not in names]

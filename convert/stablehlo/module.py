@@ -35,7 +35,8 @@ def to_onnx(model: SavedModel) -> ir.Model:
     graph = Graph(windows)
     try:
         results = translate(functions, graph, _arguments(model, windows))
-        named = {output.name: result for output, result in zip(model.outputs, results, strict=True)}
+        both = zip(model.outputs, results, strict=True)
+        named = {output.name: result for output, result in both if not output.unfit}
         values = outputs(graph, named)
     except ConversionError as error:
         raise ConversionError(f"{model.path} cannot be converted: {error}") from error
