@@ -12,6 +12,7 @@ from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.saved_model import SavedModel
 from convert.stablehlo import version
+from convert.stablehlo.constants import Given, Trace
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.tensor import PROBES, Held, Tensor, known
 from convert.stablehlo.text import parse
@@ -32,9 +33,13 @@ def to_onnx(model: SavedModel) -> ir.Model:
     """
     functions = parse(stablehlo_text(model))
     windows = ir.val("inputs", dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
-    graph = Graph(windows)
+    arguments = _arguments(model, windows)
     try:
-        results = translate(functions, graph, _arguments(model, windows))
+        trace = Trace()
+        for result in translate(functions, Graph(windows), arguments, trace):
+            trace.ask(result)
+        graph = Graph(windows)
+        results = translate(functions, graph, arguments, Given(trace.computed()))
         named = {output.name: result for output, result in zip(model.outputs, results, strict=True)}
         values = outputs(graph, named)
     except ConversionError as error:
