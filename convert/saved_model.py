@@ -28,7 +28,8 @@ GET_IT = (
     "and `python -m convert.untrained FOLDER` makes an untrained one"
 )
 # Attributes that keep TensorFlow from inlining (and so tf2onnx from seeing) the function that is the model.
-XLA_ATTRIBUTES = ("_XlaMustCompile", "_noinline")
+MUST_COMPILE = "_XlaMustCompile"
+XLA_ATTRIBUTES = (MUST_COMPILE, "_noinline")
 LABEL_LISTS = ("label", "labels")
 """Stems of the files that name the classes of the output `label`; others as long name them otherwise."""
 
@@ -47,7 +48,8 @@ class SavedModel:
     """A Perch SavedModel, looked at but not yet converted.
 
     `class_lists` of an output name its columns, the first one as the model's makers do. `stablehlo` is None where the
-    graph is of plain TensorFlow ops. `function` is the concrete function to convert, its XLA attributes taken off.
+    graph is of plain TensorFlow ops. `function` is the concrete function to convert, its XLA attributes taken off;
+    `compiled` says whether it had such, so that XLA computes it.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class SavedModel:
     class_lists: dict[str, tuple[ClassList, ...]]
     function: Any
     stablehlo: StableHlo | None
+    compiled: bool = False
 
     @property
     def family(self) -> str:
@@ -100,6 +103,7 @@ def inspect(folder: str | Path) -> SavedModel:
         class_lists=by_head,
         function=function,
         stablehlo=stablehlo,
+        compiled=any(holder.attr[MUST_COMPILE].b for holder in _holders(proto) if MUST_COMPILE in holder.attr),
     )
 
 
@@ -113,13 +117,9 @@ def _other_lists(first: ClassList, files: Mapping[str, ClassList]) -> tuple[Clas
 def without_xla(folder: Path) -> Iterator[Path]:
     """A temporary copy of a SavedModel whose functions lost the attributes that force XLA; weights are linked."""
     proto = _read_proto(folder)
-    for graph in proto.meta_graphs:
-        holders = [*graph.graph_def.node]
-        for function in graph.graph_def.library.function:
-            holders += [function, *function.node_def]
-        for holder in holders:
-            for attribute in XLA_ATTRIBUTES:
-                holder.attr.pop(attribute, None)
+    for holder in _holders(proto):
+        for attribute in XLA_ATTRIBUTES:
+            holder.attr.pop(attribute, None)
     with tempfile.TemporaryDirectory(prefix="perch-") as made:
         copy = Path(made)
         (copy / "saved_model.pb").write_bytes(proto.SerializeToString())
@@ -130,6 +130,15 @@ def without_xla(folder: Path) -> Iterator[Path]:
                 except OSError:  # Windows without the right to make links
                     shutil.copytree(folder / part, copy / part)
         yield copy
+
+
+def _holders(proto: saved_model_pb2.SavedModel) -> Iterator[Any]:
+    """All functions and nodes, which have attributes."""
+    for graph in proto.meta_graphs:
+        yield from graph.graph_def.node
+        for function in graph.graph_def.library.function:
+            yield function
+            yield from function.node_def
 
 
 def fingerprint(folder: Path) -> str:
