@@ -78,13 +78,13 @@ def _computed(
     part = tf.compat.v1.graph_util.extract_sub_graph(graph_def, list(names))
     given = {node.name: node for node in part.node if node.name in weights and node.op == "Const"}
 
-    @tf.function(jit_compile=compiled, autograph=False)
     def compute(*tensors: tf.Tensor) -> list[tf.Tensor]:
         inputs = {f"{name}:0": tensor for name, tensor in zip(given, tensors, strict=True)}
         return list(tf.graph_util.import_graph_def(part, inputs, [f"{name}:0" for name in names], name=""))
 
+    function = tf.function(compute, jit_compile=compiled, autograph=False)
     with tf.device("CPU"):
-        results = compute(*(tf.constant(tf.make_ndarray(node.attr["value"].tensor)) for node in given.values()))
+        results = function(*(tf.constant(tf.make_ndarray(node.attr["value"].tensor)) for node in given.values()))
         return {name: result.numpy() for name, result in zip(names, results, strict=True)}
 
 

@@ -42,7 +42,9 @@ def in_float64(source: SavedModel, heads: Sequence[str], windows: NDArray[np.flo
     names = [output.name for output in source.outputs]
     places = [names.index(head) for head in heads]
     evaluate = _by_tensorflow if source.stablehlo is None else _by_numpy
-    batches = np.split(windows, range(BATCH if source.free_batch else 1, len(windows), BATCH if source.free_batch else 1))
+    batches = np.split(
+        windows, range(BATCH if source.free_batch else 1, len(windows), BATCH if source.free_batch else 1)
+    )
     try:
         parts = [evaluate(source, places, batch.astype(np.float64)) for batch in batches]
     except (ConversionError, tf.errors.OpError, ValueError, TypeError) as error:

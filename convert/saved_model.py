@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -159,12 +160,27 @@ def class_list_files(folder: Path) -> list[Path]:
 
 
 class Reference:
-    """The SavedModel as published, called for its outputs: what a conversion is compared with."""
+    """The SavedModel as published, called for its outputs: what a conversion is compared with.
 
-    def __init__(self, model: SavedModel) -> None:
+    `heads` are the outputs that are wanted, all if None; `columns` are those that are wanted of some of them.
+    """
+
+    def __init__(
+        self,
+        model: SavedModel,
+        heads: Sequence[str] | None = None,
+        columns: Mapping[str, NDArray[np.int64]] = MappingProxyType({}),
+    ) -> None:
         self._loaded = tf.saved_model.load(str(model.path))
         self._function = concrete_function(self._loaded)
         self._model = model
+        outputs = {output.name: output for output in model.outputs}
+        self._outputs = [outputs[name] for name in heads or outputs]
+        self._columns = columns
+
+    def kept(self, head: str, values: NDArray[Any]) -> NDArray[Any]:
+        """The columns of an output that are wanted."""
+        return values[..., self._columns[head]] if head in self._columns else values
 
     def __call__(self, windows: NDArray[np.float32], batch_size: int = 4) -> dict[str, NDArray[np.float32]]:
         """Outputs by head for `float32 [n, samples]`; one by one where the batch is fixed.
@@ -177,7 +193,7 @@ class Reference:
             batch = windows[start : start + step]
             padded = np.pad(batch, ((0, step - len(batch)), (0, 0)), mode="edge")
             outputs = _outputs(self._function(tf.constant(padded)))
-            parts.append({o.name: outputs[o.key].numpy()[: len(batch)] for o in self._model.outputs})
+            parts.append({o.name: self.kept(o.name, outputs[o.key].numpy()[: len(batch)]) for o in self._outputs})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -217,6 +217,7 @@ def run_soundscapes(
         without_events=table.without_events,
         not_reached=table.not_reached,
         skipped_files=found.skipped,
+        ill_conditioned=artifact.ill_conditioned,
         fill=fill_value,
         sink=sink_path(sink) if sink is not None else None,
     )

@@ -64,6 +64,8 @@ class Soundscapes:
     """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
     skipped_files: int = 0
     """Files met that are no recordings."""
+    ill_conditioned: str | None = None
+    """What rounding does to the model's outputs, where that is more than usual."""
     fill: float = -1000.0
     """What a CSV holds in rows without a score."""
     sink: Path | None = None
@@ -156,6 +158,8 @@ class Soundscapes:
             lines.append(f"not reached before the end: {self.not_reached} of {self.recordings} recordings")
         if self.failures:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
+        if self.ill_conditioned is not None:
+            lines.append(f"the model is {self.ill_conditioned}")
         if self.skipped_files:
             lines.append(f"skipped, being no recordings: {self.skipped_files} files")
         return "\n".join(lines)

@@ -82,6 +82,4 @@ def test_constants_are_tensorflows_own(tmp_path: Path, infer: Any, compiled: boo
 
 def among(constants: list[Array], wanted: Array) -> bool:
     """Whether it is one of them to the last bit, its axes aside."""
-    return any(
-        np.array_equal(each.squeeze(), wanted) or np.array_equal(each.squeeze().T, wanted) for each in constants
-    )
+    return any(np.array_equal(each.squeeze(), wanted) or np.array_equal(each.squeeze().T, wanted) for each in constants)

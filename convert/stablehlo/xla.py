@@ -19,7 +19,6 @@ def run(module: str, arguments: Sequence[Array], results: Sequence[tuple[np.dtyp
     """What the module's function `main` gives for these arguments, of which it is told no value when it is compiled."""
     shapes = [tf.TensorShape(shape.tolist()) for _, shape in results]
 
-    @tf.function(jit_compile=True, autograph=False)
     def call(*given: tf.Tensor) -> list[tf.Tensor]:
         return list(
             xla.call_module(
@@ -32,5 +31,6 @@ def run(module: str, arguments: Sequence[Array], results: Sequence[tuple[np.dtyp
             )
         )
 
+    compiled = tf.function(call, jit_compile=True, autograph=False)
     with tf.device("CPU"):
-        return [result.numpy() for result in call(*map(tf.constant, arguments))]
+        return [result.numpy() for result in compiled(*map(tf.constant, arguments))]
