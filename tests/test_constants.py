@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -20,6 +21,7 @@ from convert.stablehlo import module
 from convert.untrained import frontend as plain
 from convert.untrained.native import frontend as native
 from convert.untrained.recipe import V1_MEL
+from tests.jax_modules import assert_equal_to_jax, each, sample
 
 BINS, BANDS, ROWS = 513, 160, 311
 VARIANCE, SCALE = (np.random.default_rng(0).random((2, 64)) + 0.01).astype(np.float32)
@@ -78,6 +80,22 @@ def test_constants_are_tensorflows_own(tmp_path: Path, infer: Any, compiled: boo
     constants = [each.const_value.numpy() for each in graph.graph.initializers.values() if each.const_value is not None]
     assert among(constants, matrix)
     assert among(constants, found["label"][2])
+
+
+COMPUTED: dict[str, Callable[[Any], Any]] = {
+    "complex": lambda x: jnp.abs(jnp.exp(1j * x) * (2 + 1j) + x) + jnp.exp(1j * x).imag,
+    "counted": lambda x: x[:, :2] * jnp.sqrt(jnp.arange(2.0) + 1.0),
+    "of one number": lambda x: jnp.log1p(jnp.sum(jnp.square(x[:, :1]), axis=1)),
+    "one number": lambda x: x[:, 0] * 0 + jnp.log1p(jnp.float32(VARIANCE[0])),
+    "chosen": lambda x: jnp.where(jnp.tanh(x) > 0.1, x, -x).sum(1),
+    "halved": lambda x: jnp.float16(x) * jnp.float16(2),
+    "rounded": lambda x: (x.astype(jnp.bfloat16) * 2).astype(np.float32),
+}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_values_of_every_kind_are_computed_apart() -> None:
+    assert_equal_to_jax(each(COMPUTED, jnp.asarray(sample((3, 5)))), (1, 5), constants=True)
 
 
 def among(constants: list[Array], wanted: Array) -> bool:

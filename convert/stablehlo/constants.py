@@ -23,6 +23,7 @@ MOVES = {*shapes.OPERATIONS, "constant"}
 """Operations that compute nothing: what they give needs no XLA."""
 MOST_ELEMENTS = 2**22
 """Of one value; the weights of a large head, scaled to unit length, stay what NumPy makes of them."""
+Values = Mapping[tuple[int, int], Mapping[int, Array]]
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "bf16"}
 
 
@@ -67,18 +68,20 @@ class Trace:
         return results
 
     def ask(self, tensor: Tensor) -> None:
-        """Wants a value from XLA, if it is computed; of one that is too large what it is laid out of."""
+        """Wants a value from XLA, if it is computed; of one that is too large, or broadcast, what it is laid out of."""
         name = self._names.get(id(tensor))
         if name is None or name in self._asked or not self._of(name).rounds:
             return
-        if tensor.shape[0].prod() <= MOST_ELEMENTS:
+        made = self._of(name)
+        spread = made.op is not None and made.op.name == "stablehlo.broadcast_in_dim"
+        if tensor.shape[0].prod() <= MOST_ELEMENTS and not spread:
             self._asked[name] = None
         else:
-            for operand in self._of(name).operands:
+            for operand in made.operands:
                 self.ask(self._tensor(operand))
 
-    def computed(self) -> dict[int, dict[int, Array]]:
-        """XLA's values by the place of their operation and their number among its results."""
+    def computed(self) -> Values:
+        """XLA's values by the place of their operation and its line, and by their number among its results."""
         if not self._asked:
             return {}
         needed: dict[str, None] = {}
@@ -101,10 +104,12 @@ class Trace:
                 f"return {', '.join(self._asked)} : {', '.join(types)}\n}}\n}}",
             ]
         )
-        arrays = xla.run(module, [made.results[0].array() for made in given], [(t.dtype, t.shape[0]) for t in tensors])
-        found: dict[int, dict[int, Array]] = {}
+        arrays = xla.run(module, [_array(made.results[0]) for made in given], [(t.dtype, t.shape[0]) for t in tensors])
+        found: dict[tuple[int, int], dict[int, Array]] = {}
         for name, array in zip(self._asked, arrays, strict=True):
-            found.setdefault(self._of(name).place, {})[_number(name)] = array
+            made = self._of(name)
+            assert made.op is not None
+            found.setdefault((made.place, made.op.line), {})[_number(name)] = array
         return found
 
     def _traceable(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> bool:
@@ -144,12 +149,13 @@ def _moves(op: Op) -> bool:
 class Given:
     """Puts XLA's values in the place of those that the same walk gave to `Trace`."""
 
-    def __init__(self, values: Mapping[int, Mapping[int, Array]]) -> None:
+    def __init__(self, values: Values) -> None:
         self._count = 0
         self._values = values
 
     def __call__(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Sequence[Tensor]:
-        arrays = self._values.get(self._count, {})
+        # Another line stands here if XLA's numbers make a loop end earlier: then they are of something else.
+        arrays = self._values.get((self._count, op.line), {})
         self._count += 1
         return [_like(tensor, arrays[i]) if i in arrays else tensor for i, tensor in enumerate(results)]
 
@@ -162,13 +168,23 @@ def _like(tensor: Tensor, array: Array) -> Tensor:
 
 def _held_like(held: Held, array: Array) -> Held:
     cut = tuple(slice(0, size) for size in held.sizes[0])
-    return Held((np.ascontiguousarray(array.transpose(held.order)[cut]),), held.order, held.sizes)
+    return Held((array.transpose(held.order)[cut].copy(),), held.order, held.sizes)
 
 
 def _constant(tensor: Tensor) -> bool:
     """Whether it is known, and the same for all batches."""
     one = all(not isinstance(part.data, ir.Value) and len(part.data) == 1 for part in tensor.parts)
     return one and bool((tensor.shape == tensor.shape[0]).all()) and not tensor.empty
+
+
+def _array(tensor: Tensor) -> Array:
+    """A known value's numbers, which may be complex."""
+    real, *imag = (Tensor(tensor.shape, tensor.dtype, (part,)).array() for part in tensor.parts)
+    if not imag:
+        return real
+    array = np.empty(real.shape, tensor.dtype)
+    array.real, array.imag = real, imag[0]
+    return array
 
 
 def _type(tensor: Tensor) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,10 @@ from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.saved_model import SavedModel
 from convert.stablehlo import version
-from convert.stablehlo.constants import Given, Trace
+from convert.stablehlo.constants import Given, Trace, Values
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.tensor import PROBES, Held, Tensor, known
-from convert.stablehlo.text import parse
+from convert.stablehlo.text import Function, parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
 
@@ -33,13 +35,8 @@ def to_onnx(model: SavedModel) -> ir.Model:
     """
     functions = parse(stablehlo_text(model))
     windows = ir.val("inputs", dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
-    arguments = _arguments(model, windows)
     try:
-        trace = Trace()
-        for result in translate(functions, Graph(windows), arguments, trace):
-            trace.ask(result)
-        graph = Graph(windows)
-        results = translate(functions, graph, arguments, Given(trace.computed()))
+        graph, results = translated(functions, windows, _arguments(model, windows))
         named = {output.name: result for output, result in zip(model.outputs, results, strict=True)}
         values = outputs(graph, named)
     except ConversionError as error:
@@ -53,6 +50,28 @@ def to_onnx(model: SavedModel) -> ir.Model:
         name="perch",
     )
     return ir.Model(made, ir_version=IR_VERSION)
+
+
+def translated(
+    functions: Mapping[str, Function], windows: ir.Value, arguments: Sequence[Tensor]
+) -> tuple[Graph, list[Tensor]]:
+    """The graph of the first function and its results, XLA's numbers in it where they do not depend on the audio."""
+    trace, graph = Trace(), Graph(windows)
+    for result in translate(functions, Graph(windows), arguments, trace):
+        trace.ask(result)
+    return graph, translate(functions, graph, arguments, Given(_computed(trace)))
+
+
+def _computed(trace: Trace) -> Values:
+    try:
+        return trace.computed()
+    except Exception as error:  # whatever TensorFlow stumbles over
+        warnings.warn(
+            f"TensorFlow cannot compute apart what does not depend on the audio, so NumPy does ({first_line(error)})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return {}
 
 
 def _arguments(model: SavedModel, windows: ir.Value) -> list[Tensor]:
