@@ -187,10 +187,11 @@ def rounding_lines(artifact: Artifact) -> Iterator[str]:
     """What rounding does to an ill-conditioned model's outputs; nothing of others."""
     told = artifact.parity.get("rounding", {})
     for name in told.get("ill_conditioned", ()):
-        file, own = artifact.parity["heads"][name], told["heads"][name]["itself"]
+        file, own, times = artifact.parity["heads"][name], told["heads"][name]["itself"], told["times"]
         yield (
             f"{name} is ill-conditioned: off TensorFlow by {_measures(file)}; TensorFlow off itself, where rounding "
-            f"differs, by {_measures(own)}; {told['times']} times that passes (its square for 1 - cosine)"
+            f"differs, by {_measures(own)}; {times['error']:g} times that passes, {times['mean_error']:g} times "
+            f"in the mean, {times['cosine_distance']:g} times for 1 - cosine"
         )
         if exact := told["heads"][name].get("float64"):
             off = [

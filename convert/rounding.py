@@ -6,10 +6,15 @@ to one of the two floats next to it, or where windows come in batches of another
 no more than `TIMES` that, the SavedModel is ill-conditioned and the file as right as TensorFlow is; but not where it
 comes to more than `MOST`.
 
-Of three small models, whose errors of up to 1e-2 are rounding (12 windows, two moves): a right file is off by 0.9 to
-2.1 times what TensorFlow is off itself in the greatest difference, 1.4 to 1.9 times in the mean and 1.3 to 4.4 times in
-1 - cosine, a square. The mean tells most: last layers scaled by 1.01 are off by 4.4 to 8.4 times of it, though only by
-2.1 to 3.8 times of the greatest; layers before what magnifies by hundreds.
+Measured on 12 windows as multiples of what TensorFlow is off itself, a right file is off by 0.9 to 2.3 times in the
+mean, 0.8 to 4.8 times in the greatest difference and 1.0 to 12 times in 1 - cosine, a square (an untrained Perch v1 as
+JAX exports it: 1.0, 0.9 and 1.0; a tiny one of plain ops: 2.3, 4.8 and 12; small models whose errors of 1e-3 to 1e-2
+are rounding: 1.9, 2.1 and 4.4). The mean tells most: last layers of these scaled by 1.01 are off by 4.4 to 8.4 times of
+it, though only by 2.1 to 3.8 times of the greatest; layers before what magnifies by hundreds.
+
+What it costs: of 56 weight tensors of a tiny Perch, each scaled by 1.01, the stated bounds catch 43 and these multiples
+all. Were TensorFlow off itself by 1e-5 of the range in the mean they would catch 53, at 1e-4 43, at 1e-3 (an error of
+about 1e-2) 22, if what is changed were not magnified with the rounding.
 """
 
 from __future__ import annotations
@@ -29,8 +34,9 @@ from convert.parity import FLOAT16, HeadParity, Tolerance
 from convert.saved_model import Reference, SavedModel
 from runtime.session import Session
 
-TIMES = 3
-"""What a file may be off TensorFlow, as a multiple of what TensorFlow is off itself; its square for 1 - cosine."""
+MEAN_TIMES = 3
+TIMES = Tolerance(error=6, mean_error=MEAN_TIMES, cosine_distance=36)
+"""What a file may be off TensorFlow, as multiples of what TensorFlow is off itself; 1 - cosine is a square."""
 MOST = FLOAT16
 """No file is right that is off by more, whatever rounding does: as much as float16 is granted."""
 NEAR = 0.5
@@ -69,7 +75,7 @@ class Rounding:
             for name, own in self.own.items()
             if math.isfinite(own.error + own.cosine_distance)
         }
-        found = {"times": TIMES, "heads": heads, "ill_conditioned": list(self.ill_conditioned)}
+        found = {"times": asdict(TIMES), "heads": heads, "ill_conditioned": list(self.ill_conditioned)}
         return {"rounding": found | ({"not_in_float64": self.not_exact} if self.not_exact else {})} if heads else {}
 
 
@@ -83,9 +89,11 @@ def widened(bound: Tolerance, error: float, mean_error: float, cosine_distance: 
     that for the error: the greatest of more is greater.
     """
     return Tolerance(
-        error=max(bound.error, many**0.5 * min(TIMES * error, MOST.error)),
-        cosine_distance=max(bound.cosine_distance, many * min(TIMES**2 * cosine_distance, MOST.cosine_distance)),
-        mean_error=TIMES * mean_error,
+        error=max(bound.error, many**0.5 * min(TIMES.error * error, MOST.error)),
+        cosine_distance=max(
+            bound.cosine_distance, many * min(TIMES.cosine_distance * cosine_distance, MOST.cosine_distance)
+        ),
+        mean_error=MEAN_TIMES * mean_error,
     )
 
 
@@ -158,7 +166,7 @@ def _why(found: HeadParity, own: HeadParity) -> str:
     if found.failures(MOST):
         return f"more than rounding excuses, which is {MOST.error:.0e} and 1 - cosine {MOST.cosine_distance:.0e}"
     return (
-        f"more than {TIMES} times what TensorFlow is off itself by rounding (error {own.error:.1e}, mean "
-        f"{own.mean_error:.1e} where the file's is {found.mean_error:.1e}), or {TIMES**2} times its 1 - cosine "
-        f"({own.cosine_distance:.1e})"
+        f"more than what TensorFlow is off itself by rounding explains: mean error {own.mean_error:.1e}, of which the "
+        f"file has {found.mean_error:.1e} and {MEAN_TIMES} times is granted, error {own.error:.1e} ({TIMES.error:.0f} "
+        f"times), 1 - cosine {own.cosine_distance:.1e} ({TIMES.cosine_distance:.0f} times)"
     )
