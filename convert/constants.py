@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from convert.errors import warn_not_apart
 from convert.stablehlo.constants import MOST_ELEMENTS
 
 MOVES = {
@@ -29,25 +30,30 @@ def with_constants(
     """
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
-    depending = _depending(graph.get_tensor_by_name(input_name))
+    changing = [op for op in graph.get_operations() if op.op_def.is_stateful]  # random numbers, for one
+    depending = _depending([graph.get_tensor_by_name(input_name).op, *changing])
     asked = _asked(graph, depending, outputs)
-    values = _computed(graph_def, sorted(asked), weights, compiled) if asked else {}
+    try:
+        values = _computed(graph_def, sorted(asked), weights, compiled) if asked else {}
+    except Exception as error:  # whatever TensorFlow stumbles over
+        warn_not_apart(error)
+        values = {}
     for node in graph_def.node:
         if node.name in values:
             node.CopyFrom(_constant(node.name, values[node.name]))
     return graph_def
 
 
-def _depending(tensor: tf.Tensor) -> set[tf.Operation]:
-    """All operations that are computed from a tensor."""
+def _depending(ops: Sequence[tf.Operation]) -> set[tf.Operation]:
+    """These operations and all that are computed from them."""
     found: set[tf.Operation] = set()
-    frontier = list(tensor.consumers())
+    frontier = [*ops]
     while frontier:
         op = frontier.pop()
         if op not in found:
             found.add(op)
             frontier += [reader for result in op.outputs for reader in result.consumers()]
-    return {*found, tensor.op}
+    return found
 
 
 def _asked(graph: tf.Graph, depending: Collection[tf.Operation], outputs: Sequence[str]) -> set[str]:

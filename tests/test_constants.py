@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 from jax.experimental import jax2tf
 
-from convert import tf_ops
+from convert import constants, tf_ops
 from convert.passes.edit import Array
 from convert.saved_model import Reference, SavedModel, inspect
-from convert.stablehlo import module
+from convert.stablehlo import module, xla
 from convert.untrained import frontend as plain
 from convert.untrained.native import frontend as native
 from convert.untrained.recipe import V1_MEL
@@ -77,9 +77,24 @@ def test_constants_are_tensorflows_own(tmp_path: Path, infer: Any, compiled: boo
     found = Reference(source)(windows)
     matrix = found["frontend"][:2].reshape(-1, BANDS)[:BINS]
     graph = module.to_onnx(source) if exported else ir.from_proto(tf_ops.to_onnx(source))
-    constants = [each.const_value.numpy() for each in graph.graph.initializers.values() if each.const_value is not None]
-    assert among(constants, matrix)
-    assert among(constants, found["label"][2])
+    held = [each.const_value.numpy() for each in graph.graph.initializers.values() if each.const_value is not None]
+    assert among(held, matrix)
+    assert among(held, found["label"][2])
+
+
+def test_constants_that_tensorflow_cannot_compute_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved_model: Path
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no kernel\nand more")
+
+    monkeypatch.setattr(constants, "_computed", fails)
+    with pytest.warns(RuntimeWarning, match=r"so NumPy does \(no kernel\)$"):
+        assert tf_ops.to_onnx(inspect(saved_model)).graph.node
+    monkeypatch.setattr(xla, "run", fails)
+    source = write(tmp_path / "saved_model", by_jax, True, True)
+    with pytest.warns(RuntimeWarning, match=r"so NumPy does \(no kernel\)$"):
+        assert list(module.to_onnx(source).graph)
 
 
 COMPUTED: dict[str, Callable[[Any], Any]] = {
@@ -98,6 +113,7 @@ def test_values_of_every_kind_are_computed_apart() -> None:
     assert_equal_to_jax(each(COMPUTED, jnp.asarray(sample((3, 5)))), (1, 5), constants=True)
 
 
-def among(constants: list[Array], wanted: Array) -> bool:
+def among(arrays: list[Array], wanted: Array) -> bool:
     """Whether it is one of them to the last bit, its axes aside."""
-    return any(np.array_equal(each.squeeze(), wanted) or np.array_equal(each.squeeze().T, wanted) for each in constants)
+    squeezed = [array.squeeze() for array in arrays]
+    return any(np.array_equal(array, wanted) or np.array_equal(array.T, wanted) for array in squeezed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from convert import WINDOW_SAMPLES
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError, first_line, warn_not_apart
 from convert.saved_model import SavedModel
 from convert.stablehlo import version
 from convert.stablehlo.constants import Given, Trace, Values
@@ -66,11 +65,7 @@ def _computed(trace: Trace) -> Values:
     try:
         return trace.computed()
     except Exception as error:  # whatever TensorFlow stumbles over
-        warnings.warn(
-            f"TensorFlow cannot compute apart what does not depend on the audio, so NumPy does ({first_line(error)})",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn_not_apart(error)
         return {}
 
 
