@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.float64 import Exact, in_float64
+from convert.float64 import Exact, in_float64
 from convert.saved_model import SavedModel
 from runtime.session import Session
 
@@ -43,7 +43,7 @@ def rounding(
     head = next((name for name in HEADS if name in named), None)
     if head is None:
         return None
-    return compare(head, in_float64(source, head, windows), session, tensorflow, windows)
+    return compare(head, in_float64(source, [head], windows)[head], session, tensorflow, windows)
 
 
 def compare(

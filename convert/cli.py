@@ -8,10 +8,11 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from convert.errors import ParityError
+from runtime.artifact import Artifact
 from runtime.errors import PerchError, reason, some
 from runtime.suggestions import did_you_mean, suggestions
 from runtime.taxonomy import Taxonomy
@@ -179,9 +180,35 @@ def run(args: argparse.Namespace) -> None:
         shape = "x".join(map(str, head.shape))
         top1 = f"{result['top1_equal']} of {result['windows']} equal" if head.classes else "-"
         print(f"  {name:<20}{shape:<14}{classes:<24}{result['error']:<13.1e}{result['cosine_distance']:<12.1e}{top1}")
+    for line in rounding_lines(artifact):
+        print(line)
     if whole := artifact.parity.get("float32"):
         shares = ", ".join(f"{name} {share:.2%}" for name, share in whole["top1_agreement"].items())
         print(f"Top class as in float32 on {whole['windows']} windows: {shares or 'no output has classes'}")
+
+
+def rounding_lines(artifact: Artifact) -> Iterator[str]:
+    """What rounding does to an ill-conditioned model's outputs; nothing of others."""
+    told = artifact.parity.get("rounding", {})
+    for name in told.get("ill_conditioned", ()):
+        file, own, times = artifact.parity["heads"][name], told["heads"][name]["itself"], told["times"]
+        yield (
+            f"{name} is ill-conditioned: off TensorFlow by {_measures(file)}; TensorFlow off itself, where rounding "
+            f"differs, by {_measures(own)}; {times['error']:g} times that passes, {times['mean_error']:g} times "
+            f"in the mean, {times['cosine_distance']:g} times for 1 - cosine"
+        )
+        if exact := told["heads"][name].get("float64"):
+            off = [
+                f"{whose} by {_measures(exact[key])}"
+                for key, whose in (("tensorflow", "TensorFlow"), ("onnx", "the file"))
+            ]
+            yield f"  off float64 on {exact['onnx']['windows']} windows: {', '.join(off)}"
+    if reason := told.get("not_in_float64"):
+        yield f"  {reason}"
+
+
+def _measures(found: Mapping[str, float]) -> str:
+    return f"{found['error']:.1e} (mean {found['mean_error']:.1e}, 1 - cosine {found['cosine_distance']:.1e})"
 
 
 @command("perch-convert")

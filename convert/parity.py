@@ -22,10 +22,11 @@ MIN_AGREEMENT = 0.995
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The greatest error over the range and the greatest `1 - cosine` that are taken for equal."""
+    """The greatest error and mean error over the range and the greatest `1 - cosine` that are taken for equal."""
 
     error: float
     cosine_distance: float
+    mean_error: float | None = None
 
 
 FLOAT32 = Tolerance(error=1e-3, cosine_distance=1e-6)
@@ -60,6 +61,10 @@ class HeadParity:
     top1_equal: int
     common: float
 
+    def share(self, tolerance: Tolerance) -> float:
+        """How much of a tolerance it uses up; not a number where it is none."""
+        return float(np.max([self.error / tolerance.error, self.cosine_distance / tolerance.cosine_distance]))
+
     def failures(self, tolerance: Tolerance = FLOAT32) -> list[str]:
         """What is out of tolerance, in words; empty if nothing is."""
         found = []
@@ -67,6 +72,8 @@ class HeadParity:
             found.append(f"error {self.error:.1e} of the range exceeds {tolerance.error:.0e}")
         if not self.cosine_distance <= tolerance.cosine_distance:
             found.append(f"1 - cosine {self.cosine_distance:.1e} exceeds {tolerance.cosine_distance:.0e}")
+        if tolerance.mean_error is not None and not self.mean_error <= tolerance.mean_error:
+            found.append(f"mean error {self.mean_error:.1e} exceeds {tolerance.mean_error:.0e}")
         return found
 
 
@@ -77,8 +84,8 @@ def tolerance(head: str, native: bool) -> Tolerance:
     return SPATIAL if head == "spatial_embedding" else NATIVE
 
 
-def compare(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> HeadParity:
-    """Compares one head's values `[windows, ...]`: TensorFlow's and ONNX Runtime's."""
+def compare(expected: NDArray[np.floating], actual: NDArray[np.float32]) -> HeadParity:
+    """Compares one head's values `[windows, ...]`: TensorFlow's (or float64's) and ONNX Runtime's."""
     if expected.shape != actual.shape:
         raise ValueError(f"shapes differ: {expected.shape} and {actual.shape}")
     a = expected.reshape(len(expected), -1).astype(np.float64)

@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ GET_IT = (
     "and `python -m convert.untrained FOLDER` makes an untrained one"
 )
 # Attributes that keep TensorFlow from inlining (and so tf2onnx from seeing) the function that is the model.
-XLA_ATTRIBUTES = ("_XlaMustCompile", "_noinline")
+MUST_COMPILE = "_XlaMustCompile"
+XLA_ATTRIBUTES = (MUST_COMPILE, "_noinline")
 LABEL_LISTS = ("label", "labels")
 """Stems of the files that name the classes of the output `label`; others as long name them otherwise."""
 
@@ -51,7 +53,8 @@ class SavedModel:
     """A Perch SavedModel, looked at but not yet converted.
 
     `class_lists` of an output name its columns, the first one as the model's makers do. `stablehlo` is None where the
-    graph is of plain TensorFlow ops. `function` is the concrete function to convert, its XLA attributes taken off.
+    graph is of plain TensorFlow ops. `function` is the concrete function to convert, its XLA attributes taken off;
+    `compiled` says whether it had such, so that XLA computes it.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class SavedModel:
     class_lists: dict[str, tuple[ClassList, ...]]
     function: Any
     stablehlo: StableHlo | None
+    compiled: bool = False
 
     @property
     def fit_outputs(self) -> list[Output]:
@@ -109,6 +113,7 @@ def inspect(folder: str | Path) -> SavedModel:
         class_lists=by_head,
         function=function,
         stablehlo=stablehlo,
+        compiled=any(holder.attr[MUST_COMPILE].b for holder in _holders(proto) if MUST_COMPILE in holder.attr),
     )
 
 
@@ -122,13 +127,9 @@ def _other_lists(first: ClassList, files: Mapping[str, ClassList]) -> tuple[Clas
 def without_xla(folder: Path) -> Iterator[Path]:
     """A temporary copy of a SavedModel whose functions lost the attributes that force XLA; weights are linked."""
     proto = _read_proto(folder)
-    for graph in proto.meta_graphs:
-        holders = [*graph.graph_def.node]
-        for function in graph.graph_def.library.function:
-            holders += [function, *function.node_def]
-        for holder in holders:
-            for attribute in XLA_ATTRIBUTES:
-                holder.attr.pop(attribute, None)
+    for holder in _holders(proto):
+        for attribute in XLA_ATTRIBUTES:
+            holder.attr.pop(attribute, None)
     with tempfile.TemporaryDirectory(prefix="perch-") as made:
         copy = Path(made)
         (copy / "saved_model.pb").write_bytes(proto.SerializeToString())
@@ -139,6 +140,15 @@ def without_xla(folder: Path) -> Iterator[Path]:
                 except OSError:  # Windows without the right to make links
                     shutil.copytree(folder / part, copy / part)
         yield copy
+
+
+def _holders(proto: saved_model_pb2.SavedModel) -> Iterator[Any]:
+    """All functions and nodes, which have attributes."""
+    for graph in proto.meta_graphs:
+        yield from graph.graph_def.node
+        for function in graph.graph_def.library.function:
+            yield function
+            yield from function.node_def
 
 
 def fingerprint(folder: Path) -> str:
@@ -159,12 +169,27 @@ def class_list_files(folder: Path) -> list[Path]:
 
 
 class Reference:
-    """The SavedModel as published, called for its outputs: what a conversion is compared with."""
+    """The SavedModel as published, called for its outputs: what a conversion is compared with.
 
-    def __init__(self, model: SavedModel) -> None:
+    `heads` are the outputs that are wanted, all if None; `columns` are those that are wanted of some of them.
+    """
+
+    def __init__(
+        self,
+        model: SavedModel,
+        heads: Sequence[str] | None = None,
+        columns: Mapping[str, NDArray[np.int64]] = MappingProxyType({}),
+    ) -> None:
         self._loaded = tf.saved_model.load(str(model.path))
         self._function = concrete_function(self._loaded)
         self._model = model
+        outputs = {output.name: output for output in model.fit_outputs}
+        self._outputs = [outputs[name] for name in heads or outputs]
+        self._columns = columns
+
+    def kept(self, head: str, values: NDArray[Any]) -> NDArray[Any]:
+        """The columns of an output that are wanted."""
+        return values[..., self._columns[head]] if head in self._columns else values
 
     def __call__(self, windows: NDArray[np.float32], batch_size: int = 4) -> dict[str, NDArray[np.float32]]:
         """Outputs by head for `float32 [n, samples]`; one by one where the batch is fixed.
@@ -177,11 +202,11 @@ class Reference:
             batch = windows[start : start + step]
             padded = np.pad(batch, ((0, step - len(batch)), (0, 0)), mode="edge")
             outputs = _outputs(self._function(tf.constant(padded)))
-            parts.append({o.name: self._rows(o, outputs[o.key], step)[: len(batch)] for o in self._model.fit_outputs})
+            parts.append({o.name: self._rows(o, outputs[o.key], step)[: len(batch)] for o in self._outputs})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _rows(self, output: Output, value: Any, windows: int) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = value.numpy()
+        rows: NDArray[np.float32] = self.kept(output.name, value.numpy())
         if len(rows) != windows:
             raise ConversionError(
                 f"{self._model.path}: its output '{output.name}' has {len(rows)} rows for {windows} windows; name the "

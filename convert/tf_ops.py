@@ -23,6 +23,7 @@ from tf2onnx.tfonnx import process_tf_graph
 
 from convert.broadcasts import without_broadcasts
 from convert.complex_pairs import split_complex
+from convert.constants import with_constants
 from convert.errors import ConversionError, first_line
 from convert.saved_model import SavedModel
 from convert.write import OPSET
@@ -56,6 +57,8 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     graph_def = tf.compat.v1.GraphDef()
     try:
         graph_def, input_name, outputs = frozen(model)
+        weights = {tensor.op.name for tensor in model.function.graph.internal_captures}
+        graph_def = pruned(with_constants(graph_def, input_name, outputs, weights, model.compiled), outputs)
         with tf.Graph().as_default():
             graph_def = tf_optimize([input_name], outputs, graph_def)
         graph_def = split_complex(pruned(graph_def, outputs))

@@ -63,6 +63,22 @@ class Artifact:
         why = " ".join(str(self.parity.get("reason", "no reason is given")).split())
         return f"parity with TensorFlow was not measured ({why[:MOST_REASON]})"
 
+    @property
+    def ill_conditioned(self) -> str | None:
+        """Which heads rounding moves further than conversion's bounds, in TensorFlow as in this file, in one line."""
+        rounding = self.parity.get("rounding")
+        told = rounding.get("ill_conditioned") if isinstance(rounding, Mapping) else None
+        names = [name for name in self.heads if name in told] if isinstance(told, list) else []
+        return f"ill-conditioned: {'; '.join(map(self._off_itself, names))}" if names else None
+
+    def _off_itself(self, name: str) -> str:
+        try:
+            off = float(self.parity["heads"][name]["error"])
+            own = float(self.parity["rounding"]["heads"][name]["itself"]["error"])
+        except (LookupError, TypeError, ValueError):
+            return f"'{name}', by how much is not told"
+        return f"'{name}' is off TensorFlow by {off:.1e} of its range, TensorFlow off itself by {own:.1e} by rounding"
+
     def head(self, name: str) -> Head:
         """The head of this name.
 

@@ -133,7 +133,7 @@ def described(artifact: Artifact) -> list[str]:
     batch = "any batch" if artifact.free_batch else "one window at a time"
     precision = artifact.options.get("precision", "float32")
     lines = [f"{artifact.family}, {precision}, {batch}, id {artifact.artifact_sha256[:12]}"]
-    lines += [] if artifact.parity_warning is None else [artifact.parity_warning]
+    lines += [said for said in (artifact.parity_warning, artifact.ill_conditioned) if said is not None]
     for head in artifact.heads.values():
         shape = "x".join(map(str, head.shape))
         classes = f", classes of {' and '.join(head.class_lists)}" if head.class_lists else ""

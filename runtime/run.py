@@ -246,6 +246,7 @@ def run_soundscapes(
         detected="" if rows.tally is None or detections is None else rows.tally.summary(detections),
         detections=rows.tally.detections if rows.tally is not None else None,
         of_sample=sample.summary() if sample is not None else [NAMES_NONE] if submission and found.paths else [],
+        ill_conditioned=artifact.ill_conditioned,
         fill=fill_value,
         sink=rows.path,
         reads={name: absolute(files) for name, files in reads.items()},

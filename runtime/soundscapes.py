@@ -89,6 +89,8 @@ class Soundscapes:
     """What the summary says of them."""
     of_sample: Sequence[str] = ()
     """What the summary says of a sample submission's rows."""
+    ill_conditioned: str | None = None
+    """What rounding does to the model's outputs, where that is more than usual."""
     fill: float = -1000.0
     """What a CSV holds in rows without a score."""
     sink: Path | None = None
@@ -191,6 +193,8 @@ class Soundscapes:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
         if self.notes:
             lines.append(f"scored, but look at them: {len({note.path for note in self.notes})} recordings")
+        if self.ill_conditioned is not None:
+            lines.append(f"the model is {self.ill_conditioned}")
         return "\n".join([*lines, *self.passed_over])
 
     def to_submission(self, path: str | Path, output: str | None = None, scores: ArrayLike | None = None) -> None:

@@ -16,7 +16,7 @@ from jax.experimental import jax2tf
 from numpy.typing import NDArray
 
 from convert.stablehlo.graph import Graph, natural
-from convert.stablehlo.module import stablehlo_text
+from convert.stablehlo.module import stablehlo_text, translated
 from convert.stablehlo.tensor import PROBES, Held, Tensor
 from convert.stablehlo.text import parse
 from convert.stablehlo.translate import outputs, translate
@@ -49,12 +49,19 @@ def text_of(
     return stablehlo_text(SimpleNamespace(path="model", function=concrete, stablehlo=None))
 
 
-def model_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True) -> ir.Model:
+def model_of(
+    text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True, constants: bool = False
+) -> ir.Model:
+    """The graph; `constants` has XLA compute what does not depend on the input, as a conversion has."""
     sizes = np.array([[probe if free else shape[0], *shape[1:]] for probe in PROBES], np.int64)
     dtype = np.dtype(dtype)
     inputs = ir.val("inputs", dtype=ir.DataType.from_numpy(dtype), shape=["batch" if free else shape[0], *shape[1:]])
+    functions, arguments = parse(text), [Tensor(sizes, dtype, (Held(inputs, natural(len(shape)), sizes),))]
     graph = Graph(inputs)
-    results = translate(parse(text), graph, [Tensor(sizes, dtype, (Held(inputs, natural(len(shape)), sizes),))])
+    if constants:
+        graph, results = translated(functions, inputs, arguments)
+    else:
+        results = translate(functions, graph, arguments)
     values = outputs(graph, {f"output_{i}": result for i, result in enumerate(results)})
     made = ir.Graph(
         [inputs],
@@ -67,8 +74,10 @@ def model_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: boo
     return ir.Model(made, ir_version=IR_VERSION)
 
 
-def session_of(text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True) -> ort.InferenceSession:
-    proto = ir.to_proto(model_of(text, shape, dtype, free))
+def session_of(
+    text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True, constants: bool = False
+) -> ort.InferenceSession:
+    proto = ir.to_proto(model_of(text, shape, dtype, free, constants))
     return ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
@@ -89,13 +98,14 @@ def assert_equal_to_jax(
     of_greatest: float | None = None,
     floor: float = 0.0,
     inputs: Callable[[int], Array] | None = None,
+    constants: bool = False,
 ) -> None:
     """Converts with a free batch and runs batches of 1, 2 and 5; or with the batch `shape[0]` alone.
 
     Numbers may differ by `close` of themselves, and by `of_greatest` (as much, if None) of the output's greatest,
     or of `floor`, where greater numbers than the output's were taken from each other.
     """
-    session = session_of(text_of(function, shape, dtype, free), shape, dtype, free)
+    session = session_of(text_of(function, shape, dtype, free), shape, dtype, free, constants)
     share = close if of_greatest is None else of_greatest
     reference = jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})  # compiles faster
     for batch in (1, 2, 5) if free else (shape[0],):

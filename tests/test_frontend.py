@@ -11,8 +11,8 @@ import pytest
 import scipy.signal
 from numpy.typing import NDArray
 
-from benchmarks import float64, frontend
-from convert import SAMPLE_RATE
+from benchmarks import frontend
+from convert import SAMPLE_RATE, float64
 from convert.errors import ConversionError
 from convert.saved_model import Reference, SavedModel, inspect
 from convert.synthetic import soundscape
@@ -61,14 +61,14 @@ def native(v2: Path) -> SavedModel:
 
 
 def test_plain_ops_are_computed_in_float64(plain: SavedModel) -> None:
-    values = float64.in_float64(plain, "frontend", WINDOWS)
+    values = float64.in_float64(plain, ["frontend"], WINDOWS)["frontend"]
     expected = pcen_mel(WINDOWS.astype(np.float64))
     # 2 pi, a floor and smoothing taps stand in the graph in float32; what is rounded after each operation is 8e-6 off
     np.testing.assert_allclose(values, expected, rtol=0, atol=3e-7 * np.ptp(expected))
 
 
 def test_stablehlo_is_computed_in_float64(native: SavedModel) -> None:
-    values = float64.in_float64(native, "spectrogram", WINDOWS)
+    values = float64.in_float64(native, ["spectrogram"], WINDOWS)["spectrogram"]
     expected = log_mel(WINDOWS.astype(np.float64))
     np.testing.assert_allclose(values, expected, rtol=0, atol=3e-7 * np.ptp(expected))
 
@@ -93,7 +93,7 @@ def test_without_a_spectrogram_there_is_nothing_to_say(plain: SavedModel, label_
 def test_what_cannot_be_computed_is_named(plain: SavedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(float64, "DOUBLED", {1: 9})  # a dtype that is no float
     with pytest.raises(ConversionError, match=r"'frontend' of .* cannot be computed in float64"):
-        float64.in_float64(plain, "frontend", WINDOWS)
+        float64.in_float64(plain, ["frontend"], WINDOWS)["frontend"]
 
 
 @pytest.mark.parametrize(

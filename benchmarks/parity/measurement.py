@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.float64 import in_float64
 from benchmarks.frontend import HEADS as SPECTROGRAMS
 from benchmarks.frontend import Rounding, compare
 from benchmarks.parity.columns import Columns, find_columns
@@ -18,6 +17,7 @@ from benchmarks.parity.comparison import Compared, Comparison
 from benchmarks.parity.windows import Window, read_chunks
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
+from convert.float64 import in_float64
 from convert.saved_model import Reference, SavedModel
 from runtime.artifact import Artifact
 from runtime.errors import InputError
@@ -117,7 +117,7 @@ def _check_rounding(
         return
     asked = [run for run in runs if name in run.found.heads and not run.found.failures]
     try:
-        exact = in_float64(source, name, samples)
+        exact = in_float64(source, [name], samples)[name]
     except ConversionError as error:
         for run in asked:
             run.found.not_rounded = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from convert import WINDOW_SAMPLES
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError, first_line, warn_not_apart
 from convert.saved_model import SavedModel
 from convert.stablehlo import version
+from convert.stablehlo.constants import Given, Trace, Values
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.tensor import PROBES, Held, Tensor, known
-from convert.stablehlo.text import parse
+from convert.stablehlo.text import Function, parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
 
@@ -32,9 +34,8 @@ def to_onnx(model: SavedModel) -> ir.Model:
     """
     functions = parse(stablehlo_text(model))
     windows = ir.val("inputs", dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
-    graph = Graph(windows)
     try:
-        results = translate(functions, graph, _arguments(model, windows))
+        graph, results = translated(functions, windows, _arguments(model, windows))
         both = zip(model.outputs, results, strict=True)
         named = {output.name: result for output, result in both if not output.unfit}
         values = outputs(graph, named)
@@ -49,6 +50,24 @@ def to_onnx(model: SavedModel) -> ir.Model:
         name="perch",
     )
     return ir.Model(made, ir_version=IR_VERSION)
+
+
+def translated(
+    functions: Mapping[str, Function], windows: ir.Value, arguments: Sequence[Tensor]
+) -> tuple[Graph, list[Tensor]]:
+    """The graph of the first function and its results, XLA's numbers in it where they do not depend on the audio."""
+    trace, graph = Trace(), Graph(windows)
+    for result in translate(functions, Graph(windows), arguments, trace):
+        trace.ask(result)
+    return graph, translate(functions, graph, arguments, Given(_computed(trace)))
+
+
+def _computed(trace: Trace) -> Values:
+    try:
+        return trace.computed()
+    except Exception as error:  # whatever TensorFlow stumbles over
+        warn_not_apart(error)
+        return {}
 
 
 def _arguments(model: SavedModel, windows: ir.Value) -> list[Tensor]:

@@ -67,7 +67,8 @@ class Region:
 
 @dataclass
 class Op:
-    """One operation. `results` are the names of its values, `header` the text between its name and its types."""
+    """One operation. `results` are the names of its values, `header` the text between its name and its types, `text`
+    its first line."""
 
     name: str
     results: list[str]
@@ -75,6 +76,7 @@ class Op:
     types: str
     line: int
     regions: list[Region] = field(default_factory=list)
+    text: str = ""
 
     @property
     def operands(self) -> list[str]:
@@ -190,7 +192,7 @@ def _op(number: int, line: str, lines: Iterator[tuple[int, str]]) -> Op:
         rest += closing[1:]
     header, _, types = rest.rpartition(" : ") if " : " in rest else (rest, "", "")
     results = [first] if first and not count else [f"{first}#{i}" for i in range(int(count or 0))]
-    return Op(name, results, header, types, number, regions)
+    return Op(name, results, header, types, number, regions, line)
 
 
 def literal(op: Op) -> Array:

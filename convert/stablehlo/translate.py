@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -33,15 +33,23 @@ MODULE = "tf.XlaCallModule"
 MOST_ROUNDS = 2000
 """Of a loop, that is written out."""
 Names = Mapping[str, Tensor]
+Seen = Callable[[Op, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
+"""Is shown each operation with its operands and results, in order, and says what the results are."""
 
 
-def translate(functions: Mapping[str, Function], graph: Graph, arguments: Sequence[Tensor]) -> list[Tensor]:
+def as_they_are(op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Sequence[Tensor]:
+    return results
+
+
+def translate(
+    functions: Mapping[str, Function], graph: Graph, arguments: Sequence[Tensor], seen: Seen = as_they_are
+) -> list[Tensor]:
     """What the first function returns for these arguments.
 
     Raises:
         ConversionError: an operation cannot be translated; it is named, with where it stands.
     """
-    return _Walk(functions, graph).call(next(iter(functions)), arguments)
+    return _Walk(functions, graph, seen).call(next(iter(functions)), arguments)
 
 
 def callee(op: Op) -> str:
@@ -54,9 +62,10 @@ def callee(op: Op) -> str:
 
 
 class _Walk:
-    def __init__(self, functions: Mapping[str, Function], graph: Graph) -> None:
+    def __init__(self, functions: Mapping[str, Function], graph: Graph, seen: Seen) -> None:
         self._functions = functions
         self._graph = graph
+        self._seen = seen
         self._where: list[str] = []
 
     def call(self, name: str, arguments: Sequence[Tensor]) -> list[Tensor]:
@@ -97,9 +106,9 @@ class _Walk:
         if op.name in CALLS:
             return self.call(callee(op), operands)
         if kind == "constant":
-            return [known(literal(op))]
+            return self._seen(op, operands, [known(literal(op))])
         if kind == "custom_call":
-            return self._custom_call(op, operands)
+            return self._seen(op, operands, self._custom_call(op, operands))
         if kind in ("case", "if"):
             return self._case(op, operands, names)
         if kind == "while":
@@ -110,7 +119,7 @@ class _Walk:
         results = made if isinstance(made, tuple) else (made,)
         if not all(map(_is_of, results, op.result_types[-len(results) :])):  # without an arrow the last ones are
             raise UnknownError(f"what came of it is not {op.types.rpartition('-> ')[2]}, as it should be")
-        return [empty(result) if result.empty else result for result in results]
+        return self._seen(op, operands, [empty(result) if result.empty else result for result in results])
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
         entry = callee(op)

@@ -29,29 +29,35 @@ DOUBLED = {
     tf.float32.as_datatype_enum: tf.float64.as_datatype_enum,
     tf.complex64.as_datatype_enum: tf.complex128.as_datatype_enum,
 }
+BATCH = 4
 Exact = NDArray[np.float64]
 
 
-def in_float64(source: SavedModel, head: str, windows: NDArray[np.float32]) -> Exact:
-    """One output of the SavedModel, computed in float64.
+def in_float64(source: SavedModel, heads: Sequence[str], windows: NDArray[np.float32]) -> dict[str, Exact]:
+    """Outputs of the SavedModel by head for `float32 [n, samples]`, computed in float64.
 
     Raises:
         ConversionError: the graph holds what has no float64 counterpart.
     """
-    place = [output.name for output in source.outputs].index(head)
+    names = [output.name for output in source.outputs]
+    places = [names.index(head) for head in heads]
     evaluate = _by_tensorflow if source.stablehlo is None else _by_numpy
-    batches = [windows] if source.free_batch else np.split(windows, len(windows))
+    batches = np.split(
+        windows, range(BATCH if source.free_batch else 1, len(windows), BATCH if source.free_batch else 1)
+    )
     try:
-        return np.concatenate([evaluate(source, place, batch.astype(np.float64)) for batch in batches])
+        parts = [evaluate(source, places, batch.astype(np.float64)) for batch in batches]
     except (ConversionError, tf.errors.OpError, ValueError, TypeError) as error:
         raise ConversionError(
-            f"'{head}' of {source.path} cannot be computed in float64: {first_line(error)}"
+            f"{', '.join(map(repr, heads))} of {source.path} cannot be computed in float64: {first_line(error)}"
         ) from error
+    return dict(zip(heads, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
-def _by_tensorflow(source: SavedModel, place: int, windows: Exact) -> Exact:
+def _by_tensorflow(source: SavedModel, places: Sequence[int], windows: Exact) -> list[Exact]:
     graph_def, input_name, outputs = tf_ops.frozen(source)
-    graph_def = tf_ops.pruned(graph_def, [outputs[place]])
+    wanted = [outputs[place] for place in places]
+    graph_def = tf_ops.pruned(graph_def, wanted)
     for node in graph_def.node:
         node.attr.pop("_output_shapes", None)
         for attribute in node.attr.values():
@@ -65,13 +71,13 @@ def _by_tensorflow(source: SavedModel, place: int, windows: Exact) -> Exact:
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
         with tf.compat.v1.Session(graph=graph) as session:
-            return np.asarray(session.run(outputs[place], {input_name: windows}))
+            return list(session.run(wanted, {input_name: windows}))
 
 
-def _by_numpy(source: SavedModel, place: int, windows: Exact) -> Exact:
+def _by_numpy(source: SavedModel, places: Sequence[int], windows: Exact) -> list[Exact]:
     functions = parse(stablehlo_text(source))
     others = captured(source)
-    taken = _keep(functions, next(iter(functions)), place)
+    taken = _keep(functions, next(iter(functions)), places)
     for function in functions.values():
         _double(function.ops)
     arguments = [windows] + [np.zeros(())] * len(others)
@@ -79,8 +85,7 @@ def _by_numpy(source: SavedModel, place: int, windows: Exact) -> Exact:
         value = np.asarray(others[i].numpy())
         arguments[i] = value.astype(np.float64) if value.dtype == np.float32 else value
     graph = _Numbers(ir.val("inputs", dtype=ir.DataType.DOUBLE, shape=windows.shape))
-    (result,) = translate(functions, graph, [known(argument) for argument in arguments])
-    return result.array()
+    return [result.array() for result in translate(functions, graph, [known(argument) for argument in arguments])]
 
 
 class _Numbers(Graph):
@@ -120,24 +125,25 @@ def _convolved(
     return found.transpose(0, 1, 3, 2).reshape(batch, len(weights), high, wide)
 
 
-def _keep(functions: dict[str, Function], name: str, place: int) -> set[int]:
-    """Drops what a function's result is not computed from, also in the function that it calls for it.
+def _keep(functions: dict[str, Function], name: str, places: Sequence[int]) -> set[int]:
+    """Drops what a function's results at these places are not computed from, also in functions called for them.
 
     Returns the places of the arguments that it takes, counted from the last one, which is -1.
     """
     function = functions[name]
     *ops, end = function.ops
-    end.header = end.operands[place]
-    read, taken, kept = {end.header}, {end.header}, [end]
+    wanted = [end.operands[place] for place in places]
+    end.header = ", ".join(wanted)
+    read, taken, kept = {*wanted}, {*wanted}, [end]
     for op in reversed(ops):
         if read.isdisjoint(op.results):
             continue
         kept.append(op)
-        operands, results = op.operands, taken.intersection(op.results)
-        if len(op.results) > 1 and len(results) == 1 and op.name in {MODULE, *CALLS}:
-            (result,) = results
-            taken.update(operands[i] for i in _keep(functions, callee(op), op.results.index(result)))
-            op.results = [result]
+        operands, results = op.operands, [result for result in op.results if result in taken]
+        if 0 < len(results) < len(op.results) and op.name in {MODULE, *CALLS}:
+            inner = _keep(functions, callee(op), [op.results.index(result) for result in results])
+            taken.update(operands[i] for i in inner)
+            op.results = results
         elif results:
             taken.update(_names([op]))
         read.update(_names([op]))
