@@ -73,5 +73,7 @@ def main() -> None:
             path: Path = pickle.load(receive)
         except EOFError:
             return
-        promised = Recording(path, *shape).promised_windows()
+        promised = None
+        with contextlib.suppress(Exception):  # whatever it is, it concerns this recording
+            promised = Recording(path, *shape).promised_windows()
         send(-1 if promised is None else promised)

@@ -97,7 +97,7 @@ class Recording:
         """After reading its last part without a failure: how many windows the recording has."""
         self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are no use
         self._lost: list[tuple[int, int]] = []  # those that could not be decoded
-        self._gaps: list[tuple[float, float]] = []  # in samples of the windows' rate, what was not recorded
+        self._gaps = np.zeros((0, 2))  # in samples of the windows' rate, what was not recorded
         self._notes: list[str] = []
         self._levels: list[Levels] = []  # of each stream
         self._whole = True  # not read in parts
@@ -221,7 +221,8 @@ class Recording:
         if any(first < end for first, _ in self._bad):
             self.failure = self.failure or "holds samples that are not finite numbers"
             return Window(index, None)
-        silent = sum(max(0, min(end, last) - max(begin, first)) for first, last in self._gaps)
+        first, last = self._gaps.T
+        silent = np.maximum(0, np.minimum(end, last) - np.maximum(begin, first)).sum()
         if silent > self.window - LEAST_REMAINDER_S * self.sample_rate:
             return Window(index, None, recorded=False)
         if self.normalize == "peak":
@@ -232,7 +233,7 @@ class Recording:
 
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
-        self._before, self._bad, self._lost, self._gaps, self._levels = 0, [], [], [], []
+        self._before, self._bad, self._lost, self._levels = 0, [], [], []
         for sound in open_streams(self.path):
             self._notes += sound.notes
             yield from self._resampled_stream(sound, begin)
@@ -245,10 +246,8 @@ class Recording:
         scale = self.sample_rate / rate
         self._promised = self._before + round((sound.believed or 0) * scale)
         promised_s = (self._before + (sound.promised or 0) * scale) / self.sample_rate
-        self._gaps = [
-            (first * scale, math.inf if end == file.frames else end * scale)  # the last window reaches beyond the sound
-            for first, end in sound.gaps
-        ]
+        self._gaps = np.array(sound.gaps, np.float64).reshape(-1, 2) * scale
+        self._gaps[self._gaps[:, 1] == file.frames * scale, 1] = math.inf  # the last window reaches beyond the sound
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
         levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)

@@ -256,11 +256,16 @@ class Spool:
             return False
         numbers = [*counts.values(), *(finished.get(name) for name in ("size", "mtime_ns", "part", "parts"))]
         texts = [*row_ids, record.text.get("path"), finished.get("path"), finished.get("name")]
+        notes, failure, windows = (finished.get(name) for name in ("notes", "failure", "windows"))
         row_bytes = sum(kind.itemsize * math.prod(shape) for kind, shape in self._arrays.values())
         return (
             finished.keys() == Finished.__dataclass_fields__.keys()
             and all(type(number) is int for number in numbers)
             and all(type(text) is str for text in texts)
+            and isinstance(notes, list)
+            and all(type(note) is str for note in notes)
+            and (failure is None or type(failure) is str)
+            and (windows is None or type(windows) is int)
             and sum(counts.values()) == len(row_ids)
             and record.end - record.body == len(row_ids) * row_bytes
         )

@@ -28,7 +28,7 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
     "--remote-debugging-pipe",
 )
-PATIENCE_S = 60
+PATIENCE_S = 180
 """How long an answer may take: only a page that hangs takes as long."""
 
 

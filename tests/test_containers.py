@@ -339,6 +339,38 @@ def test_ogg_whose_last_position_is_wrong(tmp_path: Path, shift: int) -> None:
     check_times(windows, SECONDS)
 
 
+def ogg_moved(data: bytes, first: int, seconds: int, pages: int, lost: int = -1) -> bytes:
+    """An OGG whose positions and page numbers are so much greater from a page on, one of which is lost."""
+    moved = []
+    for number, page in enumerate(re.split(b"(?=OggS\0)", data)[1:]):
+        changed = bytearray(page)
+        if number >= first:
+            position = int.from_bytes(page[6:14], "little", signed=True)
+            changed[6:14] = (position + seconds * RATE).to_bytes(8, "little")
+            changed[18:22] = (int.from_bytes(page[18:22], "little") + pages).to_bytes(4, "little")
+            changed[22:26] = bytes(4)
+            changed[22:26] = checksum(bytes(changed)).to_bytes(4, "little")
+        moved.append(bytes(changed) if number != lost else b"")
+    return b"".join(moved)
+
+
+def test_ogg_whose_positions_cannot_be_ends_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    path.write_bytes(ogg_moved(encoded("OGG", SECONDS, RATE), first=21, seconds=2**30, pages=0, lost=20))
+    windows, recording = read(path)
+    assert 1 <= len(windows) <= 3
+    assert recording.failure is not None and "is truncated: it breaks off after" in recording.failure
+
+
+def test_ogg_that_was_taken_up_in_the_middle_of_a_stream(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    path.write_bytes(ogg_moved(encoded("OGG", SECONDS, RATE), first=2, seconds=3600, pages=1000))
+    windows, recording = read(path)
+    assert recording.failure is None
+    assert len(windows) == 4
+    check_times(windows, SECONDS)
+
+
 def codecs() -> list[tuple[str, str]]:
     return [(form, sub) for form in ("WAV", "AIFF", "AU", "CAF", "W64") for sub in soundfile.available_subtypes(form)]
 

@@ -9,7 +9,7 @@ import runtime.containers.wav
 import runtime.recording
 from convert.synthetic import soundscape
 from runtime.containers import open_streams
-from runtime.containers.chunks import read_layout
+from runtime.containers.chunks import W64_TAIL, read_layout
 from runtime.containers.stream import Pieces
 from runtime.recording import Recording
 from tests.conftest import RATE, WINDOW
@@ -79,6 +79,14 @@ def test_chunks_before_the_sound(tmp_path: Path, padded: bool) -> None:
     path.write_bytes(wav(DATA, RATE, before=chunk(b"iXML", b"x" * 301, padded)))
     expect_all(path)
     path.write_bytes(wav(DATA, RATE, before=b"LIST" + struct.pack("<I", 10**6) + b"x" * 50))  # a size that lies
+    expect_all(path)
+
+
+@pytest.mark.parametrize("name", ["W64", "CAF"])
+def test_a_chunk_behind_the_sound_of_a_size_that_no_file_has(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.wav"
+    tail = {"W64": b"fact" + W64_TAIL + b"\xf0" + b"\xff" * 7, "CAF": b"free" + b"\xff" * 8}[name]
+    path.write_bytes(in_format(SOUND, RATE, name, "PCM_16") + tail + bytes(range(100)))
     expect_all(path)
 
 

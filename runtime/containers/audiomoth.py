@@ -62,9 +62,10 @@ def read_field(file: BinaryIO, start: int, end: int, rate: int) -> Field | None:
             break
     else:
         return None
-    if counts.sum() * FRAMES > MOST_S * rate:
+    silent = int(counts.sum()) * FRAMES
+    if silent > MOST_S * rate:
         raise RecordingError(
-            f"is damaged: its silent stretches add up to {counts.sum() * FRAMES / rate / 3600:.0f} h, more than "
+            f"is damaged: its silent stretches add up to {silent / rate / 3600:.0f} h, more than "
             f"AudioMoth records ({MOST_S // 3600} h)"
         )
     last = first + len(counts) * BLOCK

@@ -45,6 +45,8 @@ class Chunks:
 
     def at(self, file: BinaryIO, place: int, size: int) -> Chunk | None:
         """The chunk at a byte of a file of so many bytes; None if there is none."""
+        if place >= size:  # which may be more than a file can be sought to
+            return None
         file.seek(place)
         start = place + struct.calcsize(self.head)
         head = file.read(start - place)

@@ -79,7 +79,7 @@ class Header:
 
 def header_with_total(info: bytes, total: int) -> bytes:
     """A stream's beginning: STREAMINFO with a total of samples, and no checksum of the sound."""
-    bits = int.from_bytes(info[10:18], "big") >> 36 << 36 | total
+    bits = int.from_bytes(info[10:18], "big") >> 36 << 36 | min(total, (1 << 36) - 1)
     return MARK + b"\x80\x00\x00\x22" + info[:10] + bits.to_bytes(8, "big") + bytes(16)
 
 

@@ -33,6 +33,8 @@ FLAC_INFO = 17
 CODECS = (b"\x01vorbis", OPUS, FLAC)
 LONGEST_PACKET = 8192
 """Frames; none has more."""
+MOST_LOST = 16
+"""A stream that lacks more pages than this right behind its headers, and no bytes, was taken up in its middle."""
 MORE_THAN_OTHERS = 1.5
 """How much longer the last page's packets may be than those of any other page."""
 BACKWARDS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -137,7 +139,8 @@ def _link(data: Bytes, pages: list[Page]) -> Link | None:
         sound, whole = sound[:-1], False
     runs: list[list[Page]] = [[]]
     for before, page in zip([headers[-1], *sound], sound, strict=False):
-        if page.number > before.number + 1:
+        lost = page.number - before.number - 1
+        if lost > 0 and (runs[-1] or page.at > before.end or lost <= MOST_LOST):
             runs.append([])
         runs[-1].append(page)
     return Link(headers, runs, whole, firsts[serial])

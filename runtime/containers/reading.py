@@ -28,12 +28,12 @@ def nothing_behind(frame: int) -> tuple[int, soundfile.SoundFile] | None:
     return None
 
 
-def opener(path: Path, stream: Stream, rate: int) -> Opener:
-    """That of a stream as it was looked at."""
+def opener(path: Path, stream: Stream, rate: int, most: float) -> Opener:
+    """That of a stream as it was looked at; frames that number themselves beyond `most` are damaged."""
 
     def behind(frame: int) -> tuple[int, soundfile.SoundFile] | None:
         step = max(1, rate // 50)
-        while (entry := stream.behind(frame)) is not None:
+        while (entry := stream.behind(frame)) is not None and entry.start <= most:
             with contextlib.suppress(soundfile.SoundFileError):
                 return entry.start, entry.open(path)
             frame, step = entry.start + step, 2 * step

@@ -99,8 +99,7 @@ def _compressed(path: Path) -> Generator[Sound, None, None]:
             streams = _look(file, path)
             if not streams or streams[0].entry is None:
                 stream = streams[0] if streams else Stream()
-                promised, behind = _promised(file, stream, path), opener(path, stream, file.samplerate)
-                yield Sound(file, promised, _is_seekable(file), stream.whole, stream.notes, behind, enterable=True)
+                yield _sound(file, stream, path, _is_seekable(file), enterable=True)
                 return
     except soundfile.SoundFileError:
         streams = [stream for stream in _look_closer(path) if stream.entry is not None]
@@ -109,9 +108,8 @@ def _compressed(path: Path) -> Generator[Sound, None, None]:
     for stream in streams:
         assert stream.entry is not None
         with stream.entry.open(path) as file:
-            promised, behind = _promised(file, stream, path), opener(path, stream, file.samplerate)
             seekable = len(streams) == 1 and _is_seekable(file)
-            yield Sound(file, promised, seekable, stream.whole, stream.notes, behind, seekable)
+            yield _sound(file, stream, path, seekable, enterable=seekable)
 
 
 def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
@@ -157,9 +155,12 @@ def _check_rate(rate: int) -> None:
         )
 
 
-def _promised(file: soundfile.SoundFile, stream: Stream, path: Path) -> int | None:
-    """Frames that a stream promises, None if that is more than the file can hold."""
-    most = path.stat().st_size * MOST_FRAMES_A_BYTE
-    if (frames := stream.promised) is None:  # nobody has looked
-        frames, most = int(file.frames), min(most, path.stat().st_size * MOST_S_A_BYTE * file.samplerate)
-    return frames if 0 < frames <= most else None
+def _sound(file: soundfile.SoundFile, stream: Stream, path: Path, seekable: bool, enterable: bool) -> Sound:
+    size = path.stat().st_size
+    most, most_s = size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE
+    if (promised := stream.promised) is None:  # nobody has looked
+        promised, most = int(file.frames), min(most, most_s * file.samplerate)
+    behind = opener(path, stream, file.samplerate, most_s * file.samplerate)
+    whole = stream.whole and (stream.promised is None or promised <= most)  # else nobody knows what is missing
+    believed = promised if 0 < promised <= most else None
+    return Sound(file, believed, seekable, whole, stream.notes, behind, enterable)
