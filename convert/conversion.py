@@ -221,7 +221,8 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
         if len(taken) >= count:
             break
     if not taken:
-        raise InputError(f"no recording in {audio} could be read to compare on: {failures[0]}")
+        why = failures[0] if failures else f"{found[0]} holds silent stretches alone, which were not recorded"
+        raise InputError(f"no recording in {audio} could be read to compare on: {why}")
     return np.stack(taken)
 
 

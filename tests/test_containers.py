@@ -18,6 +18,8 @@ import runtime.recording
 from convert.synthetic import soundscape
 from runtime.containers.mpeg import Frames
 from runtime.containers.ogg import checksum
+from runtime.containers.reading import opener
+from runtime.containers.stream import Entry, Stream
 from runtime.recording import Recording
 from tests.conftest import RATE, WINDOW, write
 
@@ -360,6 +362,15 @@ def test_ogg_whose_positions_cannot_be_ends_and_says_so(tmp_path: Path) -> None:
     windows, recording = read(path)
     assert 1 <= len(windows) <= 3
     assert recording.failure is not None and "is truncated: it breaks off after" in recording.failure
+
+
+def test_a_place_beyond_what_a_file_can_hold_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write(path, tones(1))
+    stream = Stream(behind=lambda frame: Entry(frame + RATE, [path.read_bytes()]))
+    assert (found := opener(path, stream, RATE, most=RATE)(0)) is not None
+    assert found[0] == RATE
+    assert opener(path, stream, RATE, most=RATE - 1)(0) is None
 
 
 def test_ogg_that_was_taken_up_in_the_middle_of_a_stream(tmp_path: Path) -> None:

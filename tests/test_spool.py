@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,9 @@ def part(number: int) -> tuple[Block, Finished]:
     status = np.array(["scored"] * (rows - 1) + ["failed"], "<U12")
     block = Block(f"/in/r{number}.wav", ids, starts, starts + 5, status, outputs)
     return block, Finished(f"/in/r{number}.wav", f"r{number}", 10, 20, 0, 1, None, None, ("a note",))
+
+
+FINISHED = asdict(part(0)[1])
 
 
 def filled(target: Path, parts: int = 3) -> Spool:
@@ -145,6 +148,9 @@ def edited(path: Path, number: int, **changes: object) -> None:
         (1, {"row_ids": 7}, "is in the way"),
         (1, {"counts": {"scored": "2"}}, "is in the way"),
         (1, {"finished": {"path": 1}}, "is in the way"),
+        (1, {"finished": FINISHED | {"notes": None}}, "is in the way"),
+        (1, {"finished": FINISHED | {"failure": 1}}, "is in the way"),
+        (1, {"finished": FINISHED | {"windows": "2"}}, "is in the way"),
     ],
 )
 def test_texts_that_make_no_sense_are_refused(

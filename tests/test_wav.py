@@ -82,6 +82,14 @@ def test_chunks_before_the_sound(tmp_path: Path, padded: bool) -> None:
     expect_all(path)
 
 
+def test_a_joined_file_without_sound_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(DATA, RATE) + b"RIFF\x24\0\0\0WAVE" + bytes(range(200)))
+    _, readable, recording = read(path)
+    assert readable == [True] * 3
+    assert recording.failure is not None and "is joined with another file at byte" in recording.failure
+
+
 @pytest.mark.parametrize("name", ["W64", "CAF"])
 def test_a_chunk_behind_the_sound_of_a_size_that_no_file_has(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.wav"

@@ -90,6 +90,8 @@ def _streams(path: Path) -> Generator[Sound, None, None]:
             yield Sound(file, extent.promised(file), seekable, notes=notes, enterable=seekable, gaps=gaps)
     if base == 0:
         yield from _compressed(path)
+    elif base is not None:
+        raise RecordingError(f"is joined with another file at byte {base:,}, of which no sound can be found")
 
 
 def _compressed(path: Path) -> Generator[Sound, None, None]:

@@ -119,5 +119,6 @@ def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.
     recording = Recording(path, rate, size, start or size, rows.options.get("normalize", "raw"))
     window = next(recording.windows(Part(0, index + 1), offset=index), None)
     if window is None or window.samples is None:
-        raise InputError(f"cannot listen to {path} at {start_s:g} s: {recording.failure or 'it ends before'}")
+        why = "it ends before" if window is None or window.recorded else "that was not recorded"
+        raise InputError(f"cannot listen to {path} at {start_s:g} s: {recording.failure or why}")
     return Session(model).score(window.samples[None], ("embedding",), 1)["embedding"][0]
