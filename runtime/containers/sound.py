@@ -79,19 +79,20 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
 
 
 def _streams(path: Path) -> Generator[Sound, None, None]:
-    base: int | None = 0
-    while base is not None and (extent := wav.examine(path, base)) is not None:
-        alone, base = extent.joined is None and not extent.base, extent.joined
+    if (extent := wav.examine(path)) is None:
+        yield from _compressed(path)
+    while extent is not None:
+        joined = extent.joined
+        following = wav.examine(path, joined) if joined is not None else None
         if extent.layout.rate is not None:
             _check_rate(extent.layout.rate)  # some of which libsndfile does not open, without saying why
         with _chunked(path, extent) as file:
-            seekable = alone and _is_seekable(file)
-            notes, gaps = tuple(extent.notes(file)), extent.field.gaps if extent.field is not None else ()
-            yield Sound(file, extent.promised(file), seekable, notes=notes, enterable=seekable, gaps=gaps)
-    if base == 0:
-        yield from _compressed(path)
-    elif base is not None:
-        raise RecordingError(f"is joined with another file at byte {base:,}, of which no sound can be found")
+            seekable = joined is None and not extent.base and _is_seekable(file)
+            notes, gaps = extent.notes(file), extent.field.gaps if extent.field is not None else ()
+            if joined is not None and following is None:
+                notes.append(f"is joined with another file at byte {joined:,}, of which no sound can be found")
+            yield Sound(file, extent.promised(file), seekable, notes=tuple(notes), enterable=seekable, gaps=gaps)
+        extent = following
 
 
 def _compressed(path: Path) -> Generator[Sound, None, None]:
