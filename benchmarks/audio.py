@@ -24,10 +24,10 @@ def soundscapes(folder: Path | None, count: int) -> Iterator[list[Path]]:
         InputError: there are none in the folder.
     """
     if folder is not None:
-        found = find_recordings([folder]).paths
-        if not found:
-            raise InputError(f"no recordings in {folder} (WAV, FLAC, OGG, MP3 or Opus)")
-        yield list(found)
+        found = find_recordings([folder])
+        if not found.paths:
+            raise InputError(found.nothing(folder))
+        yield list(found.paths)
         return
     with tempfile.TemporaryDirectory(prefix="perch-bench-") as made:
         paths = [Path(made, f"{i:03d}.ogg") for i in range(count)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from benchmarks.deadline import command as deadline
@@ -12,6 +11,7 @@ from benchmarks.throughput import command as throughput
 from convert.cli import hush_native_log
 from runtime.errors import PerchError
 from runtime.session import check_install
+from runtime.terminal import command, complain
 
 COMMANDS = {
     "parity": (parity, "whether converted files give what their SavedModel gives"),
@@ -23,14 +23,15 @@ COMMANDS = {
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perch-bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (command, about) in COMMANDS.items():
-        added = commands.add_parser(name, help=about, description=command.__doc__)
-        command.add_arguments(added)
-        added.set_defaults(run=command.run)
+    for name, (module, about) in COMMANDS.items():
+        added = commands.add_parser(name, help=about, description=module.__doc__)
+        module.add_arguments(added)
+        added.set_defaults(run=module.run)
     return parser.parse_args(args)
 
 
-def main(args: Sequence[str] | None = None) -> int:
+@command("perch-bench")
+def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
     hush_native_log()
@@ -38,15 +39,15 @@ def main(args: Sequence[str] | None = None) -> int:
         check_install()
         return int(parsed.run(parsed))
     except PerchError as error:
-        print(f"perch-bench: {error}", file=sys.stderr)
+        complain("perch-bench", error)
         return 2
     except ModuleNotFoundError as error:
-        print(
-            f"perch-bench: the extras 'convert' and 'benchmarks' are needed ({error.name} is missing); run "
+        complain(
+            "perch-bench",
+            f"the extras 'convert' and 'benchmarks' are needed ({error.name} is missing); run "
             "`pip install '.[convert,benchmarks]'` in the project's folder",
-            file=sys.stderr,
         )
         return 2
     except KeyboardInterrupt:
-        print("perch-bench: interrupted", file=sys.stderr)
+        complain("perch-bench", "interrupted")
         return 130

@@ -68,8 +68,9 @@ def compare(saved_model: Path, artifact: Path, classes: Path, paths: list[Path])
 
     model = look(saved_model, artifact)
     with tempfile.TemporaryDirectory() as scratch:
-        ways = tensorflow(model, columns_of(model, read_artifact(artifact), classes), Path(scratch))
-        found = Measurement(PerchOnnx(artifact, classes, Path(scratch)), ways, paths, DEMO, time.monotonic()).run()
+        columns = columns_of(model, read_artifact(artifact), classes)
+        ways, perch = tensorflow(model, columns, Path(scratch)), PerchOnnx(artifact, columns.names, Path(scratch))
+        found = Measurement(perch, ways, paths, DEMO, time.monotonic()).run()
     print("\n".join([*verdicts(found, DEADLINE_S), *rounds(found)]))
 
 

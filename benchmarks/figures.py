@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.files import check_writable, replacing
+from runtime.files import Files, check_outputs, check_writable, replacing
 
 
-def check_writable_json(path: Path | None) -> None:
-    """Finds out before the work whether `--json` could be written after it.
+def check_writable_figures(writes: Mapping[str, Path | None], reads: Mapping[str, Files]) -> None:
+    """Finds out before the work whether files could be written after it, and over none that is read.
 
     Raises:
-        InputError: it could not.
+        InputError: they could not.
     """
-    if path is not None:
-        check_writable(path)
+    check_outputs(writes, reads)
+    for path in writes.values():
+        if path is not None:
+            check_writable(path)
 
 
 def write_json(path: Path | None, command: str, figures: Mapping[str, Any]) -> None:

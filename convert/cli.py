@@ -14,6 +14,9 @@ from pathlib import Path
 from convert.errors import ParityError
 from runtime.artifact import Artifact
 from runtime.errors import PerchError, reason, some
+from runtime.suggestions import did_you_mean, suggestions
+from runtime.taxonomy import Taxonomy
+from runtime.terminal import Output, command, complain
 
 OLDEST_TENSORFLOW = (2, 21)
 DESCRIPTION = """\
@@ -96,7 +99,7 @@ def hush_native_log() -> None:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sys.stderr = Output(os.fdopen(os.dup(2), "w", buffering=1))
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 
@@ -152,9 +155,10 @@ def run(args: argparse.Namespace) -> None:
     if not artifact.free_batch:
         print("The graph takes one window at a time (its batch is baked in); perch-run feeds it so.")
     if unknown := artifact.options["unknown_classes"]:
+        meant = did_you_mean(suggestions(unknown, artifact.head("label"), Taxonomy()))
         print(
             f"{len(unknown)} of the classes to keep are not known to the model, what it has of their genera is kept: "
-            f"{some(unknown, 20)}"
+            f"{some(unknown, 20)}{f'; {meant}' if meant else ''}"
         )
     for name, agreed in artifact.parity.get("float32_head", {}).items():
         print(
@@ -207,7 +211,8 @@ def _measures(found: Mapping[str, float]) -> str:
     return f"{found['error']:.1e} (mean {found['mean_error']:.1e}, 1 - cosine {found['cosine_distance']:.1e})"
 
 
-def main(args: Sequence[str] | None = None) -> int:
+@command("perch-convert")
+def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
     hush_native_log()
@@ -221,13 +226,13 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         run(parsed)
     except PerchError as error:
-        print(f"perch-convert: {error}", file=sys.stderr)
+        complain("perch-convert", error)
         return 1 if isinstance(error, ParityError) else 2
     except OSError as error:
-        print(f"perch-convert: {error.filename or 'cannot write'}: {reason(error)}", file=sys.stderr)
+        complain("perch-convert", f"{error.filename or 'cannot write'}: {reason(error)}")
         return 2
     except KeyboardInterrupt:
-        print("perch-convert: interrupted; no file was written", file=sys.stderr)
+        complain("perch-convert", "interrupted; no file was written")
         return 143 if terminated else 130
     finally:
         signal.signal(signal.SIGTERM, before)

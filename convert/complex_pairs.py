@@ -49,6 +49,7 @@ def split_complex(graph_def: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
     splitter = _Splitter()
+    splitter.graph_def.library.CopyFrom(graph_def.library)  # bodies of loops and branches
     for op in graph.get_operations():
         splitter.add(op)
     return splitter.graph_def

@@ -29,7 +29,8 @@ from convert import (
     tf_ops,
     write,
 )
-from convert.errors import ParityError, first_line
+from convert.errors import ConversionError, ParityError, first_line
+from convert.folder import model_files
 from convert.passes.free_batch import free_batch
 from convert.passes.gathered import gather_embeddings
 from convert.passes.heads import keep_classes, keep_heads
@@ -39,7 +40,7 @@ from convert.stablehlo import module as stablehlo
 from runtime.artifact import Artifact
 from runtime.classes import map_classes
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import Files, check_outputs, replacing
 from runtime.heads import ClassList, Head
 from runtime.paths import find_recordings
 from runtime.progress import progress_bar
@@ -108,6 +109,13 @@ def convert(
         raise InputError(f"head is {head!r} with precision {precision!r}, but must be float32, or int8 with fp32")
     if classes is None and taxonomy is not None:
         raise InputError("--taxonomy says what --classes stand for, and there are none")
+    reads: dict[str, Files] = {
+        "the SavedModel's": lambda: model_files(Path(model)),
+        "--classes": classes if isinstance(classes, (str, Path)) else None,
+        "--taxonomy": taxonomy,
+        "--audio": lambda: find_recordings(audio).paths if audio is not None else (),
+    }
+    check_outputs({"-o": output}, reads)
     wanted = read_classes(classes, taxonomy) if classes is not None else None
     windows = _proof_windows(audio)
     with replacing(output) as temporary, progress_bar(len(STEPS), progress, unit="step") as bar:
@@ -198,9 +206,9 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
     """At most so many windows: from the user's recordings in turn, or synthetic."""
     if audio is None:
         return synthetic.windows(1000, count, WINDOW_SAMPLES)
-    found = find_recordings(audio).paths
-    if not found:
-        raise InputError(f"no recordings in {audio} to compare on")
+    recordings = find_recordings(audio)
+    if not (found := recordings.paths):
+        raise InputError(recordings.nothing(audio))
     taken: list[NDArray[np.float32]] = []
     failures: list[str] = []
     each = -(-count // len(found))
@@ -218,7 +226,13 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
 
 
 def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
-    names = [output.name for output in source.outputs]
+    names = [output.name for output in source.fit_outputs]
+    unfit = [o for o in source.outputs if o.unfit and (outputs is None or o.name in outputs)]
+    if unfit:
+        rest = ",".join(names)
+        raise ConversionError(
+            f"{source.path}: its output {unfit[0].name!r} {unfit[0].unfit}; leave it out with --outputs {rest}"
+        )
     if outputs is None:
         return names
     unknown = [name for name in outputs if name not in names]

@@ -39,7 +39,7 @@ def in_float64(source: SavedModel, heads: Sequence[str], windows: NDArray[np.flo
     Raises:
         ConversionError: the graph holds what has no float64 counterpart.
     """
-    names = [output.name for output in source.outputs]
+    names = [output.name for output in (source.outputs if source.stablehlo is not None else source.fit_outputs)]
     places = [names.index(head) for head in heads]
     evaluate = _by_tensorflow if source.stablehlo is None else _by_numpy
     batches = np.split(

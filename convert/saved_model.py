@@ -37,11 +37,15 @@ LABEL_LISTS = ("label", "labels")
 
 @dataclass(frozen=True)
 class Output:
-    """One output: the name it gets in ONNX, its key in the signature, its shape without the batch."""
+    """One output: the name it gets in ONNX, its key in the signature, its shape without the batch.
+
+    `unfit` says why it can be no head of the file; it is empty where it can.
+    """
 
     name: str
     key: str
     shape: tuple[int, ...]
+    unfit: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class SavedModel:
     function: Any
     stablehlo: StableHlo | None
     compiled: bool = False
+
+    @property
+    def fit_outputs(self) -> list[Output]:
+        """Those that can be heads of the file."""
+        return [output for output in self.outputs if not output.unfit]
 
     @property
     def family(self) -> str:
@@ -92,7 +101,7 @@ def inspect(folder: str | Path) -> SavedModel:
     files = {path.stem: _read_class_list(path) for path in class_list_files(folder)}
     label = next((files.pop(stem) for stem in LABEL_LISTS if stem in files), None)
     class_lists = {**files, "label": label} if label is not None else files
-    outputs = _named_outputs(folder, function, class_lists)
+    outputs = _named_outputs(folder, function, spec.shape[0], class_lists)
     names = {output.name for output in outputs}
     by_head: dict[str, tuple[ClassList, ...]] = {name: (known,) for name, known in class_lists.items() if name in names}
     by_head["label"] += _other_lists(by_head["label"][0], {k: v for k, v in files.items() if k not in names})
@@ -174,7 +183,7 @@ class Reference:
         self._loaded = tf.saved_model.load(str(model.path))
         self._function = concrete_function(self._loaded)
         self._model = model
-        outputs = {output.name: output for output in model.outputs}
+        outputs = {output.name: output for output in model.fit_outputs}
         self._outputs = [outputs[name] for name in heads or outputs]
         self._columns = columns
 
@@ -193,8 +202,17 @@ class Reference:
             batch = windows[start : start + step]
             padded = np.pad(batch, ((0, step - len(batch)), (0, 0)), mode="edge")
             outputs = _outputs(self._function(tf.constant(padded)))
-            parts.append({o.name: self.kept(o.name, outputs[o.key].numpy()[: len(batch)]) for o in self._outputs})
+            parts.append({o.name: self._rows(o, outputs[o.key], step)[: len(batch)] for o in self._outputs})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _rows(self, output: Output, value: Any, windows: int) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self.kept(output.name, value.numpy())
+        if len(rows) != windows:
+            raise ConversionError(
+                f"{self._model.path}: its output '{output.name}' has {len(rows)} rows for {windows} windows; name the "
+                f"others with --outputs"
+            )
+        return rows
 
 
 def concrete_function(loaded: Any) -> Any:
@@ -208,6 +226,11 @@ def concrete_function(loaded: Any) -> Any:
 
 def _read_proto(folder: Path) -> saved_model_pb2.SavedModel:
     path = folder / "saved_model.pb"
+    if folder.is_file():
+        raise ConversionError(
+            f"{folder} is a file, and no SavedModel's folder; a Keras model becomes one by `model.export(FOLDER)`; "
+            f"{GET_IT}"
+        )
     if not folder.is_dir():
         raise ConversionError(f"there is no folder {folder}; {GET_IT}")
     if not path.is_file():
@@ -261,13 +284,16 @@ def _outputs(structured: Any) -> dict[str, Any]:
     return {f"output_{i}": value for i, value in enumerate(values)}
 
 
-def _named_outputs(folder: Path, function: Any, class_lists: Mapping[str, ClassList]) -> tuple[Output, ...]:
+def _named_outputs(
+    folder: Path, function: Any, batch: int | None, class_lists: Mapping[str, ClassList]
+) -> tuple[Output, ...]:
     specs = _outputs(function.structured_outputs)
-    shapes = {key: tuple(spec.shape[1:]) for key, spec in specs.items()}
-    if any(size is None for shape in shapes.values() for size in shape):
-        raise ConversionError(f"{folder} has outputs whose sizes are not fixed: {shapes}")
-    outputs = tuple(Output(_head_name(key, shapes[key], class_lists), key, shapes[key]) for key in sorted(specs))
-    names = [output.name for output in outputs]
+    shapes = {key: tuple(spec.shape[1:]) if spec.shape.rank else () for key, spec in specs.items()}
+    outputs = tuple(
+        Output(_head_name(key, shapes[key], class_lists), key, shapes[key], _unfit(key, specs[key], batch))
+        for key in sorted(specs)
+    )
+    names = [output.name for output in outputs if not output.unfit]
     if "label" not in names or len(set(names)) < len(names):
         raise ConversionError(
             f"{folder} is not a Perch model: no single output can be told to be 'label' among {shapes}; "
@@ -285,6 +311,17 @@ def _named_outputs(folder: Path, function: Any, class_lists: Mapping[str, ClassL
                 f"but the output '{output.name}' has {output.shape[-1]}"
             )
     return outputs
+
+
+def _unfit(name: str, spec: tf.TensorSpec, batch: int | None) -> str:
+    """Why an output has no row of floats for each window; empty if it has."""
+    if not spec.dtype.is_floating:
+        return f"holds {spec.dtype.name}, no floats"
+    if not spec.shape.rank or spec.shape[0] not in (None, batch):
+        return f"is of shape {spec.shape}, which has no row for each window"
+    if not spec.shape[1:].num_elements():
+        return f"is of shape {spec.shape}, whose sizes are 0 or not fixed"
+    return "" if name.isprintable() else "has a name that cannot be printed"
 
 
 def _head_name(key: str, shape: tuple[int, ...], class_lists: Mapping[str, ClassList]) -> str:

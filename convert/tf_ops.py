@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import onnx
@@ -26,7 +27,11 @@ from convert.constants import with_constants
 from convert.errors import ConversionError, first_line
 from convert.saved_model import SavedModel
 from convert.write import OPSET
+from runtime.errors import some
 
+NAMED = re.compile(r"Failed to convert node '([^']*)'.*?OP=(\w+)", re.DOTALL)
+"""What tf2onnx logs of a node whose handler raised."""
+CONTROL_FLOW = {"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"}
 NO_OPS = {"EnsureShape", "PreventGradient", "StopGradient", "CheckNumerics"}
 """Ops that pass their first input through: they check or guard training."""
 OPTIMIZERS = {
@@ -45,31 +50,36 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     Raises:
         ConversionError: an op has no ONNX counterpart; op and node are named.
     """
-    graph_def, input_name, outputs = frozen(model)
-    weights = {tensor.op.name for tensor in model.function.graph.internal_captures}
-    graph_def = pruned(with_constants(graph_def, input_name, outputs, weights, model.compiled), outputs)
-    with tf.Graph().as_default():
-        graph_def = tf_optimize([input_name], outputs, graph_def)
-    graph_def = split_complex(pruned(graph_def, outputs))
-    graph_def = pruned(without_broadcasts(graph_def), outputs)
-
     complaints = _Complaints()
     logger = logging.getLogger("tf2onnx")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(complaints)
+    graph_def = tf.compat.v1.GraphDef()
     try:
+        graph_def, input_name, outputs = frozen(model)
+        weights = {tensor.op.name for tensor in model.function.graph.internal_captures}
+        graph_def = pruned(with_constants(graph_def, input_name, outputs, weights, model.compiled), outputs)
+        with tf.Graph().as_default():
+            graph_def = tf_optimize([input_name], outputs, graph_def)
+        graph_def = split_complex(pruned(graph_def, outputs))
+        graph_def = pruned(without_broadcasts(graph_def), outputs)
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(graph_def, name="")
             onnx_graph = process_tf_graph(graph, opset=OPSET, input_names=[input_name], output_names=outputs)
             # The whole set of optimizers, each on a deep copy, would take half a minute and find no more.
             onnx_graph = optimize_graph(onnx_graph, catch_errors=False, optimizers=OPTIMIZERS)
             proto = onnx_graph.make_model("perch")
-    except Exception as error:  # tf2onnx raises whatever its handlers stumble over
-        raise ConversionError(f"tf2onnx cannot convert {model.path}: {first_line(error)}") from error
+    except ConversionError as error:
+        raise ConversionError(f"{model.path} cannot be converted: {error}") from error
+    except Exception as error:  # TensorFlow and tf2onnx raise whatever they stumble over
+        raise ConversionError(
+            f"{model.path} cannot be converted: {_stumbled_over(complaints.lines, graph_def)} ({first_line(error)})"
+        ) from error
     finally:
         logger.removeHandler(complaints)
         logger.propagate = propagate
-    renames = {input_name: "inputs", **{name: output.name for name, output in zip(outputs, model.outputs, strict=True)}}
+    heads = zip(outputs, model.fit_outputs, strict=True)
+    renames = {input_name: "inputs", **{name: output.name for name, output in heads}}
     _check_domain(model, proto, complaints.lines)
     return _renamed(proto, renames)
 
@@ -79,8 +89,22 @@ def frozen(model: SavedModel) -> tuple[tf.compat.v1.GraphDef, str, list[str]]:
     function = convert_variables_to_constants_v2(model.function, lower_control_flow=False, aggressive_inlining=True)
     input_name = next(t.name for t in function.inputs if t.dtype != tf.resource)
     # freezing flattens a structure in the order of its sorted keys, as the heads are
-    outputs = [tensor.name for tensor in function.outputs]
+    both = zip(function.outputs, model.outputs, strict=True)
+    outputs = [tensor.name for tensor, output in both if not output.unfit]
     return _without_checks(function.graph.as_graph_def(), outputs), input_name, outputs
+
+
+def _stumbled_over(complaints: list[str], graph_def: tf.compat.v1.GraphDef) -> str:
+    """Which op cannot be converted and where it stands, as far as tf2onnx tells; else those that have functions."""
+    for line in complaints:
+        if found := NAMED.search(line):
+            return f"tf2onnx cannot convert {found[2]} (node '{found[1]}')"
+    nodes = [f"{node.op} (node '{node.name}')" for node in graph_def.node if node.op in CONTROL_FLOW]
+    return (
+        f"tf2onnx stumbles over {some(nodes, 3)}"
+        if nodes
+        else "tf2onnx stumbles over a part of it that it does not name"
+    )
 
 
 class _Complaints(logging.Handler):
@@ -115,6 +139,10 @@ def pruned(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1
 
 def _check_domain(model: SavedModel, proto: onnx.ModelProto, complaints: list[str]) -> None:
     """tf2onnx leaves what it could not convert in the graph, as nodes that nothing can run."""
+    random = [node for node in proto.graph.node if node.op_type.startswith(("Random", "Bernoulli", "Multinomial"))]
+    if random:
+        drawn = some([f"{node.op_type} ('{node.name}')" for node in random], 3)
+        raise ConversionError(f"{model.path} draws random numbers, which are others in each call: {drawn}")
     foreign = [node for node in proto.graph.node if node.domain not in ("", "ai.onnx") or not _is_onnx(node.op_type)]
     if foreign or complaints:
         named = ", ".join(sorted({f"{node.op_type} ('{node.name}')" for node in foreign})) or "; ".join(complaints)

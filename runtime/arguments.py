@@ -139,7 +139,8 @@ def choose_setup(
     profile = None if given or unfinished else read_profile(artifact.artifact_sha256, device)
     if profile is not None:
         return profile.setup, str(profile)
-    kept = {name: count for name in ("threads", "batch_size") if isinstance(count := (unfinished or {}).get(name), int)}
+    before = unfinished or {}
+    kept = {name: count for name in ("threads", "batch_size") if type(count := before.get(name)) is int and count > 0}
     known = {**kept, **given}
     on_cpu = device == "cpu"
     taken = known.get("threads", 1)

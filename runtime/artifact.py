@@ -5,19 +5,27 @@ Every entry is text in the file's `metadata_props`.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-import mmap
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from runtime.errors import ArtifactError, InputError, reason
+from runtime.errors import ArtifactError, InputError, reason, repeated, some
 from runtime.heads import Head, read_heads
 
 SCHEMA = "1"
 METADATA_PROPS = 14
 """Number of `metadata_props` in ONNX's ModelProto."""
+DESCRIPTION = "description_sha256"
+"""The entry that is the fingerprint of the others; older files have none."""
+VARINT, MOST_FIELDS, MOST_ENTRY_FIELDS, MOST_TEXT = 10, 10_000, 16, 2**26
+"""Bytes of protobuf's longest number; more fields of a file and of an entry, and bytes of a description, than any
+model has."""
 MOST_REASON = 300
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
 
@@ -98,7 +106,7 @@ class Artifact:
         }
         for head in self.heads.values():
             entries |= head.to_metadata()
-        return entries
+        return entries | {DESCRIPTION: description_sha256(entries)}
 
     @classmethod
     def from_metadata(cls, entries: Mapping[str, str], path: str | Path) -> Artifact:
@@ -113,21 +121,23 @@ class Artifact:
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema[:20]!r}, this version reads {SCHEMA}; convert it again")
         try:
-            heads = read_heads(json.loads(entries["heads"]), entries)
+            heads = read_heads(_object(entries["heads"]), entries)
             artifact = cls(
                 family=entries["model_family"],
-                sample_rate=int(entries["sample_rate"]),
-                window_samples=int(entries["window_samples"]),
+                sample_rate=_number(entries["sample_rate"]),
+                window_samples=_number(entries["window_samples"]),
                 free_batch={"free": True, "1": False}[entries["batch"]],
                 heads=heads,
                 saved_model_sha256=entries["saved_model_sha256"],
                 artifact_sha256=entries["artifact_sha256"],
-                tools=dict(json.loads(entries["tools"])),
-                options=dict(json.loads(entries["options"])),
-                parity=dict(json.loads(entries["parity"])),
+                tools=_object(entries["tools"]),
+                options=_object(entries["options"]),
+                parity=_object(entries["parity"]),
             )
         except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ArtifactError(f"{path} describes itself wrongly ({error!r}); convert it again") from None
+            raise ArtifactError(
+                f"{path} describes itself wrongly ({error!r:.{MOST_REASON}}); convert it again"
+            ) from None
         if not (heads and 0 < artifact.window_samples <= 10**8 and 0 < artifact.sample_rate <= 10**6):
             raise ArtifactError(
                 f"{path} describes itself wrongly (no heads, or an impossible window); convert it again"
@@ -136,56 +146,125 @@ class Artifact:
 
 
 def read_artifact(path: str | Path) -> Artifact:
-    """A file's description of itself, read without loading its graph.
+    """A file's description of itself, read without loading its graph (see `runtime.identity` for whether it is true).
 
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
     """
+    return Artifact.from_metadata(read_entries(path), path)
+
+
+def read_entries(path: str | Path) -> dict[str, str]:
+    """A file's `metadata_props`.
+
+    Raises:
+        ArtifactError: the file is missing, or its bytes are no ONNX.
+    """
+    if "\0" in str(path) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ArtifactError(f"there is no model at {path} (it is no file); {CONVERT}")
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            entries = dict(_entry(data[start:end]) for start, end in _fields(data, METADATA_PROPS))
+        with open(path, "rb") as file:
+            entries = [_entry(file, field) for field in fields(file) if field.is_metadata]
+            if not os.fstat(file.fileno()).st_size or sum(len(key) + len(value) for key, value in entries) > MOST_TEXT:
+                raise ValueError("empty, or a description beyond measure")
     except OSError as error:
         raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
-    except (ValueError, IndexError, UnicodeDecodeError):  # mmap refuses an empty file by a ValueError
+    except ValueError:
         raise ArtifactError(f"{path} cannot be loaded as ONNX (it is damaged or another format); {CONVERT}") from None
-    return Artifact.from_metadata(entries, path)
+    if twice := repeated([key for key, _ in entries]):
+        raise ArtifactError(f"{path} describes itself wrongly ({some(twice)} twice); convert it again")
+    return dict(entries)
 
 
-def _entry(data: bytes) -> tuple[str, str]:
-    """Key and value of a StringStringEntryProto."""
-    key, value = (b"".join(data[start:end] for start, end in _fields(data, number)) for number in (1, 2))
-    return key.decode(), value.decode()
+def description_sha256(entries: Mapping[str, str]) -> str:
+    """The fingerprint of a description, itself left out."""
+    told = {key: value for key, value in entries.items() if key != DESCRIPTION}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _fields(data: bytes | mmap.mmap, number: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each length-delimited field of this number in a protobuf message (its wire format: tags of
-    number and type, the lengths of what is longer than a number).
+@dataclass(frozen=True)
+class Field:
+    """A field of a protobuf message: its number and wire type, where it starts, its value does, and it ends."""
+
+    number: int
+    kind: int
+    start: int
+    value: int
+    end: int
+
+    @property
+    def is_metadata(self) -> bool:
+        """Whether it is one of the `metadata_props` of ONNX's ModelProto."""
+        return self.number == METADATA_PROPS and self.kind == 2
+
+
+def fields(file: BinaryIO, most: int = MOST_FIELDS) -> Iterator[Field]:
+    """The fields of a protobuf message (its wire format: tags of number and type, and the lengths of what is longer
+    than a number). What they hold is not read.
+
+    Raises:
+        ValueError: the bytes are no such message, or of more fields than `most`.
     """
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        kind, end = tag & 7, at
+    size, start = file.seek(0, os.SEEK_END), 0
+    for _ in range(most + 1):
+        if start == size:
+            return
+        file.seek(start)
+        head = file.read(2 * VARINT)
+        tag, value = _varint(head, 0)
+        number, kind, end = tag >> 3, tag & 7, value
         if kind == 0:
-            _, end = _varint(data, at)
+            _, end = _varint(head, value)
         elif kind == 2:
-            length, at = _varint(data, at)
-            end = at + length
+            length, value = _varint(head, value)
+            end = value + length
         elif kind in (1, 5):
-            end = at + (8 if kind == 1 else 4)
+            end = value + (8 if kind == 1 else 4)
         else:
             raise ValueError(f"wire type {kind}")
-        if end > len(data):
-            raise ValueError("a field ends behind its message")
-        if kind == 2 and tag >> 3 == number:
-            yield at, end
-        at = end
+        if not 0 < number < 2**29 or start + end > size:
+            raise ValueError("a field without a number, or that ends behind its message")
+        yield Field(number, kind, start, start + value, start + end)
+        start += end
+    raise ValueError("too many fields")
 
 
-def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+def _entry(file: BinaryIO, field: Field) -> tuple[str, str]:
+    """Key and value of a StringStringEntryProto."""
+    if field.end - field.value > MOST_TEXT:
+        raise ValueError("an entry beyond measure")
+    file.seek(field.value)
+    data = file.read(field.end - field.value)
+    parts = fields(io.BytesIO(data), MOST_ENTRY_FIELDS)
+    texts = {each.number: data[each.value : each.end] for each in parts if each.kind == 2}
+    return texts.get(1, b"").decode(), texts.get(2, b"").decode()
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    value = 0
+    for count, byte in enumerate(data[at : at + VARINT]):
+        value |= (byte & 127) << 7 * count
         if byte < 128:
-            return value, at
+            return value, at + count + 1
+    raise ValueError("a number without an end")
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("-?[0-9]{1,10}", text):
+        raise ValueError(f"{text[:20]!r} is no number")
+    return int(text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object, of which no key is there twice."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := repeated([key for key, _ in pairs]):
+            raise ValueError(f"{some(twice)} twice")
+        return dict(pairs)
+
+    found = json.loads(text, object_pairs_hook=distinct)
+    if not isinstance(found, dict):
+        raise ValueError(f"{text[:20]!r} is no JSON object")
+    return found

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.taxonomy import Taxonomy
+
+FEW_ROWS = 100
+Status = Literal["scored", "interpolated", "filled", "failed", "unrecorded"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Columns:
         """How many numbers a row holds."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    def only(self, output: str) -> Columns:
+        """One output alone."""
+        return replace(self, shapes={output: self.shapes[output]}, classes={output: self.classes[output]})
+
     @property
     def fit_csv(self) -> bool:
         """Whether a CSV can hold them: one vector a row."""
@@ -40,7 +49,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one recording, in order. `outputs` are NaN in rows whose `status` is "filled" or "failed"."""
+    """Consecutive rows of one recording, or where a sample submission says so, rows of several in any order.
+
+    `outputs` are NaN in rows whose `status` is "filled", "failed" or "unrecorded".
+    """
 
     path: str
     row_ids: list[str]
@@ -48,6 +60,8 @@ class Block:
     end_s: NDArray[np.float64]
     status: NDArray[np.str_]
     outputs: Mapping[str, NDArray[np.floating]]
+    paths: Sequence[str] = ()
+    """The recording of each row, where they are not all of `path`; empty of one that is not there."""
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -55,4 +69,59 @@ class Block:
     @property
     def has_score(self) -> NDArray[np.bool_]:
         """Rows that hold numbers: scored ones, and those interpolated between them."""
-        return np.isin(self.status, ("scored", "interpolated"))
+        return (self.status == "scored") | (self.status == "interpolated")
+
+    def holds(self, output: str) -> NDArray[np.bool_]:
+        """Rows that hold numbers of an output, be it that a user has written them there."""
+        values = self.outputs[output]
+        first: tuple[Any, ...] = (slice(None), *[0] * (values.ndim - 1))
+        return ~np.isnan(values[first])
+
+    @property
+    def row_paths(self) -> Sequence[str]:
+        """The recording of each row."""
+        return self.paths or [self.path] * len(self)
+
+    def rows(self, of: NDArray[np.int64]) -> Block:
+        """Some of the rows, which are of one recording."""
+        paths = self.row_paths
+        return Block(
+            paths[of[0]],
+            [self.row_ids[row] for row in of.tolist()],
+            self.start_s[of],
+            self.end_s[of],
+            self.status[of],
+            {name: values[of] for name, values in self.outputs.items()},
+        )
+
+
+def by_recording(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same rows, those of each recording together."""
+    together: dict[str, list[Block]] = {}
+    for block in blocks:
+        if not block.paths:
+            together.setdefault(block.path, []).append(block)
+            continue
+        places: dict[str, list[int]] = {}
+        for row, path in enumerate(block.paths):
+            places.setdefault(path, []).append(row)
+        for path, rows in places.items():
+            together.setdefault(path, []).append(block.rows(np.array(rows)))
+    for path in list(together):
+        yield from together.pop(path)
+
+
+def unscored(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
+    """Outputs of rows without a score, which take no memory: there may be millions."""
+    return {
+        name: np.broadcast_to(np.array(np.nan, columns.dtypes.get(name, np.float32)), (count, *shape))
+        for name, shape in columns.shapes.items()
+    }
+
+
+def count_statuses(status: NDArray[np.str_]) -> Counter[str]:
+    """How many rows have each status."""
+    if len(status) < FEW_ROWS:
+        return Counter(status.tolist())
+    counts = {name: int((status == name).sum()) for name in get_args(Status)}
+    return Counter({name: count for name, count in counts.items() if count})

@@ -8,6 +8,7 @@ input.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import queue
@@ -17,15 +18,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 # The caller's import path comes first on standard input.
-PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {} import main; main()"
+PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from runtime.child import run; run({!r})"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 GREETING = b"\x00perch-onnx child\x00"
 """What a child says first, so that its messages can be told from what Python's start-up may print."""
+
+
+END_S = 10.0
+"""How long a process that says no more may take to end."""
+START_S = 120.0
+"""How long a process may be silent at its start, at least: a time-out is meant for recordings."""
+LONGEST_WAIT_S = 2.0
+"""How long the parent listens at once: what takes much longer is the parent's own standing still."""
 
 
 class Child:
@@ -42,7 +52,9 @@ class Child:
 
     def __init__(self, module: str, first: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         self.heard = time.monotonic()
-        """When it said something last."""
+        """When it said something last, or was asked for something."""
+        self.ready = False
+        """Whether it is done with its start."""
         self._inbox = inbox
         self._silent_s: float | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
@@ -90,10 +102,13 @@ class Child:
 
     def last_words(self) -> str:
         """Why the process ended: its exit code and its last line on standard error."""
-        self._process.kill()  # one that only stopped talking sense is of no more use
+        ended = self._process.poll() is not None
+        self._process.kill()
         code = self._process.wait()
         if self._silent_s is not None:
             return f"said nothing for {self._silent_s:g} s"
+        if not ended:
+            return "sent what is no message"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
@@ -113,6 +128,8 @@ class Child:
                 self.heard = time.monotonic()
                 self._inbox.put((self, message))
         except Exception:  # the end, or nonsense, of which unpickling can make any exception
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_S)  # its exit code comes after its last word
             self._inbox.put((self, None))
 
     def _skip_to_greeting(self) -> None:
@@ -124,6 +141,61 @@ class Child:
             if not byte:
                 raise EOFError
             tail = (tail + byte)[-len(GREETING) :]
+
+
+class Inbox:
+    """What children say, as it comes; and of those that owe an answer for too long, that they are at an end.
+
+    Args:
+        timeout_s: how long a child that owes an answer may say nothing after its start. Time in which this process
+            itself stood still, as in a laptop that sleeps, does not count; whether or not the clocks stand still, too.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.queue: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+        self._timeout_s = timeout_s
+        self._looked = time.monotonic(), time.time()
+
+    def receive(
+        self, children: Sequence[Child], busy: Sequence[Child], deadline: float | None
+    ) -> tuple[Any, Any] | None:
+        """The next message, or None after a while without one. Children that hang are killed, and heard of next."""
+        now = self._now(children)
+        waits = [LONGEST_WAIT_S] if deadline is None else [LONGEST_WAIT_S, deadline - now]
+        for child in busy:
+            patience_s = self._timeout_s if child.ready else max(self._timeout_s, START_S)
+            if child.heard + patience_s <= now:
+                child.give_up_on(patience_s)
+            waits.append(child.heard + patience_s - now)
+        try:
+            return self.queue.get(timeout=max(0.0, min(waits)))
+        except queue.Empty:
+            return None
+
+    def _now(self, children: Sequence[Child]) -> float:
+        """What the clock says; the time that it jumped by since it was last looked at is nobody's silence."""
+        looked, self._looked = self._looked, (time.monotonic(), time.time())
+        now = self._looked[0]
+        stood_still_s = max(after - before for before, after in zip(looked, self._looked)) - LONGEST_WAIT_S
+        for child in children if stood_still_s > 0 else ():
+            child.heard = min(now, child.heard + stood_still_s)
+        return now
+
+
+def run(module: str) -> NoReturn:
+    """The whole of a child: its module's `main()`, and the end of all its threads with it.
+
+    Python's own end would wait for the thread that listens, and abort.
+    """
+    code = 1
+    try:
+        importlib.import_module(module).main()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def serve() -> tuple[BinaryIO, Callable[[object], None]]:
@@ -159,5 +231,8 @@ def listen(receive: BinaryIO, take: Callable[[Any], object]) -> None:
 
 def _import_path() -> list[str]:
     """Where a worker imports from: this package's own folder before all else, then as its parent does."""
-    own = Path(__file__).absolute().parent.parent
-    return [str(own), *(str(Path(entry).absolute()) for entry in sys.path)]
+    paths = [str(Path(__file__).absolute().parent.parent)]
+    for entry in sys.path:
+        with contextlib.suppress(OSError):  # relative to a working folder that is gone
+            paths.append(os.path.abspath(entry))
+    return paths

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, some
 from runtime.heads import NO_CLASS, ClassList, Head
-from runtime.suggestions import suggestions
-from runtime.taxonomy import Taxonomy
+from runtime.suggestions import did_you_mean, suggestions
+from runtime.taxonomy import Taxon, Taxonomy
 from runtime.wanted import WantedClasses
 
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]
@@ -58,6 +59,8 @@ class ClassMap:
     unmapped_value: float = 0.0
     namespace: str = ""
     repeated: tuple[str, ...] = ()
+    near: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of classes without a column of their own, names that nearly match and have one."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -117,6 +120,8 @@ class ClassMap:
         parts.append(f"{len(constants)} absent{_named(constants, f', which are {self.unmapped_value:g}')}")
         if self.repeated:
             parts.append(f"{len(self.repeated)} wanted more than once, given once{_named(self.repeated)}")
+        if self.near:
+            parts.append(did_you_mean(self.near))
         return "; ".join(parts)
 
     @cached_property
@@ -157,11 +162,10 @@ def map_classes(
     if not class_map.constant.all():
         return class_map
     lists = head.class_lists.values() if namespace is None else [head.class_lists[namespace]]
-    near = suggestions(wanted.names, head, wanted.taxonomy)
-    meant = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
+    meant = did_you_mean(class_map.near)
     raise InputError(
-        f"none of the {len(wanted.names)} classes of {wanted.source} is known to the model, "
-        f"whose names are like {' or '.join(map(_like, lists))}{f'; did you mean {some(meant)}?' if meant else ''}"
+        f"none of the {len(class_map.names)} classes of {wanted.source} is known to the model, "
+        f"whose names are like {' or '.join(map(_like, lists))}{f'; {meant}' if meant else ''}"
     )
 
 
@@ -202,7 +206,7 @@ def match_classes(
         raise InputError(
             f"{wanted.source} has no header: its first line, '{wanted.header}', is a class; put one above it"
         )
-    matches = tuple(map(find, wanted.names))
+    matches = tuple(match for match in map(find, wanted.names) if not _is_text(match, wanted))
     needed = [match.name for match in matches if match.column == DROPPED]
     if proxy in ("genus-max", "genus-mean"):
         needed += [match.name for match in matches if match.column == -1 and match.genus in find.dropped_genera]
@@ -211,7 +215,22 @@ def match_classes(
             f"the model was converted without {some(needed)} of {wanted.source}, or classes of the same genus; "
             f"convert it again with `{wanted.options(namespace)}`"
         )
-    return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated)
+    unknown = [match.name for match in matches if match.column < 0]
+    near = suggestions(unknown, head, wanted.taxonomy) if unknown else {}
+    return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated, near)
+
+
+def _is_text(match: Match, wanted: WantedClasses) -> bool:
+    """Whether a column of a sample submission is no class, such as Kaggle's `Usage`; then with a warning."""
+    if match.name not in wanted.texts or match.column != -1 or wanted.taxonomy[match.name] != Taxon():
+        return False
+    warnings.warn(
+        f"{wanted.source}: the column '{match.name}' is no class, and left out: no class list knows it, and its cells "
+        "are no numbers",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return True
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +13,19 @@ from runtime.artifact import read_artifact
 from runtime.classes import match_classes
 from runtime.detections import Detections
 from runtime.errors import InputError, PerchError
-from runtime.files import check_distinct, check_writable, rescue
+from runtime.files import check_outputs, check_writable, rescue
 from runtime.formats import sink_path
 from runtime.hoplite import SINK
 from runtime.map_report import report_lines, report_text, write_report
 from runtime.options import parse_args
+from runtime.paths import find_recordings
 from runtime.run import Interrupted, run_soundscapes
 from runtime.session import check_install
 from runtime.soundscapes import Soundscapes
+from runtime.terminal import command, complain, printable
 from runtime.wanted import read_classes
 
-SHOWN_FAILURES = 10
+SHOWN = 10
 
 
 class Signals:
@@ -58,12 +58,17 @@ class Signals:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
+    output = None if args.output is None else sink_path(args.output)
+    reads = {"--model": args.model, "--classes": args.classes, "--taxonomy": args.taxonomy}
+    check_outputs(
+        {"--map-report": args.map_report, "-o": output},
+        {**reads, "the recording": lambda: find_recordings(args.soundscapes).paths},
+    )
     if args.map_report is not None:
         _report_map(args)
-    if not args.soundscapes:
+    if not args.soundscapes or output is None:
         return 0
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
-    output = sink_path(args.output)
     detections = _detections(args)
     in_memory = _check_output(args.output, args.resume, outputs, detections)
     try:
@@ -102,26 +107,32 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if in_memory:
         _write(result, output)
     if not args.quiet:
-        _print(f"{output}: {result.summary()}")
-    for failure in result.failures[:SHOWN_FAILURES]:
-        print(f"perch-run: {failure.path}: {failure.reason}", file=sys.stderr)
-    if len(result.failures) > SHOWN_FAILURES:
-        print(f"perch-run: and {len(result.failures) - SHOWN_FAILURES} more recordings", file=sys.stderr)
+        print(f"{printable(result.sink or output)}: {result.summary()}", flush=True)
+    _tell([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
+    _tell([f"{note.path}: {note.text}" for note in result.notes], "notes")
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
-        print(f"perch-run: interrupted; {result.count('scored')} scored rows are in {output}{more}", file=sys.stderr)
-    return signals.code or (1 if result.failures else 0)
+        where = result.sink or output
+        kept = f"{result.count('scored')} scored rows are"
+        if result.detections is not None:
+            kept = f"the {result.detections} detections in {result.count('scored')} scored windows are"
+        complain("perch-run", f"interrupted; {kept} in {where}{more}")
+    return signals.code or (1 if result.failures or result.unread_folders else 0)
+
+
+def _tell(lines: Sequence[str], what: str) -> None:
+    """The first few of these, and how many more there are."""
+    for line in lines[:SHOWN]:
+        complain("perch-run", line)
+    if len(lines) > SHOWN:
+        complain("perch-run", f"and {len(lines) - SHOWN} more {what}")
 
 
 def _report_map(args: argparse.Namespace) -> None:
     """Writes and prints how the model meets the wanted classes."""
     if args.classes is None:
         raise InputError("--map-report says how --classes are met, and there are none")
-    output = Path(args.output) if args.output is not None else None
-    given = {"--classes": Path(args.classes), "--map-report": args.map_report, "-o": output, "--model": args.model}
-    check_distinct(**given)
-    check_distinct(**{"--taxonomy": args.taxonomy, "--map-report": args.map_report})
     artifact = read_artifact(args.model)
     wanted = read_classes(args.classes, args.taxonomy)
     genus_head = artifact.heads.get("genus")
@@ -129,7 +140,7 @@ def _report_map(args: argparse.Namespace) -> None:
     lines = report_lines(class_map, artifact.heads, wanted.taxonomy)
     write_report(lines, args.map_report)
     if not args.quiet:
-        _print(f"{args.map_report}: {report_text(lines, class_map)}")
+        print(f"{printable(args.map_report)}: {report_text(lines, class_map)}", flush=True)
 
 
 def _write(result: Soundscapes, output: Path) -> None:
@@ -141,14 +152,6 @@ def _write(result: Soundscapes, output: Path) -> None:
         if rescued is None:
             raise
         raise InputError(f"{error}; the rows are in {rescued} instead") from None
-
-
-def _print(text: str) -> None:
-    """Prints, also into a pipe that nobody reads any more."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _detections(args: argparse.Namespace) -> Detections | None:
@@ -176,20 +179,20 @@ def _check_output(output: str, resume: bool, outputs: Sequence[str], detections:
     return True
 
 
-def main(args: Sequence[str] | None = None) -> int:
+@command("perch-run")
+def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    arguments = sys.argv[1:] if args is None else list(args)
-    if "--doctor" in arguments:
-        return doctor.main(arguments)
-    parsed = parse_args(arguments)
+    if "--doctor" in args:
+        return doctor.main(args)
+    parsed = parse_args(args)
     with Signals() as signals, warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = lambda message, *_: print(f"perch-run: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: complain("perch-run", message)
         try:
             return run(parsed, signals)
         except PerchError as error:
-            print(f"perch-run: {error}", file=sys.stderr)
+            complain("perch-run", error)
             return 2
         except KeyboardInterrupt:
-            print("perch-run: interrupted before anything was scored", file=sys.stderr)
+            complain("perch-run", "interrupted before anything was scored")
             return signals.code or 130

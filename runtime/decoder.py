@@ -49,15 +49,15 @@ class Decoder:
         failure: str | None = None
         try:
             for window in self._windows(recording, task):
-                self._put(ticket.number, window.index, window.samples)
-                visited += 1
+                if window.recorded:
+                    self._put(ticket.number, window.index, window.samples)
+                    visited += 1
             failure = recording.failure
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
             failure = f"{type(error).__name__}: {error}"
         unknown = recording.count is None and failure is not None
-        self._send(
-            Decoded(ticket.number, failure, recording.promised_windows() if unknown else recording.count, visited)
-        )
+        windows = recording.promised_windows() if unknown else recording.count
+        self._send(Decoded(ticket.number, failure, windows, visited, tuple(recording.notes)))
 
     def _windows(self, recording: Recording, task: Task) -> Iterator[Window]:
         if (most := self._decoding.max_peaks) is not None:

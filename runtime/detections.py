@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -18,13 +20,16 @@ from numpy.typing import NDArray
 
 from runtime.block import Block, Columns
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import make_folder, remove_leftovers, replacing
 from runtime.heads import NO_CLASS
 from runtime.taxonomy import Taxon
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 
 DetectionFormat = Literal["csv", "raven", "audacity"]
+TEMPORARY = "detections"
+MOST_NAME = 255
+"""Bytes of a name in any usual file system."""
 ENDINGS = {".selections.txt": "raven", ".txt": "audacity", ".csv": "csv"}
 RAVEN = (
     "Selection",
@@ -53,6 +58,36 @@ class Detection:
     name: str
     taxon: Taxon
     score: float
+
+
+@dataclass
+class Tally:
+    """What a table of detections came to: how many there are, and the best score of each window that has any."""
+
+    detections: int = 0
+    windows: int = 0
+    """Windows with a detection."""
+    best: array[float] = field(default_factory=lambda: array("f"))
+
+    def clear(self) -> None:
+        self.detections, self.windows, self.best = 0, 0, array("f")
+
+    def summary(self, asked: Detections) -> str:
+        """How many there are; where no window has one, or every one, what a better threshold may be."""
+        if not self.best:
+            return "no detections: no window was scored"
+        if self.detections:
+            text = f"{self.detections} detections in {self.windows} of {len(self.best)} windows"
+        else:
+            text = f"no detections: none of {len(self.best)} windows has one"
+        if asked.min_score is None or 0 < self.windows < len(self.best):
+            return text
+        few, many = np.quantile(self.best, (0.99, 0.9)).tolist()
+        why = "every window has one" if self.windows else f"the highest score is {max(self.best):.4g}"
+        return (
+            f"{text}; {why}. 1% of the windows have a score from {few:.4g} on, 10% from {many:.4g} on: "
+            f"try --min-score {few:.4g} (Detections(min_score={few:.4g}))"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,8 +119,8 @@ class Detections:
         if self.format is not None and self.format not in get_args(DetectionFormat):
             raise InputError(f"format is {self.format!r}, but must be one of {', '.join(get_args(DetectionFormat))}")
 
-    def writer(self, target: Path, columns: Columns, recordings: int) -> tuple[Write, bool]:
-        """What writes the detections of so many recordings, and whether it does so to a folder.
+    def writer(self, target: Path, columns: Columns, recordings: int, tally: Tally) -> tuple[Write, str | None]:
+        """What writes the detections of so many recordings, and keeps a tally; if to a folder, how the files in it end.
 
         Raven and Audacity open a table beside one recording: for several there is a folder with a file for each, named
         like its rows.
@@ -94,6 +129,65 @@ class Detections:
             InputError: the ending says no format; there are several recordings for one file; or not one class head.
         """
         _head(columns)
+        form, ending = self._form(target)
+        write, own_ending = TABLES[form]
+
+        def write_file(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+            # names of files need not be UTF-8
+            with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                write(self._found(blocks, columns, tally), file, columns)
+
+        def write_one(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+            tally.clear()
+            write_file(blocks, path, columns, fill)
+
+        def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
+            tally.clear()
+            entered: set[Path] = set()
+            for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
+                path = folder / f"{name}{own_ending}"
+                if path.parent not in entered:
+                    make_folder(path.parent)
+                    remove_leftovers(path.with_name(TEMPORARY))
+                    entered.add(path.parent)
+                with replacing(path, TEMPORARY) as temporary:  # a longer name might not go with what is put around it
+                    write_file(parts, temporary, columns, fill)
+            make_folder(folder)
+
+        if form == "csv" or (ending is not None and recordings <= 1):
+            return write_one, None
+        if ending is None:
+            return write_folder, own_ending
+        raise InputError(
+            f"{target} would be for {recordings} recordings, but {form} opens one beside each; name a folder instead: "
+            f"`-o {target.name.partition('.')[0]} --format {form}`"
+        )
+
+    def check_names(self, target: Path, names: Sequence[str]) -> None:
+        """Finds out before the work whether a folder could hold a file for each recording, called like its rows.
+
+        Raises:
+            InputError: it could not.
+        """
+        form, ending = self._form(target)
+        if form == "csv" or ending is not None:
+            return
+        files = [Path(f"{name}{TABLES[form][1]}") for name in names]
+        folders = {parent for file in files for parent in file.parents}
+        for file in files:
+            if any(len(os.fsencode(part)) > MOST_NAME for part in file.parts):
+                raise InputError(
+                    f"{target} cannot hold {file}, a name of more than {MOST_NAME} bytes; rename the recording, or "
+                    "write a .csv"
+                )
+            if file in folders or os.path.isdir(target / file):
+                raise InputError(f"{target / file} would be a file and a folder at once; name another folder")
+        for folder in folders:
+            if os.path.lexists(target / folder) and not os.path.isdir(target / folder):
+                raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
+
+    def _form(self, target: Path) -> tuple[str, str | None]:
+        """What is written, and the ending that the name of a single file has."""
         ending = next((ending for ending in ENDINGS if target.name.lower().endswith(ending)), None)
         form = self.format or (ENDINGS[ending] if ending else None)
         if form is None:
@@ -101,31 +195,9 @@ class Detections:
                 f"cannot tell what to write from the name {target}; end it in {', '.join(ENDINGS)}, or name a folder "
                 "and the format, raven or audacity"
             )
-        write, own_ending = TABLES[form]
+        return form, ending
 
-        def write_file(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
-            # names of files need not be UTF-8
-            with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                write(self._found(blocks, columns), file, columns)
-
-        def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
-                path = folder / f"{name}{own_ending}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as temporary:
-                    write_file(parts, temporary, columns, fill)
-
-        if form == "csv" or (ending is not None and recordings <= 1):
-            return write_file, False
-        if ending is None:
-            return write_folder, True
-        raise InputError(
-            f"{target} would be for {recordings} recordings, but {form} opens one beside each; name a folder instead: "
-            f"`-o {target.name.partition('.')[0]} --format {form}`"
-        )
-
-    def _found(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
+    def _found(self, blocks: Iterable[Block], columns: Columns, tally: Tally) -> Iterator[Detection]:
         """The detections, window by window, of each the highest first."""
         name = _head(columns)
         classes = columns.classes[name]
@@ -134,10 +206,14 @@ class Detections:
         known[list(columns.constants)] = False
         known &= np.array(classes) != NO_CLASS
         for block in blocks:
-            for row in np.flatnonzero(block.has_score):
+            for row in np.flatnonzero(block.holds(name)):
                 scores = block.outputs[name][row]
                 times = float(block.start_s[row]), float(block.end_s[row])
-                for i in self._chosen(scores, known):
+                chosen = self._chosen(scores, known)
+                tally.detections += len(chosen)
+                tally.windows += bool(chosen)
+                tally.best.append(float(scores.max(where=known, initial=-np.inf)))
+                for i in chosen:
                     yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
 
     def _chosen(self, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:

@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,13 +21,15 @@ from runtime.arguments import choose_setup
 from runtime.artifact import Artifact, read_artifact
 from runtime.cores import usable_cores
 from runtime.errors import DeviceError, PerchError
+from runtime.identity import untrue
 from runtime.profile import profile_path, read_profile
-from runtime.session import INSTALL_CUDA, check_install, choose_device, load
+from runtime.session import INSTALL_CUDA, Session, check_install, choose_device, first_line, load
+from runtime.terminal import complain, printable
 
 DESCRIPTION = """\
-Says what is installed, which devices can be used, and, with --model, what a file holds and which of its nodes a GPU
-leaves to the CPU. Exit codes: 0 the device that runs take works; 1 it does not, or the installation is broken; 2 wrong
-use or unusable model.
+Says what is installed, which devices can be used, and, with --model, what a file holds, whether it is as it was
+converted, and which of its nodes a GPU leaves to the CPU; a window is run through it. Exit codes: 0 the device that
+runs take works; 1 it does not, the installation is broken, or the model cannot be run; 2 wrong use, or no model.
 """
 
 
@@ -51,10 +52,13 @@ def run(args: argparse.Namespace) -> int:
     _section("installed", versions())
     _section("devices", devices(gpu, missing))
     if artifact is not None:
-        lines = [*described(artifact), _left_to_cpu(args.model, gpu, missing, artifact)]
+        found = list(_model_problems(args.model, artifact, "cpu" if problems else chosen))
+        problems += found
+        lines = described(artifact)
+        lines += [] if found else [_left_to_cpu(args.model, gpu, missing, artifact)]
         _section(f"model {args.model}", lines if problems else [*lines, *_setup(artifact, chosen, args.model)])
     for problem in problems:
-        print(f"problem: {problem}")
+        print(f"problem: {printable(problem)}")
     if not problems:
         print(f"all is well: a run with --device {args.device} takes {chosen}")
     return 1 if problems else 0
@@ -73,8 +77,25 @@ def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
     return chosen, problems
 
 
+def _model_problems(model: Path, artifact: Artifact, device: str) -> Iterator[str]:
+    """What is wrong with a file: whether it was changed, and whether a window of noise goes through it."""
+    if (changed := untrue(model, artifact)) is not None:
+        yield changed
+    noise = np.random.default_rng(0).standard_normal((1, artifact.window_samples)).astype(np.float32)
+    try:
+        found = Session(model, device).score(0.1 * noise, tuple(artifact.heads), 1)
+    except PerchError as error:
+        yield str(error)
+        return
+    except Exception as error:  # onnxruntime has a class of its own for each status
+        yield f"{model} cannot be run: {first_line(error)}; convert it again"
+        return
+    if broken := [name for name, values in found.items() if not np.isfinite(values).all()]:
+        yield f"{model} gives no finite numbers of a window of noise, in {', '.join(broken)}; convert it again"
+
+
 def _section(title: str, lines: Sequence[str]) -> None:
-    print("\n".join([title, *(f"  {line}" for line in lines)]))
+    print("\n".join([printable(title), *(f"  {printable(line)}" for line in lines)]))
 
 
 def versions() -> list[str]:
@@ -180,5 +201,5 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return run(parsed)
     except PerchError as error:
-        print(f"perch-run: {error}", file=sys.stderr)
+        complain("perch-run", error)
         return 1 if isinstance(error, DeviceError) else 2

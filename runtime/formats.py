@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime import hoplite
 from runtime.block import Block, Columns
-from runtime.detections import Detections
+from runtime.detections import Detections, Tally
 from runtime.errors import InputError
 from runtime.files import check_folder, check_writable, replacing, utf8
 
@@ -23,33 +23,56 @@ ROW_GROUP_BYTES = 32 * 2**20
 @dataclass(frozen=True)
 class Format:
     """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
-    whether it could be. Both raise InputError where it cannot be written."""
+    whether it could be. Both raise InputError where it cannot be written. `ending` is that of a folder's files, one for
+    each recording; `replaces` is whether what is there is written over."""
 
     write: Write
     check: Callable[[Path], None]
+    ending: str | None = None
+    replaces: bool = True
+
+    def files(self, target: Path, names: Iterable[str]) -> list[Path]:
+        """The files that are written for recordings of these names."""
+        return [target] if self.ending is None else [target / f"{name}{self.ending}" for name in names]
 
 
 def sink_path(sink: str | Path) -> Path:
-    """The file or folder that a sink names."""
+    """The file or folder that a sink names.
+
+    Raises:
+        InputError: nothing can be called so.
+    """
     path = Path(str(sink).removeprefix(hoplite.SINK))
-    return path if path.name not in ("", "..") else path.resolve()
+    if "\0" in str(path):
+        raise InputError(f"no file can be called {str(path)!r}, which holds a NUL")
+    path = path if path.name not in ("", "..") else path.resolve()
+    if not path.name:
+        raise InputError(f"cannot write {path}: it has no name; name a file or folder in it")
+    return path
 
 
-def row_format(sink: str | Path, columns: Columns, recordings: int, detections: Detections | None) -> Format:
+def holds_all_rows(sink: str | Path | None, detections: Detections | None) -> bool:
+    """Whether rows become a table of rows (or stay in memory), not of detections, nor a database."""
+    return detections is None and not str(sink).startswith(hoplite.SINK)
+
+
+def row_format(
+    sink: str | Path, columns: Columns, recordings: int, detections: Detections | None, tally: Tally | None = None
+) -> Format:
     """How rows are written to a sink; for the arguments see `run_soundscapes`.
 
-    `recordings` is how many there are.
+    `recordings` is how many there are; `tally` learns how many detections were written.
 
     Raises:
         InputError: another ending; what the format cannot hold; or a package is missing.
     """
     if str(sink).startswith(hoplite.SINK):
         hoplite.check_columns(columns, detections is not None)
-        return Format(hoplite.write_database, hoplite.check_folder)
+        return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
     target = Path(sink)
     if detections is not None:
-        write, folder = detections.writer(target, columns, recordings)
-        return Format(write, check_folder) if folder else _file(write)
+        write, ending = detections.writer(target, columns, recordings, tally or Tally())
+        return _file(write) if ending is None else Format(write, check_folder, ending)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":
         _pyarrow()
@@ -83,9 +106,8 @@ def write_csv(blocks: Iterable[Block], path: Path, columns: Columns, fill: float
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(",".join(map(_quoted, ("row_id", *header))) + "\n")
         for block in blocks:
-            rows = zip(block.row_ids, block.outputs[name], block.has_score, strict=True)
-            for row_id, row, has_score in rows:
-                file.write(_quoted(row_id) + (line % tuple(row.tolist()) if has_score else empty))
+            for row_id, row, holds in zip(block.row_ids, block.outputs[name], block.holds(name), strict=True):
+                file.write(_quoted(row_id) + (line % tuple(row.tolist()) if holds else empty))
 
 
 def _quoted(text: str) -> str:
@@ -114,7 +136,8 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
-    with pq.ParquetWriter(path, schema, **options) as file:
+    # names of files need not be UTF-8, as those that pyarrow opens itself must be
+    with path.open("wb") as opened, pq.ParquetWriter(opened, schema, **options) as file:
         held, rows = [], 0
         for block in blocks:
             held.append(_record_batch(pa, schema, block))
@@ -128,17 +151,16 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
 
 
 def _record_batch(pa: Any, schema: Any, block: Block) -> Any:
-    count, has_score = len(block), block.has_score
     arrays = [
         pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
-        pa.array([utf8(block.path)] * count, pa.string()),
+        pa.array([utf8(path) for path in block.paths] or [utf8(block.path)] * len(block), pa.string()),
         pa.array(block.start_s),
         pa.array(block.end_s),
         pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
     ]
     for name, values in block.outputs.items():
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=pa.array(~has_score)))
+        flat, mask = pa.array(np.ascontiguousarray(values).reshape(-1)), pa.array(~block.holds(name))
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=mask))
     return pa.record_batch(arrays, schema=schema)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 NO_CLASS = "no_ebird_code"
 """Stands in a class list where a column has no name in that namespace; it is no class."""
+MOST_DIMENSIONS, MOST_NUMBERS = 8, 2**26
+"""More than any output has of a window."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,22 @@ class Head:
         return entries
 
 
-def read_heads(shapes: Mapping[str, Iterable[int]], entries: Mapping[str, str]) -> dict[str, Head]:
+def read_heads(shapes: Mapping[str, Any], entries: Mapping[str, str]) -> dict[str, Head]:
     """The heads of these shapes, with their class lists.
 
     Raises:
         ValueError, LookupError, TypeError: the entries make no sense.
     """
-    return {name: _head(name, tuple(map(int, shape)), _lists(name, shapes, entries)) for name, shape in shapes.items()}
+    return {name: _head(name, _shape(name, shape), _lists(name, shapes, entries)) for name, shape in shapes.items()}
+
+
+def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    dimensions = shape if isinstance(shape, list) and 0 < len(shape) <= MOST_DIMENSIONS else [0]
+    if not all(type(size) is int and 0 < size <= MOST_NUMBERS for size in dimensions):
+        raise ValueError(f"{str(shape)[:40]} is no shape of an output '{name[:40]}'")
+    if math.prod(dimensions) > MOST_NUMBERS:
+        raise ValueError(f"an output '{name[:40]}' of {math.prod(dimensions)} numbers")
+    return tuple(dimensions)
 
 
 def _head(name: str, shape: tuple[int, ...], lists: dict[str, ClassList]) -> Head:

@@ -44,6 +44,10 @@ def check_folder(folder: Path) -> None:
         InputError: there is something, or the folder around it cannot be written.
     """
     try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"the name of {folder} is not UTF-8, as a database's must be; choose another folder") from None
+    try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise InputError(f"{folder} is there and not empty; name a new folder for the hoplite database")
         folder.parent.mkdir(parents=True, exist_ok=True)

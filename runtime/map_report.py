@@ -10,7 +10,6 @@ from runtime.classes import ClassMap, Match
 from runtime.errors import some
 from runtime.files import replacing
 from runtime.heads import NO_CLASS, Head
-from runtime.suggestions import suggestions
 from runtime.taxonomy import Taxonomy
 
 FIELDS = (
@@ -37,8 +36,6 @@ def report_lines(class_map: ClassMap, heads: Mapping[str, Head], taxonomy: Taxon
     """
     label = heads["label"]
     by_list = label.class_lists
-    unknown = [match.name for match in class_map.matches if match.column < 0]
-    near = suggestions(unknown, label, taxonomy)
     first = by_list[class_map.namespace].names
     # A column that has no code is told by its name in the model's first list.
     names = [other if name == NO_CLASS else name for name, other in zip(first, label.classes, strict=True)]
@@ -60,7 +57,7 @@ def report_lines(class_map: ClassMap, heads: Mapping[str, Head], taxonomy: Taxon
             taxon.scientific_name,
             taxon.common_name,
             taxon.class_name,
-            BETWEEN.join(near.get(match.name, ())),
+            BETWEEN.join(class_map.near.get(match.name, ())),
         )
         lines.append(dict(zip(FIELDS, found, strict=True)))
     return lines

@@ -130,6 +130,8 @@ class Done:
     windows: int | None = None
     lost: bool = False
     """Whether no worker could tell, all that tried having died or hung."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of a recording that was read all the same."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ class Decoded:
     failure: str | None
     windows: int | None
     visited: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from runtime.windows import Segments
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
-row_id (file name and end second) and one column a class. Reads WAV, FLAC, OGG, MP3 and Opus at any rate.
+row_id (file name and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate.
 """
 EXAMPLES = """\
 examples:
@@ -38,8 +38,8 @@ examples:
 
 scores are the model's logits: not probabilities, and not comparable between classes. So a --min-score means another
 thing for each class, and is best found by listening to some detections.
-exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings could not be
-read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
+exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings or folders could
+not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
 """
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -90,7 +90,8 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument(
         "--classes",
         metavar="FILE.csv",
-        help="columns of label: a sample_submission.csv, a taxonomy.csv or a class list (default: all the model has)",
+        help="columns of label: a sample_submission.csv (whose rows are written in its order, if they name recordings "
+        "that are there), a taxonomy.csv or a class list (default: all the model has)",
     )
     what.add_argument(
         "--taxonomy",

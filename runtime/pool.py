@@ -8,12 +8,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.child import Child
+from runtime.child import Child, Inbox
 from runtime.errors import PerchError
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.schedule import ATTEMPTS, Schedule
 
-LONGEST_WAIT_S = 3600.0
 MOST_FAILED_STARTS = 3
 """After so many processes in a row that ended before they were ready no more are started."""
 
@@ -49,6 +48,8 @@ def score_recordings(
             if received is None:
                 continue
             worker, message = received
+            if worker not in pool.alive:  # of one that was buried since
+                continue
             if isinstance(message, (Ready, Opened, Rows, Done)):
                 task = worker.task
                 pool.note(worker, message)
@@ -72,37 +73,28 @@ class _Pool:
     def __init__(self, schedule: Schedule, job: Job, timeout_s: float) -> None:
         self._schedule = schedule
         self._job = job
-        self._timeout_s = timeout_s
-        self._alive: list[_Worker] = []
+        self.alive: list[_Worker] = []
         self._ever_ready = False
+        self._refused: PerchError | None = None
         self._failed_starts = 0
-        self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._inbox = Inbox(timeout_s)
 
     def start(self) -> None:
         """One more worker; if the system has no room for it, those there are must do."""
         try:
-            self._alive.append(_Worker(self._job, self._inbox))
+            self.alive.append(_Worker(self._job, self._inbox.queue))
         except OSError as error:
-            if not self._alive:
+            if not self.alive:
                 raise PerchError(f"cannot start a worker process: {error.strerror}") from None
 
     def grow(self, workers: int) -> None:
         """As many workers as there are tasks, but not more than `workers`."""
-        for _ in range(len(self._alive), min(workers, self._schedule.open)):
+        for _ in range(len(self.alive), min(workers, self._schedule.open)):
             self.start()
 
     def receive(self, deadline: float | None) -> tuple[_Worker, Any] | None:
         """The next message, or None after a while without one. Workers that hang are killed, and heard of next."""
-        now = time.monotonic()
-        ends = [worker.heard + self._timeout_s for worker in self._alive if worker.busy]
-        for worker in self._alive:
-            if worker.busy and worker.heard + self._timeout_s <= now:
-                worker.give_up_on(self._timeout_s)
-        wait = min([LONGEST_WAIT_S, *(end - now for end in [*ends, *([deadline] if deadline else [])] if end > now)])
-        try:
-            return self._inbox.get(timeout=wait)
-        except queue.Empty:
-            return None
+        return self._inbox.receive(self.alive, [worker for worker in self.alive if worker.busy], deadline)
 
     def note(self, worker: _Worker, message: Ready | Opened | Rows | Done) -> None:
         """Keeps account of what a worker said."""
@@ -116,27 +108,32 @@ class _Pool:
 
     def feed(self) -> None:
         """Gives waiting tasks to idle workers."""
-        for worker in self._alive:
+        for worker in self.alive:
             if worker.ready and worker.task is None and (task := self._schedule.next()):
                 worker.score(task)
 
     def bury(self, worker: _Worker, message: Refused | None) -> Iterator[Event]:
         """Deals with a worker that died or could not load the model."""
-        self._alive.remove(worker)
+        self.alive.remove(worker)
         reason = f"the worker {worker.last_words()}" if message is None else str(message.error)
         worker.stop()
+        if message is not None:
+            self._refused = message.error
         if worker.task is not None and not self._schedule.crashed(worker.task):
             yield Event(worker.task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
         self._failed_starts += not worker.ready
         if self._schedule.unfinished and self._failed_starts < MOST_FAILED_STARTS and message is None:
-            self.start()
-        if not self._alive and self._schedule.unfinished:  # not even a fresh worker starts
+            try:
+                self.start()
+            except PerchError as error:
+                reason = str(error)
+        if not self.alive and self._schedule.unfinished:  # not even a fresh worker starts
             if not self._ever_ready:
-                raise message.error if message is not None else PerchError(f"cannot start scoring: {reason}")
+                raise self._refused or PerchError(f"cannot start scoring: {reason}")
             self._schedule.stop(reason)
 
     def stop(self) -> None:
-        for worker in self._alive:
+        for worker in self.alive:
             worker.stop()
 
 
@@ -145,7 +142,6 @@ class _Worker(Child):
 
     def __init__(self, job: Job, inbox: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
         super().__init__("runtime.worker", job, inbox)
-        self.ready = False
         self.task: Task | None = None
 
     @property

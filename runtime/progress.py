@@ -14,4 +14,5 @@ with warnings.catch_warnings():
 def progress_bar(total: int, shown: bool = True, **options: Any) -> tqdm[Any]:
     """A bar of `total` steps; it stays invisible where neither a terminal nor a notebook shows it."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    return tqdm(total=total, disable=not (shown and (terminal or "ipykernel" in sys.modules)), **options)
+    bare = getattr(sys.stderr, "bare", sys.stderr)  # a bar steers the terminal
+    return tqdm(total=total, disable=not (shown and (terminal or "ipykernel" in sys.modules)), file=bare, **options)

@@ -6,10 +6,9 @@ what is wrong with it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,32 +19,33 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from runtime import ogg
+from runtime.containers import Decoded, Sound, open_streams
 from runtime.errors import RecordingError, reason
+from runtime.levels import Levels
 from runtime.windows import LEAST_REMAINDER_S, Normalization, count_windows, has_window, normalize_peak
 
-BLOCK_S = 0.5
-"""Seconds decoded at once: a decoder that fails loses the whole block."""
+BLOCK_S, MOST_BLOCK = 0.5, 2**22
+"""Seconds decoded at once, and samples of all channels: a decoder that fails loses the whole block."""
 PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
 """Windows that start within this many seconds are read as one part, or fewer if their rows have more bytes, for those
 wait in memory until all are there."""
 PREROLL_S = 0.25
 """What a part's resampler hears before its first window, many times the length of its filter."""
-SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
-"""Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
-MOST_FRAMES_A_BYTE = 4096
-"""More than silence compresses to: a header that promises more is damaged."""
-WAV_STREAMED = 0x7FFFF000
-"""Lengths from here on are what programs write that do not know the length yet."""
-WAV_LENGTHS = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+MOST_SPANS = 3
+"""So many stretches that cannot be decoded are named."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Samples of one window, `float32 [window]`, or None where it cannot be scored."""
+    """Samples of one window, `float32 [window]`, or None where it cannot be scored.
+
+    Where nothing of it was `recorded`, or less than 0.05 s, it has no samples either, and nothing has failed.
+    """
 
     index: int
     samples: NDArray[np.float32] | None
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,33 +95,53 @@ class Recording:
         """After reading: why the recording could not be read, or not to its end."""
         self.count: int | None = None
         """After reading its last part without a failure: how many windows the recording has."""
-        self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are not finite
+        self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are no use
+        self._lost: list[tuple[int, int]] = []  # those that could not be decoded
+        self._gaps: list[tuple[float, float]] = []  # in samples of the windows' rate, what was not recorded
+        self._notes: list[str] = []
+        self._levels: list[Levels] = []  # of each stream
+        self._whole = True  # not read in parts
         self._promised = 0  # samples that the header promises, at the windows' rate
         self._before = 0  # samples of streams that come before the one being read
+
+    @property
+    def notes(self) -> list[str]:
+        """After reading: what a user should know of a recording that was read all the same."""
+        heard = (note for levels in self._levels for note in levels.notes(self._whole))
+        return list(dict.fromkeys([*self._notes, *heard]))
 
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
         try:
-            with _opened(self.path) as file:
-                if file.format == "OGG" and (not ogg.ends_whole(self.path) or len(ogg.links(self.path)) > 1):
-                    return None
-                return self._promised_windows(file)
+            first, *more = [(self._promised_windows(sound), sound.whole) for sound in open_streams(self.path)]
         except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return None
+        return first[0] if first[1] and not more else None
 
-    def _promised_windows(self, file: soundfile.SoundFile) -> int | None:
-        frames = _promised_frames(file, self.path)
-        return self._count(round(frames * self.sample_rate / file.samplerate)) if frames > 0 else None
+    def _promised_windows(self, sound: Sound) -> int | None:
+        if (frames := sound.believed) is None:
+            return None
+        return self._count(round(frames * self.sample_rate / sound.file.samplerate))
 
     def count_parts(self) -> tuple[int, int | None]:
         """In how many parts the recording is read, and how many windows it promises if that is more than one."""
+        windows = None
         try:
-            with _opened(self.path) as file:
-                windows = self._promised_windows(file) if file.format in SEEKABLE else None
+            with contextlib.closing(open_streams(self.path)) as streams:
+                if (sound := next(streams)).seekable:
+                    windows = self._promised_windows(sound)
         except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return 1, None  # reading will say why
         parts = math.ceil((windows or 0) / self.part_windows)
         return (parts, windows) if parts > 1 else (1, None)
+
+    def is_enterable(self) -> bool:
+        """Whether it can be read from its middle on; else only from its start."""
+        try:
+            with contextlib.closing(open_streams(self.path)) as streams:
+                return next(streams).enterable
+        except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
+            return True  # reading will say why
 
     def part(self, number: int, parts: int) -> Part:
         """The windows of one part of `parts`, counted from 0."""
@@ -134,6 +154,7 @@ class Recording:
         early, windows that its header promises follow without samples.
         """
         end = part.end if part.end is not None else sys.maxsize
+        self._whole = part == Part()
         return self._cut(range(part.first + offset, end, step), part.first * self.hop)
 
     def samples(self) -> Iterator[NDArray[np.float32]]:
@@ -149,7 +170,7 @@ class Recording:
             if not total:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
-            self.failure = _reason(error)
+            self.failure = "; ".join(filter(None, (self._losses(), _reason(error))))
 
     def windows_at(self, indices: Sequence[int]) -> Iterator[Window]:
         """Windows of some indices, which ascend; those that cannot be read come without samples."""
@@ -180,7 +201,7 @@ class Recording:
             if not total:
                 raise RecordingError("holds no samples")
         except (soundfile.SoundFileError, OSError, RecordingError) as error:
-            self.failure = _reason(error)
+            self.failure = "; ".join(filter(None, (self._losses(), _reason(error))))
             promised = self._count(self._promised) if self._promised > 0 else 0
             for missing in itertools.takewhile(promised.__gt__, itertools.chain([index], wanted)):
                 yield Window(missing, None)
@@ -200,6 +221,9 @@ class Recording:
         if any(first < end for first, _ in self._bad):
             self.failure = self.failure or "holds samples that are not finite numbers"
             return Window(index, None)
+        silent = sum(max(0, min(end, last) - max(begin, first)) for first, last in self._gaps)
+        if silent > self.window - LEAST_REMAINDER_S * self.sample_rate:
+            return Window(index, None, recorded=False)
         if self.normalize == "peak":
             samples = normalize_peak(samples)
         if len(samples) < self.window:
@@ -208,36 +232,37 @@ class Recording:
 
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
-        self._before, self._bad = 0, []
-        for file in self._opened():
-            with file:
-                yield from self._resampled_file(file, begin)
-        if file.format == "OGG" and not ogg.ends_whole(self.path):
-            there_s = self._before / self.sample_rate
-            raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s, without its last page")
+        self._before, self._bad, self._lost, self._gaps, self._levels = 0, [], [], [], []
+        for sound in open_streams(self.path):
+            self._notes += sound.notes
+            yield from self._resampled_stream(sound, begin)
+            if not sound.whole:
+                there_s = self._before / self.sample_rate
+                raise RecordingError(f"is truncated: it breaks off after {there_s:.1f} s")
 
-    def _opened(self) -> Iterator[soundfile.SoundFile]:
-        """The file; of an OGG file with several streams in a chain each of them."""
-        with _opened(self.path) as file:
-            chained = file.format == "OGG" and len(links := ogg.links(self.path)) > 1
-            if not chained:
-                yield file
-                return
-        for start, end in links:
-            with ogg.Section(self.path, start, end) as section, soundfile.SoundFile(section) as file:
-                yield file
-
-    def _resampled_file(self, file: soundfile.SoundFile, begin: int) -> Iterator[NDArray[np.float32]]:
-        rate = file.samplerate
+    def _resampled_stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
+        file, rate = sound.file, sound.file.samplerate
         scale = self.sample_rate / rate
-        self._promised = self._before + round(_promised_frames(file, self.path) * scale)
-        promised_s = self._promised / self.sample_rate
+        self._promised = self._before + round((sound.believed or 0) * scale)
+        promised_s = (self._before + (sound.promised or 0) * scale) / self.sample_rate
+        self._gaps = [
+            (first * scale, math.inf if end == file.frames else end * scale)  # the last window reaches beyond the sound
+            for first, end in sound.gaps
+        ]
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
-        while len(block := file.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True)):
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-            mono = self._finite(mono, self._before / scale + read, scale)
-            read += len(block)
+        levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)
+        self._levels += [] if sound.gaps else [levels]
+        blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))
+        while (came := self._decoded(blocks, self._before / self.sample_rate + read / rate)) is not None:
+            frames, block = came
+            position = self._before / scale + read
+            if block is None:
+                mono = self._lost_samples(position, frames, scale)
+            else:
+                mono = self._finite(_mono(block), position, scale)
+                levels.add(block, mono)
+            read += frames
             mono = mono if resampler is None else resampler.resample_chunk(mono)
             yield mono[skip:]
             skip = max(0, skip - len(mono))
@@ -249,9 +274,9 @@ class Recording:
             raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
 
     def _enter(self, file: soundfile.SoundFile, begin: int, promised_s: float) -> tuple[int, int]:
-        """Goes to where samples of both rates coincide, a little before `begin`.
+        """Where samples of both rates coincide, a little before `begin`.
 
-        Returns the frame it is at, and how many resampled samples come before `begin`.
+        Returns that frame, and how many resampled samples come before `begin`.
         """
         if not begin:
             return 0, 0
@@ -262,8 +287,32 @@ class Recording:
         if frame >= file.frames:
             there_s = file.frames / file.samplerate
             raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
-        file.seek(frame)
         return frame, begin - cycles * cycle
+
+    def _decoded(self, blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
+        """The next block, None if there is no more."""
+        try:
+            return next(blocks, None)
+        except soundfile.SoundFileError as error:
+            raise RecordingError(_reason(error, f" behind {there_s:.1f} s" if there_s else "")) from None
+
+    def _lost_samples(self, position: float, frames: int, scale: float) -> NDArray[np.float32]:
+        """Zeros in place of frames that cannot be decoded; see `_finite`."""
+        first, last = int(position * scale), int((position + frames) * scale)
+        self._bad.append((first, last))
+        if self._lost and first - self._lost[-1][1] <= 1:
+            first = self._lost.pop()[0]
+        self._lost.append((first, last))
+        self.failure = self._losses()
+        return np.zeros(frames, np.float32)
+
+    def _losses(self) -> str | None:
+        """What could not be decoded between what could."""
+        spans = [
+            f"from {first / self.sample_rate:.1f} to {last / self.sample_rate:.1f} s" for first, last in self._lost
+        ]
+        more = [f"at {len(spans) - MOST_SPANS} more places"] if len(spans) > MOST_SPANS else []
+        return f"is damaged: cannot be decoded {', '.join(spans[:MOST_SPANS] + more)}" if spans else None
 
     def _finite(self, mono: NDArray[np.float32], position: float, scale: float) -> NDArray[np.float32]:
         """The block with zeros for what is not finite; where that was is remembered (a resampler would smear it).
@@ -279,28 +328,16 @@ class Recording:
         return np.where(finite, mono, np.float32(0))
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
-    with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
-        if not file.read(1):
-            raise RecordingError("is an empty file")
-    return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of a block's channels; of two with the bits of `mean`, which takes ten times as long."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    return np.asarray((block[:, 0] + block[:, 1]) / 2 if block.shape[1] == 2 else block.mean(axis=1), np.float32)
 
 
-def _promised_frames(file: soundfile.SoundFile, path: Path) -> int:
-    """Frames that the header promises, 0 if it promises nothing that can be believed.
-
-    libsndfile corrects a truncated WAV's length in silence, and says so in its log.
-    """
-    frames = int(file.frames)
-    lengths = WAV_LENGTHS.search(file.extra_info)
-    if lengths and frames > 0:
-        promised, found = map(int, lengths.groups())
-        if found < promised < WAV_STREAMED:
-            frames = round(frames * promised / found)
-    return frames if frames <= path.stat().st_size * MOST_FRAMES_A_BYTE else 0
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, where: str = "") -> str:
+    if isinstance(error, RecordingError):
+        return str(error)
     if isinstance(error, soundfile.LibsndfileError):
-        return f"cannot be decoded ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
+        return f"cannot be decoded{where} ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
     return reason(error)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
-from runtime.artifact import Artifact, read_artifact
+from runtime.artifact import Artifact
+from runtime.deadline import Deadline, slowness
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.formats import sink_path
+from runtime.files import Files, absolute, check_outputs
+from runtime.formats import holds_all_rows, row_format, sink_path
 from runtime.headers import Headers
+from runtime.identity import read_true_artifact
 from runtime.logits import Activation, LogitScale
 from runtime.messages import EmbeddingDtype, Job
 from runtime.paths import Found, Sources, find_recordings
-from runtime.scoring import Deadline, Scoring
+from runtime.sample import NAMES_NONE, SampleRows, sample_rows
+from runtime.scoring import Scoring
 from runtime.session import check_install, choose_device
 from runtime.shield import Shield
 from runtime.sinks import FileSink, MemorySink, Sink
@@ -25,7 +29,7 @@ from runtime.soundscapes import Soundscapes
 from runtime.spool import unfinished_run
 from runtime.table import Table
 from runtime.taxonomy import Taxonomy, read_taxonomy
-from runtime.wanted import WantedClasses, read_classes
+from runtime.wanted import read_classes
 from runtime.windows import Normalization, Segments
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
@@ -94,7 +98,10 @@ def run_soundscapes(
             events, for focal recordings (see `runtime.peaks`). A recording without events then has no rows.
         max_peaks: how many windows a recording has at most where they are around peaks.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
-            Those that the model's lists do not name so are found by their scientific names or eBird codes.
+            Those that the model's lists do not name so are found by their scientific names or eBird codes. Where rows
+            of a sample submission name recordings that are there, the result has exactly its rows in its order: those
+            that no recording has are "filled", and recordings that it does not name are left out. (Detections and
+            hoplite databases are no submissions, and take its classes alone.)
         taxonomy: a CSV with the columns primary_label, scientific_name, common_name and class_name that says what
             `classes`, and those of detections, stand for; not needed where `classes` is such a file. Else an eBird
             code is what the package's own table says, and any other name is a scientific one if it looks so.
@@ -138,12 +145,15 @@ def run_soundscapes(
     """
     started = time.monotonic()
     check_install()
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
     wanted = read_classes(classes, taxonomy) if classes is not None else None
     known = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
-    _check_submission(found, wanted, sources)
+    if not found.paths and not (wanted is not None and wanted.row_ids):
+        raise InputError(found.nothing(", ".join(map(str, sources)) or "an empty list"))
+    if found.warning is not None:
+        warnings.warn(found.warning, RuntimeWarning, stacklevel=2)
     if sink is None and (resume or detections is not None):
         needs = "resume needs a sink, which is what an earlier run left rows for"
         raise InputError(needs if resume else "detections need a sink to go to, or use Soundscapes.to_detections")
@@ -168,17 +178,24 @@ def run_soundscapes(
         smooth=smooth,
         embedding_dtype=embedding_dtype,
     )
-    deadline = _deadline(started, deadline_s)
     timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
     fill_value = number("fill", fill)
-    interpolate = _interpolate(on_deadline, deadline, resume, segments)
+    interpolate = _interpolate(on_deadline, resume, segments) and deadline_s is not None
+    deadline = _deadline(started, deadline_s, interpolate)
 
-    table = Table(found, artifact, job, wanted, interpolate, known)
-    rows = _sink(sink, table, fill_value, job, artifact, resume, len(found.paths), detections)
+    reads = {"the model": model, "the classes": _file(classes), "the taxonomy": taxonomy, "the recording": found.paths}
+    submission = wanted.row_ids if wanted is not None and holds_all_rows(sink, detections) else None
+    sample = None
+    if submission is not None:
+        sample = sample_rows(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
+    found = found if sample is None else sample.found
+    table = Table(found, artifact, job, sample, interpolate, known)
+    rows = _sink(sink, table, fill_value, job, artifact, resume, found, reads, detections, sample)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
-    interrupted, kept, finished = False, True, False
+    interrupted = finished = False
+    kept: bool | None = None
     try:
         with Shield() as shield, Headers(artifact, job, at_once=deadline is not None) as headers:
             try:
@@ -187,22 +204,26 @@ def run_soundscapes(
                 interrupted = True
             if interrupted or deadline:
                 headers.until = time.monotonic() + MOST_HEADERS_S
+            most_means = None
             if deadline:
-                headers.until = min(headers.until, deadline.all_done - deadline.reserve_s / 2)
+                work = table.work(score.rows)
+                headers.until = min(headers.until, deadline.asking_ends(table.columns, work))
+                most_means = deadline.most_means(table.columns, work, time.monotonic())
 
             def finish() -> None:
-                nonlocal finished
+                nonlocal finished, kept
                 if not finished:
-                    rows.finish(list(table.rest(headers.promised_windows)))
-                    finished = True
+                    rest = list(table.rest(headers.promised_windows, most_means))
+                    again = interrupted or (table.left and (resume or deadline is None))
+                    rows.finish(rest, whole=not again)
+                    finished, kept = True, again
 
             while not finished:
                 try:
                     shield(finish)
                 except KeyboardInterrupt:
                     interrupted = True
-        left = bool(table.counts["filled"] or table.not_reached)
-        kept = interrupted or (left and (resume or deadline is None))
+        kept = kept or interrupted
     finally:
         rows.close(kept)
     result = Soundscapes(
@@ -210,16 +231,25 @@ def run_soundscapes(
         columns=table.columns,
         failures=table.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
-        counts=table.counts,
+        counts=table.counts if sample is None else sample.counts,
+        notes=table.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
         without_events=table.without_events,
         not_reached=table.not_reached,
         skipped_files=found.skipped,
+        unread_folders=found.lost,
+        passed_over=found.passed_over(),
+        lacking=0 if sample is None else sample.lacking,
+        dropped=0 if sample is None else sample.dropped,
+        detected="" if rows.tally is None or detections is None else rows.tally.summary(detections),
+        detections=rows.tally.detections if rows.tally is not None else None,
+        of_sample=sample.summary() if sample is not None else [NAMES_NONE] if submission and found.paths else [],
         ill_conditioned=artifact.ill_conditioned,
         fill=fill_value,
-        sink=sink_path(sink) if sink is not None else None,
+        sink=rows.path,
+        reads={name: absolute(files) for name, files in reads.items()},
     )
     if interrupted:
         raise Interrupted(result)
@@ -233,15 +263,21 @@ def _sink(
     job: Job,
     artifact: Artifact,
     resume: bool,
-    recordings: int,
+    found: Found,
+    reads: Mapping[str, Files],
     detections: Detections | None,
+    sample: SampleRows | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
-    columns = table.columns
+    columns, recordings = table.columns, len(found.paths)
     if sink is None:
-        return MemorySink(columns, job.smooth)
+        return MemorySink(columns, job.smooth, sample)
+    target, form = sink_path(sink), row_format(sink, columns, recordings, detections)
+    waiting = target.with_name(f"{target.name}.partial")
+    check_outputs({"the sink": form.files(target, found.names), "the unfinished rows": waiting}, reads)
     run = {"model": artifact.artifact_sha256, **job.options}
-    rows = FileSink(sink, columns, fill, run, resume, recordings, detections, job.smooth)
+    run["sample_rows"] = sample.fingerprint if sample is not None else None
+    rows = FileSink(sink, columns, fill, run, resume, found.names, detections, job.smooth, sample)
     try:
         for finished, counts in rows.finished:
             table.skip(finished, counts)
@@ -251,6 +287,11 @@ def _sink(
     return rows
 
 
+def _file(classes: str | Path | Sequence[str] | None) -> str | Path | None:
+    """The file of the classes, if they are in one."""
+    return classes if isinstance(classes, (str, Path)) else None
+
+
 def _other_namespace(job: Job, artifact: Artifact) -> str | None:
     """The class list in which wanted classes were looked up first, if that is not the model's first."""
     if job.class_map is None or job.class_map.namespace == artifact.heads["label"].namespace:
@@ -258,29 +299,19 @@ def _other_namespace(job: Job, artifact: Artifact) -> str | None:
     return job.class_map.namespace
 
 
-def _check_submission(found: Found, wanted: WantedClasses | None, sources: Sequence[str | Path]) -> None:
-    rows = wanted.row_ids if wanted is not None else None
-    if not found.paths and not rows:
-        named = ", ".join(map(str, sources)) or "an empty list"
-        raise InputError(f"no recordings in {named} (WAV, FLAC, OGG, MP3 or Opus)")
-    if rows is not None and (twice := found.repeated_stem):
-        raise InputError(
-            f"{twice[0]} and {twice[1]} would have the same row_ids in a submission; rename one, or run them apart"
-        )
-
-
-def _interpolate(on_deadline: str, deadline: Deadline | None, resume: bool, segments: Segments) -> bool:
+def _interpolate(on_deadline: str, resume: bool, segments: Segments) -> bool:
     if on_deadline not in ("fill", "interpolate"):
         raise InputError(f"on_deadline is {on_deadline!r}, but must be 'fill' or 'interpolate'")
     if on_deadline == "interpolate" and resume:
         raise InputError("on_deadline='interpolate' cannot be resumed: its rows are final only at the end")
     if on_deadline == "interpolate" and segments == "peaks":
         raise InputError("on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not")
-    return on_deadline == "interpolate" and deadline is not None
+    return on_deadline == "interpolate"
 
 
-def _deadline(started: float, deadline_s: float | None) -> Deadline | None:
+def _deadline(started: float, deadline_s: float | None, interpolate: bool) -> Deadline | None:
     if deadline_s is None:
         return None
     deadline_s = seconds("deadline_s", deadline_s)
-    return Deadline(started + deadline_s, min(RESERVE * deadline_s, MOST_RESERVE_S))
+    reserve_s = min(RESERVE * deadline_s, MOST_RESERVE_S)
+    return Deadline(started, started + deadline_s, reserve_s, interpolate, slowness())

@@ -119,10 +119,11 @@ class Schedule:
         return 1 / ((task.parts or self._parts.get(task.recording, 1)) * task.step)
 
     def stop(self, reason: str) -> None:
-        """Gives up all that waits, with a warning: nothing is there any more to score it."""
-        text = f"scoring ended early, with {len(self._waiting)} recordings or parts of them left: {reason}"
+        """Gives up all that is not done, with a warning: nothing is there any more to score it."""
+        text = f"scoring ended early, with {self.open} recordings or parts of them left: {reason}"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
         self._waiting.clear()
+        self._running.clear()
 
     def _put(self, task: Task) -> None:
         rank, place = 0, (task.recording, task.part)

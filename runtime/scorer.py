@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from runtime import cuda
 from runtime.artifact import Artifact
 from runtime.child import listen, serve
-from runtime.errors import PerchError
 from runtime.messages import Batch, Job, Notice, Ready, Refused, Rows, Scored, Scoring
 from runtime.ring import Ring
 from runtime.session import Session
-from runtime.worker import rows_of
+from runtime.worker import refusal, rows_of
 
 LANES = 2
 """Batches in work at once: one is copied while another is computed."""
@@ -74,14 +73,20 @@ def main() -> None:
         session = Session(job.model, job.device, job.threads)
         scorer = Scorer(lambda windows, size: session.score(windows, job.computed, size), job.batch_size, say)
         scorer(np.zeros((job.batch_size, session.artifact.window_samples), np.float32))
-    except PerchError as error:
-        send(Refused(error))
+    except Exception as error:
+        send(Refused(refusal(error, job)))
         return
     if job.device != "cpu":
         cuda.pin(ring.windows)
     send(Ready(0.0))
-    for _ in range(LANES):
-        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, say)).start()
+    lanes = [
+        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, say), daemon=True)
+        for _ in range(LANES)
+    ]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:  # each ends with the process
+        lane.join()
 
 
 def _lane(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runtime.artifact import Artifact
-from runtime.block import Columns
+from runtime.deadline import Deadline
 from runtime.headers import Headers
 from runtime.messages import Done, Job, Opened, Ready, Rows, Task
 from runtime.pool import score_recordings
@@ -19,23 +19,9 @@ from runtime.sinks import Sink
 from runtime.stages import score_in_stages
 from runtime.table import Table
 
-CSV_S, BINARY_S = 1e-6, 3e-7
-"""What is kept back for each number to be written as text and otherwise, twice what it takes on a slow machine."""
 MOST_WAITING_BYTES = 64 * 2**20
 """Rows held for want of earlier ones; above that nobody works ahead."""
 BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """When a run has to be over, on the monotonic clock, and the time kept back for assembling and writing rows."""
-
-    all_done: float
-    reserve_s: float
-
-    def scoring_ends(self, columns: Columns, rows: int) -> float:
-        """When scoring must stop, given how many rows there are to write."""
-        return self.all_done - self.reserve_s - rows * columns.numbers * (CSV_S if columns.fit_csv else BINARY_S)
 
 
 class Scoring:
@@ -59,12 +45,14 @@ class Scoring:
         self._most_open = 0
         """The most tasks that were ever open at once: more workers than that are not started."""
         self._before = table.counts["scored"]
+        self.rows = sum(table.counts.values())
+        """How many rows came so far, those of an earlier run included."""
 
     def run(self, recordings: int, interpolate: bool, progress: bool, headers: Headers, shield: Shield) -> None:
         """Scores until all is done or the deadline comes."""
-        columns, windows = self._table.columns, 0
-        stop = self._deadline.scoring_ends(columns, 0) if self._deadline else None
-        before = sum(self._table.counts.values())
+        windows = 0
+        stop = self._ends(self.rows) if self._deadline else None
+        headers.until = math.inf if stop is None else stop
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._table.part_windows, self._time_left if interpolate else None)
         self._most_open = schedule.open
@@ -89,10 +77,11 @@ class Scoring:
                     bar.update(schedule.share(event.task))
                 elif isinstance(event.message, Rows):
                     windows += len(event.message.scored)
+                    self.rows += len(event.message.scored)
                     speed = windows / (now - (self._ready_at or now) + 1e-9)
                     bar.set_postfix_str(f"{speed:.0f} windows/s", refresh=False)
                 self._ended = now
-                if self._deadline and now > self._deadline.scoring_ends(columns, before + windows):
+                if self._deadline and now > self._ends(self.rows):
                     return
 
     def _hand_over(self) -> None:
@@ -104,7 +93,12 @@ class Scoring:
         return self._table.waiting_bytes < MOST_WAITING_BYTES
 
     def _time_left(self) -> float:
-        return self._deadline.scoring_ends(self._table.columns, 0) - time.monotonic() if self._deadline else math.inf
+        return self._ends(0) - time.monotonic() if self._deadline else math.inf
+
+    def _ends(self, scored: int) -> float:
+        """When scoring must stop if so many rows are scored by then."""
+        assert self._deadline is not None
+        return self._deadline.scoring_ends(self._table.columns, self._table.work(scored))
 
     def timing(self, started: float) -> dict[str, float | int | str]:
         """What `Soundscapes.timing` says."""

@@ -15,10 +15,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime import cuda
-from runtime.artifact import CONVERT, Artifact
+from runtime.artifact import CONVERT, Artifact, read_artifact
 from runtime.errors import ArtifactError, DeviceError, InputError
 
 DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
 
@@ -92,7 +93,8 @@ class Session:
         options.enable_mem_pattern = device != "cpu"
         self.device = device
         self._session = load(Path(path), options, device)
-        self.artifact = Artifact.from_metadata(self._session.get_modelmeta().custom_metadata_map, path)
+        self.artifact = read_artifact(path)
+        self._path = path
         _check_io(self._session, self.artifact, path)
         self.spares, self.gathers_from = _optional_inputs(self._session, self.artifact)
         self.gathers = self.spares if self.gathers_from else ()
@@ -158,8 +160,15 @@ class Session:
         return {name: found[name][: len(windows)] for name in outputs}
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
-        """Runs a batch of silence, so that no later call pays for what only the first one does."""
-        self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+        """Runs a batch of silence, so that no later call pays for what only the first one does.
+
+        Raises:
+            ArtifactError: the graph cannot be run.
+        """
+        try:
+            self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+        except Exception as error:  # onnxruntime has a class of its own for each status
+            raise ArtifactError(f"{self._path} cannot be run: {first_line(error)}; {CONVERT}") from None
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
@@ -176,11 +185,11 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
         providers.insert(0, (cuda.PROVIDER, {"device_id": device.removeprefix("cuda:")}))
     try:
         with cuda.loading() if device != "cpu" else contextlib.nullcontext():
-            session = ort.InferenceSession(str(path), options, providers=providers)
+            session = ort.InferenceSession(_loadable(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
-            raise DeviceError(f"device='{device}' cannot be used: {_first_line(error)}; {INSTALL_CUDA}") from None
-        raise ArtifactError(f"{path} cannot be loaded as ONNX: {_first_line(error)}; {CONVERT}") from None
+            raise DeviceError(f"device='{device}' cannot be used: {first_line(error)}; {INSTALL_CUDA}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {first_line(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
@@ -193,8 +202,8 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
 
 def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Path) -> None:
     """What a file says of itself is held against what its graph takes and gives."""
-    inputs = {value.name: value.shape for value in session.get_inputs()}
-    outputs = {value.name: tuple(value.shape[1:]) for value in session.get_outputs()}
+    inputs = {value.name: list(value.shape or ()) for value in session.get_inputs()}
+    outputs = {value.name: tuple(value.shape or ())[1:] for value in session.get_outputs()}
     described = {head.name: head.shape for head in artifact.heads.values()}
     if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
         raise ArtifactError(f"{path} describes another graph than its own; convert it again")
@@ -211,5 +220,15 @@ def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple
     return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows"), source
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _loadable(path: Path) -> str | bytes:
+    """The path, or where ONNX Runtime cannot take it, its name being no UTF-8, the file's bytes."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an error says, without the place in ONNX Runtime's source that comes before it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return SOURCE.sub("", line)[:300]

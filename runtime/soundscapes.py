@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import MappingProxyType
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from runtime.block import Block, Columns
+from runtime.block import Block, Columns, Status, by_recording
 from runtime.classes import ClassMap
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import replacing
+from runtime.files import check_outputs, replacing
 from runtime.formats import row_format
-
-Status = Literal["scored", "interpolated", "filled", "failed"]
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,24 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class Note:
+    """Something to know of a recording that was read all the same, as a phrase that follows its path."""
+
+    path: Path
+    text: str
+
+
 @dataclass(repr=False)
 class Soundscapes:
-    """Rows of all recordings, in the order of their sorted paths and then of time.
+    """Rows of all recordings, in the order of their sorted paths and then of time, or those of a sample submission.
 
     `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
     Perch v2), `soundscapes["spatial_embedding"]` `float32 [rows, 16, 4, 1536]`, and so on for each output that was
     asked for. Rows without a score are NaN there; `status` says why: "filled" was not
-    reached in time, "failed" could not be read; "interpolated" rows have the mean of their scored neighbours.
+    reached in time, "failed" could not be read, "unrecorded" lies in a silent stretch that a triggered recorder did not
+    write; "interpolated" rows have the mean of their scored neighbours. These arrays may be written to: what is in them
+    then is what files get.
 
     Where rows went to a file as they came (`sink`) they are in that file alone, and all else is here.
     """
@@ -50,6 +59,8 @@ class Soundscapes:
     """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
     `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `threads`,
     `batch_size`; and `setup`, why those three."""
+    notes: list[Note] = field(default_factory=list)
+    """What is odd about recordings that were scored all the same, such as a header that was never finished."""
     counts: Mapping[str, int] = field(default_factory=Counter)
     """How many rows have each status."""
     class_map: ClassMap | None = None
@@ -64,12 +75,28 @@ class Soundscapes:
     """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
     skipped_files: int = 0
     """Files met that are no recordings."""
+    unread_folders: Sequence[str] = ()
+    """Folders that could not be read, and may hold recordings."""
+    passed_over: Sequence[str] = ()
+    """Lines about what was met and is not scored: files that are no recordings, hidden folders and so on."""
+    lacking: int = 0
+    """How many of the "filled" rows are a sample submission's that no recording has."""
+    dropped: int = 0
+    """How many rows that recordings have and the sample submission has not were dropped."""
+    detections: int | None = None
+    """How many detections were written, where they are what was asked for."""
+    detected: str = ""
+    """What the summary says of them."""
+    of_sample: Sequence[str] = ()
+    """What the summary says of a sample submission's rows."""
     ill_conditioned: str | None = None
     """What rounding does to the model's outputs, where that is more than usual."""
     fill: float = -1000.0
     """What a CSV holds in rows without a score."""
     sink: Path | None = None
     """The file that holds the rows, if they are not here."""
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The files that the run read, by what they are: none of them is written over."""
 
     @cached_property
     def row_ids(self) -> list[str]:
@@ -94,20 +121,26 @@ class Soundscapes:
     @cached_property
     def outputs(self) -> Mapping[str, NDArray[np.floating]]:
         """All outputs by name."""
-        return {
-            name: np.concatenate(
-                [
-                    np.empty((0, *shape), self.columns.dtypes.get(name, np.float32)),
-                    *(b.outputs[name] for b in self._blocks()),
-                ]
-            )
-            for name, shape in self.columns.shapes.items()
-        }
+        blocks = self._blocks()
+        outputs: dict[str, NDArray[np.floating]] = {}
+        for name, shape in self.columns.shapes.items():
+            empty = np.empty((0, *shape), self.columns.dtypes.get(name, np.float32))
+            outputs[name] = np.concatenate([empty, *(block.outputs[name] for block in blocks)])
+        # From now on blocks share the memory of these, so that both hold what somebody writes to one of them.
+        self.blocks = _shared(blocks, outputs)
+        return MappingProxyType(outputs)
 
     def __getitem__(self, output: str) -> NDArray[np.float32]:
+        return self.outputs[self._asked(output)]
+
+    def _asked(self, output: str) -> str:
         if output not in self.columns.shapes:
             raise InputError(f"the output '{output}' was not asked for; there are {', '.join(self.columns.shapes)}")
-        return self.outputs[output]
+        return output
+
+    def __setitem__(self, output: str, values: ArrayLike) -> None:
+        """`soundscapes["label"] = …` writes into the array that is there."""
+        self[output][:] = _fitting(values, self[output].shape, output)
 
     def _blocks(self) -> Sequence[Block]:
         if self.sink is not None:
@@ -127,11 +160,12 @@ class Soundscapes:
     def summary(self) -> str:
         """What a run did, in a few lines."""
         timing = self.timing
-        counted = [f"{self.count(status)} {status}" for status in get_args(Status)]
-        if not self.count("interpolated"):
-            del counted[1]
+        shown = [each for each in get_args(Status) if each not in ("interpolated", "unrecorded") or self.count(each)]
+        counted = [f"{self.count(status)} {status}" for status in shown]
+        rows = f"{len(self)} {'windows' if self.detected else 'rows'} ({', '.join(counted)})"
         lines = [
-            f"{len(self)} rows ({', '.join(counted)})",
+            *([self.detected] if self.detected else []),
+            rows,
             f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
             f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time",
             f"workers {timing['workers']}, threads {timing['threads']}, batch {timing['batch_size']}: "
@@ -139,10 +173,9 @@ class Soundscapes:
         ]
         if not self.recordings:
             lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]
-        elif self.count("filled"):
-            lines.append(
-                f"{self.count('filled')} rows were not reached before the end; a CSV holds {self.fill:g} there"
-            )
+        elif left := self.count("filled") - self.lacking:
+            lines.append(f"{left} rows were not reached before the end; a CSV holds {self.fill:g} there")
+        lines += self.of_sample
         if self.count("interpolated"):
             share = self.count("scored") / len(self)
             lines.append(f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours")
@@ -158,21 +191,44 @@ class Soundscapes:
             lines.append(f"not reached before the end: {self.not_reached} of {self.recordings} recordings")
         if self.failures:
             lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
+        if self.notes:
+            lines.append(f"scored, but look at them: {len({note.path for note in self.notes})} recordings")
         if self.ill_conditioned is not None:
             lines.append(f"the model is {self.ill_conditioned}")
-        if self.skipped_files:
-            lines.append(f"skipped, being no recordings: {self.skipped_files} files")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.passed_over])
 
-    def to_submission(self, path: str | Path) -> None:
+    def to_submission(self, path: str | Path, output: str | None = None, scores: ArrayLike | None = None) -> None:
         """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).
 
-        Rows without a score hold the run's `fill`. Numbers are written so that float32 reads back the same.
+        Rows that are NaN, as those without a score are, hold the run's `fill`. Numbers are written so that float32
+        reads back the same.
+
+        Args:
+            path: the file.
+            output: which one, if there are several.
+            scores: what is written instead of that output, `[rows, columns]`, such as a mean of several models' scores.
+                Its rows that are NaN from end to end get `fill`.
 
         Raises:
-            InputError: there are several outputs, or one that is no vector; or the file cannot be written.
+            InputError: there are several outputs and none is named; it is no vector; scores are of another shape, NaN
+                in parts of a row, or infinite; or the file cannot be written.
         """
-        self._write(Path(path), ".csv")
+        names = list(self.columns.shapes)
+        if output is None and len(names) > 1 and not (scores is not None and "label" in names):
+            raise InputError(
+                f"a CSV holds one output, not {', '.join(names)}; say which, such as output='{names[0]}', or write a "
+                ".parquet or .npz instead"
+            )
+        name = self._asked(output or ("label" if len(names) > 1 else names[0]))
+        columns = self.columns.only(name)
+        row_format(".csv", columns, self.recordings, None)  # refuses what is no vector
+        blocks = self._blocks()
+        if scores is not None:
+            given = _fitting(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
+            blocks = _shared(blocks, {name: given})
+        for block in blocks:
+            _check(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
+        self._write(Path(path), ".csv", blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
@@ -180,19 +236,30 @@ class Soundscapes:
         Raises:
             InputError: pyarrow is missing, or the file cannot be written.
         """
-        self._write(Path(path), ".parquet")
+        self._write(Path(path), ".parquet", self._blocks(), self.columns)
 
     def to_detections(self, path: str | Path, detections: Detections) -> None:
         """Writes the windows and classes that score highest to a CSV, Raven or Audacity table (see `Detections`).
 
+        Where the order of rows is a sample submission's, those of each recording come together.
+
         Raises:
             InputError: the rows hold not one output with classes, or the file cannot be written.
         """
-        self._write(Path(path), None, detections)
+        self._write(Path(path), None, list(by_recording(self._blocks())), self.columns, detections)
 
-    def _write(self, path: Path, ending: str | None, detections: Detections | None = None) -> None:
-        form = row_format(path if ending is None else ending, self.columns, self.recordings, detections)
-        form.write(self._blocks(), path, self.columns, self.fill)
+    def _write(
+        self,
+        path: Path,
+        ending: str | None,
+        blocks: Sequence[Block],
+        columns: Columns,
+        detections: Detections | None = None,
+    ) -> None:
+        form = row_format(path if ending is None else ending, columns, self.recordings, detections)
+        names = dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block))
+        check_outputs({"the rows": form.files(path, names)}, self.reads)
+        form.write(blocks, path, columns, self.fill)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and
@@ -201,10 +268,11 @@ class Soundscapes:
         Raises:
             InputError: the file cannot be written.
         """
+        check_outputs({"the rows": path}, self.reads)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {
                 "row_ids": np.array(self.row_ids, np.str_),
-                "path": np.array([block.path for block in self._blocks() for _ in range(len(block))], np.str_),
+                "path": np.array([path for block in self._blocks() for path in block.row_paths], np.str_),
                 "start_s": np.concatenate([np.empty(0), *(block.start_s for block in self._blocks())]),
                 "end_s": np.concatenate([np.empty(0), *(block.end_s for block in self._blocks())]),
                 "status": self.status,
@@ -213,3 +281,39 @@ class Soundscapes:
                 **self.outputs,
             }
             np.savez(file, **arrays)
+
+
+def _shared(blocks: Sequence[Block], outputs: Mapping[str, NDArray[np.floating]]) -> list[Block]:
+    """The same rows with these outputs, of all of them, cut up."""
+    starts = np.cumsum([0, *map(len, blocks)]).tolist()
+    return [
+        replace(block, outputs={name: values[start : start + len(block)] for name, values in outputs.items()})
+        for block, start in zip(blocks, starts)
+    ]
+
+
+def _fitting(scores: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.floating]:
+    """What somebody gives in place of an output's values."""
+    try:
+        given = np.ascontiguousarray(np.asarray(scores, np.float32))
+    except (TypeError, ValueError):
+        raise InputError(f"scores in place of '{name}' are no array of numbers") from None
+    if given.shape != shape:
+        raise InputError(
+            f"scores in place of '{name}' have the shape {given.shape}, but its rows and columns are {shape}"
+        )
+    return given
+
+
+def _check(values: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuses what a submission cannot hold."""
+    if not values.strides[0]:  # of rows that were not reached, which take no memory and nobody can write to
+        return
+    finite = np.isfinite(values)
+    for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(values).all(axis=1))[:1].tolist():
+        at = int(np.flatnonzero(~finite[row])[0])
+        column = f"'{classes[at]}'" if classes else f"e{at}"
+        raise InputError(
+            f"the score of {column} in the row {row_ids[row]} is {values[row, at]}; a row holds finite numbers, or NaN "
+            "from end to end where it has none"
+        )

@@ -1,9 +1,11 @@
 """The rows of an unfinished run on disk, so that they neither fill the memory nor are lost with the process.
 
-`out.csv.partial` stands beside `out.csv` until that is whole. It is a series of records, each two lengths (8 bytes,
-little-endian), a text of JSON and the bytes of arrays that it names: first one that says what run this is, then one a
-finished part of a recording, in the order of the rows. A record that was not written to its end is cut off when the run
-is taken up again. Neither writing nor reading a record takes more memory than its arrays have.
+`out.csv.partial` stands beside `out.csv` until that is whole. It is a series of records: two lengths (8 bytes each,
+little-endian), a text of JSON, the CRC-32 of all this (4 bytes), and the bytes of arrays, whose own CRC-32 stands in
+the text. The first record says what run this is, the others hold a finished part of a recording each, in the order of
+the rows. Which arrays they are follows from the run: nothing in the file is taken for a type or a size. What comes
+after the last record that is whole is cut off when the run is taken up again. Neither writing nor reading a record
+takes more memory than its arrays have.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import functools
 import json
 import math
 import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,15 +27,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.block import Block
+from runtime.block import Block, Columns
 from runtime.errors import InputError, reason
 
-FORMAT = 4
-LENGTH = 8
-MOST_HEADER = 2**26
-"""Bytes; a class list of each name of a hundred thousand classes fits."""
+FORMAT = 5
+LENGTH, CRC = 8, 4
+MOST_TEXT = 2**30
+"""Bytes; the class list of a hundred thousand names and the row_ids of a year in one recording fit."""
 PREFIX = "output."
-ARRAYS = ("start_s", "end_s", "status")
+OWN = {"start_s": "<f8", "end_s": "<f8", "status": "<U12"}
+"""What each part has besides outputs."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,31 @@ class Finished:
     windows: int | None
     """How many windows the recording promises where it has more than one part."""
     failure: str | None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record whose text is as it was written; its arrays stand from `body` to `end`."""
+
+    text: dict[str, Any]
+    crc32: int
+    body: int
+    end: int
+
+
+class ChangedError(InputError):
+    """The rows on disk are not those that were written: another program wrote there."""
 
 
 def unfinished_run(target: Path) -> dict[str, Any]:
     """What the rows depend on that a run left unfinished beside `target`; nothing where none can be told."""
     try:
-        with _beside(target).open("rb") as file:
-            text, _ = (int.from_bytes(file.read(LENGTH), "little") for _ in range(2))
-            header = json.loads(file.read(min(text, MOST_HEADER)))
-        return dict(header["run"]) if header["format"] == FORMAT else {}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        with _beside(target).open("rb", buffering=0) as file:
+            first = _record(file, 0, os.fstat(file.fileno()).st_size)
+    except (OSError, ValueError):
         return {}
+    return dict(first.text["run"]) if first is not None and _says_run(first) else {}
 
 
 class Spool:
@@ -66,6 +84,7 @@ class Spool:
 
     Args:
         target: the file that the rows will become.
+        columns: what the rows hold.
         run: what the rows depend on, for a later run to compare.
         resume: whether to take up what an earlier run left; `finished` says what that was.
 
@@ -74,88 +93,110 @@ class Spool:
             run is writing them, or they are of a run with other options.
     """
 
-    def __init__(self, target: Path, run: Mapping[str, Any], resume: bool) -> None:
+    def __init__(self, target: Path, columns: Columns, run: Mapping[str, Any], resume: bool) -> None:
         self.path = _beside(target)
         self.finished: list[tuple[Finished, dict[str, int]]] = []
         """What an earlier run finished, and how many rows of each status it had."""
-        if resume and target.exists() and not self.path.exists():
+        self._arrays: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+            **{name: (np.dtype(kind), ()) for name, kind in OWN.items()},
+            **{PREFIX + name: (_stored(columns.dtypes.get(name)), shape) for name, shape in columns.shapes.items()},
+        }
+        self._was_there = os.path.exists(self.path)  # which a name that is too long does not
+        if resume and os.path.exists(target) and not self._was_there:
             raise InputError(f"{target} is there, and no unfinished run beside it to resume; delete it to run anew")
         try:
-            self._file: FileIO = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
+            self._file: FileIO = self.path.open("r+b" if self._was_there else "x+b", buffering=0)
         except OSError as error:
             raise InputError(f"cannot write {self.path} ({reason(error)}); choose another output") from None
-        self._end = 0
+        self._end = self._records = self._crc32 = 0
         try:
             _lock(self._file, self.path)
-            before: dict[str, Any] = {}
-            size = os.fstat(self._file.fileno()).st_size
-            for start, header, after in self._records(size):
-                if zlib.crc32(self._read(after - self._file.tell())) != header["crc32"]:
-                    break  # what the machine did not get to write when it went down
-                if start:
-                    self.finished.append((Finished(**header["finished"]), header["counts"]))
-                    self._end = after
-                elif header["format"] != FORMAT:
-                    raise InputError(self._foreign)
-                else:
-                    before = header["run"]
-            if self.finished:
-                self._compare(before, run, resume)
-            elif not before and size:
-                raise InputError(self._foreign)
-            self._file.truncate(self._end)
-            if not self._end:
-                self._append({"format": FORMAT, "run": run}, [])
-            self._empty = self._end
-        except (LookupError, TypeError, AttributeError):  # JSON, but not what this version writes
-            self._file.close()
-            raise InputError(self._foreign) from None
+            self._take_up(run, resume)
         except BaseException:
             self._file.close()
             raise
+
+    def _take_up(self, run: Mapping[str, Any], resume: bool) -> None:
+        """Finds what an earlier run finished, and cuts off what it did not."""
+        size = os.fstat(self._file.fileno()).st_size
+        before: dict[str, Any] = {}
+        for record in self._whole(size):
+            if self._end and not self.finished:
+                self._compare(before, run, resume)
+            if not (self._is_part(record) if self._end else _says_run(record)):
+                raise self._foreign()
+            if self._end:
+                self.finished.append((Finished(**record.text["finished"]), record.text["counts"]))
+            else:
+                before = record.text["run"]
+            self._note(record)
+        if not self._end and not _broke_off(self._file, size):
+            raise self._foreign()
+        if not self.finished:
+            self._end = self._records = self._crc32 = 0
+        self._file.truncate(self._end)
+        if not self._end:
+            self._append({"format": FORMAT, "run": run}, [])
 
     def append(self, block: Block, finished: Finished) -> None:
         """Adds a part's rows.
 
         Raises:
             InputError: the disk is full; what came before stays.
+            ChangedError: another program wrote to the file.
         """
         statuses, counts = np.unique(block.status, return_counts=True)
-        named = {name: getattr(block, name) for name in ARRAYS} | _prefixed(block.outputs)
-        arrays = {name: np.ascontiguousarray(values) for name, values in named.items()}
-        header = {
+        text = {
             "finished": asdict(finished),
             "counts": dict(zip(statuses.tolist(), counts.tolist(), strict=True)),
             "path": block.path,
             "row_ids": block.row_ids,
-            "arrays": {name: (values.dtype.str, values.shape) for name, values in arrays.items()},
         }
-        self._append(header, [values.reshape(-1).view(np.uint8).data for values in arrays.values()])
+        named = {name: getattr(block, name) for name in OWN} | _prefixed(block.outputs)
+        arrays = [np.ascontiguousarray(named[name], kind) for name, (kind, _) in self._arrays.items()]
+        if os.fstat(self._file.fileno()).st_size != self._end:
+            raise self._changed()
+        self._append(text, [values.reshape(-1).view(np.uint8).data for values in arrays])
 
     def blocks(self) -> Iterator[Block]:
-        """The rows again, part by part."""
-        for start, header, after in self._records(self._end):
-            if start:
-                yield self._block(header, after)  # not named here, where it would stay while the next one is read
+        """The rows again, part by part.
 
-    def _block(self, header: Mapping[str, Any], after: int) -> Block:
-        arrays = _arrays(header["arrays"], self._read(after - self._file.tell()))
-        own = {name: arrays.pop(name) for name in ARRAYS}
+        Raises:
+            ChangedError: they are not those that were appended.
+        """
+        end = records = crc32 = 0
+        while end < self._end:
+            record = _record(self._file, end, self._end)
+            if record is None:
+                raise self._changed()
+            if end:
+                yield self._block(record)  # not named here, where it would stay while the next one is read
+            end, records, crc32 = record.end, records + 1, _chained(crc32, record)
+        if (records, crc32) != (self._records, self._crc32):
+            raise self._changed()
+
+    def _block(self, record: _Record) -> Block:
+        body = self._body(record)
+        if body is None or not self._is_part(record):
+            raise self._changed()
+        row_ids, start = record.text["row_ids"], 0
+        arrays: dict[str, NDArray[Any]] = {}  # they share the memory of `body`
+        for name, (kind, shape) in self._arrays.items():
+            whole = (len(row_ids), *shape)
+            arrays[name] = np.frombuffer(body, kind, math.prod(whole), start).reshape(whole)
+            start += arrays[name].nbytes
+        own: dict[str, Any] = {name: arrays.pop(name) for name in OWN}
         outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
-        return Block(header["path"], header["row_ids"], **own, outputs=outputs)
+        return Block(record.text["path"], row_ids, **own, outputs=outputs)
 
-    def close(self, keep: bool) -> None:
-        """Lets go of the file, which stays if it is to be kept and holds rows."""
-        remove = not keep or (self._end == self._empty and not self.finished)
+    def close(self, keep: bool | None) -> None:
+        """Lets go of the file. `keep` is whether it stays; if None it does so where it holds rows or was found."""
+        remove = keep is False or (keep is None and self._records <= 1 and not self._was_there)
         if remove and os.name == "posix":  # while it is locked, so that it is no other run's by then
             self.path.unlink(missing_ok=True)
         self._file.close()
         if remove:  # where a file that is open cannot be removed
             self.path.unlink(missing_ok=True)
-
-    @property
-    def _foreign(self) -> str:
-        return f"{self.path} is in the way, and was not left by a run of this version; move it, or delete it"
 
     def _compare(self, before: Mapping[str, Any], run: Mapping[str, Any], resume: bool) -> None:
         if not resume:
@@ -173,16 +214,18 @@ class Spool:
                 f"cannot resume {self.path}: {'; '.join(changes)}; use what was used before, or delete it to start anew"
             )
 
-    def _append(self, header: Mapping[str, Any], body: Sequence[memoryview]) -> None:
+    def _append(self, text: Mapping[str, Any], body: Sequence[memoryview]) -> None:
+        """Adds a record, wholly or not at all."""
         length, crc32 = sum(map(len, body)), functools.reduce(lambda crc, data: zlib.crc32(data, crc), body, 0)
-        text = json.dumps({**header, "crc32": crc32}).encode()
-        lengths = len(text).to_bytes(LENGTH, "little") + length.to_bytes(LENGTH, "little")
+        data = json.dumps({**text, "crc32": crc32}).encode()
+        head = len(data).to_bytes(LENGTH, "little") + length.to_bytes(LENGTH, "little") + data
+        head_crc32 = zlib.crc32(head)
         try:
             self._file.seek(self._end)
-            for data in (memoryview(lengths + text), *body):
+            for piece in (memoryview(head + head_crc32.to_bytes(CRC, "little")), *body):
                 written = 0
-                while written < len(data):
-                    written += self._file.write(data[written:])
+                while written < len(piece):
+                    written += self._file.write(piece[written:])
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(self._end)
@@ -190,44 +233,112 @@ class Spool:
                 f"cannot write to {self.path.parent} ({reason(error)}); the rows so far are in {self.path}: make room, "
                 "then go on by `--resume` (resume=True)"
             ) from None
-        self._end += len(lengths) + len(text) + length
+        start = self._end + len(head) + CRC
+        self._note(_Record({}, head_crc32, start, start + length))
 
-    def _read(self, length: int) -> bytearray:
-        """What follows; the system hands out less than 2 GiB at once."""
-        data = bytearray(length)
-        left = memoryview(data)
-        while left and (count := self._file.readinto(left)):
+    def _note(self, record: _Record) -> None:
+        """Counts a record that is there."""
+        self._end, self._records, self._crc32 = record.end, self._records + 1, _chained(self._crc32, record)
+
+    def _whole(self, size: int) -> Iterator[_Record]:
+        """The records that are as they were written, up to the first that is not."""
+        end = 0
+        while (record := _record(self._file, end, size)) is not None:
+            if self._body(record) is None:
+                return
+            yield record
+            end = record.end
+
+    def _is_part(self, record: _Record) -> bool:
+        """Whether a record is of a part, and its arrays are as large as this run's would be."""
+        row_ids, counts, finished = (record.text.get(name) for name in ("row_ids", "counts", "finished"))
+        if not (isinstance(row_ids, list) and isinstance(counts, dict) and isinstance(finished, dict)):
+            return False
+        numbers = [*counts.values(), *(finished.get(name) for name in ("size", "mtime_ns", "part", "parts"))]
+        texts = [*row_ids, record.text.get("path"), finished.get("path"), finished.get("name")]
+        row_bytes = sum(kind.itemsize * math.prod(shape) for kind, shape in self._arrays.values())
+        return (
+            finished.keys() == Finished.__dataclass_fields__.keys()
+            and all(type(number) is int for number in numbers)
+            and all(type(text) is str for text in texts)
+            and sum(counts.values()) == len(row_ids)
+            and record.end - record.body == len(row_ids) * row_bytes
+        )
+
+    def _body(self, record: _Record) -> bytearray | None:
+        """The bytes of a record's arrays; None if they are not as they were written."""
+        self._file.seek(record.body)
+        body = bytearray(record.end - record.body)
+        left = memoryview(body)
+        while left and (count := self._file.readinto(left)):  # the system hands out less than 2 GiB at once
             left = left[count:]
-        return data
+        return body if zlib.crc32(body) == record.text.get("crc32") and not left else None
 
-    def _records(self, size: int) -> Iterator[tuple[int, dict[str, Any], int]]:
-        """Where each whole record starts, its header, and where it ends; the file then stands before its arrays."""
-        start = 0
-        while start + 2 * LENGTH <= size:
-            self._file.seek(start)
-            text, body = (int.from_bytes(self._file.read(LENGTH), "little") for _ in range(2))
-            after = start + 2 * LENGTH + text + body
-            if after > size:
-                return
-            try:
-                header = json.loads(self._file.read(text))
-            except ValueError:  # not what was written
-                return
-            yield start, header, after
-            start = after
+    def _foreign(self) -> InputError:
+        return InputError(
+            f"{self.path} is in the way, and was not left by a run of this version{_other_format(self._file)}, or is "
+            "damaged; move it, or delete it"
+        )
+
+    def _changed(self) -> ChangedError:
+        whole = sum(1 for _ in self._whole(os.fstat(self._file.fileno()).st_size))
+        return ChangedError(
+            f"{self.path} was changed by another program during this run: of {self._records - 1} finished recordings "
+            f"(or parts of long ones) the first {max(0, whole - 1)} are there as they were written; the same command "
+            "with --resume (resume=True) keeps them and scores the others again"
+        )
 
 
 def _beside(target: Path) -> Path:
     return target.with_name(target.name + ".partial")
 
 
-def _arrays(described: Mapping[str, tuple[str, Sequence[int]]], body: bytearray) -> dict[str, NDArray[Any]]:
-    """Arrays that share the memory of `body`, in which they stand one after another."""
-    arrays, start = {}, 0
-    for name, (dtype, shape) in described.items():
-        arrays[name] = np.frombuffer(body, dtype, math.prod(shape), start).reshape(shape)
-        start += arrays[name].nbytes
-    return arrays
+def _record(file: FileIO, start: int, size: int) -> _Record | None:
+    """The record that starts there; None where there is none, or its text is not as it was written."""
+    file.seek(start)
+    lengths = file.read(2 * LENGTH)
+    text, body = (int.from_bytes(lengths[i : i + LENGTH], "little") for i in (0, LENGTH))
+    begin = start + 2 * LENGTH + text + CRC
+    if len(lengths) < 2 * LENGTH or text > MOST_TEXT or begin + body > size:
+        return None
+    data, crc32 = file.read(text), int.from_bytes(file.read(CRC), "little")
+    if zlib.crc32(lengths + data) != crc32:
+        return None
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return _Record(found, crc32, begin, begin + body) if isinstance(found, dict) else None
+
+
+def _says_run(record: _Record) -> bool:
+    """Whether it can be the first record of a file."""
+    return record.text.get("format") == FORMAT and isinstance(record.text.get("run"), dict)
+
+
+def _broke_off(file: FileIO, size: int) -> bool:
+    """Whether a file without a first record is a run's that was killed, or whose machine went down, in writing it."""
+    file.seek(0)
+    start = file.read(2 * LENGTH + 64)
+    begins = start[2 * LENGTH :].startswith(f'{{"format": {FORMAT}, '.encode())
+    return not start.strip(b"\0") or (begins and size < 2 * LENGTH + int.from_bytes(start[:LENGTH], "little") + CRC)
+
+
+def _other_format(file: FileIO) -> str:
+    """Which version's a file is, in parentheses, if that can be told. All begin with two lengths and a text."""
+    file.seek(2 * LENGTH)
+    found = re.match(rb'\{"format": (\d{1,9})\b', file.read(64))
+    other = int(found[1]) if found else FORMAT
+    return "" if other == FORMAT else f" (its format is {other}, this version's is {FORMAT})"
+
+
+def _chained(crc32: int, record: _Record) -> int:
+    """The CRC-32 of the checksums of all records up to this one."""
+    return zlib.crc32(record.crc32.to_bytes(CRC, "little"), crc32)
+
+
+def _stored(dtype: str | None) -> np.dtype[Any]:
+    return np.dtype(dtype or "float32").newbyteorder("<")
 
 
 def _prefixed(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.child import Child
+from runtime.child import Child, Inbox
 from runtime.errors import PerchError
 from runtime.messages import (
     Asked,
@@ -31,7 +31,7 @@ from runtime.messages import (
     Task,
     Ticket,
 )
-from runtime.pool import LONGEST_WAIT_S, MOST_FAILED_STARTS, Event
+from runtime.pool import MOST_FAILED_STARTS, Event
 from runtime.ring import Ring, Shape
 from runtime.schedule import ATTEMPTS, Schedule
 
@@ -89,7 +89,7 @@ class _Decoder(Child):
 
     def __init__(self, decoding: Decoding, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.decoder", decoding, inbox)
-        self.ready = self.waits = self.flushed = False
+        self.waits = self.flushed = False
         self.ticket: int | None = None
         self.slot: int | None = None
         self.tickets: set[int] = set()
@@ -105,7 +105,6 @@ class _Scorer(Child):
 
     def __init__(self, scoring: Scoring, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.scorer", scoring, inbox)
-        self.ready = False
         self.slots: set[int] = set()
 
     @property
@@ -121,12 +120,12 @@ class _Stages:
         self, schedule: Schedule, scoring: Scoring, decoding: Decoding, decoders: int, timeout_s: float
     ) -> None:
         self._schedule, self._scoring, self._decoding = schedule, scoring, decoding
-        self._wanted, self._timeout_s = decoders, timeout_s
-        self._inbox: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+        self._wanted = decoders
+        self._inbox = Inbox(timeout_s)
         self._numbers = itertools.count()
         self._tickets: dict[int, _Progress] = {}
         self._free: list[int] = []
-        self._ever_ready = False
+        self._ever_ready = self._ever_decoded = False
         self._failed_starts = 0
         self._scorer: _Scorer | None = None
         self._decoders: list[_Decoder] = []
@@ -135,8 +134,8 @@ class _Stages:
         """Starts all processes."""
         self._free = list(range(self._scoring.shape.slots))
         try:
-            self._scorer = _Scorer(self._scoring, self._inbox)
-            self._decoders = [_Decoder(self._decoding, self._inbox) for _ in range(self._wanted)]
+            self._scorer = _Scorer(self._scoring, self._inbox.queue)
+            self._decoders = [_Decoder(self._decoding, self._inbox.queue) for _ in range(self._wanted)]
         except OSError as error:
             self.stop()
             raise PerchError(f"cannot start a worker process: {error.strerror}") from None
@@ -149,16 +148,8 @@ class _Stages:
 
     def receive(self, deadline: float | None) -> tuple[Any, Any] | None:
         """The next message, or None after a while without one. Processes that hang are killed, and heard of next."""
-        now = time.monotonic()
-        busy = [child for child in self._children() if child.busy]
-        for child in busy:
-            if child.heard + self._timeout_s <= now:
-                child.give_up_on(self._timeout_s)
-        ends = [child.heard + self._timeout_s for child in busy] + ([] if deadline is None else [deadline])
-        try:
-            return self._inbox.get(timeout=max(0.0, min([LONGEST_WAIT_S, *(end - now for end in ends)])))
-        except queue.Empty:
-            return None
+        children = self._children()
+        return self._inbox.receive(children, [child for child in children if child.busy], deadline)
 
     def take(self, child: Any, message: Any) -> Iterator[Event]:
         """Deals with a message."""
@@ -184,6 +175,8 @@ class _Stages:
                 self._ever_ready = True
                 self._failed_starts = 0
                 yield Event(None, message)
+            else:
+                self._ever_decoded = True
         else:
             yield from self._take_decoded(child, message)
         self._grant()
@@ -231,7 +224,7 @@ class _Stages:
             failure = "has windows whose scores are not finite numbers"
         del self._tickets[number]
         progress.decoder.tickets.discard(number)
-        done = Done(failure, decoded.windows)
+        done = Done(failure, decoded.windows, notes=decoded.notes)
         self._schedule.note(progress.task, done)
         yield Event(progress.task, done)
 
@@ -266,12 +259,17 @@ class _Stages:
             return
         if self._failed_starts >= MOST_FAILED_STARTS or message is not None:
             self.stop()
+            if not self._ever_decoded:
+                raise PerchError(f"cannot start scoring: {reason}")
             self._schedule.stop(reason)
         elif self._scorer is None:
-            self.start()
+            try:
+                self.start()
+            except PerchError as error:
+                self._schedule.stop(str(error))
         elif self._schedule.unfinished:
             with contextlib.suppress(OSError):  # those there are must do; without any the next to go ends it all
-                self._decoders.append(_Decoder(self._decoding, self._inbox))
+                self._decoders.append(_Decoder(self._decoding, self._inbox.queue))
             if not self._decoders:
                 self._schedule.stop(reason)
 

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from runtime.errors import some
 from runtime.heads import NO_CLASS, Head
 from runtime.taxonomy import Taxonomy
 
@@ -28,6 +29,12 @@ def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping
     known = {name: None for known in lists for name in (*known.names, *known.dropped) if name != NO_CLASS}
     known |= {other: None for name in known if (other := taxonomy[name].scientific_name)}
     return {asked[other]: near for other, near in near_names(asked, known).items()}
+
+
+def did_you_mean(near: Mapping[str, Sequence[str]]) -> str:
+    """A question, empty where nothing nearly matches."""
+    meant = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
+    return f"did you mean {some(meant)}?" if meant else ""
 
 
 def near_names(unknown: Iterable[str], known: Iterable[str]) -> Mapping[str, list[str]]:

@@ -70,7 +70,7 @@ class Taxonomy:
 
     def knows(self, name: str) -> bool:
         """Whether the package's table has a code or scientific name."""
-        return name in _table() or name in _codes()
+        return name in birds() or name in _codes()
 
 
 def read_taxonomy(path: str | Path) -> Taxonomy:
@@ -110,7 +110,7 @@ def code_of(scientific_name: str) -> str | None:
 
 
 def _named(name: str) -> Taxon:
-    if found := _table().get(name):
+    if found := birds().get(name):
         return found
     if BINOMIAL.match(name):
         return Taxon(name, class_name=BIRDS if name in _codes() else "", genus=name.split()[0].lower())
@@ -118,7 +118,8 @@ def _named(name: str) -> Taxon:
 
 
 @functools.cache
-def _table() -> Mapping[str, Taxon]:
+def birds() -> Mapping[str, Taxon]:
+    """The package's table: all birds by their eBird codes, in alphabetical order."""
     with Path(__file__).with_name("ebird.csv").open(newline="", encoding="utf-8") as file:
         return {
             row["code"]: Taxon(row["scientific_name"], class_name=BIRDS, genus=row["genus"])
@@ -128,4 +129,4 @@ def _table() -> Mapping[str, Taxon]:
 
 @functools.cache
 def _codes() -> Mapping[str, str]:
-    return {taxon.scientific_name: code for code, taxon in _table().items() if taxon.scientific_name}
+    return {taxon.scientific_name: code for code, taxon in birds().items() if taxon.scientific_name}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from runtime.errors import InputError, reason, repeated, some
@@ -27,6 +28,8 @@ class WantedClasses:
     """The first line of a class list."""
     repeated: tuple[str, ...] = ()
     """Names that a class list has more than once."""
+    texts: tuple[str, ...] = ()
+    """Columns of a sample submission whose cells are no numbers: classes only if they are known to be."""
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
     def options(self, namespace: str | None) -> str:
@@ -54,15 +57,16 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     path = Path(source)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for line in csv.reader(file) if any(row := [cell.strip() for cell in line])]
+            reader = csv.reader(file)
+            lines = (line for line in reader if any(map(str.strip, line)))
+            header = [cell.strip() for cell in next(lines, [])]
+            while header and not header[-1]:
+                header.pop()  # a comma at the end of the line
+            if "row_id" in header[:1]:
+                return _checked(_sample_submission(header, file, path, taxa))
+            body = [[cell.strip() for cell in line] for line in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the classes from {path}: {reason(error)}") from None
-    header, *body = rows or [[]]
-    while header and not header[-1]:
-        header.pop()  # a comma at the end of the line
-    if "row_id" in header[:1]:
-        row_ids = tuple(row[0] for row in body)
-        return _checked(WantedClasses(tuple(header[1:]), str(path), row_ids, taxonomy=taxa))
     if "primary_label" in header:
         column = header.index("primary_label")
         if any(len(row) <= column for row in body):
@@ -79,11 +83,43 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     )
 
 
+def _sample_submission(header: Sequence[str], file: Iterable[str], path: Path, taxonomy: Taxonomy) -> WantedClasses:
+    """Of what follows the header, which may be a hundred million numbers, no more is looked at than must be."""
+    row_ids, texts, numbers = [], set[int](), set[int]()
+    undecided: Sequence[int] = range(1, len(header))
+    rest = iter(file)
+    for text in rest:
+        row_id, comma, _ = text.partition(",")
+        if comma and row_id.strip() and not undecided and '"' not in text:
+            row_ids.append(row_id)
+            continue
+        line = next(csv.reader(chain([text], rest)), [])
+        if not any(map(str.strip, line)):
+            continue
+        row_ids.append(line[0])
+        for column in undecided:
+            if cell := line[column].strip() if column < len(line) else "":
+                (numbers if _is_number(cell) else texts).add(column)
+        undecided = [column for column in undecided if column not in numbers]
+    words = tuple(header[column] for column in sorted(texts - numbers))
+    return WantedClasses(tuple(header[1:]), str(path), tuple(row_ids), taxonomy=taxonomy, texts=words)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def _checked(wanted: WantedClasses) -> WantedClasses:
     if not wanted.names:
         raise InputError(f"{wanted.source} names no classes")
     if not all(wanted.names):
         raise InputError(f"{wanted.source} has a class without a name")
+    if not all(map(str.strip, wanted.row_ids or ())):
+        raise InputError(f"{wanted.source} has a row without a row_id")
     for what, names in (("classes", wanted.names), ("rows", wanted.row_ids or ())):
         if twice := repeated(names):
             raise InputError(f"{wanted.source} has {what} more than once: {some(twice)}")

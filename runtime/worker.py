@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import Artifact
 from runtime.child import listen, serve
-from runtime.errors import PerchError
+from runtime.errors import ArtifactError, PerchError
 from runtime.logits import activated, scaled
 from runtime.messages import Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.peaks import PeakFinder
@@ -49,7 +49,8 @@ def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Do
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
-    for chunk in _chunks(windows, max(CHUNK, job.batch_size)):
+    recorded = (window for window in windows if window.recorded)
+    for chunk in _chunks(recorded, max(CHUNK, job.batch_size)):
         pieces.append(_scored(chunk, session, job))
         overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, chunk))
         if time.monotonic() - sent > SEND_EVERY_S:
@@ -59,7 +60,8 @@ def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Do
         yield _joined(pieces)
     failure = recording.failure or ("has windows whose scores are not finite numbers" if overflow else None)
     unknown = recording.count is None and recording.failure is not None
-    yield Done(failure, recording.promised_windows() if unknown else recording.count)
+    windows_there = recording.promised_windows() if unknown else recording.count
+    yield Done(failure, windows_there, notes=tuple(recording.notes))
 
 
 def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
@@ -111,6 +113,17 @@ def rows_of(
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 
+def refusal(error: Exception, job: Job) -> PerchError:
+    """Why no session can be made; onnxruntime has a class of its own for each status."""
+    if isinstance(error, PerchError):
+        return error
+    said = next(iter(str(error).strip().splitlines()), "")[:300]
+    return ArtifactError(
+        f"{job.model} cannot be run ({type(error).__name__}: {said}); `perch-run --doctor --model {job.model}` looks "
+        "into it"
+    )
+
+
 def _joined(pieces: list[Rows]) -> Rows:
     outputs = {name: np.concatenate([piece.outputs[name] for piece in pieces]) for name in pieces[0].outputs}
     indices = np.concatenate([piece.indices for piece in pieces])
@@ -127,8 +140,8 @@ def main() -> None:
     try:
         session = Session(job.model, job.device, job.threads)
         session.warm_up(job.computed, job.batch_size)
-    except PerchError as error:
-        send(Refused(error))
+    except Exception as error:
+        send(Refused(refusal(error, job)))
         return
     send(Ready(time.monotonic() - started))
     while True:

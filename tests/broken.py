@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from runtime.artifact import DESCRIPTION, description_sha256
 
-def edited(model: Path, target: Path, edit: Callable[[onnx.ModelProto], object]) -> Path:
-    """A copy of a file in which something is other."""
+
+def edited(
+    model: Path, target: Path, edit: Callable[[onnx.ModelProto], object], entries: Mapping[str, str] | None = None
+) -> Path:
+    """A copy of a file in which something is other. With `entries`, which are put in its description, it is as if
+    `perch-convert` had written it so.
+    """
     proto = onnx.load(model)
     edit(proto)
+    if entries is not None:
+        described = {each.key: each.value for each in proto.metadata_props} | entries
+        del proto.metadata_props[:]
+        described["artifact_sha256"] = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+        described[DESCRIPTION] = description_sha256(described)
+        onnx.helper.set_model_props(proto, described)
     onnx.save(proto, target)
     return target
 

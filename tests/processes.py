@@ -69,7 +69,7 @@ class perch_run:  # noqa: N801 (reads as the command it is)
         self.process.communicate()
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> object:
+def until(condition: Callable[[], object], seconds: float = 600.0) -> object:
     """What a condition gives once it holds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

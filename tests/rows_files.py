@@ -35,6 +35,10 @@ def write_rows(
     statuses = np.full(len(embedding), "scored", "<U12")
     for row, what in (status or {}).items():
         statuses[row] = what
+    unscored = ~np.isin(statuses, ("scored", "interpolated"))
+    for name, values in outputs.items():
+        outputs[name] = values.copy()
+        outputs[name][unscored] = np.nan
 
     def blocks() -> Iterable[Block]:
         for start in range(0, len(embedding), per_recording):

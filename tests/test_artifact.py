@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from runtime.artifact import Artifact, read_artifact
 from runtime.errors import ArtifactError, InputError
 from runtime.heads import ClassList, Head
 from runtime.session import Session
+from tests.broken import edited
 
 ARTIFACT = Artifact(
     family="perch_v1",
@@ -58,6 +60,34 @@ def test_metadata_keeps_everything() -> None:
         ("sample_rate", "fast", "wrongly"),
         ("batch", "2", "wrongly"),
         ("tools", "nonsense", "wrongly"),
+        ("tools", "[]", "no JSON object"),
+        ("options", "[" * 10**5, "wrongly"),
+        ("parity", '{"a":' * 10**5, "wrongly"),
+        ("heads", '{"label": [2], "label": [2]}', "label twice"),
+        *(
+            ("heads", f'{{"label": {shape}}}', "is no shape of an output 'label'")
+            for shape in (
+                "[Infinity]",
+                "[1e999]",
+                "[0]",
+                "[-2]",
+                "[true]",
+                "[2.0]",
+                '["2"]',
+                "[]",
+                "2",
+                "[NaN]",
+                "[[2]]",
+            )
+        ),
+        ("heads", f'{{"label": [{"9" * 400}]}}', "is no shape"),
+        ("heads", f'{{"label": [{"9" * 5000}]}}', "wrongly"),
+        ("heads", '{"label": [65536, 65536]}', "an output 'label' of 4294967296 numbers"),
+        *(
+            (key, value, "wrongly|impossible")
+            for key in ("sample_rate", "window_samples")
+            for value in ("Infinity", "1e999", "0", "9" * 400, "9" * 5000, "NaN", " 32000", "32_000", "\u0663", "true")
+        ),
     ],
 )
 def test_tampered_metadata_is_refused(key: str, value: str, message: str) -> None:
@@ -114,3 +144,46 @@ def test_a_description_of_another_graph_is_refused(tmp_path: Path, model: Path) 
     onnx.save(proto, path)
     with pytest.raises(ArtifactError, match="another graph"):
         Session(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff" * 2**20,
+        bytes(2**20),
+        b"\x72\x00" * 2**20,  # more entries than any file has
+        b"\x08\x01" * 2**20,
+        b"\x02\x00",  # field 0
+        b"\x72\x80\x80\x40" + b"\x08\x01" * 2**19,  # an entry of half a million fields
+        b"\x72" + b"\x80" * 10 + b"\x01",
+        b"\x72\x7f",
+        b"\x0b",
+    ],
+)
+def test_bytes_that_are_no_onnx_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "bytes.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="cannot be loaded as ONNX"):
+        read_artifact(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")  # which would be waited for
+    for path in (tmp_path, tmp_path / "pipe.onnx"):
+        with pytest.raises(ArtifactError, match="it is no file"):
+            read_artifact(path)
+    with pytest.raises(ArtifactError, match="there is no model at"):
+        read_artifact("a\0b.onnx")
+
+
+def test_entries_that_are_there_twice_are_refused(model: Path, tmp_path: Path) -> None:
+    twice = edited(model, tmp_path / "twice.onnx", lambda it: it.metadata_props.add(key="batch", value="1"))
+    with pytest.raises(ArtifactError, match=r"describes itself wrongly \(batch twice\)"):
+        read_artifact(twice)
+
+
+def test_a_name_that_is_no_utf8_is_loaded(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"perch \xff.onnx")
+    path.write_bytes(model.read_bytes())
+    assert Session(path).artifact == read_artifact(model)

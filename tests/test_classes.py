@@ -241,6 +241,35 @@ def test_nothing_known_suggests_what_was_meant(tmp_path: Path) -> None:
         map_classes(read_classes(["Alouatta caraya"]), HEAD)
 
 
+def test_summary_suggests_what_was_meant() -> None:
+    """Of what is met by its genus, too; not where nothing nearly matches."""
+    summary = map_classes(read_classes(["houspa", "Amecro", "1139490", "Corvus corx"]), HEAD, "genus-max").summary()
+    assert "did you mean 'amecro' for 'Amecro', 'Corvus corax' for 'Corvus corx'?" in summary
+    assert "did you mean" not in map_classes(read_classes(["houspa", "1139490"]), HEAD).summary()
+
+
+def test_columns_of_text_are_classes_only_if_known(tmp_path: Path) -> None:
+    text = "row_id,Usage,houspa,comrav,7,Rana rana,empty,mixed\n"
+    rows = 'x_5,Public,-,a,text,b,,n/a\n"x,1_10",Private,-,0.5,c,d,,1\n'
+    taxonomy = tmp_path / "taxonomy.csv"
+    taxonomy.write_text("primary_label,scientific_name,common_name,class_name\n7,Hyla,,\n")
+    wanted = read_classes(file(tmp_path, text + rows), taxonomy)
+    assert wanted.row_ids == ("x_5", "x,1_10")
+    assert wanted.texts == ("Usage", "houspa", "7", "Rana rana")
+    with pytest.warns(RuntimeWarning, match=r"classes\.csv: the column 'Usage' is no class, and left out"):
+        class_map = map_classes(wanted, HEAD)
+    assert class_map.names == ("houspa", "comrav", "7", "Rana rana", "empty", "mixed")
+
+
+def test_row_ids_are_read_whatever_the_lines_are_like(tmp_path: Path) -> None:
+    """Blank lines, lines of commas, quotes and line breaks in names, lines too short, other line ends."""
+    body = 'a_5,0,0\n\n , ,\n"b ""c""_5",1,1\nd_5\n"e\nf_5",0,0\r\n g_5 ,0,0'
+    wanted = read_classes(file(tmp_path, f"row_id,houspa,amecro\n{body}"))
+    assert wanted.row_ids == ("a_5", 'b "c"_5', "d_5", "e\nf_5", " g_5 ")
+    with pytest.raises(InputError, match="a row without a row_id"):
+        read_classes(file(tmp_path, "row_id,houspa\nx_5,0\n,0.5\n"))
+
+
 def test_namesakes_stay_together() -> None:
     """What shares a name with a column that is kept is kept, in whichever list, so that the first stays the first."""
     first, second = ("Bark", "Bark", "Growl", "Hum", "Hum"), ("a", "b", "b", NO_CLASS, NO_CLASS)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,18 @@ from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main
 from runtime.options import seconds
 from tests.conftest import write
+from tests.processes import until
 
 
 def perch_run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "runtime", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def perch_convert(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "convert", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -78,6 +78,36 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
     assert "skipped, being no recordings: 1 files" in done.stdout
     assert "not read, or not to their end: 1 of 2 recordings" in done.stdout
     assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
+
+
+def test_what_is_passed_over_is_told(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good.aif", "closed/b.wav", "$RECYCLE.BIN/c.wav", "p.m4a"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "in" / name, soundscape(0, 5), format="AIFF" if name == "good.aif" else "WAV")
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:
+        if isinstance(folder, str) and Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 1
+    printed = capsys.readouterr()
+    assert (
+        printed.err
+        == f"perch-run: skipped, as they cannot be read: 1 folders: {tmp_path}/in/closed (permission denied)\n"
+    )
+    assert "1 rows (1 scored, 0 filled, 0 failed)" in printed.out
+    assert "skipped, being hidden or the system's: 1 folders ($RECYCLE.BIN)" in printed.out
+    assert "skipped, in formats that cannot be read: 1 .m4a; convert them first, as by `ffmpeg" in printed.out
+    shutil.rmtree(tmp_path / "in" / "closed")
+    shutil.rmtree(tmp_path / "in" / "$RECYCLE.BIN")
+    (tmp_path / "in" / "good.aif").unlink()
+    assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 2
+    assert "AU); skipped, in formats that cannot be read: 1 .m4a; convert them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -133,11 +163,12 @@ def test_interrupted_run_keeps_what_is_done(tmp_path: Path, model: Path, number:
         text=True,
         start_new_session=True,
     )
-    time.sleep(8)
+    spool = tmp_path / "out.csv.partial"
+    until(lambda: spool.exists() and b"a_5" in spool.read_bytes())
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(workers) == 2
     os.killpg(process.pid, number)  # as a terminal does
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == code
     assert "interrupted" in errors
     assert "Traceback" not in errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ from convert.saved_model import Reference, inspect
 from convert.untrained.perch import PERCH_V1, TINY, Recipe, write_saved_model
 from runtime.artifact import read_artifact
 from runtime.session import Session
+from tests.kinds import KINDS
 
 RECIPES = {
     "perch v1": PERCH_V1,
-    "complex frontend": replace(TINY, frontend="complex"),
-    "one window, a tuple": replace(TINY, fixed_batch=True),
+    **{name: KINDS[name].recipe for name in ("plain of 2022", "plain, one window a call")},
 }
 
 

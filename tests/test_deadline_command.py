@@ -67,7 +67,7 @@ def measured(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebook, "as_published", instant)
         patch.setattr(measurement, "QUICK", EFFORT)
-        patch.setattr(scaled, "half_time_s", lambda *_: 60.0)  # how far a run gets in half the time is not for tests
+        patch.setattr(scaled, "half_time_s", lambda *_: 3600.0)  # how far a run gets in half the time is not for tests
         patch.setattr("builtins.print", lambda *parts, **_: lines.append(" ".join(map(str, parts))))
         assert cli.main(["deadline", *map(str, arguments), "--deadline", "1m", "--quick"]) == 0
     return json.loads(target.read_text()), "\n".join(lines)

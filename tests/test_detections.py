@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,13 @@ import pytest
 
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
 from runtime.artifact import read_artifact
+from runtime.block import Block, Columns
+from runtime.detections import DetectionFormat, Tally
+from runtime.sinks import FileSink
+from runtime.spool import Finished
 from tests.conftest import cut
+
+LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,50 @@ def test_classes_that_the_model_does_not_know_are_not_detected(tmp_path: Path, f
     assert set(named) == set(known)
 
 
+@pytest.mark.parametrize("form", ["csv", "audacity"])
+@pytest.mark.parametrize(
+    ("quantile", "told"),
+    [
+        (0.98, r"(\d+) detections in (\d+) of 4 windows"),
+        (
+            -1,
+            r"(\d+) detections in (4) of 4 windows; every window has one\. 1% of the windows have a score from \S+ on",
+        ),
+        (2, r"no detections: none of 4 windows has one; the highest score is \S+\. .*: try --min-score (\S+) \("),
+    ],
+)
+def test_summary_counts_detections(
+    tmp_path: Path, rows: Soundscapes, form: DetectionFormat, quantile: float, told: str
+) -> None:
+    """Written twice, as when a disk was full the first time; with a threshold where none or every window has one."""
+    scores = rows["label"]
+    least = float(np.nanquantile(scores, quantile)) if 0 <= quantile <= 1 else quantile * 1e6
+    tally, detections = Tally(), Detections(min_score=least, format=form)
+    write, _ = detections.writer(tmp_path / ("x.csv" if form == "csv" else "x"), rows.columns, 2, tally)
+    for _ in range(2):
+        write(rows.blocks, tmp_path / "x.csv", rows.columns, 0.0)
+    found = re.match(told, summary := tally.summary(detections))
+    assert found, summary
+    if quantile < 2:
+        assert int(found[1]) == tally.detections == int((scores >= least).sum())
+        assert int(found[2]) == int((scores >= least).any(axis=1).sum())
+    else:
+        suggested = float(found[1])
+        assert np.isclose(suggested, np.quantile(np.nanmax(scores[rows.status == "scored"], axis=1), 0.99), rtol=1e-3)
+
+
+def test_summary_of_no_window_at_all() -> None:
+    assert Tally().summary(Detections(min_score=1)) == "no detections: no window was scored"
+
+
+def test_run_tells_of_detections(tmp_path: Path, folder: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", str(model), "--min-score", "1000", "-o", str(tmp_path / "found.csv")]
+    assert cli.main([str(folder / "north"), *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "found.csv: no detections: none of 3 windows has one; the highest score is" in printed
+    assert "3 windows (3 scored, 0 filled, 0 failed)" in printed
+
+
 def test_tables_of_several_recordings_are_a_folder(
     tmp_path: Path, folder: Path, rows: Soundscapes, model: Path
 ) -> None:
@@ -95,6 +147,44 @@ def test_tables_of_several_recordings_are_a_folder(
     assert all(row["File Offset (s)"] == row["Begin Time (s)"] for row in table)
     with pytest.raises(InputError, match=r"for 2 recordings, but audacity opens one beside each; name a folder"):
         rows.to_detections(tmp_path / "labels.txt", Detections(1))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["b", "x" * 252], "a name of more than 255 bytes; rename the recording"),
+        (["鳥" * 84], "a name of more than 255 bytes"),
+        (["a/" + "x" * 256 + "/b"], "a name of more than 255 bytes"),
+        (["a.txt/b", "a"], "would be a file and a folder at once"),
+        (["there/b"], "would be a folder, and a file is there"),
+        (["taken"], "would be a file and a folder at once"),
+    ],
+)
+def test_names_that_no_folder_can_hold_are_refused_before_the_work(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    target = tmp_path / "labels"
+    (target / "taken.txt").mkdir(parents=True)
+    (target / "there").touch()
+    with pytest.raises(InputError, match=message):
+        FileSink(target, LABEL, 0.0, {}, False, names, Detections(1, format="audacity"))
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+
+
+def test_names_of_any_kind_are_files_of_a_folder(tmp_path: Path) -> None:
+    names = ["  ", " a ", "x" * 251, "..", "a/d", "new\nline", os.fsdecode(b"not \xff utf8")]
+    for killed in (tmp_path / "labels", tmp_path / "labels" / "a"):  # a run, while it wrote them
+        killed.mkdir()
+        (killed / ".detections.7.partial").touch()
+    sink = FileSink(tmp_path / "labels", LABEL, 0.0, {}, False, names, Detections(1, format="audacity"))
+    for name in names:
+        scores = {"label": np.zeros((1, 2), np.float32)}
+        block = Block(f"/in/{name}.wav", [f"{name}_5"], np.zeros(1), np.full(1, 5.0), np.array(["scored"]), scores)
+        sink.append(block, Finished(block.path, name, 0, 0, 0, 1, None, None))
+    sink.finish([])
+    sink.close(keep=False)
+    files = {str(path.relative_to(tmp_path / "labels")) for path in (tmp_path / "labels").rglob("*") if path.is_file()}
+    assert files == {f"{name}.txt" for name in names}
 
 
 def test_audacity_labels_of_one_recording(tmp_path: Path, folder: Path, model: Path, rows: Soundscapes) -> None:

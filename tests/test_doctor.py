@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import onnxruntime as ort
 import pytest
 
 from runtime import cuda, doctor
 from runtime.artifact import Artifact, read_artifact
 from runtime.cli import main
+from tests.broken import edited
 
 no_cuda = pytest.mark.skipif(cuda.problem("cuda:0") is None, reason="CUDA works here")
 lists_cuda = pytest.mark.skipif(cuda.PROVIDER not in ort.get_available_providers(), reason="a CPU build")
@@ -22,7 +24,7 @@ lists_cuda = pytest.mark.skipif(cuda.PROVIDER not in ort.get_available_providers
 @no_cuda
 def test_report_for_people(model: Path) -> None:
     command = [sys.executable, "-m", "runtime", "--doctor", "--model", str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     for said in (platform.python_version(), ort.__version__, "libsndfile 1.", "soxr", "to compute on"):
         assert said in done.stdout
@@ -38,14 +40,14 @@ def test_report_for_people(model: Path) -> None:
 @lists_cuda
 def test_missing_library_is_named_by_doctor_and_run(model: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runtime", "--device", "cuda"]
-    asked = subprocess.run([*command, "--doctor"], capture_output=True, text=True, timeout=120)
+    asked = subprocess.run([*command, "--doctor"], capture_output=True, text=True, timeout=600)
     assert (asked.returncode, asked.stderr) == (1, "")
     library = asked.stdout.split("problem: device 'cuda' cannot be used: ")[1].split(";")[0]
     assert library.endswith(": not found")
     assert library.startswith("lib")
     assert "pip install '.[cuda]'" in asked.stdout
     arguments = [str(tmp_path), "--model", str(model), "-o", str(tmp_path / "x.csv")]
-    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=600)
     assert ran.returncode == 2
 
 
@@ -92,3 +94,61 @@ def test_arithmetic_on_shapes_may_stay_on_the_cpu() -> None:
 def test_parity_that_makes_no_sense_is_unknown(model: Path) -> None:
     entries = read_artifact(model).to_metadata() | {"parity": json.dumps({"heads": [1]})}
     assert "; parity unknown" in doctor.described(Artifact.from_metadata(entries, model))[1]
+
+
+def one_dimension_less(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1_000
+
+
+def unknown_op(proto: onnx.ModelProto) -> None:
+    proto.graph.node[0].op_type = "NoSuchOp"
+
+
+def future_opset(proto: onnx.ModelProto) -> None:
+    proto.opset_import[0].version = 99
+
+
+def weights_elsewhere(proto: onnx.ModelProto) -> None:
+    weights = max(proto.graph.initializer, key=lambda each: len(each.raw_data))
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="weights.bin")
+
+
+def fails_when_run(proto: onnx.ModelProto) -> None:
+    node = proto.graph.node[0]
+    wanted = onnx.helper.make_tensor("wanted", onnx.TensorProto.INT64, [1], [7])
+    proto.graph.initializer.append(wanted)
+    proto.graph.node.insert(0, onnx.helper.make_node("Reshape", [node.input[0], "wanted"], ["reshaped"]))
+    node.input[0] = "reshaped"
+
+
+def not_finite(proto: onnx.ModelProto) -> None:
+    node = next(node for node in proto.graph.node if "label" in node.output)
+    node.output[0] = "before"
+    proto.graph.node.append(onnx.helper.make_node("Sub", ["before", "before"], ["none"]))
+    proto.graph.node.append(onnx.helper.make_node("Div", ["none", "none"], ["label"]))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (one_dimension_less, "describes another graph than its own"),
+        (unknown_op, "NoSuchOp"),
+        (future_opset, "99"),
+        (weights_elsewhere, "weights.bin"),
+        (fails_when_run, "cannot be"),
+        (not_finite, "gives no finite numbers of a window of noise, in label"),
+    ],
+)
+def test_files_that_cannot_be_run_are_a_problem(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: object, said: str
+) -> None:
+    path = edited(model, tmp_path / "broken.onnx", edit, {})  # type: ignore[arg-type]
+    assert main(["--doctor", "--device", "cpu", "--model", str(path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    (problem,) = (line for line in printed.out.splitlines() if line.startswith("problem: "))
+    assert str(path) in problem
+    assert said in problem
+    assert "all is well" not in printed.out

@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import runtime.headers
 import runtime.run
 from benchmarks.processes import alive, children
 from convert.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.paths import find_recordings
+from runtime.pool import _Worker
 from runtime.spool import Spool
 from tests.conftest import RATE, write
 from tests.processes import Killer, Watch, open_files, perch_run, until
@@ -54,6 +56,13 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     (folder / "soundfile.py").write_text(CRASHING_DECODER)
     monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is counted of recordings that hang alone, so that no slow machine's worker is given up."""
+    monkeypatch.setattr(_Worker, "busy", property(lambda self: self.task is not None and "hang" in self.task.path.name))
+    monkeypatch.setattr(runtime.headers, "MOST_S", 3600.0)
 
 
 @pytest.fixture
@@ -94,11 +103,11 @@ def test_decoder_that_crashes_costs_its_recording_alone(folder: Path, model: Pat
     np.testing.assert_array_equal(result["label"][keep], good["label"])
 
 
-@pytest.mark.usefixtures("decoder")
+@pytest.mark.usefixtures("decoder", "impatient")
 def test_recording_that_hangs_is_given_up(folder: Path, model: Path, good: Soundscapes) -> None:
     write(folder / "hang.wav", soundscape(9, 10))
-    result = run(folder, model, workers=2, recording_timeout_s=2.0)
-    assert [failure.reason for failure in result.failures] == ["the worker said nothing for 2 s, 2 times"]
+    result = run(folder, model, workers=2, recording_timeout_s=1.0)
+    assert [failure.reason for failure in result.failures] == ["the worker said nothing for 1 s, 2 times"]
     unharmed(result, good)
 
 
@@ -136,17 +145,18 @@ def test_killed_run_is_taken_up(tmp_path: Path, model: Path) -> None:
 def test_sigterm_keeps_what_is_done(tmp_path: Path, model: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(8):
+    for i in range(4):
         write(folder / f"{i}.wav", soundscape(i, 60))
+    write(folder / "z.wav", np.zeros(4 * 3600 * 1000, np.float32), 1000)  # more than anybody waits for
     target = tmp_path / "out.parquet"
     with perch_run(folder, model, target) as parent:
         until(lambda: (spool := tmp_path / "out.parquet.partial").exists() and spool.stat().st_size > 8_000)
         parent.send_signal(signal.SIGTERM)
-        _, errors = parent.communicate(timeout=60)
+        _, errors = parent.communicate(timeout=600)
     assert parent.returncode == 143
     assert "the same command with --resume goes on" in errors
     status = pq.read_table(target)["status"].to_pylist()
-    assert len(status) == 96
+    assert len(status) == 4 * 12 + 4 * 720
     assert {"scored", "filled"} == set(status)
 
 
@@ -156,7 +166,7 @@ def test_full_disk_keeps_what_is_done(tmp_path: Path, folder: Path, model: Path)
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
     program = limited + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert done.stderr.startswith("perch-run: cannot write to")
     assert "the rows so far are in" in done.stderr
@@ -302,10 +312,10 @@ def test_no_worker_left_ends_the_run_with_what_is_done(
     np.testing.assert_array_equal(np.array(rows, np.float32), reference["embedding"])
 
 
-@pytest.mark.usefixtures("decoder")
+@pytest.mark.usefixtures("decoder", "impatient")
 def test_recording_that_hangs_has_the_rows_it_promises(folder: Path, model: Path) -> None:
     write(folder / "hang.wav", soundscape(9, 32))
-    result = run(folder, model, workers=1, recording_timeout_s=2.0)
+    result = run(folder, model, workers=1, recording_timeout_s=1.0)
     assert [row_id for row_id in result.row_ids if "hang" in row_id] == [f"hang_{end}" for end in range(5, 40, 5)]
 
 
@@ -340,7 +350,7 @@ def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, fo
     grow = "f.write_csv = lambda *a: (write(*a), a[1].open('ab').write(bytes(10**7))); "
     program = limited + hide + grow + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert f"the rows are in {target}.partial: make room, then go on by `--resume`" in done.stderr

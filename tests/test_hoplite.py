@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import InputError, run_soundscapes
+from runtime import InputError, Interrupted, run_soundscapes
 from runtime.artifact import read_artifact
+from runtime.sinks import FileSink
 from tests.conftest import cut
 
 
@@ -114,6 +117,34 @@ def test_database_holds_the_scored_windows(folder: Path, model: Path, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "database"]
     with pytest.raises(InputError, match="database is there and not empty; name a new folder"):
         run_soundscapes(folder, model, sink=f"hoplite:{target}", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("hoplite")
+def test_interrupted_run_makes_no_database_that_would_be_in_its_way(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, append = tmp_path / "database", FileSink.append
+    options = {"outputs": ["embedding"], "workers": 1, "progress": False, "sink": f"hoplite:{target}", "resume": True}
+
+    def interrupting(*arguments: object) -> None:
+        append(*arguments)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as interrupted:
+        patch.setattr(FileSink, "append", interrupting)
+        run_soundscapes(folder, model, **options)  # type: ignore[arg-type]
+    assert interrupted.value.soundscapes.sink == tmp_path / "database.partial"
+    assert not target.exists()
+    run_soundscapes(folder, model, **options)  # type: ignore[arg-type]
+    assert len(json.loads((target / "said.json").read_text())["recordings"]) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "database"]
+
+
+@pytest.mark.usefixtures("hoplite")
+def test_a_name_that_no_database_can_have_is_refused_at_once(folder: Path, model: Path, tmp_path: Path) -> None:
+    target = tmp_path / os.fsdecode(b"not \xff utf8")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        run_soundscapes(folder, model, outputs=["embedding"], sink=f"hoplite:{target}", progress=False)
 
 
 @pytest.mark.usefixtures("hoplite")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +95,16 @@ def test_the_class_list_that_knows_most_is_chosen(tmp_path: Path) -> None:
         ("filename,start,end,primary_label\na.ogg,0,five,comrav\n", "line 2 .* has the time 'five'; write seconds"),
         ("filename,start,end,primary_label\na.ogg,nan,nan,comrav\n", "line 2 .* has the time 'nan'"),
         ("filename,start,end,primary_label\n,0,5,comrav\n", "line 2 .* has no row_id"),
-        (b"row_id,species\na_5,\xff\n", "cannot read the labels from .*labels.csv"),
+        (b"row_id,species\na_5,\xff\n", "cannot read the labels from .*labels.csv: line 2 is not in UTF-8; save it so"),
+        ("row_id,species\na_5,Mésange\n".encode("cp1252"), "line 2 is not in UTF-8"),
+        ("row_id,species\na_5,Mésange\n".encode("mac-roman"), "line 2 is not in UTF-8"),
+        (b"PK\x03\x04\xff\xfe\x00", "is not in UTF-8"),
+        ("row_id,species\na_5,x\0y\n", "it is no text"),
+        ('row_id,species\na_5,"x\na_10,y\n', "a quotation mark is not closed"),
+        ("row_id,species\na_5,great tit,blue tit\n", "line 2 .* has 3 cells where the first line has 2"),
+        ("row_id,species,Species\na_5,x,y\n", "has two columns called Species"),
+        ("row_id,species\na_5,NA\n", "line 2 .* has the species NA; leave the cell empty where nothing is heard"),
+        ("row_id,species\na_5,comrav unicr1\n", "line 2 .* has the species comrav unicr1; write semicolons"),
     ],
 )
 def test_what_is_no_label_file_is_refused_in_a_line(tmp_path: Path, text: str | bytes, complaint: str) -> None:
@@ -106,3 +117,64 @@ def test_what_is_no_label_file_is_refused_in_a_line(tmp_path: Path, text: str | 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the labels from .*none\.csv: no such file"):
         read_labels(tmp_path / "none.csv")
+
+
+CARD = "row_id,species\nHöhe_5,great tit\nHöhe_10,\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CARD.encode(),
+        unicodedata.normalize("NFD", CARD).encode(),
+        CARD.encode("utf-8-sig"),
+        CARD.replace(",", "\t").encode("utf-16"),
+        CARD.replace(",", "\t").encode("utf-16-le"),
+        CARD.replace(",", ";").encode("utf-16-be"),
+        CARD.encode("utf-32"),
+        CARD.replace(",", ";").encode(),
+        CARD.replace(",", "\t").replace("\n", "\r\n").encode(),
+        CARD.replace("\n", "\r").encode(),
+        ("sep=;\r\n" + CARD.replace(",", ";")).encode(),
+        b'Row_ID , Species\n"H\xc3\xb6he_5", "great\xc2\xa0tit"\n"H\xc3\xb6he_10", ""\n',
+        ',row_id,observer,species,comment\n0,Höhe_5,me,great tit,"a, b"\n1,Höhe_10,me,,\n'.encode(),
+        "Unnamed: 0;row id;bird\n0;Höhe_5.0;great tit\n1;Höhe_10,0;\n".encode(),
+        "Filename;Start;End;Species\nHöhe.wav;0,0;5,0;great tit\nHöhe.wav;5,0;10,0;\n".encode(),
+        "row_id,species\nHÖHE_5,great tit\nrec\\Höhe_10,\n".encode(),
+        "row_id,species\nD:\\rec\\Höhe_5,great tit\nD:/rec/Höhe_10,\n".encode(),
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_files_as_people_save_them(tmp_path: Path, data: bytes, form: str) -> None:
+    row_ids = [unicodedata.normalize(form, row_id) for row_id in ("Höhe_5", "Höhe_10", "Höhe_15")]
+    paths = [unicodedata.normalize(form, r"D:\rec\Höhe.wav")] * 3
+    found = labels(tmp_path, data).among(row_ids, paths)
+    assert [found.of(row_id) for row_id in row_ids] == [{"great tit"}, frozenset(), None]
+
+
+def test_a_label_of_several_rows_is_of_none(tmp_path: Path) -> None:
+    found = labels(tmp_path, "row_id,species\nA_5,comrav\nx/a_10,comrav\n")
+    assert found.among(["a_5", "Ä_5"], ["a.wav", "Ä.wav"]).of("a_5") == {"comrav"}
+    for row_ids, path in ((["a_5.0", "a_5,0"], "b.wav"), (["a_10.0", "a_10,0"], "1/x/a.wav")):
+        assert found.among(row_ids, [path, path]).rows == found.rows
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["great tit", "great tit"], {"great tit"}),
+        (["great tit", "Great Tit", "GREAT  TIT"], {"great tit"}),
+        (["turdus merula; corvus corax"], {"turdus merula", "corvus corax"}),
+        (["comrav eurbla", "nocall comrav", "NoCall"], {"comrav", "eurbla"}),
+        (["osprey", "western osprey"], {"osprey", "western osprey"}),
+        ([unicodedata.normalize(form, "mésange bleue") for form in ("NFC", "NFD")], {"mésange bleue"}),
+    ],
+)
+def test_names_are_told_from_codes(tmp_path: Path, cells: Sequence[str], names: set[str]) -> None:
+    body = "".join(f"a_{5 * (i + 1)},{cell}\n" for i, cell in enumerate(cells))
+    assert labels(tmp_path, f"row_id,species\n{body}").names == names
+
+
+def test_spaces_of_birdclef_2021_stand_between_codes_of_any_kind(tmp_path: Path) -> None:
+    found = labels(tmp_path, "row_id,site,audio_id,seconds,birds\n1_COR_5,COR,1,5,newbird1 oldbird2\n")
+    assert found.names == {"newbird1", "oldbird2"}

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from runtime.session import Session
 from runtime.taxonomy import Taxonomy
 from runtime.wanted import WantedClasses, read_classes
 from runtime.worker import rows_of
+from tests.broken import edited
 from tests.conftest import WINDOW
 
 GENERA = ("corvus", "grallaria", "turdus", "vireo")
@@ -52,12 +52,8 @@ def write_list(path: Path, header: str, names: list[str]) -> None:
 
 def renamed(source: Path, target: Path, assets: Path, lists: dict[str, str]) -> Path:
     """A converted file with the class lists of a folder instead of its own, by entry and by file."""
-    proto = onnx.load(source)
-    entries = {entry.key: entry for entry in proto.metadata_props}
-    for key, name in lists.items():
-        entries[f"classes.{key}"].value = "\n".join((assets / name).read_text().splitlines())
-    onnx.save(proto, target)
-    return target
+    entries = {f"classes.{key}": "\n".join((assets / name).read_text().splitlines()) for key, name in lists.items()}
+    return edited(source, target, lambda proto: None, entries)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,10 @@ from convert.errors import ConversionError
 from convert.saved_model import Reference, inspect
 from convert.stablehlo import module, version
 from convert.untrained.native.perch import write_saved_model
-from convert.untrained.recipe import TINY, TINY_V2
+from convert.untrained.recipe import TINY_V2
 from runtime.artifact import read_artifact
 from runtime.session import Session
+from tests.kinds import KINDS, write_kind
 
 WINDOWS = synthetic.windows(77, 5, 160_000)
 
@@ -71,20 +71,12 @@ def test_graph_is_as_quick_as_the_plain_ones(v2_model: Path) -> None:
     assert {batches[node.output[0]] for node in graph.node if node.op_type == "Conv"} == {"batch"}
 
 
-@pytest.mark.parametrize(
-    ("recipe", "platforms"),
-    [
-        (TINY, ("cpu",)),
-        (replace(TINY, frontend="complex"), ("cpu",)),
-        (replace(TINY, fixed_batch=True), ("cpu",)),
-        (TINY, ("cpu", "cuda")),
-    ],
-    ids=["v1", "complex frontend", "one window, a tuple", "two platforms"],
-)
-def test_v1(tmp_path: Path, recipe: Any, platforms: tuple[str, ...]) -> None:
-    folder = write_saved_model(tmp_path / "saved_model", recipe, platforms)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("native")])
+def test_v1(tmp_path: Path, kind: str) -> None:
+    folder = write_kind(kind, tmp_path / "saved_model")
     artifact = convert(folder, tmp_path / "perch.onnx", progress=False)
     assert artifact.family == "perch_v1" and artifact.free_batch
+    assert set(artifact.heads) >= {"label", "embedding"}
     assert artifact.parity["batch_sizes"] == [1, 2, 12]
     for head, measured in artifact.parity["heads"].items():  # what is out of tolerance leaves no file
         assert measured["windows"] == 12 and measured["range"] > 0.1, head

@@ -125,7 +125,7 @@ def test_channels_are_averaged_as_librosa_does(tmp_path: Path) -> None:
 def test_without_xla_nothing_is_compiled(saved_model: Path, tmp_path: Path) -> None:
     environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path}"}
     command = [sys.executable, "-c", XLA, str(saved_model), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     plain, infer_tf = map(int, done.stdout.split())
     assert plain == 0

@@ -1,8 +1,10 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from runtime.endings import advice
 from runtime.errors import InputError
 from runtime.paths import find_recordings
 
@@ -93,3 +95,120 @@ def test_link_to_a_pipe_is_no_recording(tmp_path: Path) -> None:
     (tmp_path / "x.wav").symlink_to(tmp_path / "pipe")
     (tmp_path / "y.wav").symlink_to(tmp_path / "nowhere")
     assert [path.name for path in find_recordings(tmp_path).paths] == ["y.wav"]
+
+
+HIDDEN = (".Trash-1000", "$RECYCLE.BIN", "@eaDir", "System Volume Information", "lost+found", "FOUND.000", ".fseventsd")
+
+
+def test_bins_and_hidden_folders_are_passed_over(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "Data/a.WAV",
+        ".b.wav",
+        "Data/._a.WAV",
+        ".DS_Store",
+        "notes.txt",
+        *(f"{name}/x/c.wav" for name in HIDDEN),
+    )
+    touch(tmp_path, "Data/@eaDir/a.WAV/SYNO.jpg")
+    for source in (tmp_path, str(tmp_path / "*"), str(tmp_path / "**"), str(tmp_path / "*" / "*")):
+        assert find_recordings(source).names == ("a",), source
+    found = find_recordings(tmp_path)
+    assert (found.skipped, found.hidden_files, len(found.hidden)) == (4, 3, len(HIDDEN) + 1)
+    first, second = found.passed_over()
+    assert first == "skipped, being no recordings: 4 files, 3 of them hidden"
+    assert second.startswith("skipped, being hidden or the system's: 8 folders (") and second.endswith("and 3 more)")
+    assert found.warning is None
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_folders_that_are_named_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    touch(tmp_path, f"{name}/a.wav", f"{name}/below/.b.wav", f"{name}/below/b.wav", f"{name}/.c/c.wav")
+    for source in (
+        tmp_path / name,
+        str(tmp_path / name / "**"),
+        [tmp_path / name / "a.wav", tmp_path / name / "below"],
+    ):
+        assert sorted(find_recordings(source).names) == ["a", "b"]
+    monkeypatch.chdir(tmp_path / name)
+    assert find_recordings(".").names == ("a", "b")
+    assert find_recordings([tmp_path / name / "below" / ".b.wav"]).names == (".b",)
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders whose names begin so cannot be read, whoever asks."""
+    scandir, access = os.scandir, os.access
+
+    def refuse(folder: str) -> object:
+        if Path(folder).name.startswith(("closed", "System")):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(
+        os, "access", lambda p, mode: not Path(p).name.startswith(("closed", "System")) and access(p, mode)
+    )
+
+
+@pytest.mark.usefixtures("closed")
+def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "open/a.wav", "closed/b.wav", "System Volume Information/c.wav")
+    found = find_recordings(tmp_path)
+    assert found.names == ("a",)
+    assert found.lost == (str(tmp_path / "closed"),)
+    assert found.warning is not None
+    assert f"2 folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed" in found.warning
+    assert f"skipped, as they cannot be read: 1 folders ({tmp_path}/closed)" in found.passed_over()
+    assert find_recordings(str(tmp_path / "*" / "*.wav")).lost == (str(tmp_path / "closed"),)
+    assert find_recordings([tmp_path / "open", tmp_path / "closed"]).lost == (str(tmp_path / "closed"),)
+    for nothing in (tmp_path / "closed", str(tmp_path / "closed" / "*.wav")):
+        with pytest.raises(InputError, match=rf"cannot read the folder {tmp_path}/closed \(permission denied\)"):
+            find_recordings(nothing)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may enter any folder")
+def test_folder_without_permission_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "closed/b.wav")
+    (tmp_path / "closed").chmod(0)
+    found = find_recordings(tmp_path)
+    (tmp_path / "closed").chmod(0o700)
+    assert (found.names, found.lost) == (("a",), (str(tmp_path / "closed"),))
+
+
+def test_other_endings_are_read_or_counted(tmp_path: Path) -> None:
+    read = ("aif", "AIFF", "aifc", "caf", "w64", "oga", "wave", "rf64", "au", "snd", "bwf", "opus", "mp3")
+    touch(tmp_path, *(f"{i}.{ending}" for i, ending in enumerate(read)))
+    assert len(find_recordings(tmp_path).paths) == len(read)
+    touch(tmp_path, "p.m4a", "q.M4A", "r.aac", "s.wac", "e0000a3f.au", "zip.wav.gz", "d.m4a/t.wav")
+    found = find_recordings(tmp_path)
+    assert (len(found.paths), found.skipped) == (len(read) + 1, 2)
+    assert found.passed_over()[-1] == (
+        "skipped, in formats that cannot be read: 1 .aac, 2 .m4a, 1 .wac; convert them first, as by `ffmpeg -i a.aac "
+        "a.flac` and .wac by Wildlife Acoustics' Kaleidoscope"
+    )
+    assert "`ffmpeg -i a.m4a a.flac`" in advice(Path("x.M4A"))
+    assert advice(Path("x.wav")) == ""
+    assert find_recordings(tmp_path / "p.m4a").names == ("p",)  # as it is
+
+
+def test_folder_with_a_recordings_name_is_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav/b.wav", "c.flac/notes.txt")
+    assert find_recordings(tmp_path).names == ("b",)
+    assert find_recordings(str(tmp_path / "*.wav")).names == ("b",)
+
+
+@pytest.mark.parametrize("name", ["a\0b.wav", "a\0*", "x" * 300 + ".wav", "x/" * 5000, "\udcff*"])
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"there is no file or folder|cannot look for recordings at"):
+        find_recordings(f"{tmp_path}/{name}")
+
+
+def test_working_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for source in (".", "*", "a.wav"):
+        with pytest.raises(InputError):
+            find_recordings(source)
+    monkeypatch.chdir(tmp_path)

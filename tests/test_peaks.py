@@ -21,9 +21,20 @@ def starts(audio: NDArray[np.float32], most: int = 5, block: int = RATE // 2) ->
     return [start * finder.step / RATE for start in finder.starts(most)]
 
 
-@pytest.mark.parametrize("pink", [False, True])
-@pytest.mark.parametrize("length", [0.2, 0.5, 1.0, 2.0])
-@pytest.mark.parametrize("hertz", [(200, 400), (3000, 3000), (2000, 4500), (8000, 3000), (500, 9000)])
+# Each sweep, length and noise, and each length with both noises; a minute of sound costs seconds.
+CHIRPS = [
+    ((200, 400), 0.5, True),
+    ((200, 400), 2.0, False),
+    ((3000, 3000), 0.2, True),
+    ((3000, 3000), 1.0, False),
+    ((2000, 4500), 0.2, False),
+    ((2000, 4500), 2.0, True),
+    ((8000, 3000), 0.5, False),
+    ((500, 9000), 1.0, True),
+]
+
+
+@pytest.mark.parametrize(("hertz", "length", "pink"), CHIRPS)
 def test_planted_chirps_are_found(hertz: tuple[float, float], length: float, pink: bool) -> None:
     rng = np.random.default_rng([int(10 * length), int(hertz[1])])
     middles = np.array([4.0, 12.0, 20.0, 27.0]) + rng.uniform(-1, 1, 4)
@@ -33,7 +44,7 @@ def test_planted_chirps_are_found(hertz: tuple[float, float], length: float, pin
 
 
 @pytest.mark.parametrize("pink", [False, True])
-@pytest.mark.parametrize("seconds", [2, 10, 120])
+@pytest.mark.parametrize("seconds", [2, 10, 60])
 def test_steady_noise_has_no_events(seconds: int, pink: bool) -> None:
     assert [starts(noise(seed, seconds, pink)) for seed in range(max(1, 20 // seconds))] == [[]] * max(1, 20 // seconds)
 

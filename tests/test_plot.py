@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def test_stills_are_drawn(rows: Path, tmp_path: Path) -> None:
     assert np.asarray(Image.open(targets[0]).convert("L")).std() > 10
     assert targets[1].read_text().count("<use ") >= open_rows(rows).count
     assert still.plain("a\n" + "b" * 99) == "a?" + "b" * 41 + "…"
+    assert still.plain("b" * 99 + "/a.wav", end=True) == "…" + "b" * 37 + "/a.wav"
 
 
 def test_frequent_names_have_colours_and_the_rest_share_one() -> None:
@@ -204,6 +206,12 @@ def test_recordings_are_found_again(tmp_path: Path) -> None:
     assert recordings.find("b.wav") == tmp_path / "b.wav"
     assert recordings.find("c.wav") is None
     assert recordings.find("bad\0name") is None
+    assert recordings.find(r"D:\old\site\a.wav") == tmp_path / "new" / "site" / "a.wav"
+    assert Recordings(tmp_path / "out.parquet").find(r"new\site\a.wav") == tmp_path / "new" / "site" / "a.wav"
+    for there, known in (("NFC", "NFD"), ("NFD", "NFC")):
+        name = unicodedata.normalize(there, f"Höhe{there}.wav")
+        (tmp_path / name).touch()
+        assert recordings.find(unicodedata.normalize(known, name)) == tmp_path / name
 
 
 def test_what_cannot_be_heard_is_said(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,6 +288,10 @@ def test_recordings_of_a_timeline_are_found_by_name() -> None:
     paths = ["in/a/x.wav", "in/b/x.wav", "in/b/y.wav"]
     assert find_path(paths, "y") == find_path(paths, "y.wav") == find_path(paths, "/else/y.wav") == "in/b/y.wav"
     assert find_path(paths, "b/x") == "in/b/x.wav"
+    apart, windows = unicodedata.normalize("NFD", "in/Höhe.wav"), r"D:\rec\a\x.wav"
+    assert find_path([apart, windows], "Höhe") == find_path([apart, windows], "Höhe.wav") == apart
+    assert find_path([apart, windows], "x") == find_path([apart, windows], r"a\x.wav") == windows
+    assert find_path([apart, windows], windows) == windows
 
 
 @pytest.mark.parametrize(

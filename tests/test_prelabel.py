@@ -176,7 +176,7 @@ def test_labels_that_do_not_fit(planted: Planted, tmp_path: Path, capsys: pytest
         [(name, "amecro" if i < 3 else "") for i, (name, _) in enumerate(few)]
     )
     assert "must be between 0 and 1" in error(few, "--precision", 90)
-    assert "is --labels and -o at once" in error(few, "-o", tmp_path / "labels.csv")
+    assert "would be written over --labels" in error(few, "-o", tmp_path / "labels.csv")
     assert read_labels(tmp_path / "labels.csv").rows
     assert prelabel(rows, "--labels", write_labels(tmp_path / "labels.csv", [*few, *strange]), "--skip-missing") == 0
     assert "left out: 2 labelled windows that have no row" in capsys.readouterr().out

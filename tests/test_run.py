@@ -6,10 +6,10 @@ import csv
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 
@@ -21,7 +21,9 @@ from runtime import DeviceError, InputError, Soundscapes, run_soundscapes
 from runtime.artifact import read_artifact
 from runtime.recording import Recording
 from runtime.session import Session
+from tests.broken import edited
 from tests.conftest import RATE, WINDOW, cut, write
+from tests.deadlines import LONG, ends_when
 from tests.processes import Killer, open_files
 
 ROWS = ["a_5", "a_10", "a_15", "a_20", "b_5", "b_10", "b_15", "c_5", "c_10"]
@@ -82,15 +84,12 @@ def test_hop_and_normalisation(recordings: Path, model: Path, reference: Soundsc
 def test_a_graph_for_one_window_is_fed_one_by_one(
     tmp_path: Path, recordings: Path, model: Path, reference: Soundscapes
 ) -> None:
-    import onnx
+    def fix(proto: onnx.ModelProto) -> None:
+        for value in [proto.graph.input[0], *proto.graph.output]:
+            value.type.tensor_type.shape.dim[0].dim_value = 1
+        del proto.graph.value_info[:]
 
-    proto = onnx.load(model)
-    for value in [proto.graph.input[0], *proto.graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    next(entry for entry in proto.metadata_props if entry.key == "batch").value = "1"
-    del proto.graph.value_info[:]
-    fixed = tmp_path / "fixed.onnx"
-    onnx.save(proto, fixed)
+    fixed = edited(model, tmp_path / "fixed.onnx", fix, {"batch": "1"})
     np.testing.assert_allclose(run(recordings, fixed, batch_size=4)["label"], reference["label"], atol=1e-4)
 
 
@@ -182,14 +181,13 @@ def test_scores_that_are_not_finite_fail(tmp_path: Path, model: Path) -> None:
     assert np.isfinite(result["label"][1]).all()
 
 
-def test_deadline_leaves_a_complete_file(tmp_path: Path, model: Path) -> None:
+def test_deadline_leaves_a_complete_file(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     write(folder / "short.wav", soundscape(1, 10))
     soundfile.write(folder / "slow.wav", np.zeros(6 * 3600 * 1000, np.int16), 1000)  # six hours, little on disk
-    started = time.monotonic()
-    result = run(folder, model, workers=2, deadline_s=6, fill=-7)
-    assert time.monotonic() - started < 6
+    ends_when(monkeypatch, lambda table: table.counts["scored"] > 2)
+    result = run(folder, model, workers=2, fill=-7, **LONG)
     assert len(result) == 2 + 6 * 720
     assert result.count("failed") == 0
     assert 2 < result.count("scored") < len(result)
@@ -255,8 +253,8 @@ def test_unreadable_recording_takes_the_samples_rows(tmp_path: Path, model: Path
     folder.mkdir()
     (folder / "s.ogg").write_bytes(b"broken")
     result = run(folder, model, classes=write_sample(tmp_path / "sample.csv", names, ("s_5", "s_10", "t_5")))
-    assert result.row_ids == ["s_5", "s_10"]
-    assert result.status.tolist() == ["failed", "failed"]
+    assert result.row_ids == ["s_5", "s_10", "t_5"]
+    assert result.status.tolist() == ["failed", "failed", "filled"]  # nobody tried to read t
 
 
 def test_repeated_stems(tmp_path: Path, model: Path) -> None:
@@ -292,7 +290,7 @@ def test_npz_holds_everything(tmp_path: Path, reference: Soundscapes) -> None:
         assert saved["row_ids"].tolist() == ROWS
         np.testing.assert_array_equal(saved["embedding"], reference["embedding"])
         assert saved["status"].tolist() == reference.status.tolist()
-    with pytest.raises(InputError, match=r"or \.npz instead"):
+    with pytest.raises(InputError, match=r"output='label', or write a \.parquet or \.npz"):
         reference.to_submission(tmp_path / "out.csv")
 
 
@@ -351,7 +349,7 @@ def test_starts_from_anywhere_without_tensorflow(tmp_path: Path, recordings: Pat
     script = tmp_path / "script.py"  # without a __main__ guard
     script.write_text(code)
     command, given = ([sys.executable, "-"], code) if way == "standard input" else ([sys.executable, str(script)], None)
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=600)
     assert done.stderr == ""
     assert done.stdout == "9 []\n"
 

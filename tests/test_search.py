@@ -139,3 +139,6 @@ def test_what_cannot_be_searched(rows: Path, tmp_path: Path, capsys: pytest.Capt
     assert "another --normalize than" in refused(capsys, rows, peak, "--like", "r0_5")
     zero = write_rows(tmp_path / "z.parquet", np.zeros_like(EMBEDDING), 10)
     assert "is zero" in refused(capsys, zero, "--like", "r0_5")
+    for name in ("hits.html", "hits"):
+        assert "does not end in .csv" in refused(capsys, rows, "--like", "r0_5", "-o", tmp_path / name)
+        assert not (tmp_path / name).exists()

@@ -14,7 +14,7 @@ import pytest
 
 import runtime.run
 from convert.synthetic import soundscape
-from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
+from runtime import ArtifactError, InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.artifact import read_artifact
 from tests.conftest import write
 
@@ -53,8 +53,10 @@ def same(path: Path, reference: Soundscapes) -> None:
 
 def test_what_killed_runs_were_writing_is_removed(tmp_path: Path, folder: Path, model: Path) -> None:
     others = [".out.parquet.old.7.partial", ".out.parquet.partial", ".in.parquet.7.partial"]
-    for name in [".out.parquet.7.partial", ".out.parquet.123456.partial", *others]:
+    probes = [".out.parquet.7.probe", "..out.parquet.7.probe.7.partial"]
+    for name in [".out.parquet.7.partial", ".out.parquet.123456.partial", *probes, *others]:
         (tmp_path / name).touch()
+    (tmp_path / ".out.parquet.8.partial" / "a database").mkdir(parents=True)
     run(folder / "r0.wav", model, sink=tmp_path / "out.parquet")
     assert {path.name for path in tmp_path.iterdir()} == {"out.parquet", *others}
 
@@ -125,6 +127,66 @@ def test_interrupted_run_is_taken_up(
     assert not (tmp_path / "out.parquet.partial").exists()
     with pytest.raises(InputError, match="no unfinished run beside it"):
         run(folder, model, sink=target, resume=True)
+
+
+def nothing_scored(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_run_interrupted_before_anything_was_finished_is_taken_up(
+    tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.parquet"
+    for _ in range(2):  # the first time there is neither output nor anything to resume
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            patch.setattr(runtime.run.Scoring, "run", nothing_scored)
+            run(folder, model, sink=target, resume=True)
+        assert set(pq.read_table(target)["status"].to_pylist()) == {"filled"}
+    with pytest.raises(ArtifactError):  # which is no reason to forget it
+        run(folder, tmp_path / "no.onnx", sink=target, resume=True)
+    run(folder, model, sink=target, resume=True)
+    same(target, reference)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_rows_that_were_cut_off_during_the_run_are_not_lost_in_silence(
+    tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, spool = tmp_path / "out.parquet", tmp_path / "out.parquet.partial"
+    finish = runtime.run.FileSink.finish
+
+    def cut_first(self: object, *arguments: object, **options: object) -> None:
+        os.truncate(spool, spool.stat().st_size // 2)
+        finish(self, *arguments, **options)  # type: ignore[arg-type]
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(InputError, match=r"the first \d are there as they were") as error,
+    ):
+        patch.setattr(runtime.run.FileSink, "finish", cut_first)
+        run(folder, model, sink=target)
+    assert "make room" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == [spool.name]
+    assert 0 < run(folder, model, sink=target, resume=True).timing["windows"] < reference.count("scored")
+    same(target, reference)
+
+
+def test_a_recording_whose_stem_is_there_leaves_rows_their_names_or_is_refused(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings, target = tmp_path / "recordings", tmp_path / "out.csv"
+    for name in ("r1.wav", "r2.wav", "a/t.wav", "z/y.wav"):
+        (recordings / name).parent.mkdir(parents=True, exist_ok=True)
+        write(recordings / name, soundscape(0, 5))
+    interrupt(recordings, model, target, 3, monkeypatch, outputs=("label",))
+    (recordings / "s").mkdir()
+    other = write(recordings / "s" / "t.wav", soundscape(1, 5))
+    with pytest.raises(InputError, match=r"rows of .*t\.wav were named 't' and would now be named 'a/t'"):
+        run(recordings, model, sink=target, resume=True, outputs=("label",))
+    other.rename(recordings / "z" / "r2.wav")
+    run(recordings, model, sink=target, resume=True, outputs=("label",))
+    row_ids = [line.partition(",")[0] for line in target.read_text().splitlines()[1:]]
+    assert row_ids == ["t_5", "r1_5", "r2_5", "z/r2_5", "y_5"]
 
 
 def test_long_recording_is_taken_up_between_its_parts(
@@ -226,6 +288,10 @@ def test_names_of_any_kind(tmp_path: Path, model: Path) -> None:
     result = run(folder, model, sink=tmp_path / "out.parquet")
     assert result.counts == {"scored": len(names)}
     row_ids = pq.read_table(tmp_path / "out.parquet")["row_id"].to_pylist()
+    not_utf8 = tmp_path / os.fsdecode(b"not \xff utf8.parquet")
+    run(folder, model, sink=not_utf8)
+    with not_utf8.open("rb") as opened:
+        assert pq.read_table(opened)["row_id"].to_pylist() == row_ids
     assert set(row_ids) == {*(f"{name}_5" for name in names[:-1]), "not \\xff utf8_5"}
     run(folder, model, outputs=("label",), sink=tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -238,6 +304,9 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path, folder: Path,
         run(folder, model, sink=tmp_path / "out.txt")
     with pytest.raises(InputError, match=r"a CSV holds one vector a row"):
         run(folder, model, sink=tmp_path / "out.csv")
+    for name in ("/", "hoplite:/", "a\0b.csv"):
+        with pytest.raises(InputError, match=r"it has no name|holds a NUL"):
+            run(folder, model, sink=name)
     with pytest.raises(InputError, match="resume needs a sink"):
         run(folder, model, resume=True)
     (tmp_path / "out.parquet.partial").write_text("somebody else's")

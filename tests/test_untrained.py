@@ -22,7 +22,7 @@ from convert.untrained import __main__ as command
 from convert.untrained import frontend
 from convert.untrained.native import frontend as native_frontend
 from convert.untrained.native.perch import write_saved_model
-from convert.untrained.recipe import TINY, TINY_V2, TINY_V2_PUBLISHED, V1_MEL, Frontend
+from convert.untrained.recipe import PCEN, TINY, TINY_V2, TINY_V2_PUBLISHED, V1_MEL, Frontend, Smoothing, taps
 
 WINDOWS = synthetic.windows(100, 4, 160_000)
 
@@ -108,11 +108,19 @@ def test_v1_native_has_the_plain_ones_outputs_and_class_lists(v1: Path, saved_mo
     assert {path.name: path.read_bytes() for path in (v1 / "assets").iterdir()} == assets
 
 
-@pytest.mark.parametrize("kind", ["simple", "complex"])
-def test_both_frameworks_see_the_same_spectrogram(kind: Frontend) -> None:
-    there = frontend.spectrogram(kind, V1_MEL, tf.constant(WINDOWS)).numpy()
-    here = jax.jit(lambda audio: native_frontend.spectrogram(replace(TINY, frontend=kind), audio))(WINDOWS)
+@pytest.mark.parametrize(("kind", "smoothing"), [("simple", "causal"), ("simple", "reversed"), ("complex", "reversed")])
+def test_both_frameworks_see_the_same_spectrogram(kind: Frontend, smoothing: Smoothing) -> None:
+    there = frontend.spectrogram(kind, V1_MEL, tf.constant(WINDOWS), smoothing).numpy()
+    recipe = replace(TINY, frontend=kind, smoothing=smoothing)
+    here = jax.jit(lambda audio: native_frontend.spectrogram(recipe, audio))(WINDOWS)
     np.testing.assert_allclose(here, there, atol=1e-4)  # float32 noise, through PCEN's root
+
+
+def test_smoothing_of_a_constant() -> None:
+    causal, backwards = (taps(PCEN["simple"], kind) for kind in ("causal", "reversed"))
+    assert len(causal) == len(backwards) == 256
+    assert sum(causal) == pytest.approx(1)
+    assert causal[1:] == sorted(causal[1:]) and backwards[:-1] == sorted(backwards[:-1], reverse=True)
 
 
 def log_mel(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -202,7 +210,13 @@ def test_command_writes_over_another_model(run: Run, tmp_path: Path, v2_outputs:
 
 @pytest.mark.parametrize(
     "args",
-    [["--platforms", "cuda"], ["--model", "v2", "--frontend", "complex"], ["--model", "v2", "--fixed-batch"]],
+    [
+        ["--platforms", "cuda"],
+        ["--model", "v2", "--frontend", "complex"],
+        ["--model", "v2", "--fixed-batch"],
+        ["--model", "v2", "--pair"],
+        ["--model", "v2", "--smoothing", "reversed"],
+    ],
     ids=" ".join,
 )
 def test_options_that_do_not_go_together(run: Run, tmp_path: Path, args: list[str]) -> None:

@@ -187,7 +187,7 @@ def test_logit_scale_that_cannot_be_applied_is_refused(folder: Path, v2: Path, m
 
 
 def test_interpolated_scores_are_on_the_scale(folder: Path, v2: Path, reference: Soundscapes) -> None:
-    both = {"deadline_s": 60, "on_deadline": "interpolate", "workers": 1}
+    both = {"deadline_s": 3600, "on_deadline": "interpolate", "workers": 1}
     result = run(folder, v2, logit_scale="perch-hoplite", **both)
     scored = result.status == "scored"
     expected = 0.97 * reference["label"][scored].astype(float) - 10

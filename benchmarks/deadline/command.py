@@ -11,9 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.figures import check_writable_json, write_json
+from benchmarks.figures import check_writable_figures, write_json
+from convert.folder import model_files
 from runtime.errors import InputError
+from runtime.files import Files
 from runtime.options import seconds
+from runtime.paths import find_recordings
 
 DEADLINE_S = 90 * 60.0
 
@@ -39,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes; returns the exit code: 1 if a submission is not complete."""
     started = time.monotonic()
-    check_writable_json(args.json)
+    reads: dict[str, Files] = {
+        "the SavedModel's": lambda: model_files(args.saved_model),
+        "FILE.onnx": args.artifact,
+        "--soundscapes": lambda: find_recordings(args.soundscapes).paths if args.soundscapes is not None else (),
+        "--classes": args.classes,
+    }
+    check_writable_figures({"--json": args.json}, reads)
     if not args.deadline:
         raise InputError("--deadline is 0; write a time such as 90m")
 
@@ -48,18 +57,18 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
     from benchmarks.deadline.report import PAGE_CACHE, report
     from benchmarks.environment import environment
-    from runtime.artifact import read_artifact
+    from runtime.identity import read_true_artifact
 
     effort = QUICK if args.quick else DEFAULT
     model = look(args.saved_model, args.artifact)
-    artifact = read_artifact(args.artifact)
+    artifact = read_true_artifact(args.artifact)
     columns = columns_of(model, artifact, args.classes)
     with (
         tempfile.TemporaryDirectory(prefix="perch-bench-") as folder,
         audio.soundscapes(args.soundscapes, effort.made) as paths,
     ):
         notebook.check_soundscapes(paths)
-        perch = PerchOnnx(args.artifact, args.classes, Path(folder))
+        perch = PerchOnnx(args.artifact, columns.names if args.classes is not None else None, Path(folder))
         ways = tensorflow(model, columns, Path(folder))
         found = Measurement(perch, ways, paths, effort, started).run()
     about = {

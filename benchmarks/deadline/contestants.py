@@ -37,10 +37,13 @@ class Contestant(Protocol):
 
 @dataclass
 class PerchOnnx:
-    """`run_soundscapes` on the CPU, its rows written as a submission. `scratch` is a folder for that."""
+    """`run_soundscapes` on the CPU, its rows written as a submission. `scratch` is a folder for that.
+
+    `classes` are names: the rows of a sample submission would rule, whichever soundscapes are scored.
+    """
 
     artifact: Path
-    classes: Path | None
+    classes: Sequence[str] | None
     scratch: Path
     start_ups: list[float] = field(default_factory=list)
 

@@ -20,9 +20,9 @@ from benchmarks import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
 from runtime import Soundscapes
+from runtime.deadline import CSV_S
 from runtime.explore.metrics import macro_roc_auc
 from runtime.run import RESERVE
-from runtime.scoring import CSV_S
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from benchmarks.arguments import numbers
 from benchmarks.environment import environment
-from benchmarks.figures import write_json
-from runtime.files import check_writable, replacing
+from benchmarks.figures import check_writable_figures, write_json
+from convert.folder import model_files
+from runtime.files import replacing
+from runtime.paths import find_recordings
 
 WINDOWS, QUICK_WINDOWS = 120, 24
 BATCH_SIZES = (1, 2, 12)
@@ -48,9 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compares, prints and writes; returns the exit code."""
-    for path in (args.html, args.json):
-        if path is not None:
-            check_writable(path)
+    check_writable_figures(
+        {"--html": args.html, "--json": args.json},
+        {
+            "the SavedModel's": lambda: model_files(args.saved_model),
+            "FILE.onnx": args.files,
+            "--audio": lambda: find_recordings(args.audio).paths if args.audio is not None else (),
+            "--labels": args.labels,
+        },
+    )
     from convert.cli import check_tensorflow
 
     check_tensorflow()

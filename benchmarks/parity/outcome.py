@@ -23,6 +23,7 @@ from runtime import cuda
 from runtime.artifact import read_artifact
 from runtime.errors import InputError
 from runtime.explore.labels import Labels, choose_list, read_labels
+from runtime.identity import untrue
 from runtime.paths import find_recordings
 from runtime.session import choose_device
 
@@ -103,10 +104,15 @@ def _judged(measurement: Measurement, measured: Measured, labels: Labels | None,
     return Judged(
         measured,
         tuple(findings(measured, measurement.source, measurement.windows, audio)),
-        tuple(notes(measured, measurement.source)),
+        (*notes(measured, measurement.source), *_changed(measured)),
         tuple(_quality(measurement, measured, labels)) if labels is not None else (),
         tuple(worst_windows(measurement, measured, audio)),
     )
+
+
+def _changed(measured: Measured) -> list[str]:
+    problem = untrue(measured.path, measured.artifact)
+    return [] if problem is None else [problem]
 
 
 def _quality(measurement: Measurement, measured: Measured, labels: Labels) -> list[Quality]:

@@ -6,13 +6,14 @@ The fastest setup that fits into memory is kept as this machine's profile, which
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import numbers
 from benchmarks.audio import soundscapes
 from benchmarks.environment import Others, environment
-from benchmarks.figures import check_writable_json, write_json
+from benchmarks.figures import check_writable_figures, write_json
 from benchmarks.throughput.crew import measured_outputs
 from benchmarks.throughput.measurements import Configuration, Measurements
 from benchmarks.throughput.memory import available, size
@@ -21,10 +22,12 @@ from benchmarks.throughput.report import METHOD, report
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
 from benchmarks.timing import noise
-from runtime.artifact import read_artifact
 from runtime.cores import usable_cores
 from runtime.errors import InputError
-from runtime.profile import Setup, write_profile
+from runtime.files import Files, check_outputs
+from runtime.identity import read_true_artifact
+from runtime.paths import find_recordings
+from runtime.profile import VARIABLE, Setup, write_profile
 from runtime.session import choose_device
 
 DEFAULT = Effort(rounds=None, least_rounds=3, sweep_s=180.0, slice_s=1.0, part_rounds=3, parts_s=150.0, whole_s=8.0)
@@ -68,10 +71,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes; returns the exit code."""
-    check_writable_json(args.json)
+    writes = {"--json": args.json, "this machine's profile": None if args.no_profile else os.environ.get(VARIABLE)}
+    reads: dict[str, Files] = {
+        "FILE.onnx": args.files,
+        "--floor": args.floor,
+        "--soundscapes": lambda: find_recordings(args.soundscapes).paths if args.soundscapes is not None else (),
+    }
+    check_outputs(writes, reads)
+    check_writable_figures({"--json": args.json}, {})
     device, cores = choose_device(args.device), usable_cores()
     if args.floor is not None:
-        read_artifact(args.floor)
+        read_true_artifact(args.floor)
     files = [_tried(path, args, device) for path in dict.fromkeys(args.files)]
     effort = QUICK if args.quick else DEFAULT
     if args.rounds:
@@ -105,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tried(path: Path, args: argparse.Namespace, device: str) -> Measurements:
     """A file and the setups that it is tried with."""
-    artifact = read_artifact(path)
+    artifact = read_true_artifact(path)
     sizes = batch_sizes_of(artifact, device, args.quick, args.batch_sizes)
     crews = crews_of(usable_cores(), device, args.workers, args.threads)
     tried = [Configuration(Setup(workers, threads, each)) for workers, threads in crews for each in sizes]

@@ -14,7 +14,9 @@ def frames_by_convolution(graph: ir.Graph) -> None:
     An identity kernel is slower than a Gather; but `fuse_spectrogram` knows it, and leaves nothing of it.
     """
     for gather in graph:
-        places = constant(gather.inputs[1]) if gather.op_type == "Gather" else None
+        if gather.op_type != "Gather":
+            continue
+        places = constant(gather.inputs[1])
         shape = gather.inputs[0].shape if gather.inputs[0] is not None else None
         if places is None or shape is None or len(shape) != 2 or attribute(gather, "axis", 0) != 1:
             continue

@@ -15,8 +15,9 @@ from convert.passes.edit import constant, insert, replace
 def plain_powers(graph: ir.Graph) -> None:
     """Pow by 2, 1/2 and 1/4 becomes Mul and Sqrt; by 1, nothing."""
     for node in graph:
-        exponent = constant(node.inputs[1]) if node.op_type == "Pow" else None
-        base = node.inputs[0]
+        if node.op_type != "Pow":
+            continue
+        base, exponent = node.inputs[0], constant(node.inputs[1])
         if exponent is None or exponent.size != 1 or base is None or base.shape is None:
             continue
         if exponent.ndim > len(base.shape) or exponent.dtype != np.float32 or base.dtype != ir.DataType.FLOAT:

@@ -39,7 +39,9 @@ def copy_batch(graph: ir.Graph) -> None:
     and fuses the addition that joins them into a convolution.
     """
     for node in graph:
-        target = constant(node.inputs[1]) if node.op_type == "Reshape" else None
+        if node.op_type != "Reshape":
+            continue
+        target = constant(node.inputs[1])
         shape = node.inputs[0].shape if node.inputs[0] is not None else None
         if target is None or shape is None or len(target) < 2 or attribute(node, "allowzero", 0):
             continue

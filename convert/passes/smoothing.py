@@ -28,10 +28,12 @@ def smooth_by_matrix(graph: ir.Graph) -> None:
     """Replaces each depthwise convolution along time whose channels share one kernel, its history and its layout."""
     for conv in graph:
         taps = _shared_taps(conv)
-        above, source = _picking_above(conv.inputs[0]) if taps is not None else ([], None)
-        sizes = list(source.shape or [])[1:] if source is not None else []
+        if taps is None:
+            continue
         lengthened = conv.inputs[0]
-        if taps is None or source is None or lengthened is None or len(sizes) != 2:
+        above, source = _picking_above(lengthened)
+        sizes = list(source.shape or [])[1:] if source is not None else []
+        if source is None or lengthened is None or len(sizes) != 2:
             continue
         if not all(isinstance(size, int) and size > 1 for size in sizes):
             continue

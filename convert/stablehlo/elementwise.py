@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-import onnx_ir as ir
 
 from convert.passes.edit import Array
 from convert.stablehlo.graph import Graph
@@ -21,13 +20,14 @@ UNARY = {
     "logistic": "Sigmoid", "negate": "Neg", "round_nearest_even": "Round", "sign": "Sign", "sine": "Sin",
     "sqrt": "Sqrt", "tan": "Tan", "tanh": "Tanh",
 }  # fmt: skip
-BINARY = {"add": "Add", "divide": "Div", "maximum": "Max", "minimum": "Min", "multiply": "Mul", "subtract": "Sub"}
-LOGICAL = {"and": "And", "maximum": "Or", "minimum": "And", "multiply": "And", "or": "Or", "add": "Or", "xor": "Xor"}
-"""What operations on two truth values are."""
+BINARY = {"add": "Add", "maximum": "Max", "minimum": "Min", "multiply": "Mul", "subtract": "Sub"}
+LOGICAL = {"and": "And", "maximum": "Or", "minimum": "And", "multiply": "And", "or": "Or", "xor": "Xor"}
+"""What operations on two truth values are; their sum is not the same to all that compute StableHLO."""
 BITS: dict[str, Callable[..., Array]] = {
-    "and": np.bitwise_and, "not": np.bitwise_not, "or": np.bitwise_or, "shift_left": np.left_shift,
-    "shift_right_arithmetic": np.right_shift, "xor": np.bitwise_xor,
-    "shift_right_logical": lambda array, by: (array.view(f"u{array.itemsize}") >> by.astype("u1")).view(array.dtype),
+    "and": np.bitwise_and, "not": np.bitwise_not, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "shift_left": lambda array, by: _shifted(np.left_shift, "u", array, by),
+    "shift_right_arithmetic": lambda array, by: _shifted(np.right_shift, "i", array, by),
+    "shift_right_logical": lambda array, by: _shifted(np.right_shift, "u", array, by),
 }  # fmt: skip
 PRECISIONS = {"e5m10": np.float16, "e8m7": BFLOAT16}
 COMPARED = {
@@ -35,11 +35,13 @@ COMPARED = {
     "LE": ("LessOrEqual", False), "LT": ("Less", False), "NE": ("Equal", True),
 }  # fmt: skip
 """ONNX's operation, and whether its result is turned round."""
+MOST_TIMES = 64
+"""That an integer is multiplied by itself, for a power."""
 
 
 def number(value: float, like: Tensor) -> Tensor:
     """A number of the type and rank of another value's (real) parts."""
-    return known(np.full((1,) * like.rank, value, np.empty(0, like.dtype).real.dtype))
+    return known(np.full((1,) * like.rank, value).astype(np.empty(0, like.dtype).real.dtype))
 
 
 def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,6 +62,16 @@ def unary(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     kind = op.name.removeprefix("stablehlo.")
     if operand.dtype.kind == "c":
         return _complex_unary(graph, kind, operand)
+    if kind == "negate" and operand.dtype.kind == "u":
+        return graph.elementwise("Sub", [number(0, operand), operand])
+    if kind == "sign" and operand.dtype.kind in "iu":  # of int64 ONNX Runtime's looks at 32 bits alone (1.31)
+        sides = [graph.elementwise(each, [operand, number(0, operand)], np.bool_) for each in ("Greater", "Less")]
+        return graph.elementwise("Sub", [graph.cast(side, operand.dtype) for side in sides])
+    if kind == "sign" and operand.dtype.kind == "f":  # of what is no number none, which ONNX leaves open
+        same = graph.elementwise("Equal", [operand, operand], np.bool_)
+        return graph.elementwise("Where", [same, graph.elementwise("Sign", [operand]), operand], operand.dtype)
+    if kind == "tan" and operand.dtype == np.float64:
+        return graph.elementwise("Div", [graph.elementwise(each, [operand]) for each in ("Sin", "Cos")])
     return graph.elementwise(UNARY[kind], [operand])
 
 
@@ -84,8 +96,54 @@ def binary(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     if left.dtype.kind == "c":
         return _complex_binary(graph, kind, left, right)
     if left.dtype == np.bool_:
+        if kind not in LOGICAL:
+            raise UnknownError("it takes truths")
         return graph.elementwise(LOGICAL[kind], [left, right])
     return graph.elementwise(BINARY[kind], [left, right])
+
+
+def divide(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
+    if left.dtype.kind in "iu":
+        return _quotient(graph, left, right, "Div")
+    if left.dtype.kind == "c":
+        return _complex_binary(graph, "divide", left, right)
+    return graph.elementwise("Div", [left, right])
+
+
+def remainder(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
+    """Of the dividend's sign, as C's."""
+    if left.dtype.kind in "iu":
+        return _quotient(graph, left, right, "Mod")
+    return graph.elementwise("Mod", [left, right], fmod=1)
+
+
+def _quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
+    """A quotient or remainder of integers: by 0 it is -1, or the dividend; the least number by -1 is itself, or 0.
+
+    With these ONNX Runtime, and the processor, would stop.
+    """
+    do = graph.elementwise
+    zero, one, least = number(0, left), number(1, left), number(-1 if left.dtype.kind == "i" else 0, left)
+    divisors = right.arrays() if right.known else ()
+    if divisors and not any(np.isin(array, [0, -1]).any() for array in divisors):
+        return _divided(graph, left, right, op_type)
+    by_zero = do("Equal", [right, zero], np.bool_)
+    by_minus_one = do("Equal", [right, least], np.bool_) if left.dtype.kind == "i" else by_zero
+    safe = do("Where", [do("Or", [by_zero, by_minus_one]), one, right], left.dtype)
+    found = _divided(graph, left, safe, op_type)
+    turned, without = (do("Sub", [zero, left]), number(-1, left)) if op_type == "Div" else (zero, left)
+    if left.dtype.kind == "i":
+        found = do("Where", [by_minus_one, turned, found], left.dtype)
+    return do("Where", [by_zero, without, found], left.dtype)
+
+
+def _divided(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
+    if op_type == "Div":
+        return graph.elementwise("Div", [left, right])
+    if left.dtype.itemsize < 8:
+        return graph.elementwise("Mod", [left, right], fmod=1)
+    times = graph.elementwise("Mul", [graph.elementwise("Div", [left, right]), right])
+    return graph.elementwise("Sub", [left, times])  # ONNX Runtime's own goes by way of floats
 
 
 def _complex_binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Tensor:
@@ -118,12 +176,20 @@ def complex_product(graph: Graph, times: Callable[[Sequence[Tensor]], Tensor], l
 def compare(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     direction = op.word(r"\b(EQ|GE|GT|LE|LT|NE)\b") or ""
     kind, turned = COMPARED[direction]
+    if left.dtype.kind == "c":
+        return _complex_compare(graph, direction, left, right)
     if "TOTALORDER" in op.header:
         left, right = (_folded(_total_order, [operand]) for operand in (left, right))
-    if left.dtype == np.bool_ and kind != "Equal":
-        left, right = (cast(graph, operand, np.int32) for operand in (left, right))
     result = graph.elementwise(kind, [left, right], np.bool_)
     return graph.elementwise("Not", [result]) if turned else result
+
+
+def _complex_compare(graph: Graph, direction: str, left: Tensor, right: Tensor) -> Tensor:
+    if direction not in ("EQ", "NE"):
+        raise UnknownError("it orders complex numbers")
+    same = [graph.elementwise("Equal", list(pair), np.bool_) for pair in zip(parts(left), parts(right), strict=True)]
+    equal = graph.elementwise("And", same)
+    return equal if direction == "EQ" else graph.elementwise("Not", [equal])
 
 
 def select(graph: Graph, op: Op, predicate: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
@@ -153,16 +219,33 @@ def convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
         raise UnknownError(f"it converts to {op.types}")
     if kind.dtype.kind == "c":
         dtype = np.empty(0, kind.dtype).real.dtype
-        return joined(graph, *(cast(graph, part, dtype) for part in parts(operand)))
-    result = cast(graph, parts(operand)[0], kind.dtype)
-    return cast(graph, result, np.float32) if kind.dtype == BFLOAT16 else result
+        return joined(graph, *(graph.cast(part, dtype) for part in parts(operand)))
+    real, _ = parts(operand)
+    if real.dtype.kind == "f" and kind.dtype.kind in "iu":
+        return _to_integer(graph, real, kind.dtype)
+    result = graph.cast(real, kind.dtype)
+    return graph.cast(result, np.float32) if kind.dtype == BFLOAT16 else result
 
 
-def cast(graph: Graph, operand: Tensor, dtype: np.dtype | type) -> Tensor:
-    """The same numbers in another type."""
-    if operand.dtype == dtype:
-        return operand
-    return graph.elementwise("Cast", [operand], dtype, to=int(ir.DataType.from_numpy(np.dtype(dtype))))
+def _to_integer(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
+    """Floats as integers, cut towards 0: what is no number is 0, what is too great or small the greatest or least.
+
+    ONNX leaves open what comes of them, and a processor's kinds of instructions differ.
+    """
+    do = graph.elementwise
+    if operand.dtype == np.float16:
+        operand = graph.cast(operand, np.float32)
+    limits = np.iinfo(dtype)
+    nothing = do("Not", [do("Equal", [operand, operand], np.bool_)])
+    inside = do("Where", [nothing, number(0, operand), operand], operand.dtype)
+    inside = do("Max", [inside, number(limits.min, operand)])
+    ceiling = np.array(limits.max, operand.dtype)
+    if int(ceiling) <= limits.max:  # the greatest integer is one of these floats
+        return graph.cast(do("Min", [inside, number(limits.max, operand)]), dtype)
+    below = number(float(np.nextafter(ceiling, 0)), operand)
+    cut = graph.cast(do("Min", [inside, below]), dtype)
+    greatest = known(np.full((1,) * operand.rank, limits.max, dtype))
+    return do("Where", [do("Greater", [inside, below], np.bool_), greatest, cut], dtype)
 
 
 def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tensor:
@@ -170,10 +253,19 @@ def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tenso
     try:
         each = [operand.arrays() for operand in operands]
     except UnknownError as error:
-        raise UnknownError(f"{error}, and ONNX has no such operation") from None
+        raise UnknownError(f"{error}, and opset 17 of ONNX has no such operation") from None
     count = max(len(arrays) for arrays in each)
     each = [arrays * (count // len(arrays)) for arrays in each]
-    return known(*(function(*map(np.ascontiguousarray, arrays)) for arrays in zip(*each, strict=True)))
+    return known(*(function(*(np.array(array) for array in arrays)) for arrays in zip(*each, strict=True)))
+
+
+def _shifted(shift: Callable[..., Array], kind: str, array: Array, by: Array) -> Array:
+    """Shifted as integers with or without a sign; by as many bits as there are, or more, none of them are left."""
+    bits, places = array.view(f"{kind}{array.itemsize}"), by.view(f"u{by.itemsize}")
+    width = 8 * array.itemsize
+    inside = shift(bits, np.minimum(places, width - 1).astype(bits.dtype))
+    beyond = bits * 0 if kind == "u" else inside
+    return np.where(places < width, inside, beyond).view(array.dtype)
 
 
 def _total_order(array: Array) -> Array:
@@ -201,15 +293,22 @@ def reduce_precision(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     name = op.word(r"format = (\w+)")
     if name not in PRECISIONS:
         raise UnknownError(f"it rounds to {name}")
-    return cast(graph, cast(graph, operand, PRECISIONS[name]), operand.dtype)
+    return graph.cast(graph.cast(operand, PRECISIONS[name]), operand.dtype)
 
 
 def atan2(graph: Graph, op: Op, y: Tensor, x: Tensor) -> Tensor:
     do = graph.elementwise
     flat = do("Equal", [y, number(0, y)], np.bool_)
     slope = do("Where", [flat, y, do("Atan", [do("Div", [y, do("Abs", [x])])])], y.dtype)
+    far = do("And", [_infinite(graph, operand) for operand in (x, y)])
+    slope = do("Where", [far, do("Mul", [do("Sign", [y]), number(np.pi / 4, y)]), slope], y.dtype)
     turn = do("Where", [_negative(graph, y), number(-np.pi, y), number(np.pi, y)], y.dtype)
-    return do("Where", [_negative(graph, x), do("Sub", [turn, slope]), slope], y.dtype)
+    angle = do("Where", [_negative(graph, x), do("Sub", [turn, slope]), slope], y.dtype)
+    return do("Where", [do("Equal", [x, x], np.bool_), angle, x], y.dtype)
+
+
+def _infinite(graph: Graph, operand: Tensor) -> Tensor:
+    return graph.elementwise("Equal", [graph.elementwise("Abs", [operand]), number(np.inf, operand)], np.bool_)
 
 
 def _negative(graph: Graph, operand: Tensor) -> Tensor:
@@ -238,11 +337,17 @@ def rsqrt(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def power(graph: Graph, op: Op, base: Tensor, exponent: Tensor) -> Tensor:
-    return graph.elementwise("Pow", [base, exponent])
-
-
-def remainder(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
-    return graph.elementwise("Mod", [left, right], fmod=1)  # of the dividend's sign, as C's
+    if base.dtype.kind == "c":
+        raise UnknownError("it takes complex numbers")
+    if base.dtype.kind == "f":
+        return graph.elementwise("Pow", [base, exponent])
+    numbers = {int(number) for array in exponent.arrays() for number in np.unique(array)} if exponent.known else set()
+    if len(numbers) != 1 or not 0 <= (times := numbers.pop()) <= MOST_TIMES:
+        raise UnknownError("it raises integers to powers that are not one small number")
+    result = number(1, base)
+    for _ in range(times):
+        result = graph.elementwise("Mul", [result, base])
+    return Tensor(base.shape, base.dtype, result.parts)
 
 
 def log_plus_one(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -291,6 +396,7 @@ OPERATIONS: dict[str, Operation] = {
     "compare": compare,
     "complex": complex_,
     "convert": convert,
+    "divide": divide,
     "exponential_minus_one": exponential_minus_one,
     "imag": imag,
     "is_finite": is_finite,

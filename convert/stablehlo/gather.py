@@ -95,7 +95,9 @@ def _same_everywhere(column: Tensor) -> bool:
 
 
 def _inside(graph: Graph, starts: Tensor, most: NDArray[np.int64]) -> Tensor:
-    """Places, none below 0 nor above `most`, `[probes]`."""
+    """Places of a type that ONNX takes, none below 0 nor above `most`, `[probes]`."""
+    if starts.dtype != np.int32:
+        starts = graph.cast(starts, np.int64)
     low, high = (known(*(np.full((1,) * starts.rank, n, starts.dtype) for n in each)) for each in (most * 0, most))
     return graph.elementwise("Min", [graph.elementwise("Max", [starts, low]), high])
 
@@ -104,7 +106,7 @@ def _taken(graph: Graph, operand: Tensor, starts: Tensor, axis: int, size: int) 
     """Slices along one axis at `starts`: that axis becomes those of `starts`, and one of `size`."""
     inside = _inside(graph, starts, operand.shape[:, axis] - size)
     shape = np.concatenate([inside.shape, np.ones((len(inside.shape), 1), np.int64)], axis=1)
-    within = known(np.arange(size, dtype=starts.dtype).reshape((1,) * starts.rank + (-1,)))
+    within = known(np.arange(size, dtype=inside.dtype).reshape((1,) * starts.rank + (-1,)))
     places = graph.elementwise("Add", [reshaped(graph, inside, shape), within])
     operand = graph.whole(operand, [axis])
     parts = []
@@ -131,7 +133,7 @@ def _taken_of_many(
             graph, inside, np.concatenate([inside.shape, np.ones_like(sizes[:, : len(columns)])], axis=1)
         )
         along = np.where(np.arange(count) == rows + i, -1, 1)
-        within = known(np.arange(constant_size(sizes[:, axis]), dtype=column.dtype).reshape(along))
+        within = known(np.arange(constant_size(sizes[:, axis]), dtype=inside.dtype).reshape(along))
         places.append(graph.elementwise("Add", [widened, within]))
     shape = np.max([place.shape for place in places], axis=0)
     own = [a for a in range(rows) if a not in shared[1]]

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from onnx.reference.ops import load_op
 
 from convert.passes.edit import Array
+from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Sizes, Tensor, UnknownError
 from convert.write import OPSET
 
@@ -27,6 +28,9 @@ QUICK: dict[str, Callable[..., Any]] = {
     "Where": np.where,
 }  # fmt: skip
 """What loops that are written out compute in each round; onnx takes longer to set these up than to compute them."""
+
+CHOSEN = {"Max": "Greater", "Min": "Less"}
+"""Of int64 ONNX Runtime's Max and Min look at 32 bits alone (1.31): it compares and chooses instead."""
 
 
 def natural(rank: int) -> tuple[int, ...]:
@@ -222,14 +226,35 @@ class Graph:
     def elementwise(
         self, op_type: str, operands: Sequence[Tensor], dtype: np.dtype | type | None = None, **attributes: Any
     ) -> Tensor:
-        """An ONNX node on real values of one rank, which are broadcast to each other."""
+        """An ONNX node on real values of one rank, which are broadcast to each other; all but a first truth of a type.
+
+        Raises:
+            UnknownError: ONNX Runtime does not compute it of this type, nor of a wider one.
+        """
+        made, taken = np.dtype(dtype or operands[0].dtype), operands[-1].dtype
+        wide = taken if all(t.known for t in operands) else computed_in(op_type, taken)
+        if wide != taken:
+            widened = [self.cast(t, wide) if t.dtype == taken else t for t in operands]
+            if op_type == "Where":
+                widened[0] = operands[0]
+            result = self.elementwise(op_type, widened, wide if made == taken else made, **attributes)
+            return self.cast(result, made)
+        if op_type in CHOSEN and taken.kind in "iu" and taken.itemsize == 8 and not all(t.known for t in operands):
+            chosen = self.elementwise(CHOSEN[op_type], operands, np.bool_)
+            return self.elementwise("Where", [chosen, *operands], made)
         computed = [t.part for t in operands if not t.known]
         largest = max(computed, key=lambda held: int(held.sizes[-1].prod()), default=operands[0].part)
         held = [self.in_order(t.part, largest.order) for t in operands]
         sizes = np.max([h.sizes for h in held], axis=0)
         data = self.node(op_type, [h.data for h in held], **attributes)
         shape = np.max([t.shape for t in operands], axis=0)
-        return Tensor(shape, np.dtype(dtype or operands[0].dtype), (Held(data, largest.order, sizes),))
+        return Tensor(shape, made, (Held(data, largest.order, sizes),))
+
+    def cast(self, tensor: Tensor, dtype: np.dtype | type) -> Tensor:
+        """A real value's numbers in another type that holds them all, or as much of their bits as it has."""
+        if tensor.dtype == dtype:
+            return tensor
+        return self.elementwise("Cast", [tensor], dtype, to=int(ir.DataType.from_numpy(np.dtype(dtype))))
 
 
 def _evaluated(op_type: str, inputs: Sequence[Known | None], attributes: dict[str, Any]) -> Known:

@@ -36,7 +36,8 @@ def to_onnx(model: SavedModel) -> ir.Model:
     windows = ir.val("inputs", dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
     try:
         graph, results = translated(functions, windows, _arguments(model, windows))
-        named = {output.name: result for output, result in zip(model.outputs, results, strict=True)}
+        both = zip(model.outputs, results, strict=True)
+        named = {output.name: result for output, result in both if not output.unfit}
         values = outputs(graph, named)
     except ConversionError as error:
         raise ConversionError(f"{model.path} cannot be converted: {error}") from error

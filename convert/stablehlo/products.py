@@ -8,15 +8,18 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array
-from convert.stablehlo.elementwise import Operation, cast, complex_product, joined, parts
-from convert.stablehlo.graph import Graph
+from convert.stablehlo.elementwise import Operation, complex_product, joined, number, parts
+from convert.stablehlo.graph import Data, Graph
+from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.shapes import reshaped
 from convert.stablehlo.tensor import Held, Tensor, UnknownError, constant_size, known
-from convert.stablehlo.text import Op
+from convert.stablehlo.text import BFLOAT16, Op
 
 REDUCTIONS = {"add": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin", "multiply": "ReduceProd"}
 COMBINED = {"add": "Add", "maximum": "Max", "minimum": "Min", "multiply": "Mul"}
-ON_TRUTH = {"and": "minimum", "or": "maximum", "minimum": "minimum", "maximum": "maximum"}
+ON_TRUTH = {
+    "and": "minimum", "maximum": "maximum", "minimum": "minimum", "multiply": "minimum", "or": "maximum",
+}  # fmt: skip
 
 
 def reducer(op: Op) -> str:
@@ -40,9 +43,9 @@ def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor
         return _greatest(graph, op, operand, start, others[0])
     kind = reducer(op)
     if operand.dtype == np.bool_:
-        truth = graph.elementwise("Cast", [operand], np.int32, to=int(ir.DataType.INT32))
-        reduced = summed(graph, ON_TRUTH.get(kind, ""), truth, axes)
-        whole = graph.elementwise("Cast", [reduced], np.bool_, to=int(ir.DataType.BOOL))
+        if kind not in ON_TRUTH:
+            raise UnknownError(f"it reduces truths by {kind}")
+        whole = summed(graph, ON_TRUTH[kind], operand, axes)
         if start.known and bool(start.array()) == (ON_TRUTH[kind] == "minimum"):
             return whole
         both = [whole, reshaped(graph, start, np.ones_like(whole.shape))]
@@ -79,11 +82,35 @@ def _greatest(graph: Graph, op: Op, operand: Tensor, start: Tensor, counted: Ten
     if not np.array_equal(start.array(), neutral(kind, operand.dtype)):
         raise UnknownError("it starts from a number that counts")
     value = summed(graph, kind, operand, axes)
-    order = operand.part.order
-    whole = graph.whole(operand, axes).part
-    found = graph.node("ArgMax" if direction == "GT" else "ArgMin", [whole.data], axis=order.index(axis), keepdims=0)
-    held = graph.node("Cast", [found], to=int(ir.DataType.from_numpy(counted.dtype)))
-    return value, Tensor(value.shape, counted.dtype, (Held(held, value.part.order, value.part.sizes),))
+    place = _first(graph, "ArgMax" if direction == "GT" else "ArgMin", operand, axis)
+    if operand.dtype.kind == "f":  # what is no number comes before all others
+        nothing = graph.cast(_nothing(graph, operand), np.int32)
+        place = graph.elementwise(
+            "Where", [_nothing(graph, value), _first(graph, "ArgMax", nothing, axis), place], place.dtype
+        )
+    return value, graph.cast(place, counted.dtype)
+
+
+def _first(graph: Graph, op_type: str, operand: Tensor, axis: int) -> Tensor:
+    """The place of the greatest or least along an axis, which goes."""
+    dtype = operand.dtype if operand.known else computed_in(op_type, operand.dtype)
+    whole = graph.whole(graph.cast(operand, dtype), [axis])
+    place = whole.part.order.index(axis)
+    data = graph.node(op_type, [whole.part.data], axis=place, keepdims=0)
+    return _without(operand, whole.part, [place], data, np.int64)
+
+
+def _without(operand: Tensor, held: Held, places: Sequence[int], data: Data, dtype: np.dtype | type) -> Tensor:
+    """What a node gave that took away the axes that were held at these places."""
+    gone = [held.order[place] for place in places]
+    left = [axis for axis in range(operand.rank) if axis not in gone]
+    order = tuple(left.index(axis) for axis in held.order if axis not in gone)
+    return Tensor(operand.shape[:, left], np.dtype(dtype), (Held(data, order, np.delete(held.sizes, places, axis=1)),))
+
+
+def _nothing(graph: Graph, operand: Tensor) -> Tensor:
+    """Whether a float is no number."""
+    return graph.elementwise("IsNaN", [operand], np.bool_)
 
 
 def neutral(kind: str, dtype: np.dtype) -> np.ndarray:
@@ -92,6 +119,8 @@ def neutral(kind: str, dtype: np.dtype) -> np.ndarray:
         low = kind == "maximum"
         if dtype.kind == "f":
             return np.array(-np.inf if low else np.inf, dtype)
+        if dtype.kind == "b":
+            return np.array(not low)
         return np.array(np.iinfo(dtype).min if low else np.iinfo(dtype).max, dtype)
     return np.array(1 if kind == "multiply" else 0, dtype)
 
@@ -99,21 +128,50 @@ def neutral(kind: str, dtype: np.dtype) -> np.ndarray:
 def summed(graph: Graph, kind: str, operand: Tensor, axes: Sequence[int]) -> Tensor:
     """A real value reduced over axes, which go."""
     if kind not in REDUCTIONS:
-        raise UnknownError(f"it reduces by {kind or 'what is no truth'}")
+        raise UnknownError(f"it reduces {operand.dtype.name} by {kind}")
     if not axes:
         return operand
+    wide = (
+        operand.dtype if operand.known and operand.dtype != np.bool_ else computed_in(REDUCTIONS[kind], operand.dtype)
+    )
+    if wide != operand.dtype:
+        result = summed(graph, kind, graph.cast(operand, wide), axes)
+        return graph.cast(_wrapped(graph, result, operand.dtype) if wide.kind == "f" else result, operand.dtype)
     if kind in ("add", "multiply"):
         operand = graph.whole(operand, axes)
     held = operand.part
     places = sorted(held.order.index(axis) for axis in axes)
-    left = [axis for axis in range(operand.rank) if axis not in axes]
-    order = tuple(left.index(axis) for axis in held.order if axis not in axes)
     if kind == "add":
         data = graph.node("ReduceSum", [held.data, np.array(places, np.int64)], keepdims=0)
     else:
         data = graph.node(REDUCTIONS[kind], [held.data], axes=places, keepdims=0)
-    sizes = np.delete(held.sizes, places, axis=1)
-    return Tensor(operand.shape[:, left], operand.dtype, (Held(data, order, sizes),))
+    result = _without(operand, held, places, data, operand.dtype)
+    if kind in ("add", "multiply") or operand.dtype.kind != "f" or operand.known or _of_product(held.data):
+        return result
+    nothing = summed(graph, "maximum", _nothing(graph, operand), axes)
+    return graph.elementwise("Where", [nothing, number(np.nan, result), result], result.dtype)
+
+
+def _wrapped(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
+    """Whole numbers held as floats, wrapped round as integers of at most 32 bits do."""
+    if dtype.itemsize == 8:
+        return operand
+    do, turn = graph.elementwise, number(2.0 ** (8 * dtype.itemsize), operand)
+    from_least = do("Sub", [operand, number(np.iinfo(dtype).min, operand)])
+    return do("Sub", [operand, do("Mul", [do("Floor", [do("Div", [from_least, turn])]), turn])])
+
+
+def _of_product(data: Data) -> bool:
+    """Whether a value is a product of matrices, perhaps in another shape.
+
+    Of these the greatest is taken as ONNX Runtime does it, which may pass over what is no number where other values are
+    one: to look for it in the products of Perch v2's head would take longer than the rest of the model.
+    """
+    node = data.producer() if isinstance(data, ir.Value) else None
+    while node is not None and node.op_type in ("Reshape", "Transpose"):
+        value = node.inputs[0]
+        node = value.producer() if value is not None else None
+    return node is not None and node.op_type == "MatMul"
 
 
 def dot_general(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
@@ -122,10 +180,16 @@ def dot_general(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
         first, second = texts.split(" x ")
         return [int(n) for n in first[1:-1].split(",") if n], [int(n) for n in second[1:-1].split(",") if n]
 
-    (kind,) = op.result_types
-    if kind.dtype is not None and kind.dtype.kind in "if":
-        left, right = (cast(graph, operand, kind.dtype) for operand in (left, right))
+    left, right = (in_result_type(graph, op, operand) for operand in (left, right))
     return product(graph, left, right, axes("contracting_dims"), axes("batching_dims"))
+
+
+def in_result_type(graph: Graph, op: Op, operand: Tensor) -> Tensor:
+    """An operand in the type in which its products are added up."""
+    kind = op.result_types[0].dtype
+    if operand.dtype == np.bool_ or kind is None:
+        raise UnknownError("it multiplies truths")
+    return operand if kind.kind == "c" or kind == BFLOAT16 else graph.cast(operand, kind)
 
 
 def dot(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
@@ -154,9 +218,10 @@ def product(
             np.concatenate([common, depth, columns.prod(axis=1, keepdims=True)], axis=1),
         ),
     ]
-    data = graph.node("MatMul", [side.part.data for side in sides])
+    wide = left.dtype if left.known and right.known else computed_in("MatMul", left.dtype)
+    data = graph.node("MatMul", [graph.cast(side, wide).part.data for side in sides])
     made = np.concatenate([common, flat, columns.prod(axis=1, keepdims=True)], axis=1)
-    return reshaped(graph, graph.made(data, made, left.dtype), shape)
+    return reshaped(graph, graph.cast(graph.made(data, made, wide), left.dtype), shape)
 
 
 def _matrix(graph: Graph, tensor: Tensor, order: list[int], shape: np.ndarray) -> Tensor:
@@ -194,13 +259,21 @@ def top_k(graph: Graph, count: int, operand: Tensor) -> tuple[Tensor, Tensor]:
     shape[:, -1] = count
     if not isinstance(data, ir.Value):
         array = operand.array()
-        places = np.argsort(-array, axis=-1, kind="stable")[..., :count]
+        places = _from_the_greatest(array)[..., :count]
         return known(np.take_along_axis(array, places, -1)), known(places.astype(np.int32))
-    values, places_ = graph.outputs("TopK", [data, (np.array([count]),)], 2, {"axis": -1})
-    whole = graph.made(places_, shape, np.int64)
-    return graph.made(values, shape, operand.dtype), graph.elementwise(
-        "Cast", [whole], np.int32, to=int(ir.DataType.INT32)
-    )
+    keys = graph.cast(operand, computed_in("TopK", operand.dtype))
+    if keys.dtype.kind == "f":  # what is no number comes before infinity, and infinity before all others
+        finite = graph.elementwise("Min", [keys, number(np.finfo(keys.dtype).max, keys)])
+        keys = graph.elementwise("Where", [_nothing(graph, keys), number(np.inf, keys), finite], keys.dtype)
+    places_ = graph.outputs("TopK", [graph.value(graph.data(keys)), (np.array([count]),)], 2, {"axis": -1})[1]
+    values = graph.node("GatherElements", [data, places_], axis=-1)
+    return graph.made(values, shape, operand.dtype), graph.cast(graph.made(places_, shape, np.int64), np.int32)
+
+
+def _from_the_greatest(array: Array) -> Array:
+    """Places along the last axis, of equal values the first one first; what is no number stands before all others."""
+    last = array.shape[-1] - 1
+    return last - np.argsort(array[..., ::-1], axis=-1, kind="stable")[..., ::-1]
 
 
 OPERATIONS: dict[str, Operation] = {"dot": dot, "dot_general": dot_general, "fft": fft, "reduce": reduce}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
+from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Tensor, UnknownError, empty, known
 from convert.stablehlo.text import BFLOAT16, Op
 
@@ -207,6 +208,11 @@ def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high
     axes = np.flatnonzero(amounts[0] + amounts[1])
     if not len(axes):
         return tensor
+    wide = (
+        tensor.dtype if tensor.dtype.kind == "c" or (tensor.known and value.known) else computed_in("Pad", tensor.dtype)
+    )
+    if wide != tensor.dtype:
+        return graph.cast(padded(graph, graph.cast(tensor, wide), graph.cast(value, wide), low, high), tensor.dtype)
     tensor = graph.whole(tensor, axes.tolist())
     parts = []
     for part, filler in zip(tensor.parts, value.parts, strict=True):

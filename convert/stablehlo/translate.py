@@ -11,7 +11,7 @@ from convert.errors import ConversionError
 from convert.stablehlo import elementwise, gather, products, shapes, updates, windows
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.tensor import PROBES, Sizes, Tensor, UnknownError, empty, known
-from convert.stablehlo.text import Function, Op, literal
+from convert.stablehlo.text import BFLOAT16, Function, Op, TensorType, literal
 
 OPERATIONS = {
     **elementwise.OPERATIONS,
@@ -87,7 +87,8 @@ class _Walk:
             except ConversionError:
                 raise
             except Exception as error:  # of what no module so far has held
-                said = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
+                unforeseen = f"there is no translation of this form of it, {op.types.strip()[:200]}"
+                said = str(error) if isinstance(error, UnknownError) else unforeseen
                 raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
             names.update(zip(op.results, results, strict=True))
         return []
@@ -116,6 +117,8 @@ class _Walk:
             raise ConversionError(f"{self._place(op)} is not an operation that can be translated to ONNX")
         made = OPERATIONS[kind](self._graph, op, *operands)
         results = made if isinstance(made, tuple) else (made,)
+        if not all(map(_is_of, results, op.result_types[-len(results) :])):  # without an arrow the last ones are
+            raise UnknownError(f"what came of it is not {op.types.rpartition('-> ')[2]}, as it should be")
         return self._seen(op, operands, [empty(result) if result.empty else result for result in results])
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
@@ -161,6 +164,15 @@ class _Walk:
                 return values
             values = self._block(body.ops, inside)
         raise UnknownError(f"it takes more than {MOST_ROUNDS} rounds")
+
+
+def _is_of(result: Tensor, kind: TensorType) -> bool:
+    """Whether a value has the type that the module says, as far as it says."""
+    if kind.dtype is None:
+        return True
+    dtype = np.dtype(np.float32) if kind.dtype == BFLOAT16 else kind.dtype
+    sizes = [(result.shape[:, axis] == size).all() for axis, size in enumerate(kind.sizes) if size is not None]
+    return result.rank == len(kind.sizes) and result.dtype == dtype and all(sizes)
 
 
 def outputs(graph: Graph, results: Mapping[str, Tensor]) -> list[ir.Value]:

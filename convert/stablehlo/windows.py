@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from convert.stablehlo.elementwise import Operation
-from convert.stablehlo.graph import Graph
-from convert.stablehlo.products import COMBINED, neutral, reducer
+from convert.stablehlo.graph import Data, Graph
+from convert.stablehlo.kernels import computed_in
+from convert.stablehlo.products import COMBINED, in_result_type, neutral, reducer
 from convert.stablehlo.shapes import dilated, each_part, padded, reshaped, sliced, turned_round
 from convert.stablehlo.tensor import Held, Tensor, UnknownError, constant_size, known
 from convert.stablehlo.text import Op
@@ -28,6 +31,9 @@ def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor
         raise UnknownError(f"it slides along {axes} axes")
     if op.integer("batch_group_count", 1) != 1:
         raise UnknownError("it divides the batch into groups")
+    operand, kernel = (in_result_type(graph, op, each) for each in (operand, kernel))
+    if not (operand.known and kernel.known):
+        computed_in("Conv", operand.dtype)
     heads = ("bf", "oi", "bf")
     orders = [tuple(group.index(name) for name in [*head, *spatial]) for group, head in zip(names, heads, strict=True)]
     pads = op.pairs("pad") or [(0, 0)] * axes
@@ -81,7 +87,7 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
     if others:
         raise UnknownError("it reduces several values at once")
     kind, rank = reducer(op), operand.rank
-    if kind not in ("add", "maximum", "minimum") or operand.dtype.kind not in "if":
+    if kind not in ("add", "maximum", "minimum") or operand.dtype.kind not in "iuf":
         raise UnknownError(f"it reduces windows of {operand.dtype} by {kind}")
     none = neutral(kind, operand.dtype)
     if not np.array_equal(start.array(), none):
@@ -100,13 +106,15 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
         (axis,), sizes = axes, operand.shape[:, axes]
         ends = {(window[axis] - 1, 0): 0, (0, window[axis] - 1): 1}.get((low[axis], high[axis]))
         if ends is not None and (sizes == window[axis]).all() and not sum(low) + sum(high) >= window[axis]:
-            whole = graph.whole(operand, axes)
+            wide = operand.dtype if operand.known else computed_in("CumSum", operand.dtype)
+            whole = graph.whole(graph.cast(operand, wide), axes)
             place = np.array(whole.part.order.index(axis))
-            return each_part(
+            running = each_part(
                 whole,
                 operand.shape,
                 lambda part: Held(graph.node("CumSum", [part.data, place], reverse=ends), part.order, part.sizes),
             )
+            return graph.cast(running, operand.dtype)
     if operand.dtype != np.float32:
         raise UnknownError(f"it reduces windows of {operand.dtype}")
     if len(axes) > 2:
@@ -131,16 +139,21 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
     if kind == "add":
         data = graph.node("Conv", [images.part.data, np.ones((1, 1, *taps), np.float32)], **attributes)
     else:
-        turned_round = kind == "minimum"
-        data = graph.node("Neg", [images.part.data]) if turned_round else images.part.data
-        data = graph.node("MaxPool", [data], kernel_shape=taps, **attributes)
-        data = graph.node("Neg", [data]) if turned_round else data
+        data = _greatest(graph, images.part.data, kind == "minimum", {"kernel_shape": taps, **attributes})
     after = operand.shape.copy()
     for a in axes:
         after[:, a] = (after[:, a] - ((window[a] - 1) * dilations[a] + 1)) // strides[a] + 1
     made = graph.made(data, np.concatenate([rows, second, after[:, axes]], axis=1), operand.dtype)
     flat = reshaped(graph, made, after[:, list(order)])
     return graph.made(flat.part.data, after, operand.dtype, order)
+
+
+def _greatest(graph: Graph, images: Data, least: bool, attributes: dict[str, Any]) -> Data:
+    """The greatest or least of each window; where one is no number, none, which ONNX Runtime would pass over."""
+    data = graph.node("MaxPool", [graph.node("Neg", [images]) if least else images], **attributes)
+    nothing = graph.node("Cast", [graph.node("IsNaN", [images])], to=int(ir.DataType.FLOAT))
+    found = graph.node("Cast", [graph.node("MaxPool", [nothing], **attributes)], to=int(ir.DataType.BOOL))
+    return graph.node("Where", [found, np.array(np.nan, np.float32), graph.node("Neg", [data]) if least else data])
 
 
 OPERATIONS: dict[str, Operation] = {"convolution": convolution, "reduce_window": reduce_window}

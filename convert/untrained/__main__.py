@@ -50,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "(default: simple)",
     )
     parser.add_argument(
+        "--smoothing",
+        choices=("causal", "reversed"),
+        help="v1's: causal, PCEN's of 2024 on; reversed, that of all models before, in which the oldest frame weighs "
+        "most (default: causal)",
+    )
+    parser.add_argument(
+        "--pair", action="store_true", help="v1's older shape of any batch: a (logits, embedding) tuple"
+    )
+    parser.add_argument(
         "--fixed-batch", action="store_true", help="v1's oldest shape: one window a call, a (logits, embedding) tuple"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
@@ -57,10 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     native = args.native or args.model != "v1"
     if args.platforms and not native:
         parser.error("--platforms is for native models: add --native")
-    if args.model != "v1" and (args.frontend or args.fixed_batch):
-        parser.error("--frontend and --fixed-batch are for --model v1")
+    if args.model != "v1" and (args.frontend or args.smoothing or args.pair or args.fixed_batch):
+        parser.error("--frontend, --smoothing, --pair and --fixed-batch are for --model v1")
     title, recipe = MODELS[args.model]
-    recipe = replace(recipe, frontend=args.frontend or recipe.frontend, fixed_batch=args.fixed_batch, seed=args.seed)
+    recipe = replace(
+        recipe,
+        frontend=args.frontend or recipe.frontend,
+        smoothing=args.smoothing or recipe.smoothing,
+        pair=args.pair or recipe.pair,
+        fixed_batch=args.fixed_batch,
+        seed=args.seed,
+    )
     hush_native_log()
     import tensorflow as tf
 

@@ -13,14 +13,14 @@ import tensorflow as tf
 
 from convert import SAMPLE_RATE
 from convert.untrained.ops import broadcast, sizes
-from convert.untrained.recipe import PCEN, PCEN_TAPS, STRIDE, Frontend, Mel, Pcen
+from convert.untrained.recipe import PCEN, PCEN_TAPS, STRIDE, Frontend, Mel, Pcen, Smoothing, taps
 
 
-def spectrogram(kind: Frontend, mel: Mel, audio: tf.Tensor) -> tf.Tensor:
+def spectrogram(kind: Frontend, mel: Mel, audio: tf.Tensor, smoothing: Smoothing = "causal") -> tf.Tensor:
     """`[batch, samples]` to PCEN-scaled mel bands, `[batch, frames, channels]`, a frame each 320 samples."""
     magnitude = _simple_magnitude(audio, 640, 1024) if kind == "simple" else _complex_magnitude(audio, 2048)
     energy = tf.einsum("btf,fm->btm", magnitude, _mel_matrix(int(magnitude.shape[-1]), mel))
-    return _pcen(energy, PCEN[kind])
+    return _pcen(energy, PCEN[kind], smoothing)
 
 
 def _simple_magnitude(audio: tf.Tensor, kernel: int, nfft: int) -> tf.Tensor:
@@ -71,14 +71,13 @@ def _mel_matrix(bins: int, bands: Mel) -> tf.Tensor:
     return tf.raw_ops.PadV2(input=triangles, paddings=[[1, 0], [0, 0]], constant_values=0.0)
 
 
-def _pcen(energy: tf.Tensor, pcen: Pcen) -> tf.Tensor:
-    """PCEN, its smoother a causal depthwise convolution that takes the first frame for all that came before."""
+def _pcen(energy: tf.Tensor, pcen: Pcen, smoothing: Smoothing) -> tf.Tensor:
+    """PCEN, its smoother a depthwise convolution that takes the first frame for all that came before."""
     batch, _, channels = sizes(energy)
     first = tf.broadcast_to(energy[:, 0:1], tf.stack([batch, PCEN_TAPS - 1, channels]))
     history = tf.concat([first, energy], axis=1)
-    taps = (1.0 - pcen.smoothing) ** np.arange(PCEN_TAPS - 1, -1, -1) * pcen.smoothing
-    taps[0] /= pcen.smoothing
-    kernel = tf.constant(np.repeat(taps[:, None, None, None], channels, axis=2).astype(np.float32))
+    weights = np.array(taps(pcen, smoothing))[:, None, None, None]
+    kernel = tf.constant(np.repeat(weights, channels, axis=2).astype(np.float32))
     column = tf.reshape(history, tf.stack([batch, history.shape[1], 1, channels]))
     smooth = tf.nn.depthwise_conv2d(column, kernel, [1, 1, 1, 1], "VALID")
     smooth = tf.reshape(smooth, tf.stack([batch, energy.shape[1], channels]))

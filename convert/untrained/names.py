@@ -1,18 +1,25 @@
-"""Made-up class lists that look like Perch's, and the files in `assets/` that hold them."""
+"""Class lists like Perch's, and the files in `assets/` that hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 from convert.untrained.recipe import Recipe
+from runtime.taxonomy import birds
 
 NO_CODE = "no_ebird_code"
+T = TypeVar("T")
 
 
 def class_names(head_name: str, count: int) -> list[str]:
-    """`count` distinct lower-case codes in alphabetical order."""
+    """`count` distinct names in alphabetical order: birds' real codes and genera, and made-up families and orders."""
+    if head_name == "label":
+        return _spread(list(birds()), count)
+    if head_name == "genus":
+        return _spread(sorted({bird.genus for bird in birds().values()}), count)
     letters = "abcdefghijklmnopqrstuvwxyz"
 
     def code(number: int) -> str:
@@ -22,23 +29,25 @@ def class_names(head_name: str, count: int) -> list[str]:
             word = letters[letter] + word
         return f"{word}{head_name[0]}1"
 
-    step = 26**5 // count
-    return [code(i * step) for i in range(count)]
+    return [code(number) for number in _spread(range(26**5), count)]
 
 
-def scientific_names(count: int) -> list[str]:
-    """`count` distinct names, each a genus and a species, in alphabetical order; at most 49,000."""
+def pairs(count: int) -> list[tuple[str, str]]:
+    """`count` scientific names in alphabetical order, each with its eBird code: two thirds are birds, as far as there
+    are so many that have both; the others are made up and have none."""
+    real = [(bird.scientific_name, code) for code, bird in birds().items() if bird.scientific_name]
+    real = list({name: (name, code) for name, code in real}.values())
+    chosen = _spread(real, min(len(real), 2 * count // 3))
     syllables = [consonant + vowel for consonant, vowel in product("bcdfglmnprstvz", "aeiou")]
     genera = ["".join(parts).capitalize() for parts in product(syllables, syllables, ("rus", "tia"))]
     species = ("alba", "borealis", "cinerea", "minor", "rufa")
-    names = [" ".join(parts) for parts in product(genera, species)]
-    step = len(names) // count
-    return names[: count * step : step]
+    invented = [name for parts in product(genera, species) if (name := " ".join(parts)) not in dict(real)]
+    return sorted(chosen + [(name, NO_CODE) for name in _spread(invented, count - len(chosen))])
 
 
-def ebird_codes(count: int) -> list[str]:
-    """A made-up code a class, but every third has none, as what is no bird."""
-    return [NO_CODE if i % 3 == 0 else code for i, code in enumerate(class_names("label", count))]
+def _spread(names: Sequence[T], count: int) -> list[T]:
+    """So many of them, evenly spread."""
+    return [names[i * len(names) // count] for i in range(count)]
 
 
 def write_class_lists(folder: Path, recipe: Recipe) -> None:
@@ -52,8 +61,9 @@ def write_class_lists(folder: Path, recipe: Recipe) -> None:
         old.unlink()
     for name, namespace, count in recipe.classes[:1] if recipe.gives_pair else recipe.classes:
         if recipe.is_v2:
-            _write(assets / "labels.csv", namespace, scientific_names(count), end="\r\n")
-            _write(assets / "perch_v2_ebird_classes.csv", "ebird2021", ebird_codes(count))
+            names, codes = zip(*pairs(count), strict=True)
+            _write(assets / "labels.csv", namespace, names, end="\r\n")
+            _write(assets / "perch_v2_ebird_classes.csv", "ebird2021", codes)
         else:
             _write(assets / f"{name}.csv", namespace, class_names(name, count))
 

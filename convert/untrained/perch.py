@@ -58,7 +58,7 @@ def _forward(weights: Weights, recipe: Recipe, audio: tf.Tensor) -> dict[str, tf
     if not tf.executing_eagerly():
         rows = tf.shape(audio)[:1]
         tf.debugging.Assert(tf.reduce_all(rows >= np.int32(1)), ["the batch must hold a window, not", rows])
-    bands = spectrogram(recipe.frontend, recipe.mel, audio)
+    bands = spectrogram(recipe.frontend, recipe.mel, audio, recipe.smoothing)
     features = efficientnet.embedding(weights, bands, recipe.stages, recipe.stem, recipe.embedding)
     outputs = {name: head(weights, name, features, count) for name, _, count in recipe.classes}
     return {**outputs, "embedding": features, "frontend": bands}

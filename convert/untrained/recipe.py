@@ -11,6 +11,8 @@ from convert.untrained.stages import Stage
 Frontend = Literal["simple", "complex"]
 """How audio becomes a magnitude: real and imaginary part of an RFFT apart (2023 on), or scipy's STFT (2022)."""
 Scaling = Literal["pcen", "log"]
+Smoothing = Literal["causal", "reversed"]
+"""What weighs most in PCEN's smoothing: the newest frame (2024 on), or the oldest of its 256 (all models before)."""
 Activation = Literal["relu", "swish"]
 STRIDE = 320
 PCEN_TAPS = 256
@@ -29,6 +31,14 @@ class Pcen(NamedTuple):
 LOG_FLOOR, LOG_SCALE = 1e-5, 0.1
 """arXiv:2508.04665, appendix A.2. The public source has a floor of 1e-2, under which quiet recordings vanish whole."""
 PCEN = {"simple": Pcen(0.1, 0.5, 2.0, 2.0), "complex": Pcen(0.145, 0.8, 10.0, 4.0)}
+
+
+def taps(pcen: Pcen, smoothing: Smoothing) -> list[float]:
+    """The weights of PCEN's smoothing, the oldest frame's first."""
+    keep = 1.0 - pcen.smoothing
+    if smoothing == "reversed":
+        return [keep**k for k in range(PCEN_TAPS - 1)] + [pcen.smoothing]
+    return [keep ** (PCEN_TAPS - 1)] + [pcen.smoothing * keep**k for k in range(PCEN_TAPS - 2, -1, -1)]
 
 
 class Mel(NamedTuple):
@@ -61,6 +71,7 @@ class Recipe:
 
     frontend: Frontend = "simple"
     scaling: Scaling = "pcen"
+    smoothing: Smoothing = "causal"
     activation: Activation = "relu"
     """The one inside the blocks; stem and head have swish."""
     fixed_batch: bool = False

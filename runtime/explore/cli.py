@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from runtime.errors import PerchError
 from runtime.explore import plot, prelabel, search
+from runtime.terminal import command, complain
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "plot": (plot, "pictures of embeddings, and of a soundscape's timeline"),
@@ -20,31 +20,32 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perch-explore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (command, about) in COMMANDS.items():
+    for name, (module, about) in COMMANDS.items():
         added = commands.add_parser(
-            name, help=about, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+            name, help=about, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        command.add_arguments(added)
-        added.set_defaults(run=command.run)
+        module.add_arguments(added)
+        added.set_defaults(run=module.run)
     return parser.parse_args(args)
 
 
-def main(args: Sequence[str] | None = None) -> int:
+@command("perch-explore")
+def main(args: Sequence[str]) -> int:
     """The command; returns its exit code: 0 done, 2 wrong use or unusable input, 130 interrupted."""
     parsed = parse_args(args)
     try:
         parsed.run(parsed)
         return 0
     except PerchError as error:
-        print(f"perch-explore: {error}", file=sys.stderr)
+        complain("perch-explore", error)
         return 2
     except ModuleNotFoundError as error:
-        print(
-            f"perch-explore: the extra 'analysis' is needed ({error.name} is missing); run `pip install '.[analysis]'` "
-            "in the project's folder",
-            file=sys.stderr,
+        complain(
+            "perch-explore",
+            f"the extra 'analysis' is needed ({error.name} is missing); run `pip install '.[analysis]'` in the "
+            "project's folder",
         )
         return 2
     except KeyboardInterrupt:
-        print("perch-explore: interrupted", file=sys.stderr)
+        complain("perch-explore", "interrupted")
         return 130

@@ -57,6 +57,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
     """
     _check_unique(files)
     row_ids = [row_id for file in files for row_id in file.row_ids]
+    labels = labels.among(row_ids, [path for file in files for path in file.paths])
     missing = sorted(labels.rows.keys() - set(map(labels.key, row_ids)))
     if missing and (len(missing) == len(labels.rows) or not skip_missing):
         _refuse(missing, labels, row_ids)

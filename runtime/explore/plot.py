@@ -10,20 +10,22 @@ With --timeline it is one recording's spectrogram, with the species that lead it
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
 from runtime.explore.tables import say
-from runtime.files import check_writable, replacing
+from runtime.files import check_outputs, check_writable, replacing
 from runtime.taxonomy import Taxonomy, read_taxonomy
+from runtime.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from runtime.explore.pictures.colors import Coloring
     from runtime.explore.pictures.projection import Projection
+    from runtime.explore.pictures.sound import Recordings
     from runtime.explore.pictures.species import Top
     from runtime.explore.rows import RowFile
 
@@ -73,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from runtime.explore.rows import open_rows
+    from runtime.explore.rows import open_runs
 
     if args.embed < 0:
         raise InputError(f"--embed is {args.embed}, but must be 0 or more")
@@ -83,9 +85,9 @@ def run(args: argparse.Namespace) -> None:
         if target.suffix.lower() not in (PAGE, *STILLS):
             raise InputError(f"cannot tell what to draw from the name {target}; end it in .html, .png or .svg")
         check_writable(target)
-    rows = open_rows(args.rows)
+    rows = open_runs([args.rows])[0]
     taxonomy = read_taxonomy(args.taxonomy) if args.taxonomy else Taxonomy()
-    if args.timeline:
+    if args.timeline is not None:
         _timeline(args, rows, taxonomy)
     else:
         _cloud(args, rows, taxonomy)
@@ -98,14 +100,16 @@ def _cloud(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
     from runtime.explore.pictures.sound import Recordings
     from runtime.explore.pictures.species import OUTPUT, display_names, find_top
 
+    recordings = Recordings(rows.source, args.audio)
+    targets = args.output or [args.rows.with_suffix(PAGE)]
+    _check(args, rows, targets, recordings)
     projection = project(rows)
     top = find_top(rows, projection.rows) if OUTPUT in rows.shapes or args.color == "species" else None
     names = display_names(rows.classes.get(OUTPUT, ()), taxonomy)
     cloud = Cloud(rows, projection, _coloring(args.color, rows, projection, top, names), top, names)
     say(f"{rows.source}: {cloud.drawn}; {cloud.variance}")
-    recordings = Recordings(rows.source, args.audio)
     _write(
-        args.output or [args.rows.with_suffix(PAGE)],
+        targets,
         lambda target: page(cloud, target, recordings, args.embed),
         lambda: still.draw(cloud),
     )
@@ -124,24 +128,37 @@ def _coloring(by: str, rows: RowFile, projection: Projection, top: Top | None, n
         return colors.color(colors.hours(paths, rows.start_s[projection.rows]), "Hour", in_order=True)
     if ".csv" not in by.lower():
         raise InputError(f"--color is {by!r}, but must be soundscape, species, hour, LABELS.csv or TABLE.csv:COLUMN")
-    return colors.color(colors.labels(by, row_ids), Path(by).name)
+    return colors.color(colors.labels(by, row_ids, paths), Path(by).name)
 
 
 def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> None:
     from runtime.explore.pictures import timeline
     from runtime.explore.pictures.sound import Recordings
 
-    drawn = timeline.read_timeline(
-        rows, args.timeline, Recordings(rows.source, args.audio), taxonomy, args.start, args.end
-    )
+    recordings = Recordings(rows.source, args.audio)
+    drawn = timeline.read_timeline(rows, args.timeline, recordings, taxonomy, args.start, args.end)
+    name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
+    targets = args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")]
+    _check(args, rows, targets, recordings)
     say(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:
         say(line)
     _write(
-        args.output or [args.rows.with_name(f"{args.rows.stem}.{Path(drawn.path).stem}{PAGE}")],
+        targets,
         lambda target: (timeline.page(drawn, target), []),
         lambda: timeline.draw(drawn),
     )
+
+
+def _check(args: argparse.Namespace, rows: RowFile, targets: list[Path], recordings: Recordings) -> None:
+    """Refuses to write over what is read."""
+
+    def of_rows() -> Iterator[Path]:
+        return filter(None, map(recordings.find, dict.fromkeys(rows.paths)))
+
+    table = [args.color, args.color.rpartition(":")[0]]
+    reads = {"ROWS": args.rows, "--taxonomy": args.taxonomy, "--color": table, "the recording": of_rows}
+    check_outputs({"-o": targets}, reads)
 
 
 def _write(targets: list[Path], page: Callable[[Path], tuple[str, list[str]]], draw: Callable[[], Figure]) -> None:

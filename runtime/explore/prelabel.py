@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
 from runtime.explore.labels import read_labels
-from runtime.explore.rows import RowFile, open_runs
-from runtime.explore.tables import say, write_table
-from runtime.files import check_distinct, check_writable
+from runtime.explore.rows import RowFile, open_runs, recordings_of
+from runtime.explore.tables import check_table, say, write_table
+from runtime.files import check_outputs
 
 if TYPE_CHECKING:
     from runtime.explore.judgement import Judgement
@@ -79,13 +79,16 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--next is {args.next}, but must be at least 0")
     following = args.next_output
     if following is None and args.output is not None:
-        following = args.output.with_name(f"{args.output.stem}_next.csv")
-    check_distinct(**{"--labels": args.labels, "-o": args.output, "--next-output": following})
+        following = args.output.parent / f"{args.output.stem}_next.csv"
     for target in (args.output, following):
         if target is not None:
-            check_writable(target)
+            check_table(target)
     labels = read_labels(args.labels)
     files = open_runs(args.rows, "embedding")
+    check_outputs(
+        {"-o": args.output, "--next-output": following},
+        {"--labels": args.labels, "ROWS": args.rows, "the recording": lambda: recordings_of(files)},
+    )
 
     from runtime.explore.judgement import judge
     from runtime.explore.unknown import Doubts

@@ -6,14 +6,15 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
+from runtime.explore.names import READINGS, comparable, composed
 from runtime.explore.rows import RowFile
+from runtime.identity import read_true_artifact
 
 PLACE = re.compile(r"(.+)@((?:\d+:){0,2}\d+(?:\.\d+)?)")
 CLOSE_S = 0.001
@@ -43,6 +44,10 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
         InputError: there is no such window, several, or one without a score; or the model is not the rows' own.
     """
     found = [(f, int(row)) for f, file in enumerate(files) for row in np.flatnonzero(file.row_ids == text)]
+    if not found:
+        form = comparable(text)
+        forms = [map(comparable, file.row_ids) for file in files]
+        found = [(f, row) for f, names in enumerate(forms) for row, name in enumerate(names) if name == form]
     if len({files[f].paths[row] for f, row in found}) > 1:
         raise InputError(f"several windows are called {text}; say which as RECORDING@SECONDS")
     if found:
@@ -88,8 +93,10 @@ def _recording(name: str, files: Sequence[RowFile]) -> str | None:
     if name in paths:
         return name
     whole = os.path.abspath(name)
-    parts = PurePath(name).parts
-    found = [path for path in paths if os.path.abspath(path) == whole or PurePath(path).parts[-len(parts) :] == parts]
+    found = [path for path in paths if os.path.abspath(path) == whole]
+    for read in READINGS:
+        parts = read(composed(name)).parts
+        found = found or [path for path in paths if read(composed(path)).parts[-len(parts) :] == parts]
     if len(found) > 1:
         raise InputError(f"{name} may be {found[0]} or {found[1]}; name more of its path")
     return found[0] if found else None
@@ -104,7 +111,7 @@ def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.
     from runtime.recording import Part, Recording
     from runtime.session import Session
 
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     rate, size = artifact.sample_rate, artifact.window_samples
     start = round(start_s * rate)
     # The window of index 1, where that is the hop.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +17,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError, reason
+from runtime.errors import InputError, PerchError, reason
+from runtime.explore.checks import (
+    MOST_VALUE,
+    VECTORS,
+    NotRowsError,
+    check_about,
+    check_classes,
+    check_names,
+    check_shape,
+    check_times,
+)
 
 TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
 BLOCK_BYTES = 32 * 2**20
 """Of an output that are read at a time."""
 MOST_BLOCKS = 8
 """Row groups of more blocks than this are not read at once (that takes half the time, and memory for all of it)."""
+MOST_UNPACKED, UNPACKED_BYTES = 16, 64 * 2**20
+"""`.npz` files are not packed; one that is may hold so many times its size, and so much more."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +72,19 @@ class RowFile:
         return self._column("end_s")
 
     @cached_property
+    def status(self) -> NDArray[np.object_]:
+        """What became of each row."""
+        return self._column("status")
+
+    @cached_property
     def has_score(self) -> NDArray[np.bool_]:
         """Rows that hold numbers: scored ones, and those interpolated between them."""
-        return np.isin(self._column("status").astype(np.str_), ("scored", "interpolated"))
+        return np.isin(self.status.astype(np.str_), ("scored", "interpolated"))
 
     @cached_property
     def options(self) -> Mapping[str, Any]:
         """The options of the run that rows depend on."""
-        try:
-            options = json.loads(self.about.get("options", "{}"))
-        except ValueError:
-            options = None
-        if not isinstance(options, dict):
-            raise InputError(f"{self.source} tells its options wrongly; run perch-run again")
-        return options
+        return dict(json.loads(self.about.get("options", "{}")))
 
     def output(self, name: str) -> NDArray[np.float32]:
         """A whole output, float32 `[rows, …]`, NaN in rows without a score.
@@ -92,7 +105,7 @@ class RowFile:
         size = max(1, BLOCK_BYTES // (4 * int(np.prod(self.shapes[name]))))
         start = 0
         for values in self._pieces(name, size):
-            yield start, values
+            yield start, self._of_scored(name, start, values)
             start += len(values)
 
     def row(self, name: str, index: int) -> NDArray[np.float32]:
@@ -103,14 +116,38 @@ class RowFile:
         """
         self.check_holds(name)
         if isinstance(self._file, dict):
-            return self._file[name][index].astype(np.float32)
+            values = self._file[name][index : index + 1].astype(np.float32)
+        else:
+            values = self._row_of_parquet(name, index)
+        return self._of_scored(name, index, values)[0]
+
+    def _row_of_parquet(self, name: str, index: int) -> NDArray[np.float32]:
         groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         ends = np.cumsum(groups)
         group = int(np.searchsorted(ends, index, side="right"))
+        place = index - int(ends[group]) + groups[group]
         with self._damage():
             column = self._file.read_row_group(group, columns=[name]).column(0)
-        place = index - int(ends[group]) + groups[group]
-        return _floats(column.slice(place, 1).combine_chunks(), self.shapes[name])[0]
+            return _floats(column.slice(place, 1).combine_chunks(), self.shapes[name])
+
+    def _of_scored(self, name: str, start: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same, NaN in rows without a score, whatever a user wrote there.
+
+        Rows with a score hold numbers: perch-run calls a window failed that the model made something else of.
+        """
+        scored = self.has_score[start : start + len(values)]
+        bad = scored & ~(np.abs(values) < MOST_VALUE).all(axis=tuple(range(1, values.ndim)))
+        if bad.any():
+            row_id = self.row_ids[start + int(np.flatnonzero(bad)[0])]
+            raise InputError(
+                f"{self.source} is damaged: the {name} of {row_id}, which has a score, holds what no model makes, such "
+                "as NaN; run perch-run again"
+            )
+        return (
+            values
+            if scored.all()
+            else np.where(scored.reshape(-1, *[1] * (values.ndim - 1)), values, np.float32("nan"))
+        )
 
     def check_holds(self, name: str) -> None:
         """Refuses a file without this output.
@@ -142,7 +179,7 @@ class RowFile:
     def _damage(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except Exception as error:  # what pyarrow raises depends on which byte is damaged
             raise InputError(f"{self.source} is damaged ({reason(error)}); run perch-run again") from None
 
     def _column(self, name: str) -> NDArray[Any]:
@@ -150,39 +187,50 @@ class RowFile:
             return self._file[name]
         with self._damage():
             column = self._file.read(columns=[name]).column(0)
-        if name in TIMES:
-            return column.to_numpy()
-        return np.concatenate([np.empty(0, object), *(_texts(chunk) for chunk in column.chunks)])
+            if name in TIMES:
+                return column.to_numpy().astype(np.float64)
+            return np.concatenate([np.empty(0, object), *(_texts(chunk) for chunk in column.chunks)])
 
 
 def open_rows(path: str | Path) -> RowFile:
     """Opens what perch-run wrote with `-o FILE.parquet` or `-o FILE.npz`.
 
     Raises:
-        InputError: it cannot be read, or is none of these.
+        InputError: it cannot be read, is damaged, or is none of these.
     """
     path = Path(path)
     try:
-        return _open_npz(path) if path.suffix.lower() == ".npz" else _open_parquet(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from None
-    except (LookupError, ValueError, TypeError, AttributeError, EOFError):
+        file = _open_npz(path) if path.suffix.lower() == ".npz" else _open_parquet(path)
+        check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
+        scored = file.has_score
+        check_times(file.row_ids[scored], file.start_s[scored], file.end_s[scored], file.about.get("window_s"))
+        return file
+    except (PerchError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # of bytes that perch-run did not write libraries raise anything
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # those are of what was read
+            raise InputError(f"cannot read {path}: {reason(error)}") from None
+        why = f" ({error})" if isinstance(error, NotRowsError) else ""
         raise InputError(
-            f"{path} holds no rows of perch-run; make some with `perch-run SOUNDSCAPES --model perch.onnx "
-            "--outputs embedding,label -o out.parquet`"
+            f"{path} holds no rows of perch-run, or is damaged{why}; make some with `perch-run SOUNDSCAPES --model "
+            "perch.onnx --outputs embedding,label -o out.parquet`"
         ) from None
 
 
-def open_runs(paths: Sequence[str | Path], output: str) -> list[RowFile]:
+def open_runs(paths: Sequence[str | Path], output: str | None = None) -> list[RowFile]:
     """Opens files whose rows can stand together: of one SavedModel, with the same preprocessing.
 
     Raises:
-        InputError: one cannot be read, has not this output, or is given twice; or two do not belong together.
+        InputError: one cannot be read, has not this output, or is given twice; two do not belong together; or all are
+            without rows.
     """
     files = [open_rows(path) for path in paths]
+    if not any(file.count for file in files):
+        raise InputError(f"{files[0].source} holds no rows; run perch-run over recordings that have some")
     first, sources = files[0], set()
     for file in files:
-        file.check_holds(output)
+        if output is not None:
+            file.check_holds(output)
         source = os.path.realpath(file.source)
         if source in sources:
             raise InputError(f"{file.source} is given twice")
@@ -200,6 +248,14 @@ def open_runs(paths: Sequence[str | Path], output: str) -> list[RowFile]:
     return files
 
 
+def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
+    """The recordings that rows are of, wherever they are looked for; not each has to be there."""
+    for file in files:
+        for path in dict.fromkeys(file.paths):
+            yield Path(path)
+            yield file.source.parent / path
+
+
 def _short(value: object) -> str:
     """Of a fingerprint its beginning."""
     return str(value)[:12]
@@ -209,32 +265,67 @@ def _open_parquet(path: Path) -> RowFile:
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
-        schema = file.schema_arrow
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(error) from None
+    if path.is_dir():
+        raise NotRowsError("it is a folder; name a file")
+    schema, types = pyarrow.parquet.read_schema(path), pyarrow.types
+    if len(set(schema.names)) < len(schema.names):
+        raise NotRowsError("it has two columns of the same name")
     for name in (*TEXTS, *TIMES):
-        schema.field(name)  # or it is another file
+        if name not in schema.names:
+            raise NotRowsError(f"it has no column {name}")
+        kind = schema.field(name).type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if name in TEXTS and not (types.is_string(kind) or types.is_large_string(kind)):
+            raise NotRowsError(f"its column {name} holds no texts")
+        if name in TIMES and not (types.is_floating(kind) or types.is_integer(kind)):
+            raise NotRowsError("its times are no numbers")
+    file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
+    count = file.metadata.num_rows
+    if count > path.stat().st_size:  # a row's name takes more than a byte
+        raise NotRowsError(f"it promises {count:,} rows, more than it can hold")
     shapes, classes = {}, {}
     for column in schema:
         if column.metadata and b"shape" in column.metadata:
-            shapes[column.name] = tuple(json.loads(column.metadata[b"shape"]))
-            classes[column.name] = tuple(json.loads(column.metadata[b"classes"]))
+            shape = check_shape(column.name, json.loads(column.metadata[b"shape"]))
+            kind = column.type
+            if not types.is_fixed_size_list(kind) or not types.is_floating(kind.value_type):
+                raise NotRowsError(f"{column.name} holds {kind}, not lists of {np.prod(shape)} floats")
+            if kind.list_size != np.prod(shape):
+                raise NotRowsError(f"{column.name} holds {kind.list_size} numbers a row, not {np.prod(shape)}")
+            shapes[column.name] = shape
+            classes[column.name] = check_classes(column.name, json.loads(column.metadata[b"classes"]), shape)
     about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    return RowFile(path, file.metadata.num_rows, shapes, classes, about, file)
+    return RowFile(path, count, shapes, classes, check_about(about), file)
 
 
 def _open_npz(path: Path) -> RowFile:
-    with np.load(path) as saved:
+    with zipfile.ZipFile(path) as packed:
+        unpacked = sum(member.file_size for member in packed.infolist())
+    if unpacked > MOST_UNPACKED * path.stat().st_size + UNPACKED_BYTES:
+        raise NotRowsError(f"it would unpack to {unpacked:,} bytes")
+    with warnings.catch_warnings(), np.load(path) as saved:
+        warnings.simplefilter("ignore")
         arrays = {name: saved[name] for name in saved.files}
-    classes = {name: tuple(names) for name, names in json.loads(str(arrays.pop("classes"))).items()}
-    about = json.loads(str(arrays.pop("about")))
+    names, about = json.loads(str(arrays.pop("classes"))), check_about(json.loads(str(arrays.pop("about"))))
     own = {name: arrays.pop(f"{name}s" if name == "row_id" else name) for name in (*TEXTS, *TIMES)}
     count = len(own["row_id"])
-    if not isinstance(about, dict) or any(len(values) != count for values in (*own.values(), *arrays.values())):
-        raise ValueError("arrays that are not of the same rows")
-    shapes = {name: values.shape[1:] for name, values in arrays.items()}
+    if any(values.ndim != 1 for values in own.values()) or any(own[name].dtype.kind != "U" for name in TEXTS):
+        raise NotRowsError("its columns are no texts and times")
+    for name in TIMES:
+        if own[name].dtype.kind not in "fiu":
+            raise NotRowsError("its times are no numbers")
+        own[name] = own[name].astype(np.float64)
+    if any(len(values) != count for values in (*own.values(), *arrays.values())):
+        raise NotRowsError("its arrays are not of the same rows")
+    shapes, classes = {}, {}
+    for name, values in arrays.items():
+        if values.dtype.kind != "f":
+            if name in VECTORS:
+                raise NotRowsError(f"{name} holds {values.dtype}, not floats")
+            continue  # no output
+        shapes[name] = check_shape(name, values.shape[1:])
+        if name in names or name == "label":
+            classes[name] = check_classes(name, names.get(name, []), shapes[name])
     return RowFile(path, count, shapes, classes, about, own | arrays)
 
 
@@ -251,6 +342,6 @@ def _floats(column: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def _texts(column: Any) -> NDArray[np.object_]:
     """Texts; those of a dictionary are the same objects wherever they stand again."""
-    if hasattr(column, "dictionary"):
+    if hasattr(column, "dictionary") and not column.null_count:
         return np.asarray(column.dictionary.to_pylist(), object)[column.indices.to_numpy()]
     return np.asarray(column.to_pylist(), object)

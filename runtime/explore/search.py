@@ -10,13 +10,13 @@ import argparse
 from pathlib import Path
 
 from runtime.arguments import at_least_one
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
 from runtime.explore.queries import find_query
-from runtime.explore.rows import RowFile, open_runs
+from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.similarity import find_similar
-from runtime.explore.tables import format_table, say, write_table
-from runtime.files import check_writable
+from runtime.explore.tables import check_table, format_table, say, write_table
+from runtime.files import check_outputs
+from runtime.identity import read_true_artifact
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
 
@@ -50,8 +50,13 @@ def run(args: argparse.Namespace) -> None:
     """
     count = at_least_one("--top", args.top) or 1
     if args.output is not None:
-        check_writable(args.output)
+        check_table(args.output)
     files = open_runs(args.rows, "embedding")
+    like = [text.rpartition("@")[0] for text in args.like]
+    check_outputs(
+        {"-o": args.output},
+        {"ROWS": args.rows, "--model": args.model, "--like": like, "the recording": lambda: recordings_of(files)},
+    )
     if args.model is not None:
         _check_model(args.model, files[0])
     queries = [find_query(text, files, args.model) for text in args.like]
@@ -79,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check_model(model: Path, rows: RowFile) -> None:
-    artifact = read_artifact(model)
+    artifact = read_true_artifact(model)
     artifact.head("embedding")
     if artifact.saved_model_sha256 != rows.about.get("saved_model_sha256"):
         raise InputError(

@@ -15,13 +15,15 @@ def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int
     """Each name's column, int64 `[names]`, -1 where it has none.
 
     A name is looked up as it stands, then as the eBird code of a scientific name, then as the scientific name of a
-    code. Of classes with the same name the first is taken; `no_ebird_code` is none.
+    code; and with a capital at its start alone. Of classes with the same name the first is taken; `no_ebird_code` is
+    none.
     """
     places = {name: i for i, name in reversed(list(enumerate(classes))) if name != NO_CLASS}
     taxonomy = Taxonomy()
 
     def column(name: str) -> int:
-        others = (name, code_of(name), taxonomy[name].scientific_name)
+        usual = name.capitalize()
+        others = (name, code_of(name), taxonomy[name].scientific_name, usual, code_of(usual))
         return next((places[other] for other in others if other in places), -1)
 
     return np.array([column(name) for name in names], np.int64)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import csv
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from runtime.files import replacing
+from runtime.errors import InputError
+from runtime.files import check_writable, replacing
+
+
+def check_table(path: Path) -> None:
+    """Finds out before the work whether a CSV could be written there.
+
+    Raises:
+        InputError: its name ends otherwise, or it could not.
+    """
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"cannot write a table to {path}, for its name does not end in .csv; end it so")
+    check_writable(path)
 
 
 def write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
@@ -42,11 +52,8 @@ def format_table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> st
 
 
 def say(text: str) -> None:
-    """Prints, also into a pipe that nobody reads any more: what comes after is to be written all the same."""
-    try:
-        print(text.encode(errors="backslashreplace").decode(), flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Prints at once, also where standard output is a file."""
+    print(text, flush=True)
 
 
 def _cell(value: object) -> str:

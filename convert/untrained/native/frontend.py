@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from convert import SAMPLE_RATE
-from convert.untrained.recipe import LOG_FLOOR, LOG_SCALE, PCEN, PCEN_TAPS, STRIDE, Pcen, Recipe
+from convert.untrained.recipe import LOG_FLOOR, LOG_SCALE, PCEN, PCEN_TAPS, STRIDE, Pcen, Recipe, Smoothing, taps
 
 LOG_OFFSET = 0.0  # nothing, but Google's code adds it and the exporter keeps it
 
@@ -21,7 +21,7 @@ def spectrogram(recipe: Recipe, audio: jax.Array) -> jax.Array:
     energy = magnitude @ _mel_matrix(magnitude.shape[-1], *recipe.mel)
     if recipe.is_v2:
         return LOG_SCALE * jnp.log(jnp.maximum(energy, LOG_FLOOR) + LOG_OFFSET)
-    return _pcen(energy, PCEN[recipe.frontend])
+    return _pcen(energy, PCEN[recipe.frontend], recipe.smoothing)
 
 
 def _simple_magnitude(audio: jax.Array, kernel: int, nfft: int) -> jax.Array:
@@ -56,16 +56,14 @@ def _triangles(bins: int, channels: int, lowest: float, highest: float) -> jax.A
 _mel_matrix = jax.jit(_triangles, static_argnums=(0, 1))
 
 
-def _pcen(energy: jax.Array, pcen: Pcen) -> jax.Array:
-    """PCEN, its smoother a causal depthwise convolution that takes the first frame for all that came before."""
+def _pcen(energy: jax.Array, pcen: Pcen, smoothing: Smoothing) -> jax.Array:
+    """PCEN, its smoother a depthwise convolution that takes the first frame for all that came before."""
     first = lax.slice_in_dim(energy, 0, 1, axis=1)
     history = jnp.concatenate([jnp.repeat(first, PCEN_TAPS - 1, axis=1), energy], axis=1)
-    keep = 1.0 - pcen.smoothing
-    taps = jnp.array([keep ** (PCEN_TAPS - 1)] + [pcen.smoothing * keep**k for k in range(PCEN_TAPS - 2, -1, -1)])
     channels = energy.shape[-1]
     smooth = lax.conv_general_dilated(
         history,
-        jnp.repeat(taps[None, None, :], channels, axis=1),
+        jnp.repeat(jnp.array(taps(pcen, smoothing))[None, None, :], channels, axis=1),
         (1,),
         "VALID",
         feature_group_count=channels,

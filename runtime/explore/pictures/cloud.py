@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.explore.names import pure
 from runtime.explore.pictures.clips import Clip, make_clips, spread, unheard
 from runtime.explore.pictures.colors import Coloring
 from runtime.explore.pictures.projection import Projection
@@ -80,7 +81,7 @@ def _data(cloud: Cloud, addresses: dict[str, str | None], clips: dict[int, Clip]
         "axes": points.T.round(4).tolist(),
         "shares": [f"PC{i + 1} ({share:.1%})" for i, share in enumerate(cloud.projection.explained)],
         "row_ids": cloud.of(cloud.rows.row_ids),
-        "recordings": [{"name": PurePath(path).name, "address": place} for path, place in addresses.items()],
+        "recordings": [{"name": pure(path).name, "address": place} for path, place in addresses.items()],
         "recording": [numbers[path] for path in cloud.of(cloud.rows.paths)],
         "start": cloud.of(cloud.rows.start_s),
         "end": cloud.of(cloud.rows.end_s),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError, reason
-from runtime.explore.labels import NOTHING, read_labels
+from runtime.errors import InputError
+from runtime.explore.labels import NOTHING, ROW, Labels, read_labels
+from runtime.explore.names import pure
+from runtime.explore.sheet import column_key, read_sheet
 
 HUES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 """Told apart by eyes that confuse red and green (Okabe and Ito), and seen on light and dark paper."""
@@ -91,7 +92,7 @@ def hours(paths: Sequence[str], start_s: NDArray[np.float64]) -> list[str]:
     if not any(known.values()):
         raise InputError(
             f"no recording's name holds a date and a time such as 20190904_051500 or 2024-05-17T05-15-00 (the first is "
-            f"{PurePath(paths[0]).name}); use `--color soundscape`"
+            f"{pure(paths[0]).name}); use `--color soundscape`"
         )
     times = [known[path] for path in paths]
     return [
@@ -102,7 +103,7 @@ def hours(paths: Sequence[str], start_s: NDArray[np.float64]) -> list[str]:
 
 def time_of(path: str) -> datetime.datetime | None:
     """When a recording was made, as its name tells it; None if it does not."""
-    for found in TIME.finditer(PurePath(path).name):
+    for found in TIME.finditer(pure(path).name):
         try:
             return datetime.datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]
         except ValueError:
@@ -110,7 +111,7 @@ def time_of(path: str) -> datetime.datetime | None:
     return None
 
 
-def labels(table: str, row_ids: Sequence[str]) -> list[str]:
+def labels(table: str, row_ids: Sequence[str], paths: Sequence[str] = ()) -> list[str]:
     """What a CSV says of rows: `FILE.csv` with their species (see `read_labels`), or `FILE.csv:COLUMN`; empty where it
     says nothing. Several species of a window are joined by ` + `.
 
@@ -119,31 +120,25 @@ def labels(table: str, row_ids: Sequence[str]) -> list[str]:
     """
     path, _, column = table.rpartition(":")
     if Path(table).is_file() or not path or not column:
-        species = read_labels(Path(table))
-        known = {
-            row_id: " + ".join(sorted(names)) or NOTHING
-            for row_id in row_ids
-            if (names := species.of(row_id)) is not None
-        }
-        path, first = table, next(iter(species.rows))
+        path, said, nothing = table, read_labels(Path(table)), NOTHING
     else:
-        cells = _column(path, column)
-        known, first = {row_id: cells[row_id] for row_id in row_ids if row_id in cells}, next(iter(cells), "nothing")
+        said, nothing = _column(Path(path), column), ""
+    found = said.among(row_ids, paths)
+    known = {
+        row_id: " + ".join(sorted(names)) or nothing for row_id in row_ids if (names := found.of(row_id)) is not None
+    }
     if not known:
+        first = next(iter(said.rows), "nothing")
         raise InputError(f"{path} names none of the rows: it says {first} where they are called {row_ids[0]}")
     return [known.get(row_id, "") for row_id in row_ids]
 
 
-def _column(path: str, column: str) -> Mapping[str, str]:
-    """A column of a CSV, by row_id."""
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            header = [name.strip() for name in rows.fieldnames or ()]
-            for name in ("row_id", column):
-                if name not in header:
-                    raise InputError(f"{path} has no column {name!r}, but {', '.join(header) or 'none'}")
-            rows.fieldnames = header
-            return {(row["row_id"] or "").strip(): (row[column] or "").strip() for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the colours from {path}: {reason(error)}") from None
+def _column(path: Path, column: str) -> Labels:
+    """A column of a table, by row_id."""
+    sheet = read_sheet(path, "the colours", {ROW, column_key(column)})
+    for key, name in ((ROW, "row_id"), (column_key(column), column)):
+        if key not in sheet.columns:
+            named = ", ".join(name for name in sheet.header if name)
+            raise InputError(f"{path} has no column {name!r}, but {named or 'none'}")
+    row_id, cell = sheet.columns[ROW], sheet.columns[column_key(column)]
+    return Labels(str(path), {cells[row_id]: frozenset({cells[cell]} - {""}) for _, cells in sheet.lines})

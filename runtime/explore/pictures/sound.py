@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,8 +14,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime import ogg
 from runtime.errors import RecordingError
+from runtime.explore.names import READINGS
 from runtime.recording import Part, Recording
 
 RATE = 32_000
@@ -28,7 +29,8 @@ FORMAT, KIND = ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() e
 @dataclass
 class Recordings:
     """Where the recordings of rows lie: as the run was told, else below `folder` under the same name, with as many of
-    the folders above it as are there. A file of rows may have moved: names are also tried from its folder.
+    the folders above it as are there. A file of rows may have moved: names are also tried from its folder, and with
+    their letters put together or taken apart, as they are on other systems.
     """
 
     source: Path
@@ -36,10 +38,12 @@ class Recordings:
 
     def find(self, path: str) -> Path | None:
         """The recording that a row's `path` names; None if it is nowhere."""
-        parts = [part for part in PurePath(path).parts if part not in (PurePath(path).anchor, "..")]
-        below = [PurePath(*parts[i:]) for i in range(len(parts))]
-        places = [self.folder / each for each in below] if self.folder else []
-        places += [Path(path), self.source.parent / path]
+        forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
+        places: list[Path] = []
+        for there in (read(form) for read in READINGS for form in dict.fromkeys(forms)):
+            parts = [part for part in there.parts if part not in (there.anchor, "..")]
+            places += [self.folder.joinpath(*parts[i:]) for i in range(len(parts))] if self.folder else []
+            places += [Path(there.as_posix()), self.source.parent / there.as_posix()]
         return next((place for place in places if _is_file(place)), None)
 
 
@@ -67,8 +71,13 @@ def read_seconds(path: Path, first: int, count: int) -> Iterator[NDArray[np.floa
 
 def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[np.float32]]:
     end = first + count
-    chained = _is_chained(recording.path)  # cannot be entered, but has to be read from its start
-    for window in recording.windows_at(range(first, end)) if chained else recording.windows(Part(first, end)):
+    windows = (
+        recording.windows(Part(first, end)) if recording.is_enterable() else recording.windows_at(range(first, end))
+    )
+    for window in windows:
+        if not window.recorded:
+            yield np.zeros(recording.window, np.float32)
+            continue
         if window.samples is None:
             raise RecordingError(recording.failure or "holds samples that are not finite numbers")
         yield window.samples
@@ -93,13 +102,6 @@ def address(recording: Path, page: Path) -> str:
     except ValueError:  # on another drive
         return recording.resolve().as_uri()
     return quote(PurePath(relative).as_posix().encode("utf-8", "surrogateescape"))
-
-
-def _is_chained(path: Path) -> bool:
-    try:
-        return path.suffix.lower() in (".ogg", ".opus") and len(ogg.links(path)) > 1
-    except (OSError, ValueError):  # no OGG after all, as reading will say
-        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -27,10 +27,14 @@ def save(figure: Figure, path: Path, ending: str) -> None:
         figure.savefig(path, format=ending.removeprefix("."), dpi=DPI)
 
 
-def plain(words: str) -> str:
-    """Words that come from a file, to be drawn: nothing that no font has, not too long. To be set without formulas."""
+def plain(words: str, end: bool = False) -> str:
+    """Words that come from a file, to be drawn: nothing that no font has, not too long, of a path its `end`. To be set
+    without formulas.
+    """
     shown = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
+    if len(shown) <= LONGEST_NAME:
+        return shown
+    return "…" + shown[1 - LONGEST_NAME :] if end else shown[: LONGEST_NAME - 1] + "…"
 
 
 def draw(cloud: Cloud) -> Figure:

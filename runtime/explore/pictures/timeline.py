@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from runtime.errors import InputError, RecordingError
+from runtime.explore.names import READINGS, composed, pure
 from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
 from runtime.explore.pictures.species import OUTPUT, Top, display_names, read_scores
 from runtime.explore.pictures.spectrogram import COLORS, data_uri, decibels, power, spectrogram
@@ -57,11 +58,6 @@ class Timeline:
     power: NDArray[np.float32] | None = None
     sound: NDArray[np.float32] | None = None
     notes: Sequence[str] = field(default_factory=tuple)
-
-    @property
-    def name(self) -> str:
-        """The recording's, without its folders."""
-        return PurePath(self.path).name
 
     @property
     def seconds(self) -> int:
@@ -138,20 +134,20 @@ def find_path(paths: Sequence[str], recording: str) -> str:
     Raises:
         InputError: none is, or several are.
     """
-    wanted = PurePath(recording)
-    least = len(wanted.parts)
-    known = {path: PurePath(path) for path in paths}
-    for found in (
-        [path for path, each in known.items() if each == wanted],
-        [path for path, each in known.items() if each.parts[-least:] == wanted.parts],
-        [path for path, each in known.items() if each.with_suffix("").parts[-least:] == wanted.parts],
-        [path for path, each in known.items() if each.name == wanted.name],
-    ):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise InputError(f"{recording} may be {found[0]} or {found[1]}; name it with its folder")
-    some = ", ".join(PurePath(path).name for path in paths[:3])
+    for read in READINGS:
+        wanted, known = read(composed(recording)), {path: read(composed(path)) for path in paths}
+        least = len(wanted.parts)
+        for found in (
+            [path for path, each in known.items() if path == recording or each == wanted],
+            [path for path, each in known.items() if each.parts[-least:] == wanted.parts],
+            [path for path, each in known.items() if (each.parent / each.stem).parts[-least:] == wanted.parts],
+            [path for path, each in known.items() if each.name == wanted.name],
+        ):
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise InputError(f"{recording} may be {found[0]} or {found[1]}; name it with its folder")
+    some = ", ".join(pure(path).name for path in paths[:3])
     raise InputError(f"the rows hold no recording {recording}, but {some or 'none'}{' …' if len(paths) > 3 else ''}")
 
 
@@ -236,7 +232,7 @@ def draw(timeline: Timeline) -> Figure:
     below.set_xlim(timeline.start, timeline.end)
     below.set_xlabel("seconds; a dot marks the species that scores highest in a window")
     figure.colorbar(image, ax=below, label="score", pad=0.01)
-    above.set_title(plain(timeline.name), parse_math=False)
+    above.set_title(plain(timeline.path, end=True), parse_math=False)
     return figure
 
 

@@ -1,0 +1,123 @@
+"""The streams of a file, as a decoder is to be shown them."""
+
+from __future__ import annotations
+
+import bisect
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+BUFFER = 1 << 16
+Piece = bytes | int | tuple[int, int]
+"""Bytes, so many zeros, or what a file holds from the first number to the second."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where decoding can begin: at `start`, a frame of the stream, if a decoder is given these pieces of the file.
+
+    The first `skip` frames that it gives come before that. `claimed` is the size that it is told where it would guess
+    a length from the true one.
+    """
+
+    start: int
+    pieces: Sequence[Piece]
+    skip: int = 0
+    claimed: int = 0
+
+    def open(self, path: Path) -> soundfile.SoundFile:
+        """Raises OSError, soundfile.SoundFileError."""
+        kind = Forward if self.start else soundfile.SoundFile
+        file = kind(io.BufferedReader(Pieces(path, self.pieces, self.claimed), BUFFER))
+        left = self.skip
+        while left > 0 and (got := len(file.read(min(left, 1 << 16), dtype="float32"))):
+            left -= got
+        return file
+
+
+class Forward(soundfile.SoundFile):
+    """A sound file that is read forwards alone: `SoundFile` seeks whenever it has read, for which a FLAC file would
+    have to begin with its first frame."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _nowhere(frame: int) -> Entry | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What became of looking at a stream: `entry` is None where the decoder may have the file as it stands.
+
+    `promised`, `whole` and `notes` are as in `Sound`; where `promised` is None the decoder's word is taken. `behind`
+    gives the first place at or behind a frame where decoding can begin anew.
+    """
+
+    entry: Entry | None = None
+    promised: int | None = None
+    whole: bool = True
+    notes: tuple[str, ...] = ()
+    behind: Callable[[int], Entry | None] = _nowhere
+
+
+def size_of(piece: Piece) -> int:
+    """How many bytes a piece has."""
+    if isinstance(piece, bytes):
+        return len(piece)
+    return piece if isinstance(piece, int) else piece[1] - piece[0]
+
+
+class Pieces(io.RawIOBase):
+    """Pieces of a file, one after another, as if they were all of it."""
+
+    def __init__(self, path: Path, pieces: Sequence[Piece], claimed: int = 0) -> None:
+        self._file = path.open("rb")
+        self._pieces = pieces
+        self._starts = [0, *itertools.accumulate(map(size_of, pieces))]
+        self._claimed = max(claimed, self._starts[-1])
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        end = self._starts[-1] if offset else self._claimed  # who looks for tags at the end shall find it
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: end}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        done = 0
+        while done < len(buffer) and self._at < self._starts[-1]:
+            number = bisect.bisect_right(self._starts, self._at) - 1
+            piece, within = self._pieces[number], self._at - self._starts[number]
+            most = min(len(buffer) - done, self._starts[number + 1] - self._at)
+            if isinstance(piece, bytes):
+                data = piece[within : within + most]
+            elif isinstance(piece, int):
+                data = bytes(most)
+            else:
+                self._file.seek(piece[0] + within)
+                data = self._file.read(most)
+            if not data:
+                break
+            buffer[done : done + len(data)] = data
+            done += len(data)
+            self._at += len(data)
+        return done
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

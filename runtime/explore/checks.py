@@ -1,0 +1,98 @@
+"""What files must hold to be rows of perch-run: whatever others wrote, or a disk damaged, ends in one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.block import Status
+from runtime.windows import Normalization
+
+VECTORS = ("embedding", "label")
+"""Outputs that are one vector a row; others may have any shape."""
+MOST_EMBEDDING = 8192
+"""Numbers of an embedding: their covariance is held in memory."""
+MOST_NUMBERS = 2**26
+"""Of an output's row."""
+MOST_VALUE = 1e15
+"""Of a score or an embedding: squares of more cannot be summed up in float32."""
+LONGEST_S = 1e8
+"""Three years: no recording goes on for longer."""
+LONGEST_WINDOW_S = 600.0
+
+NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+"""What is in no file's name. Bytes that are not UTF-8 are there as other surrogates."""
+
+
+class NotRowsError(Exception):
+    """Why a file is none of perch-run's."""
+
+
+def check_shape(name: str, shape: object) -> tuple[int, ...]:
+    """The shape of an output's rows."""
+    if not (isinstance(shape, (list, tuple)) and all(type(size) is int and size > 0 for size in shape)):
+        raise NotRowsError(f"{name} has no shape")
+    if name in VECTORS and len(shape) != 1:
+        raise NotRowsError(f"{name} is not one vector a row, but has {len(shape)} dimensions")
+    if math.prod(shape) > (MOST_EMBEDDING if name == "embedding" else MOST_NUMBERS):
+        raise NotRowsError(f"{name} has {math.prod(shape)} numbers a row, more than any model's")
+    return tuple(shape)
+
+
+def check_classes(name: str, classes: object, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of an output's columns; none where it is no class head."""
+    if not (isinstance(classes, list) and all(isinstance(each, str) for each in classes)):
+        raise NotRowsError(f"the classes of {name} are not names")
+    if len(classes) != shape[-1] and (classes or name == "label"):
+        raise NotRowsError(f"{name} has {shape[-1]} columns and the names of {len(classes)}")
+    return tuple(classes)
+
+
+def check_about(about: object) -> Mapping[str, str]:
+    """What made the rows."""
+    if not (isinstance(about, dict) and all(isinstance(value, str) for value in about.values())):
+        raise NotRowsError("what made the rows is not told by texts")
+    try:
+        options = json.loads(about.get("options", "{}"))
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict) or options.get("normalize", "raw") not in get_args(Normalization):
+        raise NotRowsError("it tells its options wrongly")
+    return about
+
+
+def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[Any]) -> None:
+    """Rows have a name of their own, a status and, but for those that a sample submission asked for in vain, a path."""
+    if not all(row_ids) or any(status == "scored" and not path for status, path in zip(statuses, paths)):
+        raise NotRowsError("there are scored rows without a name or a path")
+    for what, texts in (("row_id", row_ids), ("path", paths)):
+        for text in dict.fromkeys(texts):
+            if not isinstance(text, str):
+                raise NotRowsError(f"there are rows without a {what}")
+            if NO_NAME.search(text):
+                raise NotRowsError(f"the {what} {text!a} names no file")
+    if len(set(row_ids)) < len(row_ids):
+        seen: set[str] = set()
+        twice = next(name for name in row_ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise NotRowsError(f"several rows are called {twice}")
+    if unknown := set(statuses.tolist()).difference(get_args(Status)):
+        raise NotRowsError(f"rows have the status {str(unknown.pop())[:40]}")
+
+
+def check_times(
+    row_ids: NDArray[np.object_], start_s: NDArray[np.float64], end_s: NDArray[np.float64], window_s: str | None
+) -> None:
+    """Scored windows lie in recordings, and are as long as `window_s` says, or at least no longer than windows are."""
+    usual, apart = (float(window_s), 0.01) if window_s is not None else (LONGEST_WINDOW_S / 2, LONGEST_WINDOW_S / 2)
+    with np.errstate(invalid="ignore"):
+        length = end_s - start_s
+        good = (start_s >= 0) & (end_s <= LONGEST_S) & (length > 0) & (np.abs(length - usual) <= apart)
+    if not good.all():
+        row = int(np.flatnonzero(~good)[0])
+        raise NotRowsError(f"the window of {row_ids[row]} is from {start_s[row]:g} to {end_s[row]:g} s")

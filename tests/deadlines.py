@@ -1,0 +1,40 @@
+"""Deadlines in tests: they come when something has happened, however fast the machine is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+import runtime.headers
+import runtime.run
+from runtime.deadline import Deadline
+from runtime.table import Table
+
+LONG = {"deadline_s": 3600.0}
+"""What a run is told that `ends_when` shall end."""
+
+
+def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:
+    """A run with a deadline scores until `over` holds of what has come; then its deadline is there."""
+    tables: list[Table] = []
+    begin = Table.__init__
+
+    def begun(self: Table, *arguments: object, **options: object) -> None:
+        begin(self, *arguments, **options)  # type: ignore[arg-type]
+        tables.append(self)
+
+    def scoring_ends(self: Deadline, columns: object, work: object) -> float:
+        return -math.inf if over(tables[-1]) else math.inf
+
+    patch.setattr(Table, "__init__", begun)
+    patch.setattr(Deadline, "scoring_ends", scoring_ends)
+    for module, name in ((runtime.run, "MOST_HEADERS_S"), (runtime.headers, "MOST_S")):
+        patch.setattr(module, name, 3600.0)
+
+
+def windows_came(table: Table) -> int:
+    """How many windows were scored or failed so far."""
+    came = sum(len(rows.indices) for p in table._progress.values() for part in p.rows.values() for rows in part)
+    return came + sum(table.counts.values())

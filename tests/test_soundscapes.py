@@ -1,0 +1,140 @@
+"""The result of a run in memory: what a user writes into it is what files get."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from runtime import Detections, InputError, Soundscapes
+from runtime.block import Block, Columns
+from runtime.explore.rows import open_rows
+
+ABOUT = {"sample_rate": "32000"}
+TIMING = dict.fromkeys(("elapsed_s", "start_up_s", "windows_per_s", "times_real_time"), 1.0)
+TIMING |= dict.fromkeys(("device", "workers", "threads", "batch_size", "setup"), "x")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def soundscapes() -> Soundscapes:
+    """Two recordings of three and two rows; the last row of the first was not reached."""
+    label = np.arange(15, dtype=np.float32).reshape(5, 3)
+    label[2] = np.nan
+    embedding = np.where(np.isnan(label[:, :1]), np.nan, 7).astype(np.float16) * np.ones(4, np.float16)
+    status = np.array(["scored", "scored", "filled", "scored", "scored"], "<U12")
+    blocks = []
+    for name, first, last in (("a", 0, 3), ("b", 3, 5)):
+        at, starts = slice(first, last), np.arange(last - first) * 5.0
+        outputs = {"label": label[at], "embedding": embedding[at]}
+        row_ids = [f"{name}_{end:g}" for end in starts + 5]
+        blocks.append(Block(f"{name}.wav", row_ids, starts, starts + 5, status[at], outputs))
+    classes = {"label": ("x", "y", "z"), "embedding": ()}
+    columns = Columns({"label": (3,), "embedding": (4,)}, classes, ABOUT, {"embedding": "float16"})
+    return Soundscapes(blocks, columns, [], TIMING, counts={"scored": 4, "filled": 1}, recordings=2)
+
+
+def numbers(path: Path) -> np.ndarray:
+    with path.open(newline="") as file:
+        return np.array([row[1:] for row in csv.reader(file)][1:], np.float32)
+
+
+def test_one_of_several_outputs(tmp_path: Path, soundscapes: Soundscapes) -> None:
+    with pytest.raises(InputError, match=r"holds one output, not label, embedding; say which, such as output='label'"):
+        soundscapes.to_submission(tmp_path / "out.csv")
+    with pytest.raises(InputError, match=r"'genus' was not asked for; there are label, embedding"):
+        soundscapes.to_submission(tmp_path / "out.csv", output="genus")
+    assert not list(tmp_path.iterdir())
+    soundscapes.to_submission(tmp_path / "out.csv", output="label")
+    assert (tmp_path / "out.csv").read_text() == (
+        "row_id,x,y,z\na_5,0,1,2\na_10,3,4,5\na_15,-1000,-1000,-1000\nb_5,9,10,11\nb_10,12,13,14\n"
+    )
+    soundscapes.to_submission(tmp_path / "out.csv", output="embedding")
+    assert (tmp_path / "out.csv").read_text().startswith("row_id,e0,e1,e2,e3\na_5,7,7,7,7\n")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_scores_that_are_edited_are_written(tmp_path: Path, soundscapes: Soundscapes, asked: bool) -> None:
+    """Also those of a row that had none; and also what was written into a block before anybody asked for arrays."""
+    if asked:
+        soundscapes["label"][1:3] = [[-1, -2, -3], [5, 6, 7]]
+        soundscapes["label"] *= 2
+        soundscapes["label"][4] = np.nan
+    else:
+        soundscapes.blocks[0].outputs["label"][1:3] = [[-2, -4, -6], [10, 12, 14]]
+        soundscapes.blocks[0].outputs["label"][0] *= 2
+        soundscapes.blocks[1].outputs["label"][0] *= 2
+        soundscapes.blocks[1].outputs["label"][1] = np.nan
+    expected = np.array([[0, 2, 4], [-2, -4, -6], [10, 12, 14], [18, 20, 22], [np.nan] * 3], np.float32)
+    soundscapes.to_submission(tmp_path / "out.csv", output="label")
+    np.testing.assert_array_equal(numbers(tmp_path / "out.csv"), np.nan_to_num(expected, nan=-1000))
+    soundscapes.to_npz(tmp_path / "out.npz")
+    soundscapes.to_parquet(tmp_path / "out.parquet")
+    for name in ("out.npz", "out.parquet"):
+        np.testing.assert_array_equal(open_rows(tmp_path / name).output("label"), expected)
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["embedding"].to_pylist() == [[7] * 4, [7] * 4, None, [7] * 4, [7] * 4]
+    assert table["status"].to_pylist() == ["scored", "scored", "filled", "scored", "scored"]
+    soundscapes.columns = soundscapes.columns.only("label")
+    soundscapes.to_detections(tmp_path / "found.csv", Detections(top=1))
+    with (tmp_path / "found.csv").open(newline="") as file:
+        found = [(row["path"], row["end_s"], row["class"], row["score"]) for row in csv.DictReader(file)]
+    assert found == [
+        ("a.wav", "5", "z", "4"),
+        ("a.wav", "10", "x", "-2"),
+        ("a.wav", "15", "z", "14"),
+        ("b.wav", "5", "z", "22"),
+    ]
+
+
+def test_arrays_cannot_be_replaced_unnoticed(soundscapes: Soundscapes) -> None:
+    soundscapes["label"] = np.ones((5, 3))
+    assert soundscapes.blocks[1].outputs["label"].tolist() == [[1] * 3] * 2
+    with pytest.raises(TypeError):
+        soundscapes.outputs["label"] = np.zeros((5, 3))  # type: ignore[index]
+    with pytest.raises(InputError, match=r"shape \(3,\), but its rows and columns are \(5, 3\)"):
+        soundscapes["label"] = [1, 2, 3]
+
+
+def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> None:
+    mean = np.arange(15, dtype=np.float64).reshape(5, 3) / 3
+    mean[3] = np.nan
+    soundscapes.to_submission(tmp_path / "out.csv", scores=mean)
+    expected = np.nan_to_num(mean.astype(np.float32), nan=-1000)
+    np.testing.assert_array_equal(numbers(tmp_path / "out.csv"), expected)
+    assert np.isnan(soundscapes["label"][2]).all()  # what is here stays
+    soundscapes.to_submission(tmp_path / "list.csv", output="label", scores=mean.tolist())
+    assert (tmp_path / "list.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (
+            np.zeros((4, 3)),
+            r"scores in place of 'label' have the shape \(4, 3\), but its rows and columns are \(5, 3\)",
+        ),
+        (np.zeros((5, 4)), r"the shape \(5, 4\)"),
+        (
+            np.where(np.eye(5, 3), np.nan, 1),
+            r"the score of 'x' in the row a_5 is nan; a row holds finite numbers, or NaN",
+        ),
+        (np.where(np.eye(5, 3, -3), np.inf, 1), r"the score of 'x' in the row b_5 is inf"),
+        ([["a", "b", "c"]] * 5, "are no array of numbers"),
+        ([[1, 2, 3], [1]], "are no array of numbers"),
+    ],
+)
+def test_scores_that_no_submission_holds(
+    tmp_path: Path, soundscapes: Soundscapes, scores: object, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        soundscapes.to_submission(tmp_path / "out.csv", "label", scores)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_edits_that_no_submission_holds(tmp_path: Path, soundscapes: Soundscapes) -> None:
+    soundscapes["label"][3, 1] = np.nan
+    with pytest.raises(InputError, match=r"the score of 'y' in the row b_5 is nan"):
+        soundscapes.to_submission(tmp_path / "out.csv", "label")

@@ -1,0 +1,170 @@
+"""What the table makes of what comes, and of what was only promised; how much it looks at for that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+import runtime.interpolation
+from runtime.arguments import job_of
+from runtime.artifact import Artifact, read_artifact
+from runtime.deadline import FILL_S, ROW_S, Deadline, Work
+from runtime.interpolation import Scored
+from runtime.messages import Done, Job, Opened, Rows, Task
+from runtime.paths import Found
+from runtime.profile import Setup
+from runtime.sample import SampleRows
+from runtime.table import Table
+
+BOMB = 1_600_000
+
+
+@pytest.fixture(scope="module")
+def artifact(model: Path) -> Artifact:
+    return read_artifact(model)
+
+
+@pytest.fixture(scope="module")
+def job(artifact: Artifact, model: Path) -> Job:
+    options: dict[str, Any] = {"outputs": ["label"], "device": "cpu", "setup": Setup(1, 1, 1), "hop_s": None}
+    more: dict[str, Any] = {"normalize": "raw", "wanted": None, "unmapped": "zero", "namespace": None}
+    return job_of(artifact, model, **options, **more, logit_scale=None)
+
+
+def found(folder: Path, count: int, size: int = 2000) -> Found:
+    paths = tuple(folder / f"{i:04d}.wav" for i in range(count))
+    for path in paths:
+        path.write_bytes(bytes(size))
+    return Found(paths, tuple(path.stem for path in paths), folder, 0)
+
+
+def rows(table: Table, first: int, count: int, scored: bool = True) -> Rows:
+    shape = table.columns.shapes["label"]
+    return Rows(
+        np.arange(first, first + count), {"label": np.zeros((count, *shape), np.float32)}, np.full(count, scored)
+    )
+
+
+class Counted(dict[int, Any]):
+    """Counts how often somebody looks."""
+
+    looks = 0
+
+    def get(self, key: int, default: Any = None) -> Any:
+        self.looks += 1
+        return super().get(key, default)
+
+
+def asked_too_much(path: Path) -> int:
+    raise AssertionError(f"there is no need to ask for the header of {path}")
+
+
+@pytest.mark.parametrize("good", [None, 399, 0])
+def test_broken_recordings_cost_a_look_each(
+    tmp_path: Path, artifact: Artifact, job: Job, monkeypatch: pytest.MonkeyPatch, good: int | None
+) -> None:
+    """However many of them come before one whose length tells theirs, or when none does."""
+    recordings = found(tmp_path, 400)
+    table = Table(recordings, artifact, job)
+    looks = table._progress = cast(Any, Counted())
+    for i, path in enumerate(recordings.paths):
+        task = Task(i, path)
+        if i == good:
+            table.add(task, rows(table, 0, 3))
+        table.add(task, Done(None, 3) if i == good else Done("is broken"))
+        list(table.ready())
+    list(table.rest(lambda _: None))
+    usual = 1 if good is None else 3
+    assert table.counts["failed"] == usual * (400 if good is None else 399)
+    assert looks.looks < 10 * 400
+
+
+@pytest.mark.parametrize("came", ["nothing", "its length", "rows that are not there"])
+def test_a_promise_makes_no_more_rows_than_a_file_can_hold(
+    tmp_path: Path, artifact: Artifact, job: Job, came: str
+) -> None:
+    recordings = found(tmp_path, 2)
+    table = Table(recordings, artifact, job)
+    task, parts = Task(0, recordings.paths[0]), -(-BOMB // table.part_windows)
+    if came != "nothing":
+        table.add(task, Opened(parts, BOMB))
+    if came == "rows that are not there":
+        for part in range(40):  # of thirteen thousand
+            task = Task(0, recordings.paths[0], part, parts)
+            table.add(task, rows(table, part * table.part_windows, table.part_windows, scored=False))
+            table.add(task, Done("is truncated"))
+        table.add(Task(1, recordings.paths[1]), rows(table, 0, 2))
+        table.add(Task(1, recordings.paths[1]), Done(None, 2))
+    blocks = [block for block, _ in table.ready()] + list(table.rest(lambda _: BOMB))
+    count = Counter(block.path for block in blocks for _ in range(len(block)))
+    assert count[str(recordings.paths[0])] == table.part_windows
+    assert table.counts["scored"] == (2 if came == "rows that are not there" else 0)
+    assert table.work(0).others <= 2 * table.part_windows
+
+
+def test_what_was_decoded_counts_whatever_the_files_size(tmp_path: Path, artifact: Artifact, job: Job) -> None:
+    recordings = found(tmp_path, 1, size=10)
+    table = Table(recordings, artifact, job)
+    parts, windows = 3, 2 * table.part_windows + 7
+    table.add(Task(0, recordings.paths[0]), Opened(parts, windows))
+    for part in range(parts):
+        task, first = Task(0, recordings.paths[0], part, parts), part * table.part_windows
+        table.add(task, rows(table, first, min(table.part_windows, windows - first)))
+        table.add(task, Done(None, windows if part == 2 else None))
+    assert sum(len(block) for block, _ in table.ready()) == table.counts["scored"] == windows
+
+
+def test_no_header_is_asked_where_a_sample_says_which_rows_there_are(
+    tmp_path: Path, artifact: Artifact, job: Job
+) -> None:
+    recordings = found(tmp_path, 50)
+    sample = SampleRows([f"{i:04d}_{end}" for i in range(50) for end in (5, 10)], recordings, 32_000, 160_000, 160_000)
+    table = Table(sample.found, artifact, job, sample)
+    table.add(Task(0, recordings.paths[0]), rows(table, 0, 1))
+    blocks = list(table.rest(asked_too_much))
+    assert table.work(1) == Work(1, 99)
+    assert [len(block) for block in blocks] == [1]
+    assert sum(map(len, sample.arranged(blocks, table.columns))) == 100
+    assert sample.counts == {"scored": 1, "filled": 99}
+
+
+def test_interpolation_looks_at_a_recording_once(
+    tmp_path: Path, artifact: Artifact, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many parts it has."""
+    recordings = found(tmp_path, 1, size=10**6)
+    table = Table(recordings, artifact, job, interpolate=True)
+    task = Task(0, recordings.paths[0])
+    table.add(task, Opened(20, 20 * table.part_windows))
+    for part in range(20):
+        table.add(Task(0, task.path, part, 20), rows(table, part * table.part_windows + 3, 1))
+    calls: list[object] = []
+    of = Scored.of.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        runtime.interpolation.Scored, "of", classmethod(lambda cls, pieces: (calls.append(1), of(cls, pieces))[1])
+    )
+    list(table.rest(asked_too_much))
+    assert table.counts == {"scored": 20, "interpolated": 20 * table.part_windows - 20}
+    assert len(calls) == 1
+
+
+def test_time_is_kept_for_every_row_that_is_written(artifact: Artifact, job: Job, tmp_path: Path) -> None:
+    columns = Table(found(tmp_path, 1), artifact, job).columns
+    fill, between = (Deadline(0, 1000, 50, interpolate) for interpolate in (False, True))
+    others = 10**5
+    assert fill.scoring_ends(columns, Work(0)) == 950
+    kept_s = 950 - fill.scoring_ends(columns, Work(0, others))
+    assert np.isclose(kept_s, others * (ROW_S + columns.numbers * FILL_S))
+    assert fill.scoring_ends(columns, Work(others)) < fill.scoring_ends(columns, Work(0, others))
+    assert fill.scoring_ends(columns, Work(0, others, 1000)) < fill.scoring_ends(columns, Work(0, others))
+    slow = replace(fill, slowness=2.0)
+    assert np.isclose(950 - slow.scoring_ends(columns, Work(0, others)), 2 * kept_s)
+    assert between.scoring_ends(columns, Work(0, others)) < fill.scoring_ends(columns, Work(0, others))
+    assert between.scoring_ends(columns, Work(0, 10**7)) >= fill.scoring_ends(columns, Work(0, 10**7)) - 250
+    assert 0 < between.most_means(columns, Work(0, others), 973) < others
+    assert between.most_means(columns, Work(0, others), 999) == 0

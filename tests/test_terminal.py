@@ -1,0 +1,131 @@
+"""What commands print: nothing that steers a terminal, and no error where it cannot be printed."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmarks.cli
+import convert.cli
+import runtime.cli
+import runtime.explore.cli
+from runtime.terminal import Output, command, complain, printable, streams
+
+MAINS = (benchmarks.cli.main, convert.cli.main, runtime.cli.main, runtime.explore.cli.main)
+PROGRAM = """
+import sys
+from runtime.terminal import command, complain
+@command("perch-test")
+def main(args):
+    print("größe 鳥", args[0])
+    complain("perch-test", "größe 鳥")
+    return 3
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("größe 鳥 🐦 \N{ZERO WIDTH JOINER}e\u0301", None),
+        ("a\x1b[31mred\x07", r"a\x1b[31mred\x07"),
+        ("one\ntwo\r\tthree", r"one\ntwo\r\tthree"),
+        ("\u202egpj.exe\u2066\u200f", r"\u202egpj.exe\u2066\u200f"),
+        ("\x9b31m\x7f\u2028\ufeff\U000e0041", r"\x9b31m\x7f\u2028\ufeff\U000e0041"),
+        (os.fsdecode(b"not \xff utf8"), r"not \xff utf8"),
+    ],
+)
+def test_text_is_shown_on_one_line_as_it_is(text: str, shown: str | None) -> None:
+    assert printable(text) == (text if shown is None else shown)
+
+
+def test_what_is_printed_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with streams("perch-test"):
+        print("one\ntwo\tthree \x1b[2J\u202e")
+        complain("perch-test", "a\nb\x1b]0;c")
+    printed = capsys.readouterr()
+    assert printed.out == "one\ntwo\tthree \\x1b[2J\\u202e\n"
+    assert printed.err == "perch-test: a\\nb\\x1b]0;c\n"
+
+
+def test_any_encoding_takes_any_text() -> None:
+    for encoding, expected in (("cp1252", b"\xfc \\u9ce5 \\xff"), ("ascii", b"\\xfc \\u9ce5 \\xff")):
+        held = io.BytesIO()
+        output = Output(io.TextIOWrapper(held, encoding=encoding))
+        print("ü 鳥 \udcff", end="", file=output)
+        output.flush()
+        assert held.getvalue() == expected
+
+
+def test_a_bar_steers_the_terminal() -> None:
+    held = io.StringIO()
+    print("\r\x1b[A", end="", file=Output(held).bare)
+    assert held.getvalue() == "\r\x1b[A"
+
+
+def test_streams_that_are_closed_take_what_they_get() -> None:
+    gone = io.StringIO()
+    gone.close()
+    for stream in (None, gone):
+        output = Output(stream)
+        print("nothing", file=output, flush=True)
+        assert not output.isatty()
+
+
+@pytest.mark.parametrize(
+    ("redirected", "out", "error"),
+    [
+        (
+            ">/dev/full",
+            "",
+            "perch-test: größe 鳥\nperch-test: what was to be printed is lost (no space left on device)\n",
+        ),
+        (">&-", "", "perch-test: größe 鳥\n"),
+        ("2>/dev/full", "größe 鳥 x\n", ""),
+        ("2>&-", "größe 鳥 x\n", ""),
+        (">&- 2>&- <&-", "", ""),
+    ],
+)
+def test_exit_codes_stay_whatever_streams_do(redirected: str, out: str, error: str) -> None:
+    shell = ["sh", "-c", f'exec "$0" -c "$1" x {redirected}', sys.executable, PROGRAM]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(shell, capture_output=True, env=environment, timeout=120)
+    assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (3, out, error)
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_every_command_refuses_a_nul_and_a_folder_that_is_gone(
+    main: object, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["plot", "a\0b"]) == 2  # type: ignore[operator]
+    assert "no file can be called 'a\\x00b'" in capsys.readouterr().err
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["plot"]) == 2  # type: ignore[operator]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the folder that this was started in is gone" in line
+
+
+def test_what_the_system_refuses_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    @command("perch-test")
+    def main(args: object) -> int:
+        raise OSError(28, "No space left on device", "out\x1b.csv")
+
+    assert main([]) == 2
+    assert capsys.readouterr().err == "perch-test: out\\x1b.csv: no space left on device\n"
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_what_is_told_of_arguments_steers_no_terminal(main: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--model", "\x1b[31mx", "\x1b[2J", "--unknown\x1b[31m"])  # type: ignore[operator]
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
