@@ -15,7 +15,7 @@ import runtime.cli
 import runtime.explore.cli
 from runtime import Detections, InputError, Soundscapes, run_soundscapes
 
-SAMPLE = "row_id,aaaaal1\na_5,0\n"
+SAMPLE = "row_id,aakspa1\n"
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": runtime.cli.main,
     "explore": runtime.explore.cli.main,

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from convert.passes.edit import Array
+from convert.stablehlo import integers
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Tensor, UnknownError, known
+from convert.stablehlo.tensor import Tensor, UnknownError, known, number
 from convert.stablehlo.text import BFLOAT16, Op
 
 Operation = Callable[..., Tensor | tuple[Tensor, Tensor]]
@@ -25,9 +26,9 @@ LOGICAL = {"and": "And", "maximum": "Or", "minimum": "And", "multiply": "And", "
 """What operations on two truth values are; their sum is not the same to all that compute StableHLO."""
 BITS: dict[str, Callable[..., Array]] = {
     "and": np.bitwise_and, "not": np.bitwise_not, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    "shift_left": lambda array, by: _shifted(np.left_shift, "u", array, by),
-    "shift_right_arithmetic": lambda array, by: _shifted(np.right_shift, "i", array, by),
-    "shift_right_logical": lambda array, by: _shifted(np.right_shift, "u", array, by),
+    "shift_left": lambda array, by: integers.shifted(np.left_shift, "u", array, by),
+    "shift_right_arithmetic": lambda array, by: integers.shifted(np.right_shift, "i", array, by),
+    "shift_right_logical": lambda array, by: integers.shifted(np.right_shift, "u", array, by),
 }  # fmt: skip
 PRECISIONS = {"e5m10": np.float16, "e8m7": BFLOAT16}
 COMPARED = {
@@ -35,13 +36,6 @@ COMPARED = {
     "LE": ("LessOrEqual", False), "LT": ("Less", False), "NE": ("Equal", True),
 }  # fmt: skip
 """ONNX's operation, and whether its result is turned round."""
-MOST_TIMES = 64
-"""That an integer is multiplied by itself, for a power."""
-
-
-def number(value: float, like: Tensor) -> Tensor:
-    """A number of the type and rank of another value's (real) parts."""
-    return known(np.full((1,) * like.rank, value).astype(np.empty(0, like.dtype).real.dtype))
 
 
 def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +98,7 @@ def binary(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
 
 def divide(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     if left.dtype.kind in "iu":
-        return _quotient(graph, left, right, "Div")
+        return integers.quotient(graph, left, right, "Div")
     if left.dtype.kind == "c":
         return _complex_binary(graph, "divide", left, right)
     return graph.elementwise("Div", [left, right])
@@ -113,37 +107,8 @@ def divide(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
 def remainder(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     """Of the dividend's sign, as C's."""
     if left.dtype.kind in "iu":
-        return _quotient(graph, left, right, "Mod")
+        return integers.quotient(graph, left, right, "Mod")
     return graph.elementwise("Mod", [left, right], fmod=1)
-
-
-def _quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
-    """A quotient or remainder of integers: by 0 it is -1, or the dividend; the least number by -1 is itself, or 0.
-
-    With these ONNX Runtime, and the processor, would stop.
-    """
-    do = graph.elementwise
-    zero, one, least = number(0, left), number(1, left), number(-1 if left.dtype.kind == "i" else 0, left)
-    divisors = right.arrays() if right.known else ()
-    if divisors and not any(np.isin(array, [0, -1]).any() for array in divisors):
-        return _divided(graph, left, right, op_type)
-    by_zero = do("Equal", [right, zero], np.bool_)
-    by_minus_one = do("Equal", [right, least], np.bool_) if left.dtype.kind == "i" else by_zero
-    safe = do("Where", [do("Or", [by_zero, by_minus_one]), one, right], left.dtype)
-    found = _divided(graph, left, safe, op_type)
-    turned, without = (do("Sub", [zero, left]), number(-1, left)) if op_type == "Div" else (zero, left)
-    if left.dtype.kind == "i":
-        found = do("Where", [by_minus_one, turned, found], left.dtype)
-    return do("Where", [by_zero, without, found], left.dtype)
-
-
-def _divided(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
-    if op_type == "Div":
-        return graph.elementwise("Div", [left, right])
-    if left.dtype.itemsize < 8:
-        return graph.elementwise("Mod", [left, right], fmod=1)
-    times = graph.elementwise("Mul", [graph.elementwise("Div", [left, right]), right])
-    return graph.elementwise("Sub", [left, times])  # ONNX Runtime's own goes by way of floats
 
 
 def _complex_binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Tensor:
@@ -222,30 +187,9 @@ def convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
         return joined(graph, *(graph.cast(part, dtype) for part in parts(operand)))
     real, _ = parts(operand)
     if real.dtype.kind == "f" and kind.dtype.kind in "iu":
-        return _to_integer(graph, real, kind.dtype)
+        return integers.converted(graph, real, kind.dtype)
     result = graph.cast(real, kind.dtype)
     return graph.cast(result, np.float32) if kind.dtype == BFLOAT16 else result
-
-
-def _to_integer(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
-    """Floats as integers, cut towards 0: what is no number is 0, what is too great or small the greatest or least.
-
-    ONNX leaves open what comes of them, and a processor's kinds of instructions differ.
-    """
-    do = graph.elementwise
-    if operand.dtype == np.float16:
-        operand = graph.cast(operand, np.float32)
-    limits = np.iinfo(dtype)
-    nothing = do("Not", [do("Equal", [operand, operand], np.bool_)])
-    inside = do("Where", [nothing, number(0, operand), operand], operand.dtype)
-    inside = do("Max", [inside, number(limits.min, operand)])
-    ceiling = np.array(limits.max, operand.dtype)
-    if int(ceiling) <= limits.max:  # the greatest integer is one of these floats
-        return graph.cast(do("Min", [inside, number(limits.max, operand)]), dtype)
-    below = number(float(np.nextafter(ceiling, 0)), operand)
-    cut = graph.cast(do("Min", [inside, below]), dtype)
-    greatest = known(np.full((1,) * operand.rank, limits.max, dtype))
-    return do("Where", [do("Greater", [inside, below], np.bool_), greatest, cut], dtype)
 
 
 def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tensor:
@@ -257,15 +201,6 @@ def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tenso
     count = max(len(arrays) for arrays in each)
     each = [arrays * (count // len(arrays)) for arrays in each]
     return known(*(function(*(np.array(array) for array in arrays)) for arrays in zip(*each, strict=True)))
-
-
-def _shifted(shift: Callable[..., Array], kind: str, array: Array, by: Array) -> Array:
-    """Shifted as integers with or without a sign; by as many bits as there are, or more, none of them are left."""
-    bits, places = array.view(f"{kind}{array.itemsize}"), by.view(f"u{by.itemsize}")
-    width = 8 * array.itemsize
-    inside = shift(bits, np.minimum(places, width - 1).astype(bits.dtype))
-    beyond = bits * 0 if kind == "u" else inside
-    return np.where(places < width, inside, beyond).view(array.dtype)
 
 
 def _total_order(array: Array) -> Array:
@@ -341,13 +276,7 @@ def power(graph: Graph, op: Op, base: Tensor, exponent: Tensor) -> Tensor:
         raise UnknownError("it takes complex numbers")
     if base.dtype.kind == "f":
         return graph.elementwise("Pow", [base, exponent])
-    numbers = {int(number) for array in exponent.arrays() for number in np.unique(array)} if exponent.known else set()
-    if len(numbers) != 1 or not 0 <= (times := numbers.pop()) <= MOST_TIMES:
-        raise UnknownError("it raises integers to powers that are not one small number")
-    result = number(1, base)
-    for _ in range(times):
-        result = graph.elementwise("Mul", [result, base])
-    return Tensor(base.shape, base.dtype, result.parts)
+    return integers.power(graph, base, exponent)
 
 
 def log_plus_one(graph: Graph, op: Op, operand: Tensor) -> Tensor:

@@ -56,13 +56,14 @@ def translated(
     functions: Mapping[str, Function], windows: ir.Value, arguments: Sequence[Tensor]
 ) -> tuple[Graph, list[Tensor]]:
     """The graph of the first function and its results, XLA's numbers in it where they do not depend on the audio."""
-    trace, graph = Trace(), Graph(windows)
+    values, graph = _computed(functions, windows, arguments), Graph(windows)
+    return graph, translate(functions, graph, arguments, Given(values))
+
+
+def _computed(functions: Mapping[str, Function], windows: ir.Value, arguments: Sequence[Tensor]) -> Values:
+    trace = Trace()
     for result in translate(functions, Graph(windows), arguments, trace):
         trace.ask(result)
-    return graph, translate(functions, graph, arguments, Given(_computed(trace)))
-
-
-def _computed(trace: Trace) -> Values:
     try:
         return trace.computed()
     except Exception as error:  # whatever TensorFlow stumbles over

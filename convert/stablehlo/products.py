@@ -8,11 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array
-from convert.stablehlo.elementwise import Operation, complex_product, joined, number, parts
+from convert.stablehlo.elementwise import Operation, complex_product, joined, parts
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.shapes import reshaped
-from convert.stablehlo.tensor import Held, Tensor, UnknownError, constant_size, known
+from convert.stablehlo.tensor import Held, Tensor, UnknownError, constant_size, known, number
 from convert.stablehlo.text import BFLOAT16, Op
 
 REDUCTIONS = {"add": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin", "multiply": "ReduceProd"}

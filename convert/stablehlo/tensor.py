@@ -141,6 +141,11 @@ def known(*arrays: Array) -> Tensor:
     return Tensor(shape, dtype, (Held(arrays, order, shape),))
 
 
+def number(value: float, like: Tensor) -> Tensor:
+    """A number of the type and rank of another value's (real) parts."""
+    return known(np.full((1,) * like.rank, value).astype(np.empty(0, like.dtype).real.dtype))
+
+
 def empty(tensor: Tensor) -> Tensor:
     """A value of no elements, known for what it is: to an ONNX node a size of 0 can mean another one."""
     sizes = np.where((tensor.shape != tensor.shape[0]).any(axis=0), 1, tensor.shape)

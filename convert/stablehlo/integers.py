@@ -1,0 +1,83 @@
+"""Arithmetic of integers as XLA has it, where ONNX leaves a result open or its runtime stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from convert.passes.edit import Array
+from convert.stablehlo.graph import Graph
+from convert.stablehlo.tensor import Tensor, UnknownError, known, number
+
+MOST_TIMES = 64
+"""That an integer is multiplied by itself, for a power."""
+
+
+def quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
+    """A quotient or remainder of integers: by 0 it is -1, or the dividend; the least number by -1 is itself, or 0.
+
+    With these ONNX Runtime, and the processor, would stop.
+    """
+    do = graph.elementwise
+    zero, one, least = number(0, left), number(1, left), number(-1 if left.dtype.kind == "i" else 0, left)
+    divisors = right.arrays() if right.known else ()
+    if divisors and not any(np.isin(array, [0, -1]).any() for array in divisors):
+        return _divided(graph, left, right, op_type)
+    by_zero = do("Equal", [right, zero], np.bool_)
+    by_minus_one = do("Equal", [right, least], np.bool_) if left.dtype.kind == "i" else by_zero
+    safe = do("Where", [do("Or", [by_zero, by_minus_one]), one, right], left.dtype)
+    found = _divided(graph, left, safe, op_type)
+    turned, without = (do("Sub", [zero, left]), number(-1, left)) if op_type == "Div" else (zero, left)
+    if left.dtype.kind == "i":
+        found = do("Where", [by_minus_one, turned, found], left.dtype)
+    return do("Where", [by_zero, without, found], left.dtype)
+
+
+def _divided(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
+    if op_type == "Div":
+        return graph.elementwise("Div", [left, right])
+    if left.dtype.itemsize < 8:
+        return graph.elementwise("Mod", [left, right], fmod=1)
+    times = graph.elementwise("Mul", [graph.elementwise("Div", [left, right]), right])
+    return graph.elementwise("Sub", [left, times])  # ONNX Runtime's own goes by way of floats
+
+
+def converted(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
+    """Floats as integers, cut towards 0: what is no number is 0, what is too great or small the greatest or least.
+
+    ONNX leaves open what comes of them, and a processor's kinds of instructions differ.
+    """
+    do = graph.elementwise
+    if operand.dtype == np.float16:
+        operand = graph.cast(operand, np.float32)
+    limits = np.iinfo(dtype)
+    nothing = do("Not", [do("Equal", [operand, operand], np.bool_)])
+    inside = do("Where", [nothing, number(0, operand), operand], operand.dtype)
+    inside = do("Max", [inside, number(limits.min, operand)])
+    ceiling = np.array(limits.max, operand.dtype)
+    if int(ceiling) <= limits.max:  # the greatest integer is one of these floats
+        return graph.cast(do("Min", [inside, number(limits.max, operand)]), dtype)
+    below = number(float(np.nextafter(ceiling, 0)), operand)
+    cut = graph.cast(do("Min", [inside, below]), dtype)
+    greatest = known(np.full((1,) * operand.rank, limits.max, dtype))
+    return do("Where", [do("Greater", [inside, below], np.bool_), greatest, cut], dtype)
+
+
+def power(graph: Graph, base: Tensor, exponent: Tensor) -> Tensor:
+    numbers = {int(number) for array in exponent.arrays() for number in np.unique(array)} if exponent.known else set()
+    if len(numbers) != 1 or not 0 <= (times := numbers.pop()) <= MOST_TIMES:
+        raise UnknownError("it raises integers to powers that are not one small number")
+    result = number(1, base)
+    for _ in range(times):
+        result = graph.elementwise("Mul", [result, base])
+    return Tensor(base.shape, base.dtype, result.parts)
+
+
+def shifted(shift: Callable[..., Array], kind: str, array: Array, by: Array) -> Array:
+    """Shifted as integers with or without a sign; by as many bits as there are, or more, none of them are left."""
+    bits, places = array.view(f"{kind}{array.itemsize}"), by.view(f"u{by.itemsize}")
+    width = 8 * array.itemsize
+    inside = shift(bits, np.minimum(places, width - 1).astype(bits.dtype))
+    beyond = bits * 0 if kind == "u" else inside
+    return np.where(places < width, inside, beyond).view(array.dtype)
