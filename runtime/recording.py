@@ -234,6 +234,7 @@ class Recording:
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
         self._before, self._bad, self._lost, self._levels = 0, [], [], []
+        self._gaps = np.zeros((0, 2))
         for sound in open_streams(self.path):
             self._notes += sound.notes
             yield from self._resampled_stream(sound, begin)
@@ -246,8 +247,9 @@ class Recording:
         scale = self.sample_rate / rate
         self._promised = self._before + round((sound.believed or 0) * scale)
         promised_s = (self._before + (sound.promised or 0) * scale) / self.sample_rate
-        self._gaps = np.array(sound.gaps, np.float64).reshape(-1, 2) * scale
-        self._gaps[self._gaps[:, 1] == file.frames * scale, 1] = math.inf  # the last window reaches beyond the sound
+        gaps = np.array(sound.gaps, np.float64).reshape(-1, 2) * scale
+        gaps[gaps[:, 1] == file.frames * scale, 1] = math.inf  # the last window reaches beyond the sound
+        self._gaps = np.concatenate([np.minimum(self._gaps, self._before), gaps + self._before])
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
         levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)

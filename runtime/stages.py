@@ -7,6 +7,7 @@ import itertools
 import queue
 import time
 import warnings
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,7 @@ class _Stages:
         self._tickets: dict[int, _Progress] = {}
         self._free: list[int] = []
         self._ever_ready = self._ever_decoded = False
-        self._failed_starts = 0
+        self._failed_starts: Counter[type[Child]] = Counter()
         self._scorer: _Scorer | None = None
         self._decoders: list[_Decoder] = []
 
@@ -171,9 +172,9 @@ class _Stages:
                     yield from self._completed(number)
         elif isinstance(message, Ready):
             child.ready = True
+            self._failed_starts[type(child)] = 0
             if child is self._scorer:
                 self._ever_ready = True
-                self._failed_starts = 0
                 yield Event(None, message)
             else:
                 self._ever_decoded = True
@@ -238,7 +239,7 @@ class _Stages:
     def _bury(self, child: Any, message: Refused | None) -> Iterator[Event]:
         """Deals with a process that ended. With the scorer all others go, for what they sent to it is lost."""
         reason = f"the worker {child.last_words()}" if message is None else str(message.error)
-        self._failed_starts += not child.ready
+        self._failed_starts[type(child)] += not child.ready
         if child is self._scorer:
             if not self._ever_ready:
                 raise message.error if message is not None else PerchError(f"cannot start scoring: {reason}")
@@ -257,7 +258,7 @@ class _Stages:
                 yield Event(task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
         if not self._schedule.unfinished:
             return
-        if self._failed_starts >= MOST_FAILED_STARTS or message is not None:
+        if self._failed_starts[type(child)] >= MOST_FAILED_STARTS or message is not None:
             self.stop()
             if not self._ever_decoded:
                 raise PerchError(f"cannot start scoring: {reason}")
