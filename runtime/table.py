@@ -32,6 +32,8 @@ from runtime.windows import format_end
 
 LEAST_BYTES_A_SECOND = 16
 """Less than what silence takes in any codec: a header of a file that was not read is believed so far."""
+MOST_REASONS = 3
+"""So many things that are wrong with a recording's parts are named."""
 
 
 @dataclass
@@ -82,6 +84,7 @@ class Table:
         self._recording = self._part = 0  # at hand: the first part whose rows did not go out yet
         self._rows, self._failed = 0, False  # of the recording at hand, what went out
         self._noted: list[Note] = []
+        self._reasons: list[str] = []  # what is wrong with its parts, each thing once
         self._reached = True  # whether all parts of it that went out were read
         self._lengths: Counter[int] = Counter()  # of good recordings that went out
         self._commonest: int | None = None
@@ -362,9 +365,8 @@ class Table:
         said = [Note(self._found.paths[self._recording], text) for text in notes]
         self.notes += [note for note in said if note not in self._noted]  # each part of a recording says it
         self._noted += said
-        if failure and not self._failed:
-            path = self._found.paths[self._recording]
-            self.failures.append(Failure(path, failure + advice(path)))
+        if failure and failure not in self._reasons:
+            self._fail(failure)
         self._failed = self._failed or failure is not None
         self._reached = self._reached and failure != ""
         self._part += 1
@@ -382,7 +384,16 @@ class Table:
                 self.not_reached += failure == ""
             self._progress.pop(self._recording, None)
             self._recording, self._part, self._rows = self._recording + 1, 0, 0
-            self._failed, self._reached, self._noted = False, True, []
+            self._failed, self._reached, self._noted, self._reasons = False, True, [], []
+
+    def _fail(self, reason: str) -> None:
+        """Names what is wrong with a part of the recording at hand, beside what was with its earlier ones."""
+        if self._reasons:
+            self.failures.pop()
+        self._reasons.append(reason)
+        path, more = self._found.paths[self._recording], len(self._reasons) - MOST_REASONS
+        told = [*self._reasons[:MOST_REASONS], *([f"and so on in {more} more parts"] if more > 0 else [])]
+        self.failures.append(Failure(path, "; ".join(told) + advice(path)))
 
     def _begun(self, recording: int) -> _Progress:
         """Nothing yet, and how the file stands."""

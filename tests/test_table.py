@@ -168,3 +168,26 @@ def test_time_is_kept_for_every_row_that_is_written(artifact: Artifact, job: Job
     assert between.scoring_ends(columns, Work(0, 10**7)) >= fill.scoring_ends(columns, Work(0, 10**7)) - 250
     assert 0 < between.most_means(columns, Work(0, others), 973) < others
     assert between.most_means(columns, Work(0, others), 999) == 0
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        ([None, "a hole", None, "another"], "a hole; another"),
+        (["is truncated"] * 4, "is truncated"),
+        ([f"hole {part}" for part in range(5)], "hole 0; hole 1; hole 2; and so on in 2 more parts"),
+    ],
+)
+def test_what_is_wrong_with_each_part_is_named(
+    tmp_path: Path, artifact: Artifact, job: Job, reasons: list[str | None], said: str
+) -> None:
+    recordings = found(tmp_path, 2)
+    table, many = Table(recordings, artifact, job), len(reasons)
+    for recording in (0, 1):
+        table.add(Task(recording, recordings.paths[recording]), Opened(many, many * table.part_windows))
+        for part, reason in enumerate(reasons):
+            task = Task(recording, recordings.paths[recording], part, many)
+            table.add(task, rows(table, part * table.part_windows, table.part_windows))
+            table.add(task, Done(reason, many * table.part_windows if part == many - 1 else None))
+    assert len(list(table.ready())) == 2 * many
+    assert [(failure.path, failure.reason) for failure in table.failures] == [(path, said) for path in recordings.paths]

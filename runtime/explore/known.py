@@ -74,7 +74,9 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         truths.append(truth[scored])
         paths.extend(map(os.path.realpath, file.paths[at[scored]]))  # a recording may be named in several ways
     if not paths:
-        raise InputError(f"no window of {labels.source} has a score: its rows were not reached or not read")
+        raise InputError(
+            f"no window of {labels.source} has a score: its rows were not reached, not read or not recorded"
+        )
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)
     return Known(tuple(rows), tuple(labelled), names, np.concatenate(truths), recordings, len(missing), unscored)

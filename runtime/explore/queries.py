@@ -84,7 +84,8 @@ def _of_row(text: str, files: Sequence[RowFile], found: Sequence[tuple[int, int]
         embedding = files[f].row("embedding", row)
         if np.isfinite(embedding).all():
             return Query(text, embedding, tuple(found), frozenset(files[f].paths[row] for f, row in found))
-    raise InputError(f"the row of {text} in {files[found[0][0]].source} has no score: it was not reached or not read")
+    source = files[found[0][0]].source
+    raise InputError(f"the row of {text} in {source} has no score: it was not reached, not read or not recorded")
 
 
 def _recording(name: str, files: Sequence[RowFile]) -> str | None:
