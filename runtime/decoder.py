@@ -72,7 +72,7 @@ class Decoder:
         parts = task.parts
         if parts is None:
             parts, promised = recording.count_parts()
-            self._send(Opened(parts, promised))
+            self._send(Opened(parts, promised, recording.unrecorded))
         return recording.windows(recording.part(task.part, parts), task.offset, task.step)
 
     def flush(self) -> None:

@@ -48,16 +48,16 @@ def untrue(path: str | Path, artifact: Artifact) -> str | None:
                 return None
             entries = read_entries(path)
             if entries.get(DESCRIPTION, found := description_sha256(entries)) != found:
-                part = "description of itself does"
+                part = "description of itself does not match its"
             elif _graph_sha256(file) != artifact.artifact_sha256:
-                part = "graph and weights do"
+                part = "graph and weights do not match their"
             else:
                 if state == _state(file):
                     _remember(state, file)
                 return None
     except OSError as error:
         return f"{path} cannot be read ({reason(error)})"
-    return f"{path} was damaged or changed after it was converted: its {part} not match their SHA-256; convert it again"
+    return f"{path} was damaged or changed after it was converted: its {part} SHA-256; convert it again"
 
 
 def _graph_sha256(file: BinaryIO) -> str:

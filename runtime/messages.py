@@ -105,10 +105,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class Opened:
-    """In how many parts a recording is read; `windows` is what its header promises where that is more than one."""
+    """In how many parts a recording is read; `windows` is what its header promises where that is more than one.
+    `unrecorded` are windows in its silent stretches, from the first to before the last of each.
+    """
 
     parts: int
     windows: int | None
+    unrecorded: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Recording:
         """After reading its last part without a failure: how many windows the recording has."""
         self._bad: list[tuple[int, int]] = []  # first and last of each run of samples that are no use
         self._lost: list[tuple[int, int]] = []  # those that could not be decoded
+        self.unrecorded: tuple[tuple[int, int], ...] = ()
+        """After counting its parts: windows that were not recorded, from the first to before the last of each run."""
         self._gaps = np.zeros((0, 2))  # in samples of the windows' rate, what was not recorded
         self._notes: list[str] = []
         self._levels: list[Levels] = []  # of each stream
@@ -128,8 +130,13 @@ class Recording:
         windows = None
         try:
             with contextlib.closing(open_streams(self.path)) as streams:
-                if (sound := next(streams)).seekable:
-                    windows = self._promised_windows(sound)
+                sound = next(streams)
+                promised = self._promised_windows(sound)
+                windows = promised if sound.seekable else None
+                if sound.gaps:
+                    self._gaps = self._gaps_of(sound)
+                    steps = np.diff(self._is_silent(np.arange(promised or 0)).astype(np.int8), prepend=0, append=0)
+                    self.unrecorded = tuple((a, b) for a, b in np.flatnonzero(steps).reshape(-1, 2).tolist())
         except (soundfile.SoundFileError, OSError, TypeError, RecordingError):
             return 1, None  # reading will say why
         parts = math.ceil((windows or 0) / self.part_windows)
@@ -221,15 +228,28 @@ class Recording:
         if any(first < end for first, _ in self._bad):
             self.failure = self.failure or "holds samples that are not finite numbers"
             return Window(index, None)
-        first, last = self._gaps.T
-        silent = np.maximum(0, np.minimum(end, last) - np.maximum(begin, first)).sum()
-        if silent > self.window - LEAST_REMAINDER_S * self.sample_rate:
+        if len(self._gaps) and self._is_silent(np.array([index]))[0]:
             return Window(index, None, recorded=False)
         if self.normalize == "peak":
             samples = normalize_peak(samples)
         if len(samples) < self.window:
             samples = np.pad(samples, (0, self.window - len(samples)))
         return Window(index, samples)
+
+    def _gaps_of(self, sound: Sound) -> NDArray[np.float64]:
+        """What was not recorded of a stream, `[gaps, 2]`, in samples of the windows' rate."""
+        gaps = np.array(sound.gaps, np.float64).reshape(-1, 2)
+        scaled = gaps * (self.sample_rate / sound.file.samplerate)
+        scaled[gaps[:, 1] == sound.file.frames, 1] += self.window  # the last window reaches beyond the sound
+        return scaled
+
+    def _is_silent(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these windows have less than 0.05 s that was recorded."""
+        totals = np.concatenate([[0.0], np.cumsum(self._gaps[:, 1] - self._gaps[:, 0])])
+        edges, until = self._gaps.reshape(-1), np.stack([totals[:-1], totals[1:]], axis=1).reshape(-1)
+        begins = indices * self.hop
+        silent = np.interp(begins + self.window, edges, until) - np.interp(begins, edges, until)
+        return np.asarray(silent > self.window - LEAST_REMAINDER_S * self.sample_rate)
 
     def _resampled(self, begin: int) -> Iterator[NDArray[np.float32]]:
         """Mono blocks at the windows' rate, from sample `begin` of that rate on."""
@@ -247,9 +267,7 @@ class Recording:
         scale = self.sample_rate / rate
         self._promised = self._before + round((sound.believed or 0) * scale)
         promised_s = (self._before + (sound.promised or 0) * scale) / self.sample_rate
-        gaps = np.array(sound.gaps, np.float64).reshape(-1, 2) * scale
-        gaps[gaps[:, 1] == file.frames * scale, 1] = math.inf  # the last window reaches beyond the sound
-        self._gaps = np.concatenate([np.minimum(self._gaps, self._before), gaps + self._before])
+        self._gaps = np.concatenate([np.minimum(self._gaps, self._before), self._gaps_of(sound) + self._before])
         read, skip = self._enter(file, begin, promised_s)
         resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
         levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)

@@ -48,6 +48,8 @@ class _Progress:
     done: dict[int, Done] = field(default_factory=dict)
     whole: set[int] = field(default_factory=set)
     """Parts of which all windows were visited."""
+    unrecorded: tuple[tuple[int, int], ...] = ()
+    """Windows in silent stretches, from the first to before the last of each."""
     told: bool = False
     """Whether it is known how many windows there are."""
     scored: Scored | None = None
@@ -172,6 +174,7 @@ class Table:
         progress = self._progress.get(task.recording) or self._begun(task.recording)
         if isinstance(message, Opened):
             progress.parts, progress.promised = message.parts, message.windows
+            progress.unrecorded = message.unrecorded
             self._tell(progress, message.windows)
         elif isinstance(message, Rows):
             progress.rows.setdefault(task.part, []).append(message)
@@ -332,6 +335,9 @@ class Table:
         if self._part in progress.whole or (done is not None and not pieces):
             missing = "failed" if done is None or done.failure else "unrecorded"
         status = np.full(len(indices), missing, "<U12")
+        if missing == "filled":
+            for begin, end in progress.unrecorded:
+                status[max(0, begin - first) : max(0, end - first)] = "unrecorded"
         outputs = unscored(self.columns, len(indices))
         if pieces or between:
             outputs = {name: values.copy() for name, values in outputs.items()}

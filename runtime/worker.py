@@ -44,7 +44,7 @@ def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Do
         parts = task.parts
         if parts is None:
             parts, promised = recording.count_parts()
-            yield Opened(parts, promised)
+            yield Opened(parts, promised, recording.unrecorded)
         windows = recording.windows(recording.part(task.part, parts), task.offset, task.step)
     pieces: list[Rows] = []
     sent = time.monotonic()

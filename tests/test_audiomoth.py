@@ -8,7 +8,9 @@ from convert.synthetic import soundscape
 from runtime import run_soundscapes
 from runtime.explore.pictures import sound
 from runtime.recording import Recording
+from runtime.schedule import Schedule
 from tests.conftest import RATE, WINDOW
+from tests.deadlines import LONG, ends_when
 from tests.wav_files import chunk, pcm, wav
 
 COMMENT = b"Recorded at 05:30:00 12/05/2024 (UTC) by AudioMoth 24F319055FDF2F5B. Amplitude threshold was 1024."
@@ -67,6 +69,19 @@ def test_rows_stand_where_they_were_in_the_field(tmp_path: Path, label_model: Pa
     (alone / "a.wav").write_bytes(wav(pcm(expected * 32768 / 32767), RATE))
     again = run_soundscapes(alone, label_model, workers=1, progress=False)
     np.testing.assert_allclose(again["label"][0], result["label"][24], atol=1e-4)
+
+
+def test_what_was_not_recorded_is_not_made_up(
+    tmp_path: Path, label_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a deadline comes before all windows are visited, those between get means; silent stretches get none."""
+    triggered(tmp_path, (100 * RATE // FRAMES, 43 * RATE // FRAMES))
+    ends_when(monkeypatch, lambda table: any(progress.done for progress in table._progress.values()))
+    monkeypatch.setattr(Schedule, "_first_step", lambda self: 4)
+    result = run_soundscapes(tmp_path, label_model, workers=1, on_deadline="interpolate", progress=False, **LONG)
+    recorded = np.array([*range(4), *range(24, 28), *range(36, 41)])
+    assert result.status[recorded].tolist() == (["scored"] + ["interpolated"] * 3) * 3 + ["scored"]
+    assert set(np.delete(result.status, recorded)) == {"unrecorded"}
 
 
 def test_samples_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
