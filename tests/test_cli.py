@@ -53,8 +53,10 @@ def test_run_writes_and_sums_up(tmp_path: Path, recordings: Path, model: Path) -
     output = tmp_path / "scores.csv"
     done = perch_run(recordings, "--model", model, "-o", output)
     assert done.returncode == 0
-    assert done.stderr == ""
+    (note,) = done.stderr.splitlines()
+    assert note.startswith(f"perch-run: {recordings / 'a.flac'}: is far quieter in channel 1 than in channel 2")
     assert "9 rows (9 scored, 0 filled, 0 failed)" in done.stdout
+    assert "scored, but look at them: 1 recordings" in done.stdout
     assert "windows/s" in done.stdout
     assert len(list(csv.reader(output.read_text().splitlines()))) == 10
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
