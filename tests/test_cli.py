@@ -63,7 +63,7 @@ def test_run_writes_and_sums_up(tmp_path: Path, recordings: Path, model: Path) -
     quiet = perch_run(
         recordings, "--model", model, "-o", tmp_path / "out.npz", "--outputs", "label,embedding", "--quiet"
     )
-    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", f"{note}\n")
     with np.load(tmp_path / "out.npz") as saved:
         assert saved["embedding"].shape == (9, 24)
 

@@ -12,15 +12,13 @@ from convert import conversion, parity, synthetic
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
 from convert.saved_model import Reference, inspect
-from convert.untrained.perch import PERCH_V1, TINY, Recipe, write_saved_model
+from convert.untrained.perch import TINY, Recipe, write_saved_model
 from runtime.artifact import read_artifact
 from runtime.session import Session
 from tests.kinds import KINDS
 
-RECIPES = {
-    "perch v1": PERCH_V1,
-    **{name: KINDS[name].recipe for name in ("plain of 2022", "plain, one window a call")},
-}
+# Those of full size are a case of `make stress`.
+RECIPES = {name: KINDS[name].recipe for name in ("plain of 2022", "plain, one window a call")}
 
 
 @pytest.mark.parametrize("name", RECIPES)

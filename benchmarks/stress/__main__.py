@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.stress import kills, large, many
+from benchmarks.stress import kills, large, many, models
 from benchmarks.stress.promises import BrokenPromiseError
 from convert.cli import hush_native_log
 from runtime.errors import PerchError
@@ -21,6 +21,7 @@ CASES: dict[str, Case] = {
     "files": many.files,
     "kills": kills.kills,
     "rows": many.rows,
+    "models": models.models,
 }
 
 
