@@ -287,10 +287,15 @@ class Spool:
 
     def _changed(self) -> ChangedError:
         whole = sum(1 for _ in self._whole(os.fstat(self._file.fileno()).st_size))
+        kept = (
+            f"the first {whole - 1} are there as they were written; the same command with --resume (resume=True) keeps "
+            "them and scores the others again"
+            if whole
+            else "none is left; delete it, and run anew"
+        )
         return ChangedError(
             f"{self.path} was changed by another program during this run: of {self._records - 1} finished recordings "
-            f"(or parts of long ones) the first {max(0, whole - 1)} are there as they were written; the same command "
-            "with --resume (resume=True) keeps them and scores the others again"
+            f"(or parts of long ones) {kept}"
         )
 
 

@@ -195,16 +195,17 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv.partial").read_bytes() == before
 
 
-def test_a_file_is_not_made_of_rows_that_were_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("at", "advice"), [(600, "--resume"), (0, "none is left; delete it, and run anew")])
+def test_a_file_is_not_made_of_rows_that_were_changed(tmp_path: Path, at: int, advice: str) -> None:
     columns = Columns({"label": (3,)}, {"label": ("a", "b", "c")})
     sink = FileSink(tmp_path / "out.csv", columns, 0.0, RUN, resume=False)
     for number in range(3):
         block, finished = part(number)
         sink.append(replace(block, outputs={"label": block.outputs["label"]}), finished)
     with (tmp_path / "out.csv.partial").open("r+b") as file:
-        file.seek(600)
+        file.seek(at)
         file.write(b"overwritten")
-    with pytest.raises(ChangedError, match="changed by another program"):
+    with pytest.raises(ChangedError, match=f"changed by another program.*{advice}"):
         sink.finish([])
     sink.close(keep=None)
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv.partial"]
