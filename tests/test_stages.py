@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from runtime.pool import Event
 from runtime.schedule import Schedule
 from runtime.scorer import LANES, Scorer
 from runtime.stages import score_in_stages
+from tests.broken import edited
 from tests.conftest import RATE, WINDOW, cut, write
 from tests.deadlines import LONG, ends_when, windows_came
 from tests.processes import Killer, open_files
@@ -169,11 +171,11 @@ def test_deadline_and_model_that_cannot_be_loaded(
         ends_when(patch, lambda table: windows_came(table) > 0)
         result = run(folder, model, workers=1, hop_s=0.05, **LONG)  # 72,000 windows
     assert result.count("filled") > 0
-    damaged = tmp_path / "damaged.onnx"
-    data = bytearray(model.read_bytes())
-    at = data.index(b"Conv")
-    data[at : at + 4] = b"Canv"
-    damaged.write_bytes(data)
+
+    def misspell(proto: onnx.ModelProto) -> None:
+        next(node for node in proto.graph.node if node.op_type == "Conv").op_type = "Canv"
+
+    damaged = edited(model, tmp_path / "damaged.onnx", misspell, entries={})
     with pytest.raises(ArtifactError, match="cannot be loaded as ONNX"):
         run(folder, damaged)
 
