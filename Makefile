@@ -15,7 +15,7 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 -m 'not alone'
+	$(BIN)/pytest --numprocesses 2 --dist loadscope -m 'not alone'
 	$(BIN)/pytest -m alone
 
 stress: .venv/installed
