@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from convert.synthetic import write_soundscapes
+from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
-from runtime.paths import find_recordings
 
 DISTINCT = 24
 """Of soundscapes that are made, as many differ; the others are copies, which cost as much to decode and to score."""

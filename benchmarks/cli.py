@@ -10,7 +10,7 @@ from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.cli import hush_native_log
 from runtime.errors import PerchError
-from runtime.session import check_install
+from runtime.model.session import check_install
 from runtime.terminal import command, complain
 
 COMMANDS = {

@@ -12,8 +12,8 @@ from benchmarks.deadline.command import DEADLINE_S
 from convert import cli as convert_cli
 from convert import synthetic
 from runtime import cli as run_cli
-from runtime.artifact import read_artifact
-from runtime.wanted import read_classes
+from runtime.classes.wanted import read_classes
+from runtime.model.artifact import read_artifact
 
 SOUNDSCAPES = 8
 CODES = {"v1": "label.csv", "v2": "perch_v2_ebird_classes.csv"}

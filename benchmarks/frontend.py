@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.float64 import Exact, in_float64
 from convert.saved_model import SavedModel
-from runtime.session import Session
+from runtime.model.session import Session
 
 HEADS = ("frontend", "spectrogram")
 

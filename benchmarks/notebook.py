@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from benchmarks import SOUNDSCAPE_WINDOWS as WINDOWS
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.saved_model import SavedModel, concrete_function
-from runtime.block import Block, Columns
-from runtime.classes import ClassMap
+from runtime.classes.class_map import ClassMap
 from runtime.errors import InputError
-from runtime.formats import write_csv
+from runtime.rows.block import Block, Columns
+from runtime.rows.formats import write_csv
 
 THREADS = 4
 TERMINATED = -1000.0

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from convert.errors import ParityError
-from runtime.artifact import Artifact
+from runtime.classes.suggestions import did_you_mean, suggestions
+from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import PerchError, reason, some
-from runtime.suggestions import did_you_mean, suggestions
-from runtime.taxonomy import Taxonomy
+from runtime.model.artifact import Artifact
 from runtime.terminal import Output, command, complain
 
 OLDEST_TENSORFLOW = (2, 21)

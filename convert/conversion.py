@@ -37,16 +37,16 @@ from convert.passes.heads import keep_classes, keep_heads
 from convert.passes.slab import bound_slab
 from convert.saved_model import SavedModel
 from convert.stablehlo import module as stablehlo
-from runtime.artifact import Artifact
-from runtime.classes import map_classes
+from runtime.audio.paths import find_recordings
+from runtime.audio.recording import Recording
+from runtime.classes.class_map import map_classes
+from runtime.classes.wanted import WantedClasses, read_classes
 from runtime.errors import InputError
 from runtime.files import Files, check_outputs, replacing
-from runtime.heads import ClassList, Head
-from runtime.paths import find_recordings
+from runtime.model.artifact import Artifact
+from runtime.model.heads import ClassList, Head
+from runtime.model.session import Session
 from runtime.progress import progress_bar
-from runtime.recording import Recording
-from runtime.session import Session
-from runtime.wanted import WantedClasses, read_classes
 
 BATCH_SIZES = (1, 2, 12)
 WINDOWS = 12

@@ -13,7 +13,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from convert import parity, passes
 from convert.errors import ParityError
 from convert.passes.half import halve, round_as_half
-from runtime.session import Session
+from runtime.model.session import Session
 
 WINDOWS = 400
 """How many windows are compared with float32: 99.5% of them lets two differ."""

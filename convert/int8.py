@@ -14,7 +14,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from convert import parity, passes
 from convert.errors import ConversionError, ParityError
 from convert.passes.int8 import quantise_prototypes
-from runtime.session import Session
+from runtime.model.session import Session
 
 WINDOWS = 100
 """How many windows are compared with float32."""

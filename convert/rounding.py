@@ -32,7 +32,7 @@ from convert.errors import ConversionError, ParityError
 from convert.float64 import in_float64
 from convert.parity import FLOAT16, HeadParity, Tolerance
 from convert.saved_model import Reference, SavedModel
-from runtime.session import Session
+from runtime.model.session import Session
 
 MEAN_TIMES = 3
 TIMES = Tolerance(error=6, mean_error=MEAN_TIMES, cosine_distance=36)

@@ -22,7 +22,7 @@ from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.stablehlo import version
 from convert.stablehlo.version import StableHlo
-from runtime.heads import ClassList
+from runtime.model.heads import ClassList
 
 GET_IT = (
     "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "

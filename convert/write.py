@@ -8,7 +8,7 @@ from dataclasses import replace
 import onnx
 
 from convert.errors import ConversionError
-from runtime.artifact import Artifact
+from runtime.model.artifact import Artifact
 
 OPSET = 17
 IR_VERSION = 8

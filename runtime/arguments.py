@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from runtime import cuda
-from runtime.artifact import Artifact
-from runtime.classes import check_unmapped, map_classes
+from runtime.audio.peaks import peak_hop
+from runtime.audio.recording import count_part_windows
+from runtime.audio.windows import Normalization, Segments
+from runtime.classes.class_map import check_unmapped, map_classes
+from runtime.classes.wanted import WantedClasses
 from runtime.cores import usable_cores
 from runtime.errors import InputError
-from runtime.logits import check_activation, check_logit_scale
-from runtime.messages import EmbeddingDtype, Job
-from runtime.peaks import peak_hop
-from runtime.profile import Setup, read_profile
-from runtime.recording import count_part_windows
-from runtime.smoothing import check_smooth
-from runtime.wanted import WantedClasses
-from runtime.windows import Normalization, Segments
+from runtime.model import cuda
+from runtime.model.artifact import Artifact
+from runtime.model.logits import check_activation, check_logit_scale
+from runtime.model.profile import Setup, read_profile
+from runtime.rows.smoothing import check_smooth
+from runtime.workers.protocol import EmbeddingDtype, Job
 
 CPU_BATCH = 2
 """Small batches stay in a core's cache."""

@@ -16,14 +16,14 @@ import numpy as np
 import onnxruntime as ort
 import soundfile
 
-from runtime import cuda
 from runtime.arguments import choose_setup
-from runtime.artifact import Artifact, read_artifact
 from runtime.cores import usable_cores
 from runtime.errors import DeviceError, PerchError
-from runtime.identity import untrue
-from runtime.profile import profile_path, read_profile
-from runtime.session import INSTALL_CUDA, Session, check_install, choose_device, first_line, load
+from runtime.model import cuda
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.identity import untrue
+from runtime.model.profile import profile_path, read_profile
+from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, first_line, load
 from runtime.terminal import complain, printable
 
 DESCRIPTION = """\

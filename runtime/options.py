@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from runtime.detections import DetectionFormat
-from runtime.logits import Activation, LogitScale
-from runtime.messages import EmbeddingDtype
-from runtime.windows import Segments
+from runtime.audio.windows import Segments
+from runtime.model.logits import Activation, LogitScale
+from runtime.rows.detections import DetectionFormat
+from runtime.workers.protocol import EmbeddingDtype
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:

@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.arguments import choose_setup, job_of, number, seconds
-from runtime.artifact import Artifact
-from runtime.deadline import Deadline, slowness
-from runtime.detections import Detections
+from runtime.audio.paths import Found, Sources, find_recordings
+from runtime.audio.windows import Normalization, Segments
+from runtime.classes.taxonomy import Taxonomy, read_taxonomy
+from runtime.classes.wanted import read_classes
 from runtime.errors import InputError
 from runtime.files import Files, absolute, check_outputs
-from runtime.formats import holds_all_rows, row_format, sink_path
-from runtime.headers import Headers
-from runtime.identity import read_true_artifact
-from runtime.logits import Activation, LogitScale
-from runtime.messages import EmbeddingDtype, Job
-from runtime.paths import Found, Sources, find_recordings
-from runtime.sample import NAMES_NONE, SampleRows, sample_rows
+from runtime.model.artifact import Artifact
+from runtime.model.identity import read_true_artifact
+from runtime.model.logits import Activation, LogitScale
+from runtime.model.session import check_install, choose_device
+from runtime.rows.deadline import Deadline, slowness
+from runtime.rows.detections import Detections
+from runtime.rows.formats import holds_all_rows, row_format, sink_path
+from runtime.rows.sample import NAMES_NONE, SampleRows, sample_rows
+from runtime.rows.sinks import FileSink, MemorySink, Sink
+from runtime.rows.soundscapes import Soundscapes
+from runtime.rows.spool import unfinished_run
+from runtime.rows.table import Table
 from runtime.scoring import Scoring
-from runtime.session import check_install, choose_device
 from runtime.shield import Shield
-from runtime.sinks import FileSink, MemorySink, Sink
-from runtime.soundscapes import Soundscapes
-from runtime.spool import unfinished_run
-from runtime.table import Table
-from runtime.taxonomy import Taxonomy, read_taxonomy
-from runtime.wanted import read_classes
-from runtime.windows import Normalization, Segments
+from runtime.workers.headers import Headers
+from runtime.workers.protocol import EmbeddingDtype, Job
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
@@ -95,7 +95,7 @@ def run_soundscapes(
         normalize: "raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes each window's mean and
             scales its peak to 0.25, as Perch's own library does.
         segments: "grid" takes windows one hop apart from the start to the end; "peaks" takes them around the loudest
-            events, for focal recordings (see `runtime.peaks`). A recording without events then has no rows.
+            events, for focal recordings (see `runtime.audio.peaks`). A recording without events then has no rows.
         max_peaks: how many windows a recording has at most where they are around peaks.
         classes: the columns wanted of `label`, in order: a sample submission, a taxonomy, a class list, or names.
             Those that the model's lists do not name so are found by their scientific names or eBird codes. Where rows

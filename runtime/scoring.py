@@ -7,17 +7,17 @@ import math
 import time
 from dataclasses import replace
 
-from runtime.artifact import Artifact
-from runtime.deadline import Deadline
-from runtime.headers import Headers
-from runtime.messages import Done, Job, Opened, Ready, Rows, Task
-from runtime.pool import score_recordings
+from runtime.model.artifact import Artifact
 from runtime.progress import progress_bar
-from runtime.schedule import Schedule
+from runtime.rows.deadline import Deadline
+from runtime.rows.sinks import Sink
+from runtime.rows.table import Table
 from runtime.shield import Shield
-from runtime.sinks import Sink
-from runtime.stages import score_in_stages
-from runtime.table import Table
+from runtime.workers.headers import Headers
+from runtime.workers.pool import score_recordings
+from runtime.workers.protocol import Done, Job, Opened, Ready, Rows, Task
+from runtime.workers.schedule import Schedule
+from runtime.workers.stages import score_in_stages
 
 MOST_WAITING_BYTES = 64 * 2**20
 """Rows held for want of earlier ones; above that nobody works ahead."""

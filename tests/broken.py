@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from runtime.artifact import DESCRIPTION, description_sha256
+from runtime.model.artifact import DESCRIPTION, description_sha256
 
 
 def edited(

@@ -20,7 +20,7 @@ from convert.synthetic import soundscape
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
-from runtime.profile import VARIABLE
+from runtime.model.profile import VARIABLE
 
 RATE, WINDOW = 32_000, 160_000
 # Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-import runtime.headers
 import runtime.run
-from runtime.deadline import Deadline
-from runtime.table import Table
+import runtime.workers.headers
+from runtime.rows.deadline import Deadline
+from runtime.rows.table import Table
 
 LONG = {"deadline_s": 3600.0}
 """What a run is told that `ends_when` shall end."""
@@ -30,7 +30,7 @@ def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:
 
     patch.setattr(Table, "__init__", begun)
     patch.setattr(Deadline, "scoring_ends", scoring_ends)
-    for module, name in ((runtime.run, "MOST_HEADERS_S"), (runtime.headers, "MOST_S")):
+    for module, name in ((runtime.run, "MOST_HEADERS_S"), (runtime.workers.headers, "MOST_S")):
         patch.setattr(module, name, 3600.0)
 
 

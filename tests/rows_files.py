@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.block import Block, Columns
-from runtime.formats import write_parquet
+from runtime.rows.block import Block, Columns
+from runtime.rows.formats import write_parquet
 
 ABOUT = {"saved_model_sha256": "a" * 64, "window_s": "5", "sample_rate": "32000", "hop_s": "5"}
 

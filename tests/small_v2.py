@@ -12,8 +12,8 @@ import onnx
 import onnx_ir as ir
 
 from convert.passes import infer_shapes
-from runtime.artifact import Artifact
-from runtime.heads import NO_CLASS, ClassList, Head
+from runtime.model.artifact import Artifact
+from runtime.model.heads import NO_CLASS, ClassList, Head
 
 NAMES = ("Anaxyrus americanus", "Bark", "Corvus corax", "Passer domesticus", "Speech", "Turdus merula")
 CODES = (NO_CLASS, NO_CLASS, "comrav", "houspa", NO_CLASS, "eurbla")

@@ -5,10 +5,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from runtime.artifact import Artifact, read_artifact
 from runtime.errors import ArtifactError, InputError
-from runtime.heads import ClassList, Head
-from runtime.session import Session
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.heads import ClassList, Head
+from runtime.model.session import Session
 from tests.broken import edited
 
 ARTIFACT = Artifact(

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime.recording
+import runtime.audio.recording
 from convert.synthetic import soundscape
 from runtime import run_soundscapes
+from runtime.audio.recording import Recording
 from runtime.explore.pictures import sound
-from runtime.recording import Recording
-from runtime.schedule import Schedule
+from runtime.workers.schedule import Schedule
 from tests.conftest import RATE, WINDOW
 from tests.deadlines import LONG, ends_when
 from tests.wav_files import chunk, pcm, wav
@@ -89,7 +89,7 @@ def test_samples_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     expected = in_field(path)
     whole = Recording(path, RATE, WINDOW)
     np.testing.assert_allclose(np.concatenate(list(whole.samples())), expected, atol=1e-6)
-    monkeypatch.setattr(runtime.recording, "PART_S", 30.0)
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", 30.0)
     recording = Recording(path, RATE, WINDOW)
     parts, promised = recording.count_parts()
     assert (parts, promised) == (7, 41)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-import runtime.child
-from runtime.child import LONGEST_WAIT_S, Child, Inbox
+import runtime.workers.child
+from runtime.workers.child import LONGEST_WAIT_S, Child, Inbox
 
 CHILDREN = """
 import sys, time
-from runtime.child import listen, serve
+from runtime.workers.child import listen, serve
 import threading
 def main():
     receive, send = serve()
@@ -39,7 +39,7 @@ def test_how_a_child_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "one_child.py").write_text(CHILDREN.format(does))
     monkeypatch.syspath_prepend(tmp_path)
     if "no message" in said:
-        monkeypatch.setattr(runtime.child, "END_S", 0.1)
+        monkeypatch.setattr(runtime.workers.child, "END_S", 0.1)
     inbox: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
     child = Child("one_child", None, inbox)
     try:
@@ -79,7 +79,7 @@ class Silent:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     clocks = Clocks()
-    monkeypatch.setattr(runtime.child, "time", clocks)
+    monkeypatch.setattr(runtime.workers.child, "time", clocks)
     return clocks
 
 

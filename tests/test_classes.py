@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.classes import ClassMap, check_unmapped, map_classes
+from runtime.classes.class_map import ClassMap, check_unmapped, map_classes
+from runtime.classes.wanted import read_classes
 from runtime.errors import InputError
-from runtime.heads import NO_CLASS, ClassList, Head
-from runtime.wanted import read_classes
+from runtime.model.heads import NO_CLASS, ClassList, Head
 
 HEAD = Head("label", (4,), ("amecro", "blujay", "comrav", "houspa"), "ebird2021", ("norcar",))
 NAMES = ("Anaxyrus americanus", "Corvus corax", "Passer domesticus", "Speech")

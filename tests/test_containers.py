@@ -14,13 +14,13 @@ import pytest
 import soundfile
 import soxr
 
-import runtime.recording
+import runtime.audio.recording
 from convert.synthetic import soundscape
-from runtime.containers.mpeg import Frames
-from runtime.containers.ogg import checksum
-from runtime.containers.reading import opener
-from runtime.containers.stream import Entry, Stream
-from runtime.recording import Recording
+from runtime.audio.containers.mpeg import Frames
+from runtime.audio.containers.ogg import checksum
+from runtime.audio.containers.reading import opener
+from runtime.audio.containers.stream import Entry, Stream
+from runtime.audio.recording import Recording
 from tests.conftest import RATE, WINDOW, write
 
 SECONDS, LONG = 17, 42
@@ -229,7 +229,7 @@ def test_flac_without_a_total(tmp_path: Path, seconds: int) -> None:
 def test_flac_whose_total_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, part_s: float
 ) -> None:
-    monkeypatch.setattr(runtime.recording, "PART_S", part_s)
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", part_s)
     path = tmp_path / "a.flac"
     path.write_bytes(promise(flac(), lambda total: round(total * factor)))
     parts, _ = Recording(path, RATE, WINDOW).count_parts()
@@ -254,7 +254,7 @@ def test_flac_goes_on_behind_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data[zeros : zeros + 20_000] = bytes(20_000)
     path.write_bytes(data)
     for part_s in (600.0, 10.0):
-        monkeypatch.setattr(runtime.recording, "PART_S", part_s)
+        monkeypatch.setattr(runtime.audio.recording, "PART_S", part_s)
         parts, _ = Recording(path, RATE, WINDOW).count_parts()
         windows, failures = [], []
         for number in range(parts):
@@ -392,7 +392,7 @@ def test_codecs_read_the_same_in_parts_as_whole(
 ) -> None:
     if subtype.startswith(("DWVW", "MPEG")):
         pytest.skip("soundfile cannot read one, nor libsndfile write the other")
-    monkeypatch.setattr(runtime.recording, "PART_S", 5.0)
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", 5.0)
     rate = 8_000 if subtype in ("GSM610", "G721_32", "G723_24", "G723_40") else RATE
     path = tmp_path / f"a.{form.lower()}"
     try:

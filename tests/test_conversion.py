@@ -13,8 +13,8 @@ from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
 from convert.saved_model import Reference, inspect
 from convert.untrained.perch import TINY, Recipe, write_saved_model
-from runtime.artifact import read_artifact
-from runtime.session import Session
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
 from tests.kinds import KINDS
 
 # Those of full size are a case of `make stress`.

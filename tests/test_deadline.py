@@ -10,8 +10,8 @@ import pytest
 
 from convert.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
-from runtime.deadline import Deadline
-from runtime.schedule import Schedule
+from runtime.rows.deadline import Deadline
+from runtime.workers.schedule import Schedule
 from tests.conftest import cut, write
 from tests.deadlines import LONG, ends_when, windows_came
 

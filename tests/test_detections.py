@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
-from runtime.artifact import read_artifact
-from runtime.block import Block, Columns
-from runtime.detections import DetectionFormat, Tally
-from runtime.sinks import FileSink
-from runtime.spool import Finished
+from runtime.model.artifact import read_artifact
+from runtime.rows.block import Block, Columns
+from runtime.rows.detections import DetectionFormat, Tally
+from runtime.rows.sinks import FileSink
+from runtime.rows.spool import Finished
 from tests.conftest import cut
 
 LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})

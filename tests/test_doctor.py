@@ -12,9 +12,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from runtime import cuda, doctor
-from runtime.artifact import Artifact, read_artifact
+from runtime import doctor
 from runtime.cli import main
+from runtime.model import cuda
+from runtime.model.artifact import Artifact, read_artifact
 from tests.broken import edited
 
 no_cuda = pytest.mark.skipif(cuda.problem("cuda:0") is None, reason="CUDA works here")
@@ -52,7 +53,7 @@ def test_missing_library_is_named_by_doctor_and_run(model: Path, tmp_path: Path)
 
 
 def test_two_distributions_are_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("runtime.session._is_installed", lambda name: True)
+    monkeypatch.setattr("runtime.model.session._is_installed", lambda name: True)
     assert main(["--doctor", "--device", "cpu"]) == 1
     assert "problem: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().out
 

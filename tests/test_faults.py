@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import runtime.headers
 import runtime.run
+import runtime.workers.headers
 from benchmarks.processes import alive, children
 from convert.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
-from runtime.paths import find_recordings
-from runtime.pool import _Worker
-from runtime.spool import Spool
+from runtime.audio.paths import find_recordings
+from runtime.rows.spool import Spool
+from runtime.workers.pool import _Worker
 from tests.conftest import RATE, write
 from tests.processes import Killer, Watch, open_files, perch_run, until
 
@@ -62,7 +62,7 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is counted of recordings that hang alone, so that no slow machine's worker is given up."""
     monkeypatch.setattr(_Worker, "busy", property(lambda self: self.task is not None and "hang" in self.task.path.name))
-    monkeypatch.setattr(runtime.headers, "MOST_S", 3600.0)
+    monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, fo
     target = tmp_path / "out.csv"
     size = len(run(folder, model, outputs=("embedding",)).outputs["embedding"].tobytes())
     limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({9 * size}, {9 * size})); "
-    hide = "import runtime.formats as f; write = f.write_csv; "
+    hide = "import runtime.rows.formats as f; write = f.write_csv; "
     grow = "f.write_csv = lambda *a: (write(*a), a[1].open('ab').write(bytes(10**7))); "
     program = limited + hide + grow + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]

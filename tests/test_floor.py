@@ -13,10 +13,10 @@ import pytest
 from benchmarks.throughput.floor import backbone
 from convert import synthetic
 from convert.conversion import convert
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
-from runtime.heads import Head
-from runtime.session import Session
+from runtime.model.artifact import read_artifact
+from runtime.model.heads import Head
+from runtime.model.session import Session
 from tests.small_v2 import write_small_v2
 
 HEADS = {"spectrogram": Head("spectrogram", (5, 3)), "embedding": Head("embedding", (3,))}

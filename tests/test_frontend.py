@@ -17,7 +17,7 @@ from convert.errors import ConversionError
 from convert.saved_model import Reference, SavedModel, inspect
 from convert.synthetic import soundscape
 from convert.untrained.recipe import PCEN, V1_MEL, V2_MEL, Mel
-from runtime.session import Session
+from runtime.model.session import Session
 
 WINDOWS = soundscape(3, 10).reshape(2, -1)
 Array = NDArray[Any]

@@ -12,7 +12,7 @@ import pytest
 from convert import synthetic
 from convert.passes import clean, infer_shapes
 from convert.passes.gathered import gather_embeddings
-from runtime.session import Session
+from runtime.model.session import Session
 from tests.graphs import graph_of, ints, normal, ops
 
 HEADS = """

@@ -21,9 +21,9 @@ from convert.untrained import perch
 from convert.untrained.ops import Weights
 from convert.untrained.perch import TINY
 from runtime import run_soundscapes
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
-from runtime.session import Session
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
 from tests.graphs import graph_of, normal, outputs_of
 
 

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import InputError, Interrupted, run_soundscapes
-from runtime.artifact import read_artifact
-from runtime.sinks import FileSink
+from runtime.model.artifact import read_artifact
+from runtime.rows.sinks import FileSink
 from tests.conftest import cut
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import onnx
 import pytest
 
-import runtime.identity
+import runtime.model.identity
 from runtime import ArtifactError, run_soundscapes
-from runtime.artifact import read_artifact
 from runtime.cli import main
-from runtime.identity import read_true_artifact, untrue
-from runtime.profile import VARIABLE
+from runtime.model.artifact import read_artifact
+from runtime.model.identity import read_true_artifact, untrue
+from runtime.model.profile import VARIABLE
 from tests.broken import edit_lines, edited, scale
 
 
@@ -64,13 +64,13 @@ def test_other_weights_under_the_same_description_are_refused(
 def test_a_file_found_true_is_not_read_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = tmp_path / "copy.onnx", []
     path.write_bytes(model.read_bytes())
-    hashed = runtime.identity._graph_sha256
-    monkeypatch.setattr(runtime.identity, "_graph_sha256", lambda file: read.append(file) or hashed(file))
+    hashed = runtime.model.identity._graph_sha256
+    monkeypatch.setattr(runtime.model.identity, "_graph_sha256", lambda file: read.append(file) or hashed(file))
     artifact = read_true_artifact(path)
     read_true_artifact(path)
     assert len(read) == 2  # it was only just written, and might be again within a tick of the clock
     later = time.time() + 60
-    monkeypatch.setattr(runtime.identity.time, "time", lambda: later)
+    monkeypatch.setattr(runtime.model.identity.time, "time", lambda: later)
     for _ in range(3):
         assert read_true_artifact(path) == artifact
     assert len(read) == 3

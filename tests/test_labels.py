@@ -9,7 +9,7 @@ import pytest
 
 from runtime.errors import InputError
 from runtime.explore.labels import Labels, choose_list, read_labels
-from runtime.heads import NO_CLASS, ClassList, Head
+from runtime.model.heads import NO_CLASS, ClassList, Head
 
 NAMES = ("Anaxyrus americanus", "Corvus corax", "Turdus merula")
 HEAD = Head("label", (3,), NAMES, "inat2024_fsd50k", (), (ClassList("ebird2021", (NO_CLASS, "comrav", "eurbla")),))

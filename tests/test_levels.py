@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from convert.synthetic import soundscape
-from runtime.recording import Recording
+from runtime.audio.recording import Recording
 from tests.conftest import RATE, WINDOW
 
 SOUND = soundscape(1, 10)

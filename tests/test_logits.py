@@ -8,9 +8,9 @@ import pytest
 from scipy.special import expit, softmax
 
 from runtime import InputError, run_soundscapes
-from runtime.artifact import read_artifact
 from runtime.explore.rows import open_rows
-from runtime.logits import Activation, activated, check_activation
+from runtime.model.artifact import read_artifact
+from runtime.model.logits import Activation, activated, check_activation
 
 LOGITS = np.float32([[-200, -20, -1, 0, 1, 20, 200], [3, 3, 3, 3, 3, 3, 3]])
 CONSTANT = np.array([False, True, False, False, False, True, False])

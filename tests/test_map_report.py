@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.classes import match_classes
+from runtime.classes.class_map import match_classes
+from runtime.classes.map_report import FIELDS, Line, report_lines, report_text, write_report
+from runtime.classes.wanted import read_classes
 from runtime.cli import main
-from runtime.heads import NO_CLASS, ClassList, Head
-from runtime.map_report import FIELDS, Line, report_lines, report_text, write_report
-from runtime.wanted import read_classes
+from runtime.model.heads import NO_CLASS, ClassList, Head
 from tests.conftest import RATE, write
 from tests.small_v2 import write_small_v2
 

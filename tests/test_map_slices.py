@@ -15,16 +15,16 @@ from convert.conversion import convert
 from convert.synthetic import windows
 from runtime import InputError, run_soundscapes
 from runtime.arguments import job_of
-from runtime.artifact import read_artifact
+from runtime.classes.taxonomy import Taxonomy
+from runtime.classes.wanted import WantedClasses, read_classes
 from runtime.cli import main
-from runtime.detections import Detections
-from runtime.heads import NO_CLASS
-from runtime.messages import Job
-from runtime.profile import Setup
-from runtime.session import Session
-from runtime.taxonomy import Taxonomy
-from runtime.wanted import WantedClasses, read_classes
-from runtime.worker import rows_of
+from runtime.model.artifact import read_artifact
+from runtime.model.heads import NO_CLASS
+from runtime.model.profile import Setup
+from runtime.model.session import Session
+from runtime.rows.detections import Detections
+from runtime.workers.protocol import Job
+from runtime.workers.worker import rows_of
 from tests.broken import edited
 from tests.conftest import WINDOW
 
@@ -40,7 +40,9 @@ TOLERANCE = 2e-5
 
 def codes(count: int) -> list[str]:
     """Codes of birds with a scientific name, of which three are wanted, in some order."""
-    with (Path(__file__).parent.parent / "runtime" / "ebird.csv").open(newline="", encoding="utf-8") as file:
+    with (Path(__file__).parent.parent / "runtime" / "classes" / "ebird.csv").open(
+        newline="", encoding="utf-8"
+    ) as file:
         rows = [row for row in csv.DictReader(file) if row["genus"] in (*GENERA, *OTHERS) and row["scientific_name"]]
     found = [row["code"] for row in rows if row["code"] not in ("houspa", "comrav", "amecro", "rufant7")]
     return ["comrav", *found[:: len(found) // (count - 3)][: count - 3], "amecro", "houspa"]

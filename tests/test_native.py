@@ -24,8 +24,8 @@ from convert.saved_model import Reference, inspect
 from convert.stablehlo import module, version
 from convert.untrained.native.perch import write_saved_model
 from convert.untrained.recipe import TINY_V2
-from runtime.artifact import read_artifact
-from runtime.session import Session
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
 from tests.kinds import KINDS, write_kind
 
 WINDOWS = synthetic.windows(77, 5, 160_000)

@@ -20,9 +20,9 @@ from benchmarks.deadline.contestants import columns_of
 from convert import synthetic
 from convert.saved_model import inspect
 from convert.synthetic import write_soundscape
-from runtime.artifact import read_artifact
-from runtime.classes import ClassMap, Match
+from runtime.classes.class_map import ClassMap, Match
 from runtime.errors import InputError
+from runtime.model.artifact import read_artifact
 from tests.conftest import write
 
 UNKNOWN = ("1139490", "22976")

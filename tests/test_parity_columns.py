@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.parity.columns import find_columns
-from runtime.heads import NO_CLASS, ClassList, Head
+from runtime.model.heads import NO_CLASS, ClassList, Head
 
 CODES = ClassList("ebird2021", ("amecro", NO_CLASS, "blujay", NO_CLASS, "norcar"))
 NAMES = ClassList("inat2024", ("Corvus brachyrhynchos", "Rana", "Cyanocitta cristata", "Wind", "Cardinalis cardinalis"))

@@ -23,7 +23,7 @@ from benchmarks.parity import outcome
 from convert.conversion import convert
 from convert.saved_model import SavedModel, inspect
 from convert.untrained import ops
-from runtime.artifact import read_artifact
+from runtime.model.artifact import read_artifact
 from tests.broken import edit_lines, edited, move_line, scale, swap_columns, tensor
 
 WINDOWS = 12

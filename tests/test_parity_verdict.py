@@ -18,8 +18,8 @@ from benchmarks.parity.windows import Window
 from convert.conversion import SYNTHETIC
 from convert.parity import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL, Tolerance
 from convert.saved_model import SavedModel
-from runtime.artifact import Artifact
-from runtime.heads import Head
+from runtime.model.artifact import Artifact
+from runtime.model.heads import Head
 
 RNG = np.random.default_rng(0)
 COUNT = 120

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.parity.windows import choose, read, read_chunks
 from convert.synthetic import soundscape
 from runtime import InputError
+from runtime.audio.paths import find_recordings
 from runtime.explore.labels import Labels
-from runtime.paths import find_recordings
 from tests.conftest import WINDOW, cut, write
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.endings import advice
+from runtime.audio.endings import advice
+from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
-from runtime.paths import find_recordings
 
 
 def touch(folder: Path, *names: str) -> None:

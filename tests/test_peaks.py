@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from runtime import peaks
-from runtime.peaks import PeakFinder
+from runtime.audio import peaks
+from runtime.audio.peaks import PeakFinder
 from tests.conftest import RATE, WINDOW
 from tests.planted import noise, plant
 

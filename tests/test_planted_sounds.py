@@ -11,9 +11,9 @@ import soundfile
 
 from convert.synthetic import noise_floor, syllable
 from runtime import run_soundscapes
-from runtime.artifact import read_artifact
 from runtime.explore.cli import main
 from runtime.explore.labels import read_labels
+from runtime.model.artifact import read_artifact
 from tests.conftest import RATE, WINDOW
 from tests.rows_files import write_labels
 

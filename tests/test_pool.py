@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import runtime.pool
+import runtime.workers.pool
 from runtime import ArtifactError, PerchError
-from runtime.messages import Done, Ready, Refused, Task
-from runtime.pool import score_recordings
-from runtime.schedule import Schedule
+from runtime.workers.pool import score_recordings
+from runtime.workers.protocol import Done, Ready, Refused, Task
+from runtime.workers.schedule import Schedule
 
 REFUSAL = Refused(ArtifactError("m.onnx cannot be loaded"))
 READY = Ready(0.0)
@@ -52,7 +52,7 @@ class Told:
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[Any]:
         Told.scripts, Told.started = list(scripts), []
-        monkeypatch.setattr(runtime.pool, "_Worker", Told)
+        monkeypatch.setattr(runtime.workers.pool, "_Worker", Told)
         schedule = Schedule([Task(i, Path(f"{i}.wav")) for i in range(tasks)], lambda: True, 10)
         events = list(score_recordings(schedule, None, workers, None, 60.0))  # type: ignore[arg-type]
         assert not schedule.unfinished
@@ -81,7 +81,7 @@ def test_workers_that_are_ready_do_without_the_others(run: Callable[..., list[An
 def test_workers_that_never_start_are_told_by_their_last_words(run: Callable[..., list[Any]]) -> None:
     with pytest.raises(PerchError, match=r"cannot start scoring: the worker ended with code 1 \(boom\)"):
         run([[None]] * 9, 1)
-    assert len(Told.started) == runtime.pool.MOST_FAILED_STARTS
+    assert len(Told.started) == runtime.workers.pool.MOST_FAILED_STARTS
     with pytest.raises(PerchError, match=r"cannot start a worker process: Cannot allocate memory"):
         run([], 2)
 

@@ -11,11 +11,11 @@ import pytest
 
 from runtime import InputError, run_soundscapes
 from runtime.arguments import choose_setup
-from runtime.artifact import Artifact, read_artifact
 from runtime.cli import main
 from runtime.cores import usable_cores
-from runtime.profile import VARIABLE, Setup, profile_path, read_profile, write_profile
-from runtime.spool import Spool
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.profile import VARIABLE, Setup, profile_path, read_profile, write_profile
+from runtime.rows.spool import Spool
 
 FASTEST = Setup(2, 1, 4)
 
@@ -45,9 +45,9 @@ def test_several_artifacts_and_devices_share_the_file(path: Path) -> None:
 @pytest.mark.parametrize(
     ("of", "changed"),
     [
-        ("runtime.profile.processor", lambda: "another processor"),
-        ("runtime.profile.usable_cores", lambda: usable_cores() + 1),
-        ("runtime.profile.ort.__version__", "0.1"),
+        ("runtime.model.profile.processor", lambda: "another processor"),
+        ("runtime.model.profile.usable_cores", lambda: usable_cores() + 1),
+        ("runtime.model.profile.ort.__version__", "0.1"),
     ],
 )
 def test_another_machine_has_none(monkeypatch: pytest.MonkeyPatch, of: str, changed: object) -> None:

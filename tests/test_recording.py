@@ -7,9 +7,9 @@ import pytest
 import soundfile
 import soxr
 
-import runtime.recording
+import runtime.audio.recording
 from convert.synthetic import soundscape
-from runtime.recording import Recording
+from runtime.audio.recording import Recording
 from tests.conftest import RATE, WINDOW, cut, write
 
 FORMATS = {"wav": 1e-4, "flac": 1e-4, "ogg": 0.2, "mp3": 0.2, "opus": 0.3}
@@ -193,7 +193,7 @@ def test_missing_file_says_so(tmp_path: Path) -> None:
     ("rate", "ending", "hop"), [(32_000, "wav", WINDOW), (48_000, "flac", 80_000), (22_050, "wav", WINDOW)]
 )
 def test_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, ending: str, hop: int) -> None:
-    monkeypatch.setattr(runtime.recording, "PART_S", 10.0)
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", 10.0)
     path = write(tmp_path / f"a.{ending}", soxr.resample(soundscape(0, 33), RATE, rate), rate)
     whole = list(Recording(path, RATE, WINDOW, hop).windows())
     parts, promised = Recording(path, RATE, WINDOW, hop).count_parts()
@@ -210,7 +210,7 @@ def test_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ra
 
 
 def test_parts_behind_a_truncation_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.recording, "PART_S", 10.0)
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", 10.0)
     path = cut(write(tmp_path / "a.wav", soundscape(0, 33)), 0.5)
     parts, promised = Recording(path, RATE, WINDOW).count_parts()
     assert (parts, promised) == (4, 7)
@@ -227,7 +227,7 @@ def test_parts_behind_a_truncation_fail(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_cannot_be_entered_anywhere_is_one_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    monkeypatch.setattr(runtime.recording, "PART_S", 5.0)
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", 5.0)
     how = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
     path = write(tmp_path / f"a.{ending}", soundscape(0, 12), 48_000 if ending == "opus" else RATE, **how)
     assert Recording(path, RATE, WINDOW).count_parts() == (1, None)

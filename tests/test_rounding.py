@@ -24,10 +24,10 @@ from convert.parity import FLOAT32, HeadParity
 from convert.rounding import MEAN_TIMES, MOST, TIMES, moved, widened
 from convert.saved_model import Reference, inspect
 from convert.synthetic import soundscape
-from runtime.artifact import Artifact, read_artifact
 from runtime.doctor import described
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.session import Session
 from runtime.run import run_soundscapes
-from runtime.session import Session
 from tests.broken import edited, move_line, scale, swap_columns
 from tests.conftest import write
 from tests.ill_conditioned import write_ill_conditioned

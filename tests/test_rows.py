@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime import InputError, run_soundscapes
-from runtime.artifact import read_artifact
 from runtime.explore.cli import main
 from runtime.explore.rows import open_rows
+from runtime.model.artifact import read_artifact
 from tests.conftest import cut
 from tests.rows_files import write_labels, write_rows
 

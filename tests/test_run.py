@@ -13,14 +13,14 @@ import onnx
 import pytest
 import soundfile
 
-import runtime.cuda
-import runtime.session
+import runtime.model.cuda
+import runtime.model.session
 from convert.conversion import convert
 from convert.synthetic import soundscape
 from runtime import DeviceError, InputError, Soundscapes, run_soundscapes
-from runtime.artifact import read_artifact
-from runtime.recording import Recording
-from runtime.session import Session
+from runtime.audio.recording import Recording
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
 from tests.broken import edited
 from tests.conftest import RATE, WINDOW, cut, write
 from tests.deadlines import LONG, ends_when
@@ -362,7 +362,7 @@ def test_cores_are_counted() -> None:
 
 def test_unused_provider_is_not_taken_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime-gpu lists CUDA also where it cannot load: "auto" has to look for a device itself."""
-    monkeypatch.setattr(runtime.session.ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(runtime.cuda, "gpus", list)
-    assert runtime.session.choose_device("auto") == "cpu"
-    assert runtime.session.choose_device("cuda:1") == "cuda:1"
+    monkeypatch.setattr(runtime.model.session.ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(runtime.model.cuda, "gpus", list)
+    assert runtime.model.session.choose_device("auto") == "cpu"
+    assert runtime.model.session.choose_device("cuda:1") == "cuda:1"

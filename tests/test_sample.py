@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import runtime.sample
+import runtime.rows.sample
 from convert.synthetic import soundscape
 from runtime import Detections, InputError, Soundscapes, run_soundscapes
-from runtime.artifact import read_artifact
-from runtime.block import Block, Columns
-from runtime.paths import find_recordings
-from runtime.sample import SampleRows, sample_rows
+from runtime.audio.paths import find_recordings
+from runtime.model.artifact import read_artifact
+from runtime.rows.block import Block, Columns
+from runtime.rows.sample import SampleRows, sample_rows
 from tests.conftest import cut, write
 from tests.deadlines import LONG, ends_when
 from tests.test_sinks import interrupt
@@ -98,7 +98,7 @@ def test_a_sample_rules(
 def test_files_of_arrays_have_its_rows(
     tmp_path: Path, recordings: Path, model: Path, sample: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime.sample, "PAGE_BYTES", 100)
+    monkeypatch.setattr(runtime.rows.sample, "PAGE_BYTES", 100)
     options = {"classes": sample, "outputs": ("label", "embedding")}
     run(recordings, model, sink=tmp_path / "out.parquet", **options)
     result = run(recordings, model, **options)
@@ -264,7 +264,7 @@ def test_recordings_come_in_the_order_of_the_sample(tmp_path: Path) -> None:
 
 def test_no_more_is_held_than_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a sample in which each recording's rows are together, a page goes out as soon as its recordings came."""
-    monkeypatch.setattr(runtime.sample, "PAGE_BYTES", 3 * 8)
+    monkeypatch.setattr(runtime.rows.sample, "PAGE_BYTES", 3 * 8)
     folder_of(tmp_path, *(f"{i}.wav" for i in range(9)))
     rows = rows_of([f"{i}_{end}" for i in range(9) for end in (10, 5)], tmp_path)
     came: list[int] = []
@@ -297,9 +297,9 @@ def test_recording_is_found_by_looking_once(tmp_path: Path, monkeypatch: pytest.
     """Each row's recording, however many rows and recordings there are."""
     folder_of(tmp_path, *(f"{i}.wav" for i in range(60)))
     asked: list[str] = []
-    find = runtime.sample._Recordings.__getitem__
+    find = runtime.rows.sample._Recordings.__getitem__
     monkeypatch.setattr(
-        runtime.sample._Recordings, "__getitem__", lambda self, name: (asked.append(name), find(self, name))[1]
+        runtime.rows.sample._Recordings, "__getitem__", lambda self, name: (asked.append(name), find(self, name))[1]
     )
     rows = rows_of([f"{i}_{5 * k + 5}" for k in range(30) for i in range(60)], tmp_path)
     assert len(asked) == 60

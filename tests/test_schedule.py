@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.messages import Done, Opened, Rows, Task
-from runtime.schedule import Schedule
+from runtime.workers.protocol import Done, Opened, Rows, Task
+from runtime.workers.schedule import Schedule
 
 WINDOWS = 12
 

@@ -15,7 +15,7 @@ import pytest
 import runtime.run
 from convert.synthetic import soundscape
 from runtime import ArtifactError, InputError, Interrupted, Soundscapes, run_soundscapes
-from runtime.artifact import read_artifact
+from runtime.model.artifact import read_artifact
 from tests.conftest import write
 
 OUTPUTS = ("label", "embedding")

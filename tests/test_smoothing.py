@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from convert.synthetic import soundscape
 from runtime import InputError, run_soundscapes
-from runtime.block import Block, Columns
-from runtime.smoothing import check_smooth, smoothed
+from runtime.rows.block import Block, Columns
+from runtime.rows.smoothing import check_smooth, smoothed
 from tests.conftest import write
 
 COLUMNS = Columns({"label": (3,), "embedding": (2,)}, {"label": ("a", "b", "c"), "embedding": ()})
@@ -70,7 +70,7 @@ def test_weights_that_make_no_mean_are_refused(wrong: list[float]) -> None:
 def test_smoothing_goes_across_the_parts_of_a_recording_and_not_beyond(
     tmp_path: Path, label_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.recording.PART_S", 10.0)
+    monkeypatch.setattr("runtime.audio.recording.PART_S", 10.0)
     for name, seconds in (("a", 33), ("b", 12)):
         write(tmp_path / f"{name}.wav", soundscape(len(name) + seconds, seconds))
     plain = run_soundscapes(tmp_path, label_model, workers=1, progress=False)

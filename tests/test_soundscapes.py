@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime import Detections, InputError, Soundscapes
-from runtime.block import Block, Columns
+from runtime.rows.block import Block, Columns
 
 ABOUT = {"sample_rate": "32000"}
 TIMING = dict.fromkeys(("elapsed_s", "start_up_s", "windows_per_s", "times_real_time"), 1.0)

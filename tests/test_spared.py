@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.passes.gathered import gather_embeddings
 from convert.passes.slab import bound_slab
-from runtime.session import Session
+from runtime.model.session import Session
 from tests.small_v2 import write_small_v2
 
 NAMES = ("label", "embedding", "spatial_embedding", "spectrogram")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.block import Block, Columns
 from runtime.errors import InputError
-from runtime.sinks import FileSink
-from runtime.spool import ChangedError, Finished, Spool, unfinished_run
+from runtime.rows.block import Block, Columns
+from runtime.rows.sinks import FileSink
+from runtime.rows.spool import ChangedError, Finished, Spool, unfinished_run
 
 COLUMNS = Columns({"label": (3,), "embedding": (2, 2)}, {"label": ("a", "b", "c")}, {}, {"embedding": "float16"})
 RUN = {"model": "abc", "threads": 1, "outputs": ("label", "embedding")}

@@ -12,18 +12,18 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-import runtime.headers
 import runtime.scoring
-import runtime.stages
+import runtime.workers.headers
+import runtime.workers.stages
 from benchmarks.processes import children
 from convert.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes, run_soundscapes
-from runtime.child import Child
-from runtime.messages import Decoding, Job, Notice, Ticket
-from runtime.pool import Event
-from runtime.schedule import Schedule
-from runtime.scorer import LANES, Scorer
-from runtime.stages import score_in_stages
+from runtime.workers.child import Child
+from runtime.workers.pool import Event
+from runtime.workers.protocol import Decoding, Job, Notice, Ticket
+from runtime.workers.schedule import Schedule
+from runtime.workers.scorer import LANES, Scorer
+from runtime.workers.stages import score_in_stages
 from tests.broken import edited
 from tests.conftest import RATE, WINDOW, cut, write
 from tests.deadlines import LONG, ends_when, windows_came
@@ -95,14 +95,14 @@ def test_long_recording_is_shared(tmp_path: Path, model: Path, request: pytest.F
     same(run(path, model, workers=2, batch_size=16), reference)
 
 
-@pytest.mark.parametrize("module", ["runtime.decoder", "runtime.scorer"])
+@pytest.mark.parametrize("module", ["runtime.workers.decoder", "runtime.workers.scorer"])
 def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest.FixtureRequest, module: str) -> None:
     write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 10), 8_000)
     reference = run(folder, model)
     request.getfixturevalue("staged")
 
     def at_work(pid: int) -> bool:
-        if module == "runtime.scorer":  # its lanes start when the session is ready
+        if module == "runtime.workers.scorer":  # its lanes start when the session is ready
             return module in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
         return module in command(pid) and any(name.endswith((".flac", ".wav")) for name in open_files(pid))
 
@@ -119,7 +119,9 @@ def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Pat
     mortal.write_bytes(model.read_bytes())
 
     def vanish(pid: int) -> bool:
-        at_work = "runtime.scorer" in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
+        at_work = (
+            "runtime.workers.scorer" in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
+        )
         if at_work:
             mortal.unlink()
         return at_work
@@ -142,8 +144,8 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     for name in ("crash", "hang"):
         write(folder / f"{name}.wav", soundscape(9, 10))
     # Silence is counted of the recording that hangs alone, so that no slow machine's process is given up.
-    monkeypatch.setattr(runtime.headers, "MOST_S", 3600.0)
-    monkeypatch.setattr(runtime.stages._Scorer, "busy", False)
+    monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
+    monkeypatch.setattr(runtime.workers.stages._Scorer, "busy", False)
     hanging: set[object] = set()
 
     def send(self: Any, message: object) -> None:
@@ -151,8 +153,8 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
             (hanging.add if message.task.path.name == "hang.wav" else hanging.discard)(self)
         Child.send(self, message)
 
-    monkeypatch.setattr(runtime.stages._Decoder, "send", send)
-    monkeypatch.setattr(runtime.stages._Decoder, "busy", property(lambda self: self in hanging))
+    monkeypatch.setattr(runtime.workers.stages._Decoder, "send", send)
+    monkeypatch.setattr(runtime.workers.stages._Decoder, "busy", property(lambda self: self in hanging))
     result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=1.0)
     reasons = {failure.path.name: failure.reason for failure in result.failures}
     assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
@@ -185,7 +187,7 @@ def test_decoders_that_never_start_are_told(folder: Path, model: Path, monkeypat
     def elsewhere(ring: Path, *others: Any) -> Decoding:
         return Decoding(ring.with_name("no ring"), *others)
 
-    monkeypatch.setattr(runtime.stages, "Decoding", elsewhere)
+    monkeypatch.setattr(runtime.workers.stages, "Decoding", elsewhere)
     with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(FileNotFoundError: "):
         run(folder, model, workers=2)
     assert not children(os.getpid())

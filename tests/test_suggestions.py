@@ -1,6 +1,6 @@
-from runtime.heads import NO_CLASS, Head
-from runtime.suggestions import near_names, suggestions
-from runtime.taxonomy import Taxon, Taxonomy
+from runtime.classes.suggestions import near_names, suggestions
+from runtime.classes.taxonomy import Taxon, Taxonomy
+from runtime.model.heads import NO_CLASS, Head
 
 CODES = ("aakspa1", "houspa", "comrav", NO_CLASS)
 HEAD = Head("label", (4,), CODES, "ebird2021", ("eurbla",))

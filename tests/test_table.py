@@ -10,16 +10,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-import runtime.interpolation
+import runtime.rows.interpolation
 from runtime.arguments import job_of
-from runtime.artifact import Artifact, read_artifact
-from runtime.deadline import FILL_S, ROW_S, Deadline, Work
-from runtime.interpolation import Scored
-from runtime.messages import Done, Job, Opened, Rows, Task
-from runtime.paths import Found
-from runtime.profile import Setup
-from runtime.sample import SampleRows
-from runtime.table import Table
+from runtime.audio.paths import Found
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.profile import Setup
+from runtime.rows.deadline import FILL_S, ROW_S, Deadline, Work
+from runtime.rows.interpolation import Scored
+from runtime.rows.sample import SampleRows
+from runtime.rows.table import Table
+from runtime.workers.protocol import Done, Job, Opened, Rows, Task
 
 BOMB = 1_600_000
 
@@ -146,7 +146,7 @@ def test_interpolation_looks_at_a_recording_once(
     calls: list[object] = []
     of = Scored.of.__func__  # type: ignore[attr-defined]
     monkeypatch.setattr(
-        runtime.interpolation.Scored, "of", classmethod(lambda cls, pieces: (calls.append(1), of(cls, pieces))[1])
+        runtime.rows.interpolation.Scored, "of", classmethod(lambda cls, pieces: (calls.append(1), of(cls, pieces))[1])
     )
     list(table.rest(asked_too_much))
     assert table.counts == {"scored": 20, "interpolated": 20 * table.part_windows - 20}

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.classes.taxonomy import Taxonomy, code_of, read_taxonomy
 from runtime.errors import InputError
-from runtime.taxonomy import Taxonomy, code_of, read_taxonomy
 
 
 def test_codes_and_scientific_names_are_known() -> None:

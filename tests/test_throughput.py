@@ -23,9 +23,9 @@ from benchmarks.throughput.setups import batch_sizes_of, by_crew, crews_of
 from benchmarks.throughput.sweep import Bench, Effort
 from benchmarks.throughput.whole import Plan, Whole
 from convert.synthetic import write_soundscape
-from runtime.artifact import Artifact, read_artifact
 from runtime.errors import InputError
-from runtime.profile import VARIABLE, Setup, read_profile
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.profile import VARIABLE, Setup, read_profile
 from tests.conftest import WINDOW
 
 ON_LINUX = sys.platform == "linux"

@@ -13,10 +13,10 @@ import pytest
 
 from convert.synthetic import soundscape
 from runtime import InputError, Soundscapes, run_soundscapes
-from runtime.artifact import read_artifact
+from runtime.audio.recording import Recording, count_part_windows
 from runtime.cli import main
-from runtime.recording import Recording, count_part_windows
-from runtime.session import Session
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
 from tests.conftest import RATE, WINDOW, write
 from tests.small_v2 import CODES, NAMES, SPATIAL, write_small_v2
 from tests.test_run import write_sample

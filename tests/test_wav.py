@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import soundfile
 
-import runtime.containers.wav
-import runtime.recording
+import runtime.audio.containers.wav
+import runtime.audio.recording
 from convert.synthetic import soundscape
-from runtime.containers import open_streams
-from runtime.containers.chunks import W64_TAIL, read_layout
-from runtime.containers.stream import Pieces
-from runtime.recording import Recording
+from runtime.audio.containers import open_streams
+from runtime.audio.containers.chunks import W64_TAIL, read_layout
+from runtime.audio.containers.stream import Pieces
+from runtime.audio.recording import Recording
 from tests.conftest import RATE, WINDOW
 from tests.wav_files import chunk, in_format, pcm, wav
 
@@ -163,7 +163,7 @@ def test_zeros_at_the_end_of_a_right_header_are_told(tmp_path: Path, monkeypatch
     _, readable, recording = read(path)
     assert readable == [True] * 7 and recording.failure is None
     assert recording.notes == ["holds nothing but zeros from 12.0 s on, of 32.0 s"]
-    monkeypatch.setattr(runtime.recording, "PART_S", 10.0)  # and by each part in the same words
+    monkeypatch.setattr(runtime.audio.recording, "PART_S", 10.0)  # and by each part in the same words
     first, *_, last = (Recording(path, RATE, WINDOW) for _ in range(4))
     list(first.windows(first.part(0, 4)))
     list(last.windows(last.part(3, 4)))
@@ -196,7 +196,7 @@ def test_joined_files_are_read_to_the_end(tmp_path: Path) -> None:
 
 
 def test_a_right_header_is_left_to_libsndfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.containers.wav.Extent, "open", None)
+    monkeypatch.setattr(runtime.audio.containers.wav.Extent, "open", None)
     for name in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"):
         (tmp_path / "a.wav").write_bytes(in_format(SOUND, RATE, name, "PCM_24"))
         expect_all(tmp_path / "a.wav")
@@ -277,7 +277,7 @@ def test_nothing_but_a_header(tmp_path: Path, data: bytes) -> None:
 
 
 def test_many_channels_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.recording, "MOST_BLOCK", 2**16)
+    monkeypatch.setattr(runtime.audio.recording, "MOST_BLOCK", 2**16)
     frames = np.repeat(SOUND[: 2 * RATE, None], 64, axis=1)
     path = tmp_path / "a.wav"
     path.write_bytes(wav(pcm(frames), RATE, channels=64))

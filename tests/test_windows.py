@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.windows import count_windows, format_end, has_window, normalize_peak
+from runtime.audio.windows import count_windows, format_end, has_window, normalize_peak
 
 RATE, WINDOW = 32_000, 160_000
 

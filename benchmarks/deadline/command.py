@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks.figures import check_writable_figures, write_json
 from convert.folder import model_files
+from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.files import Files
 from runtime.options import seconds
-from runtime.paths import find_recordings
 
 DEADLINE_S = 90 * 60.0
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
     from benchmarks.deadline.report import PAGE_CACHE, report
     from benchmarks.environment import environment
-    from runtime.identity import read_true_artifact
+    from runtime.model.identity import read_true_artifact
 
     effort = QUICK if args.quick else DEFAULT
     model = look(args.saved_model, args.artifact)

@@ -15,11 +15,11 @@ from benchmarks import SOUNDSCAPE_WINDOWS, notebook
 from convert import WINDOW_SAMPLES
 from convert.saved_model import SavedModel, inspect
 from runtime import Soundscapes, run_soundscapes
-from runtime.artifact import Artifact, read_artifact
-from runtime.classes import ClassMap, Match, map_classes
+from runtime.classes.class_map import ClassMap, Match, map_classes
+from runtime.classes.wanted import WantedClasses, read_classes
 from runtime.errors import InputError, PerchError
-from runtime.heads import Head
-from runtime.wanted import WantedClasses, read_classes
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.heads import Head
 
 ONNX, PUBLISHED, WITHOUT_XLA = "perch-onnx", "TensorFlow as published", "TensorFlow without XLA"
 

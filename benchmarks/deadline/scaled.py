@@ -20,8 +20,8 @@ from benchmarks import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
 from runtime import Soundscapes
-from runtime.deadline import CSV_S
 from runtime.explore.metrics import macro_roc_auc
+from runtime.rows.deadline import CSV_S
 from runtime.run import RESERVE
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.heads import ClassList, Head
+from runtime.model.heads import ClassList, Head
 
 
 @dataclass(frozen=True)

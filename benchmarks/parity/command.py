@@ -12,8 +12,8 @@ from benchmarks.arguments import numbers
 from benchmarks.environment import environment
 from benchmarks.figures import check_writable_figures, write_json
 from convert.folder import model_files
+from runtime.audio.paths import find_recordings
 from runtime.files import replacing
-from runtime.paths import find_recordings
 
 WINDOWS, QUICK_WINDOWS = 120, 24
 BATCH_SIZES = (1, 2, 12)

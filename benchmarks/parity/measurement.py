@@ -19,10 +19,10 @@ from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.float64 import in_float64
 from convert.saved_model import Reference, SavedModel
-from runtime.artifact import Artifact
 from runtime.errors import InputError
+from runtime.model.artifact import Artifact
+from runtime.model.session import Session
 from runtime.progress import progress_bar
-from runtime.session import Session
 
 FLOAT64_WINDOWS = 4
 """How many windows the spectrogram is computed of in float64."""

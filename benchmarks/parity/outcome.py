@@ -19,13 +19,13 @@ from benchmarks.parity.windows import choose, read
 from benchmarks.quality import Quality, compare_quality
 from convert.conversion import SYNTHETIC
 from convert.saved_model import inspect
-from runtime import cuda
-from runtime.artifact import read_artifact
+from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.explore.labels import Labels, choose_list, read_labels
-from runtime.identity import untrue
-from runtime.paths import find_recordings
-from runtime.session import choose_device
+from runtime.model import cuda
+from runtime.model.artifact import read_artifact
+from runtime.model.identity import untrue
+from runtime.model.session import choose_device
 
 
 @dataclass(frozen=True)

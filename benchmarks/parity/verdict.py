@@ -38,7 +38,7 @@ from convert.conversion import SYNTHETIC
 from convert.parity import FLOAT16, INT8, Tolerance, tolerance
 from convert.rounding import widened
 from convert.saved_model import SavedModel
-from runtime.artifact import Artifact
+from runtime.model.artifact import Artifact
 
 MANY_WINDOWS = 2.5
 """Times the 1 - cosine that conversion grants a model of StableHLO. It looks at 12 windows, and the greatest of more is

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
+from runtime.audio.paths import Found
+from runtime.audio.recording import Recording
+from runtime.audio.windows import format_end
 from runtime.errors import InputError
 from runtime.explore.labels import Labels
-from runtime.paths import Found
 from runtime.progress import progress_bar
-from runtime.recording import Recording
-from runtime.windows import format_end
 
 Item = TypeVar("Item")
 

@@ -18,9 +18,9 @@ from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
 from convert.synthetic import soundscape
-from runtime.block import Block, Columns
-from runtime.sinks import FileSink
-from runtime.spool import Finished
+from runtime.rows.block import Block, Columns
+from runtime.rows.sinks import FileSink
+from runtime.rows.spool import Finished
 
 FILES, EARLY = 2_000, 200
 MOST_GROWTH, MOST_FILES = 20 * MIB, 2

@@ -15,7 +15,7 @@ def models(folder: Path, model: Path) -> None:
     from convert.untrained.native import perch as native
     from convert.untrained.perch import PERCH_V1, write_saved_model
     from convert.untrained.recipe import PERCH_V2
-    from runtime.session import Session
+    from runtime.model.session import Session
 
     windows = synthetic.windows(77, 5, 160_000)
     for name, write, recipe in (("v1", write_saved_model, PERCH_V1), ("v2", native.write_saved_model, PERCH_V2)):

@@ -22,13 +22,13 @@ from benchmarks.throughput.report import METHOD, report
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
 from benchmarks.timing import noise
+from runtime.audio.paths import find_recordings
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.files import Files, check_outputs
-from runtime.identity import read_true_artifact
-from runtime.paths import find_recordings
-from runtime.profile import VARIABLE, Setup, write_profile
-from runtime.session import choose_device
+from runtime.model.identity import read_true_artifact
+from runtime.model.profile import VARIABLE, Setup, write_profile
+from runtime.model.session import choose_device
 
 DEFAULT = Effort(rounds=None, least_rounds=3, sweep_s=180.0, slice_s=1.0, part_rounds=3, parts_s=150.0, whole_s=8.0)
 QUICK = Effort(rounds=None, least_rounds=2, sweep_s=30.0, slice_s=0.5, part_rounds=1, parts_s=0.0, whole_s=3.0)

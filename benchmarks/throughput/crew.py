@@ -19,12 +19,12 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.throughput.memory import Taken, own
-from runtime.artifact import Artifact, read_artifact
-from runtime.child import Child, serve
+from runtime.audio.recording import BLOCK_S, Recording
 from runtime.errors import PerchError
-from runtime.recording import BLOCK_S, Recording
-from runtime.session import Session, load
-from runtime.worker import CHUNK
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.session import Session, load
+from runtime.workers.child import Child, serve
+from runtime.workers.worker import CHUNK
 
 Piece = Literal["rows", "decode", "windows", "resample_48k", "backbone", "floor", "embedding", "graph"]
 """`rows` is sound files to outputs. Alone: `decode` is sound files to samples, `windows` the same to ready windows,

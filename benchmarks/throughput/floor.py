@@ -10,8 +10,8 @@ from pathlib import Path
 
 import onnx
 
-from runtime.artifact import read_artifact
 from runtime.errors import InputError
+from runtime.model.artifact import read_artifact
 
 SPECTROGRAMS, EMBEDDING = ("frontend", "spectrogram"), "embedding"
 """What Perch v1 and v2 call their spectrogram."""

@@ -14,9 +14,9 @@ from benchmarks.throughput.crew import Piece
 from benchmarks.throughput.whole import Whole
 from benchmarks.throughput.writing import Format
 from benchmarks.timing import figure
-from runtime.artifact import Artifact
 from runtime.errors import InputError
-from runtime.profile import Setup
+from runtime.model.artifact import Artifact
+from runtime.model.profile import Setup
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from runtime.artifact import Artifact
 from runtime.errors import InputError
-from runtime.profile import Setup
+from runtime.model.artifact import Artifact
+from runtime.model.profile import Setup
 
 BATCH_SIZES, QUICK_BATCH_SIZES, GPU_BATCH_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8), (4, 8, 16, 32, 64)
 

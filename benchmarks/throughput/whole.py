@@ -15,11 +15,11 @@ from typing import Any
 
 from benchmarks.processes import Usage, Watch
 from runtime import run_soundscapes
-from runtime.artifact import Artifact
-from runtime.child import Child, serve
+from runtime.audio.recording import Recording
 from runtime.errors import PerchError
-from runtime.profile import Setup
-from runtime.recording import Recording
+from runtime.model.artifact import Artifact
+from runtime.model.profile import Setup
+from runtime.workers.child import Child, serve
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS
-from runtime.artifact import Artifact
-from runtime.block import Block, Columns
-from runtime.sinks import FileSink
-from runtime.spool import Finished
+from runtime.model.artifact import Artifact
+from runtime.rows.block import Block, Columns
+from runtime.rows.sinks import FileSink
+from runtime.rows.spool import Finished
 
 RECORDINGS = 10
 Format = Literal["csv", "parquet"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from convert.untrained.recipe import Recipe
-from runtime.taxonomy import birds
+from runtime.classes.taxonomy import birds
 
 NO_CODE = "no_ebird_code"
 T = TypeVar("T")

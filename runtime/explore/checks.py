@@ -11,8 +11,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.block import Status
-from runtime.windows import Normalization
+from runtime.audio.windows import Normalization
+from runtime.rows.block import Status
 
 VECTORS = ("embedding", "label")
 """Outputs that are one vector a row; others may have any shape."""

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
 from runtime.explore.names import comparable, composed, pure
 from runtime.explore.sheet import Sheet, read_sheet
-from runtime.heads import NO_CLASS, ClassList, Head
-from runtime.taxonomy import Taxonomy
+from runtime.model.heads import NO_CLASS, ClassList, Head
 
 ROW = "rowid"
 SPECIES = ("birds", "primarylabel", "species", "label", "labels")

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.classes.taxonomy import Taxonomy, read_taxonomy
 from runtime.errors import InputError
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable, replacing
-from runtime.taxonomy import Taxonomy, read_taxonomy
 from runtime.terminal import printable
 
 if TYPE_CHECKING:

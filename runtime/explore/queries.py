@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 from runtime.explore.names import READINGS, comparable, composed
 from runtime.explore.rows import RowFile
-from runtime.identity import read_true_artifact
+from runtime.model.identity import read_true_artifact
 
 PLACE = re.compile(r"(.+)@((?:\d+:){0,2}\d+(?:\.\d+)?)")
 CLOSE_S = 0.001
@@ -109,8 +109,8 @@ def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.
     Raises:
         InputError: the recording cannot be read or ends before; or `model` is another than the rows'.
     """
-    from runtime.recording import Part, Recording
-    from runtime.session import Session
+    from runtime.audio.recording import Part, Recording
+    from runtime.model.session import Session
 
     artifact = read_true_artifact(model)
     rate, size = artifact.sample_rate, artifact.window_samples

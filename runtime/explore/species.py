@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.heads import NO_CLASS
-from runtime.taxonomy import Taxonomy, code_of
+from runtime.classes.taxonomy import Taxonomy, code_of
+from runtime.model.heads import NO_CLASS
 
 
 def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -14,9 +14,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from runtime.audio.recording import Part, Recording
 from runtime.errors import RecordingError
 from runtime.explore.names import READINGS
-from runtime.recording import Part, Recording
 
 RATE = 32_000
 """Of what is drawn and played, in Hz."""

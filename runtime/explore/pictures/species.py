@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.classes.taxonomy import Taxonomy
 from runtime.explore.rows import RowFile
 from runtime.progress import progress_bar
-from runtime.taxonomy import Taxonomy
 
 OUTPUT = "label"
 TOP = 3

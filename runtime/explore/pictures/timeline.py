@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError, RecordingError
 from runtime.explore.names import READINGS, composed, pure
 from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
@@ -23,7 +24,6 @@ from runtime.explore.pictures.still import plain
 from runtime.explore.pictures.template import render
 from runtime.explore.rows import RowFile
 from runtime.progress import progress_bar
-from runtime.taxonomy import Taxonomy
 
 MOST_S = 3600
 """The longest piece that is drawn."""

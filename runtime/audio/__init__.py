@@ -1,0 +1,1 @@
+"""A recording on disk: its samples, what its container claims, its windows."""

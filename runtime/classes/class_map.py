@@ -1,0 +1,323 @@
+"""From a model's class list to the columns that a user wants."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.classes.suggestions import did_you_mean, suggestions
+from runtime.classes.taxonomy import Taxon, Taxonomy
+from runtime.classes.wanted import WantedClasses
+from runtime.errors import InputError, some
+from runtime.model.heads import NO_CLASS, ClassList, Head
+
+Proxy = Literal["genus-max", "genus-mean", "genus-head"]
+"""What stands for a class that the model does not know: the greatest score of its genus's classes, or their mean, or
+the output `genus`."""
+Met = Literal["exact", "genus", "absent"]
+DROPPED = -2
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a model has of a wanted class.
+
+    `column` is its own one of the output `label`, -1 where there is none. It was found by what `by` says, the class's
+    `name`, its `scientific_name` or its eBird `code`, in the class list `namespace`. Without one, `relatives` are the
+    columns of its genus, and `genus_column` is that of the output `genus`, -1 where there is none.
+    """
+
+    name: str
+    column: int = -1
+    by: str = ""
+    namespace: str = ""
+    genus: str = ""
+    relatives: tuple[int, ...] = ()
+    genus_column: int = -1
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Columns of the model's outputs to wanted columns.
+
+    A class without a column of its own gets what `proxy` says, or where that is None, or its genus has no columns,
+    `unmapped_value`. `namespace` is the class list in which names were looked up first; `repeated` are names that were
+    wanted more than once, and stand once.
+    """
+
+    matches: tuple[Match, ...]
+    proxy: Proxy | None = None
+    unmapped_value: float = 0.0
+    namespace: str = ""
+    repeated: tuple[str, ...] = ()
+    near: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of classes without a column of their own, names that nearly match and have one."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The wanted classes."""
+        return tuple(match.name for match in self.matches)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        """`int64 [wanted]`: the class's own column of `label`, -1 where it has none."""
+        return np.array([match.column for match in self.matches], np.int64)
+
+    @cached_property
+    def columns(self) -> tuple[tuple[int, ...], ...]:
+        """Per class the columns that it is made of: of `label`, or with `genus-head` and no own one, of `genus`."""
+        return tuple((match.column,) if match.column >= 0 else self._stand_ins(match) for match in self.matches)
+
+    def _stand_ins(self, match: Match) -> tuple[int, ...]:
+        if self.proxy == "genus-head":
+            return (match.genus_column,) if match.genus_column >= 0 else ()
+        return match.relatives if self.proxy is not None else ()
+
+    @cached_property
+    def met(self) -> tuple[Met, ...]:
+        """Per class how it is met."""
+        return tuple(
+            "exact" if match.column >= 0 else "genus" if columns else "absent"
+            for match, columns in zip(self.matches, self.columns, strict=True)
+        )
+
+    @cached_property
+    def constant(self) -> NDArray[np.bool_]:
+        """`bool [wanted]`: which columns are constants."""
+        return np.array(self.met) == "absent"
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Wanted classes that are constants."""
+        return [name for name, met in zip(self.names, self.met, strict=True) if met == "absent"]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The model's outputs that it needs."""
+        return ("label", "genus") if self.proxy == "genus-head" else ("label",)
+
+    @property
+    def needed(self) -> list[int]:
+        """The columns of `label` that any choice of what to do with unknown classes needs."""
+        return sorted({i for match in self.matches for i in (match.column, *match.relatives) if i >= 0})
+
+    def summary(self) -> str:
+        """How many classes are met how, in a line, and which are not met exactly."""
+        by_genus = [match.name for match, met in zip(self.matches, self.met, strict=True) if met == "genus"]
+        parts = [f"{self.met.count('exact')} exact"]
+        if self.proxy is not None:
+            parts.append(f"{len(by_genus)} by {self.proxy}{_named(by_genus)}")
+        constants = self.unmapped
+        parts.append(f"{len(constants)} absent{_named(constants, f', which are {self.unmapped_value:g}')}")
+        if self.repeated:
+            parts.append(f"{len(self.repeated)} wanted more than once, given once{_named(self.repeated)}")
+        if self.near:
+            parts.append(did_you_mean(self.near))
+        return "; ".join(parts)
+
+    @cached_property
+    def _proxies(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The classes met by their genus; the columns of all of them, one after another; where those of each start."""
+        classes = np.flatnonzero(np.array(self.met) == "genus")
+        groups = [np.array(self.columns[i], np.int64) for i in classes]
+        starts = np.cumsum([0, *map(len, groups)])[:-1]
+        return classes, np.concatenate([np.empty(0, np.int64), *groups]), starts
+
+    def apply(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Outputs by name, each `float32 [rows, columns]`, to `float32 [rows, wanted]`."""
+        mapped = outputs["label"][:, self.positions]
+        mapped[:, self.constant] = self.unmapped_value
+        classes, columns, starts = self._proxies
+        if len(classes):
+            scores = outputs[self.outputs[-1]][:, columns]
+            combine = np.add if self.proxy == "genus-mean" else np.maximum
+            mapped[:, classes] = combine.reduceat(scores, starts, axis=1)
+        if len(classes) and self.proxy == "genus-mean":
+            mapped[:, classes] /= np.diff([*starts, len(columns)]).astype(np.float32)
+        return mapped
+
+
+def map_classes(
+    wanted: WantedClasses,
+    head: Head,
+    unmapped: float | str = "zero",
+    namespace: str | None = None,
+    genus_head: Head | None = None,
+) -> ClassMap:
+    """Finds what each wanted class is made of, as `match_classes` does.
+
+    Raises:
+        InputError: as there; or all would be constants.
+    """
+    class_map = match_classes(wanted, head, unmapped, namespace, genus_head)
+    if not class_map.constant.all():
+        return class_map
+    lists = head.class_lists.values() if namespace is None else [head.class_lists[namespace]]
+    meant = did_you_mean(class_map.near)
+    raise InputError(
+        f"none of the {len(class_map.names)} classes of {wanted.source} is known to the model, "
+        f"whose names are like {' or '.join(map(_like, lists))}{f'; {meant}' if meant else ''}"
+    )
+
+
+def match_classes(
+    wanted: WantedClasses,
+    head: Head,
+    unmapped: float | str = "zero",
+    namespace: str | None = None,
+    genus_head: Head | None = None,
+) -> ClassMap:
+    """Finds each wanted class among the columns of `head`.
+
+    It is looked up by its name: in the class list `namespace`, or if that is None in the one that knows most of them,
+    then in the others. What is not found so is looked up in all of them by its scientific name, then by its eBird code.
+    Of columns with the same name the first is taken; `no_ebird_code` is none. For the others see `check_unmapped`;
+    columns of a genus are those that have, in any class list, a name of that genus.
+
+    Raises:
+        InputError: the head has no class list, or none of this namespace; a column that is needed was left out at
+            conversion; or `unmapped` cannot be used, or not with this model.
+    """
+    proxy, value = check_unmapped(unmapped)
+    if not head.class_lists:
+        raise InputError(f"the output '{head.name}' has no class list to find classes in")
+    if namespace is not None and namespace not in head.class_lists:
+        known_ones = ", ".join(head.class_lists)
+        raise InputError(f"the output '{head.name}' has no class list '{namespace}'; it has {known_ones}")
+    if proxy == "genus-head" and (genus_head is None or not genus_head.classes):
+        raise InputError(
+            "unmapped is 'genus-head', and the model has no output 'genus' (Perch v2 has none; of another it may have "
+            "been left out by `perch-convert --outputs`); use 'genus-max'"
+        )
+    lists = list(head.class_lists.values()) if namespace is None else [head.class_lists[namespace]]
+    names = set(wanted.names) - {NO_CLASS}
+    chosen = max(lists, key=lambda known: len(names.intersection((*known.names, *known.dropped))))
+    find = _Finder(head, chosen, namespace is not None, wanted.taxonomy, genus_head)
+    if wanted.taxonomy.knows(wanted.header) or find(wanted.header).column != -1:
+        raise InputError(
+            f"{wanted.source} has no header: its first line, '{wanted.header}', is a class; put one above it"
+        )
+    matches = tuple(match for match in map(find, wanted.names) if not _is_text(match, wanted))
+    needed = [match.name for match in matches if match.column == DROPPED]
+    if proxy in ("genus-max", "genus-mean"):
+        needed += [match.name for match in matches if match.column == -1 and match.genus in find.dropped_genera]
+    if needed:
+        raise InputError(
+            f"the model was converted without {some(needed)} of {wanted.source}, or classes of the same genus; "
+            f"convert it again with `{wanted.options(namespace)}`"
+        )
+    unknown = [match.name for match in matches if match.column < 0]
+    near = suggestions(unknown, head, wanted.taxonomy) if unknown else {}
+    return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated, near)
+
+
+def _is_text(match: Match, wanted: WantedClasses) -> bool:
+    """Whether a column of a sample submission is no class, such as Kaggle's `Usage`; then with a warning."""
+    if match.name not in wanted.texts or match.column != -1 or wanted.taxonomy[match.name] != Taxon():
+        return False
+    warnings.warn(
+        f"{wanted.source}: the column '{match.name}' is no class, and left out: no class list knows it, and its cells "
+        "are no numbers",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return True
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Finds what a model has of a class; the column of one that was left out at conversion is `DROPPED`.
+
+    Names as they were wanted are looked up in the list `chosen` first, and in no other one if `chosen_alone`.
+    """
+
+    head: Head
+    chosen: ClassList
+    chosen_alone: bool
+    taxonomy: Taxonomy
+    genus_head: Head | None
+
+    def __call__(self, name: str) -> Match:
+        if name == NO_CLASS:
+            return Match(name)
+        for by, other in (("name", name), *self.taxonomy.other_names(name)):
+            for namespace, columns in self._columns.items():
+                if other in columns and not (by == "name" and self.chosen_alone and namespace != self.chosen.namespace):
+                    return Match(name, columns[other], by, namespace)
+        genus = self.taxonomy[name].genus
+        if not genus:
+            return Match(name)
+        relatives = tuple(sorted(self._genera.get(genus, ())))
+        return Match(name, genus=genus, relatives=relatives, genus_column=self._genus_columns.get(genus, -1))
+
+    @cached_property
+    def _columns(self) -> Mapping[str, Mapping[str, int]]:
+        """Per class list, the chosen one first, the first column of each name."""
+        ordered = {self.chosen.namespace: self.chosen, **self.head.class_lists}
+        return {namespace: _first_columns(known) for namespace, known in ordered.items()}
+
+    @cached_property
+    def _genera(self) -> Mapping[str, set[int]]:
+        """The columns of each genus."""
+        found = defaultdict(set)
+        for known in self.head.class_lists.values():
+            for i, name in enumerate(known.names):
+                found[self.taxonomy[name].genus].add(i)
+        return found
+
+    @cached_property
+    def dropped_genera(self) -> set[str]:
+        """Those of which columns were left out at conversion."""
+        dropped = [name for known in self.head.class_lists.values() for name in known.dropped]
+        return {genus for name in dropped if (genus := self.taxonomy[name].genus)}
+
+    @cached_property
+    def _genus_columns(self) -> Mapping[str, int]:
+        names = self.genus_head.classes if self.genus_head is not None else ()
+        return {name.lower(): i for i, name in reversed(list(enumerate(names)))}
+
+
+def _named(names: Sequence[str], what: str = "") -> str:
+    return f"{what}: {some(names, SHOWN)}" if names else ""
+
+
+def _first_columns(known: ClassList) -> Mapping[str, int]:
+    columns = dict.fromkeys(known.dropped, DROPPED)
+    columns |= {name: i for i, name in reversed(list(enumerate(known.names)))}
+    columns.pop(NO_CLASS, None)
+    return columns
+
+
+def _like(known: ClassList) -> str:
+    names = [name for name in known.names if name != NO_CLASS]
+    return f"{', '.join(names[:3])} ({known.namespace})"
+
+
+def check_unmapped(unmapped: float | str) -> tuple[Proxy | None, float]:
+    """What classes get that the model does not know: what stands for them, and the constant for those without it.
+
+    That is 0 for "zero" and all proxies, else the number that `unmapped` is.
+
+    Raises:
+        InputError: it is neither.
+    """
+    for proxy in get_args(Proxy):
+        if unmapped == proxy:
+            return proxy, 0.0
+    try:
+        value = 0.0 if unmapped == "zero" else float(unmapped)
+    except (ValueError, TypeError):
+        value = math.nan
+    if not math.isfinite(value):
+        proxies = ", ".join(repr(proxy) for proxy in get_args(Proxy))
+        raise InputError(f"unmapped is {unmapped!r}, but must be 'zero' or a number, or one of {proxies}")
+    return None, value

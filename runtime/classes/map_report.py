@@ -1,0 +1,113 @@
+"""What became of each wanted class: `perch-run --map-report`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runtime.classes.class_map import ClassMap, Match
+from runtime.classes.taxonomy import Taxonomy
+from runtime.errors import some
+from runtime.files import replacing
+from runtime.model.heads import NO_CLASS, Head
+
+FIELDS = (
+    "class",
+    "met",
+    "by",
+    "namespace",
+    "columns",
+    "genus",
+    "scientific_name",
+    "common_name",
+    "class_name",
+    "suggestions",
+)
+SHOWN = 50
+BETWEEN = "; "
+"""Stands between names in a cell."""
+Line = Mapping[str, str]
+
+
+def report_lines(class_map: ClassMap, heads: Mapping[str, Head], taxonomy: Taxonomy) -> list[Line]:
+    """For each wanted class what `FIELDS` name: whether it is met `exact`, by its `genus`, or is `absent`; by what, the
+    class list in which that was found, and the columns; what the class is, where known; and what may have been meant.
+    """
+    label = heads["label"]
+    by_list = label.class_lists
+    first = by_list[class_map.namespace].names
+    # A column that has no code is told by its name in the model's first list.
+    names = [other if name == NO_CLASS else name for name, other in zip(first, label.classes, strict=True)]
+    lines: list[Line] = []
+    for match, met, columns in zip(class_map.matches, class_map.met, class_map.columns, strict=True):
+        taxon = taxonomy[match.name]
+        told: Sequence[str] = names
+        if met == "exact":
+            told = by_list[match.namespace].names
+        elif class_map.proxy == "genus-head":
+            told = heads["genus"].classes
+        found = (
+            match.name,
+            met,
+            match.by if met == "exact" else str(class_map.proxy or "") if met == "genus" else "",
+            match.namespace,
+            BETWEEN.join(told[i] for i in columns),
+            taxon.genus,
+            taxon.scientific_name,
+            taxon.common_name,
+            taxon.class_name,
+            BETWEEN.join(class_map.near.get(match.name, ())),
+        )
+        lines.append(dict(zip(FIELDS, found, strict=True)))
+    return lines
+
+
+def write_report(lines: Sequence[Line], path: Path) -> None:
+    """Writes a CSV.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def report_text(lines: Sequence[Line], class_map: ClassMap) -> str:
+    """Counts, counts by class_name, and the classes that are not met by their own names."""
+    text = [f"{len(lines)} classes: {_counts(lines)}"]
+    kinds = sorted({line["class_name"] for line in lines}, key=lambda kind: (not kind, kind))
+    if any(kinds):
+        text += [f"  {kind or 'others'}: {_counts([x for x in lines if x['class_name'] == kind])}" for kind in kinds]
+    if class_map.repeated:
+        text.append(f"wanted more than once, given once: {some(class_map.repeated, SHOWN)}")
+    others = [pair for pair in zip(lines, class_map.matches, strict=True) if pair[0]["by"] != "name"]
+    others.sort(key=lambda pair: ("absent", "genus", "exact").index(pair[0]["met"]))
+    told = [f"  {match.name}: {_told(line, match, class_map)}" for line, match in others]
+    if told:
+        text += ["not met by their own names:", *told[:SHOWN]]
+    if len(told) > SHOWN:
+        text.append(f"  and {len(told) - SHOWN} more")
+    return "\n".join(text)
+
+
+def _counts(lines: Sequence[Line]) -> str:
+    met = [line["met"] for line in lines]
+    return f"{met.count('exact')} exact, {met.count('genus')} by genus, {met.count('absent')} absent"
+
+
+def _told(line: Line, match: Match, class_map: ClassMap) -> str:
+    columns = line["columns"].split(BETWEEN)
+    if line["met"] == "exact":
+        return f"exact by its {line['by']}, {columns[0]} ({match.namespace})"
+    if line["met"] == "genus":
+        text = (
+            f"{line['by']} of {match.genus}, {len(columns)} column{'s' if len(columns) > 1 else ''} ({some(columns)})"
+        )
+    else:
+        text = f"absent, {class_map.unmapped_value:g}"
+    if line["met"] == "absent" and match.relatives and class_map.proxy is None:
+        text += f"; the model has {len(match.relatives)} of its genus {match.genus}, see --unmapped"
+    return f"{text}; did you mean {line['suggestions']}?" if line["suggestions"] else text

@@ -1,6 +1,0 @@
-"""Sound files as they are opened: what a container says of its length is a claim that is held against the file."""
-
-from runtime.containers.reading import Decoded
-from runtime.containers.sound import Sound, open_streams
-
-__all__ = ["Decoded", "Sound", "open_streams"]

@@ -1,0 +1,272 @@
+"""What a converted `.onnx` file says of itself: the schema of its metadata, written by `convert`, read here.
+
+Every entry is text in the file's `metadata_props`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from runtime.errors import ArtifactError, InputError, reason, repeated, some
+from runtime.model.heads import Head, read_heads
+
+SCHEMA = "1"
+METADATA_PROPS = 14
+"""Number of `metadata_props` in ONNX's ModelProto."""
+DESCRIPTION = "description_sha256"
+"""The entry that is the fingerprint of the others; older files have none."""
+VARINT, MOST_FIELDS, MOST_ENTRY_FIELDS, MOST_TEXT = 10, 10_000, 16, 2**26
+"""Bytes of protobuf's longest number; more fields of a file and of an entry, and bytes of a description, than any
+model has."""
+MOST_REASON = 300
+CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A converted model's description of itself.
+
+    `free_batch` is false where the graph takes one window at a time. `saved_model_sha256` is the SavedModel's
+    fingerprint, `artifact_sha256` that of this file's own graph and weights. `parity` holds what was measured against
+    TensorFlow at conversion, or `{"measured": false, "reason": ...}` where TensorFlow could not run the model.
+    """
+
+    family: str
+    sample_rate: int
+    window_samples: int
+    free_batch: bool
+    heads: Mapping[str, Head]
+    saved_model_sha256: str
+    artifact_sha256: str
+    tools: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def window_s(self) -> float:
+        """Length of a window in seconds."""
+        return self.window_samples / self.sample_rate
+
+    @property
+    def parity_warning(self) -> str | None:
+        """That this file was not compared with TensorFlow, and why, in one line; None if it was."""
+        if self.parity.get("measured", True):
+            return None
+        why = " ".join(str(self.parity.get("reason", "no reason is given")).split())
+        return f"parity with TensorFlow was not measured ({why[:MOST_REASON]})"
+
+    @property
+    def ill_conditioned(self) -> str | None:
+        """Which heads rounding moves further than conversion's bounds, in TensorFlow as in this file, in one line."""
+        rounding = self.parity.get("rounding")
+        told = rounding.get("ill_conditioned") if isinstance(rounding, Mapping) else None
+        names = [name for name in self.heads if name in told] if isinstance(told, list) else []
+        return f"ill-conditioned: {'; '.join(map(self._off_itself, names))}" if names else None
+
+    def _off_itself(self, name: str) -> str:
+        try:
+            off = float(self.parity["heads"][name]["error"])
+            own = float(self.parity["rounding"]["heads"][name]["itself"]["error"])
+        except (LookupError, TypeError, ValueError):
+            return f"'{name}', by how much is not told"
+        return f"'{name}' is off TensorFlow by {off:.1e} of its range, TensorFlow off itself by {own:.1e} by rounding"
+
+    def head(self, name: str) -> Head:
+        """The head of this name.
+
+        Raises:
+            InputError: the file has no such head; those it has are named.
+        """
+        if name not in self.heads:
+            raise InputError(f"the model has no output '{name}'; it has {', '.join(self.heads)}")
+        return self.heads[name]
+
+    def to_metadata(self) -> dict[str, str]:
+        """Entries for `metadata_props`."""
+        entries = {
+            "perch_onnx_schema": SCHEMA,
+            "model_family": self.family,
+            "sample_rate": str(self.sample_rate),
+            "window_samples": str(self.window_samples),
+            "batch": "free" if self.free_batch else "1",
+            "heads": json.dumps({head.name: list(head.shape) for head in self.heads.values()}),
+            "saved_model_sha256": self.saved_model_sha256,
+            "artifact_sha256": self.artifact_sha256,
+            "tools": json.dumps(self.tools),
+            "options": json.dumps(self.options),
+            "parity": json.dumps(self.parity),
+        }
+        for head in self.heads.values():
+            entries |= head.to_metadata()
+        return entries | {DESCRIPTION: description_sha256(entries)}
+
+    @classmethod
+    def from_metadata(cls, entries: Mapping[str, str], path: str | Path) -> Artifact:
+        """Reads and checks a file's entries; `path` is for messages.
+
+        Raises:
+            ArtifactError: this project did not make the file, or made it with another schema, or it was tampered with.
+        """
+        schema = entries.get("perch_onnx_schema")
+        if schema is None:
+            raise ArtifactError(f"{path} was not made by perch-convert (it does not describe itself); {CONVERT}")
+        if schema != SCHEMA:
+            raise ArtifactError(f"{path} has schema {schema[:20]!r}, this version reads {SCHEMA}; convert it again")
+        try:
+            heads = read_heads(_object(entries["heads"]), entries)
+            artifact = cls(
+                family=entries["model_family"],
+                sample_rate=_number(entries["sample_rate"]),
+                window_samples=_number(entries["window_samples"]),
+                free_batch={"free": True, "1": False}[entries["batch"]],
+                heads=heads,
+                saved_model_sha256=entries["saved_model_sha256"],
+                artifact_sha256=entries["artifact_sha256"],
+                tools=_object(entries["tools"]),
+                options=_object(entries["options"]),
+                parity=_object(entries["parity"]),
+            )
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ArtifactError(
+                f"{path} describes itself wrongly ({error!r:.{MOST_REASON}}); convert it again"
+            ) from None
+        if not (heads and 0 < artifact.window_samples <= 10**8 and 0 < artifact.sample_rate <= 10**6):
+            raise ArtifactError(
+                f"{path} describes itself wrongly (no heads, or an impossible window); convert it again"
+            )
+        return artifact
+
+
+def read_artifact(path: str | Path) -> Artifact:
+    """A file's description of itself, read without loading its graph.
+
+    Whether it is true is for `runtime.model.identity` to say.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not made by this project.
+    """
+    return Artifact.from_metadata(read_entries(path), path)
+
+
+def read_entries(path: str | Path) -> dict[str, str]:
+    """A file's `metadata_props`.
+
+    Raises:
+        ArtifactError: the file is missing, or its bytes are no ONNX.
+    """
+    if "\0" in str(path) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ArtifactError(f"there is no model at {path} (it is no file); {CONVERT}")
+    try:
+        with open(path, "rb") as file:
+            entries = [_entry(file, field) for field in fields(file) if field.is_metadata]
+            if not os.fstat(file.fileno()).st_size or sum(len(key) + len(value) for key, value in entries) > MOST_TEXT:
+                raise ValueError("empty, or a description beyond measure")
+    except OSError as error:
+        raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
+    except ValueError:
+        raise ArtifactError(f"{path} cannot be loaded as ONNX (it is damaged or another format); {CONVERT}") from None
+    if twice := repeated([key for key, _ in entries]):
+        raise ArtifactError(f"{path} describes itself wrongly ({some(twice)} twice); convert it again")
+    return dict(entries)
+
+
+def description_sha256(entries: Mapping[str, str]) -> str:
+    """The fingerprint of a description, itself left out."""
+    told = {key: value for key, value in entries.items() if key != DESCRIPTION}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a protobuf message: its number and wire type, where it starts, its value does, and it ends."""
+
+    number: int
+    kind: int
+    start: int
+    value: int
+    end: int
+
+    @property
+    def is_metadata(self) -> bool:
+        """Whether it is one of the `metadata_props` of ONNX's ModelProto."""
+        return self.number == METADATA_PROPS and self.kind == 2
+
+
+def fields(file: BinaryIO, most: int = MOST_FIELDS) -> Iterator[Field]:
+    """The fields of a protobuf message (its wire format: tags of number and type, and the lengths of what is longer
+    than a number). What they hold is not read.
+
+    Raises:
+        ValueError: the bytes are no such message, or of more fields than `most`.
+    """
+    size, start = file.seek(0, os.SEEK_END), 0
+    for _ in range(most + 1):
+        if start == size:
+            return
+        file.seek(start)
+        head = file.read(2 * VARINT)
+        tag, value = _varint(head, 0)
+        number, kind, end = tag >> 3, tag & 7, value
+        if kind == 0:
+            _, end = _varint(head, value)
+        elif kind == 2:
+            length, value = _varint(head, value)
+            end = value + length
+        elif kind in (1, 5):
+            end = value + (8 if kind == 1 else 4)
+        else:
+            raise ValueError(f"wire type {kind}")
+        if not 0 < number < 2**29 or start + end > size:
+            raise ValueError("a field without a number, or that ends behind its message")
+        yield Field(number, kind, start, start + value, start + end)
+        start += end
+    raise ValueError("too many fields")
+
+
+def _entry(file: BinaryIO, field: Field) -> tuple[str, str]:
+    """Key and value of a StringStringEntryProto."""
+    if field.end - field.value > MOST_TEXT:
+        raise ValueError("an entry beyond measure")
+    file.seek(field.value)
+    data = file.read(field.end - field.value)
+    parts = fields(io.BytesIO(data), MOST_ENTRY_FIELDS)
+    texts = {each.number: data[each.value : each.end] for each in parts if each.kind == 2}
+    return texts.get(1, b"").decode(), texts.get(2, b"").decode()
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    value = 0
+    for count, byte in enumerate(data[at : at + VARINT]):
+        value |= (byte & 127) << 7 * count
+        if byte < 128:
+            return value, at + count + 1
+    raise ValueError("a number without an end")
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("-?[0-9]{1,10}", text):
+        raise ValueError(f"{text[:20]!r} is no number")
+    return int(text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object, of which no key is there twice."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := repeated([key for key, _ in pairs]):
+            raise ValueError(f"{some(twice)} twice")
+        return dict(pairs)
+
+    found = json.loads(text, object_pairs_hook=distinct)
+    if not isinstance(found, dict):
+        raise ValueError(f"{text[:20]!r} is no JSON object")
+    return found

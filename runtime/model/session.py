@@ -1,0 +1,234 @@
+"""One ONNX Runtime session on one execution provider, and what it takes to be sure of that."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from runtime.errors import ArtifactError, DeviceError, InputError
+from runtime.model import cuda
+from runtime.model.artifact import CONVERT, Artifact, read_artifact
+
+DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
+INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
+
+
+def check_install() -> None:
+    """Refuses an environment in which two distributions share the module `onnxruntime`.
+
+    Raises:
+        DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed: which one's files are left is chance.
+    """
+    both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
+    if len(both) > 1:
+        raise DeviceError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; run "
+            "`pip uninstall -y onnxruntime onnxruntime-gpu`, then `pip install onnxruntime-gpu`"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def choose_device(device: str) -> str:
+    """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU if it can be had, else the CPU.
+
+    Raises:
+        InputError: not "auto", "cpu", "cuda" or "cuda:N".
+        DeviceError: "cuda" was asked for and its provider is not in this build of ONNX Runtime.
+    """
+    match = DEVICE.fullmatch(str(device))
+    if match is None:
+        raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    if device == "cpu":
+        return "cpu"
+    present = cuda.PROVIDER in ort.get_available_providers()
+    if device == "auto":
+        return "cuda:0" if present and cuda.gpus() else "cpu"
+    if not present:
+        raise DeviceError(
+            f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; run `pip uninstall -y "
+            "onnxruntime` and `pip install '.[cuda]'` in the project's folder (Linux x86_64 or Windows)"
+        )
+    return f"cuda:{match.group(1) or 0}"
+
+
+class Session:
+    """A converted model, loaded on a device.
+
+    Args:
+        path: the `.onnx` file.
+        device: "cpu" or "cuda:N" (see `choose_device`).
+        threads: threads that one call uses on the CPU.
+
+    `spares` names the heads that give only as many of a batch's rows as they are asked for; of these, `gathers` names
+    those that also give the rows of what was `gathers_from` batches before. They are empty where a file cannot do so.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not made by this project.
+        DeviceError: the GPU was asked for and ONNX Runtime fell back to the CPU, or could not start it.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu", threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what matters is raised
+        # Else a second run plans one block for all that the first allocated piece by piece, and holds both.
+        options.enable_mem_pattern = device != "cpu"
+        self.device = device
+        self._session = load(Path(path), options, device)
+        self.artifact = read_artifact(path)
+        self._path = path
+        _check_io(self._session, self.artifact, path)
+        self.spares, self.gathers_from = _optional_inputs(self._session, self.artifact)
+        self.gathers = self.spares if self.gathers_from else ()
+
+    def __call__(
+        self,
+        windows: NDArray[np.float32],
+        outputs: Sequence[str],
+        gathered: NDArray[np.float32] | None = None,
+        head_rows: int | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one.
+
+        With `gathered`, rows that earlier calls gave of the output `gathers_from`, the heads in `gathers` start with
+        the rows of these. With `head_rows` those in `spares` then have as many of the batch's own rows, instead of all.
+        """
+        if self.device != "cpu":
+            return self._bound(windows, outputs, head_rows)
+        if self.artifact.free_batch or len(windows) == 1:
+            feeds: dict[str, NDArray[Any]] = {"inputs": windows}
+            if gathered is not None:
+                feeds["gathered"] = gathered
+            if head_rows is not None:
+                feeds["head_rows"] = np.array([head_rows])
+            return list(self._session.run(list(outputs), feeds))
+        singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
+        return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
+
+    def _bound(
+        self, windows: NDArray[np.float32], outputs: Sequence[str], head_rows: int | None
+    ) -> list[NDArray[np.float32]]:
+        """Outputs of a batch that is copied to the device before the run and from it after, not piece by piece."""
+        device, number = self.device.split(":")
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
+        if head_rows is not None:
+            rows = ort.OrtValue.ortvalue_from_numpy(np.array([head_rows]))
+            binding.bind_ortvalue_input("head_rows", rows)  # bind_cpu_input knows no optional input
+        for name in outputs:
+            binding.bind_output(name, device, int(number))
+        self._session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+    def score(
+        self, windows: NDArray[np.float32], outputs: Sequence[str], batch_size: int
+    ) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name of any number of windows, computed `batch_size` at a time."""
+        batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
+        if self.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
+            batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
+        gathers = self.gathers if self.device == "cpu" else ()
+        heads = [name for name in outputs if name in gathers]
+        others = [name for name in outputs if name not in heads]
+        asked = list(dict.fromkeys([*others, *([self.gathers_from] if heads else [])]))
+        first, last = (batches[:-1], batches[-1:]) if heads else (batches, [])
+        none = 0 if self.spares and not set(asked) & set(self.spares) else None  # rows of heads
+        parts = [dict(zip(asked, self(batch, asked, head_rows=none), strict=True)) for batch in first]
+        for batch in last:  # the heads' weights are streamed once for all batches
+            gathered = np.concatenate([part[self.gathers_from] for part in parts]) if parts else None
+            parts.append(dict(zip([*others, *heads], self(batch, [*others, *heads], gathered), strict=True)))
+        found = {name: np.concatenate([part[name] for part in parts]) for name in others}
+        found |= {name: parts[-1][name] for name in heads}
+        return {name: found[name][: len(windows)] for name in outputs}
+
+    def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
+        """Runs a batch of silence, so that no later call pays for what only the first one does.
+
+        Raises:
+            ArtifactError: the graph cannot be run.
+        """
+        try:
+            self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+        except Exception as error:  # onnxruntime has a class of its own for each status
+            raise ArtifactError(f"{self._path} cannot be run: {first_line(error)}; {CONVERT}") from None
+
+
+def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+    """ONNX Runtime's own session of a file, on this device or not at all.
+
+    Raises:
+        ArtifactError: there is no such file, or it is no ONNX.
+        DeviceError: the GPU cannot be used.
+    """
+    if not os.path.isfile(path):
+        raise ArtifactError(f"there is no model at {path}; {CONVERT}")
+    providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+    if device != "cpu":
+        providers.insert(0, (cuda.PROVIDER, {"device_id": device.removeprefix("cuda:")}))
+    try:
+        with cuda.loading() if device != "cpu" else contextlib.nullcontext():
+            session = ort.InferenceSession(_loadable(path), options, providers=providers)
+    except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
+        if device != "cpu":
+            raise DeviceError(f"device='{device}' cannot be used: {first_line(error)}; {INSTALL_CUDA}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {first_line(error)}; {CONVERT}") from None
+    if device != "cpu" and cuda.PROVIDER not in session.get_providers():
+        # ONNX Runtime itself falls back in silence (onnxruntime#23372).
+        missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
+        raise DeviceError(
+            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider ({missing}); "
+            f"{INSTALL_CUDA}"
+        )
+    return session
+
+
+def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Path) -> None:
+    """What a file says of itself is held against what its graph takes and gives."""
+    inputs = {value.name: list(value.shape or ()) for value in session.get_inputs()}
+    outputs = {value.name: tuple(value.shape or ())[1:] for value in session.get_outputs()}
+    described = {head.name: head.shape for head in artifact.heads.values()}
+    if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
+        raise ArtifactError(f"{path} describes another graph than its own; convert it again")
+
+
+def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple[tuple[str, ...], str]:
+    """The heads whose first dimension is not the batch alone, and the output of which rows can be gathered for them."""
+    inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
+    if not artifact.free_batch or "head_rows" not in inputs:
+        return (), ""
+    row = inputs.get("gathered", [])[1:]
+    sources = (name for name in ("spatial_embedding", "embedding") if name in artifact.heads)
+    source = next((name for name in sources if list(artifact.heads[name].shape) == row), "")
+    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows"), source
+
+
+def _loadable(path: Path) -> str | bytes:
+    """The path, or where ONNX Runtime cannot take it, its name being no UTF-8, the file's bytes."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an error says, without the place in ONNX Runtime's source that comes before it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return SOURCE.sub("", line)[:300]

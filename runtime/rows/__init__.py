@@ -1,0 +1,1 @@
+"""Rows: put in order, kept on disk, written, given back."""

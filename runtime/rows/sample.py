@@ -1,0 +1,264 @@
+"""A sample submission's rows: the recordings that they name, and the rows of a run made into exactly these."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import unicodedata
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.audio.paths import Found
+from runtime.errors import InputError, some
+from runtime.rows.block import Block, Columns, count_statuses, unscored
+
+Outcome = Literal["read", "failed", "not reached"]
+END = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
+NEAR_S = 0.005
+"""How far from a window's end a row may say that it ends: ends are often rounded."""
+PAGE_BYTES = 32 * 2**20
+"""Rows are put in order so many bytes at once. Where the sample has each recording's rows together no more is held,
+since recordings are then scored in its order; else all may be, which for a submission is little."""
+LEAST_HOP_S = 0.5
+NAMES_NONE = (
+    "the sample submission names none of the recordings: its classes are taken, and rows are the recordings' own"
+)
+
+
+class SampleRows:
+    """The rows of a sample submission of which some name recordings that are there, or where there are none at all.
+
+    Args:
+        row_ids: its rows.
+        found: all recordings.
+        sample_rate: of windows, in Hz.
+        window: samples of a window.
+        hop: samples from one window's start to the next.
+
+    Raises:
+        InputError: a row may be of several recordings.
+    """
+
+    def __init__(self, row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int) -> None:
+        self.row_ids = tuple(row_ids)
+        self._rate, self._window, self._hop = sample_rate, window, hop
+        names, ends = _split(self.row_ids)
+        recordings = _Recordings(found)
+        order: dict[int, int] = {}  # place among `found` to place among those that are named
+        places = {name: recordings[name] for name in dict.fromkeys(names)}
+        owners = [-1 if (at := places[name]) is None else order.setdefault(at, len(order)) for name in names]
+        self.found = replace(
+            found,
+            paths=tuple(found.paths[at] for at in order),
+            names=tuple(found.names[at] for at in order),
+        )
+        """The recordings that are named, in the order of their first rows."""
+        self.unnamed = [path for at, path in enumerate(found.paths) if at not in order]
+        self.absent = [name for name, at in places.items() if at is None]
+        """Names of recordings that are not there."""
+        self._owners, self._ends = np.array(owners, np.int64), ends
+        self._indices = self._windows()
+        by_window = np.lexsort((self._indices, self._owners))
+        self._by_window = by_window
+        self._firsts = np.searchsorted(self._owners[by_window], np.arange(len(order) + 1))
+        self._numbers = {name: number for number, name in enumerate(self.found.names)}
+        self._outcomes: list[Outcome] = ["not reached"] * len(order)
+        self.counts: Counter[str] = Counter()
+        """How many rows of each status there are."""
+        self.dropped = self._short = 0
+
+    def _windows(self) -> NDArray[np.int64]:
+        """The window that each row is of, -1 where none ends when it does."""
+        exact = (self._ends * self._rate - self._window) / self._hop
+        nearest = np.where(np.isfinite(exact) & (np.abs(exact) < 2**52), np.round(exact), -1)
+        near = np.abs(exact - nearest) * self._hop <= min(NEAR_S * self._rate, self._hop / 4)
+        return np.where(near & (nearest >= 0), nearest, -1).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    @property
+    def lacking(self) -> int:
+        """How many rows no recording has: of those that are not there, too short, or without a window that ends so."""
+        return self._short + self._between + int((self._owners < 0).sum())
+
+    @property
+    def _between(self) -> int:
+        return int(((self._indices < 0) & (self._owners >= 0)).sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """What a run that goes on compares."""
+        return f"{len(self)} rows ({zlib.crc32(chr(10).join(self.row_ids).encode(errors='surrogateescape')):08x})"
+
+    def note(self, recording: int, outcome: Outcome) -> None:
+        """What became of a recording: a row that it then lacks was too much to ask, or could not be read, or was not
+        reached."""
+        self._outcomes[recording] = outcome
+
+    def arranged(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Block]:
+        """Exactly the sample's rows, in its order; `blocks` are the recordings' own, in the order of `found`.
+
+        What became of each recording must be known when the last block has come.
+        """
+        self.counts, self.dropped, self._short = Counter(), 0, 0
+        status = np.full(len(self), "", "<U12")
+        size = max(1, PAGE_BYTES // (4 * columns.numbers))
+        last = [int(self._owners[at : at + size].max()) for at in range(0, len(self), size)]
+        pages: dict[int, dict[str, NDArray[np.floating]]] = {}
+        at = 0
+        for block in blocks:
+            if not len(block):
+                continue
+            number = self._numbers[block.row_ids[0].rpartition("_")[0]]
+            while at < len(last) and last[at] < number:
+                yield self._page(at, size, status, pages.pop(at, None), columns)
+                at += 1
+            rows, places = self._taken(block, number)
+            came = block.status != "filled"
+            came[rows] = False
+            self.dropped += int(came.sum())
+            status[places] = block.status[rows]
+            scored = block.has_score[rows]
+            rows, places = rows[scored], places[scored]
+            for page in np.unique(places // size).tolist():
+                here = places // size == page
+                if page not in pages:
+                    count = min(size, len(self) - page * size)
+                    pages[page] = {name: values.copy() for name, values in unscored(columns, count).items()}
+                for name, values in block.outputs.items():
+                    pages[page][name][places[here] - page * size] = values[rows[here]]
+            del block  # it would stay while the next one is read
+        for page in range(at, len(last)):
+            yield self._page(page, size, status, pages.pop(page, None), columns)
+
+    def _taken(self, block: Block, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of a block that the sample has, and their places in it."""
+        own = self._by_window[self._firsts[number] : self._firsts[number + 1]]
+        first = round(float(block.start_s[0]) * self._rate / self._hop)
+        begin, end = np.searchsorted(self._indices[own], [first, first + len(block)])
+        places = own[begin:end]
+        return self._indices[places] - first, places
+
+    def _page(
+        self,
+        page: int,
+        size: int,
+        status: NDArray[np.str_],
+        outputs: Mapping[str, NDArray[np.floating]] | None,
+        columns: Columns,
+    ) -> Block:
+        rows = slice(page * size, (page + 1) * size)
+        here, owners, indices = status[rows], self._owners[rows], self._indices[rows]
+        # An owner of -1 takes the last one, those of rows that are nobody's.
+        became = np.array([*self._outcomes, "nobody's"])[owners]
+        missing = here == ""
+        here[missing & (became == "failed") & (indices >= 0)] = "failed"
+        self._short += int((missing & (became == "read") & (indices >= 0)).sum())
+        here[here == ""] = "filled"
+        self.counts.update(count_statuses(here))
+        window_s = self._window / self._rate
+        starts = np.where(indices >= 0, indices * self._hop / self._rate, self._ends[rows] - window_s)
+        paths = [*map(str, self.found.paths), ""]
+        values = unscored(columns, len(here)) if outputs is None else outputs
+        row_ids = list(self.row_ids[rows])
+        return Block("", row_ids, starts, starts + window_s, here, values, [paths[owner] for owner in owners.tolist()])
+
+    def summary(self) -> list[str]:
+        """What a user should know of how the rows came to be, a line each."""
+        lines = []
+        if self._short:
+            lines.append(f"{self._short} rows of the sample submission are filled: their recordings are too short")
+        if self._between:
+            lines.append(
+                f"{self._between} rows of the sample submission are filled: no window ends where they do{self._advice}"
+            )
+        if self.absent and self.found.paths:
+            count = int((self._owners < 0).sum())
+            lines.append(
+                f"{count} rows of the sample submission are filled: they name {len(self.absent)} recordings that are "
+                f"not there: {some(self.absent)}"
+            )
+        if self.dropped:
+            lines.append(f"{self.dropped} rows were dropped: the sample submission does not have them")
+        if self.unnamed:
+            names = some([path.name for path in self.unnamed])
+            lines.append(
+                f"{len(self.unnamed)} recordings were left out: the sample submission names none of their rows: {names}"
+            )
+        return lines
+
+    @property
+    def _advice(self) -> str:
+        """The hop with which all rows that say when they end would have windows, if there is one of any length."""
+        ends = self._ends[(self._owners >= 0) & np.isfinite(self._ends)]
+        starts = [round(end * self._rate) - self._window for end in ends[ends < 2**31].tolist()]
+        hop = math.gcd(*starts) / self._rate
+        fits = hop >= LEAST_HOP_S and min(starts) >= 0
+        return f"; with a hop of {hop:g} s they would be scored" if fits else ""
+
+
+class _Recordings:
+    """Finds the recording that a name in a sample stands for: a stem, or a path below the folder."""
+
+    def __init__(self, found: Found) -> None:
+        self._paths = found.paths
+        self._by_name: list[dict[str, list[int]]] = []
+        for kind in zip(*(_names(path, found.root) for path in found.paths)):
+            known = defaultdict(list)
+            for at, name in enumerate(kind):
+                known[_same(name)].append(at)
+            self._by_name.append(known)
+
+    def __getitem__(self, name: str) -> int | None:
+        for known in self._by_name:
+            if places := known.get(_same(name)):
+                if len(places) > 1:
+                    raise _ambiguous(*(self._paths[at] for at in places[:2]))
+                return places[0]
+        return None
+
+
+def sample_rows(row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int) -> SampleRows | None:
+    """What a sample submission asks of the rows; None where it names none of the recordings that are there.
+
+    Raises:
+        InputError: recordings would have the same row_ids.
+    """
+    if row_ids:
+        rows = SampleRows(row_ids, found, sample_rate, window, hop)
+        if rows.found.paths or not found.paths:
+            return rows
+    if found.repeated_stem is not None:
+        raise _ambiguous(*found.repeated_stem)
+    return None
+
+
+def _ambiguous(one: Path, other: Path) -> InputError:
+    return InputError(f"{one} and {other} would have the same row_ids in a submission; rename one, or run them apart")
+
+
+def _names(path: Path, root: Path) -> tuple[str, str, str]:
+    """What a row may call a recording: its stem, or its path below the folder, without or with the ending."""
+    below = Path(os.path.relpath(path, root))
+    return path.stem, below.with_suffix("").as_posix(), below.as_posix()
+
+
+def _same(name: str) -> str:
+    """Equal for names that differ in how letters are encoded, in spaces around, and in which slashes they have."""
+    return unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+
+
+def _split(row_ids: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """The recording that each row names, and when it says that it ends, in seconds; NaN where it says no time."""
+    parts = [row_id.rpartition("_") for row_id in row_ids]
+    ends = [float(end) if END.fullmatch(end := last.strip()) else math.nan for _, _, last in parts]
+    return [name for name, _, _ in parts], np.array(ends, np.float64)

@@ -1,0 +1,144 @@
+"""Which windows are scored next: in the order of their rows, or spread evenly where time is short."""
+
+from __future__ import annotations
+
+import heapq
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from runtime.workers.protocol import Done, Opened, Rows, Task
+
+ATTEMPTS = 2
+FIRST_STEP, MOST_STEP = 2, 1024
+"""Of how many windows one is visited while nothing is known of the speed, and at most."""
+FIRST_WINDOWS = 64
+"""More than so many of a part are not visited while nothing is known of the speed."""
+PACE = 0.9
+"""Share of the speed measured so far that is counted on."""
+UNVISITED = -2 * MOST_STEP
+
+
+class Schedule:
+    """The tasks of a run: handed out, done, tried again, given up.
+
+    A task that cost a worker its life (or a time-out) is tried once more, alone: nothing else is scored meanwhile, so
+    that it has the machine's memory for itself and takes nobody along.
+
+    Args:
+        tasks: whole recordings, or parts of them, in the order of their rows.
+        room: whether rows may come that have to wait for earlier ones.
+        part_windows: how many windows a part has at most.
+        time_left: None to visit windows in order. Else the seconds left: windows are then visited so that every
+            recording is covered evenly by the time they are over: every other window first, or fewer if measured
+            speed says so, then those in between.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        room: Callable[[], bool],
+        part_windows: int,
+        time_left: Callable[[], float] | None = None,
+    ) -> None:
+        self._part_windows = part_windows
+        self._room = room if time_left is None else lambda: True  # no row goes out before the end then
+        self._time_left = time_left
+        self._waiting: list[tuple[int, tuple[int, int], Task]] = []
+        self._running: set[Task] = set()
+        self._parts: dict[int, int] = {}  # of recordings that have more than one
+        self._attempts: dict[Task, int] = {}
+        self._scored = self._first_windows = self._first_visits = 0
+        self._started = 0.0
+        self._unvisited = 0
+        for task in tasks:
+            self._put(task)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is anything left to wait for."""
+        return bool(self._waiting or self._running)
+
+    @property
+    def open(self) -> int:
+        """How many tasks are known and not done."""
+        return len(self._waiting) + len(self._running)
+
+    def next(self) -> Task | None:
+        """A task for an idle worker, or None if it has to wait."""
+        if not self._waiting or any(task in self._attempts for task in self._running):
+            return None
+        rank, place, task = self._waiting[0]
+        retried = task in self._attempts
+        first = all(place < (running.recording, running.part) for running in self._running)
+        if self._running and (retried or not (first or self._room())):
+            return None
+        heapq.heappop(self._waiting)
+        self._started = self._started or time.monotonic()
+        if rank == UNVISITED and not retried:
+            task = replace(task, step=self._first_step())
+        self._unvisited -= rank == UNVISITED
+        self._running.add(task)
+        return task
+
+    def note(self, task: Task, message: Opened | Rows | Done) -> None:
+        """Keeps account of what was said of a running task."""
+        if isinstance(message, Opened):
+            if message.parts > 1 and task.recording not in self._parts:
+                self._parts[task.recording] = message.parts
+                for part in range(1, message.parts):
+                    self._put(Task(task.recording, task.path, part, message.parts))
+        elif isinstance(message, Rows):
+            self._scored += len(message.scored)
+            self._first_windows += 0 if task.offset else len(message.scored) * task.step
+        else:
+            self._running.remove(task)
+            parts = task.parts or self._parts.get(task.recording, 1)
+            self._first_visits += not task.offset
+            gap = task.offset or task.step
+            if gap > 1:
+                self._put(replace(task, parts=parts, offset=gap // 2, step=gap))
+
+    def give_back(self, task: Task) -> None:
+        """Lets a running task wait again."""
+        self._running.remove(task)
+        self._put(task)
+
+    def crashed(self, task: Task) -> bool:
+        """Whether a task whose worker is lost will be tried again; if not it counts as done."""
+        self._running.remove(task)
+        self._attempts[task] = self._attempts.get(task, 0) + 1
+        if self._attempts[task] < ATTEMPTS:
+            self._put(task)
+            return True
+        return False
+
+    def share(self, task: Task) -> float:
+        """How much of its recording a task is."""
+        return 1 / ((task.parts or self._parts.get(task.recording, 1)) * task.step)
+
+    def stop(self, reason: str) -> None:
+        """Gives up all that is not done, with a warning: nothing is there any more to score it."""
+        text = f"scoring ended early, with {self.open} recordings or parts of them left: {reason}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        self._waiting.clear()
+        self._running.clear()
+
+    def _put(self, task: Task) -> None:
+        rank, place = 0, (task.recording, task.part)
+        if self._time_left is not None:  # unvisited ones first, then those with the widest gaps; all recordings in turn
+            rank, place = -task.step if task.offset else UNVISITED, (task.part, task.recording)
+            self._unvisited += rank == UNVISITED
+        heapq.heappush(self._waiting, (rank, place, task))
+
+    def _first_step(self) -> int:
+        """The smallest power of two so that, of every so many windows, one can be visited in the time left."""
+        if not self._first_visits or self._time_left is None:
+            return max(FIRST_STEP, 1 << max(0, (self._part_windows // FIRST_WINDOWS).bit_length() - 1))
+        speed = PACE * self._scored / (time.monotonic() - self._started)
+        windows = self._unvisited * self._first_windows / self._first_visits
+        step = 1
+        while windows / step > speed * self._time_left() and step < MOST_STEP:
+            step *= 2
+        return step
