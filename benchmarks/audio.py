@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from convert.synthetic import write_soundscapes
+from convert.proof.synthetic import write_soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.deadline.command import DEADLINE_S
 from convert import cli as convert_cli
-from convert import synthetic
+from convert.proof import synthetic
 from runtime import cli as run_cli
 from runtime.classes.wanted import read_classes
 from runtime.model.artifact import read_artifact

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.float64 import Exact, in_float64
-from convert.saved_model import SavedModel
+from convert.proof.float64 import Exact, in_float64
+from convert.source.saved_model import SavedModel
 from runtime.model.session import Session
 
 HEADS = ("frontend", "spectrogram")

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS as WINDOWS
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
-from convert.saved_model import SavedModel, concrete_function
+from convert.source.saved_model import SavedModel, concrete_function
 from runtime.classes.class_map import ClassMap
 from runtime.errors import InputError
 from runtime.rows.block import Block, Columns

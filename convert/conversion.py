@@ -16,27 +16,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from convert import (
-    SAMPLE_RATE,
-    WINDOW_SAMPLES,
-    half,
-    int8,
-    parity,
-    passes,
-    rounding,
-    saved_model,
-    synthetic,
-    tf_ops,
-    write,
-)
+from convert import SAMPLE_RATE, WINDOW_SAMPLES, write
 from convert.errors import ConversionError, ParityError, first_line
-from convert.folder import model_files
-from convert.passes.free_batch import free_batch
-from convert.passes.gathered import gather_embeddings
-from convert.passes.heads import keep_classes, keep_heads
-from convert.passes.slab import bound_slab
-from convert.saved_model import SavedModel
+from convert.passes import pipeline
+from convert.passes.batch.free_batch import free_batch
+from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.selection import keep_classes, keep_heads
+from convert.passes.heads.slab import bound_slab
+from convert.proof import half, int8, parity, rounding, synthetic
+from convert.source import saved_model
+from convert.source.folder import model_files
+from convert.source.saved_model import SavedModel
 from convert.stablehlo import module as stablehlo
+from convert.tf import ops as tf_ops
 from runtime.audio.paths import find_recordings
 from runtime.audio.recording import Recording
 from runtime.classes.class_map import map_classes
@@ -273,24 +265,24 @@ def _optimised(
 ) -> tuple[ir.Model, bool]:
     """The graph after all passes, and whether its batch is free."""
     keep_heads(graph.graph, kept)
-    passes.clean(graph)
-    graph = passes.optimize(graph)
+    pipeline.clean(graph)
+    graph = pipeline.optimize(graph)
     for name, index in columns.items():
         keep_classes(graph.graph, name, index.tolist())
-        passes.clean(graph)
+        pipeline.clean(graph)
     free = source.free_batch or free_batch(graph.graph)
     for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
-    passes.clean(graph)
+    pipeline.clean(graph)
     if free:
-        gather_embeddings(passes.infer_shapes(graph).graph)
-    return passes.infer_shapes(graph), free
+        gather_embeddings(pipeline.infer_shapes(graph).graph)
+    return pipeline.infer_shapes(graph), free
 
 
 def _written(graph: ir.Model, artifact: Artifact, path: Path) -> tuple[onnx.ModelProto, Artifact, Session]:
     """A graph in a file, described as far as is known, and loaded again."""
-    passes.name_by_place(graph.graph)
-    proto, artifact = write.finish(ir.to_proto(passes.infer_shapes(graph)), artifact)
+    pipeline.name_by_place(graph.graph)
+    proto, artifact = write.finish(ir.to_proto(pipeline.infer_shapes(graph)), artifact)
     path.write_bytes(write.serialize(proto, artifact))
     return proto, artifact, Session(path)
 

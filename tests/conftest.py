@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from convert.conversion import convert
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from convert.passes import clean, infer_shapes
+from convert.passes.pipeline import clean, infer_shapes
 
 Array = NDArray[np.float32]
 RNG = np.random.default_rng(0)

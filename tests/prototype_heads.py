@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes import clean, infer_shapes
-from convert.passes.unit import unit_features_last
+from convert.passes.heads.unit import unit_features_last
+from convert.passes.pipeline import clean, infer_shapes
 from tests.graphs import RNG, Array, graph_of, ints, normal
 
 FEATURES, PLACES, CLASSES, EACH = 24, (4, 3), 10, 4

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from convert.passes import infer_shapes
+from convert.passes.pipeline import infer_shapes
 from runtime.model.artifact import Artifact
 from runtime.model.heads import NO_CLASS, ClassList, Head
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import runtime.audio.recording
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.explore.pictures import sound

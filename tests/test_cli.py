@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import convert.cli
 import runtime.cli
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main
 from runtime.options import seconds

@@ -14,10 +14,11 @@ import pytest
 import tensorflow as tf
 from jax.experimental import jax2tf
 
-from convert import constants, tf_ops
 from convert.passes.edit import Array
-from convert.saved_model import Reference, SavedModel, inspect
+from convert.source.saved_model import Reference, SavedModel, inspect
 from convert.stablehlo import module, xla
+from convert.tf import constants
+from convert.tf import ops as tf_ops
 from convert.untrained import frontend as plain
 from convert.untrained.native import frontend as native
 from convert.untrained.recipe import V1_MEL

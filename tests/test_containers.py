@@ -15,7 +15,7 @@ import soundfile
 import soxr
 
 import runtime.audio.recording
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime.audio.containers.mpeg import Frames
 from runtime.audio.containers.ogg import checksum
 from runtime.audio.containers.reading import opener

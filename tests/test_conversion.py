@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from convert import conversion, parity, synthetic
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
-from convert.saved_model import Reference, inspect
+from convert.passes import pipeline
+from convert.proof import parity, synthetic
+from convert.source.saved_model import Reference, inspect
 from convert.untrained.perch import TINY, Recipe, write_saved_model
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
@@ -82,7 +83,7 @@ def test_parity_on_the_users_recordings(tmp_path: Path, saved_model: Path, recor
 
 
 def test_broken_parity_leaves_no_file(tmp_path: Path, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fold = conversion.passes.fold_batch_norm
+    fold = pipeline.fold_batch_norm
 
     def with_another_epsilon(graph: object) -> None:
         fold(graph)  # type: ignore[arg-type]
@@ -91,8 +92,8 @@ def test_broken_parity_leaves_no_file(tmp_path: Path, saved_model: Path, monkeyp
 
         weights[0].const_value = onnx_ir.tensor(weights[0].const_value.numpy() * np.float32(1.05))
 
-    passes = tuple(with_another_epsilon if run is fold else run for run in conversion.passes.PASSES)
-    monkeypatch.setattr(conversion.passes, "PASSES", passes)
+    passes = tuple(with_another_epsilon if run is fold else run for run in pipeline.PASSES)
+    monkeypatch.setattr(pipeline, "PASSES", passes)
     with pytest.raises(ParityError, match=r"differs from TensorFlow's: .*embedding: error"):
         convert(saved_model, tmp_path / "x.onnx", progress=False)
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.rows.deadline import Deadline
 from runtime.workers.schedule import Schedule

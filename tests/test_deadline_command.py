@@ -18,7 +18,7 @@ from benchmarks.deadline.contestants import ONNX, PUBLISHED, WITHOUT_XLA, PerchO
 from benchmarks.deadline.measurement import Effort
 from benchmarks.deadline.projection import Projection
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
-from convert.synthetic import write_soundscape
+from convert.proof.synthetic import write_soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.explore.metrics import macro_roc_auc
 

@@ -17,7 +17,7 @@ import pytest
 import runtime.run
 import runtime.workers.headers
 from benchmarks.processes import alive, children
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.rows.spool import Spool

@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 
 from benchmarks.throughput.floor import backbone
-from convert import synthetic
 from convert.conversion import convert
+from convert.proof import synthetic
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
 from runtime.model.heads import Head

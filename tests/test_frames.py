@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.passes.frames import frames_by_convolution
+from convert.passes.frontend.frames import frames_by_convolution
 from tests.graphs import assert_same, graph_of, normal, ops
 
 GATHER = "g (float[batch, 40] x) => (float[batch, F, T] y) { y = Gather <axis = 1> (x, places) }"

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from convert.passes import clean, infer_shapes
-from convert.passes.free_batch import free_batch
+from convert.passes.batch.free_batch import free_batch
+from convert.passes.pipeline import clean, infer_shapes
 from tests.graphs import graph_of, ints, normal, outputs_of
 
 FIXED = """

@@ -12,10 +12,11 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from benchmarks import frontend
-from convert import SAMPLE_RATE, float64
+from convert import SAMPLE_RATE
 from convert.errors import ConversionError
-from convert.saved_model import Reference, SavedModel, inspect
-from convert.synthetic import soundscape
+from convert.proof import float64
+from convert.proof.synthetic import soundscape
+from convert.source.saved_model import Reference, SavedModel, inspect
 from convert.untrained.recipe import PCEN, V1_MEL, V2_MEL, Mel
 from runtime.model.session import Session
 

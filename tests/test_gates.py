@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from convert.passes import infer_shapes
-from convert.passes.gates import gate_by_map
+from convert.passes.backbone.gates import gate_by_map
+from convert.passes.pipeline import infer_shapes
 from tests.graphs import Array, assert_same, graph_of, normal, ops
 
 GATED = """

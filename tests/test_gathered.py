@@ -9,9 +9,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from convert import synthetic
-from convert.passes import clean, infer_shapes
-from convert.passes.gathered import gather_embeddings
+from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.pipeline import clean, infer_shapes
+from convert.proof import synthetic
 from runtime.model.session import Session
 from tests.graphs import graph_of, ints, normal, ops
 

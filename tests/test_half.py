@@ -11,12 +11,12 @@ import onnx_ir as ir
 import pytest
 import tensorflow as tf
 
-from convert import half, parity, synthetic
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
-from convert.passes import infer_shapes
 from convert.passes.half import halve
+from convert.passes.pipeline import infer_shapes
+from convert.proof import half, parity, synthetic
 from convert.untrained import perch
 from convert.untrained.ops import Weights
 from convert.untrained.perch import TINY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.passes import clean, infer_shapes
-from convert.passes.heads import keep_classes, keep_heads
+from convert.passes.heads.selection import keep_classes, keep_heads
+from convert.passes.pipeline import clean, infer_shapes
 from tests.graphs import graph_of, normal, ops, outputs_of
 
 

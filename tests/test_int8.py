@@ -9,12 +9,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from convert import int8, parity
 from convert.errors import ConversionError, ParityError
-from convert.passes import clean, infer_shapes
 from convert.passes.edit import constant
-from convert.passes.int8 import quantise_prototypes
-from convert.passes.slab import SLAB
+from convert.passes.heads.int8 import quantise_prototypes
+from convert.passes.heads.slab import SLAB
+from convert.passes.pipeline import clean, infer_shapes
+from convert.proof import int8, parity
 from tests.graphs import Array, graph_of, normal, ops
 from tests.prototype_heads import CLASSES, head, label_of, places_of, weights, windows
 from tests.test_prototypes import PER_PROTOTYPE, run

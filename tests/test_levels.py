@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime.audio.recording import Recording
 from tests.conftest import RATE, WINDOW
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from convert.conversion import convert
-from convert.synthetic import windows
+from convert.proof.synthetic import windows
 from runtime import InputError, run_soundscapes
 from runtime.arguments import job_of
 from runtime.classes.taxonomy import Taxonomy

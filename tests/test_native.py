@@ -16,12 +16,13 @@ import pytest
 import tensorflow as tf
 from jax.experimental import jax2tf
 
-from convert import parity, synthetic
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError
-from convert.saved_model import Reference, inspect
-from convert.stablehlo import module, version
+from convert.proof import parity, synthetic
+from convert.source import versions as version
+from convert.source.saved_model import Reference, inspect
+from convert.stablehlo import module
 from convert.untrained.native.perch import write_saved_model
 from convert.untrained.recipe import TINY_V2
 from runtime.model.artifact import read_artifact

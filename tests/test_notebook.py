@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks import notebook
 from benchmarks.deadline.contestants import columns_of
-from convert import synthetic
-from convert.saved_model import inspect
-from convert.synthetic import write_soundscape
+from convert.proof import synthetic
+from convert.proof.synthetic import write_soundscape
+from convert.source.saved_model import inspect
 from runtime.classes.class_map import ClassMap, Match
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
@@ -32,7 +32,7 @@ import numpy as np
 import tensorflow as tf
 from pathlib import Path
 from benchmarks import notebook
-from convert.saved_model import inspect, without_xla
+from convert.source.saved_model import inspect, without_xla
 
 folder, dumped = Path(sys.argv[1]), sys.argv[2]
 windows = np.zeros((1, 160_000), np.float32)

@@ -21,7 +21,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from benchmarks import cli
 from benchmarks.parity import outcome
 from convert.conversion import convert
-from convert.saved_model import SavedModel, inspect
+from convert.source.saved_model import SavedModel, inspect
 from convert.untrained import ops
 from runtime.model.artifact import read_artifact
 from tests.broken import edit_lines, edited, move_line, scale, swap_columns, tensor

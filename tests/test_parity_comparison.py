@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from benchmarks.parity.comparison import Compared, Comparison
 from benchmarks.parity.plot import histogram
 from benchmarks.parity.summary import measures
-from convert.parity import compare
+from convert.proof.parity import compare
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(-3, 2, (24, 50)).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.parity.windows import choose, read, read_chunks
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import InputError
 from runtime.audio.paths import find_recordings
 from runtime.explore.labels import Labels

@@ -6,13 +6,13 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from convert.passes import infer_shapes
-from convert.passes.activations import recover_relu, recover_sigmoid
-from convert.passes.batch_norm import fold_batch_norm
+from convert.passes.backbone.activations import recover_relu, recover_sigmoid
+from convert.passes.backbone.batch_norm import fold_batch_norm
+from convert.passes.backbone.padding import fold_padding
+from convert.passes.backbone.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
+from convert.passes.batch.shapes import copy_batch, fold_shape_arithmetic
 from convert.passes.edit import constant
-from convert.passes.padding import fold_padding
-from convert.passes.shapes import copy_batch, fold_shape_arithmetic
-from convert.passes.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
+from convert.passes.pipeline import infer_shapes
 from tests.graphs import assert_same, graph_of, ints, normal, ops
 
 BLOCK = """

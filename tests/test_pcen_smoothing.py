@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from convert.passes.smoothing import smooth_by_matrix
+from convert.passes.frontend.smoothing import smooth_by_matrix
 from tests.graphs import Array, assert_same, graph_of, ints, normal, ops
 
 FRAMES, CHANNELS, TAPS = 60, 6, 16

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.synthetic import noise_floor, syllable
+from convert.proof.synthetic import noise_floor, syllable
 from runtime import run_soundscapes
 from runtime.explore.cli import main
 from runtime.explore.labels import read_labels

@@ -16,7 +16,7 @@ import soundfile
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import run_soundscapes
 from runtime.explore.cli import main
 from runtime.explore.pictures import colors, still

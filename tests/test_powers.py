@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.passes.powers import plain_powers
+from convert.passes.frontend.powers import plain_powers
 from tests.graphs import assert_same, graph_of, normal, ops, outputs_of
 
 

@@ -8,13 +8,13 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from convert.passes import clean, infer_shapes, name_by_place
 from convert.passes.edit import constant
-from convert.passes.gathered import gather_embeddings
-from convert.passes.heads import keep_classes, keep_heads
-from convert.passes.prototypes import find_prototypes
-from convert.passes.slab import GROUP, SLAB, bound_slab
-from convert.passes.unit import unit_features_last
+from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.prototypes import find_prototypes
+from convert.passes.heads.selection import keep_classes, keep_heads
+from convert.passes.heads.slab import GROUP, SLAB, bound_slab
+from convert.passes.heads.unit import unit_features_last
+from convert.passes.pipeline import clean, infer_shapes, name_by_place
 from tests.graphs import graph_of, ints, normal, ops, outputs_of
 from tests.prototype_heads import CLASSES, EACH, FEATURES, HEAD, head, label_of, places_of, weights, windows
 

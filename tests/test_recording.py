@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 import runtime.audio.recording
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime.audio.recording import Recording
 from tests.conftest import RATE, WINDOW, cut, write
 

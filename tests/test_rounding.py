@@ -16,14 +16,15 @@ import onnx
 import pytest
 
 from benchmarks import cli as bench
-from convert import conversion, parity, rounding
+from convert import conversion
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ParityError
-from convert.parity import FLOAT32, HeadParity
-from convert.rounding import MEAN_TIMES, MOST, TIMES, moved, widened
-from convert.saved_model import Reference, inspect
-from convert.synthetic import soundscape
+from convert.proof import parity, rounding
+from convert.proof.parity import FLOAT32, HeadParity
+from convert.proof.rounding import MEAN_TIMES, MOST, TIMES, moved, widened
+from convert.proof.synthetic import soundscape
+from convert.source.saved_model import Reference, inspect
 from runtime.doctor import described
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session

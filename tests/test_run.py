@@ -16,7 +16,7 @@ import soundfile
 import runtime.model.cuda
 import runtime.model.session
 from convert.conversion import convert
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import DeviceError, InputError, Soundscapes, run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.model.artifact import read_artifact

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import runtime.rows.sample
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import Detections, InputError, Soundscapes, run_soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.model.artifact import read_artifact

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import runtime.run
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, InputError, Interrupted, Soundscapes, run_soundscapes
 from runtime.model.artifact import read_artifact
 from tests.conftest import write

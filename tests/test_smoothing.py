@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import InputError, run_soundscapes
 from runtime.rows.block import Block, Columns
 from runtime.rows.smoothing import check_smooth, smoothed

@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from convert.complex_pairs import dft_matrices
-from convert.passes.spectrogram import fuse_spectrogram
+from convert.passes.frontend.spectrogram import fuse_spectrogram
+from convert.tf.complex_pairs import dft_matrices
 from tests.graphs import Array, assert_same, graph_of, ints, normal, ops
 
 SAMPLES, FRAME, STRIDE, NFFT, BANDS = 800, 64, 32, 128, 5

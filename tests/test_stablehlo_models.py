@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from tests.audio_models import MODELS
 from tests.jax_modules import assert_equal_to_jax
 

@@ -16,7 +16,7 @@ import runtime.scoring
 import runtime.workers.headers
 import runtime.workers.stages
 from benchmarks.processes import children
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes, run_soundscapes
 from runtime.workers.child import Child
 from runtime.workers.pool import Event

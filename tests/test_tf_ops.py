@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from convert.broadcasts import without_broadcasts
-from convert.complex_pairs import dft_matrices, split_complex
 from convert.errors import ConversionError
-from convert.saved_model import inspect, without_xla
+from convert.source.saved_model import inspect, without_xla
+from convert.tf.broadcasts import without_broadcasts
+from convert.tf.complex_pairs import dft_matrices, split_complex
 
 Rewrite = Callable[[Any], Any]
 

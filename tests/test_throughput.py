@@ -22,7 +22,7 @@ from benchmarks.throughput.report import report
 from benchmarks.throughput.setups import batch_sizes_of, by_crew, crews_of
 from benchmarks.throughput.sweep import Bench, Effort
 from benchmarks.throughput.whole import Plan, Whole
-from convert.synthetic import write_soundscape
+from convert.proof.synthetic import write_soundscape
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import VARIABLE, Setup, read_profile

@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 
-from convert import synthetic
+from convert.proof import synthetic
 from convert.untrained import __main__ as command
 from convert.untrained import frontend
 from convert.untrained.native import frontend as native_frontend

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime import InputError, Soundscapes, run_soundscapes
 from runtime.audio.recording import Recording, count_part_windows
 from runtime.cli import main

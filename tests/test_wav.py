@@ -7,7 +7,7 @@ import soundfile
 
 import runtime.audio.containers.wav
 import runtime.audio.recording
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime.audio.containers import open_streams
 from runtime.audio.containers.chunks import W64_TAIL, read_layout
 from runtime.audio.containers.stream import Pieces

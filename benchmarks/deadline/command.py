@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import check_writable_figures, write_json
-from convert.folder import model_files
+from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.files import Files

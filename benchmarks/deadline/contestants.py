@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import SOUNDSCAPE_WINDOWS, notebook
 from convert import WINDOW_SAMPLES
-from convert.saved_model import SavedModel, inspect
+from convert.source.saved_model import SavedModel, inspect
 from runtime import Soundscapes, run_soundscapes
 from runtime.classes.class_map import ClassMap, Match, map_classes
 from runtime.classes.wanted import WantedClasses, read_classes

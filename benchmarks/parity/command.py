@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.arguments import numbers
 from benchmarks.environment import environment
 from benchmarks.figures import check_writable_figures, write_json
-from convert.folder import model_files
+from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.files import replacing
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convert.parity import MIN_NORM, HeadParity, relative
+from convert.proof.parity import MIN_NORM, HeadParity, relative
 
 TOP = 5
 Values = NDArray[np.float64]

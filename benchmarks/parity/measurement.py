@@ -17,8 +17,8 @@ from benchmarks.parity.comparison import Compared, Comparison
 from benchmarks.parity.windows import Window, read_chunks
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
-from convert.float64 import in_float64
-from convert.saved_model import Reference, SavedModel
+from convert.proof.float64 import in_float64
+from convert.source.saved_model import Reference, SavedModel
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session

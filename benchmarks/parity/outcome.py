@@ -18,7 +18,7 @@ from benchmarks.parity.verdict import Finding, findings, notes
 from benchmarks.parity.windows import choose, read
 from benchmarks.quality import Quality, compare_quality
 from convert.conversion import SYNTHETIC
-from convert.saved_model import inspect
+from convert.source.saved_model import inspect
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.explore.labels import Labels, choose_list, read_labels

@@ -2,11 +2,11 @@
 
 A head is judged by three rules:
 
-- The stated tolerance of its precision (`convert.parity`), on the windows of this comparison. On other audio than the
-  synthetic soundscapes of conversion ten times as much of 1 - cosine: in a window of silence and clicks, or of one
-  tone, a right file's is a hundred times that of others.
-  Of an output that conversion found to be ill-conditioned (`convert.rounding`) the tolerance is the multiple of what
-  TensorFlow is off itself, as the file says, that was granted then.
+- The stated tolerance of its precision (`convert.proof.parity`), on the windows of this comparison. On other audio
+  than the synthetic soundscapes of conversion ten times as much of 1 - cosine: in a window of silence and clicks, or of
+  one tone, a right file's is a hundred times that of others.
+  Of an output that conversion found to be ill-conditioned (`convert.proof.rounding`) the tolerance is the multiple of
+  what TensorFlow is off itself, as the file says, that was granted then.
 - On the CPU, where conversion measured: ten times what it measured and the file says of itself, of the greatest and
   the mean error and, on the same audio, of 1 - cosine; but nothing below what float32 itself rounds by. What a right
   file rounds by differs with the audio and the machine, some two or three times.
@@ -35,9 +35,9 @@ from benchmarks.parity.comparison import Compared
 from benchmarks.parity.measurement import Measured, Setting
 from benchmarks.parity.windows import Window
 from convert.conversion import SYNTHETIC
-from convert.parity import FLOAT16, INT8, Tolerance, tolerance
-from convert.rounding import widened
-from convert.saved_model import SavedModel
+from convert.proof.parity import FLOAT16, INT8, Tolerance, tolerance
+from convert.proof.rounding import widened
+from convert.source.saved_model import SavedModel
 from runtime.model.artifact import Artifact
 
 MANY_WINDOWS = 2.5

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.processes import alive, children
 from benchmarks.stress.promises import BrokenPromiseError, perch_run, promise, watched_run
-from convert.synthetic import write_soundscape
+from convert.proof.synthetic import write_soundscape
 
 SEED, KILLS, KILLS_OF_WORKERS = 2026, 20, 10
 MINUTES = (*[1] * 24, 25)

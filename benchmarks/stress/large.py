@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.processes import MIB
 from benchmarks.stress.promises import WORKERS, Watched, mib, promise, watched_run
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 
 DAY_S, DAY_RATE = 86_400, 48_000
 MOST_MORE = 100 * MIB

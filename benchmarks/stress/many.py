@@ -17,7 +17,7 @@ from benchmarks.processes import MIB, Usage, Watch, children, usage
 from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
-from convert.synthetic import soundscape
+from convert.proof.synthetic import soundscape
 from runtime.rows.block import Block, Columns
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import Finished

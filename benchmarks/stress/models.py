@@ -9,9 +9,9 @@ from benchmarks.stress.promises import promise
 
 def models(folder: Path, model: Path) -> None:
     """Untrained Perch v1 and v2 of full size are converted, equal to TensorFlow, and run in batches of any size."""
-    from convert import parity, synthetic
     from convert.conversion import convert
-    from convert.saved_model import Reference, inspect
+    from convert.proof import parity, synthetic
+    from convert.source.saved_model import Reference, inspect
     from convert.untrained.native import perch as native
     from convert.untrained.perch import PERCH_V1, write_saved_model
     from convert.untrained.recipe import PERCH_V2

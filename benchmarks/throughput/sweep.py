@@ -18,7 +18,7 @@ from benchmarks.throughput.measurements import Configuration, Measurements
 from benchmarks.throughput.memory import Taken
 from benchmarks.throughput.setups import by_crew
 from benchmarks.throughput.whole import Plan, enough, run_whole
-from convert.synthetic import write_soundscape
+from convert.proof.synthetic import write_soundscape
 from runtime.progress import progress_bar
 
 KEPT, FAR_SLOWER = 10, 0.75

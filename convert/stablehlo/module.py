@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line, warn_not_apart
-from convert.saved_model import SavedModel
-from convert.stablehlo import version
+from convert.source import versions as version
+from convert.source.saved_model import SavedModel
 from convert.stablehlo.constants import Given, Trace, Values
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.tensor import PROBES, Held, Tensor, known

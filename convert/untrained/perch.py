@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from convert import WINDOW_SAMPLES, synthetic
+from convert import WINDOW_SAMPLES
+from convert.proof import synthetic
 from convert.untrained import efficientnet
 from convert.untrained.frontend import spectrogram
 from convert.untrained.names import write_class_lists

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from jax.experimental import jax2tf
 
-from convert import WINDOW_SAMPLES, synthetic
+from convert import WINDOW_SAMPLES
+from convert.proof import synthetic
 from convert.untrained.names import write_class_lists
 from convert.untrained.native.efficientnet import spatial_embedding
 from convert.untrained.native.frontend import spectrogram

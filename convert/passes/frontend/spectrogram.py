@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.dft import factorise, insert_factors
 from convert.passes.edit import (
     Array,
     attribute,
@@ -27,6 +26,7 @@ from convert.passes.edit import (
     with_constant,
     zero_pads,
 )
+from convert.passes.frontend.dft import factorise, insert_factors
 from convert.passes.layout import ReplayError, replay
 
 ELEMENTWISE = {"Abs", "Add", "Mul", "Pow", "Sqrt", "Sub"}

@@ -10,9 +10,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from convert import parity, passes
 from convert.errors import ParityError
+from convert.passes import pipeline
 from convert.passes.half import halve, round_as_half
+from convert.proof import parity
 from runtime.model.session import Session
 
 WINDOWS = 400
@@ -35,8 +36,8 @@ def _after(run: Callable[[ir.Graph], None], model: ir.Model) -> ir.Model:
     run(copy.graph)
     RemoveUnusedNodesPass()(copy)
     copy.graph.sort()
-    passes.name_by_place(copy.graph)
-    return passes.infer_shapes(copy)
+    pipeline.name_by_place(copy.graph)
+    return pipeline.infer_shapes(copy)
 
 
 def top1_agreement(whole: Session, half: Session, windows: NDArray[np.float32]) -> dict[str, float]:

@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import attribute, constant, insert, new_constant
-from convert.passes.prototypes import find_prototypes
+from convert.passes.heads.prototypes import find_prototypes
 
 GATHERED, HEAD_ROWS = "gathered", "head_rows"
 ROWS = "rows"

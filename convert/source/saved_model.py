@@ -20,8 +20,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
-from convert.stablehlo import version
-from convert.stablehlo.version import StableHlo
+from convert.source import versions as version
+from convert.source.versions import StableHlo
 from runtime.model.heads import ClassList
 
 GET_IT = (

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array, insert, new_constant, replace
-from convert.passes.prototypes import Prototypes, find_prototypes
+from convert.passes.heads.prototypes import Prototypes, find_prototypes
 
 GROUP = 4
 """Windows compared at once."""

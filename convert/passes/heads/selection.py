@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import attribute, constant, new_constant, only_consumer, producer
-from convert.passes.prototypes import slice_prototypes
+from convert.passes.heads.prototypes import slice_prototypes
 
 
 def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:

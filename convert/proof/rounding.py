@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import parity
 from convert.errors import ConversionError, ParityError
-from convert.float64 import in_float64
-from convert.parity import FLOAT16, HeadParity, Tolerance
-from convert.saved_model import Reference, SavedModel
+from convert.proof import parity
+from convert.proof.float64 import in_float64
+from convert.proof.parity import FLOAT16, HeadParity, Tolerance
+from convert.source.saved_model import Reference, SavedModel
 from runtime.model.session import Session
 
 MEAN_TIMES = 3

@@ -16,14 +16,14 @@ import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert import tf_ops
 from convert.errors import ConversionError, first_line
-from convert.saved_model import SavedModel
+from convert.source.saved_model import SavedModel
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.module import captured, stablehlo_text
 from convert.stablehlo.tensor import known
 from convert.stablehlo.text import Function, Op, literal, parse
 from convert.stablehlo.translate import CALLS, MODULE, callee, translate
+from convert.tf import ops as tf_ops
 
 DOUBLED = {
     tf.float32.as_datatype_enum: tf.float64.as_datatype_enum,

@@ -21,11 +21,11 @@ from tf2onnx.optimizer import (
 from tf2onnx.tf_loader import tf_optimize
 from tf2onnx.tfonnx import process_tf_graph
 
-from convert.broadcasts import without_broadcasts
-from convert.complex_pairs import split_complex
-from convert.constants import with_constants
 from convert.errors import ConversionError, first_line
-from convert.saved_model import SavedModel
+from convert.source.saved_model import SavedModel
+from convert.tf.broadcasts import without_broadcasts
+from convert.tf.complex_pairs import split_complex
+from convert.tf.constants import with_constants
 from convert.write import OPSET
 from runtime.errors import some
 

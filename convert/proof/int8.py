@@ -11,9 +11,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from convert import parity, passes
 from convert.errors import ConversionError, ParityError
-from convert.passes.int8 import quantise_prototypes
+from convert.passes import pipeline
+from convert.passes.heads.int8 import quantise_prototypes
+from convert.proof import parity
 from runtime.model.session import Session
 
 WINDOWS = 100
@@ -62,7 +63,7 @@ def quantised(model: ir.Model) -> ir.Model:
         )
     RemoveUnusedNodesPass()(copy)
     copy.graph.sort()
-    return passes.infer_shapes(copy)
+    return pipeline.infer_shapes(copy)
 
 
 def compare(whole: Session, int8: Session, windows: NDArray[np.float32]) -> dict[str, Agreement]:

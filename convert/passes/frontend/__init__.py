@@ -1,0 +1,1 @@
+"""Passes on the spectrogram frontend: framing, DFT, PCEN."""

@@ -1,0 +1,1 @@
+"""Looking at a SavedModel and running it."""

@@ -1,0 +1,1 @@
+"""SavedModels of plain TensorFlow ops to ONNX."""
