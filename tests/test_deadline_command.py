@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks import cli, notebook
+from benchmarks import cli
+from benchmarks.baseline import notebook
 from benchmarks.deadline import measurement, scaled
 from benchmarks.deadline.contestants import ONNX, PUBLISHED, WITHOUT_XLA, PerchOnnx
 from benchmarks.deadline.measurement import Effort

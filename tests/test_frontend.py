@@ -11,7 +11,7 @@ import pytest
 import scipy.signal
 from numpy.typing import NDArray
 
-from benchmarks import frontend
+from benchmarks.baseline import frontend
 from convert import SAMPLE_RATE
 from convert.errors import ConversionError
 from convert.proof import float64

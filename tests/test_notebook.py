@@ -15,7 +15,7 @@ import soundfile
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from benchmarks import notebook
+from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import columns_of
 from convert.proof import synthetic
 from convert.proof.synthetic import write_soundscape
@@ -31,7 +31,7 @@ import os, sys
 import numpy as np
 import tensorflow as tf
 from pathlib import Path
-from benchmarks import notebook
+from benchmarks.baseline import notebook
 from convert.source.saved_model import inspect, without_xla
 
 folder, dumped = Path(sys.argv[1]), sys.argv[2]

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import quality
-from benchmarks.quality import compare_quality
+from benchmarks.parity import quality
+from benchmarks.parity.quality import compare_quality
 from runtime.explore.metrics import cmap, macro_roc_auc, mean_average_precision, top1_accuracy
 
 RNG = np.random.default_rng(0)

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from benchmarks import cli
-from benchmarks.arguments import numbers
-from benchmarks.processes import Usage
-from benchmarks.throughput import command, memory, sweep
+from benchmarks.measuring import memory
+from benchmarks.measuring.arguments import numbers
+from benchmarks.measuring.processes import Usage
+from benchmarks.throughput import command, sweep
 from benchmarks.throughput.measurements import Configuration, Measurements
 from benchmarks.throughput.report import report
 from benchmarks.throughput.setups import batch_sizes_of, by_crew, crews_of

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.figures import check_writable_figures, write_json
+from benchmarks.measuring.figures import check_writable_figures, write_json
 from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
@@ -52,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.deadline:
         raise InputError("--deadline is 0; write a time such as 90m")
 
-    from benchmarks import audio, notebook  # imports TensorFlow, for which --help need not wait
+    from benchmarks.baseline import notebook  # imports TensorFlow, for which --help need not wait
     from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
     from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
     from benchmarks.deadline.report import PAGE_CACHE, report
-    from benchmarks.environment import environment
+    from benchmarks.measuring import audio
+    from benchmarks.measuring.environment import environment
     from runtime.model.identity import read_true_artifact
 
     effort = QUICK if args.quick else DEFAULT

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks import SOUNDSCAPE_WINDOWS, notebook
+from benchmarks import SOUNDSCAPE_WINDOWS
+from benchmarks.baseline import notebook
 from convert import WINDOW_SAMPLES
 from convert.source.saved_model import SavedModel, inspect
 from runtime import Soundscapes, run_soundscapes

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import notebook
+from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import ONNX, PUBLISHED, Contestant, PerchOnnx, TensorFlow
 from benchmarks.deadline.projection import SOUNDSCAPES, Projection
 from benchmarks.deadline.scaled import Outcome, Scarcity
-from benchmarks.environment import Others
-from benchmarks.timing import noise, take_turns
+from benchmarks.measuring.environment import Others
+from benchmarks.measuring.timing import noise, take_turns
 from runtime.cores import usable_cores
 from runtime.progress import progress_bar
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.timing import figure
+from benchmarks.measuring.timing import figure
 
 SOUNDSCAPES = 700
 """How many the competition's hidden folder holds, about."""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import notebook
+from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
 from runtime import Soundscapes

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS as WINDOWS
-from benchmarks.notebook import TERMINATED
+from benchmarks.baseline.notebook import TERMINATED
 from runtime.explore.metrics import macro_roc_auc
 
 PRESENT = 0.05

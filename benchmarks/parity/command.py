@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.arguments import numbers
-from benchmarks.environment import environment
-from benchmarks.figures import check_writable_figures, write_json
+from benchmarks.measuring.arguments import numbers
+from benchmarks.measuring.environment import environment
+from benchmarks.measuring.figures import check_writable_figures, write_json
 from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.files import replacing

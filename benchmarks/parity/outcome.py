@@ -11,12 +11,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS
-from benchmarks.audio import soundscapes
+from benchmarks.measuring.audio import soundscapes
 from benchmarks.parity.measurement import Measured, Measurement, measure
+from benchmarks.parity.quality import Quality, compare_quality
 from benchmarks.parity.summary import WorstWindow, worst_windows
 from benchmarks.parity.verdict import Finding, findings, notes
 from benchmarks.parity.windows import choose, read
-from benchmarks.quality import Quality, compare_quality
 from convert.conversion import SYNTHETIC
 from convert.source.saved_model import inspect
 from runtime.audio.paths import find_recordings

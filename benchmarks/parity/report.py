@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.frontend import Rounding
+from benchmarks.baseline.frontend import Rounding
 from benchmarks.parity.measurement import Measured
 from benchmarks.parity.outcome import Outcome
+from benchmarks.parity.quality import Quality
 from benchmarks.parity.summary import Measures, by_head
 from benchmarks.parity.verdict import Finding
-from benchmarks.quality import Quality
 
 COLUMNS = ("error", "mean", "1-cos", "median", "common", "top-1", "top-5", "rank", "median")
 LEGEND = """\

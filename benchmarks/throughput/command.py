@@ -10,18 +10,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import numbers
-from benchmarks.audio import soundscapes
-from benchmarks.environment import Others, environment
-from benchmarks.figures import check_writable_figures, write_json
+from benchmarks.measuring.arguments import numbers
+from benchmarks.measuring.audio import soundscapes
+from benchmarks.measuring.environment import Others, environment
+from benchmarks.measuring.figures import check_writable_figures, write_json
+from benchmarks.measuring.memory import available, size
+from benchmarks.measuring.timing import noise
 from benchmarks.throughput.crew import measured_outputs
 from benchmarks.throughput.measurements import Configuration, Measurements
-from benchmarks.throughput.memory import available, size
 from benchmarks.throughput.parts import measure_parts
 from benchmarks.throughput.report import METHOD, report
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
-from benchmarks.timing import noise
 from runtime.audio.paths import find_recordings
 from runtime.cores import usable_cores
 from runtime.errors import InputError

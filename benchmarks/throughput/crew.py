@@ -18,7 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from benchmarks.throughput.memory import Taken, own
+from benchmarks.measuring.memory import Taken, own
 from runtime.audio.recording import BLOCK_S, Recording
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact, read_artifact

@@ -9,11 +9,11 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Usage
+from benchmarks.measuring.processes import Usage
+from benchmarks.measuring.timing import figure
 from benchmarks.throughput.crew import Piece
 from benchmarks.throughput.whole import Whole
 from benchmarks.throughput.writing import Format
-from benchmarks.timing import figure
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup

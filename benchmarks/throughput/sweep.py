@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measuring.memory import Taken
 from benchmarks.throughput.crew import Crew, Equipment
 from benchmarks.throughput.measurements import Configuration, Measurements
-from benchmarks.throughput.memory import Taken
 from benchmarks.throughput.setups import by_crew
 from benchmarks.throughput.whole import Plan, enough, run_whole
 from convert.proof.synthetic import write_soundscape

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Usage, Watch
+from benchmarks.measuring.processes import Usage, Watch
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError

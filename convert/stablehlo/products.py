@@ -231,7 +231,9 @@ def _matrix(graph: Graph, tensor: Tensor, order: list[int], shape: np.ndarray) -
 
 
 def fft(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    """A transform along the last axis as a product with cosines and sines, which `passes.frontend.spectrogram` makes quick."""
+    """A transform along the last axis as a product with cosines and sines, which
+    `passes.frontend.spectrogram` makes quick.
+    """
     kind = op.word(r"\b(I?R?FFT)\b") or ""
     length = op.ints("length")
     if len(length) != 1:

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from benchmarks.environment import BUSY
+from benchmarks.measuring.environment import BUSY
 
 NOISY = 1.25
 """Above this spread a few rounds' median says little."""

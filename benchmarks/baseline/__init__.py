@@ -1,0 +1,1 @@
+"""What converted files are compared with, besides the SavedModel itself."""

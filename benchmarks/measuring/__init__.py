@@ -1,0 +1,1 @@
+"""What every measurement needs: clock, memory, processes, environment, figures."""
