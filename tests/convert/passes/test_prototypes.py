@@ -1,0 +1,199 @@
+"""Heads of prototypes: found, sliced, computed a slab at a time, spared."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+
+from convert.passes.edit import constant
+from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.prototypes import find_prototypes
+from convert.passes.heads.selection import keep_classes, keep_heads
+from convert.passes.heads.slab import GROUP, SLAB, bound_slab
+from convert.passes.heads.unit import unit_features_last
+from convert.passes.pipeline import clean, infer_shapes, name_by_place
+from tests.support.graphs import graph_of, ints, normal, ops, outputs_of
+from tests.support.prototype_heads import CLASSES, EACH, FEATURES, HEAD, head, label_of, places_of, weights, windows
+
+PER_PROTOTYPE = GROUP * 12 * 4
+"""Bytes of one prototype's products with a group of windows."""
+
+
+def run(model: ir.Model, names: list[str], **feeds: np.ndarray) -> list[np.ndarray]:
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto, full_check=True)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return list(ort.InferenceSession(proto.SerializeToString(), options).run(names, feeds))
+
+
+@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15, PER_PROTOTYPE])
+@pytest.mark.parametrize("count", [1, 2, GROUP, GROUP + 1, 3 * GROUP])
+def test_label_is_that_of_the_formula(most: int, count: int) -> None:
+    arrays = weights()
+    model = head(**arrays)
+    bound_slab(model.graph, most)
+    x = windows(count)
+    (label,) = run(infer_shapes(model), ["label"], x=x)
+    expected = label_of((places_of(x) @ arrays["prototypes"]).max(axis=1), arrays)
+    np.testing.assert_allclose(label, expected, atol=2e-6)
+
+
+def test_no_more_than_a_slab_is_multiplied_at_once() -> None:
+    model = head()
+    bound_slab(model.graph, PER_PROTOTYPE * 15)
+    clean(model)
+    assert ops(model)["MatMul"] == 0
+    (loop,) = [node for node in model.graph if node.op_type == "Loop"]
+    body = list(loop.attributes["body"].as_graph())
+    held = [constant(node.inputs[1]) for node in body if node.op_type == "MatMul"]
+    assert [array.shape for array in held if array is not None] == [(FEATURES, n) for n in (14, 13, 13)]
+    slices = [[constant(limit.inputs[1]) for v in node.inputs[1:3] if (limit := v.producer())] for node in body[2:3]]
+    assert body[2].op_type == "Slice" and slices == [[GROUP, GROUP]]
+
+
+def test_rows_do_not_depend_on_their_group() -> None:
+    model = head()
+    bound_slab(model.graph, PER_PROTOTYPE * 15)
+    infer_shapes(model)
+    x = windows(6)
+    (whole,) = run(model, ["label"], x=x)
+    for i in range(6):
+        np.testing.assert_array_equal(run(model, ["label"], x=x[i:])[0], whole[i:])
+
+
+def test_a_head_that_fits_is_left_alone() -> None:
+    model = head()
+    before = [node.op_type for node in model.graph]
+    bound_slab(model.graph, PER_PROTOTYPE * CLASSES * EACH)
+    assert [node.op_type for node in model.graph] == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ReduceMax <axes = [1, 2]", "ReduceMax <axes = [1, 3]"),
+        ("<axes = [1, 2], keepdims = 0>", "<axes = [1, 2], keepdims = 1>"),
+        ("ReduceMax <", "ReduceMin <"),
+        ("MatMul (turned, prototypes)", "MatMul (turned, computed)"),
+        ("label = Add (sum, bias)", "most = ReduceMax <keepdims = 0> (products) label = Add (sum, most)"),
+    ],
+)
+def test_other_heads_are_left_alone(old: str, new: str) -> None:
+    text = HEAD.replace(old, new).replace("product =", "computed = Abs (prototypes) product =")
+    assert text.count(new) == 1
+    model = head(text)
+    before = [node.op_type for node in model.graph]
+    assert find_prototypes(model.graph) == []
+    bound_slab(model.graph, 1)
+    assert [node.op_type for node in model.graph] == before
+
+
+def test_places_are_scaled_as_the_output_has_them() -> None:
+    arrays = weights()
+    x = windows(3)
+    plain = head(prepared=False, **arrays)
+    expected = outputs_of(plain, x)
+    model = head(**arrays)
+    for old, new in zip(expected, outputs_of(model, x), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-6)
+    assert ops(model)["Transpose"] == 1
+    spatial = next(value for value in model.graph.outputs if value.name == "spatial_embedding")
+    assert {reader.op_type for reader, _ in spatial.uses()} == {"Mul", "Div"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "moved"),
+    [
+        ("squares = Mul (maps, maps)", "squares = Mul (maps, maps)", True),
+        ("squares = Mul (maps, maps)", "squares = Mul (maps, x)", False),
+        ("(squares, first)", "(squares, last)", False),
+        ("Reshape (length, one_places)", "Reshape (length, places_1)", False),
+        ("Transpose <perm = [0, 2, 3, 1]> (unit)", "Transpose <perm = [0, 2, 1, 3]> (unit)", False),
+    ],
+)
+def test_only_what_is_scaled_over_the_axis_that_becomes_the_last_is_moved(old: str, new: str, moved: bool) -> None:
+    text = HEAD[: HEAD.index("product")].replace(old, new) + "label = Abs (turned) }"
+    text = text.replace("float[batch, 10] label", "float[batch, p, q, r] label").replace("24, 4, 3] x", "4, 4, 4] x")
+    text = text.replace("float[batch, 4, 3, 24] spatial_embedding, ", "").replace("24] emb", "4] emb")
+    sizes = {"places_1": ints(0, 4, 4, 1), "one_places": ints(0, 1, 4, 4), "first": ints(1), "last": ints(2)}
+    model = infer_shapes(graph_of(text, **sizes, epsilon=np.full((1, 1, 1, 1), 1e-5, np.float32)))
+    x = normal(2, 4, 4, 4)
+    before, nodes = outputs_of(model, x)[0], [node.op_type for node in model.graph]
+    unit_features_last(model.graph)
+    clean(model)
+    np.testing.assert_allclose(outputs_of(model, x)[0], before, atol=1e-6)
+    assert ([node.op_type for node in model.graph] != nodes) == moved
+
+
+@pytest.mark.parametrize("columns", [[7, 0, 3], [9]])
+def test_classes_are_sliced(columns: list[int]) -> None:
+    model = head()
+    x = windows(5)
+    whole = outputs_of(model, x)[0]
+    keep_classes(model.graph, "label", columns)
+    clean(model)
+    infer_shapes(model)
+    np.testing.assert_allclose(outputs_of(model, x)[0], whole[:, columns], atol=1e-6)
+    assert ops(model)["Gather"] == 0
+    (found,) = find_prototypes(model.graph)
+    assert found.weights.shape == (FEATURES, len(columns) * EACH)
+
+
+def test_weights_that_are_one_for_all_classes_are_sliced() -> None:
+    arrays = weights() | {"weights": normal(EACH), "bias": normal(1)}
+    model = head(**arrays)
+    x = windows(2)
+    whole = outputs_of(model, x)[0]
+    keep_classes(model.graph, "label", [4, 2])
+    infer_shapes(model)
+    np.testing.assert_allclose(outputs_of(model, x)[0], whole[:, [4, 2]], atol=1e-6)
+
+
+def test_classes_of_a_head_that_is_read_elsewhere_are_gathered() -> None:
+    model = head(HEAD.replace("label = Add (sum, bias)", "biased = Add (sum, bias) label = Mul (sum, biased)"))
+    x = windows(2)
+    whole = outputs_of(model, x)[0]
+    keep_classes(model.graph, "label", [4, 2])
+    np.testing.assert_array_equal(outputs_of(infer_shapes(model), x)[0], whole[:, [4, 2]])
+    assert ops(model)["Gather"] == 1
+
+
+def gathering(keep: list[str], most: int = PER_PROTOTYPE * 15) -> ir.Model:
+    model = head()
+    keep_heads(model.graph, keep)
+    clean(model)
+    gather_embeddings(model.graph)
+    name_by_place(model.graph)
+    infer_shapes(model)
+    bound_slab(model.graph, most)
+    return infer_shapes(model)
+
+
+@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
+def test_rows_are_gathered_from_spatial_embeddings(most: int) -> None:
+    model = gathering(["label", "spatial_embedding"], most)
+    x = windows(7)
+    (whole,) = run(model, ["label"], x=x)
+    (gathered,) = run(model, ["spatial_embedding"], x=x[:5], head_rows=np.array([0]))
+    (label,) = run(model, ["label"], x=x[5:], gathered=gathered)
+    np.testing.assert_array_equal(label, whole)
+    (none,) = run(model, ["label"], x=x, head_rows=np.array([0]))
+    assert none.shape == (0, CLASSES)
+
+
+def test_head_of_places_that_are_no_output_is_spared() -> None:
+    model = gathering(["label", "embedding"])
+    assert [value.name for value in model.graph.inputs] == ["x", "head_rows"]
+    x = windows(5)
+    (whole,) = run(model, ["label"], x=x)
+    label, embedding = run(model, ["label", "embedding"], x=x, head_rows=np.array([2]))
+    np.testing.assert_array_equal(label, whole[:2])
+    assert len(embedding) == 5
+
+
+def test_head_that_is_alone_cannot_be_spared() -> None:
+    assert [value.name for value in gathering(["label"]).graph.inputs] == ["x"]

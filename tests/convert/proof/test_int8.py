@@ -1,0 +1,156 @@
+"""Heads of prototypes in int8: what they compute, and when they are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from convert.errors import ConversionError, ParityError
+from convert.passes.edit import constant
+from convert.passes.heads.int8 import quantise_prototypes
+from convert.passes.heads.slab import SLAB
+from convert.passes.pipeline import clean, infer_shapes
+from convert.proof import int8, parity
+from tests.convert.passes.test_prototypes import PER_PROTOTYPE, run
+from tests.support.graphs import Array, graph_of, normal, ops
+from tests.support.prototype_heads import CLASSES, head, label_of, places_of, weights, windows
+
+
+def in_int8(places: Array, prototypes: Array) -> Array:
+    """The greatest products of one window's places `[places, features]`, by the definition of both roundings."""
+    least, most = min(places.min(), 0), max(places.max(), 0)
+    step = (most - least) / 255
+    zero = np.round(-least / step)
+    rounded = np.clip(np.round(places / step) + zero, 0, 255)
+    scales = np.abs(prototypes).max(axis=0) / 64
+    return np.asarray((step * (rounded - zero) @ np.round(prototypes / scales)).max(axis=0) * scales)
+
+
+@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_label_is_that_of_rounded_places_and_prototypes(most: int, count: int) -> None:
+    arrays = weights()
+    model = head(**arrays)
+    assert quantise_prototypes(model.graph, most) == 1
+    x = windows(count)
+    (label,) = run(infer_shapes(model), ["label"], x=x)
+    greatest = np.stack([in_int8(places, arrays["prototypes"]) for places in places_of(x)])
+    # A value halfway between two steps may go either way.
+    np.testing.assert_allclose(label, label_of(greatest, arrays), atol=2e-3)
+    clean(model)
+    assert ops(model)["MatMul"] == 0 and ops(model)["Loop"] == (most < SLAB)
+
+
+def test_products_cannot_overflow_16_bits() -> None:
+    model = head()
+    quantise_prototypes(model.graph)
+    (product,) = [node for node in model.graph if node.op_type == "MatMulInteger"]
+    prototypes = constant(product.inputs[1])
+    assert prototypes is not None and prototypes.dtype == np.int8
+    assert 2 * 255 * int(np.abs(prototypes).max()) < 2**15
+    assert infer_shapes(model) and product.inputs[0].dtype == ir.DataType.UINT8
+
+
+@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
+def test_rows_do_not_depend_on_the_batch(most: int) -> None:
+    model = head()
+    quantise_prototypes(model.graph, most)
+    infer_shapes(model)
+    x = windows(6) * np.linspace(0.1, 5, 6, dtype=np.float32).reshape(-1, 1, 1, 1)
+    (whole,) = run(model, ["label"], x=x)
+    for i in range(6):
+        np.testing.assert_array_equal(run(model, ["label"], x=x[i : i + 1])[0], whole[i : i + 1])
+
+
+def test_what_is_not_finite_stays_so() -> None:
+    model = head()
+    quantise_prototypes(model.graph)
+    x = windows(3)
+    x[1] = np.nan
+    (label,) = run(infer_shapes(model), ["label"], x=x)
+    assert np.isnan(label[1]).all() and np.isfinite(label[[0, 2]]).all()
+
+
+def test_prototypes_and_places_of_zeros() -> None:
+    arrays = weights()
+    arrays["prototypes"][:, 4:9] = 0
+    model = head(
+        """
+    g (float[batch, 4, 3, 24] x) => (float[batch, 10] label) {
+      product = MatMul (x, prototypes) products = Reshape (product, laid_out)
+      greatest = ReduceMax <axes = [1, 2], keepdims = 0> (products)
+      weighted = Mul (greatest, weights) sum = ReduceSum <keepdims = 0> (weighted, last) label = Add (sum, bias)
+    }
+    """,
+        **arrays,
+    )
+    x = normal(2, 4, 3, 24)
+    x[0] = 0
+    (expected,) = run(model, ["label"], x=x)
+    quantise_prototypes(model.graph)
+    (label,) = run(infer_shapes(model), ["label"], x=x)
+    np.testing.assert_array_equal(label[0], expected[0])
+    np.testing.assert_allclose(label[1], expected[1], atol=0.02 * np.ptp(expected))
+
+
+def test_graph_without_prototypes_is_refused() -> None:
+    model = infer_shapes(graph_of("g (float[n, 3] x) => (float[n, 2] y) { y = MatMul (x, w) }", w=normal(3, 2)))
+    with pytest.raises(ConversionError, match="no head of prototypes for --head int8"):
+        int8.quantised(model)
+
+
+def test_copy_is_quantised_and_valid() -> None:
+    model = head()
+    copy = int8.quantised(model)
+    assert ops(copy)["MatMulInteger"] == 1 and ops(model)["MatMul"] == 1
+    onnx.checker.check_model(ir.to_proto(copy), full_check=True)
+    assert all(node.domain == "" for node in copy.graph.all_nodes())
+
+
+def logits(count: int = 60) -> Array:
+    return normal(count, CLASSES) * 3
+
+
+def test_agreement_is_measured() -> None:
+    expected = logits()
+    found = int8.agreement(expected, expected + np.float32(0.01) * normal(*expected.shape))
+    assert found.windows == 60 and found.top1_agrees == 60 and found.failures() == []
+    assert 0.01 < found.error < 0.06 and 0.9999 < found.correlation < 1
+    assert int8.agreement(expected, expected) == int8.Agreement(60, 0.0, 1.0, 60, 60)
+
+
+def test_top_class_counts_where_the_first_leads_by_more_than_twice_the_error() -> None:
+    expected = np.zeros((40, 3), np.float32)
+    expected[:, 1], expected[20:, 2] = 1, 0.9
+    actual = expected.copy()
+    actual[0, 0] = 0.06
+    actual[20:, 2] = 1.01  # 0.11 off, but the first leads by 0.1 and the error in the first windows is 0.06
+    found = int8.agreement(expected, actual)
+    assert (found.top1_equal, found.top1_agrees) == (20, 40)
+    actual[15] = [2, 0, 0]
+    assert int8.agreement(expected, actual).top1_agrees == 39
+    assert any("97.5% of 40 windows, not 99%" in failure for failure in int8.agreement(expected, actual).failures())
+
+
+@pytest.mark.parametrize("broken", ["noise", "nan"])
+def test_heads_that_differ_are_refused(broken: str) -> None:
+    expected = logits()
+    actual = expected + 0.2 * normal(60, CLASSES) if broken == "noise" else np.full_like(expected, np.nan)
+    agreed = {"label": int8.agreement(expected, actual)}
+    measured = {"label": parity.compare(expected, expected), "embedding": parity.compare(expected, expected)}
+    message = r"^some/folder loses too much with its head in int8 \(label: correlation \S+ with float32, not 0\.9995"
+    for compared in (measured, {}):
+        with pytest.raises(ParityError, match=message):
+            int8.judge(compared, agreed, Path("some/folder"))
+    int8.judge(measured, {"label": int8.agreement(expected, expected)}, "some/folder")
+
+
+def test_outputs_that_should_be_as_before_are_judged_as_before() -> None:
+    expected = logits()
+    measured = {"embedding": parity.compare(expected, expected + 0.1)}
+    with pytest.raises(ParityError, match="embedding: error"):
+        int8.judge(measured, {}, "some/folder")

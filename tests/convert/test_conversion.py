@@ -1,0 +1,113 @@
+"""Whole models: untrained Perches of every kind, converted, and compared with TensorFlow here once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from convert.conversion import convert
+from convert.errors import ConversionError, ParityError
+from convert.passes import pipeline
+from convert.proof import parity, synthetic
+from convert.source.saved_model import Reference, inspect
+from convert.untrained.perch import TINY, Recipe, write_saved_model
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
+from tests.support.kinds import KINDS
+
+# Those of full size are a case of `make stress`.
+RECIPES = {name: KINDS[name].recipe for name in ("plain of 2022", "plain, one window a call")}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_converted_model_equals_tensorflow(tmp_path: Path, name: str) -> None:
+    recipe: Recipe = RECIPES[name]
+    folder, path = write_saved_model(tmp_path / "saved_model", recipe), tmp_path / "perch.onnx"
+    artifact = convert(folder, path, progress=False)
+    assert artifact.free_batch
+    expected_heads = {"label", "embedding"}
+    if not recipe.fixed_batch:
+        expected_heads |= {"frontend", *(head for head, _, _ in recipe.classes)}
+    assert set(artifact.heads) == expected_heads
+    assert artifact.heads["label"].shape == (recipe.classes[0][2],)
+    assert artifact.heads["embedding"].shape == (recipe.embedding,)
+
+    windows = synthetic.windows(77, 5, 160_000)
+    expected = Reference(inspect(folder))(windows)
+    session = Session(path)
+    for size in (1, 5):
+        parts = [session(windows[i : i + size], list(expected)) for i in range(0, 5, size)]
+        for (head, values), actual in zip(expected.items(), zip(*parts, strict=True), strict=True):
+            result = parity.compare(values, np.concatenate(actual))
+            assert result.failures() == [], head
+            assert result.range > 0.1, head
+    tops = expected["label"].argmax(axis=1)
+    assert len(set(tops.tolist())) > 1, "clips should differ in their top class"
+
+    proto = onnx.load(path)
+    assert proto.ir_version <= 10
+    assert {entry.domain: entry.version for entry in proto.opset_import} == {"": 17}
+    kinds = {node.op_type for node in proto.graph.node}
+    assert not kinds & {"DFT", "STFT", "Shape", "Cast", "Max", "Exp", "Reciprocal"}
+    assert sum(node.op_type == "Transpose" for node in proto.graph.node) <= 3
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_file_describes_itself(saved_model: Path, model: Path) -> None:
+    artifact = read_artifact(model)
+    for name in ("label", "genus"):
+        head = artifact.heads[name]
+        lines = (saved_model / "assets" / f"{name}.csv").read_text().splitlines()
+        assert [head.namespace, *head.classes] == lines
+    assert artifact.saved_model_sha256 == inspect(saved_model).fingerprint
+    assert set(artifact.tools) == {"perch-onnx", "tensorflow", "tf2onnx", "onnx", "onnx-ir"}
+    assert artifact.parity["heads"]["label"]["windows"] == 12
+    assert artifact.parity["batch_sizes"] == [1, 2, 12]
+    assert artifact.parity["heads"]["label"]["error"] < 1e-3
+
+
+def test_same_conversion_gives_the_same_bytes(tmp_path: Path, saved_model: Path, model: Path) -> None:
+    path = tmp_path / "again.onnx"
+    again = convert(saved_model, path, progress=False)
+    assert path.read_bytes() == model.read_bytes()
+    assert read_artifact(path) == again
+
+
+def test_parity_on_the_users_recordings(tmp_path: Path, saved_model: Path, recordings: Path) -> None:
+    artifact = convert(saved_model, tmp_path / "x.onnx", outputs=["label"], audio=recordings, progress=False)
+    assert artifact.parity["audio"] == f"recordings of {recordings.name}"
+    assert artifact.parity["heads"]["label"]["windows"] == 12
+
+
+def test_broken_parity_leaves_no_file(tmp_path: Path, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = pipeline.fold_batch_norm
+
+    def with_another_epsilon(graph: object) -> None:
+        fold(graph)  # type: ignore[arg-type]
+        weights = [value for value in graph.initializers.values() if "weights" in value.name]  # type: ignore[attr-defined]
+        import onnx_ir
+
+        weights[0].const_value = onnx_ir.tensor(weights[0].const_value.numpy() * np.float32(1.05))
+
+    passes = tuple(with_another_epsilon if run is fold else run for run in pipeline.PASSES)
+    monkeypatch.setattr(pipeline, "PASSES", passes)
+    with pytest.raises(ParityError, match=r"differs from TensorFlow's: .*embedding: error"):
+        convert(saved_model, tmp_path / "x.onnx", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    folder = write_saved_model(tmp_path / "saved_model", TINY)
+    (folder / "assets" / "._label.csv").write_bytes(b"\xff\x00")  # macOS leaves such shadows
+    (folder / "assets" / ".checkpoints").mkdir()
+    assert set(inspect(folder).class_lists) == {"label", "genus"}
+    with (folder / "assets" / "label.csv").open("a") as file:
+        file.write("onemore1\n")
+    with pytest.raises(ConversionError, match=r"label\.csv names 41 classes but the output 'label' has 40"):
+        convert(folder, tmp_path / "x.onnx", progress=False)
+    (folder / "assets" / "label.csv").unlink()
+    with pytest.raises(ConversionError, match=r"has no assets/label\.csv"):
+        inspect(folder)

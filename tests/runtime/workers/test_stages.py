@@ -1,0 +1,225 @@
+"""Decoding and scoring in processes of their own, as on a GPU, with the CPU provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+import runtime.scoring
+import runtime.workers.headers
+import runtime.workers.stages
+from benchmarks.measuring.processes import children
+from convert.proof.synthetic import soundscape
+from runtime import ArtifactError, PerchError, Soundscapes, run_soundscapes
+from runtime.workers.child import Child
+from runtime.workers.pool import Event
+from runtime.workers.protocol import Decoding, Job, Notice, Ticket
+from runtime.workers.schedule import Schedule
+from runtime.workers.scorer import LANES, Scorer
+from runtime.workers.stages import score_in_stages
+from tests.conftest import RATE, WINDOW, cut, write
+from tests.runtime.workers.test_faults import CRASHING_DECODER
+from tests.support.broken import edited
+from tests.support.deadlines import LONG, ends_when, windows_came
+from tests.support.processes import Killer, open_files
+
+pytestmark = pytest.mark.alone  # shared memory is the whole machine's
+OUTPUTS = ("label", "embedding")
+
+
+def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
+    return run_soundscapes(soundscapes, model, **{"progress": False, "outputs": OUTPUTS, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for i, seconds in enumerate((12, 31, 5, 60, 7)):
+        write(folder / f"good{i}.flac", soundscape(i, seconds))
+    (folder / "text.wav").write_text("no sound")
+    cut(write(folder / "half.wav", soundscape(9, 30)), 0.5)
+    audio = soundscape(8, 10)
+    audio[3] = np.nan
+    write(folder / "nan.wav", audio, subtype="FLOAT")
+    return folder
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs go through the ring, though on the CPU."""
+
+    def in_stages(
+        schedule: Schedule, job: Job, workers: int, deadline: float | None, timeout_s: float
+    ) -> Generator[Event, None, None]:
+        return score_in_stages(schedule, job, (RATE, WINDOW), workers, deadline, timeout_s)
+
+    monkeypatch.setattr(runtime.scoring, "score_recordings", in_stages)
+
+
+def same(result: Soundscapes, reference: Soundscapes) -> None:
+    assert result.row_ids == reference.row_ids
+    assert result.status.tolist() == reference.status.tolist()
+    assert [(f.path, f.reason) for f in result.failures] == [(f.path, f.reason) for f in reference.failures]
+    for name in OUTPUTS:
+        np.testing.assert_allclose(result[name], reference[name], atol=1e-4)
+
+
+@pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 7), (2, 32)])
+def test_rows_are_those_of_whole_workers(
+    folder: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    workers: int,
+    batch_size: int,
+) -> None:
+    reference = run(folder, model)
+    request.getfixturevalue("staged")
+    same(run(folder, model, workers=workers, batch_size=batch_size), reference)
+    assert not list(Path("/dev/shm").glob("perch-ring-*"))
+    assert not children(os.getpid())
+
+
+def test_long_recording_is_shared(tmp_path: Path, model: Path, request: pytest.FixtureRequest) -> None:
+    path = write(tmp_path / "long.wav", np.tile(soundscape(0, 60)[::4], 21), 8_000)
+    reference = run(path, model)
+    request.getfixturevalue("staged")
+    same(run(path, model, workers=2, batch_size=16), reference)
+
+
+@pytest.mark.parametrize("module", ["runtime.workers.decoder", "runtime.workers.scorer"])
+def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest.FixtureRequest, module: str) -> None:
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 10), 8_000)
+    reference = run(folder, model)
+    request.getfixturevalue("staged")
+
+    def at_work(pid: int) -> bool:
+        if module == "runtime.workers.scorer":  # its lanes start when the session is ready
+            return module in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
+        return module in command(pid) and any(name.endswith((".flac", ".wav")) for name in open_files(pid))
+
+    with Killer(at_work) as killer:
+        same(run(folder, model, workers=2, batch_size=4), reference)
+    assert len(killer.killed) == 1
+
+
+@pytest.mark.usefixtures("staged")
+def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Path, model: Path) -> None:
+    for i in range(3):
+        write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
+    mortal = tmp_path / "mortal.onnx"
+    mortal.write_bytes(model.read_bytes())
+
+    def vanish(pid: int) -> bool:
+        at_work = (
+            "runtime.workers.scorer" in command(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) >= 2 + LANES
+        )
+        if at_work:
+            mortal.unlink()
+        return at_work
+
+    with Killer(vanish), pytest.warns(RuntimeWarning, match=r"scoring ended early.*there is no model"):
+        result = run(folder, mortal, workers=2, batch_size=4)
+    assert result.count("filled") > 0
+    assert {failure.path.name for failure in result.failures} <= {"half.wav", "nan.wav", "text.wav"}
+
+
+@pytest.mark.usefixtures("staged")
+def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = run(folder, model)
+    decoder = tmp_path / "decoder"
+    decoder.mkdir()
+    (decoder / "soundfile.py").write_text(CRASHING_DECODER)
+    monkeypatch.syspath_prepend(decoder)
+    for name in ("crash", "hang"):
+        write(folder / f"{name}.wav", soundscape(9, 10))
+    # Silence is counted of the recording that hangs alone, so that no slow machine's process is given up.
+    monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
+    monkeypatch.setattr(runtime.workers.stages._Scorer, "busy", False)
+    hanging: set[object] = set()
+
+    def send(self: Any, message: object) -> None:
+        if isinstance(message, Ticket):
+            (hanging.add if message.task.path.name == "hang.wav" else hanging.discard)(self)
+        Child.send(self, message)
+
+    monkeypatch.setattr(runtime.workers.stages._Decoder, "send", send)
+    monkeypatch.setattr(runtime.workers.stages._Decoder, "busy", property(lambda self: self in hanging))
+    result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=1.0)
+    reasons = {failure.path.name: failure.reason for failure in result.failures}
+    assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
+    assert reasons["hang.wav"] == "the worker said nothing for 1 s, 2 times"
+    keep = [i for i, row_id in enumerate(result.row_ids) if not row_id.startswith(("crash", "hang"))]
+    assert [result.row_ids[i] for i in keep] == good.row_ids
+    np.testing.assert_allclose(result["label"][keep], good["label"], atol=1e-4)
+
+
+@pytest.mark.usefixtures("staged")
+def test_deadline_and_model_that_cannot_be_loaded(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 60), 8_000)
+    with monkeypatch.context() as patch:
+        ends_when(patch, lambda table: windows_came(table) > 0)
+        result = run(folder, model, workers=1, hop_s=0.05, **LONG)  # 72,000 windows
+    assert result.count("filled") > 0
+
+    def misspell(proto: onnx.ModelProto) -> None:
+        next(node for node in proto.graph.node if node.op_type == "Conv").op_type = "Canv"
+
+    damaged = edited(model, tmp_path / "damaged.onnx", misspell, entries={})
+    with pytest.raises(ArtifactError, match="cannot be loaded as ONNX"):
+        run(folder, damaged)
+
+
+@pytest.mark.usefixtures("staged")
+def test_decoders_that_never_start_are_told(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(ring: Path, *others: Any) -> Decoding:
+        return Decoding(ring.with_name("no ring"), *others)
+
+    monkeypatch.setattr(runtime.workers.stages, "Decoding", elsewhere)
+    with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(FileNotFoundError: "):
+        run(folder, model, workers=2)
+    assert not children(os.getpid())
+
+
+def test_batch_is_halved_when_memory_runs_out() -> None:
+    sizes: list[int] = []
+    notices: list[Any] = []
+
+    def score(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
+        sizes.append(size)
+        if size > 3:
+            raise RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 1")
+        return {"label": windows}
+
+    scorer = Scorer(score, 16, notices.append)
+    windows = np.zeros((16, 4), np.float32)
+    assert scorer(windows)["label"] is windows
+    scorer(windows)
+    assert sizes == [16, 8, 4, 2, 2]
+    assert [type(notice) for notice in notices] == [Notice] * 3
+    assert notices[-1].text == "memory ran out; going on with batches of 2 windows instead of 4"
+
+    def broken(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
+        raise RuntimeError("an illegal instruction was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        Scorer(broken, 16, notices.append)(windows)
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
