@@ -1,5 +1,5 @@
 # make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
-# make test   ruff, mypy and the tests
+# make test   ruff, mypy, import-linter and the tests
 # make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
 # make results  benchmarks/RESULTS.md and its plots, measured on this machine: an hour
 PYTHON ?= python3
@@ -15,6 +15,7 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses 2 --dist loadscope -m 'not alone'
 	$(BIN)/pytest -m alone
 

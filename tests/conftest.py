@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 from convert.conversion import convert
 from convert.proof.synthetic import soundscape
@@ -21,8 +20,9 @@ from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
 from runtime.model.profile import VARIABLE
+from tests.support.recordings import write
+from tests.support.runs import in_stages
 
-RATE, WINDOW = 32_000, 160_000
 # Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -84,17 +84,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write(path: Path, samples: NDArray[np.float32], rate: int = RATE, **how: str) -> Path:
-    """Writes a sound file a second at a time, as Vorbis needs."""
-    channels = 1 if samples.ndim == 1 else samples.shape[1]
-    with soundfile.SoundFile(path, "w", rate, channels, **how) as file:
-        for start in range(0, len(samples), rate):
-            file.write(samples[start : start + rate])
-    return path
-
-
-def cut(path: Path, share: float) -> Path:
-    """Truncates a file."""
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    return path
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs go through the ring, though on the CPU."""
+    in_stages(monkeypatch)

@@ -23,7 +23,7 @@ from convert.source.saved_model import inspect
 from runtime.classes.class_map import ClassMap, Match
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
-from tests.conftest import write
+from tests.support.recordings import write
 
 UNKNOWN = ("1139490", "22976")
 XLA = """

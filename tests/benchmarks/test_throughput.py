@@ -27,7 +27,7 @@ from convert.proof.synthetic import write_soundscape
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import VARIABLE, Setup, read_profile
-from tests.conftest import WINDOW
+from tests.support.recordings import WINDOW
 
 ON_LINUX = sys.platform == "linux"
 BRIEF = Effort(rounds=None, least_rounds=2, sweep_s=0.0, slice_s=0.05, part_rounds=1, parts_s=0.0, whole_s=0.05)

@@ -23,8 +23,8 @@ from convert.proof.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main
 from runtime.options import seconds
-from tests.conftest import write
 from tests.support.processes import until
+from tests.support.recordings import write
 
 
 def perch_run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -17,20 +17,17 @@ import runtime.model.cuda
 import runtime.model.session
 from convert.conversion import convert
 from convert.proof.synthetic import soundscape
-from runtime import DeviceError, InputError, Soundscapes, run_soundscapes
+from runtime import DeviceError, InputError, Soundscapes
 from runtime.audio.recording import Recording
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
-from tests.conftest import RATE, WINDOW, cut, write
 from tests.support.broken import edited
 from tests.support.deadlines import LONG, ends_when
 from tests.support.processes import Killer, open_files
+from tests.support.recordings import RATE, WINDOW, cut, write
+from tests.support.runs import run, write_sample
 
 ROWS = ["a_5", "a_10", "a_15", "a_20", "b_5", "b_10", "b_15", "c_5", "c_10"]
-
-
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, progress=False, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -204,13 +201,6 @@ def test_deadline_before_the_first_row(recordings: Path, model: Path) -> None:
     result = run(recordings, model, deadline_s=0.01)
     assert result.count("filled") == len(result)
     assert result.failures == []
-
-
-def write_sample(path: Path, names: list[str], rows: tuple[str, ...] = ("x_5",)) -> Path:
-    path.write_text(
-        "\n".join([",".join(["row_id", *names]), *[",".join([row, *["0.5"] * len(names)]) for row in rows]])
-    )
-    return path
 
 
 def test_submission_has_the_samples_columns(

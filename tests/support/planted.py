@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.conftest import RATE
+from tests.support.recordings import RATE
 
 LEVEL = 0.02
 """The noise's root mean square."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from convert.passes.heads.slab import GROUP
 from convert.passes.heads.unit import unit_features_last
 from convert.passes.pipeline import clean, infer_shapes
 from tests.support.graphs import RNG, Array, graph_of, ints, normal
 
 FEATURES, PLACES, CLASSES, EACH = 24, (4, 3), 10, 4
+PER_PROTOTYPE = GROUP * 12 * 4
+"""Bytes of one prototype's products with a group of windows."""
 HEAD = """
 g (float[batch, 24, 4, 3] x) => (
   float[batch, 10] label, float[batch, 4, 3, 24] spatial_embedding, float[batch, 24] embedding

@@ -12,7 +12,7 @@ from convert.proof.synthetic import soundscape
 from runtime import InputError
 from runtime.audio.paths import find_recordings
 from runtime.explore.labels import Labels
-from tests.conftest import WINDOW, cut, write
+from tests.support.recordings import WINDOW, cut, write
 
 
 def test_all_windows_are_called_as_in_a_run(recordings: Path) -> None:

@@ -13,7 +13,7 @@ from convert.passes.heads.gathered import gather_embeddings
 from convert.passes.pipeline import clean, infer_shapes
 from convert.proof import synthetic
 from runtime.model.session import Session
-from tests.support.graphs import graph_of, ints, normal, ops
+from tests.support.graphs import graph_of, ints, normal, ops, run_graph
 
 HEADS = """
 g (float[batch, 8] x) => (float[batch, 8] embedding, float[batch, 5] label, float[batch, 2] genus) {
@@ -33,26 +33,19 @@ def heads(text: str = HEADS, target: tuple[int, ...] = (-1, 8)) -> ir.Model:
     return model
 
 
-def run(model: ir.Model, names: list[str], **feeds: np.ndarray) -> list[np.ndarray]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(names, feeds))
-
-
 @pytest.mark.parametrize("target", [(-1, 8), (0, 8)])
 def test_gathered_rows_stand_above_the_batch(target: tuple[int, ...]) -> None:
     model = heads(target=target)
     assert ops(model)["Concat"] == 1
     x = normal(5, 8)
-    whole = run(model, ["label", "genus"], x=x)
-    (embedding,) = run(model, ["embedding"], x=x[:3])
-    after = run(model, ["label", "genus", "embedding"], x=x[3:], gathered=embedding)
+    whole = run_graph(model, ["label", "genus"], x=x)
+    (embedding,) = run_graph(model, ["embedding"], x=x[:3])
+    after = run_graph(model, ["label", "genus", "embedding"], x=x[3:], gathered=embedding)
     for expected, actual in zip(whole, after[:2], strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
     assert after[2].shape == (2, 8)
     for rows in (0, 1):
-        label, alone = run(model, ["label", "embedding"], x=x, head_rows=np.array([rows]))
+        label, alone = run_graph(model, ["label", "embedding"], x=x, head_rows=np.array([rows]))
         np.testing.assert_allclose(label, whole[0][:rows], rtol=1e-6, atol=1e-6)
         assert alone.shape == (5, 8)
 

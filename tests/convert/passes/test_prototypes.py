@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 
 from convert.passes.edit import constant
@@ -15,19 +13,19 @@ from convert.passes.heads.selection import keep_classes, keep_heads
 from convert.passes.heads.slab import GROUP, SLAB, bound_slab
 from convert.passes.heads.unit import unit_features_last
 from convert.passes.pipeline import clean, infer_shapes, name_by_place
-from tests.support.graphs import graph_of, ints, normal, ops, outputs_of
-from tests.support.prototype_heads import CLASSES, EACH, FEATURES, HEAD, head, label_of, places_of, weights, windows
-
-PER_PROTOTYPE = GROUP * 12 * 4
-"""Bytes of one prototype's products with a group of windows."""
-
-
-def run(model: ir.Model, names: list[str], **feeds: np.ndarray) -> list[np.ndarray]:
-    proto = ir.to_proto(model)
-    onnx.checker.check_model(proto, full_check=True)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return list(ort.InferenceSession(proto.SerializeToString(), options).run(names, feeds))
+from tests.support.graphs import graph_of, ints, normal, ops, outputs_of, run_graph
+from tests.support.prototype_heads import (
+    CLASSES,
+    EACH,
+    FEATURES,
+    HEAD,
+    PER_PROTOTYPE,
+    head,
+    label_of,
+    places_of,
+    weights,
+    windows,
+)
 
 
 @pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15, PER_PROTOTYPE])
@@ -37,7 +35,7 @@ def test_label_is_that_of_the_formula(most: int, count: int) -> None:
     model = head(**arrays)
     bound_slab(model.graph, most)
     x = windows(count)
-    (label,) = run(infer_shapes(model), ["label"], x=x)
+    (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     expected = label_of((places_of(x) @ arrays["prototypes"]).max(axis=1), arrays)
     np.testing.assert_allclose(label, expected, atol=2e-6)
 
@@ -60,9 +58,9 @@ def test_rows_do_not_depend_on_their_group() -> None:
     bound_slab(model.graph, PER_PROTOTYPE * 15)
     infer_shapes(model)
     x = windows(6)
-    (whole,) = run(model, ["label"], x=x)
+    (whole,) = run_graph(model, ["label"], x=x)
     for i in range(6):
-        np.testing.assert_array_equal(run(model, ["label"], x=x[i:])[0], whole[i:])
+        np.testing.assert_array_equal(run_graph(model, ["label"], x=x[i:])[0], whole[i:])
 
 
 def test_a_head_that_fits_is_left_alone() -> None:
@@ -177,11 +175,11 @@ def gathering(keep: list[str], most: int = PER_PROTOTYPE * 15) -> ir.Model:
 def test_rows_are_gathered_from_spatial_embeddings(most: int) -> None:
     model = gathering(["label", "spatial_embedding"], most)
     x = windows(7)
-    (whole,) = run(model, ["label"], x=x)
-    (gathered,) = run(model, ["spatial_embedding"], x=x[:5], head_rows=np.array([0]))
-    (label,) = run(model, ["label"], x=x[5:], gathered=gathered)
+    (whole,) = run_graph(model, ["label"], x=x)
+    (gathered,) = run_graph(model, ["spatial_embedding"], x=x[:5], head_rows=np.array([0]))
+    (label,) = run_graph(model, ["label"], x=x[5:], gathered=gathered)
     np.testing.assert_array_equal(label, whole)
-    (none,) = run(model, ["label"], x=x, head_rows=np.array([0]))
+    (none,) = run_graph(model, ["label"], x=x, head_rows=np.array([0]))
     assert none.shape == (0, CLASSES)
 
 
@@ -189,8 +187,8 @@ def test_head_of_places_that_are_no_output_is_spared() -> None:
     model = gathering(["label", "embedding"])
     assert [value.name for value in model.graph.inputs] == ["x", "head_rows"]
     x = windows(5)
-    (whole,) = run(model, ["label"], x=x)
-    label, embedding = run(model, ["label", "embedding"], x=x, head_rows=np.array([2]))
+    (whole,) = run_graph(model, ["label"], x=x)
+    label, embedding = run_graph(model, ["label", "embedding"], x=x, head_rows=np.array([2]))
     np.testing.assert_array_equal(label, whole[:2])
     assert len(embedding) == 5
 

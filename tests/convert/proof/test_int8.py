@@ -15,9 +15,8 @@ from convert.passes.heads.int8 import quantise_prototypes
 from convert.passes.heads.slab import SLAB
 from convert.passes.pipeline import clean, infer_shapes
 from convert.proof import int8, parity
-from tests.convert.passes.test_prototypes import PER_PROTOTYPE, run
-from tests.support.graphs import Array, graph_of, normal, ops
-from tests.support.prototype_heads import CLASSES, head, label_of, places_of, weights, windows
+from tests.support.graphs import Array, graph_of, normal, ops, run_graph
+from tests.support.prototype_heads import CLASSES, PER_PROTOTYPE, head, label_of, places_of, weights, windows
 
 
 def in_int8(places: Array, prototypes: Array) -> Array:
@@ -37,7 +36,7 @@ def test_label_is_that_of_rounded_places_and_prototypes(most: int, count: int) -
     model = head(**arrays)
     assert quantise_prototypes(model.graph, most) == 1
     x = windows(count)
-    (label,) = run(infer_shapes(model), ["label"], x=x)
+    (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     greatest = np.stack([in_int8(places, arrays["prototypes"]) for places in places_of(x)])
     # A value halfway between two steps may go either way.
     np.testing.assert_allclose(label, label_of(greatest, arrays), atol=2e-3)
@@ -61,9 +60,9 @@ def test_rows_do_not_depend_on_the_batch(most: int) -> None:
     quantise_prototypes(model.graph, most)
     infer_shapes(model)
     x = windows(6) * np.linspace(0.1, 5, 6, dtype=np.float32).reshape(-1, 1, 1, 1)
-    (whole,) = run(model, ["label"], x=x)
+    (whole,) = run_graph(model, ["label"], x=x)
     for i in range(6):
-        np.testing.assert_array_equal(run(model, ["label"], x=x[i : i + 1])[0], whole[i : i + 1])
+        np.testing.assert_array_equal(run_graph(model, ["label"], x=x[i : i + 1])[0], whole[i : i + 1])
 
 
 def test_what_is_not_finite_stays_so() -> None:
@@ -71,7 +70,7 @@ def test_what_is_not_finite_stays_so() -> None:
     quantise_prototypes(model.graph)
     x = windows(3)
     x[1] = np.nan
-    (label,) = run(infer_shapes(model), ["label"], x=x)
+    (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     assert np.isnan(label[1]).all() and np.isfinite(label[[0, 2]]).all()
 
 
@@ -90,9 +89,9 @@ def test_prototypes_and_places_of_zeros() -> None:
     )
     x = normal(2, 4, 3, 24)
     x[0] = 0
-    (expected,) = run(model, ["label"], x=x)
+    (expected,) = run_graph(model, ["label"], x=x)
     quantise_prototypes(model.graph)
-    (label,) = run(infer_shapes(model), ["label"], x=x)
+    (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     np.testing.assert_array_equal(label[0], expected[0])
     np.testing.assert_allclose(label[1], expected[1], atol=0.02 * np.ptp(expected))
 

@@ -29,9 +29,9 @@ from runtime.doctor import described
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session
 from runtime.run import run_soundscapes
-from tests.conftest import write
 from tests.support.broken import edited, move_line, scale, swap_columns
 from tests.support.ill_conditioned import write_ill_conditioned
+from tests.support.recordings import write
 
 GAIN = 1e5
 WEIGHTS = ("MatMul_1.1", "MatMul_9.1", "Add_10.1")

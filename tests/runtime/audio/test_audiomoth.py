@@ -9,8 +9,8 @@ from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.explore.pictures import sound
 from runtime.workers.schedule import Schedule
-from tests.conftest import RATE, WINDOW
 from tests.support.deadlines import LONG, ends_when
+from tests.support.recordings import RATE, WINDOW
 from tests.support.wav_files import chunk, pcm, wav
 
 COMMENT = b"Recorded at 05:30:00 12/05/2024 (UTC) by AudioMoth 24F319055FDF2F5B. Amplitude threshold was 1024."

@@ -21,7 +21,7 @@ from runtime.audio.containers.ogg import checksum
 from runtime.audio.containers.reading import opener
 from runtime.audio.containers.stream import Entry, Stream
 from runtime.audio.recording import Recording
-from tests.conftest import RATE, WINDOW, write
+from tests.support.recordings import RATE, WINDOW, write
 
 SECONDS, LONG = 17, 42
 

@@ -6,7 +6,7 @@ import soundfile
 
 from convert.proof.synthetic import soundscape
 from runtime.audio.recording import Recording
-from tests.conftest import RATE, WINDOW
+from tests.support.recordings import RATE, WINDOW
 
 SOUND = soundscape(1, 10)
 OTHER = np.random.default_rng(0).standard_normal(len(SOUND)).astype(np.float32) * SOUND.std()

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from runtime.audio import peaks
 from runtime.audio.peaks import PeakFinder
-from tests.conftest import RATE, WINDOW
 from tests.support.planted import noise, plant
+from tests.support.recordings import RATE, WINDOW
 
 
 def starts(audio: NDArray[np.float32], most: int = 5, block: int = RATE // 2) -> list[float]:

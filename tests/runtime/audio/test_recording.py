@@ -10,7 +10,7 @@ import soxr
 import runtime.audio.recording
 from convert.proof.synthetic import soundscape
 from runtime.audio.recording import Recording
-from tests.conftest import RATE, WINDOW, cut, write
+from tests.support.recordings import RATE, WINDOW, cut, write
 
 FORMATS = {"wav": 1e-4, "flac": 1e-4, "ogg": 0.2, "mp3": 0.2, "opus": 0.3}
 """Greatest difference from what was written: two bits of PCM, or what a lossy codec does to a peak of 0.8."""

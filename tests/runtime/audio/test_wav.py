@@ -12,7 +12,7 @@ from runtime.audio.containers import open_streams
 from runtime.audio.containers.chunks import W64_TAIL, read_layout
 from runtime.audio.containers.stream import Pieces
 from runtime.audio.recording import Recording
-from tests.conftest import RATE, WINDOW
+from tests.support.recordings import RATE, WINDOW
 from tests.support.wav_files import chunk, in_format, pcm, wav
 
 SOUND = soundscape(1, 12)

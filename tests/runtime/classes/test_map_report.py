@@ -11,7 +11,7 @@ from runtime.classes.map_report import FIELDS, Line, report_lines, report_text, 
 from runtime.classes.wanted import read_classes
 from runtime.cli import main
 from runtime.model.heads import NO_CLASS, ClassList, Head
-from tests.conftest import RATE, write
+from tests.support.recordings import RATE, write
 from tests.support.small_v2 import write_small_v2
 
 V1 = {

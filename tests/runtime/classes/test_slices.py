@@ -26,8 +26,8 @@ from runtime.model.session import Session
 from runtime.rows.detections import Detections
 from runtime.workers.protocol import Job
 from runtime.workers.worker import rows_of
-from tests.conftest import WINDOW
 from tests.support.broken import edited
+from tests.support.recordings import WINDOW
 
 GENERA = ("corvus", "grallaria", "turdus", "vireo")
 OTHERS = ("falco", "passer", "anas")

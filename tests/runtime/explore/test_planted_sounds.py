@@ -14,7 +14,7 @@ from runtime import run_soundscapes
 from runtime.explore.cli import main
 from runtime.explore.labels import read_labels
 from runtime.model.artifact import read_artifact
-from tests.conftest import RATE, WINDOW
+from tests.support.recordings import RATE, WINDOW
 from tests.support.rows_files import write_labels
 
 KINDS, RECORDINGS, WINDOWS = 4, 24, 8

@@ -26,7 +26,7 @@ from runtime.explore.pictures.sound import Recordings, address, read
 from runtime.explore.pictures.spectrogram import power, spectrogram
 from runtime.explore.pictures.timeline import find_path
 from runtime.explore.rows import RowFile, open_rows
-from tests.conftest import write
+from tests.support.recordings import write
 
 RATE = 32_000
 HOSTILE = "<img src=x onerror=alert(1)> $\\x$ #1 20190904_051500"

@@ -15,7 +15,7 @@ from runtime import InputError, run_soundscapes
 from runtime.explore.cli import main
 from runtime.explore.rows import open_rows
 from runtime.model.artifact import read_artifact
-from tests.conftest import cut
+from tests.support.recordings import cut
 from tests.support.rows_files import write_labels, write_rows
 
 

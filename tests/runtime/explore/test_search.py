@@ -12,7 +12,7 @@ from runtime.explore.cli import main
 from runtime.explore.queries import Query
 from runtime.explore.rows import open_rows
 from runtime.explore.similarity import find_similar
-from tests.conftest import RATE
+from tests.support.recordings import RATE
 from tests.support.rows_files import write_rows
 
 RNG = np.random.default_rng(3)

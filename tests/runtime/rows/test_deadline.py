@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 from convert.proof.synthetic import soundscape
-from runtime import Soundscapes, run_soundscapes
 from runtime.rows.deadline import Deadline
 from runtime.workers.schedule import Schedule
-from tests.conftest import cut, write
 from tests.support.deadlines import LONG, ends_when, windows_came
-
-
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, **{"progress": False, **options})  # type: ignore[arg-type]
+from tests.support.recordings import cut, write
+from tests.support.runs import run
 
 
 def test_run_cut_short_inside_a_long_ogg(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

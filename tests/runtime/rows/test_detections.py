@@ -14,7 +14,7 @@ from runtime.rows.block import Block, Columns
 from runtime.rows.detections import DetectionFormat, Tally
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import Finished
-from tests.conftest import cut
+from tests.support.recordings import cut
 
 LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})
 

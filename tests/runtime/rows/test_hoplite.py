@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from runtime import InputError, Interrupted, run_soundscapes
 from runtime.model.artifact import read_artifact
 from runtime.rows.sinks import FileSink
-from tests.conftest import cut
+from tests.support.recordings import cut
 
 
 class Config(dict[str, Any]):

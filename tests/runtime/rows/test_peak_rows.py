@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import runtime.run
-from runtime import InputError, Soundscapes, run_soundscapes
+from runtime import InputError, Soundscapes
 from runtime.cli import main
-from tests.conftest import RATE, cut, write
-from tests.runtime.rows.test_sinks import interrupt
-from tests.runtime.workers.test_stages import staged  # noqa: F401
+from tests.support import runs
 from tests.support.planted import noise, plant
+from tests.support.recordings import RATE, cut, write
+from tests.support.runs import interrupt
 
 NAMES = ("a.wav", "b.wav", "c.flac", "d.wav")
 
@@ -31,8 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, **{"progress": False, "segments": "peaks", **options})  # type: ignore[arg-type]
+run = functools.partial(runs.run, segments="peaks")
 
 
 @pytest.fixture(scope="module")

@@ -13,22 +13,18 @@ import pytest
 
 import runtime.rows.sample
 from convert.proof.synthetic import soundscape
-from runtime import Detections, InputError, Soundscapes, run_soundscapes
+from runtime import Detections, InputError, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.model.artifact import read_artifact
 from runtime.rows.block import Block, Columns
 from runtime.rows.sample import SampleRows, sample_rows
-from tests.conftest import cut, write
-from tests.runtime.rows.test_sinks import interrupt
 from tests.support.deadlines import LONG, ends_when
+from tests.support.recordings import cut, write
+from tests.support.runs import interrupt, run
 
 COLUMNS = Columns({"label": (2,)}, {"label": ("x", "y")})
 ROWS = ("b_10", "a_05", "zz_5", "a_5", "b_5", "b_20", "a_7.5", "a_20", "a_end")
 STATUS = ["scored", "scored", "filled", "scored", "scored", "filled", "filled", "scored", "filled"]
-
-
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, **{"progress": False, **options})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

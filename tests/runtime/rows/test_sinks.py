@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,16 @@ import pytest
 
 import runtime.run
 from convert.proof.synthetic import soundscape
-from runtime import ArtifactError, InputError, Interrupted, Soundscapes, run_soundscapes
+from runtime import ArtifactError, InputError, Interrupted, Soundscapes
 from runtime.model.artifact import read_artifact
-from tests.conftest import write
+from tests.support import runs
+from tests.support.recordings import write
+from tests.support.runs import interrupt
 
 OUTPUTS = ("label", "embedding")
 
 
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, **{"progress": False, "outputs": OUTPUTS, **options})  # type: ignore[arg-type]
+run = functools.partial(runs.run, outputs=OUTPUTS)
 
 
 @pytest.fixture(scope="module")
@@ -87,24 +88,6 @@ def test_csv_is_what_memory_gives(tmp_path: Path, folder: Path, model: Path) -> 
     run(folder, model, outputs=("label",)).to_submission(tmp_path / "memory.csv")
     run(folder, model, outputs=("label",), sink=tmp_path / "sink.csv")
     assert (tmp_path / "sink.csv").read_bytes() == (tmp_path / "memory.csv").read_bytes()
-
-
-def interrupt(
-    folder: Path, model: Path, sink: Path, after: int, monkeypatch: pytest.MonkeyPatch, **options: object
-) -> None:
-    """A run that Ctrl-C ends after so many finished parts."""
-    append, finished = runtime.run.FileSink.append, []
-
-    def counted(self: object, *arguments: object) -> None:
-        append(self, *arguments)  # type: ignore[arg-type]
-        finished.append(arguments)
-        if len(finished) == after:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(runtime.run.FileSink, "append", counted)
-        with pytest.raises(Interrupted):
-            run(folder, model, sink=sink, **options)
 
 
 @pytest.mark.parametrize("after", [2, 4])

@@ -8,7 +8,7 @@ from convert.proof.synthetic import soundscape
 from runtime import InputError, run_soundscapes
 from runtime.rows.block import Block, Columns
 from runtime.rows.smoothing import check_smooth, smoothed
-from tests.conftest import write
+from tests.support.recordings import write
 
 COLUMNS = Columns({"label": (3,), "embedding": (2,)}, {"label": ("a", "b", "c"), "embedding": ()})
 RNG = np.random.default_rng(0)

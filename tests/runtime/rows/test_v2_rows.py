@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Soundscapes, run_soundscapes
+from runtime import InputError, Soundscapes
 from runtime.audio.recording import Recording, count_part_windows
 from runtime.cli import main
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
-from tests.conftest import RATE, WINDOW, write
-from tests.runtime.rows.test_sinks import interrupt
-from tests.runtime.test_run import write_sample
+from tests.support.recordings import RATE, WINDOW, write
+from tests.support.runs import interrupt, run, write_sample
 from tests.support.small_v2 import CODES, NAMES, SPATIAL, write_small_v2
 
 ALL = ("label", "embedding", "spatial_embedding", "spectrogram")
@@ -38,10 +37,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / f"r{i}.wav", soundscape(i, 10))
     (folder / "bad.wav").write_text("no sound")
     return folder
-
-
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, progress=False, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -18,44 +18,20 @@ import runtime.run
 import runtime.workers.headers
 from benchmarks.measuring.processes import alive, children
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Interrupted, Soundscapes, run_soundscapes
+from runtime import InputError, Interrupted, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.rows.spool import Spool
 from runtime.workers.pool import _Worker
-from tests.conftest import RATE, write
+from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, Watch, open_files, perch_run, until
-
-CRASHING_DECODER = """
-import ctypes, importlib.util, os, sys, time
-from importlib.machinery import PathFinder
-own = os.path.dirname(os.path.abspath(__file__))
-spec = PathFinder.find_spec("soundfile", [entry for entry in sys.path if os.path.abspath(entry) != own])
-module = importlib.util.module_from_spec(spec)
-sys.modules["soundfile"] = module
-spec.loader.exec_module(module)
-class SoundFile(module.SoundFile):
-    def read(self, *arguments, **options):
-        name = os.path.basename(os.fsdecode(self.name))
-        if "crash" in name:
-            ctypes.string_at(0)
-        if "hang" in name:
-            time.sleep(3600)
-        return super().read(*arguments, **options)
-module.SoundFile = SoundFile
-"""
-
-
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, **{"progress": False, **options})  # type: ignore[arg-type]
+from tests.support.recordings import RATE, write
+from tests.support.runs import run
 
 
 @pytest.fixture
 def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers get a decoder that crashes the process on some recordings, and hangs on others."""
-    folder = tmp_path / "decoder"
-    folder.mkdir()
-    (folder / "soundfile.py").write_text(CRASHING_DECODER)
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(crashing_decoder(tmp_path / "decoder"))
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,22 @@ import runtime.workers.headers
 import runtime.workers.stages
 from benchmarks.measuring.processes import children
 from convert.proof.synthetic import soundscape
-from runtime import ArtifactError, PerchError, Soundscapes, run_soundscapes
+from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.child import Child
-from runtime.workers.pool import Event
-from runtime.workers.protocol import Decoding, Job, Notice, Ticket
-from runtime.workers.schedule import Schedule
+from runtime.workers.protocol import Decoding, Notice, Ticket
 from runtime.workers.scorer import LANES, Scorer
-from runtime.workers.stages import score_in_stages
-from tests.conftest import RATE, WINDOW, cut, write
-from tests.runtime.workers.test_faults import CRASHING_DECODER
+from tests.support import runs
 from tests.support.broken import edited
 from tests.support.deadlines import LONG, ends_when, windows_came
+from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, open_files
+from tests.support.recordings import cut, write
 
 pytestmark = pytest.mark.alone  # shared memory is the whole machine's
 OUTPUTS = ("label", "embedding")
 
 
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    return run_soundscapes(soundscapes, model, **{"progress": False, "outputs": OUTPUTS, **options})  # type: ignore[arg-type]
+run = functools.partial(runs.run, outputs=OUTPUTS)
 
 
 @pytest.fixture
@@ -50,18 +47,6 @@ def folder(tmp_path: Path) -> Path:
     audio[3] = np.nan
     write(folder / "nan.wav", audio, subtype="FLOAT")
     return folder
-
-
-@pytest.fixture
-def staged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs go through the ring, though on the CPU."""
-
-    def in_stages(
-        schedule: Schedule, job: Job, workers: int, deadline: float | None, timeout_s: float
-    ) -> Generator[Event, None, None]:
-        return score_in_stages(schedule, job, (RATE, WINDOW), workers, deadline, timeout_s)
-
-    monkeypatch.setattr(runtime.scoring, "score_recordings", in_stages)
 
 
 def same(result: Soundscapes, reference: Soundscapes) -> None:
@@ -137,10 +122,7 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = run(folder, model)
-    decoder = tmp_path / "decoder"
-    decoder.mkdir()
-    (decoder / "soundfile.py").write_text(CRASHING_DECODER)
-    monkeypatch.syspath_prepend(decoder)
+    monkeypatch.syspath_prepend(crashing_decoder(tmp_path / "decoder"))
     for name in ("crash", "hang"):
         write(folder / f"{name}.wav", soundscape(9, 10))
     # Silence is counted of the recording that hangs alone, so that no slow machine's process is given up.
