@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime.errors import PerchError
 from runtime.workers.child import Child, Inbox
-from runtime.workers.protocol import Done, Job, Opened, Ready, Refused, Rows, Task
+from runtime.workers.protocol import Alive, Done, Job, Opened, Ready, Refused, Rows, Task
 from runtime.workers.schedule import ATTEMPTS, Schedule
 
 MOST_FAILED_STARTS = 3
@@ -49,6 +49,8 @@ def score_recordings(
                 continue
             worker, message = received
             if worker not in pool.alive:  # of one that was buried since
+                continue
+            if isinstance(message, Alive):
                 continue
             if isinstance(message, (Ready, Opened, Rows, Done)):
                 task = worker.task

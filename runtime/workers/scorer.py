@@ -16,7 +16,7 @@ from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
-from runtime.workers.protocol import Batch, Job, Notice, Ready, Refused, Rows, Scored, Scoring
+from runtime.workers.protocol import Batch, Job, Notice, Ready, Refused, RingSetup, Rows, Scored
 from runtime.workers.ring import Ring
 from runtime.workers.worker import refusal, rows_of
 
@@ -58,11 +58,11 @@ class Scorer:
 def main() -> None:
     """Serves batches until standard input closes."""
     receive, send = serve()
-    scoring: Scoring = pickle.load(receive)
-    job = scoring.job
+    setup: RingSetup = pickle.load(receive)
+    job = setup.job
     batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, batches.put), daemon=True).start()
-    ring = Ring(scoring.ring, scoring.shape)
+    ring = Ring(setup.ring, setup.shape)
     lock = threading.Lock()
 
     def say(message: object) -> None:
@@ -78,7 +78,7 @@ def main() -> None:
         return
     if job.device != "cpu":
         cuda.pin(ring.windows)
-    send(Ready(0.0))
+    send(Ready())
     lanes = [
         threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, say), daemon=True)
         for _ in range(LANES)

@@ -16,20 +16,21 @@ from runtime.errors import PerchError
 from runtime.workers.child import Child, Inbox
 from runtime.workers.pool import MOST_FAILED_STARTS, Event
 from runtime.workers.protocol import (
-    Asked,
+    NOT_FINITE,
+    Alive,
     Batch,
     Decoded,
-    Decoding,
     Done,
     Flush,
-    Granted,
     Job,
     Notice,
     Opened,
     Ready,
     Refused,
+    RingSetup,
     Scored,
-    Scoring,
+    SlotGrant,
+    SlotRequest,
     Task,
     Ticket,
 )
@@ -60,8 +61,7 @@ def score_in_stages(
         ring = Ring.create(Shape(decoders + SPARE_SLOTS, job.batch_size, samples))
     except OSError as error:
         raise PerchError(f"no room for windows in shared memory ({error.strerror}); use a smaller batch") from None
-    decoding = Decoding(ring.path, ring.shape, rate, job.hop, job.part_windows, job.normalize, job.max_peaks)
-    stages = _Stages(schedule, Scoring(ring.path, ring.shape, job), decoding, decoders, timeout_s)
+    stages = _Stages(schedule, RingSetup(ring.path, ring.shape, rate, job), decoders, timeout_s)
     try:
         stages.start()
         while schedule.unfinished and (deadline is None or time.monotonic() < deadline):
@@ -88,8 +88,8 @@ class _Progress:
 class _Decoder(Child):
     """A child that decodes. `waits` is whether it wants a slot; `slot` is the one it fills; `tickets` those it got."""
 
-    def __init__(self, decoding: Decoding, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        super().__init__("runtime.workers.decoder", decoding, inbox)
+    def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+        super().__init__("runtime.workers.decoder", setup, inbox)
         self.waits = self.flushed = False
         self.ticket: int | None = None
         self.slot: int | None = None
@@ -104,8 +104,8 @@ class _Decoder(Child):
 class _Scorer(Child):
     """A child that scores. `slots` are those it has."""
 
-    def __init__(self, scoring: Scoring, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        super().__init__("runtime.workers.scorer", scoring, inbox)
+    def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+        super().__init__("runtime.workers.scorer", setup, inbox)
         self.slots: set[int] = set()
 
     @property
@@ -117,11 +117,8 @@ class _Scorer(Child):
 class _Stages:
     """The processes alive, the ring's free slots, and the tickets that are not done."""
 
-    def __init__(
-        self, schedule: Schedule, scoring: Scoring, decoding: Decoding, decoders: int, timeout_s: float
-    ) -> None:
-        self._schedule, self._scoring, self._decoding = schedule, scoring, decoding
-        self._wanted = decoders
+    def __init__(self, schedule: Schedule, setup: RingSetup, decoders: int, timeout_s: float) -> None:
+        self._schedule, self._setup, self._wanted = schedule, setup, decoders
         self._inbox = Inbox(timeout_s)
         self._numbers = itertools.count()
         self._tickets: dict[int, _Progress] = {}
@@ -133,10 +130,10 @@ class _Stages:
 
     def start(self) -> None:
         """Starts all processes."""
-        self._free = list(range(self._scoring.shape.slots))
+        self._free = list(range(self._setup.shape.slots))
         try:
-            self._scorer = _Scorer(self._scoring, self._inbox.queue)
-            self._decoders = [_Decoder(self._decoding, self._inbox.queue) for _ in range(self._wanted)]
+            self._scorer = _Scorer(self._setup, self._inbox.queue)
+            self._decoders = [_Decoder(self._setup, self._inbox.queue) for _ in range(self._wanted)]
         except OSError as error:
             self.stop()
             raise PerchError(f"cannot start a worker process: {error.strerror}") from None
@@ -170,6 +167,8 @@ class _Stages:
                     self._schedule.note(progress.task, rows)
                     yield Event(progress.task, rows)
                     yield from self._completed(number)
+        elif isinstance(message, Alive):
+            pass  # that it was heard is all
         elif isinstance(message, Ready):
             child.ready = True
             self._failed_starts[type(child)] = 0
@@ -182,8 +181,8 @@ class _Stages:
             yield from self._take_decoded(child, message)
         self._grant()
 
-    def _take_decoded(self, decoder: _Decoder, message: Asked | Batch | Opened | Decoded) -> Iterator[Event]:
-        if isinstance(message, Asked):
+    def _take_decoded(self, decoder: _Decoder, message: SlotRequest | Batch | Opened | Decoded) -> Iterator[Event]:
+        if isinstance(message, SlotRequest):
             decoder.waits = True
         elif isinstance(message, Batch) and self._scorer is not None:
             decoder.slot = None
@@ -218,11 +217,11 @@ class _Stages:
         """That a ticket is done, once all its windows are scored."""
         progress = self._tickets[number]
         decoded = progress.decoded
-        if decoded is None or progress.scored < decoded.visited:
+        if decoded is None or progress.scored < decoded.sent:
             return
         failure = decoded.failure
         if progress.overflow and failure is None:
-            failure = "has windows whose scores are not finite numbers"
+            failure = NOT_FINITE
         del self._tickets[number]
         progress.decoder.tickets.discard(number)
         done = Done(failure, decoded.windows, notes=decoded.notes)
@@ -234,7 +233,7 @@ class _Stages:
         for decoder in self._decoders:
             if decoder.waits and self._free:
                 decoder.slot, decoder.waits, decoder.heard = self._free.pop(), False, time.monotonic()
-                decoder.send(Granted(decoder.slot))
+                decoder.send(SlotGrant(decoder.slot))
 
     def _bury(self, child: Any, message: Refused | None) -> Iterator[Event]:
         """Deals with a process that ended. With the scorer all others go, for what they sent to it is lost."""
@@ -270,7 +269,7 @@ class _Stages:
                 self._schedule.stop(str(error))
         elif self._schedule.unfinished:
             with contextlib.suppress(OSError):  # those there are must do; without any the next to go ends it all
-                self._decoders.append(_Decoder(self._decoding, self._inbox.queue))
+                self._decoders.append(_Decoder(self._setup, self._inbox.queue))
             if not self._decoders:
                 self._schedule.stop(reason)
 

@@ -16,7 +16,7 @@ from runtime.workers.protocol import Done, Ready, Refused, Task
 from runtime.workers.schedule import Schedule
 
 REFUSAL = Refused(ArtifactError("m.onnx cannot be loaded"))
-READY = Ready(0.0)
+READY = Ready()
 
 
 class Told:

@@ -19,7 +19,7 @@ from benchmarks.measuring.processes import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.child import Child
-from runtime.workers.protocol import Decoding, Notice, Ticket
+from runtime.workers.protocol import Notice, RingSetup, Ticket
 from runtime.workers.scorer import LANES, Scorer
 from tests.support import runs
 from tests.support.broken import edited
@@ -166,10 +166,10 @@ def test_deadline_and_model_that_cannot_be_loaded(
 
 @pytest.mark.usefixtures("staged")
 def test_decoders_that_never_start_are_told(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(ring: Path, *others: Any) -> Decoding:
-        return Decoding(ring.with_name("no ring"), *others)
+    def elsewhere(ring: Path, *others: Any) -> RingSetup:
+        return RingSetup(ring.with_name("no ring"), *others)
 
-    monkeypatch.setattr(runtime.workers.stages, "Decoding", elsewhere)
+    monkeypatch.setattr(runtime.workers.stages, "RingSetup", elsewhere)
     with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(FileNotFoundError: "):
         run(folder, model, workers=2)
     assert not children(os.getpid())
