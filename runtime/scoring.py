@@ -13,11 +13,11 @@ from runtime.rows.deadline import Deadline
 from runtime.rows.sinks import Sink
 from runtime.rows.table import Table
 from runtime.shield import Shield
+from runtime.workers.engines import EngineFactory, engine_for
 from runtime.workers.headers import Headers
-from runtime.workers.pool import score_recordings
 from runtime.workers.protocol import Done, Job, Opened, Ready, Rows, Task
 from runtime.workers.schedule import Schedule
-from runtime.workers.stages import score_in_stages
+from runtime.workers.supervisor import Supervisor
 
 MOST_WAITING_BYTES = 64 * 2**20
 """Rows held for want of earlier ones; above that nobody works ahead."""
@@ -36,10 +36,11 @@ class Scoring:
         workers: int,
         deadline: Deadline | None,
         timeout_s: float,
+        engine: EngineFactory | None = None,
     ) -> None:
         self._table, self._sink, self._job, self._deadline = table, sink, job, deadline
-        self._workers, self._timeout_s = workers, timeout_s
-        self._shape = artifact.sample_rate, artifact.window_samples
+        self._workers, self._timeout_s, self._engine = workers, timeout_s, engine
+        self._artifact = artifact
         self._ready_at: float | None = None
         self._ended: float | None = None
         self._most_open = 0
@@ -56,10 +57,8 @@ class Scoring:
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._table.part_windows, self._time_left if interpolate else None)
         self._most_open = schedule.open
-        if self._job.device == "cpu":
-            events = score_recordings(schedule, self._job, self._workers, stop, self._timeout_s)
-        else:
-            events = score_in_stages(schedule, self._job, self._shape, self._workers, stop, self._timeout_s)
+        engine = (self._engine or engine_for)(self._job, self._artifact, self._workers)
+        events = Supervisor(schedule, engine, stop, self._timeout_s).events()
         finished = recordings - len({task.recording for task in tasks})
         with (
             progress_bar(recordings, progress, initial=finished, bar_format=BAR) as bar,
@@ -67,7 +66,7 @@ class Scoring:
         ):
             for event in events:
                 now = time.monotonic()
-                if event.task is None or isinstance(event.message, Ready):
+                if isinstance(event, Ready):
                     self._ready_at = self._ready_at or now
                     continue
                 self._most_open = max(self._most_open, schedule.open)
@@ -106,12 +105,14 @@ class Scoring:
         ready = self._ready_at or now
         scored = self._table.counts["scored"] - self._before
         rate = scored / max(now - ready, 1e-9)
-        heard = self._job.hop if self._job.max_peaks is None else self._shape[1]  # samples that a row stands for
+        heard = (
+            self._job.hop if self._job.max_peaks is None else self._artifact.window_samples
+        )  # samples that a row stands for
         return {
             "start_up_s": ready - started,
             "windows": scored,
             "windows_per_s": rate,
-            "times_real_time": rate * heard / self._shape[0],
+            "times_real_time": rate * heard / self._artifact.sample_rate,
             "device": self._job.device,
             "workers": min(self._workers, self._most_open),
             "threads": self._job.threads,

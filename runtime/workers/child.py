@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -34,10 +34,6 @@ GREETING = b"\x00perch-onnx child\x00"
 
 END_S = 10.0
 """How long a process that says no more may take to end."""
-START_S = 120.0
-"""How long a process may be silent at its start, at least: a time-out is meant for recordings."""
-LONGEST_WAIT_S = 2.0
-"""How long the parent listens at once: what takes much longer is the parent's own standing still."""
 
 
 class Child:
@@ -74,6 +70,11 @@ class Child:
         self._introduced = threading.Event()
         self._thread = threading.Thread(target=self._talk, args=(first,), daemon=True)
         self._thread.start()
+
+    def ask(self, message: object) -> None:
+        """Sends a message that wants an answer: from now on it is waited for."""
+        self.heard = time.monotonic()
+        self.send(message)
 
     def send(self, message: object) -> None:
         """Sends a message, after the first; a dead process is noticed by the one who listens."""
@@ -143,45 +144,6 @@ class Child:
             if not byte:
                 raise EOFError
             tail = (tail + byte)[-len(GREETING) :]
-
-
-class Inbox:
-    """What children say, as it comes; and of those that owe an answer for too long, that they are at an end.
-
-    Args:
-        timeout_s: how long a child that owes an answer may say nothing after its start. Time in which this process
-            itself stood still, as in a laptop that sleeps, does not count; whether or not the clocks stand still, too.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self.queue: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
-        self._timeout_s = timeout_s
-        self._looked = time.monotonic(), time.time()
-
-    def receive(
-        self, children: Sequence[Child], busy: Sequence[Child], deadline: float | None
-    ) -> tuple[Any, Any] | None:
-        """The next message, or None after a while without one. Children that hang are killed, and heard of next."""
-        now = self._now(children)
-        waits = [LONGEST_WAIT_S] if deadline is None else [LONGEST_WAIT_S, deadline - now]
-        for child in busy:
-            patience_s = self._timeout_s if child.ready else max(self._timeout_s, START_S)
-            if child.heard + patience_s <= now:
-                child.give_up_on(patience_s)
-            waits.append(child.heard + patience_s - now)
-        try:
-            return self.queue.get(timeout=max(0.0, min(waits)))
-        except queue.Empty:
-            return None
-
-    def _now(self, children: Sequence[Child]) -> float:
-        """What the clock says; the time that it jumped by since it was last looked at is nobody's silence."""
-        looked, self._looked = self._looked, (time.monotonic(), time.time())
-        now = self._looked[0]
-        stood_still_s = max(after - before for before, after in zip(looked, self._looked)) - LONGEST_WAIT_S
-        for child in children if stood_still_s > 0 else ():
-            child.heard = min(now, child.heard + stood_still_s)
-        return now
 
 
 def run(module: str) -> NoReturn:

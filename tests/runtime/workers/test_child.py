@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import runtime.workers.child
-from runtime.workers.child import LONGEST_WAIT_S, Child, Inbox
+import runtime.workers.inbox
+from runtime.workers.child import Child
+from runtime.workers.inbox import LONGEST_WAIT_S, Inbox
 
 CHILDREN = """
 import sys, time
@@ -79,7 +81,7 @@ class Silent:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     clocks = Clocks()
-    monkeypatch.setattr(runtime.workers.child, "time", clocks)
+    monkeypatch.setattr(runtime.workers.inbox, "time", clocks)
     return clocks
 
 

@@ -21,7 +21,7 @@ from convert.proof.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.rows.spool import Spool
-from runtime.workers.pool import _Worker
+from runtime.workers.pool import Pool, WorkerProcess
 from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, Watch, open_files, perch_run, until
 from tests.support.recordings import RATE, write
@@ -37,7 +37,11 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is counted of recordings that hang alone, so that no slow machine's worker is given up."""
-    monkeypatch.setattr(_Worker, "busy", property(lambda self: self.task is not None and "hang" in self.task.path.name))
+
+    def is_busy(pool: Pool, worker: WorkerProcess) -> bool:
+        return worker.task is not None and "hang" in worker.task.path.name
+
+    monkeypatch.setattr(Pool, "is_busy", is_busy)
     monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
 
 

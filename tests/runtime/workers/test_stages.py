@@ -18,9 +18,9 @@ import runtime.workers.stages
 from benchmarks.measuring.processes import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
-from runtime.workers.child import Child
-from runtime.workers.protocol import Notice, RingSetup, Ticket
+from runtime.workers.protocol import Notice, RingSetup
 from runtime.workers.scorer import LANES, Scorer
+from runtime.workers.stages import DecoderProcess, ScorerProcess, Stages
 from tests.support import runs
 from tests.support.broken import edited
 from tests.support.deadlines import LONG, ends_when, windows_came
@@ -127,16 +127,11 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
         write(folder / f"{name}.wav", soundscape(9, 10))
     # Silence is counted of the recording that hangs alone, so that no slow machine's process is given up.
     monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
-    monkeypatch.setattr(runtime.workers.stages._Scorer, "busy", False)
-    hanging: set[object] = set()
 
-    def send(self: Any, message: object) -> None:
-        if isinstance(message, Ticket):
-            (hanging.add if message.task.path.name == "hang.wav" else hanging.discard)(self)
-        Child.send(self, message)
+    def is_busy(stages: Stages, child: DecoderProcess | ScorerProcess) -> bool:
+        return any(each.decoder is child and each.task.path.name == "hang.wav" for each in stages._attempts.values())
 
-    monkeypatch.setattr(runtime.workers.stages._Decoder, "send", send)
-    monkeypatch.setattr(runtime.workers.stages._Decoder, "busy", property(lambda self: self in hanging))
+    monkeypatch.setattr(Stages, "is_busy", is_busy)
     result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=1.0)
     reasons = {failure.path.name: failure.reason for failure in result.failures}
     assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
