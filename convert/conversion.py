@@ -19,10 +19,10 @@ from convert import SAMPLE_RATE, WINDOW_SAMPLES, write
 from convert.errors import ConversionError, ParityError, first_line
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
-from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.deferral import gather_embeddings
 from convert.passes.heads.int8 import quantise_prototypes
 from convert.passes.heads.selection import keep_classes, keep_heads
-from convert.passes.heads.slab import bound_slab
+from convert.passes.heads.tiling import bound_slab
 from convert.proof import half, int8, parity, rounding, synthetic
 from convert.source import saved_model
 from convert.source.folder import model_files

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from convert.errors import ConversionError
 from convert.passes.edit import insert, new_constant
 from convert.passes.heads.prototypes import Prototypes, find_prototypes
-from convert.passes.heads.slab import SLAB, at_once, greatest, in_groups, pieces
+from convert.passes.heads.tiling import SLAB, at_once, greatest, in_groups, pieces
 
 PLACE_STEPS, PROTOTYPE_STEPS = 255, 64
 

@@ -12,7 +12,7 @@ import pytest
 from convert.errors import ConversionError, ParityError
 from convert.passes.edit import constant
 from convert.passes.heads.int8 import quantise_prototypes
-from convert.passes.heads.slab import SLAB
+from convert.passes.heads.tiling import SLAB
 from convert.passes.pipeline import clean, infer_shapes, rewritten
 from convert.proof import int8, parity
 from tests.support.graphs import Array, graph_of, normal, ops, run_graph
