@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -43,12 +43,19 @@ class Child:
         module: whose `main()` it runs.
         first: the first message it gets.
         inbox: where what it says goes, as (this, message); (this, None) when it says no more.
+        descriptors: open files that it inherits, under the same numbers.
 
     Raises:
         OSError: no process can be started.
     """
 
-    def __init__(self, module: str, first: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+    def __init__(
+        self,
+        module: str,
+        first: object,
+        inbox: queue.SimpleQueue[tuple[Any, Any]],
+        descriptors: Sequence[int] = (),
+    ) -> None:
         self.heard = time.monotonic()
         """When it said something last, or was asked for something."""
         self.ready = False
@@ -63,6 +70,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env={**os.environ, **ONE_THREAD},
+                pass_fds=descriptors,
             )
         except OSError:
             self._errors.close()

@@ -174,9 +174,9 @@ class Done:
 
 @dataclass(frozen=True)
 class RingSetup:
-    """What decoders and the scorer get first. Windows have the model's `sample_rate`, in Hz."""
+    """What decoders and the scorer get first: the open file of the ring, its shape, the model's sample rate in Hz."""
 
-    ring: Path
+    ring: int
     shape: Shape
     sample_rate: int
     job: Job

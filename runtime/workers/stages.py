@@ -39,7 +39,7 @@ class DecoderProcess(Child):
     """
 
     def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        super().__init__("runtime.workers.decoder", setup, inbox)
+        super().__init__("runtime.workers.decoder", setup, inbox, [setup.ring])
         self.waits = self.flushed = False
         self.ticket: int | None = None
         self.slot: int | None = None
@@ -49,7 +49,7 @@ class ScorerProcess(Child):
     """A child that scores. `slots` are those it has."""
 
     def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        super().__init__("runtime.workers.scorer", setup, inbox)
+        super().__init__("runtime.workers.scorer", setup, inbox, [setup.ring])
         self.slots: set[int] = set()
 
 
@@ -88,12 +88,12 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
             self._ring = Ring.create(self._shape)
         except OSError as error:
             raise PerchError(f"no room for windows in shared memory ({error.strerror}); use a smaller batch") from None
-        self.setup = RingSetup(self._ring.path, self._shape, self._sample_rate, self._job)
+        self.setup = RingSetup(self._ring.descriptor, self._shape, self._sample_rate, self._job)
         return self
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
-        self._ring.remove()
+        self._ring.close()
 
     def wanted(self, kind: type[DecoderProcess | ScorerProcess], tasks: int) -> int:
         return 1 if kind is ScorerProcess else self._decoders

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import queue
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from benchmarks.measuring.processes import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.protocol import Notice, RingSetup
+from runtime.workers.ring import Ring, Shape
 from runtime.workers.scorer import LANES, Scorer
 from runtime.workers.stages import DecoderProcess, ScorerProcess, Stages
 from tests.support import runs
@@ -69,7 +72,6 @@ def test_rows_are_those_of_whole_workers(
     reference = run(folder, model)
     request.getfixturevalue("staged")
     same(run(folder, model, workers=workers, batch_size=batch_size), reference)
-    assert not list(Path("/dev/shm").glob("perch-ring-*"))
     assert not children(os.getpid())
 
 
@@ -161,13 +163,22 @@ def test_deadline_and_model_that_cannot_be_loaded(
 
 @pytest.mark.usefixtures("staged")
 def test_decoders_that_never_start_are_told(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(ring: Path, *others: Any) -> RingSetup:
-        return RingSetup(ring.with_name("no ring"), *others)
+    class Misled(DecoderProcess):
+        def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+            super().__init__(replace(setup, shape=replace(setup.shape, slots=1000)), inbox)
 
-    monkeypatch.setattr(runtime.workers.stages, "RingSetup", elsewhere)
-    with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(FileNotFoundError: "):
+    monkeypatch.setattr(Stages, "kinds", (ScorerProcess, Misled))
+    with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(ValueError: mmap"):
         run(folder, model, workers=2)
     assert not children(os.getpid())
+
+
+def test_a_ring_has_no_name_to_be_left_behind() -> None:
+    ring = Ring.create(Shape(slots=2, batch=3, samples=4))
+    assert os.fstat(ring.descriptor).st_nlink == 0
+    Ring(ring.descriptor, ring.shape).windows[1, 2, 3] = 7
+    assert ring.windows.sum() == ring.windows[1, 2, 3] == 7
+    ring.close()
 
 
 def test_batch_is_halved_when_memory_runs_out() -> None:
