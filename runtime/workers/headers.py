@@ -1,4 +1,4 @@
-"""What headers promise, read in a process of its own: a file can crash the library that reads it."""
+"""The lengths that recordings' headers promise, read in a child process: a file can crash the library that reads it."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ class Inbox:
         waits = [LONGEST_WAIT_S] if deadline is None else [LONGEST_WAIT_S, deadline - now]
         for child in busy:
             patience_s = self._timeout_s if child.ready else max(self._timeout_s, START_S)
-            if child.heard + patience_s <= now:
+            if child.silent_since + patience_s <= now:
                 child.give_up_on(patience_s)
-            waits.append(child.heard + patience_s - now)
+            waits.append(child.silent_since + patience_s - now)
         try:
             return self.queue.get(timeout=max(0.0, min(waits)))
         except queue.Empty:
@@ -54,5 +54,5 @@ class Inbox:
         now = self._looked[0]
         stood_still_s = max(after - before for before, after in zip(looked, self._looked)) - LONGEST_WAIT_S
         for child in children if stood_still_s > 0 else ():
-            child.heard = min(now, child.heard + stood_still_s)
+            child.silent_since = min(now, child.silent_since + stood_still_s)
         return now

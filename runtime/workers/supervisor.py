@@ -165,7 +165,7 @@ class Supervisor:
         for task in lost:
             if not child.ready:  # no recording ended it
                 self._schedule.give_back(task)
-            elif not self._schedule.crashed(task):
+            elif not self._schedule.retry(task):
                 yield Event(task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
         if not self._schedule.unfinished:
             return

@@ -15,7 +15,7 @@ from runtime.audio.recording import Window
 from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.logits import activated, scaled
-from runtime.model.session import Session
+from runtime.model.session import Session, first_line
 from runtime.workers.child import listen, serve
 from runtime.workers.protocol import NOT_FINITE, Done, Job, Ready, Refused, Rows, Task
 from runtime.workers.task_windows import TaskWindows
@@ -60,21 +60,21 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
-    found = session.score(np.stack(audible), job.computed, job.batch_size) if audible else {}
-    return rows_of(np.array([window.index for window in chunk]), readable, found, session.artifact, job)
+    outputs = session.score(np.stack(audible), job.computed, job.batch_size) if audible else {}
+    return rows_of(np.array([window.index for window in chunk]), readable, outputs, session.artifact, job)
 
 
 def rows_of(
     indices: NDArray[np.int64],
     readable: NDArray[np.bool_],
-    found: Mapping[str, NDArray[np.float32]],
+    outputs: Mapping[str, NDArray[np.float32]],
     artifact: Artifact,
     job: Job,
 ) -> Rows:
-    """Rows of windows, given what the session found for those that were readable."""
+    """Rows of windows at `indices`, from the session's `outputs` of those that are `readable`."""
     scored = readable.copy()
     rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.computed}
-    for name, values in found.items():
+    for name, values in outputs.items():
         rows[name][readable] = values
     for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
@@ -95,13 +95,12 @@ def rows_of(
 
 
 def refusal(error: Exception, job: Job) -> PerchError:
-    """Why no session can be made; onnxruntime has a class of its own for each status."""
+    """Why no session can be made."""
     if isinstance(error, PerchError):
         return error
-    said = next(iter(str(error).strip().splitlines()), "")[:300]
     return ArtifactError(
-        f"{job.model} cannot be run ({type(error).__name__}: {said}); `perch-run --doctor --model {job.model}` looks "
-        "into it"
+        f"{job.model} cannot be run ({type(error).__name__}: {first_line(error)}); "
+        f"`perch-run --doctor --model {job.model}` looks into it"
     )
 
 

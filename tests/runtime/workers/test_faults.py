@@ -87,7 +87,7 @@ def test_decoder_that_crashes_costs_its_recording_alone(folder: Path, model: Pat
 def test_recording_that_hangs_is_given_up(folder: Path, model: Path, good: Soundscapes) -> None:
     write(folder / "hang.wav", soundscape(9, 10))
     result = run(folder, model, workers=2, recording_timeout_s=1.0)
-    assert [failure.reason for failure in result.failures] == ["the worker said nothing for 1 s, 2 times"]
+    assert [failure.reason for failure in result.failures] == ["the worker did not respond for 1 s, 2 times"]
     unharmed(result, good)
 
 

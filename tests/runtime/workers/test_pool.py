@@ -27,7 +27,7 @@ class Told(WorkerProcess):
     def __init__(self, job: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         if not self.scripts:
             raise OSError(12, "Cannot allocate memory")
-        self.inbox, self.heard, self.ready = inbox, 0.0, False
+        self.inbox, self.silent_since, self.ready = inbox, 0.0, False
         self.task: Task | None = None
         self.started.append(self)
         for message in self.scripts.pop(0):

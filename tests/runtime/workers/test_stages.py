@@ -137,7 +137,7 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=1.0)
     reasons = {failure.path.name: failure.reason for failure in result.failures}
     assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
-    assert reasons["hang.wav"] == "the worker said nothing for 1 s, 2 times"
+    assert reasons["hang.wav"] == "the worker did not respond for 1 s, 2 times"
     keep = [i for i, row_id in enumerate(result.row_ids) if not row_id.startswith(("crash", "hang"))]
     assert [result.row_ids[i] for i in keep] == good.row_ids
     np.testing.assert_allclose(result["label"][keep], good["label"], atol=1e-4)
