@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -204,13 +205,13 @@ def run_soundscapes(
                 score.run(len(found.paths), interpolate, progress, headers, shield)
             except KeyboardInterrupt:
                 interrupted = True
-            if interrupted or deadline:
-                headers.until = time.monotonic() + MOST_HEADERS_S
+            headers_end = time.monotonic() + MOST_HEADERS_S if interrupted or deadline else math.inf
             most_interpolated = None
             if deadline:
                 work = table.final_work(score.rows)
-                headers.until = min(headers.until, deadline.headers_end(table.columns, work))
+                headers_end = min(headers_end, deadline.headers_end(table.columns, work))
                 most_interpolated = deadline.rows_to_interpolate(table.columns, work, time.monotonic())
+            headers.wait_until(headers_end)
 
             def finish() -> None:
                 nonlocal finished, kept

@@ -53,7 +53,7 @@ class Scoring:
         """Scores until all is done or the deadline comes."""
         windows = 0
         stop = self._ends(self.rows) if self._deadline else None
-        headers.until = math.inf if stop is None else stop
+        headers.wait_until(math.inf if stop is None else stop)
         tasks = list(self._table.tasks())
         schedule = Schedule(tasks, self._room, self._table.part_windows, self._time_left if interpolate else None)
         self._most_open = schedule.open

@@ -20,11 +20,10 @@ MOST_S = 10.0
 
 
 class Headers:
-    """Asks a child process, which is started when it is needed, or at once where there will be little time then."""
+    """Asks a child process, started when it is first needed, or `at_once` where there will be little time then."""
 
     def __init__(self, artifact: Artifact, job: Job, at_once: bool) -> None:
-        self.until = math.inf
-        """When answers come too late (a value of `time.monotonic()`)."""
+        self._until = math.inf
         self._shape = artifact.sample_rate, artifact.window_samples, job.hop
         self._inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
         self._child: Child | None = None
@@ -40,9 +39,13 @@ class Headers:
         if self._child is not None:
             self._child.stop()
 
+    def wait_until(self, moment: float) -> None:
+        """From now on no answer is waited for after this moment, a value of `time.monotonic()`."""
+        self._until = moment
+
     def promised_windows(self, path: Path) -> int | None:
-        """How many windows a recording promises; None if it cannot be told, or not in time."""
-        left = min(self.until - time.monotonic(), MOST_S)
+        """How many windows a recording promises; None if that cannot be told, or not in time."""
+        left = min(self._until - time.monotonic(), MOST_S)
         if left <= 0:
             return None
         try:
@@ -53,7 +56,7 @@ class Headers:
             return None
         except queue.Empty:
             answer = None
-        if answer is None:  # it died of this file, or hangs, or there is no time left
+        if answer is None:  # it died of this file, or hangs, or time is up
             assert self._child is not None
             self._child.stop()
             self._child, self._inbox = None, queue.SimpleQueue()
@@ -65,7 +68,7 @@ class Headers:
 
 
 def main() -> None:
-    """Answers each path with a number of windows, -1 where there is no telling, until standard input closes."""
+    """Answers each path with a number of windows, or -1 where it cannot be told, until standard input closes."""
     receive, send = serve()
     shape: tuple[int, int, int] = pickle.load(receive)
     while True:
