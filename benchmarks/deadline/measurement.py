@@ -12,7 +12,7 @@ from typing import Any, Literal
 from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import ONNX, PUBLISHED, Contestant, PerchOnnx, TensorFlow
 from benchmarks.deadline.projection import SOUNDSCAPES, Projection
-from benchmarks.deadline.scaled import Outcome, Scarcity
+from benchmarks.deadline.short_deadline import Outcome, Scarcity
 from benchmarks.measuring.environment import Others
 from benchmarks.measuring.timing import noise, take_turns
 from runtime.cores import usable_cores

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchmarks.deadline.contestants import ONNX
 from benchmarks.deadline.measurement import Found
 from benchmarks.deadline.projection import CONFIDENCE
-from benchmarks.deadline.scaled import Outcome
+from benchmarks.deadline.short_deadline import Outcome
 
 BAR_WIDTH = 50
 BLOCK, RULE = "█", "│"

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring.processes import usage
+from benchmarks.measuring.usage import usage
 
 RESERVE = 0.1
 """Share of the memory that is free which is left to others."""

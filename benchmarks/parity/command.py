@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_tensorflow()
     from benchmarks.parity.figures import figures
-    from benchmarks.parity.outcome import compare
     from benchmarks.parity.report import report
+    from benchmarks.parity.result import compare
 
     about = environment()
     count = args.windows[-1] if args.windows else QUICK_WINDOWS if args.quick else WINDOWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.parity.outcome import Judged, Outcome
+from benchmarks.parity.result import Judged, Outcome
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, on_same_audio, stated
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baseline.frontend import HEADS as SPECTROGRAMS
-from benchmarks.baseline.frontend import Rounding, compare
+from benchmarks.baseline.float64 import HEADS as SPECTROGRAMS
+from benchmarks.baseline.float64 import Rounding, compare
 from benchmarks.parity.columns import Columns, find_columns
 from benchmarks.parity.comparison import Compared, Comparison
 from benchmarks.parity.windows import Window, read_chunks

@@ -7,10 +7,10 @@ from typing import Any
 
 import jinja2
 
+from benchmarks.parity.histogram import histogram
 from benchmarks.parity.measurement import Measured
-from benchmarks.parity.outcome import Outcome
-from benchmarks.parity.plot import histogram
 from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, unread, verdict
+from benchmarks.parity.result import Outcome
 from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, on_same_audio, stated
 from runtime.explore.pictures.spectrogram import power, spectrogram

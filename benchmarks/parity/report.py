@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.baseline.frontend import Rounding
+from benchmarks.baseline.float64 import Rounding
 from benchmarks.parity.measurement import Measured
-from benchmarks.parity.outcome import Outcome
 from benchmarks.parity.quality import Quality
+from benchmarks.parity.result import Outcome
 from benchmarks.parity.summary import Measures, by_head
 from benchmarks.parity.verdict import Finding
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.measuring.processes import alive, children
+from benchmarks.measuring.usage import alive, children
 from benchmarks.stress.promises import BrokenPromiseError, perch_run, promise, watched_run
 from convert.proof.synthetic import write_soundscape
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.measuring.processes import MIB
+from benchmarks.measuring.usage import MIB
 from benchmarks.stress.promises import WORKERS, Watched, mib, promise, watched_run
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.proof.synthetic import soundscape

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from benchmarks.measuring.processes import MIB, Usage, Watch, children, usage
+from benchmarks.measuring.usage import MIB, Usage, Watch, children, usage
 from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE

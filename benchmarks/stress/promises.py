@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring.processes import MIB, Usage, Watch
+from benchmarks.measuring.usage import MIB, Usage, Watch
 
 WORKERS = 2
 

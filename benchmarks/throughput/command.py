@@ -16,12 +16,12 @@ from benchmarks.measuring.environment import Others, environment
 from benchmarks.measuring.figures import check_writable_figures, write_json
 from benchmarks.measuring.memory import available, size
 from benchmarks.measuring.timing import noise
-from benchmarks.throughput.crew import measured_outputs
-from benchmarks.throughput.measurements import Configuration, Measurements
-from benchmarks.throughput.parts import measure_parts
+from benchmarks.throughput.breakdown import measure_parts
+from benchmarks.throughput.figures import Configuration, Measurements
 from benchmarks.throughput.report import METHOD, report
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
+from benchmarks.throughput.workers import measured_outputs
 from runtime.audio.paths import find_recordings
 from runtime.cores import usable_cores
 from runtime.errors import InputError

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.measuring.processes import MIB
 from benchmarks.measuring.timing import spread
-from benchmarks.throughput.measurements import Configuration, Measurements, Parts
+from benchmarks.measuring.usage import MIB
+from benchmarks.throughput.figures import Configuration, Measurements, Parts
 
 BAR_WIDTH, RATE_BAR_WIDTH = 40, 20
 BLOCK = "█"

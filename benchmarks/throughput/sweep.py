@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measuring.memory import Taken
-from benchmarks.throughput.crew import Crew, Equipment
-from benchmarks.throughput.measurements import Configuration, Measurements
+from benchmarks.throughput.figures import Configuration, Measurements
+from benchmarks.throughput.full_run import Plan, enough, run_whole
 from benchmarks.throughput.setups import by_crew
-from benchmarks.throughput.whole import Plan, enough, run_whole
+from benchmarks.throughput.workers import Crew, Equipment
 from convert.proof.synthetic import write_soundscape
 from runtime.progress import progress_bar
 

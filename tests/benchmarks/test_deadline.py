@@ -14,11 +14,11 @@ from scipy import stats
 
 from benchmarks import cli
 from benchmarks.baseline import notebook
-from benchmarks.deadline import measurement, scaled
+from benchmarks.deadline import measurement, short_deadline
 from benchmarks.deadline.contestants import ONNX, PUBLISHED, WITHOUT_XLA, PerchOnnx
+from benchmarks.deadline.lost_score import average_roc_auc, cut_short, highest
 from benchmarks.deadline.measurement import Effort
 from benchmarks.deadline.projection import Projection
-from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
 from convert.proof.synthetic import write_soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.explore.metrics import macro_roc_auc
@@ -68,7 +68,9 @@ def measured(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebook, "as_published", instant)
         patch.setattr(measurement, "QUICK", EFFORT)
-        patch.setattr(scaled, "half_time_s", lambda *_: 3600.0)  # how far a run gets in half the time is not for tests
+        patch.setattr(
+            short_deadline, "half_time_s", lambda *_: 3600.0
+        )  # how far a run gets in half the time is not for tests
         patch.setattr("builtins.print", lambda *parts, **_: lines.append(" ".join(map(str, parts))))
         assert cli.main(["deadline", *map(str, arguments), "--deadline", "1m", "--quick"]) == 0
     return json.loads(target.read_text()), "\n".join(lines)
@@ -115,7 +117,7 @@ def test_rows_that_were_not_reached_cost_roc_auc(
     label_model: Path, soundscapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     perch, paths = PerchOnnx(label_model, None, tmp_path), sorted(soundscapes.iterdir())[:3]
-    scarcity = scaled.Scarcity(perch, paths)
+    scarcity = short_deadline.Scarcity(perch, paths)
 
     def too_late(paths: object, *, deadline_s: float, on_deadline: str, sink: None) -> Soundscapes:
         result = run_soundscapes(soundscapes, label_model, progress=False)

@@ -16,13 +16,13 @@ import pytest
 from benchmarks import cli
 from benchmarks.measuring import memory
 from benchmarks.measuring.arguments import numbers
-from benchmarks.measuring.processes import Usage
+from benchmarks.measuring.usage import Usage
 from benchmarks.throughput import command, sweep
-from benchmarks.throughput.measurements import Configuration, Measurements
+from benchmarks.throughput.figures import Configuration, Measurements
+from benchmarks.throughput.full_run import Plan, Whole
 from benchmarks.throughput.report import report
 from benchmarks.throughput.setups import batch_sizes_of, by_crew, crews_of
 from benchmarks.throughput.sweep import Bench, Effort
-from benchmarks.throughput.whole import Plan, Whole
 from convert.proof.synthetic import write_soundscape
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact, read_artifact

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from tensorflow.core.protobuf import saved_model_pb2
 
 from benchmarks import cli
-from benchmarks.parity import outcome
+from benchmarks.parity import result
 from convert.conversion import convert
 from convert.source.saved_model import SavedModel, inspect
 from convert.untrained import ops
@@ -270,8 +270,8 @@ def test_wrong_use_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, labels = labelled
-    source = outcome.inspect(saved_model)
-    monkeypatch.setattr(outcome, "inspect", lambda path: source if path == saved_model else inspect(path))
+    source = result.inspect(saved_model)
+    monkeypatch.setattr(result, "inspect", lambda path: source if path == saved_model else inspect(path))
     only = tmp_path / "only"
     only.mkdir()
     shutil.copy(recordings / "b.wav", only / "x.wav")

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from benchmarks.parity.comparison import Compared, Comparison
-from benchmarks.parity.plot import histogram
+from benchmarks.parity.histogram import histogram
 from benchmarks.parity.summary import measures
 from convert.proof.parity import compare
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.processes import Usage, Watch
+from benchmarks.measuring.usage import Usage, Watch
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
@@ -63,7 +63,7 @@ def run_whole(plan: Plan) -> Whole:
         PerchError: it cannot be run, or not all recordings can be read.
     """
     inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
-    child = Child("benchmarks.throughput.whole", plan, inbox)
+    child = Child("benchmarks.throughput.full_run", plan, inbox)
     try:
         _, answer = inbox.get()
         if isinstance(answer, Whole):

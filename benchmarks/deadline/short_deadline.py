@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
-from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
+from benchmarks.deadline.lost_score import average_roc_auc, cut_short, highest
 from runtime import Soundscapes
 from runtime.explore.metrics import macro_roc_auc
 from runtime.rows.deadline import CSV_S

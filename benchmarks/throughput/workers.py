@@ -73,7 +73,7 @@ class Crew:
 
     def __init__(self, equipment: Equipment, count: int) -> None:
         self._inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
-        self._children = [Child("benchmarks.throughput.crew", equipment, self._inbox) for _ in range(count)]
+        self._children = [Child("benchmarks.throughput.workers", equipment, self._inbox) for _ in range(count)]
         self._answers(count)
 
     def __enter__(self) -> Crew:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.throughput.crew import Crew, Equipment, Piece
-from benchmarks.throughput.measurements import Measurements, Parts
+from benchmarks.throughput.figures import Measurements, Parts
+from benchmarks.throughput.full_run import Plan, enough, run_whole
 from benchmarks.throughput.sweep import Bench
-from benchmarks.throughput.whole import Plan, enough, run_whole
+from benchmarks.throughput.workers import Crew, Equipment, Piece
 from benchmarks.throughput.writing import formats, seconds_a_row
 from runtime.errors import InputError
 from runtime.progress import progress_bar
@@ -78,7 +78,7 @@ def _plan(found: Measurements, parts: Parts, bench: Bench, watched: bool) -> Pla
 @contextlib.contextmanager
 def _floors(found: Measurements, floor: Path | None) -> Iterator[dict[Piece, Path]]:
     """The backbones as files, while they are needed: the file's own, if it can be told, and another's."""
-    from benchmarks.throughput.floor import backbone  # imports onnx, for which --help need not wait
+    from benchmarks.throughput.backbone import backbone  # imports onnx, for which --help need not wait
 
     with tempfile.TemporaryDirectory(prefix="perch-bench-") as folder:
         floors: dict[Piece, Path] = {}

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from benchmarks.throughput.floor import backbone
+from benchmarks.throughput.backbone import backbone
 from convert.conversion import convert
 from convert.proof import synthetic
 from runtime.errors import InputError

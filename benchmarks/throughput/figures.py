@@ -9,10 +9,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.processes import Usage
 from benchmarks.measuring.timing import figure
-from benchmarks.throughput.crew import Piece
-from benchmarks.throughput.whole import Whole
+from benchmarks.measuring.usage import Usage
+from benchmarks.throughput.full_run import Whole
+from benchmarks.throughput.workers import Piece
 from benchmarks.throughput.writing import Format
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
