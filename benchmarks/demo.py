@@ -62,15 +62,18 @@ def main() -> None:
 
 def compare(saved_model: Path, artifact: Path, classes: Path, paths: list[Path]) -> None:
     """What `perch-bench deadline` says of a few soundscapes; its imports, too, are what --help need not wait for."""
-    from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
-    from benchmarks.deadline.measurement import DEMO, Measurement
+    from benchmarks.deadline.contestants import PerchOnnx, check_source, columns_of, tensorflow_contestants
+    from benchmarks.deadline.measurement import DEMO, DeadlineBenchmark
     from benchmarks.deadline.report import rounds, verdicts
 
-    model = look(saved_model, artifact)
+    model = check_source(saved_model, artifact)
     with tempfile.TemporaryDirectory() as scratch:
         columns = columns_of(model, read_artifact(artifact), classes)
-        ways, perch = tensorflow(model, columns, Path(scratch)), PerchOnnx(artifact, columns.names, Path(scratch))
-        found = Measurement(perch, ways, paths, DEMO, time.monotonic()).run()
+        ways, perch = (
+            tensorflow_contestants(model, columns, Path(scratch)),
+            PerchOnnx(artifact, columns.names, Path(scratch)),
+        )
+        found = DeadlineBenchmark(perch, ways, paths, DEMO, time.monotonic()).run()
     print("\n".join([*verdicts(found, DEADLINE_S), *rounds(found)]))
 
 

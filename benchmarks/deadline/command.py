@@ -53,25 +53,25 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--deadline is 0; write a time such as 90m")
 
     from benchmarks.baseline import notebook  # imports TensorFlow, for which --help need not wait
-    from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
-    from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
+    from benchmarks.deadline.contestants import PerchOnnx, check_source, columns_of, tensorflow_contestants
+    from benchmarks.deadline.measurement import DEFAULT, QUICK, DeadlineBenchmark
     from benchmarks.deadline.report import PAGE_CACHE, report
     from benchmarks.measuring import audio
     from benchmarks.measuring.environment import environment
     from runtime.model.identity import read_true_artifact
 
-    effort = QUICK if args.quick else DEFAULT
-    model = look(args.saved_model, args.artifact)
+    budget = QUICK if args.quick else DEFAULT
+    model = check_source(args.saved_model, args.artifact)
     artifact = read_true_artifact(args.artifact)
     columns = columns_of(model, artifact, args.classes)
     with (
         tempfile.TemporaryDirectory(prefix="perch-bench-") as folder,
-        audio.soundscapes(args.soundscapes, effort.made) as paths,
+        audio.soundscapes(args.soundscapes, budget.made) as paths,
     ):
         notebook.check_soundscapes(paths)
         perch = PerchOnnx(args.artifact, columns.names if args.classes is not None else None, Path(folder))
-        ways = tensorflow(model, columns, Path(folder))
-        found = Measurement(perch, ways, paths, effort, started).run()
+        ways = tensorflow_contestants(model, columns, Path(folder))
+        found = DeadlineBenchmark(perch, ways, paths, budget, started).run()
     about = {
         "artifact_sha256": artifact.artifact_sha256,
         "model_family": artifact.family,

@@ -107,7 +107,7 @@ class TensorFlow:
         return self.load_s + self.first_call_s
 
 
-def look(saved_model: Path, file: Path) -> SavedModel:
+def check_source(saved_model: Path, file: Path) -> SavedModel:
     """The SavedModel that a file was made of.
 
     Raises:
@@ -125,7 +125,7 @@ def look(saved_model: Path, file: Path) -> SavedModel:
     return model
 
 
-def tensorflow(model: SavedModel, columns: ClassMap, scratch: Path) -> dict[str, TensorFlow]:
+def tensorflow_contestants(model: SavedModel, columns: ClassMap, scratch: Path) -> dict[str, TensorFlow]:
     """The ways in which TensorFlow can run it, by name and not yet warm; none if it cannot (`model.cannot_run`)."""
     if model.cannot_run is not None:
         return {}

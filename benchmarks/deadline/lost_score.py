@@ -24,7 +24,7 @@ MOST_CLASSES = 300
 """Of which the average over orders is taken, evenly spaced, so that it takes seconds."""
 
 
-def highest(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+def highest_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The rows in which each class scores highest, one of twenty: `bool [rows, classes]`.
 
     Fewer where scores are equal, and none of a class whose scores are constant.
@@ -33,7 +33,7 @@ def highest(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(scores > np.partition(scores, -count - 1, axis=0)[-count - 1])
 
 
-def cut_short(full: NDArray[np.float32], status: NDArray[np.str_]) -> NDArray[np.float32]:
+def after_deadline(full: NDArray[np.float32], status: NDArray[np.str_]) -> NDArray[np.float32]:
     """What a run gives, of which `full` is the whole, if its rows had this status: `float32 [rows, classes]`.
 
     Filled rows hold -1000, interpolated ones the mean of the nearest scored rows of their soundscape, before and after.
@@ -50,6 +50,6 @@ def cut_short(full: NDArray[np.float32], status: NDArray[np.str_]) -> NDArray[np
 def average_roc_auc(full: NDArray[np.float32], status: NDArray[np.str_]) -> float:
     """Macro ROC-AUC against the full run, the mean over which soundscape of a ring comes first."""
     scores = full[:, :: -(-full.shape[1] // MOST_CLASSES)]
-    truth, by_soundscape = highest(scores), status.reshape(-1, WINDOWS)
+    truth, by_soundscape = highest_rows(scores), status.reshape(-1, WINDOWS)
     turned = (np.roll(by_soundscape, shift, axis=0).reshape(-1) for shift in range(len(by_soundscape)))
-    return float(np.mean([macro_roc_auc(cut_short(scores, one), truth) for one in turned]))
+    return float(np.mean([macro_roc_auc(after_deadline(scores, one), truth) for one in turned]))

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import ONNX, PUBLISHED, Contestant, PerchOnnx, TensorFlow
-from benchmarks.deadline.projection import SOUNDSCAPES, Projection
-from benchmarks.deadline.short_deadline import Outcome, Scarcity
-from benchmarks.measuring.environment import Others
+from benchmarks.deadline.projection import SOUNDSCAPES, TimeProjection
+from benchmarks.deadline.short_deadline import ShortDeadline, ShortDeadlineResult
+from benchmarks.measuring.environment import OtherLoad
 from benchmarks.measuring.timing import noise, take_turns
 from runtime.cores import usable_cores
 from runtime.progress import progress_bar
@@ -28,15 +28,15 @@ TERMINATED = 0.1
 
 
 @dataclass(frozen=True)
-class Effort:
+class Budget:
     """How much is measured.
 
-    `budget_s` is for the whole command. A turn in a round takes about `onnx_s` or `tensorflow_s`, but one soundscape at
+    `total_s` is for the whole command. A turn in a round takes about `onnx_s` or `tensorflow_s`, but one soundscape at
     least and, of TensorFlow, `tensorflow_files` at most. `scaled` soundscapes are scored under a scaled deadline, if it
     is not 0. `made` are made where there are none.
     """
 
-    budget_s: float
+    total_s: float
     rounds: int
     onnx_s: float
     tensorflow_s: float
@@ -45,13 +45,13 @@ class Effort:
     made: int = SOUNDSCAPES
 
 
-DEFAULT = Effort(budget_s=540, rounds=3, onnx_s=8, tensorflow_s=36, tensorflow_files=8, scaled=24)
-DEMO = Effort(budget_s=180, rounds=3, onnx_s=2, tensorflow_s=20, tensorflow_files=4, scaled=0)
-QUICK = Effort(budget_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_files=4, scaled=8, made=12)
+DEFAULT = Budget(total_s=540, rounds=3, onnx_s=8, tensorflow_s=36, tensorflow_files=8, scaled=24)
+DEMO = Budget(total_s=180, rounds=3, onnx_s=2, tensorflow_s=20, tensorflow_files=4, scaled=0)
+QUICK = Budget(total_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_files=4, scaled=8, made=12)
 
 
 @dataclass
-class Found:
+class DeadlineFigures:
     """All that was measured.
 
     `start_ups` are perch-onnx's, of every run. `skipped` says why the notebook was not run under the scaled deadline,
@@ -59,13 +59,13 @@ class Found:
     """
 
     cores: int
-    projections: dict[str, Projection] = field(default_factory=dict)
+    projections: dict[str, TimeProjection] = field(default_factory=dict)
     files_a_round: dict[str, int] = field(default_factory=dict)
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict)
     scaled_soundscapes: int = 0
     full_s: float = 0.0
     start_ups: list[float] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, ShortDeadlineResult] = field(default_factory=dict)
     skipped: str | None = None
     noise: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,43 +84,43 @@ class Found:
         return {"cores": self.cores, "ways": ways, "scaled": scaled, "noise": self.noise}
 
 
-class Measurement:
+class DeadlineBenchmark:
     """Measures perch-onnx and TensorFlow's ways on soundscapes.
 
     Args:
         perch, ways: who competes; `ways` may be none.
         paths: one-minute soundscapes.
-        effort: how much of it.
+        budget: how much of it.
         started: when the command began, on the monotonic clock.
     """
 
     def __init__(
-        self, perch: PerchOnnx, ways: Mapping[str, TensorFlow], paths: Sequence[Path], effort: Effort, started: float
+        self, perch: PerchOnnx, ways: Mapping[str, TensorFlow], paths: Sequence[Path], budget: Budget, started: float
     ) -> None:
-        self._perch, self._ways, self._paths, self._effort = perch, ways, paths, effort
+        self._perch, self._ways, self._paths, self._budget = perch, ways, paths, budget
         self._contestants: dict[str, Contestant] = {ONNX: perch, **ways}
-        self._ends = started + effort.budget_s
-        self._found = Found(usable_cores())
+        self._ends = started + budget.total_s
+        self._found = DeadlineFigures(usable_cores())
 
-    def run(self) -> Found:
+    def run(self) -> DeadlineFigures:
         """All of it."""
-        found, effort, others = self._found, self._effort, Others()
+        found, budget, load = self._found, self._budget, OtherLoad()
         sides = len(self._contestants)
-        steps = sides * (1 + effort.rounds) + (4 if effort.scaled else 0)
+        steps = sides * (1 + budget.rounds) + (4 if budget.scaled else 0)
         with progress_bar(steps, desc="warm up") as bar:
             rate = self._warm_up(bar.update)
             self._plan(rate)
             bar.set_description("rounds")
             rounds = self._rounds(bar.update)
-            if effort.scaled:
+            if budget.scaled:
                 bar.set_description("scaled deadline")
                 self._scaled(bar.update)
         for name, values in rounds.items():
-            found.projections[name] = Projection(self._contestants[name].start_up_s, values)
+            found.projections[name] = TimeProjection(self._contestants[name].start_up_s, values)
         for name in sorted(found.projections, key=lambda name: found.projections[name].total_s):
             self._whole(name)
         found.start_ups = self._perch.start_ups
-        found.noise = noise(list(rounds.values()), others.share())
+        found.noise = noise(list(rounds.values()), load.share())
         return found
 
     def _left(self) -> float:
@@ -140,15 +140,15 @@ class Measurement:
 
     def _plan(self, rate: float) -> None:
         """How many soundscapes each gets in a round: of perch-onnx as many as fit, unless all will be measured."""
-        effort, files, start_up_s = self._effort, self._found.files_a_round, self._perch.start_up_s
+        budget, files, start_up_s = self._budget, self._found.files_a_round, self._perch.start_up_s
         for name, way in self._ways.items():
-            files[name] = self._bounded(effort.tensorflow_s / way.call_s, 1, effort.tensorflow_files)
-        tensorflow_s = effort.rounds * sum(files[name] * way.call_s for name, way in self._ways.items())
-        scaled_s = 3 * (start_up_s + effort.scaled * rate) if effort.scaled else 0.0
+            files[name] = self._bounded(budget.tensorflow_s / way.call_s, 1, budget.tensorflow_files)
+        tensorflow_s = budget.rounds * sum(files[name] * way.call_s for name, way in self._ways.items())
+        scaled_s = 3 * (start_up_s + budget.scaled * rate) if budget.scaled else 0.0
         free = SURE * self._left() - tensorflow_s - scaled_s - (self._terminated_s if self._terminates else 0.0)
-        least_s = effort.rounds * (start_up_s + effort.onnx_s)
+        least_s = budget.rounds * (start_up_s + budget.onnx_s)
         all_fit = len(self._paths) >= SOUNDSCAPES and least_s + start_up_s + SOUNDSCAPES * rate < free
-        turn_s = effort.onnx_s if all_fit else max(effort.onnx_s, free / effort.rounds - start_up_s)
+        turn_s = budget.onnx_s if all_fit else max(budget.onnx_s, free / budget.rounds - start_up_s)
         files[ONNX] = self._bounded(turn_s / rate, PILOT * self._found.cores, SOUNDSCAPES)
 
     @property
@@ -159,7 +159,7 @@ class Measurement:
     @property
     def _terminates(self) -> bool:
         """Whether it is worth its time to run it under a scaled deadline."""
-        return PUBLISHED in self._ways and self._terminated_s < TERMINATED * self._effort.budget_s
+        return PUBLISHED in self._ways and self._terminated_s < TERMINATED * self._budget.total_s
 
     def _bounded(self, count: float, least: int, most: int) -> int:
         return min(len(self._paths), most, max(least, int(count)))
@@ -170,7 +170,7 @@ class Measurement:
             name: partial(self._turn, contestant.seconds, self._slices(self._found.files_a_round[name]))
             for name, contestant in self._contestants.items()
         }
-        return take_turns(turns, self._effort.rounds, lambda _: done())
+        return take_turns(turns, self._budget.rounds, lambda _: done())
 
     def _turn(self, seconds: Callable[[Sequence[Path]], float], slices: Callable[[], Sequence[Path]]) -> float:
         paths = slices()
@@ -188,8 +188,8 @@ class Measurement:
         return following
 
     def _scaled(self, done: Callable[[], object]) -> None:
-        found, paths = self._found, self._paths[: self._effort.scaled]
-        scarcity = Scarcity(self._perch, paths)
+        found, paths = self._found, self._paths[: self._budget.scaled]
+        scarcity = ShortDeadline(self._perch, paths)
         found.scaled_soundscapes, found.full_s = len(paths), scarcity.full_s
         done()
         for policy in POLICIES:
@@ -211,4 +211,4 @@ class Measurement:
             whole_s = float(self._perch.run(paths, progress=True).timing["elapsed_s"])
         else:
             whole_s = self._ways[name].start_up_s + self._ways[name].seconds(paths)
-        self._found.projections[name] = Projection(projected.start_up_s, projected.rounds, whole_s)
+        self._found.projections[name] = TimeProjection(projected.start_up_s, projected.rounds, whole_s)

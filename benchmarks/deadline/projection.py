@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Projection:
+class TimeProjection:
     """What all soundscapes take; all times in seconds.
 
     `rounds` are seconds a soundscape, from its file to its rows in a submission, start-up left out. `whole_s` is what

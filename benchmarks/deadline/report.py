@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.deadline.contestants import ONNX
-from benchmarks.deadline.measurement import Found
+from benchmarks.deadline.measurement import DeadlineFigures
 from benchmarks.deadline.projection import CONFIDENCE
-from benchmarks.deadline.short_deadline import Outcome
+from benchmarks.deadline.short_deadline import ShortDeadlineResult
 
 BAR_WIDTH = 50
 BLOCK, RULE = "█", "│"
@@ -16,13 +16,13 @@ PAGE_CACHE = (
 )
 
 
-def report(found: Found, deadline_s: float) -> str:
+def report(found: DeadlineFigures, deadline_s: float) -> str:
     """The verdicts first, then what stands behind them."""
     sections = [verdicts(found, deadline_s), _bars(found, deadline_s), rounds(found), _scaled(found), _notes(found)]
     return "\n\n".join("\n".join(section) for section in sections)
 
 
-def verdicts(found: Found, deadline_s: float) -> Iterator[str]:
+def verdicts(found: DeadlineFigures, deadline_s: float) -> Iterator[str]:
     """A line for each side."""
     first = next(iter(found.projections.values()))
     yield f"{first.soundscapes} soundscapes of a minute, from files to a submission, on {_cores(found.cores)}"
@@ -30,7 +30,7 @@ def verdicts(found: Found, deadline_s: float) -> Iterator[str]:
         yield f"  {name}: {projection.verdict(found.cores, deadline_s)}"
 
 
-def _bars(found: Found, deadline_s: float) -> Iterator[str]:
+def _bars(found: DeadlineFigures, deadline_s: float) -> Iterator[str]:
     longest = max(deadline_s, *(projection.total_s for projection in found.projections.values()))
     at = round(BAR_WIDTH * deadline_s / longest)
     yield f"Minutes; {RULE} is the deadline, {deadline_s / 60:.3g}"
@@ -39,7 +39,7 @@ def _bars(found: Found, deadline_s: float) -> Iterator[str]:
         yield f"  {name:<24}{bar[:at]}{RULE}{bar[at + 1 :]} {projection.total_s / 60:.3g}"
 
 
-def rounds(found: Found) -> Iterator[str]:
+def rounds(found: DeadlineFigures) -> Iterator[str]:
     """The rates, and what comes before them."""
     yield f"  {'':<24}{'start-up, s':>12}{'s a soundscape':>18}{'rounds':>10}{'files a round':>16}{'times as fast':>16}"
     onnx = found.projections[ONNX].rate
@@ -54,7 +54,7 @@ def rounds(found: Found) -> Iterator[str]:
         )
 
 
-def _scaled(found: Found) -> Iterator[str]:
+def _scaled(found: DeadlineFigures) -> Iterator[str]:
     if not found.outcomes:
         return
     deadline_s = next(iter(found.outcomes.values())).deadline_s
@@ -72,7 +72,7 @@ def _scaled(found: Found) -> Iterator[str]:
     yield "  the mean over which soundscape comes first, since a few that stand out hold many of these rows"
 
 
-def _outcome(outcome: Outcome) -> str:
+def _outcome(outcome: ShortDeadlineResult) -> str:
     shares = f"{outcome.scored:>8.0%}{outcome.interpolated:>14.0%}{outcome.filled:>8.0%}"
     written = "complete" if outcome.complete else "NOT COMPLETE"
     late = f", {outcome.late_s:.1f} s late" if outcome.late_s else ", in time"
@@ -81,7 +81,7 @@ def _outcome(outcome: Outcome) -> str:
     )
 
 
-def _notes(found: Found) -> Iterator[str]:
+def _notes(found: DeadlineFigures) -> Iterator[str]:
     yield (
         f"Projected: start-up once and the mean of the rounds for every soundscape, with Student's t interval of that "
         f"mean ({CONFIDENCE:.0%}), which does not cover a machine that changes."

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
-from benchmarks.deadline.lost_score import average_roc_auc, cut_short, highest
+from benchmarks.deadline.lost_score import after_deadline, average_roc_auc, highest_rows
 from runtime import Soundscapes
 from runtime.explore.metrics import macro_roc_auc
 from runtime.rows.deadline import CSV_S
@@ -39,7 +39,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ShortDeadlineResult:
     """What came of a deadline.
 
     `deadline_s` and `elapsed_s` count from the call, writing included. `scored`, `interpolated` and `filled` are shares
@@ -68,7 +68,7 @@ class Outcome:
         return asdict(self) | {"late_s": self.late_s}
 
 
-class Scarcity:
+class ShortDeadline:
     """Some soundscapes, the truth about them, and a deadline in which about half of them can be scored.
 
     Args:
@@ -84,14 +84,14 @@ class Scarcity:
         self.full_s = float(full.timing["elapsed_s"])
         self.deadline_s = half_time_s(full, max(perch.start_ups), len(self._full.classes))
 
-    def run(self, on_deadline: Literal["fill", "interpolate"]) -> Outcome:
+    def run(self, on_deadline: Literal["fill", "interpolate"]) -> ShortDeadlineResult:
         """perch-onnx under the deadline."""
         started = time.monotonic()
         result = self._perch.run(self._paths, sink=None, deadline_s=self.deadline_s, on_deadline=on_deadline)
         result.to_submission(self._target)
         return self._outcome(time.monotonic() - started, result.status)
 
-    def run_notebook(self, way: TensorFlow) -> Outcome:
+    def run_notebook(self, way: TensorFlow) -> ShortDeadlineResult:
         """The notebook with the deadline as TERMINATE_TIME; it has loaded and compiled before."""
         started = time.monotonic()
         scores = notebook.score(self._paths, way.infer, way.columns, self.deadline_s)
@@ -101,16 +101,16 @@ class Scarcity:
             elapsed_s, np.where((scores == notebook.TERMINATED).all(axis=1), "filled", np.str_("scored"))
         )
 
-    def _outcome(self, elapsed_s: float, status: NDArray[np.str_]) -> Outcome:
+    def _outcome(self, elapsed_s: float, status: NDArray[np.str_]) -> ShortDeadlineResult:
         full, written = self._full.scores, read_submission(self._target)
         complete = written.same_rows_and_classes(self._full) and bool(np.isfinite(written.scores).all())
         error = roc_auc = average = float("nan")
         if complete:
-            error = float(np.abs(written.scores - cut_short(full, status)).max() / np.ptp(full))
-            roc_auc = macro_roc_auc(written.scores, highest(full))
+            error = float(np.abs(written.scores - after_deadline(full, status)).max() / np.ptp(full))
+            roc_auc = macro_roc_auc(written.scores, highest_rows(full))
             average = average_roc_auc(full, status)
         shares = {name: float((status == name).mean()) for name in ("scored", "interpolated", "filled")}
-        return Outcome(
+        return ShortDeadlineResult(
             self.deadline_s, elapsed_s, complete, **shares, error=error, roc_auc=roc_auc, average_roc_auc=average
         )
 

@@ -1,13 +1,14 @@
-"""What processes use, as Linux tells it: memory, threads, processor time, open files."""
+"""What processes use: memory, threads, processor time, open files."""
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import psutil
 
 LOOK_EVERY_S = 0.2
 MIB = 2**20
@@ -17,8 +18,9 @@ MIB = 2**20
 class Usage:
     """What one process uses, memory in bytes.
 
-    `peak_rss` is the most that was resident so far; `pss` counts shared pages by share; `private` are those that no
-    other process has, which is what one more process costs.
+    `peak_rss` is the greatest resident memory so far. `pss` divides each shared page among the processes that share it;
+    where the system does not tell (outside Linux) it is the resident memory. `private` is what no other process shares:
+    the cost of one more process.
     """
 
     threads: int
@@ -30,56 +32,61 @@ class Usage:
     private: int
 
     def most(self, other: Usage) -> Usage:
-        """The greater of each."""
+        """The greater of each figure."""
         theirs = asdict(other)
         return Usage(**{name: max(value, theirs[name]) for name, value in asdict(self).items()})
 
 
 def usage(pid: int) -> Usage | None:
-    """What a process uses now; None if it is gone."""
-    folder = Path(f"/proc/{pid}")
+    """What a process uses now; None if it has ended."""
     try:
-        status, maps = (folder / "status").read_text(), (folder / "smaps_rollup").read_text()
-        stat = (folder / "stat").read_text().rpartition(")")[2].split()
-        files = len(os.listdir(folder / "fd"))
+        process = psutil.Process(pid)
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            memory, times = process.memory_full_info(), process.cpu_times()
+            return Usage(
+                threads=process.num_threads(),
+                files=process.num_fds() if psutil.POSIX else process.num_handles(),
+                cpu_s=times.user + times.system,
+                rss=memory.rss,
+                peak_rss=max(memory.rss, _peak_rss(pid)),
+                pss=getattr(memory, "pss", memory.rss),
+                private=memory.uss,
+            )
+    except psutil.Error:
+        return None
+
+
+def _peak_rss(pid: int) -> int:
+    """The kernel's own record, which psutil does not read; 0 outside Linux."""
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
-        return None
-    if "VmRSS" not in status or "Pss:" not in maps:  # a zombie
-        return None
-    return Usage(
-        threads=_number(status, "Threads"),
-        files=files,
-        cpu_s=(int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK"),
-        rss=_number(status, "VmRSS") * 1024,
-        peak_rss=_number(status, "VmHWM") * 1024,
-        pss=_number(maps, "Pss") * 1024,
-        private=(_number(maps, "Private_Clean") + _number(maps, "Private_Dirty")) * 1024,
-    )
+        return 0
+    return int(found.group(1)) * 1024 if found else 0
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started and that are alive, those of all its threads."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        try:
-            found += map(int, (task / "children").read_text().split())
-        except OSError:  # it ended meanwhile
-            continue
-    return [child for child in found if alive(child)]
+    """The running processes that a process has started."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children() if alive(child.pid)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Whether a process is running; a zombie is not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
 
 
-class Watch:
-    """Looks again and again at a process and its children while something goes on.
+class UsageMonitor:
+    """Looks at a process and its children every 0.2 s for as long as its `with` block runs.
 
-    `parent` and `workers` (by process id) hold the most that was seen of each. `look` is called after every look.
+    `parent` and `workers` (by process id) hold the greatest figures seen of each. `look` is called after every look.
     """
 
     def __init__(self, pid: int, look: Callable[[], object] = lambda: None) -> None:
@@ -89,7 +96,7 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> UsageMonitor:
         self._thread.start()
         return self
 
@@ -105,8 +112,3 @@ class Watch:
                 if now := usage(worker):
                     self.workers[worker] = now.most(self.workers[worker]) if worker in self.workers else now
             self._look()
-
-
-def _number(text: str, name: str) -> int:
-    match = re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE)
-    return int(match.group(1)) if match else 0

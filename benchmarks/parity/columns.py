@@ -12,7 +12,7 @@ from runtime.model.heads import ClassList, Head
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnMatch:
     """The SavedModel's columns that an output has, int64 `[columns]`, or None where that cannot be told.
 
     `findings` say what is wrong with its class lists.
@@ -22,7 +22,7 @@ class Columns:
     findings: tuple[str, ...] = ()
 
 
-def find_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList]) -> Columns:
+def match_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList]) -> ColumnMatch:
     """Finds the columns of a file's output among those of the SavedModel's, which has this shape and class lists.
 
     A file that keeps some of the classes must name them in the order of the SavedModel's class list, in each namespace.
@@ -35,7 +35,9 @@ def find_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList])
         index = None
     if index is None:
         wide = "x".join(map(str, head.shape)), "x".join(map(str, shape))
-        return Columns(None, (f"it is of {wide[0]} and the SavedModel's of {wide[1]}; its classes do not tell which",))
+        return ColumnMatch(
+            None, (f"it is of {wide[0]} and the SavedModel's of {wide[1]}; its classes do not tell which",)
+        )
     known = head.class_lists
     findings = [
         f"it has no class list '{each.namespace}', the SavedModel has" for each in lists if each.namespace not in known
@@ -46,7 +48,7 @@ def find_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList])
             findings.append(f"its class list '{namespace}' is none of the SavedModel's")
         else:
             findings += _differences(namespace, own.names, [names[namespace][i] for i in index])
-    return Columns(index, tuple(findings))
+    return ColumnMatch(index, tuple(findings))
 
 
 def _kept(head: Head, lists: Sequence[ClassList]) -> NDArray[np.int64] | None:

@@ -16,7 +16,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Compared:
+class HeadDifferences:
     """A head over all windows. Errors are relative to `range`, that of TensorFlow's values.
 
     `window_errors` and `column_errors` are the greatest of each window and of each column (of the last axis),
@@ -57,7 +57,7 @@ class Compared:
         )
 
 
-class Comparison:
+class HeadComparison:
     """Takes in windows of a head as they come; keeps a few numbers of each window and of each column."""
 
     def __init__(self, classes: bool) -> None:
@@ -98,13 +98,13 @@ class Comparison:
         self._seen.add(digest)
         return new
 
-    def result(self) -> Compared:
+    def result(self) -> HeadDifferences:
         """All that was taken in, at least one window."""
         spread = float(self._most - self._least)
         count = len(self._seen)
         bias = float(np.sqrt(np.mean((np.asarray(self._sum) / count) ** 2)))
         overall = float(np.sqrt(self._squares / np.size(self._sum) / count))
-        return Compared(
+        return HeadDifferences(
             range=spread,
             mean_error=relative(float(self._total / self._count), spread),
             window_errors=_relative(np.concatenate(self._windows), spread),
@@ -120,7 +120,7 @@ class Comparison:
 
 
 def top(values: NDArray[np.float32], count: int = TOP) -> NDArray[np.int64]:
-    """Columns of the greatest values of one window `[classes]`, greatest first."""
+    """The columns of the greatest values of one window `[classes]`, greatest first."""
     return np.argsort(-values, kind="stable")[:count]
 
 

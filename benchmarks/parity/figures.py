@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.parity.result import Judged, Outcome
-from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
-from benchmarks.parity.verdict import column_name, on_same_audio, stated
+from benchmarks.parity.result import FileResult, ParityResult
+from benchmarks.parity.summary import by_head, summarise, window_errors, worst_columns
+from benchmarks.parity.verdict import column_name, on_same_audio, stated_tolerance
 
 
-def figures(outcome: Outcome) -> dict[str, Any]:
+def figures(outcome: ParityResult) -> dict[str, Any]:
     """Plain data."""
     source, windows = outcome.measurement.source, outcome.measurement.windows
     return {
@@ -24,7 +24,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
+def _file(outcome: ParityResult, judged: FileResult) -> dict[str, Any]:
     measured, native = judged.measured, outcome.measurement.source.stablehlo is not None
     artifact = measured.artifact
     return {
@@ -41,7 +41,7 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
         "heads": {
             name: {
                 **asdict(found),
-                "tolerance": asdict(stated(artifact, name, native, on_same_audio(artifact, outcome.audio))),
+                "tolerance": asdict(stated_tolerance(artifact, name, native, on_same_audio(artifact, outcome.audio))),
                 "window_errors": window_errors(measured, name).tolist(),
                 "worst_columns": [
                     {"column": column_name(measured, name, i), "error": error}
@@ -51,7 +51,7 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
             for name, found in by_head(measured).items()
         },
         "settings": [
-            {**setting._asdict(), "heads": {name: asdict(measures(compared)) for name, compared in heads.items()}}
+            {**setting._asdict(), "heads": {name: asdict(summarise(compared)) for name, compared in heads.items()}}
             for setting, heads in measured.compared.items()
         ],
         "worst_windows": [

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baseline.float64 import HEADS as SPECTROGRAMS
-from benchmarks.baseline.float64 import Rounding, compare
-from benchmarks.parity.columns import Columns, find_columns
-from benchmarks.parity.comparison import Compared, Comparison
-from benchmarks.parity.windows import Window, read_chunks
+from benchmarks.baseline.float64 import SPECTROGRAMS, SpectrogramErrors, errors_against
+from benchmarks.parity.columns import ColumnMatch, match_columns
+from benchmarks.parity.comparison import HeadComparison, HeadDifferences
+from benchmarks.parity.windows import WindowRef, read_chunks
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.proof.float64 import in_float64
@@ -42,7 +41,7 @@ class Setting(NamedTuple):
 
 
 @dataclass
-class Measured:
+class FileMeasurement:
     """A converted file beside its SavedModel.
 
     `compared` are the heads by setting; `failures` say in which settings it could not be run, and why. `logits` are
@@ -52,11 +51,11 @@ class Measured:
 
     path: Path
     artifact: Artifact
-    columns: dict[str, Columns]
-    compared: dict[Setting, dict[str, Compared]] = field(default_factory=dict)
+    columns: dict[str, ColumnMatch]
+    compared: dict[Setting, dict[str, HeadDifferences]] = field(default_factory=dict)
     failures: dict[Setting, str] = field(default_factory=dict)
     logits: NDArray[np.float32] | None = None
-    rounding: Rounding | None = None
+    rounding: SpectrogramErrors | None = None
     not_rounded: str | None = None
 
     @property
@@ -66,22 +65,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ModelMeasurement:
     """All files beside their SavedModel, the windows that were compared, and TensorFlow's logits of these."""
 
     source: SavedModel
-    files: tuple[Measured, ...]
-    windows: tuple[Window, ...]
+    files: tuple[FileMeasurement, ...]
+    windows: tuple[WindowRef, ...]
     logits: NDArray[np.float32]
 
 
 def measure(
     source: SavedModel,
     paths: Sequence[Path],
-    windows: Sequence[Window],
+    windows: Sequence[WindowRef],
     devices: Sequence[str],
     batch_sizes: Sequence[int],
-) -> Measurement:
+) -> ModelMeasurement:
     """Compares files with the SavedModel.
 
     Raises:
@@ -90,7 +89,7 @@ def measure(
     """
     runs = [_FileRun(source, path, devices, batch_sizes) for path in paths]
     reference = Reference(source)
-    read: list[Window] = []
+    read: list[WindowRef] = []
     logits: list[NDArray[np.float32]] = []
     with progress_bar(len(windows), desc="TensorFlow compiles", unit="window") as bar:
         for chunk, samples in read_chunks(windows, max(CHUNK, *batch_sizes)):
@@ -105,7 +104,7 @@ def measure(
             bar.update(len(chunk))
     if not read:
         raise InputError(f"none of the windows can be read, such as the first of {windows[0].path}")
-    return Measurement(source, tuple(run.measured() for run in runs), tuple(read), np.concatenate(logits))
+    return ModelMeasurement(source, tuple(run.measured() for run in runs), tuple(read), np.concatenate(logits))
 
 
 def _check_rounding(
@@ -123,7 +122,7 @@ def _check_rounding(
             run.found.not_rounded = str(error)
         return
     for run in asked:
-        run.found.rounding = compare(name, exact, run.session, expected[name][: len(samples)], samples)
+        run.found.rounding = errors_against(name, exact, run.session, expected[name][: len(samples)], samples)
 
 
 class _FileRun:
@@ -137,16 +136,16 @@ class _FileRun:
             raise InputError(f"{path} takes other windows than a Perch model; convert it again")
         shapes = {output.name: output.shape for output in source.outputs}
         columns = {
-            head.name: find_columns(head, shapes[head.name], source.class_lists.get(head.name, ()))
+            head.name: match_columns(head, shapes[head.name], source.class_lists.get(head.name, ()))
             if head.name in shapes
-            else Columns(None, ("the SavedModel has no such output",))
+            else ColumnMatch(None, ("the SavedModel has no such output",))
             for head in artifact.heads.values()
         }
-        self.found = Measured(path, artifact, columns)
+        self.found = FileMeasurement(path, artifact, columns)
         sizes = batch_sizes if artifact.free_batch else (1,)
         settings = [Setting(device, size) for device in devices for size in sizes]
         self._comparisons = {
-            setting: {name: Comparison(bool(artifact.heads[name].classes)) for name in self.found.heads}
+            setting: {name: HeadComparison(bool(artifact.heads[name].classes)) for name in self.found.heads}
             for setting in settings
         }
         self._logits: list[NDArray[np.float32]] = []
@@ -166,7 +165,7 @@ class _FileRun:
             if setting == next(iter(self._comparisons)) and "label" in actual:
                 self._logits.append(actual["label"])
 
-    def measured(self) -> Measured:
+    def measured(self) -> FileMeasurement:
         found = self.found
         for setting, comparisons in self._comparisons.items():
             if setting not in found.failures:

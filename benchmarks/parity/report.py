@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.baseline.float64 import Rounding
-from benchmarks.parity.measurement import Measured
+from benchmarks.baseline.float64 import SpectrogramErrors
+from benchmarks.parity.measurement import FileMeasurement
 from benchmarks.parity.quality import Quality
-from benchmarks.parity.result import Outcome
-from benchmarks.parity.summary import Measures, by_head
+from benchmarks.parity.result import ParityResult
+from benchmarks.parity.summary import HeadSummary, by_head
 from benchmarks.parity.verdict import Finding
 
 COLUMNS = ("error", "mean", "1-cos", "median", "common", "top-1", "top-5", "rank", "median")
@@ -19,7 +19,7 @@ windows with the same top class; top-5: share of the same five top classes; rank
 classes, least and median. Of all devices and batch sizes the worst is told."""
 
 
-def table(measured: Measured, broken: set[str]) -> Iterator[str]:
+def table(measured: FileMeasurement, broken: set[str]) -> Iterator[str]:
     """A line for each head."""
     rows = by_head(measured)
     width = max(map(len, [*rows, "output"]))
@@ -29,7 +29,7 @@ def table(measured: Measured, broken: set[str]) -> Iterator[str]:
         yield f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells(found)) + f"  {verdict}"
 
 
-def cells(found: Measures) -> tuple[str, ...]:
+def cells(found: HeadSummary) -> tuple[str, ...]:
     """A head's measures in the order of `COLUMNS`."""
     small = (found.error, found.mean_error, found.cosine_distance, found.median_cosine_distance)
     shares = (found.top1, found.top5)
@@ -42,7 +42,7 @@ def cells(found: Measures) -> tuple[str, ...]:
     )
 
 
-def title(measured: Measured) -> str:
+def title(measured: FileMeasurement) -> str:
     """The file, and what it says it is."""
     options = measured.artifact.options
     made = str(options.get("precision", "float32")) + (", head in int8" if options.get("head") == "int8" else "")
@@ -50,7 +50,7 @@ def title(measured: Measured) -> str:
     return f"{measured.path}: {measured.artifact.family}, {made}, {megabytes:.0f} MB"
 
 
-def rounding_line(found: Rounding) -> str:
+def rounding_line(found: SpectrogramErrors) -> str:
     """Whose rounding it is."""
     return (
         f"{found.head}: TensorFlow is off float64 by {found.tensorflow:.1e} of the range, ONNX Runtime by "
@@ -74,12 +74,12 @@ def verdict(found: Sequence[Finding]) -> str:
     return "1 finding" if len(found) == 1 else f"{len(found)} findings"
 
 
-def unread(outcome: Outcome) -> str:
+def unread(outcome: ParityResult) -> str:
     """How many windows are missing, if any."""
     return f"; {outcome.unread} more could not be read" if outcome.unread else ""
 
 
-def report(outcome: Outcome) -> str:
+def report(outcome: ParityResult) -> str:
     """All of it."""
     windows = outcome.measurement.windows
     lines = [f"{len(windows)} windows, {outcome.audio}{unread(outcome)}"]

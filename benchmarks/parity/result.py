@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS
 from benchmarks.measuring.audio import soundscapes
-from benchmarks.parity.measurement import Measured, Measurement, measure
+from benchmarks.parity.measurement import FileMeasurement, ModelMeasurement, measure
 from benchmarks.parity.quality import Quality, compare_quality
 from benchmarks.parity.summary import WorstWindow, worst_windows
 from benchmarks.parity.verdict import Finding, findings, notes
@@ -29,10 +29,10 @@ from runtime.model.session import choose_device
 
 
 @dataclass(frozen=True)
-class Judged:
+class FileResult:
     """A file, what is wrong with it, what one should know of it, and how right both models are where labels tell."""
 
-    measured: Measured
+    measured: FileMeasurement
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     quality: tuple[Quality, ...]
@@ -40,11 +40,11 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ParityResult:
     """All files, the samples of their worst windows by row id, and how many windows could not be read."""
 
-    measurement: Measurement
-    files: tuple[Judged, ...]
+    measurement: ModelMeasurement
+    files: tuple[FileResult, ...]
     samples: dict[str, NDArray[np.float32]]
     audio: str
     unread: int
@@ -63,7 +63,7 @@ def compare(
     count: int,
     batch_sizes: Sequence[int],
     device: str,
-) -> Outcome:
+) -> ParityResult:
     """Compares converted files with their SavedModel on `count` windows.
 
     Raises:
@@ -89,7 +89,7 @@ def compare(
         shown = {worst.window for each in judged for worst in each.worst}
         shown_again = read([window for window in measurement.windows if window in shown])
         samples = {window.row_id: values for window, values in shown_again}
-    return Outcome(measurement, judged, samples, described, len(windows) - len(measurement.windows))
+    return ParityResult(measurement, judged, samples, described, len(windows) - len(measurement.windows))
 
 
 def _devices(device: str) -> tuple[str, ...]:
@@ -100,8 +100,8 @@ def _devices(device: str) -> tuple[str, ...]:
     return ("cpu", chosen) if cuda.problem(chosen) is None else ("cpu",)
 
 
-def _judged(measurement: Measurement, measured: Measured, labels: Labels | None, audio: str) -> Judged:
-    return Judged(
+def _judged(measurement: ModelMeasurement, measured: FileMeasurement, labels: Labels | None, audio: str) -> FileResult:
+    return FileResult(
         measured,
         tuple(findings(measured, measurement.source, measurement.windows, audio)),
         (*notes(measured, measurement.source), *_changed(measured)),
@@ -110,12 +110,12 @@ def _judged(measurement: Measurement, measured: Measured, labels: Labels | None,
     )
 
 
-def _changed(measured: Measured) -> list[str]:
+def _changed(measured: FileMeasurement) -> list[str]:
     problem = untrue(measured.path, measured.artifact)
     return [] if problem is None else [problem]
 
 
-def _quality(measurement: Measurement, measured: Measured, labels: Labels) -> list[Quality]:
+def _quality(measurement: ModelMeasurement, measured: FileMeasurement, labels: Labels) -> list[Quality]:
     """How right both models are about the classes that the file has."""
     columns = measured.columns.get("label")
     if measured.logits is None or columns is None or columns.index is None:

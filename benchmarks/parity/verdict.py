@@ -31,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.comparison import Compared
-from benchmarks.parity.measurement import Measured, Setting
-from benchmarks.parity.windows import Window
+from benchmarks.parity.comparison import HeadDifferences
+from benchmarks.parity.measurement import FileMeasurement, Setting
+from benchmarks.parity.windows import WindowRef
 from convert.conversion import SYNTHETIC
 from convert.proof.parity import FLOAT16, INT8, Tolerance, tolerance
 from convert.proof.rounding import widened
@@ -74,7 +74,7 @@ def on_same_audio(artifact: Artifact, audio: str) -> bool:
     return audio == SYNTHETIC == artifact.parity.get("audio")
 
 
-def stated(artifact: Artifact, head: str, native: bool, same_audio: bool) -> Tolerance:
+def stated_tolerance(artifact: Artifact, head: str, native: bool, same_audio: bool) -> Tolerance:
     """The tolerance of an output in this file's precision."""
     if artifact.options.get("precision") == "float16":
         found = FLOAT16
@@ -99,7 +99,7 @@ def _widened(bound: Tolerance, artifact: Artifact, head: str) -> Tolerance:
     return widened(bound, **own, many=MANY_WINDOWS)  # type: ignore[arg-type]  # none is None
 
 
-def findings(measured: Measured, source: SavedModel, windows: Sequence[Window], audio: str) -> list[Finding]:
+def findings(measured: FileMeasurement, source: SavedModel, windows: Sequence[WindowRef], audio: str) -> list[Finding]:
     """All that is wrong with a file; empty where nothing is. `audio` is what conversion would call the recordings."""
     found = [Finding(name, (), text) for name, columns in measured.columns.items() for text in columns.findings]
     found += [Finding("all outputs", (setting,), f"cannot be run: {why}") for setting, why in measured.failures.items()]
@@ -118,7 +118,7 @@ def findings(measured: Measured, source: SavedModel, windows: Sequence[Window], 
     return found
 
 
-def notes(measured: Measured, source: SavedModel) -> list[str]:
+def notes(measured: FileMeasurement, source: SavedModel) -> list[str]:
     """What one should know of a file, though it is not wrong."""
     artifact, found = measured.artifact, []
     if artifact.saved_model_sha256 != source.fingerprint:
@@ -138,10 +138,10 @@ def notes(measured: Measured, source: SavedModel) -> list[str]:
 
 
 def _broken(
-    artifact: Artifact, name: str, compared: Compared, native: bool, on_cpu: bool, same_audio: bool
+    artifact: Artifact, name: str, compared: HeadDifferences, native: bool, on_cpu: bool, same_audio: bool
 ) -> list[str]:
     """The rules that a head breaks, in words; each of them only if those before hold."""
-    found = compared.parity.failures(stated(artifact, name, native, same_audio))
+    found = compared.parity.failures(stated_tolerance(artifact, name, native, same_audio))
     if on_cpu and not found:
         for key, words in STORED_MEASURES.items():
             stored = _stored(artifact, name, key) if same_audio or key != "cosine_distance" else None
@@ -156,7 +156,7 @@ def _broken(
     return found
 
 
-def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | None:
+def _most_common(artifact: Artifact, name: str, compared: HeadDifferences) -> float | None:
     """What the windows' errors may have in common; None where that cannot be told from conversion.
 
     Of the square measured then on few windows, chance was about 1 over their number, and the rest remains on many.
@@ -168,14 +168,14 @@ def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | N
     return math.sqrt(rest + BY_CHANCE**2 / compared.distinct)
 
 
-def _where(measured: Measured, name: str, compared: Compared, windows: Sequence[Window]) -> str:
+def _where(measured: FileMeasurement, name: str, compared: HeadDifferences, windows: Sequence[WindowRef]) -> str:
     """The window with the greatest difference, and the two columns, which may have been exchanged."""
     columns = [column_name(measured, name, int(i)) for i in np.argsort(-compared.column_errors, kind="stable")[:2]]
     worst = windows[int(np.argmax(compared.window_errors))]
     return f"most in {', then in '.join(columns)}, and in window {worst.row_id}"
 
 
-def column_name(measured: Measured, head: str, column: int) -> str:
+def column_name(measured: FileMeasurement, head: str, column: int) -> str:
     """A column's class, or its number, from 0."""
     classes = measured.artifact.heads[head].classes
     return f"class '{classes[column]}' (column {column})" if classes else f"column {column}"

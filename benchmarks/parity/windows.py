@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Window:
+class WindowRef:
     """A window of a recording, by its number, and its `row_id`."""
 
     path: Path
@@ -31,7 +31,7 @@ class Window:
     row_id: str
 
 
-def choose(found: Found, count: int, labels: Labels | None = None) -> list[Window]:
+def choose(found: Found, count: int, labels: Labels | None = None) -> list[WindowRef]:
     """At most `count` windows in the order of their rows; with labels only windows that have one.
 
     Raises:
@@ -40,7 +40,7 @@ def choose(found: Found, count: int, labels: Labels | None = None) -> list[Windo
     pairs = list(zip(found.paths, found.names, strict=True))
     if labels is None and len(pairs) > count:
         pairs = _evenly(pairs, count)
-    windows: list[Window] = []
+    windows: list[WindowRef] = []
     with progress_bar(len(pairs), desc="recordings") as bar:
         for path, name in pairs:
             recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
@@ -48,7 +48,7 @@ def choose(found: Found, count: int, labels: Labels | None = None) -> list[Windo
             if promised is None:  # only its end tells
                 promised = sum(1 for _ in recording.windows())
             ends = (format_end(index, WINDOW_SAMPLES, WINDOW_SAMPLES, SAMPLE_RATE) for index in range(promised))
-            windows += [Window(path, index, f"{name}_{end}") for index, end in enumerate(ends)]
+            windows += [WindowRef(path, index, f"{name}_{end}") for index, end in enumerate(ends)]
             bar.update()
     if labels is not None:
         labelled = [window for window in windows if labels.of(window.row_id) is not None]
@@ -69,7 +69,7 @@ def _evenly(items: Sequence[Item], count: int) -> list[Item]:
     return [items[(2 * i + 1) * len(items) // (2 * taken)] for i in range(taken)]
 
 
-def read(windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+def read(windows: Sequence[WindowRef]) -> Iterator[tuple[WindowRef, NDArray[np.float32]]]:
     """The windows' samples, `float32 [160000]`, in order; those that cannot be read are left out."""
     for path, group in itertools.groupby(windows, key=lambda window: window.path):
         wanted = {window.index: window for window in group}
@@ -80,7 +80,7 @@ def read(windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[np.float32
                 break
 
 
-def read_chunks(windows: Sequence[Window], size: int) -> Iterator[tuple[list[Window], NDArray[np.float32]]]:
+def read_chunks(windows: Sequence[WindowRef], size: int) -> Iterator[tuple[list[WindowRef], NDArray[np.float32]]]:
     """The same, so many at a time: their windows and `float32 [n, 160000]`."""
     reading = read(windows)
     while chunk := list(itertools.islice(reading, size)):

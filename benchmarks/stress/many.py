@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from benchmarks.measuring.usage import MIB, Usage, Watch, children, usage
+from benchmarks.measuring.usage import MIB, Usage, UsageMonitor, children, usage
 from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
@@ -94,7 +94,7 @@ def _search(target: Path) -> None:
     started = time.monotonic()
     command = [sys.executable, "-m", "runtime.explore", "search", str(target), "--like", f"long_{ROWS * 5 // 2}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    with Watch(process.pid) as watch:
+    with UsageMonitor(process.pid) as watch:
         found, _ = process.communicate()
     seconds = time.monotonic() - started
     promise(process.returncode == 0, f"perch-explore search ended with code {process.returncode}")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring.usage import MIB, Usage, Watch
+from benchmarks.measuring.usage import MIB, Usage, UsageMonitor
 
 WORKERS = 2
 
@@ -50,7 +50,7 @@ def watched_run(source: Path, model: Path, target: Path, look: Callable[[int], o
     """A run under observation; `look` is called again and again with its process id."""
     started = time.monotonic()
     process = perch_run(source, model, target)
-    with Watch(process.pid, lambda: look(process.pid)) as watch:
+    with UsageMonitor(process.pid, lambda: look(process.pid)) as watch:
         _, errors = process.communicate()
     promise(process.returncode == 0, f"perch-run ended with code {process.returncode} {errors.strip()}".strip())
     assert watch.parent is not None

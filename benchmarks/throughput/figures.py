@@ -1,4 +1,4 @@
-"""What was measured of a file, and what follows from it."""
+"""The figures of a file: what was measured, and what follows from it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.measuring.timing import figure
 from benchmarks.measuring.usage import Usage
-from benchmarks.throughput.full_run import Whole
-from benchmarks.throughput.workers import Piece
+from benchmarks.throughput.full_run import FullRun
+from benchmarks.throughput.workers import Workload
 from benchmarks.throughput.writing import Format
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
@@ -21,56 +21,57 @@ from runtime.model.profile import Setup
 
 @dataclass
 class Configuration:
-    """A setup from sound files to outputs: windows a second of each round, and memory of all processes of a run.
+    """A setup with its windows/s of each round, from sound files to outputs, and the bytes that a run of it uses.
 
-    `out` is why it was not measured, or not in all rounds, or cannot be used; `usable` whether it can be the best.
+    `note` says why it was not measured, or not in all rounds, or cannot be used. Only a `usable` one can be the best.
     """
 
     setup: Setup
     rates: list[float] = field(default_factory=list)
     memory: int | None = None
-    out: str | None = None
+    note: str | None = None
     usable: bool = True
 
     @property
     def rate(self) -> float:
-        """The median; 0 if there is none."""
+        """The median; 0 if it was not measured."""
         return statistics.median(self.rates) if self.rates else 0.0
 
 
 @dataclass
-class Parts:
-    """Pieces of the way alone at one setup, windows a second of each round; and whole runs, the first of them watched.
+class Breakdown:
+    """Where the time goes at one setup.
 
-    `processes` is how many did each piece at once.
+    `rates` are windows/s of each workload alone, round by round, and `processes` how many processes did it at the same
+    time. `runs` are full runs, of which the first is watched.
     """
 
     setup: Setup
-    rates: dict[Piece, list[float]] = field(default_factory=dict)
-    processes: dict[Piece, int] = field(default_factory=dict)
-    runs: list[Whole] = field(default_factory=list)
+    rates: dict[Workload, list[float]] = field(default_factory=dict)
+    processes: dict[Workload, int] = field(default_factory=dict)
+    runs: list[FullRun] = field(default_factory=list)
 
     @property
     def run_rates(self) -> list[float]:
-        """Of the whole runs."""
+        """Windows/s of the full runs."""
         return [run.windows_per_s for run in self.runs]
 
     @property
     def run_rate(self) -> float:
-        """The whole runs' median."""
+        """The median of the full runs."""
         return statistics.median(self.run_rates)
 
-    def rate(self, piece: Piece) -> float:
-        """A piece's median."""
-        return statistics.median(self.rates[piece])
+    def rate(self, workload: Workload) -> float:
+        """The median of a workload."""
+        return statistics.median(self.rates[workload])
 
     def stages(self) -> dict[str, float]:
-        """Seconds that one process takes for a window, stage by stage, while all are at work.
+        """Seconds that one process takes for a window, by stage, while all processes are at work.
 
-        Those that cannot be run alone are differences of medians: below zero means lost in the noise. Where the
-        backbone cannot be told, the graph is one stage.
+        A stage that cannot be run alone is a difference of medians; below zero it is lost in the noise. Where the
+        backbone cannot be found, the whole graph is one stage.
         """
-        seconds = {piece: self.processes[piece] / self.rate(piece) for piece in self.rates}
+        seconds = {workload: self.processes[workload] / self.rate(workload) for workload in self.rates}
         stages = {"decode": seconds["decode"], "resample": seconds["windows"] - seconds["decode"]}
         if "backbone" not in seconds:
             return {**stages, "graph": seconds["graph"]}
@@ -79,15 +80,15 @@ class Parts:
         return {**stages, "head": seconds["graph"] - embedding} if "embedding" in seconds else stages
 
     def ratios(self) -> dict[str, float]:
-        """Times over the floor's, and of whole runs over that of their parts one after the other."""
-        floor: Piece = "floor" if "floor" in self.rates else "backbone"
-        over: tuple[Piece, ...] = ("embedding", "graph") if floor in self.rates else ()
-        ratios = {f"{piece}_over_floor": self.rate(floor) / self.rate(piece) for piece in over if piece in self.rates}
-        parts = 1 / self.rate("graph") + 1 / self.rate("windows")
-        return {**ratios, "run_over_graph_and_reading": 1 / self.run_rate / parts}
+        """Times divided by that of the floor, and that of a full run divided by those of reading and of the graph."""
+        floor: Workload = "floor" if "floor" in self.rates else "backbone"
+        compared: tuple[Workload, ...] = ("embedding", "graph") if floor in self.rates else ()
+        ratios = {f"{name}_over_floor": self.rate(floor) / self.rate(name) for name in compared if name in self.rates}
+        apart = 1 / self.rate("graph") + 1 / self.rate("windows")
+        return {**ratios, "run_over_graph_and_reading": 1 / self.run_rate / apart}
 
     def used(self) -> dict[str, Any]:
-        """What whole runs used; of the workers the one that used most."""
+        """What full runs used; of the workers the greatest of each figure."""
         watched, busy = self.runs[0], [run.busy for run in self.runs if run.busy is not None]
         return {
             "start_up_s": statistics.median(run.start_up_s for run in self.runs),
@@ -98,11 +99,11 @@ class Parts:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """All figures of the setup."""
         return {
             "setup": asdict(self.setup),
             "stages_s_a_window": self.stages(),
-            "pieces_windows_per_s": {piece: figure(values) for piece, values in self.rates.items()},
+            "pieces_windows_per_s": {workload: figure(values) for workload, values in self.rates.items()},
             "run_windows_per_s": figure(self.run_rates),
             "ratios": self.ratios(),
             "processes": self.used(),
@@ -110,72 +111,73 @@ class Parts:
 
 
 @dataclass
-class Measurements:
-    """All of a file. `no_floor` is why its backbone cannot be told, if it cannot."""
+class FileFigures:
+    """All figures of a file. `no_floor` says why its backbone cannot be found, if it cannot."""
 
     path: Path
     artifact: Artifact
     outputs: tuple[str, ...]
     configurations: list[Configuration]
     no_floor: str | None = None
-    parts: list[Parts] = field(default_factory=list)
+    breakdowns: list[Breakdown] = field(default_factory=list)
     writing: dict[Format, list[float]] = field(default_factory=dict)
 
     @property
     def ranking(self) -> list[Configuration]:
-        """The fastest first; last those that were not measured."""
+        """The fastest first, those that were not measured last."""
         return sorted(self.configurations, key=lambda each: -each.rate)
 
     @property
     def best(self) -> Configuration:
-        """The fastest that can be used.
+        """The fastest usable one.
 
         Raises:
-            InputError: none can.
+            InputError: none is usable.
         """
         for each in self.ranking:
             if each.usable:
                 return each
         least = min(each.memory or 0 for each in self.configurations)
-        raise InputError(f"no setup of {self.path} fits into --memory; the smallest takes {least / 10**9:.2f} GB")
+        raise InputError(f"no setup of {self.path} fits into --memory; the smallest needs {least / 10**9:.2f} GB")
 
     @property
     def precision(self) -> str:
-        """Of the file, and of its head where that is another."""
+        """That of the file, and that of its head where the two differ."""
         options = self.artifact.options
-        whole, head = options.get("precision", "float32"), options.get("head", "float32")
-        return f"{whole}, head {head}" if head != "float32" else str(whole)
+        precision, head = options.get("precision", "float32"), options.get("head", "float32")
+        return f"{precision}, head {head}" if head != "float32" else str(precision)
 
-    def values(self) -> Iterator[list[float]]:
-        """The rounds of all that was measured in more than one."""
+    def rounds(self) -> Iterator[list[float]]:
+        """The rounds of everything that was measured more than once."""
         every = [each.rates for each in self.configurations]
-        for parts in self.parts:
-            every += [*parts.rates.values(), parts.run_rates]
+        for breakdown in self.breakdowns:
+            every += [*breakdown.rates.values(), breakdown.run_rates]
         yield from (values for values in [*every, *self.writing.values()] if len(values) > 1)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
-        window_s, ranks = self.artifact.window_s, {}
-        for rank, each in enumerate(self.ranking, 1):
-            rates = figure(each.rates) if each.rates else {"median": None, "spread": None, "values": []}
-            ranks[rank] = {
-                "rank": rank if each.rates else None,
-                **asdict(each.setup),
-                "windows_per_s": rates,
-                "times_real_time": each.rate * window_s if each.rates else None,
-                "memory_bytes": each.memory,
-                "usable": each.usable,
-                "note": each.out,
-            }
+        """All figures of the file."""
+        window_s, best = self.artifact.window_s, self.best
+        unmeasured: dict[str, Any] = {"median": None, "spread": None, "values": []}
         return {
             "file": str(self.path),
             "artifact_sha256": self.artifact.artifact_sha256,
             "model_family": self.artifact.family,
             "precision": self.precision,
             "outputs": self.outputs,
-            "configurations": list(ranks.values()),
-            "best": {**asdict(self.best.setup), "windows_per_s": self.best.rate, "memory_bytes": self.best.memory},
-            "parts": [parts.as_json() for parts in self.parts],
+            "configurations": [
+                {
+                    "rank": rank if each.rates else None,
+                    **asdict(each.setup),
+                    "windows_per_s": figure(each.rates) if each.rates else unmeasured,
+                    "times_real_time": each.rate * window_s if each.rates else None,
+                    "memory_bytes": each.memory,
+                    "usable": each.usable,
+                    "note": each.note,
+                }
+                for rank, each in enumerate(self.ranking, 1)
+            ],
+            "best": {**asdict(best.setup), "windows_per_s": best.rate, "memory_bytes": best.memory},
+            "parts": [breakdown.as_json() for breakdown in self.breakdowns],
             "write_rows_per_s": {ending: figure(values) for ending, values in self.writing.items()},
             "no_floor": self.no_floor,
         }

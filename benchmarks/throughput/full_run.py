@@ -1,4 +1,4 @@
-"""A whole run, from sound files to rows, in a process of its own, and what it and its workers use."""
+"""A full run, from sound files to rows, in a process of its own, and what it and its workers use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring.usage import Usage, Watch
+from benchmarks.measuring.usage import Usage, UsageMonitor
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
@@ -23,8 +23,8 @@ from runtime.workers.child import Child, serve
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is run, without a sink. `watched` is whether memory and threads are looked at, which takes time."""
+class RunPlan:
+    """What to run, without writing rows. `watched` says whether to look at memory and threads, which takes time."""
 
     recordings: tuple[Path, ...]
     artifact: Path
@@ -35,12 +35,12 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What came of it.
+class FullRun:
+    """The figures of a run.
 
-    `busy` is the workers' processor time over the time they were there, by worker and thread: above 1 they have more
-    threads at work than they should; None where the system does not tell. `parent` and `workers` are what was seen, if
-    somebody looked. `complaint` is what it warned of, such as a GPU's memory that ran out.
+    `busy` is the workers' processor time, over the time of the run and over their threads: above 1 more threads are at
+    work than there should be. It is None on Windows. `parent` and `workers` are what was seen if the run was watched.
+    `complaint` is a warning of the run about memory, such as that of a GPU that ran out.
     """
 
     windows_per_s: float
@@ -52,11 +52,11 @@ class Whole:
 
     @property
     def memory(self) -> int | None:
-        """Proportional memory of all processes together, each at its most; None if nobody looked."""
+        """Bytes of all processes together, each at its greatest, shared pages counted once; None if not watched."""
         return self.parent.pss + sum(worker.pss for worker in self.workers) if self.parent else None
 
 
-def run_whole(plan: Plan) -> Whole:
+def time_full_run(plan: RunPlan) -> FullRun:
     """Runs a plan.
 
     Raises:
@@ -66,15 +66,15 @@ def run_whole(plan: Plan) -> Whole:
     child = Child("benchmarks.throughput.full_run", plan, inbox)
     try:
         _, answer = inbox.get()
-        if isinstance(answer, Whole):
+        if isinstance(answer, FullRun):
             return answer
-        raise answer or PerchError(f"the process of a whole run {child.last_words()}")
+        raise answer or PerchError(f"the process of a full run {child.last_words()}")
     finally:
         child.stop()
 
 
-def enough(recordings: Sequence[Path], artifact: Artifact, windows: float, workers: int) -> tuple[Path, ...]:
-    """The first recordings that have so many windows together, as many for each worker; all if they have fewer."""
+def recordings_for(windows: float, recordings: Sequence[Path], artifact: Artifact, workers: int) -> tuple[Path, ...]:
+    """The first recordings that hold this many windows together, as many for each worker; all if they hold less."""
     taken, count = 0, 0
     while taken < len(recordings) and (not taken or count < windows or taken % workers):
         recording = Recording(recordings[taken], artifact.sample_rate, artifact.window_samples)
@@ -84,50 +84,39 @@ def enough(recordings: Sequence[Path], artifact: Artifact, windows: float, worke
 
 
 def main() -> None:
-    """Runs the plan that comes in, once."""
+    """The process of a full run: receives a plan, runs it, sends its figures or the error."""
     receive, send = serve()
-    plan: Plan = pickle.load(receive)
-    watch = Watch(os.getpid())
-    setup = plan.setup
-    with watch if plan.watched else contextlib.nullcontext(), warnings.catch_warnings(record=True) as caught:
+    plan: RunPlan = pickle.load(receive)
+    try:
+        send(_run(plan))
+    except PerchError as error:
+        send(error)
+
+
+def _run(plan: RunPlan) -> FullRun:
+    monitor, setup = UsageMonitor(os.getpid()), plan.setup
+    with monitor if plan.watched else contextlib.nullcontext(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
-        try:
-            result = run_soundscapes(
-                plan.recordings,
-                plan.artifact,
-                outputs=plan.outputs,
-                device=plan.device,
-                workers=setup.workers,
-                threads=setup.threads,
-                batch_size=setup.batch_size,
-                progress=False,
-            )
-        except PerchError as error:
-            send(error)
-            return
-    if result.failures:
-        send(PerchError(f"{result.failures[0].path}: {result.failures[0].reason}"))
-        return
-    timing = result.timing
-    cpu_s = _cpu_of_children()
-    complaints = [str(warning.message) for warning in caught if "memory" in str(warning.message)]
-    send(
-        Whole(
-            windows_per_s=float(timing["windows_per_s"]),
-            start_up_s=float(timing["start_up_s"]),
-            busy=None if cpu_s is None else cpu_s / setup.workers / setup.threads / float(timing["elapsed_s"]),
-            parent=watch.parent,
-            workers=tuple(watch.workers.values()),
-            complaint=complaints[0] if complaints else None,
+        result = run_soundscapes(
+            plan.recordings,
+            plan.artifact,
+            outputs=plan.outputs,
+            device=plan.device,
+            workers=setup.workers,
+            threads=setup.threads,
+            batch_size=setup.batch_size,
+            progress=False,
         )
+    if result.failures:
+        raise PerchError(f"{result.failures[0].path}: {result.failures[0].reason}")
+    timing, times = result.timing, os.times()
+    cpu_s = times.children_user + times.children_system
+    complaints = [str(warning.message) for warning in caught if "memory" in str(warning.message)]
+    return FullRun(
+        windows_per_s=float(timing["windows_per_s"]),
+        start_up_s=float(timing["start_up_s"]),
+        busy=None if sys.platform == "win32" else cpu_s / setup.workers / setup.threads / float(timing["elapsed_s"]),
+        parent=monitor.parent,
+        workers=tuple(monitor.workers.values()),
+        complaint=complaints[0] if complaints else None,
     )
-
-
-def _cpu_of_children() -> float | None:
-    """Processor seconds of all children that have ended."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
