@@ -1,4 +1,4 @@
-"""Whose rounding it is where the spectrograms of TensorFlow and ONNX Runtime differ: each against float64."""
+"""Where the spectrograms of TensorFlow and ONNX Runtime differ: how far each is from float64."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SPECTROGRAMS = ("frontend", "spectrogram")
 
 @dataclass(frozen=True)
 class SpectrogramErrors:
-    """A spectrogram's greatest absolute differences, over the range of its float64 values.
+    """The greatest absolute differences of a spectrogram, over the range of its float64 values.
 
-    `tensorflow` and `onnx` are how far each is from float64, `between` how far they are from each other.
+    `tensorflow` and `onnx` are the differences from float64, `between` is that of the two.
     """
 
     head: str
@@ -32,12 +32,12 @@ class SpectrogramErrors:
 def spectrogram_errors(
     source: SavedModel, session: Session, tensorflow: NDArray[np.float32], windows: NDArray[np.float32]
 ) -> SpectrogramErrors | None:
-    """Compares the spectrogram of `float32 [n, samples]`, of which `tensorflow` are TensorFlow's values.
+    """Compares the spectrograms of `windows` (`float32 [n, samples]`) with float64; `tensorflow` are TensorFlow's.
 
-    None where the SavedModel or the artifact gives no spectrogram.
+    None if the SavedModel or the artifact has no spectrogram among its outputs.
 
     Raises:
-        ConversionError: the graph holds what has no float64 counterpart.
+        ConversionError: the graph holds an operation without a float64 counterpart.
     """
     named = {output.name for output in source.outputs} & session.artifact.heads.keys()
     head = next((name for name in SPECTROGRAMS if name in named), None)
@@ -49,7 +49,7 @@ def spectrogram_errors(
 def errors_against(
     head: str, exact: Exact, session: Session, tensorflow: NDArray[np.float32], windows: NDArray[np.float32]
 ) -> SpectrogramErrors:
-    """The same for several files of one SavedModel, whose float64 values `exact` are computed once."""
+    """The same with float64 values `exact` at hand, which are computed once for several files of one SavedModel."""
     (onnx,) = session(windows, [head])
     span = float(np.ptp(exact)) or 1.0
 

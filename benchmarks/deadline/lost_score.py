@@ -1,12 +1,12 @@
-"""What a submission is worth that a deadline cut short: its macro ROC-AUC, which the competition is judged by.
+"""How much of a submission's score a deadline cost: its macro ROC-AUC, by which the competition judges.
 
-It needs labels, which soundscapes made on the spot do not have and an untrained model would not find. So a full run is
-the truth: a class is said to be there in the rows in which it scores highest, one of twenty, about as rarely as most
-species are heard. The full run then has 1 by construction, and what is missing to 1 was lost to the deadline and to
-nothing else. Classes whose scores are constant, as of those that the model does not know, are left out.
+That needs labels, which synthetic soundscapes do not have and an untrained model would not find. So a full run is taken
+for the truth: a class counts as present in the 5% of rows in which it scores highest, which is about as rare as most
+species are. The full run then has a ROC-AUC of 1 by definition, and whatever is missing to 1 was lost to the deadline.
+Classes whose scores are constant, such as those that the model does not know, are left out.
 
-A few soundscapes that stand out hold many of those rows, and whether these were reached is chance. So the same is also
-computed as if the soundscapes had come in other orders, and averaged.
+A few soundscapes that stand out hold many of those rows, and whether they are reached is chance. So the ROC-AUC is also
+computed for other orders of the soundscapes, and averaged.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from benchmarks.baseline.notebook import TERMINATED
 from runtime.explore.metrics import macro_roc_auc
 
 PRESENT = 0.05
-"""Share of the rows in which a class is said to be there."""
+"""Share of the rows in which a class counts as present."""
 MOST_CLASSES = 300
-"""Of which the average over orders is taken, evenly spaced, so that it takes seconds."""
+"""The average over orders takes so many classes, evenly spaced, so that it takes seconds."""
 
 
 def highest_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The rows in which each class scores highest, one of twenty: `bool [rows, classes]`.
+    """Whether a row is among the 5% in which a class scores highest: `bool [rows, classes]`.
 
-    Fewer where scores are equal, and none of a class whose scores are constant.
+    There are fewer of them where scores are equal, and none for a class whose scores are constant.
     """
     count = min(max(1, round(PRESENT * len(scores))), len(scores) - 1)
     return np.asarray(scores > np.partition(scores, -count - 1, axis=0)[-count - 1])
 
 
 def after_deadline(full: NDArray[np.float32], status: NDArray[np.str_]) -> NDArray[np.float32]:
-    """What a run gives, of which `full` is the whole, if its rows had this status: `float32 [rows, classes]`.
+    """The rows of a run that ends with this `status [rows]`, from the rows of a full run: `float32 [rows, classes]`.
 
-    Filled rows hold -1000, interpolated ones the mean of the nearest scored rows of their soundscape, before and after.
+    Filled rows hold -1000. Interpolated ones hold the mean of the nearest scored rows before and after, in the same
+    soundscape.
     """
     rows = full.copy()
     rows[status == "filled"] = TERMINATED
@@ -48,8 +49,8 @@ def after_deadline(full: NDArray[np.float32], status: NDArray[np.str_]) -> NDArr
 
 
 def average_roc_auc(full: NDArray[np.float32], status: NDArray[np.str_]) -> float:
-    """Macro ROC-AUC against the full run, the mean over which soundscape of a ring comes first."""
+    """Macro ROC-AUC against the full run, averaged over all rotations of the order of soundscapes."""
     scores = full[:, :: -(-full.shape[1] // MOST_CLASSES)]
     truth, by_soundscape = highest_rows(scores), status.reshape(-1, WINDOWS)
-    turned = (np.roll(by_soundscape, shift, axis=0).reshape(-1) for shift in range(len(by_soundscape)))
-    return float(np.mean([macro_roc_auc(after_deadline(scores, one), truth) for one in turned]))
+    rotated = (np.roll(by_soundscape, shift, axis=0).reshape(-1) for shift in range(len(by_soundscape)))
+    return float(np.mean([macro_roc_auc(after_deadline(scores, one), truth) for one in rotated]))
