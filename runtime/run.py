@@ -204,17 +204,17 @@ def run_soundscapes(
                 interrupted = True
             if interrupted or deadline:
                 headers.until = time.monotonic() + MOST_HEADERS_S
-            most_means = None
+            most_interpolated = None
             if deadline:
-                work = table.work(score.rows)
-                headers.until = min(headers.until, deadline.asking_ends(table.columns, work))
-                most_means = deadline.most_means(table.columns, work, time.monotonic())
+                work = table.final_work(score.rows)
+                headers.until = min(headers.until, deadline.headers_end(table.columns, work))
+                most_interpolated = deadline.rows_to_interpolate(table.columns, work, time.monotonic())
 
             def finish() -> None:
                 nonlocal finished, kept
                 if not finished:
-                    rest = list(table.rest(headers.promised_windows, most_means))
-                    again = interrupted or (table.left and (resume or deadline is None))
+                    rest = list(table.rest(headers.promised_windows, most_interpolated))
+                    again = interrupted or (table.incomplete and (resume or deadline is None))
                     rows.finish(rest, whole=not again)
                     finished, kept = True, again
 
