@@ -1,4 +1,4 @@
-"""The report for people: one HTML file that needs nothing beside it."""
+"""The report for a browser: one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from runtime.explore.pictures.spectrogram import power, spectrogram
 TEMPLATE = "page.html"
 
 
-def page(outcome: ParityResult, environment: dict[str, Any]) -> str:
-    """The page; all that comes from files is escaped."""
+def page(result: ParityResult, environment: dict[str, Any]) -> str:
+    """The page as HTML; text that comes from files is escaped."""
     loader = jinja2.PackageLoader("benchmarks.parity", "")
     templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    native = outcome.measurement.source.stablehlo is not None
+    native = result.measurement.source.stablehlo is not None
 
     def heads(measured: FileMeasurement) -> list[dict[str, Any]]:
         return [
@@ -30,7 +30,7 @@ def page(outcome: ParityResult, environment: dict[str, Any]) -> str:
                 "name": name,
                 "cells": cells(found),
                 "tolerance": stated_tolerance(
-                    measured.artifact, name, native, on_same_audio(measured.artifact, outcome.audio)
+                    measured.artifact, name, native, on_same_audio(measured.artifact, result.audio)
                 ),
                 "histogram": histogram(window_errors(measured, name)),
                 "columns": [(column_name(measured, name, i), error) for i, error in worst_columns(measured, name)],
@@ -39,9 +39,9 @@ def page(outcome: ParityResult, environment: dict[str, Any]) -> str:
         ]
 
     return templates.get_template(TEMPLATE).render(
-        outcome=outcome,
+        result=result,
         environment=environment,
-        unread=unread(outcome),
+        unread=unread(result),
         columns=COLUMNS,
         legend=LEGEND,
         heads=heads,
@@ -51,6 +51,6 @@ def page(outcome: ParityResult, environment: dict[str, Any]) -> str:
         cells=lambda compared: cells(summarise(compared)),
         pictures={
             row_id: (number, base64.b64encode(spectrogram(power(samples))).decode())
-            for number, (row_id, samples) in enumerate(outcome.samples.items())
+            for number, (row_id, samples) in enumerate(result.samples.items())
         },
     )

@@ -1,4 +1,4 @@
-"""What is told of a comparison: a few measures of each head, its worst windows and columns."""
+"""The comparison in brief: a few figures of each head, its worst windows and columns."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmarks.parity.verdict import on_same_audio, stated_tolerance
 from benchmarks.parity.windows import WindowRef
 
 WORST = 4
-"""How many of the worst windows, and columns of each head, are shown."""
+"""How many of the worst windows, and of the worst columns of each head, to show."""
 MORE_IS_BETTER = ("top1", "top5", "rank_least", "rank_median")
 
 
 @dataclass(frozen=True)
 class HeadSummary:
-    """Of one head. Errors are over the range; `top1`, `top5` and the rank correlations are None but for classes."""
+    """A few figures of one head. Errors are over the range; `top1`, `top5` and ranks are None unless it has classes."""
 
     error: float
     mean_error: float
@@ -34,7 +34,7 @@ class HeadSummary:
 
 
 def summarise(compared: HeadDifferences) -> HeadSummary:
-    """The measures of a head in one setting."""
+    """The figures of a head in one setting."""
     ranks = compared.ranks
     return HeadSummary(
         error=float(compared.window_errors.max()),
@@ -50,7 +50,7 @@ def summarise(compared: HeadDifferences) -> HeadSummary:
 
 
 def worst(several: Iterable[HeadSummary]) -> HeadSummary:
-    """The worst of each measure over all settings."""
+    """The worst of each figure over all settings."""
     every = list(several)
     found = {}
     for name in (each.name for each in fields(HeadSummary)):
@@ -60,27 +60,27 @@ def worst(several: Iterable[HeadSummary]) -> HeadSummary:
 
 
 def by_head(measured: FileMeasurement) -> dict[str, HeadSummary]:
-    """The worst of all settings, of each head that was compared."""
+    """Each head that was compared, the worst over all settings."""
     names = [name for name in measured.heads if measured.compared]
     return {name: worst(summarise(heads[name]) for heads in measured.compared.values()) for name in names}
 
 
 def window_errors(measured: FileMeasurement, head: str) -> NDArray[np.float64]:
-    """Each window's greatest error, the worst of all settings."""
+    """Each window's greatest error, the worst over all settings."""
     return np.max([heads[head].window_errors for heads in measured.compared.values()], axis=0)
 
 
 def worst_columns(measured: FileMeasurement, head: str) -> list[tuple[int, float]]:
-    """The columns with the greatest errors, and these, the worst of all settings."""
+    """The columns with the greatest errors, and these errors, the worst over all settings."""
     errors = np.max([heads[head].column_errors for heads in measured.compared.values()], axis=0)
     return [(int(i), float(errors[i])) for i in top(errors, WORST)]
 
 
 @dataclass(frozen=True)
 class WorstWindow:
-    """A window in which a head is far off, and what both models hear in it: their top species and the logits.
+    """A window in which a head is far off, and both models' top species in it with their logits.
 
-    `onnx` is None where the file has no output `label`.
+    `onnx` is None if the file has no output `label`.
     """
 
     window: WindowRef
@@ -91,7 +91,7 @@ class WorstWindow:
 
 
 def worst_windows(measurement: ModelMeasurement, measured: FileMeasurement, audio: str) -> list[WorstWindow]:
-    """The windows that use up most of an output's stated tolerance, the worst first."""
+    """The windows whose errors are the greatest shares of an output's stated tolerance, the worst first."""
     source, heads = measurement.source, measured.heads if measured.compared else []
     if not heads:
         return []

@@ -137,7 +137,7 @@ def test_report_is_for_people(measured: Measured) -> None:
         "backbone",
         "write csv",
         "█",
-        "Fastest, within",
+        "Fastest within",
     ):
         assert text in measured[1]
     assert "frontend, backbone and head cannot be told apart" in measured[1]

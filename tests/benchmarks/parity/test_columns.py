@@ -39,7 +39,7 @@ def test_an_output_without_classes() -> None:
     np.testing.assert_array_equal(found.index, np.arange(8))
     other = match_columns(Head("embedding", (8,)), (9,), ())
     assert other.index is None
-    assert "it is of 8 and the SavedModel's of 9" in other.findings[0]
+    assert "it has 8 values a window, the SavedModel 9" in other.findings[0]
 
 
 @pytest.mark.parametrize("sliced", [False, True])
@@ -65,9 +65,9 @@ def test_a_line_moved_in_another_namespace_is_named() -> None:
 def test_lists_that_only_one_has() -> None:
     found = match_columns(Head("label", (5,), NAMES.names, "other"), (5,), LISTS)
     said = " ".join(found.findings)
-    assert "has no class list 'inat2024'" in said
-    assert "has no class list 'ebird2021'" in said
-    assert "'other' is none of the SavedModel's" in said
+    assert "it lacks the SavedModel's class list 'inat2024'" in said
+    assert "it lacks the SavedModel's class list 'ebird2021'" in said
+    assert "the SavedModel has no class list 'other', it has" in said
 
 
 def test_a_sliced_file_with_a_name_of_its_own_cannot_be_placed() -> None:
@@ -75,4 +75,4 @@ def test_a_sliced_file_with_a_name_of_its_own_cannot_be_placed() -> None:
     changed = Head("label", (2,), changed.classes, changed.namespace)
     found = match_columns(changed, (5,), LISTS)
     assert found.index is None
-    assert "do not tell which" in found.findings[0]
+    assert "do not say which" in found.findings[0]

@@ -282,7 +282,7 @@ def test_wrong_use_is_one_line(
         ([saved_model, tmp_path / "none.onnx"], "there is no model at"),
         ([saved_model, words], "cannot be loaded as ONNX"),
         ([saved_model, model, "--labels", labels], "name their folder with --audio"),
-        ([saved_model, model, "--labels", labels, "--audio", only], "has no label of any of the 3 windows"),
+        ([saved_model, model, "--labels", labels, "--audio", only], "has no label for any of the 3 windows"),
         ([saved_model, model, "--audio", tmp_path / "nothing"], "nothing"),
         ([saved_model, model, "--device", "tpu"], "device is 'tpu'"),
         ([saved_model, model, "--html", tmp_path / "none" / "page.html"], "cannot write"),

@@ -64,9 +64,9 @@ def test_a_stated_tolerance() -> None:
 @pytest.mark.parametrize(
     ("stored", "said_"),
     [
-        ({"error": 1e-6}, "error 2.* times that of its conversion"),
-        ({"mean_error": 1e-7}, "mean error .* times that of its conversion"),
-        ({"cosine_distance": 1e-11}, "1 - cosine .* times that of its conversion"),
+        ({"error": 1e-6}, "error 2.* times what its conversion measured"),
+        ({"mean_error": 1e-7}, "mean error .* times what its conversion measured"),
+        ({"cosine_distance": 1e-11}, "1 - cosine .* times what its conversion measured"),
     ],
 )
 def test_ten_times_what_conversion_measured(stored: dict[str, float], said_: str) -> None:
@@ -85,7 +85,7 @@ def test_on_other_audio_cosines_say_less() -> None:
 
 def test_what_all_windows_have_in_common_is_no_rounding() -> None:
     shift = RNG.normal(0, 5e-5, 40)  # half as much as the rounding
-    assert "of their errors in common, rounding at most 24%" in said(NOISE + shift, artifact())
+    assert "of their errors, which for rounding is at most 24%" in said(NOISE + shift, artifact())
     shallow = {**STORED, "common": 0.5}
     assert said(NOISE + shift, artifact(shallow)) == ""
     assert said(NOISE + shift, artifact(), OTHER) == ""
