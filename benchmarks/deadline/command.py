@@ -17,7 +17,7 @@ from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.files import Files
-from runtime.options import seconds
+from runtime.values import parse_seconds
 
 DEADLINE_S = 90 * 60.0
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sample_submission.csv: its classes become the submission's columns (default: all, gigabytes of CSV)",
     )
     parser.add_argument(
-        "--deadline", type=seconds, default=DEADLINE_S, metavar="TIME", help="such as 90m or 300s (default: 90m)"
+        "--deadline", type=parse_seconds, default=DEADLINE_S, metavar="TIME", help="such as 90m or 300s (default: 90m)"
     )
     parser.add_argument("--quick", action="store_true", help="fewer soundscapes: noisier, but under two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to a file")
