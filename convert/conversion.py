@@ -19,10 +19,10 @@ from convert import SAMPLE_RATE, WINDOW_SAMPLES, write
 from convert.errors import ConversionError, ParityError, first_line
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
-from convert.passes.heads.deferral import gather_embeddings
+from convert.passes.heads.deferral import defer_heads
 from convert.passes.heads.int8 import quantise_prototypes
 from convert.passes.heads.selection import keep_classes, keep_heads
-from convert.passes.heads.tiling import bound_slab
+from convert.passes.heads.tiling import tile_prototypes
 from convert.proof import half, int8, parity, rounding, synthetic
 from convert.source import saved_model
 from convert.source.folder import model_files
@@ -148,7 +148,7 @@ def convert(
             },
         )
         proto, artifact, session = _written(
-            pipeline.rewritten(graph, bound_slab) if free else graph, artifact, temporary
+            pipeline.rewritten(graph, tile_prototypes) if free else graph, artifact, temporary
         )
         judged = session
         if head == "int8":
@@ -174,7 +174,7 @@ def convert(
             halved, rounded = half.halved(graph)
             _, _, proof = _written(rounded, artifact, temporary)
             proto, artifact, judged = _written(
-                pipeline.rewritten(halved, bound_slab) if free else halved, artifact, temporary
+                pipeline.rewritten(halved, tile_prototypes) if free else halved, artifact, temporary
             )
             both = [_measured(each, windows, expected) for each in (judged, proof)]
             measured = {name: parity.worst([each[name] for each in both]) for name in measured}
@@ -279,7 +279,7 @@ def _optimised(
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
     pipeline.clean(graph)
     if free:
-        gather_embeddings(pipeline.infer_shapes(graph).graph)
+        defer_heads(pipeline.infer_shapes(graph).graph)
     return pipeline.infer_shapes(graph), free
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import ParityError
 from convert.passes import pipeline
-from convert.passes.float16 import halve, round_as_half
+from convert.passes.float16 import emulate_float16, to_float16
 from convert.proof import parity
 from runtime.model.session import Session
 
@@ -26,8 +26,8 @@ def halved(model: ir.Model) -> tuple[ir.Model, ir.Model]:
     Raises:
         ConversionError: it cannot be told where the spectrogram ends.
     """
-    half = pipeline.rewritten(model, halve)
-    return half, pipeline.rewritten(half, round_as_half)
+    half = pipeline.rewritten(model, to_float16)
+    return half, pipeline.rewritten(half, emulate_float16)
 
 
 def top1_agreement(whole: Session, half: Session, windows: NDArray[np.float32]) -> dict[str, float]:
