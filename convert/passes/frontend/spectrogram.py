@@ -139,7 +139,7 @@ def _transform(matmul: ir.Node) -> Transform | None:
 
 
 def _cuts_frames(conv: ir.Node, layout: list[ir.Node]) -> bool:
-    """Whether nodes transpose the output `[batch, taps, frames, 1]` of a plain convolution to `[batch, frames, taps]`."""
+    """Whether nodes transpose a plain convolution's output `[batch, taps, frames, 1]` to `[batch, frames, taps]`."""
     kernel = constant(conv.inputs[1])
     plain = attribute(conv, "group", 1) == 1 and len(conv.inputs) == 2
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 1 or kernel.shape[3] != 1 or not plain:
