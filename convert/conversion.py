@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, write
-from convert.errors import ConversionError, ParityError, first_line
+from convert.errors import ConversionError, ParityError
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
 from convert.passes.heads.gathered import gather_embeddings
@@ -26,6 +26,7 @@ from convert.passes.heads.slab import bound_slab
 from convert.proof import half, int8, parity, rounding, synthetic
 from convert.source import saved_model
 from convert.source.folder import model_files
+from convert.source.reference import Reference
 from convert.source.saved_model import SavedModel
 from convert.stablehlo import module as stablehlo
 from convert.tf import ops as tf_ops
@@ -33,7 +34,7 @@ from runtime.audio.paths import find_recordings
 from runtime.audio.recording import Recording
 from runtime.classes.class_map import map_classes
 from runtime.classes.wanted import WantedClasses, read_classes
-from runtime.errors import InputError
+from runtime.errors import InputError, first_line
 from runtime.files import Files, check_outputs, replacing
 from runtime.model.artifact import Artifact
 from runtime.model.heads import ClassList, Head
@@ -154,7 +155,7 @@ def convert(
         done("check")
         expected: Mapping[str, NDArray[np.float32]] = {}
         if not source.cannot_run:
-            tensorflow = saved_model.Reference(source, kept, columns)
+            tensorflow = Reference(source, kept, columns)
             expected = tensorflow(windows)
         done("run TensorFlow")
         if source.cannot_run:
@@ -219,12 +220,12 @@ def _windows(audio: str | Path | None, count: int) -> NDArray[np.float32]:
 
 
 def _kept_heads(source: SavedModel, outputs: Sequence[str] | None) -> list[str]:
-    names = [output.name for output in source.fit_outputs]
-    unfit = [o for o in source.outputs if o.unfit and (outputs is None or o.name in outputs)]
-    if unfit:
+    names = [output.name for output in source.usable_outputs]
+    unusable = [o for o in source.outputs if o.problem and (outputs is None or o.name in outputs)]
+    if unusable:
         rest = ",".join(names)
         raise ConversionError(
-            f"{source.path}: its output {unfit[0].name!r} {unfit[0].unfit}; leave it out with --outputs {rest}"
+            f"{source.path}: its output {unusable[0].name!r} {unusable[0].problem}; leave it out with --outputs {rest}"
         )
     if outputs is None:
         return names

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             "--labels": args.labels,
         },
     )
-    from convert.cli import check_tensorflow
+    from convert.source.tensorflow import check_tensorflow
 
     check_tensorflow()
     from benchmarks.parity.figures import figures

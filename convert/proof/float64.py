@@ -16,7 +16,7 @@ import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError
 from convert.source.saved_model import SavedModel
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.module import captured, stablehlo_text
@@ -24,6 +24,7 @@ from convert.stablehlo.tensor import known
 from convert.stablehlo.text import Function, Op, literal, parse
 from convert.stablehlo.translate import CALLS, MODULE, callee, translate
 from convert.tf import ops as tf_ops
+from runtime.errors import first_line
 
 DOUBLED = {
     tf.float32.as_datatype_enum: tf.float64.as_datatype_enum,
@@ -39,7 +40,7 @@ def in_float64(source: SavedModel, heads: Sequence[str], windows: NDArray[np.flo
     Raises:
         ConversionError: the graph holds what has no float64 counterpart.
     """
-    names = [output.name for output in (source.outputs if source.stablehlo is not None else source.fit_outputs)]
+    names = [output.name for output in (source.outputs if source.stablehlo is not None else source.usable_outputs)]
     places = [names.index(head) for head in heads]
     evaluate = _by_tensorflow if source.stablehlo is None else _by_numpy
     batches = np.split(

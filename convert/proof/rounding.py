@@ -31,7 +31,8 @@ from convert.errors import ConversionError, ParityError
 from convert.proof import parity
 from convert.proof.float64 import in_float64
 from convert.proof.parity import FLOAT16, HeadParity, Tolerance
-from convert.source.saved_model import Reference, SavedModel
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel
 from runtime.model.session import Session
 
 MEAN_TIMES = 3
@@ -151,7 +152,7 @@ def judge(
     few = windows[:FLOAT64_WINDOWS]
     actual = session.score(few, ill, len(few) if session.artifact.free_batch else 1)
     try:
-        exact = {name: reference.kept(name, values) for name, values in in_float64(source, ill, few).items()}
+        exact = {name: reference.select_columns(name, values) for name, values in in_float64(source, ill, few).items()}
     except ConversionError as error:
         return Rounding(own, {}, tuple(ill), str(error))
     compared = {

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.errors import warn_not_apart
+from convert.errors import warn_of_numpy_constants
 from convert.stablehlo.constants import MOST_ELEMENTS
 
 MOVES = {
@@ -36,7 +36,7 @@ def with_constants(
     try:
         values = _computed(graph_def, sorted(asked), weights, compiled) if asked else {}
     except Exception as error:  # whatever TensorFlow stumbles over
-        warn_not_apart(error)
+        warn_of_numpy_constants(error)
         values = {}
     for node in graph_def.node:
         if node.name in values:

@@ -21,13 +21,13 @@ from tf2onnx.optimizer import (
 from tf2onnx.tf_loader import tf_optimize
 from tf2onnx.tfonnx import process_tf_graph
 
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError
 from convert.source.saved_model import SavedModel
 from convert.tf.broadcasts import without_broadcasts
 from convert.tf.complex_pairs import split_complex
 from convert.tf.constants import with_constants
 from convert.write import OPSET
-from runtime.errors import some
+from runtime.errors import first_line, some
 
 NAMED = re.compile(r"Failed to convert node '([^']*)'.*?OP=(\w+)", re.DOTALL)
 """What tf2onnx logs of a node whose handler raised."""
@@ -78,7 +78,7 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     finally:
         logger.removeHandler(complaints)
         logger.propagate = propagate
-    heads = zip(outputs, model.fit_outputs, strict=True)
+    heads = zip(outputs, model.usable_outputs, strict=True)
     renames = {input_name: "inputs", **{name: output.name for name, output in heads}}
     _check_domain(model, proto, complaints.lines)
     return _renamed(proto, renames)
@@ -90,7 +90,7 @@ def frozen(model: SavedModel) -> tuple[tf.compat.v1.GraphDef, str, list[str]]:
     input_name = next(t.name for t in function.inputs if t.dtype != tf.resource)
     # freezing flattens a structure in the order of its sorted keys, as the heads are
     both = zip(function.outputs, model.outputs, strict=True)
-    outputs = [tensor.name for tensor, output in both if not output.unfit]
+    outputs = [tensor.name for tensor, output in both if not output.problem]
     return _without_checks(function.graph.as_graph_def(), outputs), input_name, outputs
 
 

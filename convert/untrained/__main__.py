@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from convert.cli import hush_native_log
+from convert.source.tensorflow import hush_native_log
 from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH
 
 MODELS = {

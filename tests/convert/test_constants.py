@@ -15,7 +15,8 @@ import tensorflow as tf
 from jax.experimental import jax2tf
 
 from convert.passes.edit import Array
-from convert.source.saved_model import Reference, SavedModel, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel, inspect
 from convert.stablehlo import module, xla
 from convert.tf import constants
 from convert.tf import ops as tf_ops

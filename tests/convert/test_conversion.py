@@ -12,7 +12,8 @@ from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
 from convert.passes import pipeline
 from convert.proof import parity, synthetic
-from convert.source.saved_model import Reference, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import inspect
 from convert.untrained.perch import TINY, Recipe, write_saved_model
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session

@@ -20,8 +20,9 @@ from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError
 from convert.proof import parity, synthetic
-from convert.source import versions as version
-from convert.source.saved_model import Reference, inspect
+from convert.source import versions
+from convert.source.reference import Reference
+from convert.source.saved_model import inspect
 from convert.stablehlo import module
 from convert.untrained.native.perch import write_saved_model
 from convert.untrained.recipe import TINY_V2
@@ -155,16 +156,17 @@ def test_what_cannot_be_translated_is_named(tmp_path: Path, name: str, capsys: p
 def test_stablehlo_that_tensorflow_cannot_read(v2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = inspect(v2)
     assert source.stablehlo is not None
-    versions = rf"StableHLO {source.stablehlo.version}, which TensorFlow {tf.__version__} \(StableHLO {version.own()}\)"
+    installed = versions.installed_version()
+    both = rf"StableHLO {source.stablehlo.version}, which TensorFlow {tf.__version__} \(StableHLO {installed}\)"
     monkeypatch.setattr(tf.mlir.experimental, "run_pass_pipeline", lambda text, *_, **__: text)
-    with pytest.raises(ConversionError, match=rf"{versions} cannot read: .*install a newer tensorflow"):
+    with pytest.raises(ConversionError, match=rf"{both} cannot read: .*install a newer tensorflow"):
         module.stablehlo_text(source)
 
     def fails(*_: object, **__: object) -> str:
         raise ValueError("unregistered operation\nand more")
 
     monkeypatch.setattr(tf.mlir.experimental, "run_pass_pipeline", fails)
-    with pytest.raises(ConversionError, match=rf"{versions} cannot read: unregistered operation; install"):
+    with pytest.raises(ConversionError, match=rf"{both} cannot read: unregistered operation; install"):
         module.stablehlo_text(source)
 
 

@@ -16,7 +16,8 @@ from convert import SAMPLE_RATE
 from convert.errors import ConversionError
 from convert.proof import float64
 from convert.proof.synthetic import soundscape
-from convert.source.saved_model import Reference, SavedModel, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel, inspect
 from convert.untrained.recipe import PCEN, V1_MEL, V2_MEL, Mel
 from runtime.model.session import Session
 

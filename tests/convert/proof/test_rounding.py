@@ -24,7 +24,8 @@ from convert.proof import parity, rounding
 from convert.proof.parity import FLOAT32, HeadParity
 from convert.proof.rounding import MEAN_TIMES, MOST, TIMES, moved, widened
 from convert.proof.synthetic import soundscape
-from convert.source.saved_model import Reference, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import inspect
 from runtime.doctor import described
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session
@@ -72,7 +73,7 @@ def test_an_ill_conditioned_model_is_converted_and_said_to_be(printed: str, ill_
         short = f"'{name}' is off TensorFlow by {off['error']:.1e} of its range, TensorFlow off itself by "
         short += f"{own['error']:.1e}"
         assert artifact.ill_conditioned is not None and short in artifact.ill_conditioned
-    assert "off float64 on 4 windows: TensorFlow by " in printed
+    assert "from float64 on 4 windows: TensorFlow differs by " in printed
     assert artifact.ill_conditioned in described(artifact)
     write(tmp_path / "a.wav", soundscape(1, 6))
     summary = run_soundscapes(tmp_path / "a.wav", ill_model, workers=1, progress=False).summary()
