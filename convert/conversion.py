@@ -23,13 +23,15 @@ from convert.passes.batch.free_batch import free_batch
 from convert.passes.heads.gathered import gather_embeddings
 from convert.passes.heads.selection import keep_classes, keep_heads
 from convert.passes.heads.slab import bound_slab
-from convert.proof import half, int8, parity, rounding, synthetic
+from convert.proof import parity, rounding, synthetic
 from convert.source import saved_model
 from convert.source.folder import model_files
 from convert.source.reference import Reference
 from convert.source.saved_model import SavedModel
 from convert.stablehlo import module as stablehlo
 from convert.tf import ops as tf_ops
+from convert.variants import float16 as half
+from convert.variants import int8_head as int8
 from runtime.audio.paths import find_recordings
 from runtime.audio.recording import Recording
 from runtime.classes.class_map import map_classes

@@ -39,7 +39,7 @@ FLOAT16 = Tolerance(error=2e-2, cosine_distance=1e-4)
 output off by 1.4e-2 of its norm has a `1 - cosine` of 1e-4. A small model is four times inside these bounds."""
 INT8 = Tolerance(error=5e-2, cosine_distance=1e-3)
 """An untrained Perch v2 is off by 5e-3 and 3e-5, but a few of its classes have a smaller range. An int8 head is held to
-more than that by `convert.proof.int8`, which compares it with the float32 head."""
+more than that by `convert.variants.int8_head`, which compares it with the float32 head."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
 from convert.passes.half import halve
 from convert.passes.pipeline import infer_shapes
-from convert.proof import half, parity, synthetic
+from convert.proof import parity, synthetic
 from convert.untrained import perch
 from convert.untrained.ops import Weights
 from convert.untrained.perch import TINY
+from convert.variants import float16 as half
 from runtime import run_soundscapes
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact

@@ -14,7 +14,8 @@ from convert.passes.edit import constant
 from convert.passes.heads.int8 import quantise_prototypes
 from convert.passes.heads.slab import SLAB
 from convert.passes.pipeline import clean, infer_shapes
-from convert.proof import int8, parity
+from convert.proof import parity
+from convert.variants import int8_head as int8
 from tests.support.graphs import Array, graph_of, normal, ops, run_graph
 from tests.support.prototype_heads import CLASSES, PER_PROTOTYPE, head, label_of, places_of, weights, windows
 
