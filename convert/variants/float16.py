@@ -1,71 +1,92 @@
-"""The float16 graph of a float32 one, and whether it still tells the same birds."""
+"""float16 for GPUs, in all but the spectrogram and the poolings; judged by TensorFlow and by float32."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from convert.errors import ParityError
 from convert.passes import pipeline
 from convert.passes.half import halve, round_as_half
 from convert.proof import parity
+from convert.proof.audio import ProofAudio
+from convert.proof.expected import Expected, measure
+from convert.proof.parity import HeadParity
+from convert.variants.float32 import Float32, with_bounded_memory
+from convert.variants.variant import Proof, Variant, finish_graph
+from runtime.model.artifact import Artifact
 from runtime.model.session import Session
 
 WINDOWS = 400
-"""How many windows are compared with float32: 99.5% of them lets two differ."""
+"""How many windows are compared with float32; the 99.5% required then leave room for two that differ."""
 BATCH = 4
 
 
-def halved(model: ir.Model) -> tuple[ir.Model, ir.Model]:
+class Float16(Variant):
+    """The model in half precision, and a float32 graph that rounds on a CPU as the first does on a GPU.
+
+    Raises:
+        ConversionError: the end of the spectrogram cannot be found in the graph.
+    """
+
+    precision = "float16"
+
+    def __init__(self, graph: ir.Model, artifact: Artifact, path: Path) -> None:
+        self._float32 = Float32(graph, artifact, path)
+        half, rounding = halved(graph)
+        self._rounding = finish_graph(rounding, artifact).load(path)
+        super().__init__(with_bounded_memory(half, artifact), artifact, path)
+
+    def judge(self, expected: Expected, audio: ProofAudio) -> Proof:
+        float32 = self._float32.judge(expected, audio)
+        both = [measure(session, expected) for session in (self.session, self._rounding)]
+        measured = {name: parity.worst([each[name] for each in both]) for name in expected.outputs}
+        windows = audio.at_most(WINDOWS)
+        shares = top1_agreement(self._float32.session, self._rounding, windows)
+        check(measured, shares, len(windows), expected.source.path)
+        return Proof(measured, {**float32.metadata, "float32": {"windows": len(windows), "top1_agreement": shares}})
+
+
+def halved(graph: ir.Model) -> tuple[ir.Model, ir.Model]:
     """The graph in float16, and a float32 graph that rounds on a CPU as the first does on a GPU.
 
     Raises:
-        ConversionError: it cannot be told where the spectrogram ends.
+        ConversionError: the end of the spectrogram cannot be found in the graph.
     """
-    half = _after(halve, model)
-    return half, _after(round_as_half, half)
+    half = pipeline.rewritten(graph, halve)
+    return half, pipeline.rewritten(half, round_as_half)
 
 
-def _after(run: Callable[[ir.Graph], None], model: ir.Model) -> ir.Model:
-    copy = ir.from_proto(ir.to_proto(model))
-    run(copy.graph)
-    RemoveUnusedNodesPass()(copy)
-    copy.graph.sort()
-    pipeline.name_by_place(copy.graph)
-    return pipeline.infer_shapes(copy)
-
-
-def top1_agreement(whole: Session, half: Session, windows: NDArray[np.float32]) -> dict[str, float]:
-    """For each class head the share of windows whose top class is the same in both."""
-    names = [head.name for head in whole.artifact.heads.values() if head.classes]
+def top1_agreement(float32: Session, float16: Session, windows: NDArray[np.float32]) -> dict[str, float]:
+    """The share of windows in which the top class is the same in both, for each class head."""
+    names = [head.name for head in float32.artifact.heads.values() if head.classes]
     equal = dict.fromkeys(names, 0)
     for start in range(0, len(windows) if names else 0, BATCH):
         batch = windows[start : start + BATCH]
-        for name, expected, actual in zip(names, whole(batch, names), half(batch, names), strict=True):
+        for name, expected, actual in zip(names, float32(batch, names), float16(batch, names), strict=True):
             equal[name] += int((expected.argmax(axis=1) == actual.argmax(axis=1)).sum())
     return {name: count / len(windows) for name, count in equal.items()}
 
 
-def judge(
-    measured: Mapping[str, parity.HeadParity], agreement: Mapping[str, float], windows: int, model: str | Path
-) -> None:
-    """Refuses a float16 graph that is out of its tolerance, or that names other classes.
+def check(measured: Mapping[str, HeadParity], agreement: Mapping[str, float], windows: int, model: Path) -> None:
+    """Refuses a float16 model that exceeds its tolerance, or whose top class is too often another one.
 
     Raises:
-        ParityError: with what was measured.
+        ParityError: it does; with the measurements.
     """
     least = parity.MIN_AGREEMENT
-    broken = []
+    problems = []
     for name, result in measured.items():
         share = agreement.get(name, 1.0)
-        if share < least:  # then what is off by how much says no more
-            broken.append(f"{name}: top class as in float32 in {share:.1%} of {windows} windows, not {least:.1%}")
-        elif found := result.failures(parity.FLOAT16):
-            broken.append(f"{name}: {', '.join(found)}")
-    if broken:
-        raise ParityError(f"{model} loses too much in float16 ({'; '.join(broken)}); convert it with --precision fp32")
+        if share < least:  # then the size of the error adds nothing
+            problems.append(f"{name}: top class as in float32 in {share:.1%} of {windows} windows, not {least:.1%}")
+        elif failures := result.failures(parity.FLOAT16):
+            problems.append(f"{name}: {', '.join(failures)}")
+    if problems:
+        raise ParityError(
+            f"{model} loses too much in float16 ({'; '.join(problems)}); convert it with --precision fp32"
+        )

@@ -15,7 +15,7 @@ from benchmarks.parity.comparison import Comparison
 from benchmarks.parity.measurement import Measured, Setting
 from benchmarks.parity.verdict import MANY_WINDOWS, findings, notes, stated
 from benchmarks.parity.windows import Window
-from convert.conversion import SYNTHETIC
+from convert.proof.audio import SYNTHETIC
 from convert.proof.parity import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL, Tolerance
 from convert.source.saved_model import SavedModel
 from runtime.model.artifact import Artifact
