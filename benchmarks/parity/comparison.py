@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convert.proof.parity import MIN_NORM, HeadParity, relative
+from convert.proof.parity import HeadParity, cosine_distances, relative
 
 TOP = 5
 Values = NDArray[np.float64]
@@ -83,7 +83,7 @@ class Comparison:
         self._total, self._count = self._total + apart.sum(), self._count + apart.size
         self._columns = np.maximum(self._columns, apart.reshape(-1, expected.shape[-1]).max(axis=0))
         self._windows.append(apart.max(axis=1))
-        self._distances.append(_cosine_distances(a, b))
+        self._distances.append(cosine_distances(a, b))
         new = [i for i, row in enumerate(expected) if self._is_new(row)]
         self._sum, self._squares = self._sum + (b - a)[new].sum(axis=0), self._squares + float((apart[new] ** 2).sum())
         if self._classes:
@@ -126,13 +126,6 @@ def top(values: NDArray[np.float32], count: int = TOP) -> NDArray[np.int64]:
 
 def _relative(differences: Values, spread: float) -> Values:
     return np.array([relative(float(difference), spread) for difference in differences])
-
-
-def _cosine_distances(a: Values, b: Values) -> Values:
-    norms = np.linalg.norm(a, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = (a * b).sum(axis=1) / (norms * np.linalg.norm(b, axis=1))
-    return np.where(norms < MIN_NORM, 0.0, 1 - cosine)
 
 
 def _shared_top(a: Values, b: Values) -> Values:
