@@ -47,7 +47,12 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="the folder that holds saved_model.pb")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx", help="the file to write")
-    parser.add_argument("--outputs", metavar="NAMES", help="outputs to keep, separated by commas (default: all)")
+    parser.add_argument(
+        "--outputs",
+        metavar="NAMES",
+        help="outputs to keep, separated by commas: label has a score for each class, embedding a vector for each "
+        "window (default: all)",
+    )
     parser.add_argument(
         "--classes",
         metavar="FILE.csv",
