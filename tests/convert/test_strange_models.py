@@ -1,4 +1,4 @@
-"""SavedModels that are no Perch, or hardly one: converted, or refused in one sentence that names what and where."""
+"""SavedModels that are not quite a Perch: converted, or refused in one sentence that says what is wrong and where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Infer = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 def save(folder: Path, more: Infer, spec: tf.TensorSpec | None = None) -> Path:
-    """A SavedModel of plain ops from windows to `label`, and to what `more` gives."""
+    """A SavedModel of plain ops from windows to `label` and the outputs of `more`."""
     module = tf.Module()
     module.weights = tf.Variable(tf.random.stateless_normal([160, 3], [1, 2]))
 
@@ -108,7 +108,7 @@ def test_damaged(tmp_path: Path, plain: Path, refusal: Callable[[Path], str], na
     assert expected in refusal(folder)
 
 
-def test_a_file_is_no_folder(tmp_path: Path, refusal: Callable[[Path], str]) -> None:
+def test_a_file_is_not_a_folder(tmp_path: Path, refusal: Callable[[Path], str]) -> None:
     (tmp_path / "model.keras").write_bytes(b"PK")
     assert "is a file, not the folder of a SavedModel" in refusal(tmp_path / "model.keras")
 

@@ -1,4 +1,4 @@
-"""Files in half precision: what is float16 in them, how near they come, and when they are refused."""
+"""Files in half precision: what is float16 in them, how near to float32 they are, and when they are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def types(proto: onnx.ModelProto) -> dict[str, int]:
     return found | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def test_backbone_is_float16_and_what_loses_by_it_is_not(half_model: Path) -> None:
+def test_backbone_is_float16_and_sensitive_parts_are_not(half_model: Path) -> None:
     proto = onnx.load(half_model)
     onnx.checker.check_model(proto, full_check=True)
     of = types(proto)
@@ -83,7 +83,7 @@ def test_values_are_near_float32(model: Path, half_model: Path) -> None:
     assert half_model.stat().st_size < model.stat().st_size
 
 
-def test_file_says_how_precise_it_is(half_model: Path, model: Path) -> None:
+def test_file_describes_its_precision(half_model: Path, model: Path) -> None:
     artifact, whole = read_artifact(half_model), read_artifact(model)
     assert (artifact.options["precision"], whole.options["precision"]) == ("float16", "float32")
     assert artifact.artifact_sha256 != whole.artifact_sha256
@@ -125,7 +125,7 @@ def read_names(saved_model: Path) -> list[str]:
 
 def test_other_top_classes_are_refused(tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twins(weights: Weights, name: str, features: tf.Tensor, count: int) -> tf.Tensor:
-        """Each class twice, the second a little louder: by less than float16 can tell."""
+        """Each class twice, the second with a slightly greater logit: by less than float16 can represent."""
         values = perch_head(weights, name, features, count // 2)
         return tf.concat([values, values * np.float32(1.0002)], axis=1)
 
@@ -138,7 +138,7 @@ def test_other_top_classes_are_refused(tmp_path: Path, recordings: Path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
 
 
-def test_overflow_is_seen_although_a_cpu_would_hide_it() -> None:
+def test_overflow_is_found_although_a_cpu_would_hide_it() -> None:
     text = """
     g (float[n, 3, 8, 8] x) => (float[n, 4, 6, 6] y) {
       h = Conv (x, kernel) big = Mul (h, many) y = Div (big, many)

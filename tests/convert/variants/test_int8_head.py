@@ -66,7 +66,7 @@ def test_rows_do_not_depend_on_the_batch(most: int) -> None:
         np.testing.assert_array_equal(run_graph(model, ["label"], x=x[i : i + 1])[0], whole[i : i + 1])
 
 
-def test_what_is_not_finite_stays_so() -> None:
+def test_values_that_are_not_finite_stay_so() -> None:
     model = head()
     quantise_prototypes(model.graph)
     x = windows(3)
@@ -150,7 +150,7 @@ def test_heads_that_differ_are_refused(broken: str) -> None:
     int8_head.check(measured, {"label": int8_head.agreement(expected, expected)}, "some/folder")
 
 
-def test_outputs_that_should_be_as_before_are_judged_as_before() -> None:
+def test_other_outputs_are_judged_as_in_float32() -> None:
     expected = logits()
     measured = {"embedding": parity.compare(expected, expected + 0.1)}
     with pytest.raises(ParityError, match="embedding: error"):
