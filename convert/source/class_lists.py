@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from convert.errors import ConversionError
+from runtime.errors import reason
 from runtime.model.heads import ClassList
 
 LABEL_LISTS = ("label", "labels")
@@ -22,7 +23,7 @@ def read_class_lists(folder: Path) -> dict[str, ClassList]:
     """The class lists in `assets/` by file stem, that of the output `label` under `label`.
 
     Raises:
-        ConversionError: a file is not UTF-8 text.
+        ConversionError: a file cannot be read, or is not UTF-8 text.
     """
     lists = {path.stem: _read(path) for path in class_list_files(folder)}
     label = next((lists.pop(stem) for stem in LABEL_LISTS if stem in lists), None)
@@ -46,6 +47,8 @@ def _read(path: Path) -> ClassList:
     """A header with the namespace, then one name per line. Line endings and a byte order mark do not matter."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConversionError(f"{path} cannot be read ({reason(error)})") from None
     except UnicodeDecodeError:
         raise ConversionError(f"{path} is not a class list: it is not UTF-8 text") from None
     namespace, *names = lines or [""]

@@ -22,7 +22,7 @@ from convert.source.class_lists import class_list_files, lists_by_output, read_c
 from convert.source.folder import GET_IT, GRAPH
 from convert.source.outputs import Output, named_outputs
 from convert.source.versions import StableHlo
-from runtime.errors import first_line
+from runtime.errors import first_line, reason
 from runtime.model.heads import ClassList
 
 # These attributes keep TensorFlow from inlining the function that is the model, so that tf2onnx could not see into it.
@@ -160,6 +160,8 @@ def _read_proto(folder: Path) -> saved_model_pb2.SavedModel:
         proto.ParseFromString(path.read_bytes())
         if not proto.meta_graphs:
             raise DecodeError("no graph")
+    except OSError as error:
+        raise ConversionError(f"{path} cannot be read ({reason(error)})") from None
     except DecodeError:
         raise ConversionError(f"{path} is damaged: it cannot be parsed; download the SavedModel again") from None
     return proto
