@@ -14,7 +14,7 @@ import tensorflow as tf
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, HeadPrecision, Precision
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
-from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.deferral import gather_embeddings
 from convert.passes.heads.selection import keep_classes, keep_heads
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected

@@ -21,7 +21,7 @@ from convert.passes.frontend.frames import frames_by_convolution
 from convert.passes.frontend.powers import plain_powers
 from convert.passes.frontend.smoothing import smooth_by_matrix
 from convert.passes.frontend.spectrogram import fuse_spectrogram
-from convert.passes.heads.unit import unit_features_last
+from convert.passes.heads.normalisation import unit_features_last
 
 PASSES = (
     fold_shape_arithmetic,

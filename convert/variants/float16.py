@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import ParityError
 from convert.passes import pipeline
-from convert.passes.half import halve, round_as_half
+from convert.passes.float16 import halve, round_as_half
 from convert.proof import parity
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, measure

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from convert.passes import pipeline
-from convert.passes.heads.slab import bound_slab
+from convert.passes.heads.tiling import bound_slab
 from convert.proof import rounding
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, measure

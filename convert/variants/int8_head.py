@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from convert.errors import ConversionError, ParityError
+from convert.errors import ParityError
 from convert.passes import pipeline
 from convert.passes.heads.int8 import quantise_prototypes
 from convert.proof import parity
@@ -41,7 +41,7 @@ class Int8Head(Variant):
 
     def __init__(self, graph: ir.Model, artifact: Artifact, path: Path) -> None:
         self._float32 = Float32(graph, artifact, path)
-        super().__init__(quantised(graph), artifact, path)
+        super().__init__(pipeline.rewritten(graph, quantise_prototypes), artifact, path)
 
     def judge(self, expected: Expected, audio: ProofAudio) -> Proof:
         float32 = self._float32.judge(expected, audio)
@@ -77,22 +77,6 @@ class Agreement:
                 f"top class as in float32 in {share:.1%} of {self.windows} windows, not {MIN_AGREEMENT:.0%}"
             )
         return failures
-
-
-def quantised(graph: ir.Model) -> ir.Model:
-    """A copy of the graph with heads of prototypes in int8.
-
-    Raises:
-        ConversionError: it has no such head.
-    """
-
-    def quantise(graph: ir.Graph) -> None:
-        if not quantise_prototypes(graph):
-            raise ConversionError(
-                "the outputs kept have no head of prototypes for --head int8 to make smaller; convert without it"
-            )
-
-    return pipeline.rewritten(graph, quantise)
 
 
 def compare(float32: Session, int8: Session, windows: NDArray[np.float32]) -> dict[str, Agreement]:

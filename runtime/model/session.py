@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from runtime.errors import ArtifactError, DeviceError, InputError, first_line
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
+from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
 DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
 SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
@@ -114,11 +115,11 @@ class Session:
         if self.device != "cpu":
             return self._bound(windows, outputs, head_rows)
         if self.artifact.free_batch or len(windows) == 1:
-            feeds: dict[str, NDArray[Any]] = {"inputs": windows}
+            feeds: dict[str, NDArray[Any]] = {INPUTS: windows}
             if gathered is not None:
-                feeds["gathered"] = gathered
+                feeds[GATHERED] = gathered
             if head_rows is not None:
-                feeds["head_rows"] = np.array([head_rows])
+                feeds[HEAD_ROWS] = np.array([head_rows])
             return list(self._session.run(list(outputs), feeds))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
@@ -129,10 +130,10 @@ class Session:
         """Outputs of a batch that is copied to the device before the run and from it after, not piece by piece."""
         device, number = self.device.split(":")
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
+        binding.bind_ortvalue_input(INPUTS, ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
         if head_rows is not None:
             rows = ort.OrtValue.ortvalue_from_numpy(np.array([head_rows]))
-            binding.bind_ortvalue_input("head_rows", rows)  # bind_cpu_input knows no optional input
+            binding.bind_ortvalue_input(HEAD_ROWS, rows)  # bind_cpu_input knows no optional input
         for name in outputs:
             binding.bind_output(name, device, int(number))
         self._session.run_with_iobinding(binding)
@@ -205,19 +206,19 @@ def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Pat
     inputs = {value.name: list(value.shape or ()) for value in session.get_inputs()}
     outputs = {value.name: tuple(value.shape or ())[1:] for value in session.get_outputs()}
     described = {head.name: head.shape for head in artifact.heads.values()}
-    if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
+    if inputs.get(INPUTS, [])[1:] != [artifact.window_samples] or outputs != described:
         raise ArtifactError(f"{path} describes another graph than its own; convert it again")
 
 
 def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple[tuple[str, ...], str]:
     """The heads whose first dimension is not the batch alone, and the output of which rows can be gathered for them."""
     inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
-    if not artifact.free_batch or "head_rows" not in inputs:
+    if not artifact.free_batch or HEAD_ROWS not in inputs:
         return (), ""
-    row = inputs.get("gathered", [])[1:]
-    sources = (name for name in ("spatial_embedding", "embedding") if name in artifact.heads)
+    row = inputs.get(GATHERED, [])[1:]
+    sources = (name for name in EMBEDDINGS if name in artifact.heads)
     source = next((name for name in sources if list(artifact.heads[name].shape) == row), "")
-    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows"), source
+    return tuple(value.name for value in session.get_outputs() if value.shape[0] == ROWS), source
 
 
 def _loadable(path: Path) -> str | bytes:
