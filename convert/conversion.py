@@ -64,8 +64,8 @@ def convert(
         output: the `.onnx` file to write; it appears only if the proof succeeds.
         outputs: heads to keep; all if None.
         classes: classes of the `label` head to keep (a sample submission, a taxonomy, a class list, or names); all if
-            None. For a class that the model lacks, all classes of its genus are kept, so that a run can use any of
-            them in its place, as with the whole model.
+            None. For a class that the model lacks, all classes of its genus are kept, so that runs can fill it as they
+            would with the whole model.
         taxonomy: a CSV that says what `classes` mean (see `run_soundscapes`).
         namespace: the class list of `label` in which `classes` are looked up, such as "ebird2021"; if None the list
             that has most of them.
@@ -185,5 +185,5 @@ def _description(source: SavedModel, selection: Selection, class_file: str | Non
         saved_model_sha256=source.fingerprint,
         artifact_sha256="",
         tools={name: importlib.metadata.version(name) for name in tools},
-        options={"outputs": selection.outputs, "classes": class_file, "unknown_classes": selection.unknown},
+        options={"outputs": selection.outputs, "classes": class_file, "unknown_classes": selection.missing},
     )

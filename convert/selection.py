@@ -20,14 +20,14 @@ from runtime.model.heads import ClassList, Head
 class Selection:
     """What is kept: `outputs` in the order asked for, and each as a head of the file.
 
-    `columns` holds the columns to keep of a head, in their order, if not all; `unknown` the classes asked for that the
+    `columns` holds the columns to keep of a head, in their order, if not all; `missing` the classes asked for that the
     model does not have.
     """
 
     outputs: list[str]
     heads: dict[str, Head]
     columns: dict[str, NDArray[np.int64]]
-    unknown: list[str]
+    missing: list[str]
 
 
 def select(
@@ -56,8 +56,8 @@ def select(
     class_map = map_classes(wanted, heads["label"], "genus-max", namespace)
     columns = heads["label"].with_namesakes(class_map.needed)
     heads["label"] = heads["label"].keeping(columns)
-    unknown = [name for name, column in zip(class_map.names, class_map.positions, strict=True) if column < 0]
-    return Selection(kept, heads, {"label": np.array(columns)}, unknown)
+    missing = [name for name, column in zip(class_map.names, class_map.positions, strict=True) if column < 0]
+    return Selection(kept, heads, {"label": np.array(columns)}, missing)
 
 
 def _outputs(source: SavedModel, names: Sequence[str] | None) -> list[str]:

@@ -19,11 +19,11 @@ def summary(artifact: Artifact, path: Path) -> Iterator[str]:
     yield f"{path}: {artifact.family}, {variant}, {megabytes:.0f} MB, id {artifact.artifact_sha256[:12]}"
     if not artifact.free_batch:
         yield "The graph takes one window at a time, since its batch size is fixed; perch-run feeds it accordingly."
-    if unknown := artifact.options["unknown_classes"]:
-        meant = did_you_mean(suggestions(unknown, artifact.head("label"), Taxonomy()))
+    if missing := artifact.options["unknown_classes"]:
+        meant = did_you_mean(suggestions(missing, artifact.head("label"), Taxonomy()))
         yield (
-            f"{len(unknown)} of --classes are not in the model, for which the classes of their genera are kept: "
-            f"{some(unknown, 20)}{f'; {meant}' if meant else ''}"
+            f"{len(missing)} of --classes are not in the model, for which the classes of their genera are kept: "
+            f"{some(missing, 20)}{f'; {meant}' if meant else ''}"
         )
     yield from _int8_lines(artifact)
     if artifact.parity_warning:

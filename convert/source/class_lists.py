@@ -36,11 +36,12 @@ def lists_by_output(lists: Mapping[str, ClassList], outputs: Collection[str]) ->
     `label` also gets every list that belongs to no output, has as many lines, and is in another namespace: it names the
     same columns in another way.
     """
-    found: dict[str, tuple[ClassList, ...]] = {name: (names,) for name, names in lists.items() if name in outputs}
-    (label,) = found["label"]
-    others = [other for name, other in lists.items() if name not in outputs and len(other.names) == len(label.names)]
-    found["label"] += tuple({other.namespace: other for other in others if other.namespace != label.namespace}.values())
-    return found
+    by_output: dict[str, tuple[ClassList, ...]] = {name: (names,) for name, names in lists.items() if name in outputs}
+    (label,) = by_output["label"]
+    aligned = [each for name, each in lists.items() if name not in outputs and len(each.names) == len(label.names)]
+    by_namespace = {each.namespace: each for each in aligned if each.namespace != label.namespace}
+    by_output["label"] += tuple(by_namespace.values())
+    return by_output
 
 
 def _read(path: Path) -> ClassList:

@@ -46,14 +46,14 @@ def with_constants(
 
 def _depending(ops: Sequence[tf.Operation]) -> set[tf.Operation]:
     """These operations and all that depend on them."""
-    found: set[tf.Operation] = set()
+    dependent: set[tf.Operation] = set()
     frontier = [*ops]
     while frontier:
         op = frontier.pop()
-        if op not in found:
-            found.add(op)
+        if op not in dependent:
+            dependent.add(op)
             frontier += [reader for result in op.outputs for reader in result.consumers()]
-    return found
+    return dependent
 
 
 def _constants_to_compute(graph: tf.Graph, depending: Collection[tf.Operation], outputs: Sequence[str]) -> set[str]:

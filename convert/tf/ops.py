@@ -98,8 +98,8 @@ def frozen(model: SavedModel) -> tuple[tf.compat.v1.GraphDef, str, list[str]]:
 def _failed_op(errors: list[str], graph_def: tf.compat.v1.GraphDef) -> str:
     """The op that cannot be converted and its node, if tf2onnx names it; else the ops that contain functions."""
     for line in errors:
-        if found := NAMED.search(line):
-            return f"tf2onnx cannot convert {found[2]} (node '{found[1]}')"
+        if match := NAMED.search(line):
+            return f"tf2onnx cannot convert {match[2]} (node '{match[1]}')"
     nodes = [f"{node.op} (node '{node.name}')" for node in graph_def.node if node.op in CONTROL_FLOW]
     return f"tf2onnx fails at {some(nodes, 3)}" if nodes else "tf2onnx fails at a node that it does not name"
 

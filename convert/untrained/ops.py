@@ -43,10 +43,10 @@ class Weights(tf.Module):
 
 def sizes(x: tf.Tensor) -> list[Any]:
     """The sizes of `x`, the batch as a scalar tensor if it is unknown."""
-    known = x.shape.as_list()
-    if known[0] is None:
-        known[0] = tf.shape(x)[0]
-    return known
+    shape = x.shape.as_list()
+    if shape[0] is None:
+        shape[0] = tf.shape(x)[0]
+    return shape
 
 
 def broadcast(x: tf.Tensor, shape: Sequence[Any]) -> tf.Tensor:
