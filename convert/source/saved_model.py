@@ -66,7 +66,7 @@ class SavedModel:
         if "CUDA" in self.stablehlo.platforms and tf.config.list_physical_devices("GPU"):
             return None
         platforms = " and ".join(self.stablehlo.platforms)
-        return f"the SavedModel was exported for {platforms} only, which TensorFlow does not find on this machine"
+        return f"the SavedModel was exported for {platforms} alone, which TensorFlow does not find on this machine"
 
 
 def inspect(folder: str | Path) -> SavedModel:
