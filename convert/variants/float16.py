@@ -60,6 +60,7 @@ def halved(graph: ir.Model) -> tuple[ir.Model, ir.Model]:
         ConversionError: the end of the spectrogram cannot be found in the graph.
     """
     half = pipeline.rewritten(graph, halve)
+    pipeline.name_by_place(half.graph)  # a tiled head keeps names that it takes from these
     return half, pipeline.rewritten(half, round_as_half)
 
 
