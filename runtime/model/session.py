@@ -8,18 +8,20 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runtime.errors import ArtifactError, DeviceError, InputError
+from runtime.errors import ArtifactError, DeviceError, InputError, first_line
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
-DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
+"""What a type checker lets pass; a GPU of any number is taken."""
+DEVICE = re.compile(r"auto|cpu|cuda(?::\d+)?")
 SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
@@ -46,6 +48,17 @@ def _is_installed(name: str) -> bool:
     return True
 
 
+def check_device(name: str, device: str) -> str:
+    """The argument of this name, if it is "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if DEVICE.fullmatch(str(device)) is None:
+        raise InputError(f"{name} is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    return device
+
+
 def choose_device(device: str) -> str:
     """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU if it can be had, else the CPU.
 
@@ -53,9 +66,7 @@ def choose_device(device: str) -> str:
         InputError: not "auto", "cpu", "cuda" or "cuda:N".
         DeviceError: "cuda" was asked for and its provider is not in this build of ONNX Runtime.
     """
-    match = DEVICE.fullmatch(str(device))
-    if match is None:
-        raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    check_device("device", device)
     if device == "cpu":
         return "cpu"
     present = cuda.PROVIDER in ort.get_available_providers()
@@ -66,7 +77,7 @@ def choose_device(device: str) -> str:
             f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; run `pip uninstall -y "
             "onnxruntime` and `pip install '.[cuda]'` in the project's folder (Linux x86_64 or Windows)"
         )
-    return f"cuda:{match.group(1) or 0}"
+    return "cuda:0" if device == "cuda" else device
 
 
 class Session:
@@ -169,7 +180,7 @@ class Session:
         try:
             self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
         except Exception as error:  # onnxruntime has a class of its own for each status
-            raise ArtifactError(f"{self._path} cannot be run: {first_line(error)}; {CONVERT}") from None
+            raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
@@ -189,8 +200,8 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
             session = ort.InferenceSession(_loadable(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
-            raise DeviceError(f"device='{device}' cannot be used: {first_line(error)}; {INSTALL_CUDA}") from None
-        raise ArtifactError(f"{path} cannot be loaded as ONNX: {first_line(error)}; {CONVERT}") from None
+            raise DeviceError(f"device='{device}' cannot be used: {message_of(error)}; {INSTALL_CUDA}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
@@ -229,7 +240,6 @@ def _loadable(path: Path) -> str | bytes:
         return path.read_bytes()
 
 
-def first_line(error: Exception) -> str:
-    """The beginning of what an error says, without the place in ONNX Runtime's source that comes before it."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return SOURCE.sub("", line)[:300]
+def message_of(error: Exception) -> str:
+    """The beginning of an error's message, without the line of ONNX Runtime's source that comes before it."""
+    return SOURCE.sub("", first_line(error))[:300]

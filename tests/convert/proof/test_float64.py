@@ -11,12 +11,13 @@ import pytest
 import scipy.signal
 from numpy.typing import NDArray
 
-from benchmarks.baseline import frontend
+from benchmarks.baseline.float64 import spectrogram_errors
 from convert import SAMPLE_RATE
 from convert.errors import ConversionError
 from convert.proof import float64
 from convert.proof.synthetic import soundscape
-from convert.source.saved_model import Reference, SavedModel, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel, inspect
 from convert.untrained.recipe import PCEN, V1_MEL, V2_MEL, Mel
 from runtime.model.session import Session
 
@@ -76,19 +77,19 @@ def test_stablehlo_is_computed_in_float64(native: SavedModel) -> None:
 
 def test_both_are_within_rounding(native: SavedModel, v2_model: Path) -> None:
     session, expected = Session(v2_model), Reference(native)(WINDOWS)["spectrogram"]
-    found = frontend.rounding(native, session, expected, WINDOWS)
+    found = spectrogram_errors(native, session, expected, WINDOWS)
     assert found is not None
     assert (found.head, found.windows) == ("spectrogram", 2)
     assert 1e-8 < min(found.tensorflow, found.onnx) <= max(found.tensorflow, found.onnx) < 2e-5
     assert found.between <= found.tensorflow + found.onnx
-    off = frontend.rounding(native, session, expected + np.float32(1e-3 * np.ptp(expected)), WINDOWS)
+    off = spectrogram_errors(native, session, expected + np.float32(1e-3 * np.ptp(expected)), WINDOWS)
     assert off is not None
     assert (off.onnx, off.tensorflow) == (found.onnx, pytest.approx(1e-3, rel=0.05))
 
 
 def test_without_a_spectrogram_there_is_nothing_to_say(plain: SavedModel, label_model: Path) -> None:
     nothing = np.zeros((2, 500, 160), np.float32)
-    assert frontend.rounding(plain, Session(label_model), nothing, WINDOWS) is None
+    assert spectrogram_errors(plain, Session(label_model), nothing, WINDOWS) is None
 
 
 def test_what_cannot_be_computed_is_named(plain: SavedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +106,8 @@ def test_what_cannot_be_computed_is_named(plain: SavedModel, monkeypatch: pytest
         ((2, 6, 20, 1), (6, 1, 5, 1), {"group": 6, "strides": [1, 1], "dilations": [2, 1], "pads": [0, 0, 0, 0]}),
     ],
 )
-def test_convolution_is_that_of_onnx(images: Any, weights: Any, how: dict[str, Any]) -> None:
+def test_convolution_equals_onnx(images: Any, weights: Any, how: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     arrays, how = (rng.normal(size=images), rng.normal(size=weights)), {**how, "kernel_shape": list(weights[2:])}
     expected = onnx.reference.ops.load_op("", "Conv", 17).eval(*arrays, **how)
-    np.testing.assert_allclose(float64._convolved(*arrays, **how), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(float64._convolve(*arrays, **how), expected, rtol=1e-12, atol=1e-12)

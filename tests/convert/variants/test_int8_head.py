@@ -14,7 +14,8 @@ from convert.passes.edit import constant
 from convert.passes.heads.int8 import quantise_prototypes
 from convert.passes.heads.tiling import TILE_BYTES
 from convert.passes.pipeline import clean, infer_shapes, rewritten
-from convert.proof import int8, parity
+from convert.proof import parity
+from convert.variants import int8_head
 from tests.support.graphs import Array, graph_of, normal, ops, run_graph
 from tests.support.prototype_heads import CLASSES, PER_PROTOTYPE, head, label_of, places_of, weights, windows
 
@@ -65,7 +66,7 @@ def test_rows_do_not_depend_on_the_batch(tile_bytes: int) -> None:
         np.testing.assert_array_equal(run_graph(model, ["label"], x=x[i : i + 1])[0], whole[i : i + 1])
 
 
-def test_what_is_not_finite_stays_so() -> None:
+def test_values_that_are_not_finite_stay_so() -> None:
     model = head()
     quantise_prototypes(model.graph)
     x = windows(3)
@@ -116,10 +117,10 @@ def logits(count: int = 60) -> Array:
 
 def test_agreement_is_measured() -> None:
     expected = logits()
-    found = int8.agreement(expected, expected + np.float32(0.01) * normal(*expected.shape))
+    found = int8_head.agreement(expected, expected + np.float32(0.01) * normal(*expected.shape))
     assert found.windows == 60 and found.top1_agrees == 60 and found.failures() == []
     assert 0.01 < found.error < 0.06 and 0.9999 < found.correlation < 1
-    assert int8.agreement(expected, expected) == int8.Agreement(60, 0.0, 1.0, 60, 60)
+    assert int8_head.agreement(expected, expected) == int8_head.Agreement(60, 0.0, 1.0, 60, 60)
 
 
 def test_top_class_counts_where_the_first_leads_by_more_than_twice_the_error() -> None:
@@ -128,28 +129,29 @@ def test_top_class_counts_where_the_first_leads_by_more_than_twice_the_error() -
     actual = expected.copy()
     actual[0, 0] = 0.06
     actual[20:, 2] = 1.01  # 0.11 off, but the first leads by 0.1 and the error in the first windows is 0.06
-    found = int8.agreement(expected, actual)
+    found = int8_head.agreement(expected, actual)
     assert (found.top1_equal, found.top1_agrees) == (20, 40)
     actual[15] = [2, 0, 0]
-    assert int8.agreement(expected, actual).top1_agrees == 39
-    assert any("97.5% of 40 windows, not 99%" in failure for failure in int8.agreement(expected, actual).failures())
+    found = int8_head.agreement(expected, actual)
+    assert found.top1_agrees == 39
+    assert any("97.5% of 40 windows, not 99%" in failure for failure in found.failures())
 
 
 @pytest.mark.parametrize("broken", ["noise", "nan"])
 def test_heads_that_differ_are_refused(broken: str) -> None:
     expected = logits()
     actual = expected + 0.2 * normal(60, CLASSES) if broken == "noise" else np.full_like(expected, np.nan)
-    agreed = {"label": int8.agreement(expected, actual)}
+    agreed = {"label": int8_head.agreement(expected, actual)}
     measured = {"label": parity.compare(expected, expected), "embedding": parity.compare(expected, expected)}
     message = r"^some/folder loses too much with its head in int8 \(label: correlation \S+ with float32, not 0\.9995"
     for compared in (measured, {}):
         with pytest.raises(ParityError, match=message):
-            int8.judge(compared, agreed, Path("some/folder"))
-    int8.judge(measured, {"label": int8.agreement(expected, expected)}, "some/folder")
+            int8_head.check(compared, agreed, Path("some/folder"))
+    int8_head.check(measured, {"label": int8_head.agreement(expected, expected)}, "some/folder")
 
 
-def test_outputs_that_should_be_as_before_are_judged_as_before() -> None:
+def test_other_outputs_are_judged_as_in_float32() -> None:
     expected = logits()
     measured = {"embedding": parity.compare(expected, expected + 0.1)}
     with pytest.raises(ParityError, match="embedding: error"):
-        int8.judge(measured, {}, "some/folder")
+        int8_head.check(measured, {}, "some/folder")
