@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.recording import Window
-from runtime.errors import ArtifactError, PerchError
+from runtime.errors import ArtifactError, PerchError, first_line
 from runtime.model.artifact import Artifact
 from runtime.model.logits import activated, scaled
-from runtime.model.session import Session, first_line
+from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.protocol import NOT_FINITE, Done, Job, Ready, Refused, Rows, Task
 from runtime.workers.task_windows import TaskWindows
