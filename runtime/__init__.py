@@ -6,7 +6,7 @@
 (480, 10932)
 """
 
-from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
+from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
 from runtime.rows.detections import Detections
 from runtime.rows.soundscapes import Failure, Soundscapes
 from runtime.run import Interrupted, run_soundscapes
@@ -18,6 +18,7 @@ __all__ = [
     "Failure",
     "InputError",
     "Interrupted",
+    "OutputError",
     "PerchError",
     "Soundscapes",
     "run_soundscapes",

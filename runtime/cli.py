@@ -13,7 +13,7 @@ from runtime.audio.paths import find_recordings
 from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
-from runtime.errors import InputError, PerchError
+from runtime.errors import InputError, OutputError, PerchError
 from runtime.files import check_outputs, check_writable, rescue
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
@@ -147,11 +147,11 @@ def _write(result: Soundscapes, output: Path) -> None:
     """Writes the rows; where that fails after all, to a temporary folder, so that they are not lost."""
     try:
         result.to_npz(output)
-    except InputError as error:
+    except (InputError, OutputError) as error:
         rescued = rescue(output.name, result.to_npz)
         if rescued is None:
             raise
-        raise InputError(f"{error}; the rows are in {rescued} instead") from None
+        raise OutputError(f"{error}; the rows are in {rescued} instead") from None
 
 
 def _detections(args: argparse.Namespace) -> Detections | None:

@@ -22,6 +22,10 @@ class DeviceError(PerchError, RuntimeError):
     """The execution provider that was asked for cannot be had here."""
 
 
+class OutputError(PerchError, OSError):
+    """What was to be written cannot be: the disk is full, or the folder is gone or does not allow it."""
+
+
 class RecordingError(PerchError):
     """A recording cannot be read, or not to its end."""
 

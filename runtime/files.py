@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from runtime.errors import InputError, reason
+from runtime.errors import InputError, OutputError, reason
 
 Files = str | Path | None | Iterable[str | Path] | Callable[[], Iterable[str | Path]]
 
@@ -23,7 +23,8 @@ def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
     It is called like `target`, or like what `name` says, by which `remove_leftovers` finds it.
 
     Raises:
-        InputError: the folder is missing or cannot be written, the disk is full, or `target` is no file.
+        OutputError: the folder is missing or cannot be written, or the disk is full.
+        InputError: `target` is a folder, a device or a pipe.
     """
     target = _file_to_write(target)
     temporary = target.with_name(f".{name or target.name}.{os.getpid()}.partial")
@@ -34,8 +35,10 @@ def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+    except OutputError:  # what was to be written came from, or went to, somewhere else
+        raise
     except OSError as error:
-        raise InputError(f"cannot write to {target.parent} ({reason(error)}); choose another output") from None
+        raise OutputError(f"cannot write to {target.parent} ({reason(error)}); choose another output") from None
 
 
 def remove_leftovers(target: Path) -> None:
@@ -66,7 +69,8 @@ def check_writable(target: Path) -> None:
     """Finds out before the work whether `target` could be written after it.
 
     Raises:
-        InputError: it could not.
+        OutputError: its folder is missing or cannot be written.
+        InputError: it is a folder, a device or a pipe.
     """
     target = _file_to_write(target)
     probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
@@ -92,7 +96,8 @@ def check_outputs(writes: Mapping[str, Files], reads: Mapping[str, Files]) -> No
     only where there is something that could be written over.
 
     Raises:
-        InputError: two are the same.
+        InputError: two are the same, or no file can have one of these names.
+        OutputError: one is relative to a working folder that is gone.
     """
     targets: dict[object, str] = {}
     there = False
@@ -143,12 +148,13 @@ def real_path(path: str | Path) -> Path:
     """A path without links.
 
     Raises:
-        InputError: it is none, or relative to a folder that is gone.
+        InputError: no file can have this name.
+        OutputError: it is relative to a working folder that is gone.
     """
     try:
         return Path(os.path.realpath(path))
     except OSError:
-        raise InputError(f"cannot tell where {path} is: the working folder is gone; change to another one") from None
+        raise OutputError(f"cannot tell where {path} is: the working folder is gone; change to another one") from None
     except ValueError as error:
         raise InputError(f"there can be no file {str(path)!r} ({reason(error)})") from None
 
@@ -157,19 +163,19 @@ def make_folder(folder: Path) -> None:
     """Makes a folder, and those around it, where it is not there.
 
     Raises:
-        InputError: it cannot be made.
+        OutputError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {folder} ({reason(error)}); choose another output") from None
+        raise OutputError(f"cannot make the folder {folder} ({reason(error)}); choose another output") from None
 
 
 def check_folder(target: Path) -> None:
     """Finds out whether a folder is there, or could be made, and files be written to it.
 
     Raises:
-        InputError: they could not.
+        OutputError: they could not.
     """
     made = not os.path.lexists(target)
     make_folder(target)

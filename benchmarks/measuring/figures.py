@@ -15,7 +15,8 @@ def check_writable_figures(writes: Mapping[str, Path | None], reads: Mapping[str
     """Finds out before the work whether files could be written after it, and over none that is read.
 
     Raises:
-        InputError: they could not.
+        InputError: one would be written over what is read.
+        OutputError: one could not.
     """
     check_outputs(writes, reads)
     for path in writes.values():
@@ -29,7 +30,7 @@ def write_json(path: Path | None, command: str, figures: Mapping[str, Any]) -> N
     Numbers that are not finite, for which JSON has no words, become null.
 
     Raises:
-        InputError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     if path is not None:
         with replacing(path) as temporary:

@@ -24,7 +24,7 @@ from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, crews_of
 from benchmarks.throughput.sweep import Bench, Effort, sweep
 from runtime.audio.paths import find_recordings
 from runtime.cores import usable_cores
-from runtime.errors import InputError
+from runtime.errors import InputError, OutputError
 from runtime.files import Files, check_outputs
 from runtime.model.identity import read_true_artifact
 from runtime.model.profile import VARIABLE, Setup, write_profile
@@ -137,7 +137,7 @@ def _conclusion(
             elif not no_profile:
                 kept = write_profile(found.artifact.artifact_sha256, device, best.setup, best.rate)
                 lines.append(f"  kept in {kept}: runs on {device} take it unless they are told otherwise")
-        except InputError as error:
+        except (InputError, OutputError) as error:
             lines.append(f"  not kept for runs to use: {error}")
     lines.append(
         f"Greatest over least of the rounds: {trust['spread']:.2f} (median), {trust['worst_spread']:.2f} (worst)"

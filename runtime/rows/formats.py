@@ -23,8 +23,8 @@ ROW_GROUP_BYTES = 32 * 2**20
 @dataclass(frozen=True)
 class Format:
     """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
-    whether it could be. Both raise InputError where it cannot be written. `ending` is that of a folder's files, one for
-    each recording; `replaces` is whether what is there is written over."""
+    whether it could be. Both raise OutputError where it cannot. `ending` is that of a folder's files, one for each
+    recording; `replaces` is whether what is there is written over."""
 
     write: Write
     check: Callable[[Path], None]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import InputError, reason
+from runtime.errors import InputError, OutputError, reason
 from runtime.files import utf8
 from runtime.rows.block import Block, Columns
 
@@ -41,7 +41,8 @@ def check_folder(folder: Path) -> None:
     """Finds out before the work whether a new database can be made there.
 
     Raises:
-        InputError: there is something, or the folder around it cannot be written.
+        InputError: it is there and not empty, or its name is not UTF-8.
+        OutputError: the folder around it cannot be written.
     """
     try:
         str(folder.absolute()).encode()
@@ -54,14 +55,14 @@ def check_folder(folder: Path) -> None:
         _beside(folder).mkdir(exist_ok=True)
         _beside(folder).rmdir()
     except OSError as error:
-        raise InputError(f"cannot write {folder} ({reason(error)}); choose another folder") from None
+        raise OutputError(f"cannot write {folder} ({reason(error)}); choose another folder") from None
 
 
 def write_database(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
     """Makes the database, which appears whole; rows without a score are not in it.
 
     Raises:
-        InputError: it cannot be written.
+        OutputError: it cannot be written.
     """
     temporary = _beside(folder)
     try:
@@ -69,8 +70,10 @@ def write_database(blocks: Iterable[Block], folder: Path, columns: Columns, fill
         if folder.exists():
             folder.rmdir()
         temporary.replace(folder)
+    except OutputError:  # of the blocks
+        raise
     except (OSError, sqlite3.Error) as error:
-        raise InputError(f"cannot write {folder} ({reason(error)}); choose another folder") from None
+        raise OutputError(f"cannot write {folder} ({reason(error)}); choose another folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from runtime.errors import InputError
+from runtime.errors import InputError, OutputError
 from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
 from runtime.rows.detections import Detections, Tally
@@ -79,7 +79,8 @@ class FileSink:
         sample: a sample submission, if one says which rows are written.
 
     Raises:
-        InputError: the target cannot hold these rows, or be written; or there is something else to resume.
+        InputError: the target cannot hold these rows, or there is something else to resume.
+        OutputError: the target cannot be written.
     """
 
     blocks: Sequence[Block] = ()
@@ -130,10 +131,10 @@ class FileSink:
             self._spent = not self._form.replaces
         except ChangedError:
             raise
-        except InputError as error:
+        except (InputError, OutputError) as error:
             rescued = rescue(self._target.name, lambda path: self._write_to(path, rest))
             where = f"{rescued} instead" if rescued else f"{self._spool.path}: make room, then go on by `--resume`"
-            raise InputError(f"{error}; the rows are in {where}") from None
+            raise OutputError(f"{error}; the rows are in {where}") from None
 
     def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
         blocks = _whole(chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)

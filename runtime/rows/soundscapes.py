@@ -211,7 +211,8 @@ class Soundscapes:
 
         Raises:
             InputError: there are several outputs and none is named; it is no vector; scores are of another shape, NaN
-                in parts of a row, or infinite; or the file cannot be written.
+                in parts of a row, or infinite; the run read a file that `path` names; or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
         names = list(self.columns.shapes)
         if output is None and len(names) > 1 and not (scores is not None and "label" in names):
@@ -234,7 +235,8 @@ class Soundscapes:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
 
         Raises:
-            InputError: pyarrow is missing, or the file cannot be written.
+            InputError: pyarrow is missing; the run read a file that `path` names; or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
         self._write(Path(path), ".parquet", self._blocks(), self.columns)
 
@@ -244,7 +246,9 @@ class Soundscapes:
         Where the order of rows is a sample submission's, those of each recording come together.
 
         Raises:
-            InputError: the rows hold not one output with classes, or the file cannot be written.
+            InputError: there is not exactly one output with classes; `path` does not say which format, or is one file
+                for several recordings; the run read a file that would be written over; or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
         self._write(Path(path), None, list(by_recording(self._blocks())), self.columns, detections)
 
@@ -266,7 +270,8 @@ class Soundscapes:
         as JSON `classes` and `about`, what made the rows.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: the run read a file that `path` names, or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
         check_outputs({"the rows": path}, self.reads)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:

@@ -14,7 +14,7 @@ import pytest
 
 import runtime.run
 from convert.proof.synthetic import soundscape
-from runtime import ArtifactError, InputError, Interrupted, Soundscapes
+from runtime import ArtifactError, InputError, Interrupted, OutputError, Soundscapes
 from runtime.model.artifact import read_artifact
 from tests.support import runs
 from tests.support.recordings import write
@@ -144,7 +144,7 @@ def test_rows_that_were_cut_off_during_the_run_are_not_lost_in_silence(
 
     with (
         monkeypatch.context() as patch,
-        pytest.raises(InputError, match=r"the first \d are there as they were") as error,
+        pytest.raises(OutputError, match=r"the first \d are there as they were") as error,
     ):
         patch.setattr(runtime.run.FileSink, "finish", cut_first)
         run(folder, model, sink=target)

@@ -18,7 +18,7 @@ import runtime.run
 import runtime.workers.headers
 from benchmarks.measuring.processes import alive, children
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Interrupted, Soundscapes
+from runtime import Interrupted, OutputError, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.rows.spool import Spool
 from runtime.workers.pool import _Worker
@@ -171,7 +171,7 @@ def test_folder_that_vanishes_loses_no_row(
     monkeypatch.setattr(runtime.run.FileSink, "append", vanishing)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with pytest.raises(InputError, match="cannot write to") as error:
+    with pytest.raises(OutputError, match="cannot write to") as error:
         run(folder, model, sink=target)
     rescued = Path(str(error.value).split("the rows are in ")[1].split(" instead")[0])
     table = pq.read_table(rescued)
