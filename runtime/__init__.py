@@ -8,7 +8,8 @@
 
 from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
 from runtime.rows.detections import Detections
-from runtime.rows.soundscapes import Failure, Soundscapes
+from runtime.rows.report import Failure
+from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_soundscapes
 
 __all__ = [

@@ -22,6 +22,7 @@ from runtime.model.session import check_install, choose_device
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.detections import Detections
 from runtime.rows.formats import holds_all_rows, row_format, sink_path
+from runtime.rows.report import RunReport
 from runtime.rows.sample import NAMES_NONE, SampleRows, sample_rows
 from runtime.rows.sinks import FileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
@@ -227,9 +228,7 @@ def run_soundscapes(
         kept = kept or interrupted
     finally:
         rows.close(kept)
-    result = Soundscapes(
-        blocks=rows.blocks,
-        columns=table.columns,
+    report = RunReport(
         failures=table.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
         counts=table.counts if sample is None else sample.counts,
@@ -252,6 +251,7 @@ def run_soundscapes(
         sink=rows.path,
         reads={name: absolute(files) for name, files in reads.items()},
     )
+    result = Soundscapes._of(rows.blocks, table.columns, report)
     if interrupted:
         raise Interrupted(result)
     return result

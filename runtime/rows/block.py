@@ -37,6 +37,10 @@ class Columns:
         """How many numbers a row holds."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    def names(self, output: str) -> tuple[str, ...]:
+        """What an output's columns are called: its classes, or `e0`, `e1`, … of one that has none, flattened."""
+        return self.classes.get(output) or tuple(f"e{i}" for i in range(math.prod(self.shapes[output])))
+
     def only(self, output: str) -> Columns:
         """One output alone."""
         return replace(self, shapes={output: self.shapes[output]}, classes={output: self.classes[output]})

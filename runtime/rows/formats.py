@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from runtime.errors import InputError
-from runtime.files import check_folder, check_writable, replacing, utf8
+from runtime.files import check_folder, check_writable, replacing
 from runtime.rows import hoplite
+from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns
 from runtime.rows.detections import Detections, Tally
 
@@ -75,7 +73,7 @@ def row_format(
         return _file(write) if ending is None else Format(write, check_folder, ending)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":
-        _pyarrow()
+        import_pyarrow()
         return _file(write_parquet)
     if ending != ".csv":
         raise InputError(f"cannot tell what to write from the name {target}; end it in .csv or .parquet")
@@ -98,10 +96,10 @@ def write_csv(blocks: Iterable[Block], path: Path, columns: Columns, fill: float
 
     Rows without a score hold `fill`. Numbers are written so that float32 reads back the same.
     """
-    ((name, (width,)),) = columns.shapes.items()
-    header = columns.classes.get(name) or tuple(f"e{i}" for i in range(width))
-    line = ",%.9g" * width + "\n"
-    empty = line % ((fill,) * width)
+    (name,) = columns.shapes
+    header = columns.names(name)
+    line = ",%.9g" * len(header) + "\n"
+    empty = line % ((fill,) * len(header))
     # names of files, and so row ids, need not be UTF-8
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(",".join(map(_quoted, ("row_id", *header))) + "\n")
@@ -120,27 +118,18 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
 
     An output of more than one dimension is flattened; its shape stands in the field's metadata. `fill` is for CSV.
     """
-    pa, pq = _pyarrow()
-    fields = [
-        pa.field("row_id", pa.string()),
-        pa.field("path", pa.string()),
-        pa.field("start_s", pa.float64()),
-        pa.field("end_s", pa.float64()),
-        pa.field("status", pa.dictionary(pa.int8(), pa.string())),
-    ]
-    for name, shape in columns.shapes.items():
-        about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
-        kind = pa.from_numpy_dtype(np.dtype(columns.dtypes.get(name, "float32")))
-        fields.append(pa.field(name, pa.list_(kind, int(np.prod(shape))), metadata=about))
-    schema = pa.schema(fields, metadata={name: utf8(text) for name, text in columns.about.items()})
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
+    schema = arrow_schema(columns)
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
     # names of files need not be UTF-8, as those that pyarrow opens itself must be
-    with path.open("wb") as opened, pq.ParquetWriter(opened, schema, **options) as file:
+    with path.open("wb") as opened, parquet.ParquetWriter(opened, schema, **options) as file:
         held, rows = [], 0
         for block in blocks:
-            held.append(_record_batch(pa, schema, block))
+            held.append(record_batch(schema, block))
             rows += len(block)
             del block  # it would stay while the next one is read
             if rows >= group:
@@ -148,28 +137,3 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: f
                 held, rows = [], 0
         if held:
             file.write_table(pa.Table.from_batches(held, schema))
-
-
-def _record_batch(pa: Any, schema: Any, block: Block) -> Any:
-    arrays = [
-        pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
-        pa.array([utf8(path) for path in block.paths] or [utf8(block.path)] * len(block), pa.string()),
-        pa.array(block.start_s),
-        pa.array(block.end_s),
-        pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
-    ]
-    for name, values in block.outputs.items():
-        flat, mask = pa.array(np.ascontiguousarray(values).reshape(-1)), pa.array(~block.holds(name))
-        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=mask))
-    return pa.record_batch(arrays, schema=schema)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError(
-            "writing Parquet needs pyarrow: `pip install pyarrow` (or '.[parquet]' in the project's folder)"
-        ) from None
-    return pyarrow, pyarrow.parquet

@@ -26,7 +26,7 @@ class Sink(Protocol):
     """What was detected, if detections are what is written."""
 
     @property
-    def blocks(self) -> Sequence[Block]:
+    def blocks(self) -> list[Block]:
         """The rows that are kept in memory."""
 
     def append(self, block: Block, finished: Finished) -> None:
@@ -51,7 +51,7 @@ class MemorySink:
         self._blocks: list[Block] = []
 
     @property
-    def blocks(self) -> Sequence[Block]:
+    def blocks(self) -> list[Block]:
         return self._blocks
 
     def append(self, block: Block, finished: Finished) -> None:
@@ -83,8 +83,6 @@ class FileSink:
         OutputError: the target cannot be written.
     """
 
-    blocks: Sequence[Block] = ()
-
     def __init__(
         self,
         sink: str | Path,
@@ -101,6 +99,7 @@ class FileSink:
         self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
         self.tally = Tally() if detections is not None else None
         """What was detected."""
+        self.blocks: list[Block] = []
         self._spent = False
         self._form = row_format(sink, columns, len(names), detections, self.tally)
         if detections is not None:

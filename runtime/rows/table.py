@@ -25,8 +25,8 @@ from runtime.model.artifact import Artifact
 from runtime.rows.block import Block, Columns, count_statuses, unscored
 from runtime.rows.deadline import Work
 from runtime.rows.interpolation import Scored
+from runtime.rows.report import Failure, Note
 from runtime.rows.sample import Outcome, SampleRows
-from runtime.rows.soundscapes import Failure, Note
 from runtime.rows.spool import Finished
 from runtime.workers.protocol import Done, Job, Opened, Rows, Task
 

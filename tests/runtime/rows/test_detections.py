@@ -105,9 +105,9 @@ def test_summary_counts_detections(
     scores = rows["label"]
     least = float(np.nanquantile(scores, quantile)) if 0 <= quantile <= 1 else quantile * 1e6
     tally, detections = Tally(), Detections(min_score=least, format=form)
-    write, _ = detections.writer(tmp_path / ("x.csv" if form == "csv" else "x"), rows.columns, 2, tally)
+    write, _ = detections.writer(tmp_path / ("x.csv" if form == "csv" else "x"), rows._columns, 2, tally)
     for _ in range(2):
-        write(rows.blocks, tmp_path / "x.csv", rows.columns, 0.0)
+        write(rows._blocks, tmp_path / "x.csv", rows._columns, 0.0)
     found = re.match(told, summary := tally.summary(detections))
     assert found, summary
     if quantile < 2:

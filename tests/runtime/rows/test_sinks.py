@@ -252,7 +252,7 @@ def test_rows_that_the_machine_lost_are_scored_again(
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path, folder: Path, model: Path) -> None:
-    columns = run(folder / "r0.wav", model).columns
+    columns = run(folder / "r0.wav", model)._columns
     sink = runtime.run.FileSink(tmp_path / "out.parquet", columns, 0.0, {}, False)
     try:
         with pytest.raises(InputError, match="another run is writing"):
