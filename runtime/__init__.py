@@ -6,8 +6,8 @@
 (480, 10932)
 """
 
+from runtime.detections import Detections
 from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
-from runtime.rows.detections import Detections
 from runtime.rows.report import Failure
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_soundscapes

@@ -16,7 +16,7 @@ from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.files import Files
-from runtime.options import seconds
+from runtime.values import parse_seconds
 
 DEADLINE_S = 90 * 60.0
 
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="sample_submission.csv: the submission's columns (default: all classes, a gigabyte of text)",
     )
-    parser.add_argument("--deadline", type=seconds, default=DEADLINE_S, metavar="TIME", help="90m, 300s (default: 90m)")
+    parser.add_argument(
+        "--deadline", type=parse_seconds, default=DEADLINE_S, metavar="TIME", help="90m, 300s (default: 90m)"
+    )
     parser.add_argument("--quick", action="store_true", help="less of all, with more noise: under two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file, too")
 

@@ -21,7 +21,7 @@ from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
 from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
 from runtime import Soundscapes
 from runtime.explore.metrics import macro_roc_auc
-from runtime.rows.deadline import CSV_S
+from runtime.rows.deadline import writing_s
 from runtime.run import RESERVE
 
 
@@ -82,7 +82,7 @@ class Scarcity:
         full = perch.run(paths, sink=self._target)
         self._full = read_submission(self._target)
         self.full_s = float(full.timing["elapsed_s"])
-        self.deadline_s = half_time_s(full, max(perch.start_ups), len(self._full.classes))
+        self.deadline_s = half_time_s(full, max(perch.start_ups))
 
     def run(self, on_deadline: Literal["fill", "interpolate"]) -> Outcome:
         """perch-onnx under the deadline."""
@@ -115,11 +115,11 @@ class Scarcity:
         )
 
 
-def half_time_s(full: Soundscapes, start_up_s: float, classes: int) -> float:
+def half_time_s(full: Soundscapes, start_up_s: float) -> float:
     """A deadline in which start-up, half the scoring, and what a run keeps back for writing fit."""
     timing = full.timing
     scoring_s = timing["windows"] / timing["windows_per_s"]
-    kept_back_s = CSV_S * classes * len(full) / 2
+    kept_back_s = writing_s(full.columns, len(full) / 2)
     return float((start_up_s + scoring_s / 2 + kept_back_s) / (1 - RESERVE))
 
 

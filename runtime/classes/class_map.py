@@ -22,6 +22,7 @@ from runtime.model.heads import NO_CLASS, ClassList, Head
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]
 """What stands for a class that the model does not know: the greatest score of its genus's classes, or their mean, or
 the output `genus`."""
+Unmapped = float | Literal["zero", "genus-max", "genus-mean", "genus-head"]
 Met = Literal["exact", "genus", "absent"]
 DROPPED = -2
 SHOWN = 20

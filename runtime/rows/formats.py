@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import check_folder, check_writable, replacing
 from runtime.rows import hoplite
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import Detections, Tally
+from runtime.rows.detections import Tally, detections_writer
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 ROW_GROUP_BYTES = 32 * 2**20
@@ -69,7 +70,7 @@ def row_format(
         return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
     target = Path(sink)
     if detections is not None:
-        write, ending = detections.writer(target, columns, recordings, tally or Tally())
+        write, ending = detections_writer(detections, target, columns, recordings, tally or Tally())
         return _file(write) if ending is None else Format(write, check_folder, ending)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":
