@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,10 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import check_outputs, replacing
+from runtime.files import check_outputs
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns, by_recording
-from runtime.rows.formats import row_format
+from runtime.rows.formats.choice import choose_format
+from runtime.rows.formats.csv_file import CsvFile
+from runtime.rows.formats.format import Format
+from runtime.rows.formats.npz_file import NpzFile
+from runtime.rows.formats.parquet_file import ParquetFile
 from runtime.rows.report import RunReport
 
 if TYPE_CHECKING:
@@ -209,14 +212,14 @@ class Soundscapes(RunReport):
             )
         name = self._asked(output or ("label" if len(names) > 1 else names[0]))
         columns = self._columns.only(name)
-        row_format(".csv", columns, self.recordings, None)  # refuses what is no vector
+        CsvFile().check_columns(columns)
         blocks = self._rows()
         if scores is not None:
             given = _fitting(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
             blocks = _shared(blocks, {name: given})
         for block in blocks:
             _check(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
-        self._write(Path(path), ".csv", blocks, columns)
+        self._write(path, CsvFile(), blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
@@ -225,7 +228,7 @@ class Soundscapes(RunReport):
             InputError: pyarrow is missing; the run read a file that `path` names; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
-        self._write(Path(path), ".parquet", self._rows(), self._columns)
+        self._write(path, ParquetFile(), self._rows(), self._columns)
 
     def to_detections(self, path: str | Path, detections: Detections) -> None:
         """Writes the windows and classes that score highest to a CSV, Raven or Audacity table (see `Detections`).
@@ -237,20 +240,8 @@ class Soundscapes(RunReport):
                 for several recordings; the run read a file that would be written over; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
-        self._write(Path(path), None, list(by_recording(self._rows())), self._columns, detections)
-
-    def _write(
-        self,
-        path: Path,
-        ending: str | None,
-        blocks: Sequence[Block],
-        columns: Columns,
-        detections: Detections | None = None,
-    ) -> None:
-        form = row_format(path if ending is None else ending, columns, self.recordings, detections)
-        names = dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block))
-        check_outputs({"the rows": form.files(path, names)}, self.reads)
-        form.write(blocks, path, columns, self.fill)
+        rows = list(by_recording(self._rows()))
+        self._write(path, choose_format(path, detections), rows, self._columns)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and
@@ -260,19 +251,15 @@ class Soundscapes(RunReport):
             InputError: the run read a file that `path` names, or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
-        check_outputs({"the rows": path}, self.reads)
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = {
-                "row_ids": np.array(self.row_ids, np.str_),
-                "path": np.array(self.paths, np.str_),
-                "start_s": self.start_s,
-                "end_s": self.end_s,
-                "status": self.status,
-                "classes": np.array(json.dumps(self.classes)),
-                "about": np.array(json.dumps(self._columns.about)),
-                **self.outputs,
-            }
-            np.savez(file, **arrays)
+        self._write(path, NpzFile(), self._rows(), self._columns)
+
+    def _write(self, path: str | Path, format: Format, blocks: Sequence[Block], columns: Columns) -> None:
+        target = Path(path)
+        names = list(dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block)))
+        format.check_columns(columns)
+        check_outputs({"the rows": format.files(target, names)}, self.reads)
+        format.check_target(target, names)
+        format.write(blocks, target, columns, self.fill)
 
 
 def _shared(blocks: Sequence[Block], outputs: Mapping[str, NDArray[np.floating]]) -> list[Block]:

@@ -1,102 +1,29 @@
-"""Rows as files: CSV for one output, Parquet for any, and by what other modules write tables and databases."""
+"""CSV: one output, a row a line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import check_folder, check_writable, replacing
-from runtime.rows import hoplite
-from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import Tally, detections_writer
-
-Write = Callable[[Iterable[Block], Path, Columns, float], None]
-ROW_GROUP_BYTES = 32 * 2**20
+from runtime.rows.formats.format import FileFormat
 
 
-@dataclass(frozen=True)
-class Format:
-    """How rows are written to a file or folder, which appears whole or not at all; `check` finds out before the work
-    whether it could be. Both raise OutputError where it cannot. `ending` is that of a folder's files, one for each
-    recording; `replaces` is whether what is there is written over."""
+class CsvFile(FileFormat):
+    """`row_id`, then one column a class (or `e0`, `e1`, … for an embedding). Rows without a score hold `fill`."""
 
-    write: Write
-    check: Callable[[Path], None]
-    ending: str | None = None
-    replaces: bool = True
+    def check_columns(self, columns: Columns) -> None:
+        if [len(shape) for shape in columns.shapes.values()] != [1]:
+            names = ", ".join(columns.shapes)
+            raise InputError(f"a CSV holds one vector a row, not {names}; write a .parquet or .npz instead")
 
-    def files(self, target: Path, names: Iterable[str]) -> list[Path]:
-        """The files that are written for recordings of these names."""
-        return [target] if self.ending is None else [target / f"{name}{self.ending}" for name in names]
-
-
-def sink_path(sink: str | Path) -> Path:
-    """The file or folder that a sink names.
-
-    Raises:
-        InputError: nothing can be called so.
-    """
-    path = Path(str(sink).removeprefix(hoplite.SINK))
-    if "\0" in str(path):
-        raise InputError(f"no file can be called {str(path)!r}, which holds a NUL")
-    path = path if path.name not in ("", "..") else path.resolve()
-    if not path.name:
-        raise InputError(f"cannot write {path}: it has no name; name a file or folder in it")
-    return path
-
-
-def holds_all_rows(sink: str | Path | None, detections: Detections | None) -> bool:
-    """Whether rows become a table of rows (or stay in memory), not of detections, nor a database."""
-    return detections is None and not str(sink).startswith(hoplite.SINK)
-
-
-def row_format(
-    sink: str | Path, columns: Columns, recordings: int, detections: Detections | None, tally: Tally | None = None
-) -> Format:
-    """How rows are written to a sink; for the arguments see `run_soundscapes`.
-
-    `recordings` is how many there are; `tally` learns how many detections were written.
-
-    Raises:
-        InputError: another ending; what the format cannot hold; or a package is missing.
-    """
-    if str(sink).startswith(hoplite.SINK):
-        hoplite.check_columns(columns, detections is not None)
-        return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
-    target = Path(sink)
-    if detections is not None:
-        write, ending = detections_writer(detections, target, columns, recordings, tally or Tally())
-        return _file(write) if ending is None else Format(write, check_folder, ending)
-    ending = (target.suffix or target.name).lower()
-    if ending == ".parquet":
-        import_pyarrow()
-        return _file(write_parquet)
-    if ending != ".csv":
-        raise InputError(f"cannot tell what to write from the name {target}; end it in .csv or .parquet")
-    if not columns.fit_csv:
-        names = ", ".join(columns.shapes)
-        raise InputError(f"a CSV holds one vector a row, not {names}; write a .parquet or .npz instead")
-    return _file(write_csv)
-
-
-def _file(write: Write) -> Format:
-    def write_whole(blocks: Iterable[Block], target: Path, columns: Columns, fill: float) -> None:
-        with replacing(target) as temporary:
-            write(blocks, temporary, columns, fill)
-
-    return Format(write_whole, check_writable)
+    def write_file(self, blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+        write_csv(blocks, path, columns, fill)
 
 
 def write_csv(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
-    """Writes `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).
-
-    Rows without a score hold `fill`. Numbers are written so that float32 reads back the same.
-    """
+    """Writes the file, in place. Numbers are written so that float32 reads back the same."""
     (name,) = columns.shapes
     header = columns.names(name)
     line = ",%.9g" * len(header) + "\n"
@@ -112,29 +39,3 @@ def write_csv(blocks: Iterable[Block], path: Path, columns: Columns, fill: float
 def _quoted(text: str) -> str:
     """A CSV field (RFC 4180): quoted only where it must be."""
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\n\r') else text
-
-
-def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
-    """Writes row_id, path, start_s, end_s, status and each output as a list of fixed size, null without a score.
-
-    An output of more than one dimension is flattened; its shape stands in the field's metadata. `fill` is for CSV.
-    """
-    pa = import_pyarrow()
-    from pyarrow import parquet
-
-    schema = arrow_schema(columns)
-    group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
-    # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
-    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
-    # names of files need not be UTF-8, as those that pyarrow opens itself must be
-    with path.open("wb") as opened, parquet.ParquetWriter(opened, schema, **options) as file:
-        held, rows = [], 0
-        for block in blocks:
-            held.append(record_batch(schema, block))
-            rows += len(block)
-            del block  # it would stay while the next one is read
-            if rows >= group:
-                file.write_table(pa.Table.from_batches(held, schema), row_group_size=2 * group)
-                held, rows = [], 0
-        if held:
-            file.write_table(pa.Table.from_batches(held, schema))

@@ -322,7 +322,7 @@ def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, fo
     target = tmp_path / "out.csv"
     size = len(run(folder, model, outputs=("embedding",)).outputs["embedding"].tobytes())
     limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({9 * size}, {9 * size})); "
-    hide = "import runtime.rows.formats as f; write = f.write_csv; "
+    hide = "import runtime.rows.formats.csv_file as f; write = f.write_csv; "
     grow = "f.write_csv = lambda *a: (write(*a), a[1].open('ab').write(bytes(10**7))); "
     program = limited + hide + grow + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
