@@ -1,4 +1,4 @@
-"""`perch-bench`: is a converted file the same as its SavedModel, is it in time, and how fast can it go."""
+"""Compares converted Perch models with TensorFlow: are the outputs equal, is a deadline met, how fast can it go?"""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from runtime.model.session import check_install
 from runtime.terminal import command, complain
 
 COMMANDS = {
-    "parity": (parity, "whether converted files give what their SavedModel gives"),
-    "deadline": (deadline, "does it end in time, beside a notebook that calls TensorFlow"),
-    "throughput": (throughput, "windows a second, stage by stage and from files to rows"),
+    "parity": (parity, "do converted files give the outputs of their SavedModel?"),
+    "deadline": (deadline, "is a competition's deadline met, and by a notebook that calls TensorFlow?"),
+    "throughput": (throughput, "how many windows a second, which setup is fastest, and where does the time go?"),
 }
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="perch-bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, about) in COMMANDS.items():
         added = commands.add_parser(name, help=about, description=module.__doc__)
@@ -32,7 +34,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
 
 @command("perch-bench")
 def main(args: Sequence[str]) -> int:
-    """The command; returns its exit code."""
+    """Runs the command; returns its exit code."""
     parsed = parse_args(args)
     hush_native_log()
     try:
