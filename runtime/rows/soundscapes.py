@@ -106,7 +106,7 @@ class Soundscapes(RunReport):
 
     def __setitem__(self, output: str, values: ArrayLike) -> None:
         """`soundscapes["label"] = …` writes into the array that is there."""
-        self[output][:] = _fitting(values, self[output].shape, output)
+        self[output][:] = _as_values(values, self[output].shape, output)
 
     def _array(self, name: str) -> NDArray[Any]:
         """One output of all rows. From now on the blocks share its memory: what is written to one is in both."""
@@ -129,7 +129,7 @@ class Soundscapes(RunReport):
 
     def _rows(self) -> list[Block]:
         if self.sink is not None:
-            raise InputError(f"the rows are in {self.sink}, where they were sent to; read that file")
+            raise InputError(f"the rows are in {self.sink} alone, which was the sink; read that file")
         return self._blocks
 
     def __repr__(self) -> str:
@@ -164,7 +164,7 @@ class Soundscapes(RunReport):
         return pandas.concat(frames, axis=1)
 
     def to_arrow(self) -> pyarrow.Table:
-        """The rows as a table of Arrow, a copy, as `to_parquet` writes them.
+        """The rows as an Arrow table, a copy, with the columns that `to_parquet` writes.
 
         Raises:
             InputError: pyarrow is not installed, or the rows are in `sink`.
@@ -172,7 +172,7 @@ class Soundscapes(RunReport):
         return import_pyarrow().Table.from_batches(*self._batches())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The rows for whatever reads Arrow's streams, such as `polars.DataFrame(soundscapes)` or DuckDB.
+        """The rows as an Arrow stream, which polars, DuckDB and others read: `polars.DataFrame(soundscapes)`.
 
         Raises:
             InputError: pyarrow is not installed, or the rows are in `sink`.
@@ -182,26 +182,26 @@ class Soundscapes(RunReport):
         return reader.__arrow_c_stream__(requested_schema)
 
     def _batches(self) -> tuple[Iterator[Any], Any]:
-        """The rows for Arrow, which takes what it gets to stay as it is: copies, made one at a time."""
-        schema, blocks = arrow_schema(self._columns), self._rows()
-        own = ({name: values.copy() for name, values in block.outputs.items()} for block in blocks)
-        return (record_batch(schema, replace(block, outputs=outputs)) for block, outputs in zip(blocks, own)), schema
+        """Batches of rows, made one at a time, and their schema. They are copies: Arrow's data must not change."""
+        schema = arrow_schema(self._columns)
+        return (record_batch(schema, _copied(block)) for block in self._rows()), schema
 
     def to_submission(self, path: str | Path, output: str | None = None, scores: ArrayLike | None = None) -> None:
-        """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).
+        """Writes a CSV: `row_id`, then a column for each class (or `e0`, `e1`, … for an embedding).
 
-        Rows that are NaN, as those without a score are, hold the run's `fill`. Numbers are written so that float32
+        Rows that are NaN, which they are without a score, get the run's `fill`. Numbers are written so that float32
         reads back the same.
 
         Args:
             path: the file.
-            output: which one, if there are several.
-            scores: what is written instead of that output, `[rows, columns]`, such as a mean of several models' scores.
-                Its rows that are NaN from end to end get `fill`.
+            output: which output, if there are several.
+            scores: what to write instead of that output, `[rows, columns]`, such as the mean of several models' scores.
+                Rows that are NaN throughout get `fill`.
 
         Raises:
-            InputError: there are several outputs and none is named; it is no vector; scores are of another shape, NaN
-                in parts of a row, or infinite; the run read a file that `path` names; or the rows are in `sink`.
+            InputError: there are several outputs and none is named; the output is not a vector; scores have another
+                shape, are infinite, or NaN in part of a row; the run read the file that `path` names; or the rows are
+                in `sink`.
             OutputError: the file cannot be written.
         """
         names = list(self._columns.shapes)
@@ -215,17 +215,17 @@ class Soundscapes(RunReport):
         CsvFile().check_columns(columns)
         blocks = self._rows()
         if scores is not None:
-            given = _fitting(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
-            blocks = _shared(blocks, {name: given})
+            given = _as_values(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
+            blocks = _with_values(blocks, given, name)
         for block in blocks:
-            _check(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
+            _check_scores(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
         self._write(path, CsvFile(), blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
 
         Raises:
-            InputError: pyarrow is missing; the run read a file that `path` names; or the rows are in `sink`.
+            InputError: pyarrow is missing; the run read the file that `path` names; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
         self._write(path, ParquetFile(), self._rows(), self._columns)
@@ -248,7 +248,7 @@ class Soundscapes(RunReport):
         as JSON `classes` and `about`, what made the rows.
 
         Raises:
-            InputError: the run read a file that `path` names, or the rows are in `sink`.
+            InputError: the run read the file that `path` names, or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
         self._write(path, NpzFile(), self._rows(), self._columns)
@@ -262,37 +262,41 @@ class Soundscapes(RunReport):
         format.write(blocks, target, columns, self.fill)
 
 
-def _shared(blocks: Sequence[Block], outputs: Mapping[str, NDArray[np.floating]]) -> list[Block]:
-    """The same rows with these outputs, of all of them, cut up."""
+def _copied(block: Block) -> Block:
+    """A block that does not share the memory of its outputs."""
+    return replace(block, outputs={name: values.copy() for name, values in block.outputs.items()})
+
+
+def _with_values(blocks: Sequence[Block], values: NDArray[np.floating], output: str) -> list[Block]:
+    """The same rows with other values of one output, `[rows, columns]`, and no other outputs."""
     starts = np.cumsum([0, *map(len, blocks)]).tolist()
     return [
-        replace(block, outputs={name: values[start : start + len(block)] for name, values in outputs.items()})
-        for block, start in zip(blocks, starts)
+        replace(block, outputs={output: values[start : start + len(block)]}) for block, start in zip(blocks, starts)
     ]
 
 
-def _fitting(scores: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.floating]:
-    """What somebody gives in place of an output's values."""
+def _as_values(scores: ArrayLike, shape: tuple[int, ...], output: str) -> NDArray[np.floating]:
+    """Scores that a user gives for an output."""
     try:
         given = np.ascontiguousarray(np.asarray(scores, np.float32))
     except (TypeError, ValueError):
-        raise InputError(f"scores in place of '{name}' are no array of numbers") from None
+        raise InputError(f"the scores given for '{output}' are not an array of numbers") from None
     if given.shape != shape:
         raise InputError(
-            f"scores in place of '{name}' have the shape {given.shape}, but its rows and columns are {shape}"
+            f"the scores given for '{output}' have the shape {given.shape}, but its rows and columns are {shape}"
         )
     return given
 
 
-def _check(values: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
-    """Refuses what a submission cannot hold."""
-    if not values.strides[0]:  # of rows that were not reached, which take no memory and nobody can write to
+def _check_scores(scores: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuses rows that a submission cannot hold."""
+    if not scores.strides[0]:  # rows that were not reached share one NaN, which cannot be written to
         return
-    finite = np.isfinite(values)
-    for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(values).all(axis=1))[:1].tolist():
+    finite = np.isfinite(scores)
+    for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(scores).all(axis=1))[:1].tolist():
         at = int(np.flatnonzero(~finite[row])[0])
         column = f"'{classes[at]}'" if classes else f"e{at}"
         raise InputError(
-            f"the score of {column} in the row {row_ids[row]} is {values[row, at]}; a row holds finite numbers, or NaN "
-            "from end to end where it has none"
+            f"the score of {column} in the row {row_ids[row]} is {scores[row, at]}; a row holds finite numbers, or NaN "
+            "throughout if it has no score"
         )

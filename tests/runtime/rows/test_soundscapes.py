@@ -120,7 +120,7 @@ def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> N
     [
         (
             np.zeros((4, 3)),
-            r"scores in place of 'label' have the shape \(4, 3\), but its rows and columns are \(5, 3\)",
+            r"the scores given for 'label' have the shape \(4, 3\), but its rows and columns are \(5, 3\)",
         ),
         (np.zeros((5, 4)), r"the shape \(5, 4\)"),
         (
@@ -128,8 +128,8 @@ def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> N
             r"the score of 'x' in the row a_5 is nan; a row holds finite numbers, or NaN",
         ),
         (np.where(np.eye(5, 3, -3), np.inf, 1), r"the score of 'x' in the row b_5 is inf"),
-        ([["a", "b", "c"]] * 5, "are no array of numbers"),
-        ([[1, 2, 3], [1]], "are no array of numbers"),
+        ([["a", "b", "c"]] * 5, "are not an array of numbers"),
+        ([[1, 2, 3], [1]], "are not an array of numbers"),
     ],
 )
 def test_scores_that_no_submission_holds(
