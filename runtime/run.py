@@ -144,7 +144,8 @@ def run_soundscapes(
         InputError: an argument cannot be used, or there is nothing to score.
         ArtifactError: `model` is missing, damaged, or not made by this project.
         DeviceError: the device cannot be had; what is missing is named.
-        OutputError: `sink` cannot be written. Where that comes out after scoring, the message says where the rows are.
+        OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
+        PerchError: the processes that score cannot be started.
         Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
     """
     started = time.monotonic()
