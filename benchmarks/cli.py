@@ -14,10 +14,23 @@ from runtime.model.session import check_install
 from runtime.terminal import command, complain
 
 COMMANDS = {
-    "parity": (parity, "do converted files give the outputs of their SavedModel?"),
-    "deadline": (deadline, "is a competition's deadline met, and by a notebook that calls TensorFlow?"),
-    "throughput": (throughput, "how many windows a second, which setup is fastest, and where does the time go?"),
+    "parity": (
+        parity,
+        "do converted files give the outputs of their SavedModel?",
+        "saved_model perch.onnx --audio recordings/ --html parity.html",
+    ),
+    "deadline": (
+        deadline,
+        "is a competition's deadline met, and by a notebook that calls TensorFlow?",
+        "saved_model perch.onnx --classes sample_submission.csv",
+    ),
+    "throughput": (
+        throughput,
+        "how many windows a second, which setup is fastest, and where does the time go?",
+        "perch.onnx --soundscapes recordings/",
+    ),
 }
+"""Each command's module, what it answers, and an example of its arguments."""
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
@@ -25,8 +38,9 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (module, about) in COMMANDS.items():
-        added = commands.add_parser(name, help=about, description=module.__doc__)
+    for name, (module, question, example) in COMMANDS.items():
+        epilog = f"Example: perch-bench {name} {example}"
+        added = commands.add_parser(name, help=question, description=module.__doc__, epilog=epilog)
         module.add_arguments(added)
         added.set_defaults(run=module.run)
     return parser.parse_args(args)
