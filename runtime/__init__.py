@@ -8,8 +8,8 @@
 
 from runtime.detections import Detections
 from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
-from runtime.rows.report import Failure
 from runtime.rows.soundscapes import Soundscapes
+from runtime.rows.summary import Failure
 from runtime.run import Interrupted, run_soundscapes
 
 __all__ = [

@@ -23,11 +23,11 @@ from runtime.request import EmbeddingDtype, OnDeadline
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
-from runtime.rows.report import RunReport
-from runtime.rows.sample import NAMES_NONE, SampleRows, sample_rows
+from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.sinks import FileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
+from runtime.rows.summary import RunSummary
 from runtime.rows.table import Table
 from runtime.scoring import Scoring
 from runtime.shield import Shield
@@ -196,7 +196,7 @@ def run_soundscapes(
     submission = wanted.row_ids if wanted is not None and every_row else None
     sample = None
     if submission is not None:
-        sample = sample_rows(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
+        sample = match_sample(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
     found = found if sample is None else sample.found
     table = Table(found, artifact, job, sample, interpolate, known)
     rows = _sink(sink, format, table, fill_value, job, artifact, resume, found, reads, sample)
@@ -235,16 +235,16 @@ def run_soundscapes(
         kept = kept or interrupted
     finally:
         rows.close(kept)
-    report = RunReport(
-        failures=table.failures,
+    summary = RunSummary(
+        failures=table.report.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
-        counts=table.counts if sample is None else sample.counts,
-        notes=table.notes,
+        counts=table.report.counts if sample is None else sample.counts,
+        notes=table.report.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
-        without_events=table.without_events,
-        not_reached=table.not_reached,
+        without_events=table.report.without_events,
+        not_reached=table.report.not_reached,
         skipped_files=found.skipped,
         unread_folders=found.lost,
         passed_over=found.passed_over(),
@@ -258,7 +258,7 @@ def run_soundscapes(
         sink=rows.path,
         reads={name: absolute(files) for name, files in reads.items()},
     )
-    result = Soundscapes._of(rows.blocks, table.columns, report)
+    result = Soundscapes._of(rows.blocks, table.columns, summary)
     if interrupted:
         raise Interrupted(result)
     return result
@@ -274,7 +274,7 @@ def _sink(
     resume: bool,
     found: Found,
     reads: Mapping[str, Files],
-    sample: SampleRows | None,
+    sample: SampleSubmission | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
     columns = table.columns

@@ -19,7 +19,8 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.measuring.memory import MemoryUse, own_memory
-from runtime.audio.recording import BLOCK_S, Recording
+from runtime.audio.mono import BLOCK_S
+from runtime.audio.recording import Recording
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session, load

@@ -13,7 +13,7 @@ from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.formats.format import Format
-from runtime.rows.sample import SampleRows
+from runtime.rows.sample import SampleSubmission
 from runtime.rows.smoothing import smoothed
 from runtime.rows.spool import ChangedError, Finished, Spool
 
@@ -52,7 +52,9 @@ class MemorySink:
     path: Path | None = None
     detected: DetectionCounts | None = None
 
-    def __init__(self, columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None = None) -> None:
+    def __init__(
+        self, columns: Columns, smooth: Sequence[float] | None, sample: SampleSubmission | None = None
+    ) -> None:
         self._columns, self._smooth, self._sample = columns, smooth, sample
         self._blocks: list[Block] = []
 
@@ -101,7 +103,7 @@ class FileSink:
         resume: bool,
         names: Sequence[str] = (),
         smooth: Sequence[float] | None = None,
-        sample: SampleRows | None = None,
+        sample: SampleSubmission | None = None,
     ) -> None:
         format.check_columns(columns)
         format.check_target(target, names)
@@ -152,7 +154,7 @@ class _FinalRows:
     read: Callable[[], Iterable[Block]]
     columns: Columns
     smooth: Sequence[float] | None
-    sample: SampleRows | None
+    sample: SampleSubmission | None
 
     def __iter__(self) -> Iterator[Block]:
         rows = smoothed(self.read(), self.columns, self.smooth)

@@ -22,14 +22,14 @@ from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.formats.format import Format
 from runtime.rows.formats.npz_file import NpzFile
 from runtime.rows.formats.parquet_file import ParquetFile
-from runtime.rows.report import RunReport
+from runtime.rows.summary import RunSummary
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
 
-class Soundscapes(RunReport):
+class Soundscapes(RunSummary):
     """Rows of all recordings, in the order of their sorted paths and then of time, or those of a sample submission.
 
     `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
@@ -51,10 +51,10 @@ class Soundscapes(RunReport):
         raise TypeError("Soundscapes are what run_soundscapes returns; they are not made by hand")
 
     @classmethod
-    def _of(cls, blocks: list[Block], columns: Columns, report: RunReport) -> Soundscapes:
+    def _of(cls, blocks: list[Block], columns: Columns, summary: RunSummary) -> Soundscapes:
         """The rows of a run. The list of blocks is the result's own from now on."""
         soundscapes = cls.__new__(cls)
-        vars(soundscapes).update(vars(report))
+        vars(soundscapes).update(vars(summary))
         soundscapes._blocks, soundscapes._columns, soundscapes._arrays = blocks, columns, {}
         return soundscapes
 

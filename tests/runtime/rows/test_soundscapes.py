@@ -15,7 +15,7 @@ import pytest
 
 from runtime import Detections, InputError, Soundscapes
 from runtime.rows.block import Block, Columns
-from runtime.rows.report import RunReport
+from runtime.rows.summary import RunSummary
 
 ABOUT = {"sample_rate": "32000"}
 TIMING = dict.fromkeys(("elapsed_s", "start_up_s", "windows_per_s", "times_real_time"), 1.0)
@@ -37,7 +37,7 @@ def soundscapes() -> Soundscapes:
         blocks.append(Block(f"{name}.wav", row_ids, starts, starts + 5, status[at], outputs))
     classes = {"label": ("x", "y", "z"), "embedding": ()}
     columns = Columns({"label": (3,), "embedding": (4,)}, classes, ABOUT, {"embedding": "float16"})
-    report = RunReport(timing=TIMING, counts={"scored": 4, "filled": 1}, recordings=2)
+    report = RunSummary(timing=TIMING, counts={"scored": 4, "filled": 1}, recordings=2)
     return Soundscapes._of(blocks, columns, report)
 
 
@@ -208,7 +208,7 @@ def test_polars_and_duckdb_take_rows_from_memory(soundscapes: Soundscapes) -> No
     assert frame["label"].to_list() == [[0, 1, 2], [3, 4, 5], None, [9, 10, 11], [12, 13, 14]]
     # DuckDB does not know float16, which the embeddings are here.
     blocks = [replace(block, outputs={"label": block.outputs["label"]}) for block in soundscapes._blocks]
-    soundscapes = Soundscapes._of(blocks, soundscapes._columns.only("label"), RunReport(timing=TIMING))
+    soundscapes = Soundscapes._of(blocks, soundscapes._columns.only("label"), RunSummary(timing=TIMING))
     means = duckdb.sql("select path, avg(label[2]) from soundscapes group by path order by path").fetchall()
     assert means == [("a.wav", 2.5), ("b.wav", 11.5)]
 
