@@ -7,8 +7,9 @@
 """
 
 from runtime.detections import Detections
-from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
-from runtime.rows.soundscapes import Failure, Soundscapes
+from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
+from runtime.rows.soundscapes import Soundscapes
+from runtime.rows.summary import Failure
 from runtime.run import Interrupted, run_soundscapes
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Failure",
     "InputError",
     "Interrupted",
+    "OutputError",
     "PerchError",
     "Soundscapes",
     "run_soundscapes",

@@ -6,7 +6,6 @@ import argparse
 import signal
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime import doctor
 from runtime.audio.paths import find_recordings
@@ -15,13 +14,11 @@ from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
 from runtime.detections import Detections
 from runtime.errors import InputError, PerchError
-from runtime.files import check_outputs, check_writable, rescue
+from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
 from runtime.options import parse_args
-from runtime.rows.formats import sink_path
-from runtime.rows.hoplite import SINK
-from runtime.rows.soundscapes import Soundscapes
+from runtime.rows.formats.choice import sink_path
 from runtime.run import Interrupted, run_soundscapes
 from runtime.terminal import command, complain, printable
 
@@ -70,7 +67,6 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         return 0
     outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
     detections = _detections(args)
-    in_memory = _check_output(args.output, args.resume, outputs, detections)
     try:
         result = run_soundscapes(
             args.soundscapes,
@@ -96,7 +92,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             on_deadline=args.on_deadline,
             fill=args.fill,
             recording_timeout_s=args.recording_timeout,
-            sink=None if in_memory else args.output,
+            sink=args.output,
             resume=args.resume,
             detections=detections,
             progress=not args.quiet,
@@ -104,8 +100,6 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     except Interrupted as interrupted:
         result = interrupted.soundscapes
     signals.interrupt = False
-    if in_memory:
-        _write(result, output)
     if not args.quiet:
         print(f"{printable(result.sink or output)}: {result.summary()}", flush=True)
     _tell([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
@@ -143,17 +137,6 @@ def _report_map(args: argparse.Namespace) -> None:
         print(f"{printable(args.map_report)}: {report_text(lines, class_map)}", flush=True)
 
 
-def _write(result: Soundscapes, output: Path) -> None:
-    """Writes the rows; where that fails after all, to a temporary folder, so that they are not lost."""
-    try:
-        result.to_npz(output)
-    except InputError as error:
-        rescued = rescue(output.name, result.to_npz)
-        if rescued is None:
-            raise
-        raise InputError(f"{error}; the rows are in {rescued} instead") from None
-
-
 def _detections(args: argparse.Namespace) -> Detections | None:
     """What to write instead of all scores, if anything."""
     if args.top is None and args.min_score is None:
@@ -161,22 +144,6 @@ def _detections(args: argparse.Namespace) -> Detections | None:
             raise InputError(f"--format {args.format} is of detections; say which by --top or --min-score")
         return None
     return Detections(args.top, args.min_score, args.format)
-
-
-def _check_output(output: str, resume: bool, outputs: Sequence[str], detections: Detections | None) -> bool:
-    """Whether rows are kept in memory until the end; refuses, before anything is computed, what cannot be written."""
-    if not outputs:
-        raise InputError("--outputs names no output")
-    ending = Path(output).suffix.lower()
-    if detections is not None or output.startswith(SINK) or ending in (".csv", ".parquet"):
-        return False
-    if ending != ".npz":
-        more = "; a .txt holds detections, which --top or --min-score ask for" if ending == ".txt" else ""
-        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv, .parquet or .npz{more}")
-    if resume:
-        raise InputError("a .npz cannot be resumed, its rows being in memory until the end; write a .parquet instead")
-    check_writable(Path(output))
-    return True
 
 
 @command("perch-run")

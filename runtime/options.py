@@ -59,7 +59,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--output",
         "--sink",
         metavar="FILE",
-        help=".csv (one output), .parquet or .npz (any outputs; .npz holds all rows in memory until the end); "
+        help=".csv (one output), .parquet or .npz (any outputs); "
         "hoplite:FOLDER, a perch-hoplite database of embeddings; with --top or --min-score also .txt or a folder",
     )
     what = parser.add_argument_group("what to compute")
@@ -189,7 +189,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     how.add_argument(
         "--resume",
         action="store_true",
-        help="go on with what an interrupted run left beside FILE (.csv, .parquet); without one, start",
+        help="go on with what an interrupted run left beside FILE; without one, start",
     )
     how.add_argument(
         "--recording-timeout",

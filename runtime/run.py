@@ -21,11 +21,13 @@ from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import check_install, choose_device
 from runtime.request import EmbeddingDtype, OnDeadline
 from runtime.rows.deadline import Deadline, slowness
-from runtime.rows.formats import holds_all_rows, row_format, sink_path
+from runtime.rows.formats.choice import choose_format, sink_path
+from runtime.rows.formats.format import Format
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.sinks import FileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
+from runtime.rows.summary import RunSummary
 from runtime.rows.table import Table
 from runtime.scoring import Scoring
 from runtime.shield import Shield
@@ -126,8 +128,9 @@ def run_soundscapes(
             reached get the mean of their scored neighbours. With time enough both give the same.
         fill: what a CSV holds in rows without a score.
         recording_timeout_s: after how many seconds without a word of a recording its worker is given up; 300 if None.
-        sink: a `.csv` or `.parquet` to write rows to, instead of keeping them in memory, or "hoplite:FOLDER" for a
-            perch-hoplite database of the embeddings. What is finished waits in `<sink>.partial` until all is there.
+        sink: a `.csv`, `.parquet` or `.npz` to write rows to, instead of keeping them in memory, or "hoplite:FOLDER"
+            for a perch-hoplite database of the embeddings. Rows that are finished wait in `<sink>.partial` until all
+            are there.
         resume: whether to go on with what an interrupted run with this `sink` left; `threads` and `batch_size` are
             its own where they are None.
         detections: what to write to `sink` instead of all scores (see `Detections`).
@@ -141,10 +144,13 @@ def run_soundscapes(
         InputError: an argument cannot be used, or there is nothing to score.
         ArtifactError: `model` is missing, damaged, or not made by this project.
         DeviceError: the device cannot be had; what is missing is named.
+        OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
+        PerchError: the processes that score cannot be started.
         Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
     """
     started = time.monotonic()
     check_install()
+    format = choose_format(sink, detections) if sink is not None else None
     artifact = read_true_artifact(model)
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
@@ -185,14 +191,15 @@ def run_soundscapes(
     interpolate = _interpolate(on_deadline, resume, segments) and deadline_s is not None
     deadline = _deadline(started, deadline_s, interpolate)
 
+    every_row = format is None or format.every_row
     reads = {"the model": model, "the classes": _file(classes), "the taxonomy": taxonomy, "the recording": found.paths}
-    submission = wanted.row_ids if wanted is not None and holds_all_rows(sink, detections) else None
+    submission = wanted.row_ids if wanted is not None and every_row else None
     sample = None
     if submission is not None:
         sample = match_sample(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
     found = found if sample is None else sample.found
     table = Table(found, artifact, job, sample, interpolate, known)
-    rows = _sink(sink, table, fill_value, job, artifact, resume, found, reads, detections, sample)
+    rows = _sink(sink, format, table, fill_value, job, artifact, resume, found, reads, sample)
     if artifact.parity_warning is not None:
         warnings.warn(f"{model}: {artifact.parity_warning}", RuntimeWarning, stacklevel=2)
     score = Scoring(table, rows, artifact, job, setup.workers, deadline, timeout_s)
@@ -217,7 +224,7 @@ def run_soundscapes(
                 if not finished:
                     rest = list(table.rest(headers.promised_windows, most_interpolated))
                     again = interrupted or (table.incomplete and (resume or deadline is None))
-                    rows.finish(rest, whole=not again)
+                    rows.finish(rest, complete=not again)
                     finished, kept = True, again
 
             while not finished:
@@ -228,9 +235,7 @@ def run_soundscapes(
         kept = kept or interrupted
     finally:
         rows.close(kept)
-    result = Soundscapes(
-        blocks=rows.blocks,
-        columns=table.columns,
+    summary = RunSummary(
         failures=table.report.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
         counts=table.report.counts if sample is None else sample.counts,
@@ -245,14 +250,15 @@ def run_soundscapes(
         passed_over=found.passed_over(),
         lacking=0 if sample is None else sample.lacking,
         dropped=0 if sample is None else sample.dropped,
-        detected="" if rows.tally is None or detections is None else rows.tally.summary(detections),
-        detections=rows.tally.detections if rows.tally is not None else None,
+        detected="" if rows.detected is None or detections is None else rows.detected.summary(detections),
+        detections=rows.detected.detections if rows.detected is not None else None,
         of_sample=sample.summary() if sample is not None else [NAMES_NONE] if submission and found.paths else [],
         ill_conditioned=artifact.ill_conditioned,
         fill=fill_value,
         sink=rows.path,
         reads={name: absolute(files) for name, files in reads.items()},
     )
+    result = Soundscapes._of(rows.blocks, table.columns, summary)
     if interrupted:
         raise Interrupted(result)
     return result
@@ -260,6 +266,7 @@ def run_soundscapes(
 
 def _sink(
     sink: str | Path | None,
+    format: Format | None,
     table: Table,
     fill: float,
     job: Job,
@@ -267,19 +274,18 @@ def _sink(
     resume: bool,
     found: Found,
     reads: Mapping[str, Files],
-    detections: Detections | None,
     sample: SampleSubmission | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
-    columns, recordings = table.columns, len(found.paths)
-    if sink is None:
+    columns = table.columns
+    if sink is None or format is None:
         return MemorySink(columns, job.smooth, sample)
-    target, form = sink_path(sink), row_format(sink, columns, recordings, detections)
+    target = sink_path(sink)
     waiting = target.with_name(f"{target.name}.partial")
-    check_outputs({"the sink": form.files(target, found.names), "the unfinished rows": waiting}, reads)
+    check_outputs({"the sink": format.files(target, found.names), "the unfinished rows": waiting}, reads)
     run = {"model": artifact.artifact_sha256, **job.options}
     run["sample_rows"] = sample.fingerprint if sample is not None else None
-    rows = FileSink(sink, columns, fill, run, resume, found.names, detections, job.smooth, sample)
+    rows = FileSink(target, format, columns, fill, run, resume, found.names, job.smooth, sample)
     try:
         for finished, counts in rows.finished:
             table.skip(finished, counts)

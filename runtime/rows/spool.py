@@ -247,16 +247,17 @@ class Spool:
         )
 
     def _changed(self) -> ChangedError:
-        intact = sum(1 for _ in intact_records(self._file))
+        finished = self._written.records - 1
+        intact = sum(1 for _ in intact_records(self._file)) - 1  # the first one holds no part
         kept = (
-            f"the first {intact - 1} are there as they were written; the same command with --resume (resume=True) keeps "
+            f"the first {intact} are there as they were written; the same command with --resume (resume=True) keeps "
             "them and scores the others again"
-            if intact
+            if intact >= 0
             else "none is left; delete it, and run anew"
         )
         return ChangedError(
-            f"{self.path} was changed by another program during this run: of {self._written.records - 1} finished recordings "
-            f"(or parts of long ones) {kept}"
+            f"{self.path} was changed by another program during this run: of {finished} finished recordings (or parts "
+            f"of long ones) {kept}"
         )
 
 
