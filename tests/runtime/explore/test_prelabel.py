@@ -83,9 +83,9 @@ def test_planted_species_are_found(planted: Planted, tmp_path: Path, capsys: pyt
     out = tmp_path / "predictions.csv"
     assert prelabel(planted.rows, "--labels", planted.labels, "-o", out) == 0
     said = capsys.readouterr().out
-    found = {name: float(auc) for name, auc in re.findall(r"^(embedding, of|raw).* (0\.\d+)$", said, re.MULTILINE)}
-    assert found["embedding, of"] > found["raw"] + 0.15
-    assert "not known to the model: grswoo" in said
+    found = {name: float(auc) for name, auc in re.findall(r"^(embedding, species with|raw).* (0\.\d+)$", said, re.MULTILINE)}
+    assert found["embedding, species with"] > found["raw"] + 0.15
+    assert "not among the model's classes: grswoo" in said
     assert "359 labelled windows of 30 recordings in 5 folds; 5 species" in said
     assert "left out: 1 labelled windows whose rows have no score" in said
     # The file is a label file, of windows that had none.
@@ -172,7 +172,7 @@ def test_labels_that_do_not_fit(planted: Planted, tmp_path: Path, capsys: pytest
     assert "amecro is in every labelled window" in found
     assert "names no species" in error([(name, "") for name, _ in few])
     assert "all labelled windows of" in error(few[:12])
-    assert "known from one recording only" in error(
+    assert "come from one recording" in error(
         [(name, "amecro" if i < 3 else "") for i, (name, _) in enumerate(few)]
     )
     assert "must be between 0 and 1" in error(few, "--precision", 90)
