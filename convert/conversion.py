@@ -14,15 +14,15 @@ import onnx
 import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, write
 from convert.errors import ConversionError, ParityError, first_line
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
-from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.deferral import gather_embeddings
+from convert.passes.heads.int8 import quantise_prototypes
 from convert.passes.heads.selection import keep_classes, keep_heads
-from convert.passes.heads.slab import bound_slab
+from convert.passes.heads.tiling import bound_slab
 from convert.proof import half, int8, parity, rounding, synthetic
 from convert.source import saved_model
 from convert.source.folder import model_files
@@ -147,10 +147,12 @@ def convert(
                 "head": head,
             },
         )
-        proto, artifact, session = _written(_bounded(graph) if free else graph, artifact, temporary)
+        proto, artifact, session = _written(
+            pipeline.rewritten(graph, bound_slab) if free else graph, artifact, temporary
+        )
         judged = session
         if head == "int8":
-            proto, artifact, judged = _written(int8.quantised(graph), artifact, temporary)
+            proto, artifact, judged = _written(pipeline.rewritten(graph, quantise_prototypes), artifact, temporary)
         done("check")
         expected: Mapping[str, NDArray[np.float32]] = {}
         if not source.cannot_run:
@@ -171,7 +173,9 @@ def convert(
         if precision == "fp16":
             halved, rounded = half.halved(graph)
             _, _, proof = _written(rounded, artifact, temporary)
-            proto, artifact, judged = _written(_bounded(halved) if free else halved, artifact, temporary)
+            proto, artifact, judged = _written(
+                pipeline.rewritten(halved, bound_slab) if free else halved, artifact, temporary
+            )
             both = [_measured(each, windows, expected) for each in (judged, proof)]
             measured = {name: parity.worst([each[name] for each in both]) for name in measured}
             many = _windows(audio, half.WINDOWS)
@@ -285,15 +289,6 @@ def _written(graph: ir.Model, artifact: Artifact, path: Path) -> tuple[onnx.Mode
     proto, artifact = write.finish(ir.to_proto(pipeline.infer_shapes(graph)), artifact)
     path.write_bytes(write.serialize(proto, artifact))
     return proto, artifact, Session(path)
-
-
-def _bounded(graph: ir.Model) -> ir.Model:
-    """The same with heads of prototypes computed a slab at a time."""
-    copy = ir.from_proto(ir.to_proto(graph))
-    bound_slab(copy.graph)
-    RemoveUnusedNodesPass()(copy)
-    copy.graph.sort()
-    return copy
 
 
 def _measured(

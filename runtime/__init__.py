@@ -6,8 +6,8 @@
 (480, 10932)
 """
 
+from runtime.detections import Detections
 from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
-from runtime.rows.detections import Detections
 from runtime.rows.soundscapes import Failure, Soundscapes
 from runtime.run import Interrupted, run_soundscapes
 

@@ -17,8 +17,10 @@ from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.logits import check_activation, check_logit_scale
 from runtime.model.profile import Setup, read_profile
+from runtime.request import EmbeddingDtype
 from runtime.rows.smoothing import check_smooth
-from runtime.workers.protocol import EmbeddingDtype, Job
+from runtime.values import at_least_one
+from runtime.workers.protocol import Job
 
 CPU_BATCH = 2
 """Small batches stay in a core's cache."""
@@ -135,7 +137,7 @@ def choose_setup(
         InputError: one is less than 1.
     """
     asked = {"workers": workers, "threads": threads, "batch_size": batch_size}
-    given = {name: count for name, value in asked.items() if (count := at_least_one(name, value)) is not None}
+    given = {name: at_least_one(name, value) for name, value in asked.items() if value is not None}
     profile = None if given or unfinished else read_profile(artifact.artifact_sha256, device)
     if profile is not None:
         return profile.setup, str(profile)
@@ -152,38 +154,3 @@ def choose_setup(
     if kept.keys() - given.keys():
         return setup, "as in the run that is resumed"
     return setup, "as asked" if given else "default"
-
-
-def at_least_one(name: str, count: int | None) -> int | None:
-    """The argument of this name, which counts something.
-
-    Raises:
-        InputError: it is less than 1.
-    """
-    if count is not None and count < 1:
-        raise InputError(f"{name} is {count}, but must be at least 1")
-    return count
-
-
-def seconds(name: str, value: object) -> float:
-    """The argument of this name, a length of time.
-
-    Raises:
-        InputError: it is no number above 0.
-    """
-    length = number(name, value)
-    if not length > 0:
-        raise InputError(f"{name} is {value}, but must be more than 0 seconds")
-    return length
-
-
-def number(name: str, value: object) -> float:
-    """The argument of this name, any number.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}, but must be a number") from None

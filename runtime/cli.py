@@ -13,12 +13,12 @@ from runtime.audio.paths import find_recordings
 from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
+from runtime.detections import Detections
 from runtime.errors import InputError, PerchError
 from runtime.files import check_outputs, check_writable, rescue
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
 from runtime.options import parse_args
-from runtime.rows.detections import Detections
 from runtime.rows.formats import sink_path
 from runtime.rows.hoplite import SINK
 from runtime.rows.soundscapes import Soundscapes

@@ -23,6 +23,7 @@ from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.identity import untrue
 from runtime.model.profile import profile_path, read_profile
+from runtime.model.schema import INPUTS
 from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, first_line, load
 from runtime.terminal import complain, printable
 
@@ -179,7 +180,7 @@ def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="perch-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = load(model, options, device)
-        session.run(None, {"inputs": np.zeros((1, samples), np.float32)})
+        session.run(None, {INPUTS: np.zeros((1, samples), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text())
     return list(_computed_on_cpu(events))
 

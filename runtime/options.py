@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from runtime.audio.windows import Segments
+from runtime.detections import DetectionFormat
 from runtime.model.logits import Activation, LogitScale
-from runtime.rows.detections import DetectionFormat
-from runtime.workers.protocol import EmbeddingDtype
+from runtime.request import EmbeddingDtype
+from runtime.values import parse_seconds, parse_weights
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
@@ -41,23 +41,6 @@ thing for each class, and is best found by listening to some detections.
 exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings or folders could
 not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
 """
-UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-def seconds(text: str) -> float:
-    """`85m`, `1.5h`, `300s` or `300` in seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smh]?)", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 85m, 1.5h or 300s")
-    return float(match.group(1)) * UNITS[match.group(2)]
-
-
-def weights(text: str) -> tuple[float, ...]:
-    """`1,2,1` as numbers."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no weights; write 1,2,1") from None
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
@@ -128,7 +111,10 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "model gives them)",
     )
     what.add_argument(
-        "--hop", type=seconds, metavar="TIME", help="from one window's start to the next: 2.5 or 2.5s (default: 5s)"
+        "--hop",
+        type=parse_seconds,
+        metavar="TIME",
+        help="from one window's start to the next: 2.5 or 2.5s (default: 5s)",
     )
     what.add_argument(
         "--segments",
@@ -156,7 +142,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     what.add_argument(
         "--smooth",
-        type=weights,
+        type=parse_weights,
         metavar="WEIGHTS",
         help="mean of each window's scores and its neighbours' in the same recording, after --activation, with these "
         "weights: 1,2,1 or 0.1,0.2,0.4,0.2,0.1 (default: none)",
@@ -191,7 +177,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "perch-bench throughput measured to be fastest on this machine, if it did",
     )
     how.add_argument(
-        "--deadline", type=seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s"
+        "--deadline", type=parse_seconds, metavar="TIME", help="write a complete file within this time: 85m, 300s"
     )
     how.add_argument(
         "--on-deadline",
@@ -207,7 +193,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     how.add_argument(
         "--recording-timeout",
-        type=seconds,
+        type=parse_seconds,
         metavar="TIME",
         help="give up a recording of which nothing was heard for so long (default: 300s)",
     )

@@ -6,21 +6,21 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
-from runtime.arguments import choose_setup, job_of, number, seconds
+from runtime.arguments import choose_setup, job_of
 from runtime.audio.paths import Found, Sources, find_recordings
 from runtime.audio.windows import Normalization, Segments
 from runtime.classes.taxonomy import Taxonomy, read_taxonomy
 from runtime.classes.wanted import read_classes
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import Files, absolute, check_outputs
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
 from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import check_install, choose_device
+from runtime.request import EmbeddingDtype, OnDeadline
 from runtime.rows.deadline import Deadline, slowness
-from runtime.rows.detections import Detections
 from runtime.rows.formats import holds_all_rows, row_format, sink_path
 from runtime.rows.sample import NAMES_NONE, SampleRows, sample_rows
 from runtime.rows.sinks import FileSink, MemorySink, Sink
@@ -29,14 +29,14 @@ from runtime.rows.spool import unfinished_run
 from runtime.rows.table import Table
 from runtime.scoring import Scoring
 from runtime.shield import Shield
+from runtime.values import number, positive_seconds
 from runtime.workers.headers import Headers
-from runtime.workers.protocol import EmbeddingDtype, Job
+from runtime.workers.protocol import Job
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
 """Share of a deadline kept back for stopping and for headers of recordings not reached, and its bound."""
 MOST_HEADERS_S = 10.0
 TIMEOUT_S = 300.0
-OnDeadline = Literal["fill", "interpolate"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -178,7 +178,9 @@ def run_soundscapes(
         smooth=smooth,
         embedding_dtype=embedding_dtype,
     )
-    timeout_s = TIMEOUT_S if recording_timeout_s is None else seconds("recording_timeout_s", recording_timeout_s)
+    timeout_s = (
+        TIMEOUT_S if recording_timeout_s is None else positive_seconds("recording_timeout_s", recording_timeout_s)
+    )
     fill_value = number("fill", fill)
     interpolate = _interpolate(on_deadline, resume, segments) and deadline_s is not None
     deadline = _deadline(started, deadline_s, interpolate)
@@ -204,17 +206,17 @@ def run_soundscapes(
                 interrupted = True
             if interrupted or deadline:
                 headers.until = time.monotonic() + MOST_HEADERS_S
-            most_means = None
+            most_interpolated = None
             if deadline:
-                work = table.work(score.rows)
-                headers.until = min(headers.until, deadline.asking_ends(table.columns, work))
-                most_means = deadline.most_means(table.columns, work, time.monotonic())
+                work = table.final_work(score.rows)
+                headers.until = min(headers.until, deadline.headers_end(table.columns, work))
+                most_interpolated = deadline.rows_to_interpolate(table.columns, work, time.monotonic())
 
             def finish() -> None:
                 nonlocal finished, kept
                 if not finished:
-                    rest = list(table.rest(headers.promised_windows, most_means))
-                    again = interrupted or (table.left and (resume or deadline is None))
+                    rest = list(table.rest(headers.promised_windows, most_interpolated))
+                    again = interrupted or (table.incomplete and (resume or deadline is None))
                     rows.finish(rest, whole=not again)
                     finished, kept = True, again
 
@@ -312,6 +314,6 @@ def _interpolate(on_deadline: str, resume: bool, segments: Segments) -> bool:
 def _deadline(started: float, deadline_s: float | None, interpolate: bool) -> Deadline | None:
     if deadline_s is None:
         return None
-    deadline_s = seconds("deadline_s", deadline_s)
+    deadline_s = positive_seconds("deadline_s", deadline_s)
     reserve_s = min(RESERVE * deadline_s, MOST_RESERVE_S)
     return Deadline(started, started + deadline_s, reserve_s, interpolate, slowness())

@@ -98,7 +98,7 @@ class Scoring:
     def _ends(self, scored: int) -> float:
         """When scoring must stop if so many rows are scored by then."""
         assert self._deadline is not None
-        return self._deadline.scoring_ends(self._table.columns, self._table.work(scored))
+        return self._deadline.scoring_ends(self._table.columns, self._table.final_work(scored))
 
     def timing(self, started: float) -> dict[str, float | int | str]:
         """What `Soundscapes.timing` says."""

@@ -5,6 +5,8 @@ Passes edit an `onnx_ir` graph in place; `optimize` runs all of them in the orde
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass, ShapeInferencePass
 
@@ -19,7 +21,7 @@ from convert.passes.frontend.frames import frames_by_convolution
 from convert.passes.frontend.powers import plain_powers
 from convert.passes.frontend.smoothing import smooth_by_matrix
 from convert.passes.frontend.spectrogram import fuse_spectrogram
-from convert.passes.heads.unit import unit_features_last
+from convert.passes.heads.normalisation import unit_features_last
 
 PASSES = (
     fold_shape_arithmetic,
@@ -47,6 +49,15 @@ def optimize(model: ir.Model) -> ir.Model:
         run(model.graph)
         clean(model)
     return infer_shapes(model)
+
+
+def rewritten(model: ir.Model, rewrite: Callable[[ir.Graph], object]) -> ir.Model:
+    """A copy of an optimised model after one more rewrite, such as to float16; the model itself is left as it is."""
+    copy = ir.from_proto(ir.to_proto(model))
+    rewrite(copy.graph)
+    RemoveUnusedNodesPass()(copy)
+    copy.graph.sort()
+    return infer_shapes(copy)
 
 
 def infer_shapes(model: ir.Model) -> ir.Model:

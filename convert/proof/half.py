@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from convert.errors import ParityError
 from convert.passes import pipeline
-from convert.passes.half import halve, round_as_half
+from convert.passes.float16 import halve, round_as_half
 from convert.proof import parity
 from runtime.model.session import Session
 
@@ -27,17 +26,8 @@ def halved(model: ir.Model) -> tuple[ir.Model, ir.Model]:
     Raises:
         ConversionError: it cannot be told where the spectrogram ends.
     """
-    half = _after(halve, model)
-    return half, _after(round_as_half, half)
-
-
-def _after(run: Callable[[ir.Graph], None], model: ir.Model) -> ir.Model:
-    copy = ir.from_proto(ir.to_proto(model))
-    run(copy.graph)
-    RemoveUnusedNodesPass()(copy)
-    copy.graph.sort()
-    pipeline.name_by_place(copy.graph)
-    return pipeline.infer_shapes(copy)
+    half = pipeline.rewritten(model, halve)
+    return half, pipeline.rewritten(half, round_as_half)
 
 
 def top1_agreement(whole: Session, half: Session, windows: NDArray[np.float32]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A graph whose heads of prototypes multiply in int8, and whether they still tell the same birds."""
+"""Whether a head of prototypes that multiplies in int8 still tells the same birds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from convert.errors import ConversionError, ParityError
-from convert.passes import pipeline
-from convert.passes.heads.int8 import quantise_prototypes
+from convert.errors import ParityError
 from convert.proof import parity
 from runtime.model.session import Session
 
@@ -48,22 +44,6 @@ class Agreement:
         if (share := self.top1_agrees / self.windows) < MIN_AGREEMENT:
             found.append(f"top class as in float32 in {share:.1%} of {self.windows} windows, not {MIN_AGREEMENT:.0%}")
         return found
-
-
-def quantised(model: ir.Model) -> ir.Model:
-    """A copy of the graph with heads of prototypes in int8.
-
-    Raises:
-        ConversionError: it has no such head.
-    """
-    copy = ir.from_proto(ir.to_proto(model))
-    if not quantise_prototypes(copy.graph):
-        raise ConversionError(
-            "the outputs kept have no head of prototypes for --head int8 to make smaller; convert without it"
-        )
-    RemoveUnusedNodesPass()(copy)
-    copy.graph.sort()
-    return pipeline.infer_shapes(copy)
 
 
 def compare(whole: Session, int8: Session, windows: NDArray[np.float32]) -> dict[str, Agreement]:

@@ -19,6 +19,7 @@ from convert.stablehlo.tensor import PROBES, Held, Tensor, known
 from convert.stablehlo.text import Function, parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
+from runtime.model.schema import INPUTS
 
 TO_FUNCTIONS = "func.func(tf-executor-graph-pruning),func.func(tf-executor-to-functional-conversion)"
 TO_STABLEHLO = "tf-xla-call-module-deserialization"
@@ -33,7 +34,7 @@ def to_onnx(model: SavedModel) -> ir.Model:
             where it stands.
     """
     functions = parse(stablehlo_text(model))
-    windows = ir.val("inputs", dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
+    windows = ir.val(INPUTS, dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
     try:
         graph, results = translated(functions, windows, _arguments(model, windows))
         both = zip(model.outputs, results, strict=True)

@@ -28,6 +28,7 @@ from convert.tf.complex_pairs import split_complex
 from convert.tf.constants import with_constants
 from convert.write import OPSET
 from runtime.errors import some
+from runtime.model.schema import INPUTS
 
 NAMED = re.compile(r"Failed to convert node '([^']*)'.*?OP=(\w+)", re.DOTALL)
 """What tf2onnx logs of a node whose handler raised."""
@@ -79,7 +80,7 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
         logger.removeHandler(complaints)
         logger.propagate = propagate
     heads = zip(outputs, model.fit_outputs, strict=True)
-    renames = {input_name: "inputs", **{name: output.name for name, output in heads}}
+    renames = {input_name: INPUTS, **{name: output.name for name, output in heads}}
     _check_domain(model, proto, complaints.lines)
     return _renamed(proto, renames)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime.arguments import at_least_one
 from runtime.errors import InputError
 from runtime.explore.queries import find_query
 from runtime.explore.rows import RowFile, open_runs, recordings_of
@@ -17,6 +16,7 @@ from runtime.explore.similarity import find_similar
 from runtime.explore.tables import check_table, format_table, say, write_table
 from runtime.files import check_outputs
 from runtime.model.identity import read_true_artifact
+from runtime.values import at_least_one
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         InputError: an argument or a file cannot be used.
     """
-    count = at_least_one("--top", args.top) or 1
+    count = at_least_one("--top", args.top)
     if args.output is not None:
         check_table(args.output)
     files = open_runs(args.rows, "embedding")

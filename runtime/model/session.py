@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
+from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
-DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
+"""What a type checker lets pass; a GPU of any number is taken."""
+DEVICE = re.compile(r"auto|cpu|cuda(?::\d+)?")
 SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
@@ -45,6 +48,17 @@ def _is_installed(name: str) -> bool:
     return True
 
 
+def check_device(name: str, device: str) -> str:
+    """The argument of this name, if it is "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if DEVICE.fullmatch(str(device)) is None:
+        raise InputError(f"{name} is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    return device
+
+
 def choose_device(device: str) -> str:
     """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU if it can be had, else the CPU.
 
@@ -52,9 +66,7 @@ def choose_device(device: str) -> str:
         InputError: not "auto", "cpu", "cuda" or "cuda:N".
         DeviceError: "cuda" was asked for and its provider is not in this build of ONNX Runtime.
     """
-    match = DEVICE.fullmatch(str(device))
-    if match is None:
-        raise InputError(f"device is {device!r}, but must be 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    check_device("device", device)
     if device == "cpu":
         return "cpu"
     present = cuda.PROVIDER in ort.get_available_providers()
@@ -65,7 +77,7 @@ def choose_device(device: str) -> str:
             f"device='{device}' needs onnxruntime-gpu, and this is a CPU build of onnxruntime; run `pip uninstall -y "
             "onnxruntime` and `pip install '.[cuda]'` in the project's folder (Linux x86_64 or Windows)"
         )
-    return f"cuda:{match.group(1) or 0}"
+    return "cuda:0" if device == "cuda" else device
 
 
 class Session:
@@ -114,11 +126,11 @@ class Session:
         if self.device != "cpu":
             return self._bound(windows, outputs, head_rows)
         if self.artifact.free_batch or len(windows) == 1:
-            feeds: dict[str, NDArray[Any]] = {"inputs": windows}
+            feeds: dict[str, NDArray[Any]] = {INPUTS: windows}
             if gathered is not None:
-                feeds["gathered"] = gathered
+                feeds[GATHERED] = gathered
             if head_rows is not None:
-                feeds["head_rows"] = np.array([head_rows])
+                feeds[HEAD_ROWS] = np.array([head_rows])
             return list(self._session.run(list(outputs), feeds))
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
@@ -129,10 +141,10 @@ class Session:
         """Outputs of a batch that is copied to the device before the run and from it after, not piece by piece."""
         device, number = self.device.split(":")
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input("inputs", ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
+        binding.bind_ortvalue_input(INPUTS, ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
         if head_rows is not None:
             rows = ort.OrtValue.ortvalue_from_numpy(np.array([head_rows]))
-            binding.bind_ortvalue_input("head_rows", rows)  # bind_cpu_input knows no optional input
+            binding.bind_ortvalue_input(HEAD_ROWS, rows)  # bind_cpu_input knows no optional input
         for name in outputs:
             binding.bind_output(name, device, int(number))
         self._session.run_with_iobinding(binding)
@@ -205,19 +217,19 @@ def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Pat
     inputs = {value.name: list(value.shape or ()) for value in session.get_inputs()}
     outputs = {value.name: tuple(value.shape or ())[1:] for value in session.get_outputs()}
     described = {head.name: head.shape for head in artifact.heads.values()}
-    if inputs.get("inputs", [])[1:] != [artifact.window_samples] or outputs != described:
+    if inputs.get(INPUTS, [])[1:] != [artifact.window_samples] or outputs != described:
         raise ArtifactError(f"{path} describes another graph than its own; convert it again")
 
 
 def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple[tuple[str, ...], str]:
     """The heads whose first dimension is not the batch alone, and the output of which rows can be gathered for them."""
     inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
-    if not artifact.free_batch or "head_rows" not in inputs:
+    if not artifact.free_batch or HEAD_ROWS not in inputs:
         return (), ""
-    row = inputs.get("gathered", [])[1:]
-    sources = (name for name in ("spatial_embedding", "embedding") if name in artifact.heads)
+    row = inputs.get(GATHERED, [])[1:]
+    sources = (name for name in EMBEDDINGS if name in artifact.heads)
     source = next((name for name in sources if list(artifact.heads[name].shape) == row), "")
-    return tuple(value.name for value in session.get_outputs() if value.shape[0] == "rows"), source
+    return tuple(value.name for value in session.get_outputs() if value.shape[0] == ROWS), source
 
 
 def _loadable(path: Path) -> str | bytes:

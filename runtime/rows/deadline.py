@@ -1,4 +1,4 @@
-"""When a run has to be over, and what it keeps back of that for its end."""
+"""When a run has to end, and how much of that time it keeps back for what comes after scoring."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from dataclasses import dataclass, replace
 
 from runtime.rows.block import Columns
 
-CSV_S, BINARY_S = 1e-6, 3e-7
-"""What is kept back for each number to be written as text and otherwise, twice what it takes on a slow machine."""
-ROW_S, FILL_S = 1e-5, 3e-8
-"""Likewise for a row without a score to be named and counted, and for each of its columns."""
-RECORDING_S = 1e-3
-"""Likewise for a recording not reached: its header is asked what it promises, and its rows are put together."""
+# All are twice what a slow machine takes.
+CSV_NUMBER_S, BINARY_NUMBER_S = 1e-6, 3e-7
+"""Seconds to write a number to a CSV, and to any other file."""
+UNSCORED_ROW_S, UNSCORED_NUMBER_S = 1e-5, 3e-8
+"""Seconds to name and count a row without a score, and to write each of its numbers."""
+UNREACHED_RECORDING_S = 1e-3
+"""Seconds to read the header of a recording that was not reached, and to make its rows."""
 MEAN_S = 2e-7
-"""Likewise for each number to be made of its neighbours."""
-MOST_MEANS = 0.25
-"""Of the time there is, at most so much goes into writing rows that were not scored but interpolated."""
+"""Seconds to interpolate a number."""
+MOST_INTERPOLATION = 0.25
+"""Share of the deadline kept back at most for interpolating rows and writing them."""
 MOST_SLOWNESS = 4.0
 
 
 @dataclass(frozen=True)
-class Work:
-    """What there is to do at a run's end: rows to write, with a score and without, and recordings not reached."""
+class FinalWork:
+    """What is left to do once scoring ends: rows to write, and recordings not reached, whose headers are to be read."""
 
-    scored: int
-    others: int = 0
-    recordings: int = 0
+    scored_rows: int
+    unscored_rows: int = 0
+    unreached: int = 0
 
 
 @dataclass(frozen=True)
 class Deadline:
     """The end of a run on the monotonic clock.
 
-    `reserve_s` is kept back for stopping; `interpolate` is whether rows that were not scored get numbers; `slowness` is
-    how many times longer all takes, since others use the machine, too.
+    `reserve_s` is kept back for stopping the workers; `interpolate` is whether unscored rows are interpolated;
+    `slowness` is how many times longer everything takes because other programs use the machine too.
     """
 
     started: float
@@ -43,37 +44,40 @@ class Deadline:
     interpolate: bool = False
     slowness: float = 1.0
 
-    def scoring_ends(self, columns: Columns, work: Work) -> float:
-        """When scoring must stop, given what there will be to do."""
-        means_s = 0.0
+    def scoring_ends(self, columns: Columns, work: FinalWork) -> float:
+        """When scoring must stop to leave time for the final work."""
+        interpolation_s = 0.0
         if self.interpolate:
-            means_s = min(work.others * self._mean_s(columns), MOST_MEANS * (self.all_done - self.started))
-        return self.all_done - self.reserve_s - self._fixed_s(columns, work) - means_s
+            most_s = MOST_INTERPOLATION * (self.all_done - self.started)
+            interpolation_s = min(work.unscored_rows * self._interpolated_row_s(columns), most_s)
+        return self.all_done - self.reserve_s - self._final_work_s(columns, work) - interpolation_s
 
-    def asking_ends(self, columns: Columns, work: Work) -> float:
-        """When it is too late to ask what the headers of recordings not reached promise."""
-        return self.all_done - self.reserve_s / 2 - self._fixed_s(columns, replace(work, recordings=0))
+    def headers_end(self, columns: Columns, work: FinalWork) -> float:
+        """When it is too late to read the headers of recordings not reached."""
+        return self.all_done - self.reserve_s / 2 - self._final_work_s(columns, replace(work, unreached=0))
 
-    def most_means(self, columns: Columns, work: Work, now: float) -> int:
-        """How many rows can still be interpolated."""
-        left_s = self.asking_ends(columns, work) - now
-        return max(0, int(left_s / self._mean_s(columns)))
+    def rows_to_interpolate(self, columns: Columns, work: FinalWork, now: float) -> int:
+        """How many rows there is still time to interpolate."""
+        left_s = self.headers_end(columns, work) - now
+        return max(0, int(left_s / self._interpolated_row_s(columns)))
 
-    def _fixed_s(self, columns: Columns, work: Work) -> float:
-        """What it takes to write scored rows, and others that hold no numbers."""
-        unscored_s = work.others * (ROW_S + columns.numbers * FILL_S) + work.recordings * RECORDING_S
-        return self.slowness * (work.scored * columns.numbers * _number_s(columns) + unscored_s)
+    def _final_work_s(self, columns: Columns, work: FinalWork) -> float:
+        """Seconds to write all rows, none of them interpolated."""
+        unscored_row_s = UNSCORED_ROW_S + columns.numbers * UNSCORED_NUMBER_S
+        unscored_s = work.unscored_rows * unscored_row_s + work.unreached * UNREACHED_RECORDING_S
+        return self.slowness * (writing_s(columns, work.scored_rows) + unscored_s)
 
-    def _mean_s(self, columns: Columns) -> float:
-        return self.slowness * (ROW_S + columns.numbers * (_number_s(columns) + MEAN_S))
+    def _interpolated_row_s(self, columns: Columns) -> float:
+        return self.slowness * (UNSCORED_ROW_S + writing_s(columns, 1) + columns.numbers * MEAN_S)
 
 
-def _number_s(columns: Columns) -> float:
-    return CSV_S if columns.fit_csv else BINARY_S
+def writing_s(columns: Columns, rows: float) -> float:
+    """Seconds kept back to write so many rows of numbers."""
+    return rows * columns.numbers * (CSV_NUMBER_S if columns.fit_csv else BINARY_NUMBER_S)
 
 
 def slowness() -> float:
-    """How many processes there are for each core, where the system tells; 1 if there is room."""
+    """How many processes compete for each core, from 1 to 4; 1 where the system does not say."""
     try:
         load = os.getloadavg()[0]
     except (AttributeError, OSError):

@@ -13,12 +13,13 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, get_args
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxon
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import make_folder, remove_leftovers, replacing
 from runtime.model.heads import NO_CLASS
@@ -26,7 +27,6 @@ from runtime.rows.block import Block, Columns
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 
-DetectionFormat = Literal["csv", "raven", "audacity"]
 TEMPORARY = "detections"
 MOST_NAME = 255
 """Bytes of a name in any usual file system."""
@@ -90,140 +90,117 @@ class Tally:
         )
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Which scores are detections, and how they are written.
+def detections_writer(
+    asked: Detections, target: Path, columns: Columns, recordings: int, tally: Tally
+) -> tuple[Write, str | None]:
+    """What writes the detections of so many recordings, and keeps a tally; if to a folder, how the files in it end.
 
-    Args:
-        top: at most so many classes of a window, the highest; all if None. Classes that the model does not know are
-            none, nor are columns without a name in the namespace asked for.
-        min_score: no lower scores; none is too low if None. It is on the scale of the scores that are written.
-        format: "csv", "raven" or "audacity"; if None what the file's ending says: `.csv`, `.selections.txt` (Raven) or
-            `.txt` (Audacity).
+    Raven and Audacity open a table beside one recording: for several there is a folder with a file for each, named
+    like its rows.
 
     Raises:
-        InputError: neither `top` nor `min_score` is given, or one cannot be used.
+        InputError: the ending says no format; there are several recordings for one file; or not one class head.
     """
+    _head(columns)
+    form, ending = _form(asked, target)
+    write, own_ending = TABLES[form]
 
-    top: int | None = None
-    min_score: float | None = None
-    format: DetectionFormat | None = None
+    def write_file(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+        # names of files need not be UTF-8
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            write(_found(asked, blocks, columns, tally), file, columns)
 
-    def __post_init__(self) -> None:
-        if self.top is None and self.min_score is None:
-            raise InputError("detections need top (how many classes of a window) or min_score (no lower scores)")
-        if self.top is not None and self.top < 1:
-            raise InputError(f"top is {self.top}, but must be at least 1")
-        if self.min_score is not None and np.isnan(self.min_score):
-            raise InputError("min_score is not a number")
-        if self.format is not None and self.format not in get_args(DetectionFormat):
-            raise InputError(f"format is {self.format!r}, but must be one of {', '.join(get_args(DetectionFormat))}")
+    def write_one(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+        tally.clear()
+        write_file(blocks, path, columns, fill)
 
-    def writer(self, target: Path, columns: Columns, recordings: int, tally: Tally) -> tuple[Write, str | None]:
-        """What writes the detections of so many recordings, and keeps a tally; if to a folder, how the files in it end.
+    def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
+        tally.clear()
+        entered: set[Path] = set()
+        for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
+            path = folder / f"{name}{own_ending}"
+            if path.parent not in entered:
+                make_folder(path.parent)
+                remove_leftovers(path.with_name(TEMPORARY))
+                entered.add(path.parent)
+            with replacing(path, TEMPORARY) as temporary:  # a longer name might not go with what is put around it
+                write_file(parts, temporary, columns, fill)
+        make_folder(folder)
 
-        Raven and Audacity open a table beside one recording: for several there is a folder with a file for each, named
-        like its rows.
+    if form == "csv" or (ending is not None and recordings <= 1):
+        return write_one, None
+    if ending is None:
+        return write_folder, own_ending
+    raise InputError(
+        f"{target} would be for {recordings} recordings, but {form} opens one beside each; name a folder instead: "
+        f"`-o {target.name.partition('.')[0]} --format {form}`"
+    )
 
-        Raises:
-            InputError: the ending says no format; there are several recordings for one file; or not one class head.
-        """
-        _head(columns)
-        form, ending = self._form(target)
-        write, own_ending = TABLES[form]
 
-        def write_file(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
-            # names of files need not be UTF-8
-            with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                write(self._found(blocks, columns, tally), file, columns)
+def check_names(asked: Detections, target: Path, names: Sequence[str]) -> None:
+    """Finds out before the work whether a folder could hold a file for each recording, called like its rows.
 
-        def write_one(blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
-            tally.clear()
-            write_file(blocks, path, columns, fill)
-
-        def write_folder(blocks: Iterable[Block], folder: Path, columns: Columns, fill: float) -> None:
-            tally.clear()
-            entered: set[Path] = set()
-            for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
-                path = folder / f"{name}{own_ending}"
-                if path.parent not in entered:
-                    make_folder(path.parent)
-                    remove_leftovers(path.with_name(TEMPORARY))
-                    entered.add(path.parent)
-                with replacing(path, TEMPORARY) as temporary:  # a longer name might not go with what is put around it
-                    write_file(parts, temporary, columns, fill)
-            make_folder(folder)
-
-        if form == "csv" or (ending is not None and recordings <= 1):
-            return write_one, None
-        if ending is None:
-            return write_folder, own_ending
-        raise InputError(
-            f"{target} would be for {recordings} recordings, but {form} opens one beside each; name a folder instead: "
-            f"`-o {target.name.partition('.')[0]} --format {form}`"
-        )
-
-    def check_names(self, target: Path, names: Sequence[str]) -> None:
-        """Finds out before the work whether a folder could hold a file for each recording, called like its rows.
-
-        Raises:
-            InputError: it could not.
-        """
-        form, ending = self._form(target)
-        if form == "csv" or ending is not None:
-            return
-        files = [Path(f"{name}{TABLES[form][1]}") for name in names]
-        folders = {parent for file in files for parent in file.parents}
-        for file in files:
-            if any(len(os.fsencode(part)) > MOST_NAME for part in file.parts):
-                raise InputError(
-                    f"{target} cannot hold {file}, a name of more than {MOST_NAME} bytes; rename the recording, or "
-                    "write a .csv"
-                )
-            if file in folders or os.path.isdir(target / file):
-                raise InputError(f"{target / file} would be a file and a folder at once; name another folder")
-        for folder in folders:
-            if os.path.lexists(target / folder) and not os.path.isdir(target / folder):
-                raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
-
-    def _form(self, target: Path) -> tuple[str, str | None]:
-        """What is written, and the ending that the name of a single file has."""
-        ending = next((ending for ending in ENDINGS if target.name.lower().endswith(ending)), None)
-        form = self.format or (ENDINGS[ending] if ending else None)
-        if form is None:
+    Raises:
+        InputError: it could not.
+    """
+    form, ending = _form(asked, target)
+    if form == "csv" or ending is not None:
+        return
+    files = [Path(f"{name}{TABLES[form][1]}") for name in names]
+    folders = {parent for file in files for parent in file.parents}
+    for file in files:
+        if any(len(os.fsencode(part)) > MOST_NAME for part in file.parts):
             raise InputError(
-                f"cannot tell what to write from the name {target}; end it in {', '.join(ENDINGS)}, or name a folder "
-                "and the format, raven or audacity"
+                f"{target} cannot hold {file}, a name of more than {MOST_NAME} bytes; rename the recording, or "
+                "write a .csv"
             )
-        return form, ending
+        if file in folders or os.path.isdir(target / file):
+            raise InputError(f"{target / file} would be a file and a folder at once; name another folder")
+    for folder in folders:
+        if os.path.lexists(target / folder) and not os.path.isdir(target / folder):
+            raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
 
-    def _found(self, blocks: Iterable[Block], columns: Columns, tally: Tally) -> Iterator[Detection]:
-        """The detections, window by window, of each the highest first."""
-        name = _head(columns)
-        classes = columns.classes[name]
-        taxa = [columns.taxonomy[known] for known in classes]
-        known = np.ones(len(classes), bool)
-        known[list(columns.constants)] = False
-        known &= np.array(classes) != NO_CLASS
-        for block in blocks:
-            for row in np.flatnonzero(block.holds(name)):
-                scores = block.outputs[name][row]
-                times = float(block.start_s[row]), float(block.end_s[row])
-                chosen = self._chosen(scores, known)
-                tally.detections += len(chosen)
-                tally.windows += bool(chosen)
-                tally.best.append(float(scores.max(where=known, initial=-np.inf)))
-                for i in chosen:
-                    yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
 
-    def _chosen(self, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:
-        """The classes of a window that are detections, the highest first."""
-        least = -np.inf if self.min_score is None else self.min_score
-        chosen = np.flatnonzero(known & (scores >= least))
-        if self.top is not None and self.top < len(chosen):  # sorting thousands of classes would take its time
-            chosen = chosen[scores[chosen] >= np.partition(scores[chosen], -self.top)[-self.top]]
-        order: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")].tolist()
-        return order[: self.top]
+def _form(asked: Detections, target: Path) -> tuple[str, str | None]:
+    """What is written, and the ending that the name of a single file has."""
+    ending = next((ending for ending in ENDINGS if target.name.lower().endswith(ending)), None)
+    form = asked.format or (ENDINGS[ending] if ending else None)
+    if form is None:
+        raise InputError(
+            f"cannot tell what to write from the name {target}; end it in {', '.join(ENDINGS)}, or name a folder "
+            "and the format, raven or audacity"
+        )
+    return form, ending
+
+
+def _found(asked: Detections, blocks: Iterable[Block], columns: Columns, tally: Tally) -> Iterator[Detection]:
+    """The detections, window by window, of each the highest first."""
+    name = _head(columns)
+    classes = columns.classes[name]
+    taxa = [columns.taxonomy[known] for known in classes]
+    known = np.ones(len(classes), bool)
+    known[list(columns.constants)] = False
+    known &= np.array(classes) != NO_CLASS
+    for block in blocks:
+        for row in np.flatnonzero(block.holds(name)):
+            scores = block.outputs[name][row]
+            times = float(block.start_s[row]), float(block.end_s[row])
+            chosen = _chosen(asked, scores, known)
+            tally.detections += len(chosen)
+            tally.windows += bool(chosen)
+            tally.best.append(float(scores.max(where=known, initial=-np.inf)))
+            for i in chosen:
+                yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
+
+
+def _chosen(asked: Detections, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:
+    """The classes of a window that are detections, the highest first."""
+    least = -np.inf if asked.min_score is None else asked.min_score
+    chosen = np.flatnonzero(known & (scores >= least))
+    if asked.top is not None and asked.top < len(chosen):  # sorting thousands of classes would take its time
+        chosen = chosen[scores[chosen] >= np.partition(scores[chosen], -asked.top)[-asked.top]]
+    order: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")].tolist()
+    return order[: asked.top]
 
 
 def _name(block: Block) -> str:

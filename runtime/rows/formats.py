@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import check_folder, check_writable, replacing, utf8
 from runtime.rows import hoplite
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import Detections, Tally
+from runtime.rows.detections import Tally, detections_writer
 
 Write = Callable[[Iterable[Block], Path, Columns, float], None]
 ROW_GROUP_BYTES = 32 * 2**20
@@ -71,7 +72,7 @@ def row_format(
         return Format(hoplite.write_database, hoplite.check_folder, replaces=False)
     target = Path(sink)
     if detections is not None:
-        write, ending = detections.writer(target, columns, recordings, tally or Tally())
+        write, ending = detections_writer(detections, target, columns, recordings, tally or Tally())
         return _file(write) if ending is None else Format(write, check_folder, ending)
     ending = (target.suffix or target.name).lower()
     if ending == ".parquet":

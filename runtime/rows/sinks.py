@@ -7,10 +7,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import Detections, Tally
+from runtime.rows.detections import Tally, check_names
 from runtime.rows.formats import row_format, sink_path
 from runtime.rows.sample import SampleRows
 from runtime.rows.smoothing import smoothed
@@ -103,7 +104,7 @@ class FileSink:
         self._spent = False
         self._form = row_format(sink, columns, len(names), detections, self.tally)
         if detections is not None:
-            detections.check_names(target, names)
+            check_names(detections, target, names)
         self.path: Path | None = target
         self._form.check(target)
         self._spool = Spool(target, columns, run, resume)

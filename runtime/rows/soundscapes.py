@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.classes.class_map import ClassMap
+from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import check_outputs, replacing
 from runtime.rows.block import Block, Columns, Status, by_recording
-from runtime.rows.detections import Detections
 from runtime.rows.formats import row_format
 
 

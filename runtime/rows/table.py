@@ -23,7 +23,7 @@ from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
 from runtime.rows.block import Block, Columns, count_statuses, unscored
-from runtime.rows.deadline import Work
+from runtime.rows.deadline import FinalWork
 from runtime.rows.interpolation import Scored
 from runtime.rows.sample import Outcome, SampleRows
 from runtime.rows.soundscapes import Failure, Note
@@ -191,16 +191,16 @@ class Table:
             progress.told = True
             self._told, self._told_rows = self._told + 1, self._told_rows + self._believed(progress, windows)
 
-    def work(self, scored: int) -> Work:
+    def final_work(self, scored: int) -> FinalWork:
         """What there will be to do in the end, as far as can be told, where so many rows are scored."""
         if self._sample is not None:
-            return Work(scored, max(0, len(self._sample) - scored))
+            return FinalWork(scored, max(0, len(self._sample) - scored))
         recordings = len(self._found.paths)
         rows = self._told_rows * recordings // max(1, self._told)
-        return Work(scored, max(0, rows - scored), recordings - self._recording)
+        return FinalWork(scored, max(0, rows - scored), recordings - self._recording)
 
     @property
-    def left(self) -> bool:
+    def incomplete(self) -> bool:
         """Whether a later run would find more to do, when all rows went out."""
         return bool(self.counts["filled"] or self.not_reached or self._passed_by)
 
@@ -229,13 +229,13 @@ class Table:
             yield block, finished
             self._advance(progress, done, block)
 
-    def rest(self, promised: Callable[[Path], int | None], most_means: int | None = None) -> Iterator[Block]:
+    def rest(self, promised: Callable[[Path], int | None], most_interpolated: int | None = None) -> Iterator[Block]:
         """All that did not go out yet, whether it was reached or not.
 
-        `promised` says how many windows a recording's header promises, of those that were not reached; `most_means` is
-        how many rows there is time to interpolate, None for all.
+        `promised` says how many windows a recording's header promises, of those that were not reached;
+        `most_interpolated` is how many rows there is time to interpolate, None for all.
         """
-        self._most_means = most_means
+        self._most_interpolated = most_interpolated
         while self._recording < len(self._found.paths):
             progress = self._progress.get(self._recording) or self._begun(self._recording)
             done = progress.done.get(self._part)
@@ -353,8 +353,8 @@ class Table:
         block = Block(path, self._named(indices), starts, ends, status, outputs)
         if between:
             progress.scored = progress.scored or Scored.of(piece for part in progress.rows.values() for piece in part)
-            means = progress.scored.fill(block, first, self._most_means)
-            self._most_means = None if self._most_means is None else self._most_means - means
+            means = progress.scored.fill(block, first, self._most_interpolated)
+            self._most_interpolated = None if self._most_interpolated is None else self._most_interpolated - means
         return block
 
     def _advance(self, progress: _Progress, done: Done | None, block: Block) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,8 @@ from runtime.audio.windows import Normalization
 from runtime.classes.class_map import ClassMap
 from runtime.errors import PerchError
 from runtime.model.logits import Activation, LogitScale
+from runtime.request import EmbeddingDtype
 from runtime.workers.ring import Shape
-
-EmbeddingDtype = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)

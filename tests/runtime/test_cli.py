@@ -22,7 +22,7 @@ import runtime.cli
 from convert.proof.synthetic import soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main
-from runtime.options import seconds
+from runtime.values import parse_seconds
 from tests.support.processes import until
 from tests.support.recordings import write
 
@@ -46,7 +46,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_times() -> None:
-    assert [seconds(text) for text in ("85m", "1.5h", "300s", "300")] == [5100, 5400, 300, 300]
+    assert [parse_seconds(text) for text in ("85m", "1.5h", "300s", "300")] == [5100, 5400, 300, 300]
 
 
 def test_run_writes_and_sums_up(tmp_path: Path, recordings: Path, model: Path) -> None:

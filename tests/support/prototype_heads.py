@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.heads.slab import GROUP
-from convert.passes.heads.unit import unit_features_last
+from convert.passes.heads.normalisation import unit_features_last
+from convert.passes.heads.tiling import GROUP
 from convert.passes.pipeline import clean, infer_shapes
 from tests.support.graphs import RNG, Array, graph_of, ints, normal
 

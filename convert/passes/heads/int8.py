@@ -13,24 +13,31 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from convert.errors import ConversionError
 from convert.passes.edit import insert, new_constant
 from convert.passes.heads.prototypes import Prototypes, find_prototypes
-from convert.passes.heads.slab import SLAB, at_once, greatest, in_groups, pieces
+from convert.passes.heads.tiling import SLAB, at_once, greatest, in_groups, pieces
 
 PLACE_STEPS, PROTOTYPE_STEPS = 255, 64
 
 
-def quantise_prototypes(graph: ir.Graph, most: int = SLAB) -> int:
-    """Computes heads of prototypes from int8 products, a slab at a time; returns how many there were.
+def quantise_prototypes(graph: ir.Graph, most: int = SLAB) -> None:
+    """Computes heads of prototypes from int8 products, a slab at a time.
 
     Shapes must have been inferred, and the batch be free. No pass looks into a Loop: this has to be the last.
+
+    Raises:
+        ConversionError: the graph has no head of prototypes.
     """
     heads = [found for found in find_prototypes(graph) if found.weights.dtype == np.float32]
+    if not heads:
+        raise ConversionError(
+            "the outputs kept have no head of prototypes for --head int8 to make smaller; convert without it"
+        )
     for found in heads:
         count = pieces(found, most)
         compare = _Compare(graph, found, count)
         (in_groups if count > 1 else at_once)(graph, found, compare)
-    return len(heads)
 
 
 class _Compare:

@@ -1,4 +1,4 @@
-"""`perch-bench parity`: right files pass, broken ones are caught, and the reports say where."""
+"""`perch-bench parity`: correct files pass, broken ones are caught, and the reports say where they differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from tensorflow.core.protobuf import saved_model_pb2
 
 from benchmarks import cli
-from benchmarks.parity import outcome
+from benchmarks.parity import result
 from convert.conversion import convert
 from convert.source.saved_model import SavedModel, inspect
 from convert.untrained import ops
@@ -28,12 +28,12 @@ from tests.support.broken import edit_lines, edited, move_line, scale, swap_colu
 
 WINDOWS = 12
 EVERY = 6
-"""Of the weight tensors, as many are tried; that all are caught was tried apart."""
+"""One in six weight tensors is tried; trying all of them takes too long for a test."""
 EVIL = "<script>alert('x')</script>"
 
 
 class Run(NamedTuple):
-    """What a run gave: its exit code, what it printed, the figures of each file by name, and the page."""
+    """The results of a run: its exit code, printed text, all figures, those of each file by name, and the page."""
 
     code: int
     printed: str
@@ -236,7 +236,7 @@ def test_the_page_says_what_was_found(broken: Run) -> None:
 def labelled(
     label_model: Path, saved_model: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, Path]:
-    """Recordings of which some windows have labels, and a file of scores alone."""
+    """A run on recordings with some labelled windows, and the file of labels."""
     folder = tmp_path_factory.mktemp("labelled")
     names = read_artifact(label_model).heads["label"].classes
     rows = ["a_5", "a_10", "b_5", "b_15", "c_5"]
@@ -270,8 +270,8 @@ def test_wrong_use_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, labels = labelled
-    source = outcome.inspect(saved_model)
-    monkeypatch.setattr(outcome, "inspect", lambda path: source if path == saved_model else inspect(path))
+    source = result.inspect(saved_model)
+    monkeypatch.setattr(result, "inspect", lambda path: source if path == saved_model else inspect(path))
     only = tmp_path / "only"
     only.mkdir()
     shutil.copy(recordings / "b.wav", only / "x.wav")
@@ -282,7 +282,7 @@ def test_wrong_use_is_one_line(
         ([saved_model, tmp_path / "none.onnx"], "there is no model at"),
         ([saved_model, words], "cannot be loaded as ONNX"),
         ([saved_model, model, "--labels", labels], "name their folder with --audio"),
-        ([saved_model, model, "--labels", labels, "--audio", only], "has no label of any of the 3 windows"),
+        ([saved_model, model, "--labels", labels, "--audio", only], "has no label for any of the 3 windows"),
         ([saved_model, model, "--audio", tmp_path / "nothing"], "nothing"),
         ([saved_model, model, "--device", "tpu"], "device is 'tpu'"),
         ([saved_model, model, "--html", tmp_path / "none" / "page.html"], "cannot write"),

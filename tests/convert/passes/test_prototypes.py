@@ -7,11 +7,11 @@ import onnx_ir as ir
 import pytest
 
 from convert.passes.edit import constant
-from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.deferral import gather_embeddings
+from convert.passes.heads.normalisation import unit_features_last
 from convert.passes.heads.prototypes import find_prototypes
 from convert.passes.heads.selection import keep_classes, keep_heads
-from convert.passes.heads.slab import GROUP, SLAB, bound_slab
-from convert.passes.heads.unit import unit_features_last
+from convert.passes.heads.tiling import GROUP, SLAB, bound_slab
 from convert.passes.pipeline import clean, infer_shapes, name_by_place
 from tests.support.graphs import graph_of, ints, normal, ops, outputs_of, run_graph
 from tests.support.prototype_heads import (

@@ -14,7 +14,7 @@ import tensorflow as tf
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
-from convert.passes.half import halve
+from convert.passes.float16 import halve
 from convert.passes.pipeline import infer_shapes
 from convert.proof import half, parity, synthetic
 from convert.untrained import perch

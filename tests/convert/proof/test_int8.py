@@ -12,8 +12,8 @@ import pytest
 from convert.errors import ConversionError, ParityError
 from convert.passes.edit import constant
 from convert.passes.heads.int8 import quantise_prototypes
-from convert.passes.heads.slab import SLAB
-from convert.passes.pipeline import clean, infer_shapes
+from convert.passes.heads.tiling import SLAB
+from convert.passes.pipeline import clean, infer_shapes, rewritten
 from convert.proof import int8, parity
 from tests.support.graphs import Array, graph_of, normal, ops, run_graph
 from tests.support.prototype_heads import CLASSES, PER_PROTOTYPE, head, label_of, places_of, weights, windows
@@ -34,7 +34,7 @@ def in_int8(places: Array, prototypes: Array) -> Array:
 def test_label_is_that_of_rounded_places_and_prototypes(most: int, count: int) -> None:
     arrays = weights()
     model = head(**arrays)
-    assert quantise_prototypes(model.graph, most) == 1
+    quantise_prototypes(model.graph, most)
     x = windows(count)
     (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     greatest = np.stack([in_int8(places, arrays["prototypes"]) for places in places_of(x)])
@@ -99,12 +99,12 @@ def test_prototypes_and_places_of_zeros() -> None:
 def test_graph_without_prototypes_is_refused() -> None:
     model = infer_shapes(graph_of("g (float[n, 3] x) => (float[n, 2] y) { y = MatMul (x, w) }", w=normal(3, 2)))
     with pytest.raises(ConversionError, match="no head of prototypes for --head int8"):
-        int8.quantised(model)
+        quantise_prototypes(model.graph)
 
 
 def test_copy_is_quantised_and_valid() -> None:
     model = head()
-    copy = int8.quantised(model)
+    copy = rewritten(model, quantise_prototypes)
     assert ops(copy)["MatMulInteger"] == 1 and ops(model)["MatMul"] == 1
     onnx.checker.check_model(ir.to_proto(copy), full_check=True)
     assert all(node.domain == "" for node in copy.graph.all_nodes())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.passes.heads.gathered import gather_embeddings
-from convert.passes.heads.slab import bound_slab
+from convert.passes.heads.deferral import gather_embeddings
+from convert.passes.heads.tiling import bound_slab
 from runtime.model.session import Session
 from tests.support.small_v2 import write_small_v2
 

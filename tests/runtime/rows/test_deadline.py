@@ -72,7 +72,7 @@ def test_no_more_is_interpolated_than_there_is_time_for(
 ) -> None:
     ends_when(monkeypatch, lambda table: sum(bool(p.done) for p in table._progress.values()) == 4)
     monkeypatch.setattr(Schedule, "_first_step", lambda self: 4)
-    monkeypatch.setattr(Deadline, "most_means", lambda *_: 20)
+    monkeypatch.setattr(Deadline, "rows_to_interpolate", lambda *_: 20)
     result = run(minutes, model, on_deadline="interpolate", workers=2, hop_s=0.5, **LONG)
     assert result.count("interpolated") == 20
     assert result.count("scored") + result.count("filled") == 4 * 111 - 20

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
+from runtime.detections import DetectionFormat
 from runtime.model.artifact import read_artifact
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import DetectionFormat, Tally
+from runtime.rows.detections import Tally, detections_writer
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import Finished
 from tests.support.recordings import cut
@@ -105,7 +106,7 @@ def test_summary_counts_detections(
     scores = rows["label"]
     least = float(np.nanquantile(scores, quantile)) if 0 <= quantile <= 1 else quantile * 1e6
     tally, detections = Tally(), Detections(min_score=least, format=form)
-    write, _ = detections.writer(tmp_path / ("x.csv" if form == "csv" else "x"), rows.columns, 2, tally)
+    write, _ = detections_writer(detections, tmp_path / ("x.csv" if form == "csv" else "x"), rows.columns, 2, tally)
     for _ in range(2):
         write(rows.blocks, tmp_path / "x.csv", rows.columns, 0.0)
     found = re.match(told, summary := tally.summary(detections))

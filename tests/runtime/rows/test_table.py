@@ -15,7 +15,7 @@ from runtime.arguments import job_of
 from runtime.audio.paths import Found
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
-from runtime.rows.deadline import FILL_S, ROW_S, Deadline, Work
+from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
 from runtime.rows.interpolation import Scored
 from runtime.rows.sample import SampleRows
 from runtime.rows.table import Table
@@ -104,7 +104,7 @@ def test_a_promise_makes_no_more_rows_than_a_file_can_hold(
     count = Counter(block.path for block in blocks for _ in range(len(block)))
     assert count[str(recordings.paths[0])] == table.part_windows
     assert table.counts["scored"] == (2 if came == "rows that are not there" else 0)
-    assert table.work(0).others <= 2 * table.part_windows
+    assert table.final_work(0).unscored_rows <= 2 * table.part_windows
 
 
 def test_what_was_decoded_counts_whatever_the_files_size(tmp_path: Path, artifact: Artifact, job: Job) -> None:
@@ -127,7 +127,7 @@ def test_no_header_is_asked_where_a_sample_says_which_rows_there_are(
     table = Table(sample.found, artifact, job, sample)
     table.add(Task(0, recordings.paths[0]), rows(table, 0, 1))
     blocks = list(table.rest(asked_too_much))
-    assert table.work(1) == Work(1, 99)
+    assert table.final_work(1) == FinalWork(1, 99)
     assert [len(block) for block in blocks] == [1]
     assert sum(map(len, sample.arranged(blocks, table.columns))) == 100
     assert sample.counts == {"scored": 1, "filled": 99}
@@ -157,17 +157,17 @@ def test_time_is_kept_for_every_row_that_is_written(artifact: Artifact, job: Job
     columns = Table(found(tmp_path, 1), artifact, job).columns
     fill, between = (Deadline(0, 1000, 50, interpolate) for interpolate in (False, True))
     others = 10**5
-    assert fill.scoring_ends(columns, Work(0)) == 950
-    kept_s = 950 - fill.scoring_ends(columns, Work(0, others))
-    assert np.isclose(kept_s, others * (ROW_S + columns.numbers * FILL_S))
-    assert fill.scoring_ends(columns, Work(others)) < fill.scoring_ends(columns, Work(0, others))
-    assert fill.scoring_ends(columns, Work(0, others, 1000)) < fill.scoring_ends(columns, Work(0, others))
+    assert fill.scoring_ends(columns, FinalWork(0)) == 950
+    kept_s = 950 - fill.scoring_ends(columns, FinalWork(0, others))
+    assert np.isclose(kept_s, others * (UNSCORED_ROW_S + columns.numbers * UNSCORED_NUMBER_S))
+    assert fill.scoring_ends(columns, FinalWork(others)) < fill.scoring_ends(columns, FinalWork(0, others))
+    assert fill.scoring_ends(columns, FinalWork(0, others, 1000)) < fill.scoring_ends(columns, FinalWork(0, others))
     slow = replace(fill, slowness=2.0)
-    assert np.isclose(950 - slow.scoring_ends(columns, Work(0, others)), 2 * kept_s)
-    assert between.scoring_ends(columns, Work(0, others)) < fill.scoring_ends(columns, Work(0, others))
-    assert between.scoring_ends(columns, Work(0, 10**7)) >= fill.scoring_ends(columns, Work(0, 10**7)) - 250
-    assert 0 < between.most_means(columns, Work(0, others), 973) < others
-    assert between.most_means(columns, Work(0, others), 999) == 0
+    assert np.isclose(950 - slow.scoring_ends(columns, FinalWork(0, others)), 2 * kept_s)
+    assert between.scoring_ends(columns, FinalWork(0, others)) < fill.scoring_ends(columns, FinalWork(0, others))
+    assert between.scoring_ends(columns, FinalWork(0, 10**7)) >= fill.scoring_ends(columns, FinalWork(0, 10**7)) - 250
+    assert 0 < between.rows_to_interpolate(columns, FinalWork(0, others), 973) < others
+    assert between.rows_to_interpolate(columns, FinalWork(0, others), 999) == 0
 
 
 @pytest.mark.parametrize(

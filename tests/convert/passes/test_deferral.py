@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from convert.passes.heads.gathered import gather_embeddings
+from convert.passes.heads.deferral import gather_embeddings
 from convert.passes.pipeline import clean, infer_shapes
 from convert.proof import synthetic
 from runtime.model.session import Session

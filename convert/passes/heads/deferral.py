@@ -1,14 +1,11 @@
-"""Class heads for embeddings gathered before, along with those of the batch, or for none at all.
+"""Class heads computed once for the embeddings of many batches, by the scheme of `runtime.model.schema`.
 
-Small batches are the fastest on a CPU, but each then streams all weights of the heads (56 MB of Perch v1's `label`, 364
-of v2's) for two rows. With this pass the heads read `gathered` rows above the batch's own, of which they read the first
-`head_rows`: inputs that may be left out, since their defaults, no rows and all rows, stand in the file. A run asks for
-the embedding batch by batch with no head rows, and feeds what it gathered with the last one. (Asking for the embedding
-alone is not enough: ONNX Runtime 1.31 computes every output whatever is fetched, `only_execute_path_to_fetches` or
-not.)
+    before   head(embedding)
+    after    head(concat(gathered, embedding[:head_rows]))
 
-What is gathered is the output that the heads are computed from: `spatial_embedding` where heads compare its places with
-prototypes, else `embedding`. Prototypes compared with what is no output can still be spared: `head_rows` stands alone.
+Small batches are the fastest on a CPU, but each streams all weights of the heads (56 MB of Perch v1's `label`, 364 MB
+of v2's) for two rows. Fetching the embedding alone would not spare that: ONNX Runtime 1.31 computes every output
+whatever is fetched, `only_execute_path_to_fetches` or not.
 """
 
 from __future__ import annotations
@@ -21,10 +18,7 @@ import onnx_ir as ir
 
 from convert.passes.edit import attribute, constant, insert, new_constant
 from convert.passes.heads.prototypes import find_prototypes
-
-GATHERED, HEAD_ROWS = "gathered", "head_rows"
-ROWS = "rows"
-"""First dimension of the heads that also hold the gathered rows."""
+from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, ROWS
 
 
 def gather_embeddings(graph: ir.Graph) -> None:
@@ -33,7 +27,7 @@ def gather_embeddings(graph: ir.Graph) -> None:
     The batch must be free. Nothing changes where no head can be told that treats each row of it by itself.
     """
     named = {value.name: value for value in graph.outputs}
-    for name in ("spatial_embedding", "embedding"):
+    for name in EMBEDDINGS:
         embedding = named.get(name)
         if embedding is not None and (followers := _row_wise_followers([embedding])):
             _read_rows(graph, [embedding], followers, _gathered(graph, embedding))

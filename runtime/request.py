@@ -1,0 +1,317 @@
+"""What a caller may ask of a run: each option once, with its type, default, check and help text.
+
+`run_soundscapes`, `perch-run`, their documentation and the journal of an unfinished run are made from these fields. To
+add an option, add its field here and use it where it acts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runtime.audio.windows import Normalization, Segments
+from runtime.classes.class_map import Unmapped, check_unmapped
+from runtime.detections import Detections
+from runtime.errors import InputError
+from runtime.model.logits import Activation, LogitScale
+from runtime.model.session import Device, check_device
+from runtime.option import check_options, option
+from runtime.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
+
+EmbeddingDtype = Literal["float32", "float16"]
+OnDeadline = Literal["fill", "interpolate"]
+MOST_HOP_S = 86_400.0
+
+WHERE = "where rows go"
+WHAT = "what to compute"
+HOW = "how to compute"
+
+
+def _hop(name: str, value: object) -> float:
+    hop_s = number(name, value)
+    if not 0 < hop_s < MOST_HOP_S:
+        raise InputError(f"{name} is {value}, but must be more than 0 seconds and less than a day")
+    return hop_s
+
+
+def _weights(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        weights = tuple(float(weight) for weight in value)
+    except (TypeError, ValueError):
+        weights = ()
+    if len(weights) % 2 == 0 or not all(0 <= weight < math.inf for weight in weights) or not weights[len(weights) // 2]:
+        raise InputError(
+            f"{name} is {value!r}, but must be the weights of a window and as many before as after it, such as 1, 2, 1"
+        )
+    return weights
+
+
+def _unmapped(name: str, value: Unmapped) -> Unmapped:
+    check_unmapped(value)
+    return value
+
+
+def _names(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Everything that can be asked of a run, checked as far as it can be without the model and the recordings.
+
+    Raises:
+        InputError: an option cannot be used, or not with another.
+    """
+
+    outputs: Sequence[str] = option(
+        ("label",),
+        'the model\'s outputs to compute, in one pass: "label", "embedding"; Perch v1 also has "genus", "family", '
+        '"order" and "frontend", v2 "spatial_embedding" and "spectrogram"',
+        WHAT,
+        metavar="NAME,NAME",
+        parse=parse_names,
+        check=_names,
+        journal=["outputs"],
+    )
+    device: Device = option(
+        "auto",
+        'where to compute: "auto" takes a GPU if there is one to be used, else the CPU; "cpu"; "cuda" or "cuda:1" take '
+        "that GPU and never fall back to the CPU",
+        HOW,
+        check=check_device,
+        journal=False,  # what was chosen is remembered: see `Job.options`
+    )
+    workers: int | None = option(
+        None,
+        "processes. On the CPU each of them decodes and scores; for a GPU they decode, and one more scores",
+        HOW,
+        unset="as many as keep all physical cores busy",
+        metavar="N",
+        check=at_least_one,
+        journal=False,
+    )
+    threads: int | None = option(
+        None,
+        "threads that each worker computes with on the CPU",
+        HOW,
+        unset="1",
+        metavar="N",
+        check=at_least_one,
+        journal=False,  # what was chosen is remembered: see `Job.options`
+    )
+    batch_size: int | None = option(
+        None,
+        "windows computed at once. On a GPU it is halved, with a warning, where memory runs out. Where `workers`, "
+        "`threads` and `batch_size` are all left out, and `perch-bench throughput` has measured this model on this "
+        "machine and device, they are what it found to be fastest, and the summary says so; a run that is resumed "
+        "keeps the threads and batch it began with",
+        HOW,
+        unset="2 on the CPU, and on a GPU what its free memory has room for",
+        metavar="N",
+        check=at_least_one,
+        journal=False,  # what was chosen is remembered: see `Job.options`
+    )
+    hop_s: float | None = option(
+        None,
+        "seconds from the start of one window to the start of the next",
+        WHAT,
+        unset="the length of a window, 5 s",
+        flags=["--hop"],
+        metavar="TIME",
+        parse=parse_seconds,
+        check=_hop,
+        journal=["hop"],
+    )
+    normalize: Normalization = option(
+        "raw",
+        '"raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes the mean of each window and '
+        "scales its peak to 0.25, as Perch's own library does",
+        WHAT,
+        journal=["normalize"],
+    )
+    segments: Segments = option(
+        "grid",
+        '"grid" takes windows one hop apart from the start to the end; "peaks" takes them around the loudest events, '
+        "for focal recordings. A recording without events then has no rows",
+        WHAT,
+        journal=["segments"],
+    )
+    max_peaks: int = option(
+        5,
+        'how many windows a recording has at most, where `segments` is "peaks"',
+        WHAT,
+        metavar="N",
+        check=at_least_one,
+        journal=["max_peaks"],
+    )
+    classes: str | Path | Sequence[str] | None = option(
+        None,
+        'the columns wanted of "label", in order: a sample_submission.csv, a taxonomy.csv, a class list (a header, '
+        "then a name a line), or in Python a list of names. Classes that the model does not call so are found by their "
+        "scientific names or eBird codes. Where rows of a sample submission name recordings that are there, the result "
+        'has exactly its rows in its order: those that no recording has are "filled", and recordings that it does not '
+        "name are left out. (Detections and hoplite databases are no submissions, and take its classes alone.)",
+        WHAT,
+        unset="all that the model has",
+        metavar="FILE.csv",
+        journal=["classes", "class_columns"],
+    )
+    taxonomy: str | Path | None = option(
+        None,
+        "a CSV with the columns primary_label, scientific_name, common_name and class_name, which says what the names "
+        "in `classes` and of detections stand for; not needed where `classes` is such a file",
+        WHAT,
+        unset="an eBird code is what the package's own table says, any other name a scientific one if it looks so",
+        metavar="FILE.csv",
+        journal=False,  # it acts through the columns of `classes`
+    )
+    unmapped: Unmapped = option(
+        "zero",
+        'the score of wanted classes that the model does not know: "zero", another number, or a score of their genus: '
+        '"genus-max" and "genus-mean" take the greatest or mean score of its classes, "genus-head" the output "genus" '
+        "of Perch v1. A class without relatives then gets 0",
+        WHAT,
+        metavar="VALUE",
+        parse=str,
+        check=_unmapped,
+        journal=["unmapped"],
+    )
+    namespace: str | None = option(
+        None,
+        'the model\'s class list that names columns, and in which `classes` are looked up, such as "ebird2021"; class '
+        "heads without it keep their own",
+        WHAT,
+        unset="the model's first; for `classes` the one that knows most of them, then the others",
+        metavar="NAME",
+        journal=["namespace"],
+    )
+    logit_scale: LogitScale | None = option(
+        None,
+        '"perch-hoplite" gives "label" as perch-hoplite does for Perch v2, 0.97 x - 10; the values of `unmapped` and '
+        "`fill` stay",
+        WHAT,
+        unset="as the model gives it",
+        journal=["logit_scale"],
+    )
+    activation: Activation = option(
+        "none",
+        '"sigmoid" or "softmax" of the scores of heads with classes. A metric such as ROC-AUC ranks windows within a '
+        'class: "none" and "sigmoid" leave that ranking as it is, a softmax, over the columns that are written, does '
+        "not. The values of `unmapped` and `fill` stay",
+        WHAT,
+        journal=["activation"],
+    )
+    smooth: Sequence[float] | None = option(
+        None,
+        "weights of a window (in their middle) and its neighbours in the same recording, such as 1,2,1: scores of "
+        "heads with classes become the weighted mean, after `activation`. Windows without a score do not count",
+        WHAT,
+        unset="each window for itself",
+        metavar="WEIGHTS",
+        parse=parse_weights,
+        check=_weights,
+        journal=["smooth"],
+    )
+    embedding_dtype: EmbeddingDtype = option(
+        "float32",
+        '"float16" halves embeddings and other outputs without classes, in memory and in files',
+        WHAT,
+        journal=["embedding_dtype"],
+    )
+    deadline_s: float | None = option(
+        None,
+        "seconds from its start within which the run ends, with time left to write a CSV; rows not reached by then are "
+        '"filled"',
+        HOW,
+        unset="however long it takes",
+        flags=["--deadline"],
+        metavar="TIME",
+        parse=parse_seconds,
+        check=positive_seconds,
+        journal=False,
+    )
+    on_deadline: OnDeadline = option(
+        "fill",
+        '"fill" scores in order and leaves the rest "filled". "interpolate" scores every other window first (fewer if '
+        "time is short), so that all recordings are covered, then those between; windows not reached get the mean of "
+        "their scored neighbours. With time enough both give the same",
+        HOW,
+        journal=False,
+    )
+    fill: float = option(
+        -1000.0, "what a CSV holds in rows without a score", WHERE, metavar="VALUE", check=number, journal=False
+    )
+    recording_timeout_s: float | None = option(
+        None,
+        "seconds without a word of a recording after which its worker is given up",
+        HOW,
+        unset="300",
+        flags=["--recording-timeout"],
+        metavar="TIME",
+        parse=parse_seconds,
+        check=positive_seconds,
+        journal=False,
+    )
+    sink: str | Path | None = option(
+        None,
+        "where rows go: a .csv (one output), a .parquet or .npz (any outputs; a .npz holds all rows in memory until "
+        'the end), or "hoplite:FOLDER", a perch-hoplite database of the embeddings; detections also go to a .txt or a '
+        "folder. Rows that are finished wait in SINK.partial until all are there",
+        WHERE,
+        unset="rows stay in memory",
+        flags=["-o", "--output"],
+        metavar="FILE",
+        journal=False,
+    )
+    resume: bool = option(
+        False,
+        "go on with what an interrupted run left beside `sink`; where nothing is left, start",
+        WHERE,
+        journal=False,
+    )
+    detections: Detections | None = option(
+        None, "what to write to `sink` instead of all scores (see `Detections`)", unset="all scores", journal=False
+    )
+    progress: bool = option(
+        True, "whether to show a progress bar (only ever on a terminal or in a notebook)", journal=False
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for problem in self._conflicts():
+            raise InputError(problem)
+
+    def _conflicts(self) -> Iterator[str]:
+        """Options that do not go together."""
+        if self.sink is None and self.resume:
+            yield "resume needs a sink, which is what an earlier run left rows for"
+        if self.sink is None and self.detections is not None:
+            yield "detections need a sink to go to, or use Soundscapes.to_detections"
+        if self.on_deadline == "interpolate" and self.resume:
+            yield "on_deadline='interpolate' cannot be resumed: its rows are final only at the end"
+        if self.segments == "grid":
+            return
+        if self.on_deadline == "interpolate":
+            yield "on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not"
+        if self.hop_s is not None:
+            yield (
+                f"hop_s is {self.hop_s:g}, but windows around peaks have no hop; leave it out, or use segments='grid'"
+            )
+        if self.smooth is not None:
+            yield "smooth takes the mean of neighbouring windows, which windows around peaks are not; leave it out"
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """`smooth`, of which the sum is made 1."""
+        if self.smooth is None:
+            return None
+        shares = [weight / max(self.smooth) for weight in self.smooth]  # first, or the sum might be infinite
+        return tuple(share / sum(shares) for share in shares)
+
+    @property
+    def most_peaks(self) -> int | None:
+        """How many windows a recording has at most around events; None where windows are a grid."""
+        return self.max_peaks if self.segments == "peaks" else None

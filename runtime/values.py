@@ -1,0 +1,84 @@
+"""Values that users give: checked, and read from the text of a command line."""
+
+from __future__ import annotations
+
+import operator
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+
+from runtime.errors import InputError
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def at_least_one(name: str, value: object) -> int:
+    """The argument of this name, which counts something.
+
+    Raises:
+        InputError: it is no whole number, or less than 1.
+    """
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"{name} is {value!r}, but must be a whole number, at least 1") from None
+    if count < 1:
+        raise InputError(f"{name} is {count}, but must be at least 1")
+    return count
+
+
+def number(name: str, value: object) -> float:
+    """The argument of this name, any number.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}, but must be a number") from None
+
+
+def positive_seconds(name: str, value: object) -> float:
+    """The argument of this name, a length of time.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    length = number(name, value)
+    if not length > 0:
+        raise InputError(f"{name} is {value}, but must be more than 0 seconds")
+    return length
+
+
+def one_of(name: str, value: object, choices: Sequence[str | None]) -> None:
+    """Checks the argument of this name, which has a closed set of values.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if value not in choices:
+        known = [repr(choice) for choice in choices]
+        listed = f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]
+        raise InputError(f"{name} is {value!r}, but must be {listed}")
+
+
+def parse_seconds(text: str) -> float:
+    """`85m`, `1.5h`, `300s` or `300` in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([smh]?)", text.strip())
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is no time; write 85m, 1.5h or 300s")
+    return float(match.group(1)) * UNITS[match.group(2)]
+
+
+def parse_weights(text: str) -> tuple[float, ...]:
+    """`1,2,1` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} are no weights; write 1,2,1") from None
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """`label,embedding` as names."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
