@@ -83,7 +83,8 @@ def test_planted_species_are_found(planted: Planted, tmp_path: Path, capsys: pyt
     out = tmp_path / "predictions.csv"
     assert prelabel(planted.rows, "--labels", planted.labels, "-o", out) == 0
     said = capsys.readouterr().out
-    found = {name: float(auc) for name, auc in re.findall(r"^(embedding, species with|raw).* (0\.\d+)$", said, re.MULTILINE)}
+    lines = re.findall(r"^(embedding, species with|raw).* (0\.\d+)$", said, re.MULTILINE)
+    found = {name: float(auc) for name, auc in lines}
     assert found["embedding, species with"] > found["raw"] + 0.15
     assert "not among the model's classes: grswoo" in said
     assert "359 labelled windows of 30 recordings in 5 folds; 5 species" in said
@@ -172,9 +173,7 @@ def test_labels_that_do_not_fit(planted: Planted, tmp_path: Path, capsys: pytest
     assert "amecro is in every labelled window" in found
     assert "names no species" in error([(name, "") for name, _ in few])
     assert "all labelled windows of" in error(few[:12])
-    assert "come from one recording" in error(
-        [(name, "amecro" if i < 3 else "") for i, (name, _) in enumerate(few)]
-    )
+    assert "come from one recording" in error([(name, "amecro" if i < 3 else "") for i, (name, _) in enumerate(few)])
     assert "must be between 0 and 1" in error(few, "--precision", 90)
     assert "would be written over --labels" in error(few, "-o", tmp_path / "labels.csv")
     assert read_labels(tmp_path / "labels.csv").rows

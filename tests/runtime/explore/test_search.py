@@ -123,7 +123,7 @@ def test_a_recording_is_listened_to(
     assert "no row belongs to" in (error := refused(capsys, out, "--like", f"{moved}@3.5")) and "--model" in error
     others = write_rows(tmp_path / "others.parquet", EMBEDDING, 10)
     error = refused(capsys, others, "--like", "r0_5", "--model", model)
-    assert f"{model} is not the model that {others} was made with" in error
+    assert f"{model} did not make the rows of {others}" in error
     assert "ends before" in refused(capsys, out, "--like", f"{moved}@77", "--model", model)
     assert "starts at 3 s (near it: 2.5, 5)" in refused(capsys, out, "--like", "b.wav@3")
 
