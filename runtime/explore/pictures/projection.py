@@ -67,7 +67,7 @@ def project(rows: RowFile, most: int = POINTS) -> Projection:
     covariance = products / max(count, 1) - np.outer(mean, mean)
     variance = float(np.trace(covariance))
     if variance <= 1e-12 * max(1.0, float(np.square(shift).sum())):
-        raise InputError(f"{rows.source} has nothing to plot: its {count} embeddings are all equal")
+        raise InputError(f"{rows.source} has nothing to plot: its embeddings ({count}) are all equal")
     values_of, vectors = np.linalg.eigh(covariance)
     axes = vectors[:, ::-1][:, :DIMENSIONS]
     axes *= np.where(
