@@ -22,7 +22,7 @@ from runtime.model.session import check_install, choose_device
 from runtime.request import EmbeddingDtype, OnDeadline
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats import holds_all_rows, row_format, sink_path
-from runtime.rows.sample import NAMES_NONE, SampleRows, sample_rows
+from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.sinks import FileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
@@ -189,7 +189,7 @@ def run_soundscapes(
     submission = wanted.row_ids if wanted is not None and holds_all_rows(sink, detections) else None
     sample = None
     if submission is not None:
-        sample = sample_rows(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
+        sample = match_sample(submission, found, artifact.sample_rate, artifact.window_samples, job.hop)
     found = found if sample is None else sample.found
     table = Table(found, artifact, job, sample, interpolate, known)
     rows = _sink(sink, table, fill_value, job, artifact, resume, found, reads, detections, sample)
@@ -231,15 +231,15 @@ def run_soundscapes(
     result = Soundscapes(
         blocks=rows.blocks,
         columns=table.columns,
-        failures=table.failures,
+        failures=table.report.failures,
         timing={**score.timing(started), "setup": why, "elapsed_s": time.monotonic() - started},
-        counts=table.counts if sample is None else sample.counts,
-        notes=table.notes,
+        counts=table.report.counts if sample is None else sample.counts,
+        notes=table.report.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
-        without_events=table.without_events,
-        not_reached=table.not_reached,
+        without_events=table.report.without_events,
+        not_reached=table.report.not_reached,
         skipped_files=found.skipped,
         unread_folders=found.lost,
         passed_over=found.passed_over(),
@@ -268,7 +268,7 @@ def _sink(
     found: Found,
     reads: Mapping[str, Files],
     detections: Detections | None,
-    sample: SampleRows | None,
+    sample: SampleSubmission | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
     columns, recordings = table.columns, len(found.paths)

@@ -44,8 +44,8 @@ class Scoring:
         self._ended: float | None = None
         self._most_open = 0
         """The most tasks that were ever open at once: more workers than that are not started."""
-        self._before = table.counts["scored"]
-        self.rows = sum(table.counts.values())
+        self._before = table.report.counts["scored"]
+        self.rows = sum(table.report.counts.values())
         """How many rows came so far, those of an earlier run included."""
 
     def run(self, recordings: int, interpolate: bool, progress: bool, headers: Headers, shield: Shield) -> None:
@@ -104,7 +104,7 @@ class Scoring:
         """What `Soundscapes.timing` says."""
         now = self._ended or time.monotonic()
         ready = self._ready_at or now
-        scored = self._table.counts["scored"] - self._before
+        scored = self._table.report.counts["scored"] - self._before
         rate = scored / max(now - ready, 1e-9)
         heard = self._job.hop if self._job.max_peaks is None else self._shape[1]  # samples that a row stands for
         return {

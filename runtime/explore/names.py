@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePath, PureWindowsPath
+
+from runtime.files import composed
 
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|[^/]*\\[^/]*$")
 """Recognises a path from Windows: a drive or a share, or backslashes and no slash."""
 READINGS = (PurePath, PureWindowsPath)
 """How to read a path: on Linux a backslash may be part of a name."""
 END = re.compile(r"_(\d+)[.,]?(\d*)$")
-
-
-def composed(text: str) -> str:
-    """A text with composed letters (NFC), so that it equals the same text from another system."""
-    return unicodedata.normalize("NFC", text)
 
 
 def pure(path: str) -> PurePath:
