@@ -19,11 +19,11 @@ from runtime.classes import taxonomy
 from runtime.classes.taxonomy import Taxonomy
 from runtime.classes.wanted import WantedClasses, read_classes
 from runtime.cli import main
+from runtime.detections import Detections
 from runtime.model.artifact import read_artifact
 from runtime.model.heads import NO_CLASS
 from runtime.model.profile import Setup
 from runtime.model.session import Session
-from runtime.rows.detections import Detections
 from runtime.workers.protocol import Job
 from runtime.workers.worker import rows_of
 from tests.support.broken import edited
