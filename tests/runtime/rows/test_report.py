@@ -8,7 +8,7 @@ import pytest
 
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read, outcome_of
 from runtime.rows.report import Report
-from runtime.rows.soundscapes import Failure, Note
+from runtime.rows.summary import Failure, Note
 
 A = Path("a.wav")
 
