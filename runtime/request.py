@@ -18,7 +18,7 @@ from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import Device, check_device
-from runtime.option import check_options, option
+from runtime.option import check_options, option, options_of
 from runtime.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
 
 EmbeddingDtype = Literal["float32", "float16"]
@@ -311,7 +311,14 @@ class Request:
         shares = [weight / max(self.smooth) for weight in self.smooth]  # first, or the sum might be infinite
         return tuple(share / sum(shares) for share in shares)
 
-    @property
-    def most_peaks(self) -> int | None:
-        """How many windows a recording has at most around events; None where windows are a grid."""
-        return self.max_peaks if self.segments == "peaks" else None
+    def journal(self) -> Iterator[tuple[str, Any]]:
+        """What an unfinished run remembers of these options (see `Option`), key by key.
+
+        A new option is not in the journals of older versions, and in none where it is at its default.
+        """
+        for each in options_of(type(self)):
+            value = getattr(self, each.name)
+            if not isinstance(each.journal, bool):
+                yield from ((key, value) for key in each.journal)
+            elif each.journal and value != each.default:
+                yield each.name, value
