@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from runtime.rows.formats import sink_path
 from runtime.rows.hoplite import SINK
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_soundscapes
-from runtime.terminal import command, complain, printable
+from runtime.terminal import Complaints, command, complain, printable
 
 SHOWN = 10
 
@@ -185,9 +184,7 @@ def main(args: Sequence[str]) -> int:
     if "--doctor" in args:
         return doctor.main(args)
     parsed = parse_args(args)
-    with Signals() as signals, warnings.catch_warnings():
-        warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = lambda message, *_: complain("perch-run", message)
+    with Signals() as signals, Complaints("perch-run"):
         try:
             return run(parsed, signals)
         except PerchError as error:

@@ -16,7 +16,6 @@ import numpy as np
 import onnxruntime as ort
 import soundfile
 
-from runtime.arguments import choose_setup
 from runtime.cores import usable_cores
 from runtime.errors import DeviceError, PerchError
 from runtime.model import cuda
@@ -25,7 +24,9 @@ from runtime.model.identity import untrue
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
 from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, first_line, load
+from runtime.request import Request
 from runtime.terminal import complain, printable
+from runtime.workers.setup import choose_setup
 
 DESCRIPTION = """\
 Says what is installed, which devices can be used, and, with --model, what a file holds, whether it is as it was
@@ -153,7 +154,7 @@ def _parity(artifact: Artifact, head: str) -> str:
 
 def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
     """How much works at once in a run that is not told."""
-    setup, why = choose_setup(artifact, device)
+    setup, why = choose_setup(artifact, device, Request())
     yield f"a run on {device} takes {setup}: {why}"
     profile = read_profile(artifact.artifact_sha256, device)
     if profile is None:

@@ -49,14 +49,16 @@ def documented(doc: str | None) -> str | None:
 
 def _descriptions(line: re.Match[str]) -> str:
     indent = line[1]
-    described = [f"{each.name}: {python_help(each)}" for each in options_of(Request)]
-    filled = [textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}    ", **PLAIN) for text in described]
-    return "".join(f"{text}\n" for text in filled)
-
-
-PLAIN: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    filled = textwrap.TextWrapper(
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "".join(f"{filled.fill(f'{each.name}: {python_help(each)}')}\n" for each in options_of(Request))
 
 
 def python_help(option: Option) -> str:
     """What an option does, for Python."""
-    return f"{option.help}{f'; if None {option.unset}' if option.unset else ''}."
+    return f"{option.help}.{f' None: {option.unset}.' if option.unset else ''}"

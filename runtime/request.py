@@ -7,7 +7,7 @@ add an option, add its field here and use it where it acts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import Device, check_device
 from runtime.option import check_options, option, options_of
+from runtime.progress import Progress
 from runtime.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
 
 EmbeddingDtype = Literal["float32", "float16"]
@@ -153,7 +154,7 @@ class Request:
         "then a name a line), or in Python a list of names. Classes that the model does not call so are found by their "
         "scientific names or eBird codes. Where rows of a sample submission name recordings that are there, the result "
         'has exactly its rows in its order: those that no recording has are "filled", and recordings that it does not '
-        "name are left out. (Detections and hoplite databases are no submissions, and take its classes alone.)",
+        "name are left out. (Detections and hoplite databases are no submissions, and take its classes alone)",
         WHAT,
         unset="all that the model has",
         metavar="FILE.csv",
@@ -275,8 +276,11 @@ class Request:
     detections: Detections | None = option(
         None, "what to write to `sink` instead of all scores (see `Detections`)", unset="all scores", journal=False
     )
-    progress: bool = option(
-        True, "whether to show a progress bar (only ever on a terminal or in a notebook)", journal=False
+    progress: bool | Callable[[Progress], object] = option(
+        True,
+        "whether to show a progress bar (only ever on a terminal or in a notebook), or a function that is called with "
+        "a `Progress` each time a worker has sent something; what it raises ends the run",
+        journal=False,
     )
 
     def __post_init__(self) -> None:

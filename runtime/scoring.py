@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from runtime.model.artifact import Artifact
@@ -14,20 +14,17 @@ from runtime.rows.deadline import Deadline
 from runtime.rows.sinks import Sink
 from runtime.rows.table import Table
 from runtime.shield import Shield
+from runtime.workers.engines import EngineFactory, engine_for
 from runtime.workers.headers import Headers
 from runtime.workers.job import Job
-from runtime.workers.pool import Event, score_recordings
 from runtime.workers.protocol import Done, Opened, Ready, Rows, Task
 from runtime.workers.schedule import Schedule
-from runtime.workers.stages import score_in_stages
+from runtime.workers.supervisor import Supervisor
 
 MOST_WAITING_BYTES = 64 * 2**20
 """Rows held for want of earlier ones; above that nobody works ahead."""
 TIMEOUT_S = 300.0
 """How long a worker may say nothing of a recording, unless another time is asked for."""
-Engine = Callable[[Schedule, Job, Artifact, float | None, float], Generator[Event, None, None]]
-"""Scores a schedule's tasks until all are done, or until a time on the monotonic clock; gives up a worker that says
-nothing for so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +38,17 @@ class Measured:
     workers: int
 
 
-def engine_for_device(
-    schedule: Schedule, job: Job, artifact: Artifact, until: float | None, timeout_s: float
-) -> Generator[Event, None, None]:
-    """The engine for a job's device."""
-    if job.device == "cpu":
-        return score_recordings(schedule, job, job.setup.workers, until, timeout_s)
-    shape = artifact.sample_rate, artifact.window_samples
-    return score_in_stages(schedule, job, shape, job.setup.workers, until, timeout_s)
-
-
 class ScoringLoop:
     """Has an engine score what is left of a table, and hands its rows to a sink in order."""
 
     def __init__(
-        self, table: Table, sink: Sink, job: Job, artifact: Artifact, deadline: Deadline | None, engine: Engine
+        self,
+        table: Table,
+        sink: Sink,
+        job: Job,
+        artifact: Artifact,
+        deadline: Deadline | None,
+        engine: EngineFactory | None,
     ) -> None:
         self._table, self._sink, self._job, self._artifact = table, sink, job, artifact
         self._deadline, self._engine = deadline, engine
@@ -86,11 +79,12 @@ class ScoringLoop:
         self._most_open = schedule.open
         timeout_s = self._job.request.recording_timeout_s or TIMEOUT_S
         stop = until if self._deadline is not None else None
-        events = self._engine(schedule, self._job, self._artifact, stop, timeout_s)
+        engine = (self._engine or engine_for)(self._job, self._artifact, self._job.setup.workers)
+        events = Supervisor(schedule, engine, stop, timeout_s).events()
         finished = recordings - len({task.recording for task in tasks})
         with ProgressReports(recordings, finished, report) as progress, contextlib.closing(events):
             for event in events:
-                if event.task is None or isinstance(event.message, Ready):
+                if isinstance(event, Ready):
                     self._ready = self._ready or time.monotonic()
                     progress.start()
                     continue

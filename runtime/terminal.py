@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from typing import Protocol, TextIO
 
 from runtime.errors import reason
 from runtime.files import utf8
+from runtime.log import log
 
 Main = Callable[[Sequence[str]], int]
 STEERING = (
@@ -39,6 +41,25 @@ def _escaped(match: re.Match[str]) -> str:
 def complain(name: str, text: object) -> None:
     """Says in a line, on standard error, what the command of this name has to say."""
     print(f"{name}: {printable(text)}", file=sys.stderr, flush=True)
+
+
+class Complaints(logging.Handler):
+    """What a run logs, said as the command of this name says things, and nowhere else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self._name = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(self._name, record.getMessage())
+
+    def __enter__(self) -> None:
+        log.addHandler(self)
+        self._before, log.propagate = log.propagate, False
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)
+        log.propagate = self._before
 
 
 class Output(io.TextIOBase):

@@ -81,7 +81,7 @@ class Scarcity:
         self._target = perch.scratch / "scaled.csv"
         full = perch.run(paths, sink=self._target)
         self._full = read_submission(self._target)
-        self.full_s = float(full.timing["elapsed_s"])
+        self.full_s = full.timing.elapsed_s
         self.deadline_s = half_time_s(full, max(perch.start_ups))
 
     def run(self, on_deadline: Literal["fill", "interpolate"]) -> Outcome:
@@ -118,7 +118,7 @@ class Scarcity:
 def half_time_s(full: Soundscapes, start_up_s: float) -> float:
     """A deadline in which start-up, half the scoring, and what a run keeps back for writing fit."""
     timing = full.timing
-    scoring_s = timing["windows"] / timing["windows_per_s"]
+    scoring_s = timing.windows / timing.windows_per_s
     kept_back_s = writing_s(full.columns, len(full) / 2)
     return float((start_up_s + scoring_s / 2 + kept_back_s) / (1 - RESERVE))
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import queue
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.measuring.processes import Usage, Watch
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
+from runtime.log import log
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup
+from runtime.model.session import Device
 from runtime.workers.child import Child, serve
 
 
@@ -83,20 +85,31 @@ def enough(recordings: Sequence[Path], artifact: Artifact, windows: float, worke
     return tuple(recordings[:taken])
 
 
+class _Warnings(logging.Handler):
+    """Keeps what a run warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 def main() -> None:
     """Runs the plan that comes in, once."""
     receive, send = serve()
     plan: Plan = pickle.load(receive)
-    watch = Watch(os.getpid())
+    watch, warned = Watch(os.getpid()), _Warnings()
+    log.addHandler(warned)
     setup = plan.setup
-    with watch if plan.watched else contextlib.nullcontext(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
+    with watch if plan.watched else contextlib.nullcontext():
         try:
             result = run_soundscapes(
                 plan.recordings,
                 plan.artifact,
                 outputs=plan.outputs,
-                device=plan.device,
+                device=cast(Device, plan.device),
                 workers=setup.workers,
                 threads=setup.threads,
                 batch_size=setup.batch_size,
@@ -110,12 +123,12 @@ def main() -> None:
         return
     timing = result.timing
     cpu_s = _cpu_of_children()
-    complaints = [str(warning.message) for warning in caught if "memory" in str(warning.message)]
+    complaints = [text for text in warned.texts if "memory" in text]
     send(
         Whole(
-            windows_per_s=float(timing["windows_per_s"]),
-            start_up_s=float(timing["start_up_s"]),
-            busy=None if cpu_s is None else cpu_s / setup.workers / setup.threads / float(timing["elapsed_s"]),
+            windows_per_s=timing.windows_per_s,
+            start_up_s=timing.start_up_s,
+            busy=None if cpu_s is None else cpu_s / setup.workers / setup.threads / timing.elapsed_s,
             parent=watch.parent,
             workers=tuple(watch.workers.values()),
             complaint=complaints[0] if complaints else None,

@@ -20,6 +20,7 @@ from runtime.errors import InputError
 from runtime.files import check_outputs, replacing
 from runtime.rows.block import Block, Columns, Status, by_recording
 from runtime.rows.formats import row_format
+from runtime.rows.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,8 @@ class Soundscapes:
     blocks: Sequence[Block]
     columns: Columns
     failures: list[Failure]
-    timing: Mapping[str, Any]
-    """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
-    `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `threads`,
-    `batch_size`; and `setup`, why those three."""
+    timing: Timing
+    """How long the run took, and how fast it was."""
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored all the same, such as a header that was never finished."""
     counts: Mapping[str, int] = field(default_factory=Counter)
@@ -166,10 +165,9 @@ class Soundscapes:
         lines = [
             *([self.detected] if self.detected else []),
             rows,
-            f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
-            f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time",
-            f"workers {timing['workers']}, threads {timing['threads']}, batch {timing['batch_size']}: "
-            f"{timing['setup']}",
+            f"{timing.elapsed_s:.1f} s on {timing.device}, {timing.start_up_s:.1f} s of it start-up; then "
+            f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time",
+            f"workers {timing.workers}, threads {timing.threads}, batch {timing.batch_size}: {timing.setup}",
         ]
         if not self.recordings:
             lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]

@@ -28,7 +28,8 @@ from runtime.rows.interpolation import Scored
 from runtime.rows.sample import Outcome, SampleRows
 from runtime.rows.soundscapes import Failure, Note
 from runtime.rows.spool import Finished
-from runtime.workers.protocol import Done, Job, Opened, Rows, Task
+from runtime.workers.job import Job
+from runtime.workers.protocol import Done, Opened, Rows, Task
 
 LEAST_BYTES_A_SECOND = 16
 """Less than what silence takes in any codec: a header of a file that was not read is believed so far."""
@@ -106,10 +107,10 @@ class Table:
         """What the rows hold."""
         heads, mapped = self._artifact.heads, self._job.class_map
         shapes = {name: heads[name].shape for name in self._job.outputs}
-        classes = {name: heads[name].names(self._job.namespace) for name in self._job.outputs}
+        classes = {name: heads[name].names(self._job.request.namespace) for name in self._job.outputs}
         if mapped is not None:
             shapes["label"], classes["label"] = (len(mapped.names),), mapped.names
-        dtypes = {name: self._job.embedding_dtype for name in shapes if not classes[name]}
+        dtypes = {name: self._job.request.embedding_dtype for name in shapes if not classes[name]}
         constants = frozenset(np.flatnonzero(mapped.constant).tolist()) if mapped is not None else frozenset()
         return Columns(shapes, classes, self._about, dtypes, self._taxonomy, constants)
 
