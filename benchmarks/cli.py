@@ -11,7 +11,7 @@ from benchmarks.throughput import command as throughput
 from convert.cli import hush_native_log
 from runtime.errors import PerchError
 from runtime.model.session import check_install
-from runtime.terminal import command, complain
+from runtime.terminal import add_version, command, complain
 
 COMMANDS = {
     "parity": (parity, "whether converted files give what their SavedModel gives"),
@@ -22,6 +22,7 @@ COMMANDS = {
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perch-bench", description=__doc__)
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, about) in COMMANDS.items():
         added = commands.add_parser(name, help=about, description=module.__doc__)

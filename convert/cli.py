@@ -16,7 +16,7 @@ from runtime.classes.suggestions import did_you_mean, suggestions
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import PerchError, reason, some
 from runtime.model.artifact import Artifact
-from runtime.terminal import Output, command, complain
+from runtime.terminal import Output, add_version, command, complain
 
 OLDEST_TENSORFLOW = (2, 21)
 DESCRIPTION = """\
@@ -86,6 +86,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "classes come first in more than 1%% (default: float32)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
+    add_version(parser)
     return parser.parse_args(args)
 
 

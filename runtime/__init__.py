@@ -8,8 +8,11 @@
 
 from runtime.detections import Detections
 from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
+from runtime.progress import Progress
 from runtime.rows.soundscapes import Failure, Soundscapes
+from runtime.rows.timing import Timing
 from runtime.run import Interrupted, run_soundscapes
+from runtime.version import __version__
 
 __all__ = [
     "ArtifactError",
@@ -19,6 +22,9 @@ __all__ = [
     "InputError",
     "Interrupted",
     "PerchError",
+    "Progress",
     "Soundscapes",
+    "Timing",
+    "__version__",
     "run_soundscapes",
 ]

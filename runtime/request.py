@@ -260,9 +260,9 @@ class Request:
         None,
         "where rows go: a .csv (one output), a .parquet or .npz (any outputs; a .npz holds all rows in memory until "
         'the end), or "hoplite:FOLDER", a perch-hoplite database of the embeddings; detections also go to a .txt or a '
-        "folder. Rows that are finished wait in SINK.partial until all are there",
+        "folder. In Python rows stay in memory without it. Rows that are finished wait in `sink`.partial until all are "
+        "there",
         WHERE,
-        unset="rows stay in memory",
         flags=["-o", "--output"],
         metavar="FILE",
         journal=False,

@@ -7,6 +7,7 @@ is given and drops it; a run goes on, and its exit code stays.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import logging
@@ -19,6 +20,7 @@ from typing import Protocol, TextIO
 from runtime.errors import reason
 from runtime.files import utf8
 from runtime.log import log
+from runtime.version import __version__
 
 Main = Callable[[Sequence[str]], int]
 STEERING = (
@@ -172,6 +174,13 @@ def command(name: str) -> Callable[[Main], Command]:
         return run
 
     return made
+
+
+def add_version(parser: argparse._ActionsContainer) -> None:
+    """Has a command say which version it is."""
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}", help="say which version this is"
+    )
 
 
 def _unusable(arguments: Sequence[str]) -> str | None:

@@ -20,8 +20,9 @@ import tensorflow as tf
 import convert.cli
 import runtime.cli
 from convert.proof.synthetic import soundscape
-from runtime import Soundscapes, run_soundscapes
+from runtime import Soundscapes
 from runtime.cli import main
+from runtime.run import run_request
 from runtime.values import parse_seconds
 from tests.support.processes import until
 from tests.support.recordings import write
@@ -192,9 +193,9 @@ def test_rows_that_cannot_be_written_are_rescued(
 
     def vanish(*arguments: object, **options: object) -> Soundscapes:
         folder.rmdir()
-        return run_soundscapes(*arguments, **options)  # type: ignore[arg-type]
+        return run_request(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(runtime.cli, "run_soundscapes", vanish)
+    monkeypatch.setattr(runtime.cli, "run_request", vanish)
     assert main([str(recordings), "--model", str(model), "-o", str(folder / "o.npz")]) == 2
     message = capsys.readouterr().err
     assert "cannot write to" in message
