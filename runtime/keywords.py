@@ -7,7 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 from runtime.option import Option, options_of
 from runtime.request import Request
@@ -36,7 +36,7 @@ def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(**given, request=request)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
-    call.__annotations__ = {**function.__annotations__, **Request.__annotations__}
+    call.__annotations__ = {**get_type_hints(Request), **function.__annotations__}
     del call.__annotations__["request"]
     call.__doc__ = documented(function.__doc__)
     return call
