@@ -1,4 +1,4 @@
-"""`perch-bench`: is a converted file the same as its SavedModel, is it in time, and how fast can it go."""
+"""Compares converted Perch models with TensorFlow: are the outputs equal, is a deadline met, how fast can it go?"""
 
 from __future__ import annotations
 
@@ -14,18 +14,34 @@ from runtime.model.session import check_install
 from runtime.terminal import add_version, command, complain
 
 COMMANDS = {
-    "parity": (parity, "whether converted files give what their SavedModel gives"),
-    "deadline": (deadline, "does it end in time, beside a notebook that calls TensorFlow"),
-    "throughput": (throughput, "windows a second, stage by stage and from files to rows"),
+    "parity": (
+        parity,
+        "do converted files give the outputs of their SavedModel?",
+        "saved_model perch.onnx --audio recordings/ --html parity.html",
+    ),
+    "deadline": (
+        deadline,
+        "is a competition's deadline met, and by a notebook that calls TensorFlow?",
+        "saved_model perch.onnx --classes sample_submission.csv",
+    ),
+    "throughput": (
+        throughput,
+        "how many windows a second, which setup is fastest, and where does the time go?",
+        "perch.onnx --soundscapes recordings/",
+    ),
 }
+"""Each command's module, what it answers, and an example of its arguments."""
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="perch-bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
+    )
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (module, about) in COMMANDS.items():
-        added = commands.add_parser(name, help=about, description=module.__doc__)
+    for name, (module, question, example) in COMMANDS.items():
+        epilog = f"Example: perch-bench {name} {example}"
+        added = commands.add_parser(name, help=question, description=module.__doc__, epilog=epilog)
         module.add_arguments(added)
         added.set_defaults(run=module.run)
     return parser.parse_args(args)
@@ -33,7 +49,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
 
 @command("perch-bench")
 def main(args: Sequence[str]) -> int:
-    """The command; returns its exit code."""
+    """Runs the command; returns its exit code."""
     parsed = parse_args(args)
     hush_native_log()
     try:

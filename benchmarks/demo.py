@@ -1,4 +1,4 @@
-"""`make demo`: the whole way, on a model and soundscapes made on the spot."""
+"""`make demo`: from a SavedModel to a submission, on an untrained model and synthetic soundscapes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from runtime.model.artifact import read_artifact
 
 SOUNDSCAPES = 8
 CODES = {"v1": "label.csv", "v2": "perch_v2_ebird_classes.csv"}
-"""The class list of eBird codes in each model's assets."""
+"""The class list of eBird codes in the assets of each model."""
 KNOWN_CLASSES = 200
 UNKNOWN_CLASSES = ("1139490", "1192948", "22976", "476538", "65336", "868458")
-"""Insects and frogs have numbers for codes; a bird model does not know them."""
+"""Insects and frogs, whose codes are numbers; a bird model does not know them."""
 
 
 def main() -> None:
-    """Makes the untrained model and soundscapes, converts, proves, runs, and compares with TensorFlow."""
+    """Makes an untrained model and soundscapes, converts the model, scores the soundscapes, compares TensorFlow."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=main.__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", help="where all goes (default: demo, or for v2 demo/v2)")
-    parser.add_argument("--model", choices=CODES, default="v1", help="which Perch (default: v1)")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder for all files (default: demo, for v2 demo/v2)")
+    parser.add_argument("--model", choices=CODES, default="v1", help="version of Perch (default: v1)")
     args = parser.parse_args()
     folder = args.folder or Path("demo", *([] if args.model == "v1" else [args.model]))
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,12 +35,12 @@ def main() -> None:
     sample, submission = folder / "sample_submission.csv", folder / "submission.csv"
     convert_cli.hush_native_log()
 
-    step(f"1. An untrained Perch {args.model} (same graph as the published model, random weights)")
+    step(f"1. Making an untrained Perch {args.model}: the graph of the published model with random weights")
     started = time.monotonic()
     write_untrained(args.model, saved_model)
     print(f"{saved_model}, made in {time.monotonic() - started:.0f} s")
 
-    step(f"2. {SOUNDSCAPES} soundscapes of a minute and a sample submission")
+    step(f"2. Making {SOUNDSCAPES} soundscapes of a minute and a sample submission")
     paths = make_soundscapes(folder / "soundscapes")
     write_sample_submission(sample, saved_model / "assets" / CODES[args.model])
     print(f"{folder / 'soundscapes'}, {sample}")
@@ -53,29 +53,30 @@ def main() -> None:
     step(f"4. perch-run {' '.join(map(str, command))}")
     check(run_cli.main([*map(str, command), "--deadline", "85m"]))
 
-    step("5. The same SavedModel in TensorFlow, called as the notebooks do, and perch-onnx in turn")
+    step("5. Timing perch-onnx and a notebook that calls the same SavedModel in TensorFlow, in turns")
     compare(saved_model, artifact, sample, paths)
     with submission.open(newline="") as file:
         rows = sum(1 for _ in csv.reader(file)) - 1
-    print(f"  submission of step 4: {submission}, {rows} rows")
+    print(f"  The submission of step 4: {submission}, {rows} rows")
 
 
 def compare(saved_model: Path, artifact: Path, classes: Path, paths: list[Path]) -> None:
-    """What `perch-bench deadline` says of a few soundscapes; its imports, too, are what --help need not wait for."""
-    from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
-    from benchmarks.deadline.measurement import DEMO, Measurement
+    """Prints what `perch-bench deadline` prints. Imports here are slow, and --help needs none of them."""
+    from benchmarks.deadline.contestants import PerchOnnx, check_source, columns_of, tensorflow_contestants
+    from benchmarks.deadline.measurement import DEMO, DeadlineBenchmark
     from benchmarks.deadline.report import rounds, verdicts
 
-    model = look(saved_model, artifact)
+    model = check_source(saved_model, artifact)
     with tempfile.TemporaryDirectory() as scratch:
         columns = columns_of(model, read_artifact(artifact), classes)
-        ways, perch = tensorflow(model, columns, Path(scratch)), PerchOnnx(artifact, columns.names, Path(scratch))
-        found = Measurement(perch, ways, paths, DEMO, time.monotonic()).run()
-    print("\n".join([*verdicts(found, DEADLINE_S), *rounds(found)]))
+        ways = tensorflow_contestants(model, columns, Path(scratch))
+        perch = PerchOnnx(artifact, columns.names, Path(scratch))
+        figures = DeadlineBenchmark(perch, ways, paths, DEMO, time.monotonic()).run()
+    print("\n".join([*verdicts(figures, DEADLINE_S), *rounds(figures)]))
 
 
 def write_untrained(model: str, folder: Path) -> None:
-    """Makes the SavedModel; --help need not wait for what that imports."""
+    """Makes the SavedModel. Imports here are slow, and --help needs none of them."""
     if model == "v1":
         from convert.untrained.perch import write_saved_model
 
@@ -91,13 +92,13 @@ def step(title: str) -> None:
 
 
 def check(code: int) -> None:
-    """Stops the demo where a command failed; it has said why."""
+    """Stops the demo if a command failed; it has said why."""
     if code:
         raise SystemExit(code)
 
 
 def make_soundscapes(folder: Path) -> list[Path]:
-    """Eight one-minute OGG files, named as BirdCLEF names its own."""
+    """Writes one-minute OGG files with names like those of BirdCLEF; returns their paths."""
     folder.mkdir(exist_ok=True)
     paths = [folder / f"H{i:02d}_20250101_{i:02d}0000.ogg" for i in range(SOUNDSCAPES)]
     synthetic.write_soundscapes(paths)
@@ -105,7 +106,7 @@ def make_soundscapes(folder: Path) -> list[Path]:
 
 
 def write_sample_submission(path: Path, class_list: Path) -> None:
-    """A sample submission as the competition ships it: its classes, some unknown to the model, and a few rows."""
+    """Writes a sample submission like that of the competition: some of its classes unknown to the model, a few rows."""
     names = read_classes(class_list).names
     chosen = sorted([*names[:: len(names) // KNOWN_CLASSES][:KNOWN_CLASSES], *UNKNOWN_CLASSES])
     with path.open("w", newline="") as file:

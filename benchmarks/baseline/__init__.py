@@ -1,1 +1,1 @@
-"""What converted files are compared with, besides the SavedModel itself."""
+"""What converted files are compared with beside the SavedModel: a notebook that calls it, and float64."""

@@ -1,14 +1,14 @@
 """The baseline: a BirdCLEF notebook that calls the SavedModel, as faithfully as a benchmark can.
 
-Four threads take a soundscape each, read it, cut it into 12 windows and call the model once for all 12. To `label` a
-column of zeros is appended, and the competition's columns are picked, those of classes that the model does not know
-from the zeros. A soundscape that is begun after TERMINATE_TIME gets -1000 in all 12 rows; a call that is under way is
-not stopped. Notebooks read by `librosa.load(sr=32000)`, which for a file at that rate gives soundfile's float32 samples
-and the mean of its channels: librosa itself is not needed.
+Each of four threads takes a soundscape, reads it, cuts it into 12 windows and calls the model once for all 12. A column
+of zeros is appended to `label`, and the competition's columns are picked from the result; classes that the model does
+not know come from the zeros. A soundscape begun after TERMINATE_TIME gets -1000 in all 12 rows; a call in progress is
+not stopped. Notebooks read with `librosa.load(sr=32000)`. For a file at that rate it returns soundfile's float32
+samples, averaged over the channels, so librosa itself is not needed.
 
-"As published" is the notebook's own call, `infer_tf`, which TensorFlow compiles with XLA, or of Perch v2, which has
-none, `serving_default`. "Without XLA" is `serving_default` of a copy that lost the attribute which forces that
-(`infer_tf` of such a copy is compiled all the same); StableHLO, as in Perch v2, cannot be run without.
+"As published" is the notebook's own call: `infer_tf`, which TensorFlow compiles with XLA, or for Perch v2, which lacks
+it, `serving_default`. "Without XLA" is `serving_default` of a copy without the attribute that demands XLA (the
+`infer_tf` of such a copy is compiled nevertheless). StableHLO, as in Perch v2, needs XLA.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def as_published(saved_model: Path) -> Infer:
 
 
 def without_xla(model: SavedModel) -> Infer | None:
-    """The same weights and graph, run by TensorFlow without XLA; None where that cannot be."""
+    """The same weights and graph, run by TensorFlow without XLA; None for StableHLO, which needs it."""
     return None if model.stablehlo is not None else _signature(model.function)
 
 
@@ -61,10 +61,10 @@ def _signature(function: Callable[..., Any]) -> Infer:
 
 
 def check_soundscapes(paths: Sequence[Path]) -> None:
-    """Finds out from their headers whether a notebook could read these files.
+    """Checks by the headers of files that the notebook could read them.
 
     Raises:
-        InputError: one is not exactly a minute at 32 kHz, or cannot be read; or two have the same row ids.
+        InputError: one cannot be read or is not exactly a minute at 32 kHz, or two would have the same row ids.
     """
     by_stem = {path.stem: path for path in reversed(paths)}
     for path in paths:
@@ -89,9 +89,9 @@ def read(path: Path) -> NDArray[np.float32]:
 
 
 def score(paths: Sequence[Path], infer: Infer, columns: ClassMap, terminate_s: float = math.inf) -> NDArray[np.float32]:
-    """Rows of all soundscapes, in the order of `paths`: `float32 [12 * paths, columns]`.
+    """The rows of all soundscapes, in the order of `paths`: `float32 [12 * paths, columns]`.
 
-    `terminate_s` is TERMINATE_TIME, in seconds from now.
+    `terminate_s` is TERMINATE_TIME in seconds from now.
     """
     terminate = time.monotonic() + terminate_s
 
@@ -100,7 +100,7 @@ def score(paths: Sequence[Path], infer: Infer, columns: ClassMap, terminate_s: f
             return np.full((WINDOWS, len(columns.names)), TERMINATED, np.float32)
         logits = infer(read(path))
         with_zeros = np.concatenate([logits, np.zeros((WINDOWS, 1), np.float32)], axis=1)
-        return with_zeros[:, columns.positions]  # -1, of absent classes, is the last column
+        return with_zeros[:, columns.positions]  # -1, for unknown classes, is the last column
 
     with ThreadPoolExecutor(THREADS) as threads:
         parts = list(threads.map(one, paths))
@@ -108,7 +108,7 @@ def score(paths: Sequence[Path], infer: Infer, columns: ClassMap, terminate_s: f
 
 
 def write_submission(target: Path, paths: Sequence[Path], scores: NDArray[np.float32], columns: ClassMap) -> None:
-    """Writes `row_id` and a column a class, as perch-onnx writes it, so that nobody gains by how rows are written."""
+    """Writes `row_id` and the classes with the code of perch-onnx, so that neither side gains by its way of writing."""
     shape = Columns({"label": (len(columns.names),)}, {"label": columns.names})
     scored = np.full(WINDOWS, "scored", "<U12")
     starts = ROW_ENDS - ROW_ENDS[0]

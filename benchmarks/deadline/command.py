@@ -1,7 +1,8 @@
-"""Does a converted file meet BirdCLEF's deadline on this machine, from sound files to a submission; would TensorFlow.
+"""Does a converted file meet a deadline on this machine, from sound files to a submission, and would TensorFlow?
 
-perch-onnx and a notebook that calls TensorFlow take turns on the same soundscapes. All of them are measured where there
-is time for it; else what all would take is projected, and told so. Then both are given too little time on purpose.
+Times perch-onnx and a BirdCLEF notebook that calls TensorFlow in turns on the same soundscapes of a minute, and says
+how long each takes for 700 of them: measured where time allows, else projected with an interval. Then gives both too
+little time on purpose, to see whether their submissions are complete and what they lose.
 """
 
 from __future__ import annotations
@@ -22,23 +23,26 @@ DEADLINE_S = 90 * 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `perch-bench deadline` takes."""
+    """The arguments of `perch-bench deadline`."""
     parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="folder with saved_model.pb")
     parser.add_argument("artifact", type=Path, metavar="FILE.onnx", help="what perch-convert made of it")
     parser.add_argument(
-        "--soundscapes", type=Path, metavar="FOLDER", help="of a minute at 32 kHz (default: synthetic ones, OGG)"
+        "--soundscapes",
+        type=Path,
+        metavar="FOLDER",
+        help="recordings of exactly a minute at 32 kHz (default: synthetic OGG files)",
     )
     parser.add_argument(
         "--classes",
         type=Path,
         metavar="FILE",
-        help="sample_submission.csv: the submission's columns (default: all classes, a gigabyte of text)",
+        help="sample_submission.csv: its classes become the submission's columns (default: all, gigabytes of CSV)",
     )
     parser.add_argument(
-        "--deadline", type=parse_seconds, default=DEADLINE_S, metavar="TIME", help="90m, 300s (default: 90m)"
+        "--deadline", type=parse_seconds, default=DEADLINE_S, metavar="TIME", help="such as 90m or 300s (default: 90m)"
     )
-    parser.add_argument("--quick", action="store_true", help="less of all, with more noise: under two minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file, too")
+    parser.add_argument("--quick", action="store_true", help="fewer soundscapes: noisier, but under two minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to a file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,25 +59,25 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--deadline is 0; write a time such as 90m")
 
     from benchmarks.baseline import notebook  # imports TensorFlow, for which --help need not wait
-    from benchmarks.deadline.contestants import PerchOnnx, columns_of, look, tensorflow
-    from benchmarks.deadline.measurement import DEFAULT, QUICK, Measurement
+    from benchmarks.deadline.contestants import PerchOnnx, check_source, columns_of, tensorflow_contestants
+    from benchmarks.deadline.measurement import DEFAULT, QUICK, DeadlineBenchmark
     from benchmarks.deadline.report import PAGE_CACHE, report
     from benchmarks.measuring import audio
     from benchmarks.measuring.environment import environment
     from runtime.model.identity import read_true_artifact
 
-    effort = QUICK if args.quick else DEFAULT
-    model = look(args.saved_model, args.artifact)
+    budget = QUICK if args.quick else DEFAULT
+    model = check_source(args.saved_model, args.artifact)
     artifact = read_true_artifact(args.artifact)
     columns = columns_of(model, artifact, args.classes)
     with (
         tempfile.TemporaryDirectory(prefix="perch-bench-") as folder,
-        audio.soundscapes(args.soundscapes, effort.made) as paths,
+        audio.soundscapes(args.soundscapes, budget.made) as paths,
     ):
         notebook.check_soundscapes(paths)
         perch = PerchOnnx(args.artifact, columns.names if args.classes is not None else None, Path(folder))
-        ways = tensorflow(model, columns, Path(folder))
-        found = Measurement(perch, ways, paths, effort, started).run()
+        ways = tensorflow_contestants(model, columns, Path(folder))
+        figures = DeadlineBenchmark(perch, ways, paths, budget, started).run()
     about = {
         "artifact_sha256": artifact.artifact_sha256,
         "model_family": artifact.family,
@@ -84,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
         "tensorflow": model.cannot_run or "runs",
     }
     print("\n".join(f"{name:<16} {value}" for name, value in about.items()))
-    print(f"\n{report(found, args.deadline)}")
+    print(f"\n{report(figures, args.deadline)}")
     took_s = time.monotonic() - started
     print(f"Took {took_s:.0f} s.")
     more = {"page_cache": PAGE_CACHE, "took_s": took_s, "environment": environment()}
-    write_json(args.json, "deadline", {**about, **found.as_json(args.deadline), **more})
-    return 0 if all(outcome.complete for outcome in found.outcomes.values()) else 1
+    write_json(args.json, "deadline", {**about, **figures.as_json(args.deadline), **more})
+    return 0 if all(result.complete for result in figures.results.values()) else 1

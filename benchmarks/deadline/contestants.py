@@ -1,4 +1,4 @@
-"""Who competes: perch-onnx, and TensorFlow called as a notebook does, each from sound files to a submission."""
+"""The sides: perch-onnx, and TensorFlow called as a notebook calls it, each from sound files to a submission."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ ONNX, PUBLISHED, WITHOUT_XLA = "perch-onnx", "TensorFlow as published", "TensorF
 
 
 class Contestant(Protocol):
-    """Gives seconds from files to a submission, start-up left out, which is told apart."""
+    """One side of the comparison; its start-up is timed apart from the soundscapes."""
 
     @property
     def start_up_s(self) -> float:
-        """What every run takes once."""
+        """Seconds that every run takes once."""
 
     def seconds(self, paths: Sequence[Path]) -> float:
-        """For these soundscapes."""
+        """Seconds from these files to a submission, without start-up."""
 
 
 @dataclass
 class PerchOnnx:
-    """`run_soundscapes` on the CPU, its rows written as a submission. `scratch` is a folder for that.
+    """`run_soundscapes` on the CPU, which writes a submission into the folder `scratch`.
 
-    `classes` are names: the rows of a sample submission would rule, whichever soundscapes are scored.
+    `classes` are names, not a sample submission, whose rows would replace those of the soundscapes scored.
     """
 
     artifact: Path
@@ -49,7 +49,7 @@ class PerchOnnx:
     start_ups: list[float] = field(default_factory=list)
 
     def run(self, paths: Sequence[Path], **options: Any) -> Soundscapes:
-        """A whole run, start-up and writing included, unless `options` say otherwise.
+        """A full run, start-up and writing included, unless `options` say otherwise.
 
         Raises:
             PerchError: it cannot be run, or a soundscape cannot be read.
@@ -63,13 +63,13 @@ class PerchOnnx:
         return result
 
     def seconds(self, paths: Sequence[Path]) -> float:
-        """From files to a submission, start-up left out."""
+        """Seconds from files to a submission, without start-up."""
         timing = self.run(paths).timing
         return timing.elapsed_s - timing.start_up_s
 
     @property
     def start_up_s(self) -> float:
-        """From the call to the first worker that is ready: reading the model, starting processes. A median."""
+        """Seconds from the call to the first worker that is ready: to read the model and start processes. A median."""
         return statistics.median(self.start_ups)
 
 
@@ -77,7 +77,8 @@ class PerchOnnx:
 class TensorFlow:
     """The notebook, with the model called in one of TensorFlow's ways.
 
-    `load_s` is what loading took, `first_call_s` the first call, which compiles, and `call_s` a call after it, alone.
+    `load_s` is the time to load the model, `first_call_s` that of the first call, which compiles, and `call_s` that of
+    a later call while nothing else runs.
     """
 
     infer: notebook.Infer
@@ -88,12 +89,12 @@ class TensorFlow:
     call_s: float = 0.0
 
     def warm_up(self) -> None:
-        """Calls twice."""
+        """Calls the model twice, and times both calls."""
         windows = np.zeros((SOUNDSCAPE_WINDOWS, WINDOW_SAMPLES), np.float32)
         self.first_call_s, self.call_s = (_timed(lambda: self.infer(windows)) for _ in range(2))
 
     def seconds(self, paths: Sequence[Path]) -> float:
-        """From files to a submission."""
+        """Seconds from files to a submission."""
 
         def submit() -> None:
             scores = notebook.score(paths, self.infer, self.columns)
@@ -103,55 +104,58 @@ class TensorFlow:
 
     @property
     def start_up_s(self) -> float:
-        """Loading and compiling, the import of TensorFlow left out."""
+        """Seconds to load and compile, without the import of TensorFlow."""
         return self.load_s + self.first_call_s
 
 
-def look(saved_model: Path, file: Path) -> SavedModel:
-    """The SavedModel that a file was made of.
+def check_source(saved_model: Path, file: Path) -> SavedModel:
+    """Inspects the SavedModel that a file was made from.
 
     Raises:
-        PerchError: there is none, it is another one, or the notebook cannot call it.
+        PerchError: there is none, the file was made from another one, or the notebook cannot call it.
     """
     artifact = read_artifact(file)
     artifact.head("label")
     model = inspect(saved_model)
     if model.fingerprint != artifact.saved_model_sha256:
         raise InputError(
-            f"{file} was not made of {saved_model}; `perch-convert {saved_model} -o FILE.onnx` makes one that is"
+            f"{file} was not made from {saved_model}; `perch-convert {saved_model} -o FILE.onnx` makes one that is"
         )
     if not model.free_batch:
-        raise InputError(f"{saved_model} takes one window a call, where the notebook gives it 12; take a newer release")
+        raise InputError(
+            f"{saved_model} takes one window a call, but the notebook gives it 12; use a newer release of the model"
+        )
     return model
 
 
-def tensorflow(model: SavedModel, columns: ClassMap, scratch: Path) -> dict[str, TensorFlow]:
-    """The ways in which TensorFlow can run it, by name and not yet warm; none if it cannot (`model.cannot_run`)."""
+def tensorflow_contestants(model: SavedModel, columns: ClassMap, scratch: Path) -> dict[str, TensorFlow]:
+    """The ways in which TensorFlow can run the model, by name, not yet warm; none if it cannot (`model.cannot_run`)."""
     if model.cannot_run is not None:
         return {}
     started = time.perf_counter()
     published = notebook.as_published(model.path)
     load_s = time.perf_counter() - started
-    found = {PUBLISHED: TensorFlow(published, columns, scratch, load_s)}
+    ways = {PUBLISHED: TensorFlow(published, columns, scratch, load_s)}
     plain = notebook.without_xla(model)
     if plain is not None:
-        found[WITHOUT_XLA] = TensorFlow(plain, columns, scratch, load_s)  # its copy is as large
-    return found
+        ways[WITHOUT_XLA] = TensorFlow(plain, columns, scratch, load_s)  # its copy is as large, so it loads as long
+    return ways
 
 
 def columns_of(model: SavedModel, artifact: Artifact, classes: Path | None) -> ClassMap:
-    """Which of the SavedModel's classes a submission has, -1 for those that it does not know.
+    """The columns of a submission as positions in the SavedModel's `label`, -1 for classes that it does not know.
 
-    Without `classes` they are all that the file has: fewer than the SavedModel's if it was converted with `--classes`.
+    If `classes` is None the submission has all classes of the file: fewer than the SavedModel has if the file was
+    converted with `--classes`.
 
     Raises:
-        InputError: they cannot be found in the model's class lists.
+        InputError: none of the classes is in the model's class lists, or the file was converted without one of them.
     """
     first, *others = model.class_lists["label"]
     head = Head("label", (len(first.names),), first.names, first.namespace, (), tuple(others))
     if classes is not None:
         wanted = read_classes(classes)
-        map_classes(wanted, artifact.head("label"))  # refuses what the file was converted without
+        map_classes(wanted, artifact.head("label"))  # refuses classes that the file was converted without
         return map_classes(wanted, head)
     kept = artifact.head("label")
     if not kept.dropped:

@@ -1,8 +1,8 @@
-"""From seconds a soundscape to minutes for all of them, and what these say of a deadline.
+"""From seconds a soundscape to minutes for all of them, and whether these meet a deadline.
 
-All would take the start-up once and then as many times the mean of the rounds' seconds a soundscape as there are
-soundscapes. The interval is Student's t interval of that mean over the rounds, 95%: it covers how much rounds differ,
-not a machine that is another one later, nor a rate that changes in a longer run.
+The total is the start-up once, plus the mean of the rounds' seconds a soundscape times the number of soundscapes. The
+interval is Student's t interval of that mean over the rounds, 95%. It covers how much rounds differ, but neither a
+machine that later is busier nor a rate that changes during a longer run.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 from benchmarks.measuring.timing import figure
 
 SOUNDSCAPES = 700
-"""How many the competition's hidden folder holds, about."""
+"""About how many the competition's hidden folder holds."""
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Projection:
-    """What all soundscapes take; all times in seconds.
+class TimeProjection:
+    """The time that all soundscapes take, in seconds.
 
-    `rounds` are seconds a soundscape, from its file to its rows in a submission, start-up left out. `whole_s` is what
-    all took, start-up included, if that was measured.
+    `rounds` are seconds a soundscape, from its file to its rows in a submission, without start-up. `whole_s` is the
+    time of all soundscapes, with start-up, if that was measured.
     """
 
     start_up_s: float
@@ -45,7 +45,7 @@ class Projection:
 
     @property
     def interval_s(self) -> tuple[float, float]:
-        """Where `total_s` lies; infinitely wide with a single round, of no width if it was measured."""
+        """The interval of `total_s`: unbounded above with a single round, of no width if the total was measured."""
         if self.whole_s is not None:
             return self.whole_s, self.whole_s
         count = len(self.rounds)
@@ -58,13 +58,13 @@ class Projection:
         return max(self.start_up_s, self.total_s - width), self.total_s + width
 
     def cores(self, cores: int, deadline_s: float) -> float:
-        """Of cores like these, how many would just meet the deadline, if throughput grows with their number and
-        start-up does not shorten; infinite where start-up alone is too long."""
+        """How many cores like these `cores` would just meet the deadline, if throughput grows with their number and
+        start-up stays as it is; infinite if start-up alone takes too long."""
         left = deadline_s - self.start_up_s
         return cores * (self.total_s - self.start_up_s) / left if left > 0 else math.inf
 
     def verdict(self, cores: int, deadline_s: float) -> str:
-        """In words: the minutes, whether they were measured, the margin, and the cores that would do."""
+        """In words: the minutes, whether they were measured, the margin, and how many cores would do."""
         low, high = (end / 60 for end in self.interval_s)
         minutes, deadline = self.total_s / 60, deadline_s / 60
         how = "measured" if self.whole_s is not None else f"projected, {low:.3g}..{high:.3g}"
@@ -76,11 +76,11 @@ class Projection:
         else:
             end = f"misses it by {margin:.3g} minutes"
         needed = self.cores(cores, deadline_s)
-        cores_like = "more than any number of cores" if math.isinf(needed) else _cores(max(1, math.ceil(needed)))
-        return f"{minutes:.3g} of {deadline:.3g} minutes ({how}): {end}; needs {cores_like} like these"
+        in_words = "more than any number of cores" if math.isinf(needed) else cores_in_words(max(1, math.ceil(needed)))
+        return f"{minutes:.3g} of {deadline:.3g} minutes ({how}): {end}; needs {in_words} like these"
 
     def as_json(self, cores: int, deadline_s: float) -> dict[str, Any]:
-        """All of it."""
+        """All figures."""
         low, high = self.interval_s
         return {
             "start_up_s": self.start_up_s,
@@ -95,5 +95,6 @@ class Projection:
         }
 
 
-def _cores(count: int) -> str:
+def cores_in_words(count: int) -> str:
+    """`1 core`, `2 cores`."""
     return "1 core" if count == 1 else f"{count} cores"

@@ -1,13 +1,13 @@
-"""Figures for people to read."""
+"""The figures as text for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from benchmarks.deadline.contestants import ONNX
-from benchmarks.deadline.measurement import Found
-from benchmarks.deadline.projection import CONFIDENCE
-from benchmarks.deadline.scaled import Outcome
+from benchmarks.deadline.measurement import DeadlineFigures
+from benchmarks.deadline.projection import CONFIDENCE, cores_in_words
+from benchmarks.deadline.short_deadline import ShortDeadlineResult
 
 BAR_WIDTH = 50
 BLOCK, RULE = "█", "│"
@@ -16,84 +16,85 @@ PAGE_CACHE = (
 )
 
 
-def report(found: Found, deadline_s: float) -> str:
-    """The verdicts first, then what stands behind them."""
-    sections = [verdicts(found, deadline_s), _bars(found, deadline_s), rounds(found), _scaled(found), _notes(found)]
+def report(figures: DeadlineFigures, deadline_s: float) -> str:
+    """The verdicts first, then the figures behind them."""
+    sections = [
+        verdicts(figures, deadline_s),
+        _bars(figures, deadline_s),
+        rounds(figures),
+        _short_deadline(figures),
+        _notes(figures),
+    ]
     return "\n\n".join("\n".join(section) for section in sections)
 
 
-def verdicts(found: Found, deadline_s: float) -> Iterator[str]:
+def verdicts(figures: DeadlineFigures, deadline_s: float) -> Iterator[str]:
     """A line for each side."""
-    first = next(iter(found.projections.values()))
-    yield f"{first.soundscapes} soundscapes of a minute, from files to a submission, on {_cores(found.cores)}"
-    for name, projection in found.projections.items():
-        yield f"  {name}: {projection.verdict(found.cores, deadline_s)}"
+    first = next(iter(figures.projections.values()))
+    cores = cores_in_words(figures.cores)
+    yield f"{first.soundscapes} soundscapes of a minute, from files to a submission, on {cores}"
+    for name, projection in figures.projections.items():
+        yield f"  {name}: {projection.verdict(figures.cores, deadline_s)}"
 
 
-def _bars(found: Found, deadline_s: float) -> Iterator[str]:
-    longest = max(deadline_s, *(projection.total_s for projection in found.projections.values()))
+def _bars(figures: DeadlineFigures, deadline_s: float) -> Iterator[str]:
+    longest = max(deadline_s, *(projection.total_s for projection in figures.projections.values()))
     at = round(BAR_WIDTH * deadline_s / longest)
     yield f"Minutes; {RULE} is the deadline, {deadline_s / 60:.3g}"
-    for name, projection in found.projections.items():
+    for name, projection in figures.projections.items():
         bar = (BLOCK * max(1, round(BAR_WIDTH * projection.total_s / longest))).ljust(BAR_WIDTH + 1)
         yield f"  {name:<24}{bar[:at]}{RULE}{bar[at + 1 :]} {projection.total_s / 60:.3g}"
 
 
-def rounds(found: Found) -> Iterator[str]:
-    """The rates, and what comes before them."""
+def rounds(figures: DeadlineFigures) -> Iterator[str]:
+    """The time of a soundscape and of start-up, for each side."""
     yield f"  {'':<24}{'start-up, s':>12}{'s a soundscape':>18}{'rounds':>10}{'files a round':>16}{'times as fast':>16}"
-    onnx = found.projections[ONNX].rate
-    for name, projection in found.projections.items():
+    onnx = figures.projections[ONNX].rate
+    for name, projection in figures.projections.items():
         ratio = "" if name == ONNX else f"{projection.rate / onnx:.1f}"
         cells = f"{projection.start_up_s:>12.1f}{projection.rate:>18.3f}{len(projection.rounds):>10}"
-        yield f"  {name:<24}{cells}{found.files_a_round[name]:>16}{ratio:>16}"
-    for name, times in found.first_calls.items():
+        yield f"  {name:<24}{cells}{figures.files_a_round[name]:>16}{ratio:>16}"
+    for name, times in figures.first_calls.items():
         yield (
-            f"  {name}: loading {times['load_s']:.1f} s, first call (compiles) {times['first_call_s']:.1f} s, the next "
-            f"{times['next_call_s']:.1f} s"
+            f"  {name}: loading {times['load_s']:.1f} s, first call (compiles) {times['first_call_s']:.1f} s, "
+            f"next call {times['next_call_s']:.1f} s"
         )
 
 
-def _scaled(found: Found) -> Iterator[str]:
-    if not found.outcomes:
+def _short_deadline(figures: DeadlineFigures) -> Iterator[str]:
+    if not figures.results:
         return
-    deadline_s = next(iter(found.outcomes.values())).deadline_s
+    deadline_s = next(iter(figures.results.values())).deadline_s
     yield (
-        f"A deadline of {deadline_s:.1f} s for {found.scaled_soundscapes} soundscapes, about half of what they take "
-        f"(in full {found.full_s:.1f} s, which is the truth that macro ROC-AUC is against)"
+        f"A deadline of {deadline_s:.1f} s for {figures.short_deadline_soundscapes} soundscapes, about half the time "
+        f"that they need (the full run took {figures.full_s:.1f} s)"
     )
     shares = f"{'scored':>8}{'interpolated':>14}{'filled':>8}"
-    yield f"  {'':<40}{'ended after':>12}{shares}{'ROC-AUC':>9}{'of orders':>11}  submission"
-    for name, outcome in found.outcomes.items():
-        yield f"  {name:<40}{_outcome(outcome)}"
-    if found.skipped:
-        yield f"  {found.skipped}"
-    yield "  ROC-AUC: macro, a class being there in the 5% of rows in which the full run scores it highest; of orders:"
-    yield "  the mean over which soundscape comes first, since a few that stand out hold many of these rows"
+    yield f"  {'':<40}{'ended after':>12}{shares}{'ROC-AUC':>9}{'averaged':>10}  submission"
+    for name, result in figures.results.items():
+        yield f"  {name:<40}{_cells(result)}"
+    if figures.skipped:
+        yield f"  {figures.skipped}"
+    yield "  ROC-AUC: macro, against the full run: a class is present in the 5% of rows where it scores highest;"
+    yield "  averaged: over orders of the soundscapes, since a few that stand out hold many of these rows"
 
 
-def _outcome(outcome: Outcome) -> str:
-    shares = f"{outcome.scored:>8.0%}{outcome.interpolated:>14.0%}{outcome.filled:>8.0%}"
-    written = "complete" if outcome.complete else "NOT COMPLETE"
-    late = f", {outcome.late_s:.1f} s late" if outcome.late_s else ", in time"
-    return (
-        f"{outcome.elapsed_s:>10.1f} s{shares}{outcome.roc_auc:>9.3f}{outcome.average_roc_auc:>11.3f}  {written}{late}"
-    )
+def _cells(result: ShortDeadlineResult) -> str:
+    shares = f"{result.scored:>8.0%}{result.interpolated:>14.0%}{result.filled:>8.0%}"
+    areas = f"{result.roc_auc:>9.3f}{result.average_roc_auc:>10.3f}"
+    written = "complete" if result.complete else "NOT COMPLETE"
+    late = f", {result.late_s:.1f} s late" if result.late_s else ", in time"
+    return f"{result.elapsed_s:>10.1f} s{shares}{areas}  {written}{late}"
 
 
-def _notes(found: Found) -> Iterator[str]:
+def _notes(figures: DeadlineFigures) -> Iterator[str]:
     yield (
-        f"Projected: start-up once and the mean of the rounds for every soundscape, with Student's t interval of that "
-        f"mean ({CONFIDENCE:.0%}), which does not cover a machine that changes."
+        "Projected minutes: start-up once, and for every soundscape the mean of the rounds, with Student's t interval "
+        f"of that mean ({CONFIDENCE:.0%}). The interval does not cover a machine that changes."
     )
-    yield "Cores: if throughput grows with their number, and start-up stays as it is."
+    yield "Cores needed: if throughput grows with their number, and start-up stays as it is."
     yield f"{PAGE_CACHE}."
-    noise = found.noise
-    spreads = f"{noise['spread']:.2f} (median of all), {noise['worst_spread']:.2f} (worst)"
-    yield f"Greatest over least time of the rounds: {spreads}."
+    noise = figures.noise
+    yield f"Greatest round over least: {noise['spread']:.2f} (median), {noise['worst_spread']:.2f} (worst)."
     if noise["noisy"]:
         yield noise["noisy"]
-
-
-def _cores(count: int) -> str:
-    return "1 core" if count == 1 else f"{count} cores"

@@ -1,1 +1,1 @@
-"""What every measurement needs: clock, memory, processes, environment, figures."""
+"""What every measurement needs: timing, the use of memory and processors, the environment, figures."""

@@ -1,16 +1,27 @@
-"""What several of the commands take."""
+"""Types of arguments that several commands take."""
 
 from __future__ import annotations
 
 import argparse
+import re
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """`1,2,4`, each once and in order."""
+    """`1,2,4`: whole numbers of at least 1, returned in rising order and each once."""
     try:
         found = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         found = (0,)
     if found[0] < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers from 1 on; write 1,2,4")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers of at least 1; write 1,2,4")
     return found
+
+
+def memory_size(text: str) -> int:
+    """`4GB`, `3.5GiB`, `800MB` or a plain number of bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B)?", text.strip().upper())
+    if match is None or not float(match.group(1)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory; write 4GB or 800MB")
+    return int(float(match.group(1)) * UNITS[match.group(2) or ""])

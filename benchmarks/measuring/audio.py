@@ -1,4 +1,4 @@
-"""Soundscapes to measure with: the user's own, or made on the spot."""
+"""Soundscapes to measure with: the user's own, or synthetic ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 
 DISTINCT = 24
-"""Of soundscapes that are made, as many differ; the others are copies, which cost as much to decode and to score."""
+"""So many synthetic soundscapes differ; the others are copies, which take as long to decode and to score."""
 
 
 @contextlib.contextmanager
 def soundscapes(folder: Path | None, count: int) -> Iterator[list[Path]]:
-    """The recordings of a folder or, if that is None, `count` synthetic ones of a minute, 32 kHz mono OGG Vorbis.
+    """The recordings in a folder or, if that is None, `count` synthetic ones of a minute: 32 kHz mono OGG Vorbis.
 
     Raises:
-        InputError: there are none in the folder.
+        InputError: the folder holds no recordings.
     """
     if folder is not None:
         found = find_recordings([folder])

@@ -1,4 +1,4 @@
-"""What a figure was measured on, and whether the machine was left alone meanwhile."""
+"""Where figures were measured, and whether the machine did other work meanwhile."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import importlib.metadata
 import os
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import onnxruntime
+import psutil
 
-from runtime.cores import processor as processor  # others take it from here
-from runtime.cores import usable_cores
+from runtime.cores import processor, usable_cores
 
 PACKAGES = ("perch-onnx", "tensorflow", "onnx", "tf2onnx", "numpy", "soundfile", "soxr")
-BUSY = 0.1
-"""Above this share of the processors that others took, figures are said to be disturbed."""
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
+"""Processor times that are no idling, as far as a system tells them apart; those of guests are part of `user`."""
 GIB = 2**30
 
 
 def environment() -> dict[str, Any]:
-    """Date, machine and versions; what is not installed is left out."""
+    """Date, machine and versions; packages that are not installed are left out."""
     versions = {"onnxruntime": onnxruntime.__version__}
     for name in PACKAGES:
         try:
@@ -33,46 +32,30 @@ def environment() -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
         "cores": usable_cores(),
-        "memory_gib": memory_gib(),
+        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
     }
 
 
-def memory_gib() -> float | None:
-    """Memory of the machine; None where the system does not tell."""
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
+class OtherLoad:
+    """The share of the processors that other programs, and other machines on the same host, took during a measurement.
 
-
-class Others:
-    """How much of the processors others took while something was measured: programs of the machine and its host.
-
-    What this process and its children took is not counted; children count once they have ended.
+    The time of this process and its children is not counted, that of a child only once it has ended.
     """
 
     def __init__(self) -> None:
-        self._begun = _taken()
+        self._before_s = _others_s()
         self._started = time.monotonic()
 
-    def share(self) -> float | None:
-        """Of all processors' time since this was made, 0 to 1; None where the system does not tell."""
-        now = _taken()
-        elapsed = (time.monotonic() - self._started) * (os.cpu_count() or 1)
-        if now is None or self._begun is None:
-            return None
-        return min(1.0, max(0.0, (now - self._begun) / elapsed))
+    def share(self) -> float:
+        """Of the time of all processors since this object was made, 0 to 1."""
+        elapsed_s = (time.monotonic() - self._started) * (os.cpu_count() or 1)
+        return min(1.0, max(0.0, (_others_s() - self._before_s) / elapsed_s))
 
 
-def _taken() -> float | None:
-    """Processor seconds, since the machine's start, that all took but this process and its children."""
-    try:
-        first = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    except OSError:
-        return None
-    user, nice, system, _idle, _waiting, interrupt, soft_interrupt, stolen = map(int, first)
-    all_s = (user + nice + system + interrupt + soft_interrupt + stolen) / os.sysconf("SC_CLK_TCK")
-    return all_s - sum(os.times()[:4])
+def _others_s() -> float:
+    """Processor seconds since the machine started, less those of this process and of its children that have ended."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, name, 0.0) for name in BUSY) - sum(os.times()[:4])

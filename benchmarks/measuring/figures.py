@@ -1,4 +1,4 @@
-"""Figures of a run as JSON, of which `make results` makes its tables and plots."""
+"""The figures of a command as JSON; `make results` turns them into tables and plots."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from runtime.files import Files, check_outputs, check_writable, replacing
 
 
 def check_writable_figures(writes: Mapping[str, Path | None], reads: Mapping[str, Files]) -> None:
-    """Finds out before the work whether files could be written after it, and over none that is read.
+    """Checks before the work that its results can be written, and that they replace no file that is read.
 
     Raises:
-        InputError: they could not.
+        InputError: they cannot, or they would.
     """
     check_outputs(writes, reads)
     for path in writes.values():
@@ -24,9 +24,9 @@ def check_writable_figures(writes: Mapping[str, Path | None], reads: Mapping[str
 
 
 def write_json(path: Path | None, command: str, figures: Mapping[str, Any]) -> None:
-    """Writes figures, under the name of the command that measured them, if a file was asked for.
+    """Writes the figures and the name of the command that measured them, if `path` is not None.
 
-    Numbers that are not finite, for which JSON has no words, become null.
+    Numbers that are not finite, which JSON cannot hold, become null.
 
     Raises:
         InputError: the file cannot be written.

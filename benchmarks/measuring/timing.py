@@ -1,9 +1,9 @@
-"""How things are timed here, so that figures can be compared.
+"""How things are timed, so that figures can be compared.
 
-- All that is compared is measured in one run, in rounds; in each everyone has a turn, every other round in the opposite
-  order, so that a machine that slows down slows all of them.
-- A first time does not count: it loads, compiles and fills caches.
-- The figure is the median of the rounds; the spread, greatest over least, is told beside it.
+- Everything that is compared is measured in one run, in rounds. Each round measures everything once, every other round
+  in reverse order, so that a machine that slows down slows all of it.
+- The first time does not count: it loads, compiles and fills caches.
+- The figure is the median of the rounds. Beside it stands the spread, the greatest round divided by the least.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from benchmarks.measuring.environment import BUSY
-
-NOISY = 1.25
-"""Above this spread a few rounds' median says little."""
-What = TypeVar("What", bound=Hashable)
+NOISY_SPREAD = 1.25
+"""The median of a few rounds says little above this spread."""
+NOISY_SHARE = 0.1
+"""Figures count as disturbed if other programs took more than this share of the processors."""
+Key = TypeVar("Key", bound=Hashable)
 
 
 def take_turns(
-    turns: Mapping[What, Callable[[], float]], rounds: int, done: Callable[[What], object]
-) -> dict[What, list[float]]:
-    """Measures each once a round, warmed up by the caller; the values of each, a round after the other.
+    turns: Mapping[Key, Callable[[], float]], rounds: int, done: Callable[[Key], object]
+) -> dict[Key, list[float]]:
+    """Measures each once a round; returns the values of each in the order of the rounds. The caller has warmed up.
 
     `done` is called after every turn.
     """
-    values: dict[What, list[float]] = {what: [] for what in turns}
+    values: dict[Key, list[float]] = {key: [] for key in turns}
     for number in range(rounds):
-        for what in list(turns)[:: -1 if number % 2 else 1]:
-            values[what].append(turns[what]())
-            done(what)
+        for key in list(turns)[:: -1 if number % 2 else 1]:
+            values[key].append(turns[key]())
+            done(key)
     return values
 
 
 def spread(values: Sequence[float]) -> float:
-    """Greatest over least."""
+    """The greatest divided by the least."""
     return max(values) / min(values)
 
 
@@ -44,18 +44,18 @@ def figure(values: Sequence[float]) -> dict[str, Any]:
     return {"median": statistics.median(values), "spread": spread(values), "values": list(values)}
 
 
-def noise(measured: Sequence[Sequence[float]], others: float | None) -> dict[str, Any]:
-    """How far the rounds of all that was measured can be trusted; `others` is their share of the processors.
+def noise(measured: Sequence[Sequence[float]], others: float) -> dict[str, Any]:
+    """How far the rounds can be trusted; `others` is the share of the processors that other programs took.
 
-    Returns a dict for JSON: `spread` is the median of all spreads, `worst_spread` the greatest, `others`, and `noisy`,
-    what to say of it in one line or None.
+    Returns a dict for JSON: `spread` is the median of all spreads, `worst_spread` the greatest, `others` as given, and
+    `noisy` a sentence with the reasons for distrust, or None.
     """
     spreads = [spread(values) for values in measured]
     typical = statistics.median(spreads)
     reasons = []
-    if typical > NOISY:
-        reasons.append(f"rounds differ by {typical:.2f} times (more than {NOISY})")
-    if others is not None and others > BUSY:
-        reasons.append(f"others took {others:.0%} of the processors")
-    noisy = f"the machine is noisy: {' and '.join(reasons)}; close what else runs, or take more rounds"
+    if typical > NOISY_SPREAD:
+        reasons.append(f"rounds differ by {typical:.2f} times (more than {NOISY_SPREAD})")
+    if others > NOISY_SHARE:
+        reasons.append(f"other programs took {others:.0%} of the processors")
+    noisy = f"the machine is noisy: {' and '.join(reasons)}; close other programs, or take more rounds"
     return {"spread": typical, "worst_spread": max(spreads), "others": others, "noisy": noisy if reasons else None}

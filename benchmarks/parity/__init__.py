@@ -1,1 +1,1 @@
-"""`perch-bench parity`: whether converted files give what their SavedModel gives, and where they do not."""
+"""`perch-bench parity`: do converted files give the outputs of their SavedModel, and if not, where do they differ?"""

@@ -1,4 +1,4 @@
-"""Which of the SavedModel's columns a file has, as its class lists tell, and whether they tell the truth."""
+"""Which columns of the SavedModel a file has, according to its class lists, and whether these are right."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from runtime.model.heads import ClassList, Head
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The SavedModel's columns that an output has, int64 `[columns]`, or None where that cannot be told.
+class ColumnMatch:
+    """The columns of the SavedModel that an output has, `int64 [columns]`; None if its class lists do not tell.
 
     `findings` say what is wrong with its class lists.
     """
@@ -22,10 +22,10 @@ class Columns:
     findings: tuple[str, ...] = ()
 
 
-def find_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList]) -> Columns:
-    """Finds the columns of a file's output among those of the SavedModel's, which has this shape and class lists.
+def match_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList]) -> ColumnMatch:
+    """Finds the columns of a file's output in that of the SavedModel, which has this shape and these class lists.
 
-    A file that keeps some of the classes must name them in the order of the SavedModel's class list, in each namespace.
+    A file with only some of the classes must name them in the order of the SavedModel's class list, in each namespace.
     """
     if head.shape == shape:
         index: NDArray[np.int64] | None = np.arange(shape[-1])
@@ -34,23 +34,24 @@ def find_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList])
     else:
         index = None
     if index is None:
-        wide = "x".join(map(str, head.shape)), "x".join(map(str, shape))
-        return Columns(None, (f"it is of {wide[0]} and the SavedModel's of {wide[1]}; its classes do not tell which",))
+        here, there = ("x".join(map(str, each)) for each in (head.shape, shape))
+        problem = f"it has {here} values a window, the SavedModel {there}, and its classes do not say which of these"
+        return ColumnMatch(None, (problem,))
     known = head.class_lists
     findings = [
-        f"it has no class list '{each.namespace}', the SavedModel has" for each in lists if each.namespace not in known
+        f"it lacks the SavedModel's class list '{each.namespace}'" for each in lists if each.namespace not in known
     ]
     names = {each.namespace: each.names for each in lists}
     for namespace, own in known.items():
         if namespace not in names:
-            findings.append(f"its class list '{namespace}' is none of the SavedModel's")
+            findings.append(f"the SavedModel has no class list '{namespace}', it has")
         else:
             findings += _differences(namespace, own.names, [names[namespace][i] for i in index])
-    return Columns(index, tuple(findings))
+    return ColumnMatch(index, tuple(findings))
 
 
 def _kept(head: Head, lists: Sequence[ClassList]) -> NDArray[np.int64] | None:
-    """The columns that a sliced output's names stand for, by the first class list in which each has one meaning."""
+    """The columns of an output with fewer classes, by the first class list in which no name stands twice."""
     for each in lists:
         own = head.class_lists.get(each.namespace)
         places = {name: i for i, name in enumerate(each.names)}
@@ -63,7 +64,7 @@ def _kept(head: Head, lists: Sequence[ClassList]) -> NDArray[np.int64] | None:
 
 
 def _differences(namespace: str, names: Sequence[str], expected: Sequence[str]) -> list[str]:
-    """The first line that differs, counted as in the file of the class list, whose first line is its header."""
+    """The first class that differs, by its line in the file of a class list; line 1 is the header."""
     wrong = [i for i, pair in enumerate(zip(names, expected, strict=True)) if pair[0] != pair[1]]
     if not wrong:
         return []

@@ -1,4 +1,4 @@
-"""One head of TensorFlow and of ONNX Runtime, compared window by window without keeping its values."""
+"""Compares one head of TensorFlow and of ONNX Runtime, a few windows at a time, without keeping its values."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convert.proof.parity import MIN_NORM, HeadParity, relative
+from convert.proof.parity import HeadParity, cosine_distances, relative
 
 TOP = 5
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A head over all windows. Errors are relative to `range`, that of TensorFlow's values.
+class HeadDifferences:
+    """How one head differs over all windows. Errors are relative to `range`, that of TensorFlow's values.
 
-    `window_errors` and `column_errors` are the greatest of each window and of each column (of the last axis),
-    `cosine_distances` each window's 1 - cosine, 0 where TensorFlow's norm is under 1e-6.
+    `window_errors` and `column_errors` are the greatest error of each window and of each column (of the last axis),
+    `cosine_distances` is 1 - cosine of each window, 0 if TensorFlow's norm is under 1e-6.
 
-    `bias` is the root mean square of the values' mean differences over windows, and `common` how much that is of the
-    root mean square of all differences (see `HeadParity`). Windows of which TensorFlow gives the same values count once
-    for these two, since their rounding is the same; `distinct` is how many are left.
+    `bias` is the root mean square, over columns, of the mean difference over windows; `common` is `bias` divided by the
+    root mean square of all differences (see `HeadParity`). Windows for which TensorFlow gives the same values count
+    once for these two, since their rounding is the same; `distinct` is how many are left.
 
-    Of class heads, `top1_equal`
-    counts the windows with the same top class, `top5` is the mean share of TensorFlow's five top classes that are among
-    ONNX Runtime's, `ranks` each window's rank correlation over classes (Spearman); of others they are None.
+    The last three are for class heads, else None. `top1_equal` is how many windows have the same top class, `top5` the
+    mean share of TensorFlow's five top classes that are among those of ONNX Runtime, `ranks` each window's rank
+    correlation over classes (Spearman's).
     """
 
     range: float
@@ -45,7 +45,7 @@ class Compared:
 
     @property
     def parity(self) -> HeadParity:
-        """What conversion would have said of these windows."""
+        """The same as `convert.proof.parity` measures it."""
         return HeadParity(
             windows=len(self.window_errors),
             range=self.range,
@@ -57,8 +57,8 @@ class Compared:
         )
 
 
-class Comparison:
-    """Takes in windows of a head as they come; keeps a few numbers of each window and of each column."""
+class HeadComparison:
+    """Adds up the differences of a head; keeps a few numbers of each window and of each column."""
 
     def __init__(self, classes: bool) -> None:
         self._classes = classes
@@ -75,7 +75,7 @@ class Comparison:
         self._ranks: list[Values] = []
 
     def add(self, expected: NDArray[np.float32], actual: NDArray[np.float32]) -> None:
-        """Compares some windows' values `float32 [n, ...]`: TensorFlow's and ONNX Runtime's."""
+        """Adds windows: the values of TensorFlow and of ONNX Runtime, both `float32 [n, ...]`."""
         a = expected.reshape(len(expected), -1).astype(np.float64)
         b = actual.reshape(len(actual), -1).astype(np.float64)
         apart = np.abs(a - b)
@@ -83,7 +83,7 @@ class Comparison:
         self._total, self._count = self._total + apart.sum(), self._count + apart.size
         self._columns = np.maximum(self._columns, apart.reshape(-1, expected.shape[-1]).max(axis=0))
         self._windows.append(apart.max(axis=1))
-        self._distances.append(_cosine_distances(a, b))
+        self._distances.append(cosine_distances(a, b))
         new = [i for i, row in enumerate(expected) if self._is_new(row)]
         self._sum, self._squares = self._sum + (b - a)[new].sum(axis=0), self._squares + float((apart[new] ** 2).sum())
         if self._classes:
@@ -92,19 +92,19 @@ class Comparison:
             self._ranks.append(_correlations(rankdata(a, axis=1), rankdata(b, axis=1)))
 
     def _is_new(self, values: NDArray[np.float32]) -> bool:
-        """Whether no window before gave the same; rounding of silence is the same each time."""
+        """Whether no earlier window had the same values; silence does, each time with the same rounding."""
         digest = hashlib.sha256(values.tobytes()).digest()
         new = digest not in self._seen
         self._seen.add(digest)
         return new
 
-    def result(self) -> Compared:
-        """All that was taken in, at least one window."""
+    def result(self) -> HeadDifferences:
+        """The differences over all windows added so far, at least one."""
         spread = float(self._most - self._least)
         count = len(self._seen)
         bias = float(np.sqrt(np.mean((np.asarray(self._sum) / count) ** 2)))
         overall = float(np.sqrt(self._squares / np.size(self._sum) / count))
-        return Compared(
+        return HeadDifferences(
             range=spread,
             mean_error=relative(float(self._total / self._count), spread),
             window_errors=_relative(np.concatenate(self._windows), spread),
@@ -120,7 +120,7 @@ class Comparison:
 
 
 def top(values: NDArray[np.float32], count: int = TOP) -> NDArray[np.int64]:
-    """Columns of the greatest values of one window `[classes]`, greatest first."""
+    """The columns of the greatest values `[classes]` of one window, greatest first."""
     return np.argsort(-values, kind="stable")[:count]
 
 
@@ -128,22 +128,15 @@ def _relative(differences: Values, spread: float) -> Values:
     return np.array([relative(float(difference), spread) for difference in differences])
 
 
-def _cosine_distances(a: Values, b: Values) -> Values:
-    norms = np.linalg.norm(a, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = (a * b).sum(axis=1) / (norms * np.linalg.norm(b, axis=1))
-    return np.where(norms < MIN_NORM, 0.0, 1 - cosine)
-
-
 def _shared_top(a: Values, b: Values) -> Values:
-    """Share of each window's top classes in `a` that are top classes in `b`, too."""
+    """The share of the top classes in `a` that are top classes in `b` too, for each window."""
     count = min(TOP, a.shape[1])
     first, second = (np.argpartition(-values, count - 1, axis=1)[:, :count] for values in (a, b))
     return (first[:, :, None] == second[:, None, :]).any(axis=2).mean(axis=1)
 
 
 def _correlations(a: Values, b: Values) -> Values:
-    """Pearson's, of each row; of constant ones 1 where both are the same, else 0."""
+    """Pearson's correlation of each row; for constant rows 1 if both are equal, else 0."""
     a, b = (values - values.mean(axis=1, keepdims=True) for values in (a, b))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     same = np.where((a == b).all(axis=1), 1.0, 0.0)

@@ -1,47 +1,47 @@
-"""All figures of a comparison, for JSON."""
+"""All figures of a comparison as plain data, for JSON."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.parity.outcome import Judged, Outcome
-from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
-from benchmarks.parity.verdict import column_name, on_same_audio, stated
+from benchmarks.parity.result import FileResult, ParityResult
+from benchmarks.parity.summary import by_head, summarise, window_errors, worst_columns
+from benchmarks.parity.verdict import column_name, on_same_audio, stated_tolerance
 
 
-def figures(outcome: Outcome) -> dict[str, Any]:
-    """Plain data."""
-    source, windows = outcome.measurement.source, outcome.measurement.windows
+def figures(result: ParityResult) -> dict[str, Any]:
+    """All figures of a comparison."""
+    source, windows = result.measurement.source, result.measurement.windows
     return {
-        "passed": outcome.passed,
+        "passed": result.passed,
         "saved_model": str(source.path),
         "saved_model_sha256": source.fingerprint,
-        "audio": outcome.audio,
-        "unread_windows": outcome.unread,
+        "audio": result.audio,
+        "unread_windows": result.unread,
         "windows": [window.row_id for window in windows],
-        "files": [_file(outcome, judged) for judged in outcome.files],
+        "files": [_file(result, file) for file in result.files],
     }
 
 
-def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
-    measured, native = judged.measured, outcome.measurement.source.stablehlo is not None
+def _file(result: ParityResult, file: FileResult) -> dict[str, Any]:
+    measured, native = file.measured, result.measurement.source.stablehlo is not None
     artifact = measured.artifact
     return {
         "file": str(measured.path),
         "artifact_sha256": artifact.artifact_sha256,
         "model_family": artifact.family,
         "options": dict(artifact.options),
-        "passed": not judged.findings,
+        "passed": not file.findings,
         "findings": [
             {"head": each.head, "settings": [one._asdict() for one in each.settings], "finding": each.text}
-            for each in judged.findings
+            for each in file.findings
         ],
-        "notes": list(judged.notes),
+        "notes": list(file.notes),
         "heads": {
             name: {
                 **asdict(found),
-                "tolerance": asdict(stated(artifact, name, native, on_same_audio(artifact, outcome.audio))),
+                "tolerance": asdict(stated_tolerance(artifact, name, native, on_same_audio(artifact, result.audio))),
                 "window_errors": window_errors(measured, name).tolist(),
                 "worst_columns": [
                     {"column": column_name(measured, name, i), "error": error}
@@ -51,7 +51,7 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
             for name, found in by_head(measured).items()
         },
         "settings": [
-            {**setting._asdict(), "heads": {name: asdict(measures(compared)) for name, compared in heads.items()}}
+            {**setting._asdict(), "heads": {name: asdict(summarise(compared)) for name, compared in heads.items()}}
             for setting, heads in measured.compared.items()
         ],
         "worst_windows": [
@@ -62,8 +62,8 @@ def _file(outcome: Outcome, judged: Judged) -> dict[str, Any]:
                 "tensorflow": each.tensorflow,
                 "onnx": each.onnx,
             }
-            for each in judged.worst
+            for each in file.worst
         ],
         "float64": asdict(measured.rounding) if measured.rounding else None,
-        "quality": [asdict(each) for each in judged.quality],
+        "quality": [asdict(each) for each in file.quality],
     }

@@ -1,4 +1,4 @@
-"""TensorFlow and each converted file on the same windows: every device and batch size, a chunk of windows at a time."""
+"""Runs TensorFlow and the converted files on the same windows: every device and batch size, a few windows at a time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baseline.frontend import HEADS as SPECTROGRAMS
-from benchmarks.baseline.frontend import Rounding, compare
-from benchmarks.parity.columns import Columns, find_columns
-from benchmarks.parity.comparison import Compared, Comparison
-from benchmarks.parity.windows import Window, read_chunks
+from benchmarks.baseline.float64 import SPECTROGRAMS, SpectrogramErrors, errors_against
+from benchmarks.parity.columns import ColumnMatch, match_columns
+from benchmarks.parity.comparison import HeadComparison, HeadDifferences
+from benchmarks.parity.windows import WindowRef, read_chunks
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.errors import ConversionError, first_line
 from convert.proof.float64 import in_float64
@@ -25,14 +24,14 @@ from runtime.model.session import Session
 from runtime.progress import progress_bar
 
 FLOAT64_WINDOWS = 4
-"""How many windows the spectrogram is computed of in float64."""
+"""How many windows the spectrogram is computed for in float64."""
 CHUNK = 12
-"""Windows that are read at a time, or as many as the greatest batch has."""
+"""Windows read at a time, unless the greatest batch has more."""
 Outputs = dict[str, NDArray[np.float32]]
 
 
 class Setting(NamedTuple):
-    """What a file is run with."""
+    """The device and batch size that a file is run with."""
 
     device: str
     batch_size: int
@@ -42,55 +41,55 @@ class Setting(NamedTuple):
 
 
 @dataclass
-class Measured:
-    """A converted file beside its SavedModel.
+class FileMeasurement:
+    """A converted file compared with its SavedModel.
 
-    `compared` are the heads by setting; `failures` say in which settings it could not be run, and why. `logits` are
-    those of its own columns in the first setting, `float32 [windows, classes]`, and None if it has no output `label`.
-    `rounding` is None where there is no spectrogram to compute in float64, or, as `not_rounded` says, that cannot be.
+    `compared` holds the heads by setting, `failures` why the file could not be run in a setting. `logits` are those of
+    the first setting, `float32 [windows, classes]`, or None without an output `label`. `rounding` is None if there is
+    no spectrogram, or if it cannot be computed in float64 for the reason in `not_rounded`.
     """
 
     path: Path
     artifact: Artifact
-    columns: dict[str, Columns]
-    compared: dict[Setting, dict[str, Compared]] = field(default_factory=dict)
+    columns: dict[str, ColumnMatch]
+    compared: dict[Setting, dict[str, HeadDifferences]] = field(default_factory=dict)
     failures: dict[Setting, str] = field(default_factory=dict)
     logits: NDArray[np.float32] | None = None
-    rounding: Rounding | None = None
+    rounding: SpectrogramErrors | None = None
     not_rounded: str | None = None
 
     @property
     def heads(self) -> list[str]:
-        """The outputs whose values can be compared."""
+        """The outputs that can be compared."""
         return [name for name, columns in self.columns.items() if columns.index is not None]
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """All files beside their SavedModel, the windows that were compared, and TensorFlow's logits of these."""
+class ModelMeasurement:
+    """All files compared with their SavedModel, the windows they were compared on, and TensorFlow's logits of these."""
 
     source: SavedModel
-    files: tuple[Measured, ...]
-    windows: tuple[Window, ...]
+    files: tuple[FileMeasurement, ...]
+    windows: tuple[WindowRef, ...]
     logits: NDArray[np.float32]
 
 
 def measure(
     source: SavedModel,
     paths: Sequence[Path],
-    windows: Sequence[Window],
+    windows: Sequence[WindowRef],
     devices: Sequence[str],
     batch_sizes: Sequence[int],
-) -> Measurement:
+) -> ModelMeasurement:
     """Compares files with the SavedModel.
 
     Raises:
-        InputError: none of the windows can be read, or a file is of another sample rate or window.
+        InputError: none of the windows can be read, or a file takes another sample rate or window length.
         ArtifactError, DeviceError: a file cannot be loaded.
     """
     runs = [_FileRun(source, path, devices, batch_sizes) for path in paths]
     reference = Reference(source)
-    read: list[Window] = []
+    read: list[WindowRef] = []
     logits: list[NDArray[np.float32]] = []
     with progress_bar(len(windows), desc="TensorFlow compiles", unit="window") as bar:
         for chunk, samples in read_chunks(windows, max(CHUNK, *batch_sizes)):
@@ -105,29 +104,29 @@ def measure(
             bar.update(len(chunk))
     if not read:
         raise InputError(f"none of the windows can be read, such as the first of {windows[0].path}")
-    return Measurement(source, tuple(run.measured() for run in runs), tuple(read), np.concatenate(logits))
+    return ModelMeasurement(source, tuple(run.measured() for run in runs), tuple(read), np.concatenate(logits))
 
 
 def _check_rounding(
     source: SavedModel, runs: Sequence[_FileRun], samples: NDArray[np.float32], expected: Outputs
 ) -> None:
-    """Computes the spectrogram of some windows in float64, too, for the files that give it."""
-    name = next((name for name in SPECTROGRAMS if any(name in run.found.heads for run in runs)), None)
+    """Compares the spectrogram of some windows with float64, for the files that have it."""
+    name = next((name for name in SPECTROGRAMS if any(name in run.file.heads for run in runs)), None)
     if name is None:
         return
-    asked = [run for run in runs if name in run.found.heads and not run.found.failures]
+    asked = [run for run in runs if name in run.file.heads and not run.file.failures]
     try:
         exact = in_float64(source, [name], samples)[name]
     except ConversionError as error:
         for run in asked:
-            run.found.not_rounded = str(error)
+            run.file.not_rounded = str(error)
         return
     for run in asked:
-        run.found.rounding = compare(name, exact, run.session, expected[name][: len(samples)], samples)
+        run.file.rounding = errors_against(name, exact, run.session, expected[name][: len(samples)], samples)
 
 
 class _FileRun:
-    """A file that is being compared: its sessions, and what has been seen so far."""
+    """A file during the comparison: its sessions, and what they have given so far."""
 
     def __init__(self, source: SavedModel, path: Path, devices: Sequence[str], batch_sizes: Sequence[int]) -> None:
         self._sessions = {device: Session(path, device) for device in devices}
@@ -137,40 +136,40 @@ class _FileRun:
             raise InputError(f"{path} takes other windows than a Perch model; convert it again")
         shapes = {output.name: output.shape for output in source.outputs}
         columns = {
-            head.name: find_columns(head, shapes[head.name], source.class_lists.get(head.name, ()))
+            head.name: match_columns(head, shapes[head.name], source.class_lists.get(head.name, ()))
             if head.name in shapes
-            else Columns(None, ("the SavedModel has no such output",))
+            else ColumnMatch(None, ("the SavedModel has no such output",))
             for head in artifact.heads.values()
         }
-        self.found = Measured(path, artifact, columns)
+        self.file = FileMeasurement(path, artifact, columns)
         sizes = batch_sizes if artifact.free_batch else (1,)
         settings = [Setting(device, size) for device in devices for size in sizes]
         self._comparisons = {
-            setting: {name: Comparison(bool(artifact.heads[name].classes)) for name in self.found.heads}
+            setting: {name: HeadComparison(bool(artifact.heads[name].classes)) for name in self.file.heads}
             for setting in settings
         }
         self._logits: list[NDArray[np.float32]] = []
 
     def add(self, samples: NDArray[np.float32], expected: Outputs) -> None:
         for setting, comparisons in self._comparisons.items():
-            if not comparisons or setting in self.found.failures:
+            if not comparisons or setting in self.file.failures:
                 continue
             try:
                 actual = self._sessions[setting.device].score(samples, list(comparisons), setting.batch_size)
             except Exception as error:  # onnxruntime has a class for each status
-                self.found.failures[setting] = first_line(error)
+                self.file.failures[setting] = first_line(error)
                 continue
             for name, comparison in comparisons.items():
-                index = self.found.columns[name].index
+                index = self.file.columns[name].index
                 comparison.add(expected[name][..., index], actual[name])
             if setting == next(iter(self._comparisons)) and "label" in actual:
                 self._logits.append(actual["label"])
 
-    def measured(self) -> Measured:
-        found = self.found
+    def measured(self) -> FileMeasurement:
+        file = self.file
         for setting, comparisons in self._comparisons.items():
-            if setting not in found.failures:
-                found.compared[setting] = {name: comparison.result() for name, comparison in comparisons.items()}
-        if self._logits and next(iter(self._comparisons)) not in found.failures:
-            found.logits = np.concatenate(self._logits)
-        return found
+            if setting not in file.failures:
+                file.compared[setting] = {name: comparison.result() for name, comparison in comparisons.items()}
+        if self._logits and next(iter(self._comparisons)) not in file.failures:
+            file.logits = np.concatenate(self._logits)
+        return file

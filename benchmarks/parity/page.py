@@ -1,4 +1,4 @@
-"""The report for people: one HTML file that needs nothing beside it."""
+"""The report for a browser: one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from typing import Any
 
 import jinja2
 
-from benchmarks.parity.measurement import Measured
-from benchmarks.parity.outcome import Outcome
-from benchmarks.parity.plot import histogram
+from benchmarks.parity.histogram import histogram
+from benchmarks.parity.measurement import FileMeasurement
 from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, unread, verdict
-from benchmarks.parity.summary import by_head, measures, window_errors, worst_columns
-from benchmarks.parity.verdict import column_name, on_same_audio, stated
+from benchmarks.parity.result import ParityResult
+from benchmarks.parity.summary import by_head, summarise, window_errors, worst_columns
+from benchmarks.parity.verdict import column_name, on_same_audio, stated_tolerance
 from runtime.explore.pictures.spectrogram import power, spectrogram
 
 TEMPLATE = "page.html"
 
 
-def page(outcome: Outcome, environment: dict[str, Any]) -> str:
-    """The page; all that comes from files is escaped."""
+def page(result: ParityResult, environment: dict[str, Any]) -> str:
+    """The page as HTML; text that comes from files is escaped."""
     loader = jinja2.PackageLoader("benchmarks.parity", "")
     templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    native = outcome.measurement.source.stablehlo is not None
+    native = result.measurement.source.stablehlo is not None
 
-    def heads(measured: Measured) -> list[dict[str, Any]]:
+    def heads(measured: FileMeasurement) -> list[dict[str, Any]]:
         return [
             {
                 "name": name,
                 "cells": cells(found),
-                "tolerance": stated(measured.artifact, name, native, on_same_audio(measured.artifact, outcome.audio)),
+                "tolerance": stated_tolerance(
+                    measured.artifact, name, native, on_same_audio(measured.artifact, result.audio)
+                ),
                 "histogram": histogram(window_errors(measured, name)),
                 "columns": [(column_name(measured, name, i), error) for i, error in worst_columns(measured, name)],
             }
@@ -37,18 +39,18 @@ def page(outcome: Outcome, environment: dict[str, Any]) -> str:
         ]
 
     return templates.get_template(TEMPLATE).render(
-        outcome=outcome,
+        result=result,
         environment=environment,
-        unread=unread(outcome),
+        unread=unread(result),
         columns=COLUMNS,
         legend=LEGEND,
         heads=heads,
         title=title,
         verdict=verdict,
         rounding_line=rounding_line,
-        cells=lambda compared: cells(measures(compared)),
+        cells=lambda compared: cells(summarise(compared)),
         pictures={
             row_id: (number, base64.b64encode(spectrogram(power(samples))).decode())
-            for number, (row_id, samples) in enumerate(outcome.samples.items())
+            for number, (row_id, samples) in enumerate(result.samples.items())
         },
     )

@@ -1,4 +1,4 @@
-"""Whether a converted model finds the species as well as TensorFlow does, and how sure that is."""
+"""How well a converted model finds the species, beside TensorFlow, and how certain the difference is."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from runtime.explore.metrics import (
 )
 
 RESAMPLES = 2_000
-"""Of the bootstrap."""
+"""Resamples of the bootstrap."""
 BLOCK = 512
-"""Pairs of a window and a species in it that are ranked at a time, to bound memory."""
+"""Pairs of a window and a species in it that are ranked at a time, which bounds memory."""
 INTERVAL = (2.5, 97.5)
 METRICS = {
     "MAP": mean_average_precision,
@@ -33,12 +33,12 @@ METRICS = {
     "macro ROC-AUC": macro_roc_auc,
 }
 Samples = NDArray[np.float64]
-"""A metric of each resample, `[resamples]`."""
+"""A metric in each resample, `[resamples]`."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One metric of both; `difference` is ONNX's minus TensorFlow's, `interval` holds it with 95% confidence."""
+    """A metric of both models; `difference` is ONNX's minus TensorFlow's, `interval` its 95% confidence interval."""
 
     metric: str
     tensorflow: float
@@ -48,12 +48,12 @@ class Quality:
 
 
 def compare_quality(tensorflow: Scores, onnx: Scores, truth: Truth, recordings: Sequence[str]) -> list[Quality]:
-    """The metrics of both models' scores `[rows, classes]`, NaN where they are not defined.
+    """The metrics of both models' scores `[rows, classes]`; NaN where a metric is not defined.
 
-    The interval is a percentile bootstrap of 2,000 resamples, the same each time, on both models at once. Recordings
-    (`recordings[i]` is that of row i) are drawn, with all their rows, since windows of one recording are not
-    independent of each other; of a single recording its windows are drawn, and the interval is narrower than it
-    should be. Resamples in which a metric is not defined are left out of its interval.
+    The interval is a percentile bootstrap of 2,000 resamples, paired over both models and the same in every call.
+    Whole recordings are drawn (`recordings[i]` is that of row i), since windows of one recording are not independent.
+    With a single recording its windows are drawn, and the interval is narrower than it should be. Resamples in which a
+    metric is not defined are left out of its interval.
     """
     if not truth.any():
         nan = float("nan")
@@ -80,7 +80,7 @@ def _draws(groups: int) -> NDArray[np.float32]:
 
 
 def _sampled(scores: Scores, truth: Truth, groups: NDArray[np.int64], draws: NDArray[np.float32]) -> dict[str, Samples]:
-    """The metrics of each resample."""
+    """Each metric in each resample."""
     precision, area = _means_of_classes(scores, truth, groups, draws)
     return {
         "MAP": _mean_of_rows(row_precision(scores, truth), groups, draws),
@@ -91,7 +91,7 @@ def _sampled(scores: Scores, truth: Truth, groups: NDArray[np.int64], draws: NDA
 
 
 def _mean_of_rows(values: NDArray[np.float64], groups: NDArray[np.int64], draws: NDArray[np.float32]) -> Samples:
-    """The mean of what is defined of a row, each row counting as often as it was drawn."""
+    """The mean over rows, each counted as often as it was drawn; rows that are NaN do not count."""
     defined = ~np.isnan(values)
     sums = np.bincount(groups[defined], values[defined], len(draws))
     counts = np.bincount(groups[defined], minlength=len(draws))
@@ -101,10 +101,10 @@ def _mean_of_rows(values: NDArray[np.float64], groups: NDArray[np.int64], draws:
 def _means_of_classes(
     scores: Scores, truth: Truth, groups: NDArray[np.int64], draws: NDArray[np.float32]
 ) -> tuple[Samples, Samples]:
-    """cMAP5 and macro ROC-AUC.
+    """cMAP5 and macro ROC-AUC in each resample.
 
-    The rows that score at least as high as a positive are counted by group; in a resample there are then as many as
-    the product of these counts with the draws.
+    For every positive, the rows that score at least as high are counted by group. The product of these counts with the
+    draws is how many such rows a resample has.
     """
     order, used = np.argsort(groups, kind="stable"), np.flatnonzero(truth.any(axis=0))
     groups = groups[order]
@@ -138,5 +138,5 @@ def _means_of_classes(
 
 
 def _over(sums: NDArray[np.floating[Any]], counts: NDArray[np.floating[Any] | np.integer[Any]]) -> Samples:
-    """The quotient; NaN where there is nothing to count."""
+    """The quotient; NaN where the count is 0."""
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)

@@ -1,25 +1,25 @@
-"""What is printed in the terminal."""
+"""The comparison as text for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.baseline.frontend import Rounding
-from benchmarks.parity.measurement import Measured
-from benchmarks.parity.outcome import Outcome
+from benchmarks.baseline.float64 import SpectrogramErrors
+from benchmarks.parity.measurement import FileMeasurement
 from benchmarks.parity.quality import Quality
-from benchmarks.parity.summary import Measures, by_head
+from benchmarks.parity.result import ParityResult
+from benchmarks.parity.summary import HeadSummary, by_head
 from benchmarks.parity.verdict import Finding
 
 COLUMNS = ("error", "mean", "1-cos", "median", "common", "top-1", "top-5", "rank", "median")
 LEGEND = """\
 error, mean: greatest and mean difference over the range of TensorFlow's values; 1-cos: 1 - cosine of a window, greatest
-and median; common: how much of their errors all windows have in common, of rounding about 1 / sqrt(windows); top-1:
-windows with the same top class; top-5: share of the same five top classes; rank: rank correlation of a window's
-classes, least and median. Of all devices and batch sizes the worst is told."""
+and median; common: the part of the errors that all windows share, for rounding about 1 / sqrt(windows); top-1: windows
+with the same top class; top-5: share of the same five top classes; rank: rank correlation of a window's classes, least
+and median. Each is the worst of all devices and batch sizes."""
 
 
-def table(measured: Measured, broken: set[str]) -> Iterator[str]:
+def table(measured: FileMeasurement, broken: set[str]) -> Iterator[str]:
     """A line for each head."""
     rows = by_head(measured)
     width = max(map(len, [*rows, "output"]))
@@ -29,8 +29,8 @@ def table(measured: Measured, broken: set[str]) -> Iterator[str]:
         yield f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells(found)) + f"  {verdict}"
 
 
-def cells(found: Measures) -> tuple[str, ...]:
-    """A head's measures in the order of `COLUMNS`."""
+def cells(found: HeadSummary) -> tuple[str, ...]:
+    """The figures of a head in the order of `COLUMNS`."""
     small = (found.error, found.mean_error, found.cosine_distance, found.median_cosine_distance)
     shares = (found.top1, found.top5)
     ranks = (found.rank_least, found.rank_median)
@@ -42,19 +42,19 @@ def cells(found: Measures) -> tuple[str, ...]:
     )
 
 
-def title(measured: Measured) -> str:
-    """The file, and what it says it is."""
+def title(measured: FileMeasurement) -> str:
+    """The file, its model, precision and size."""
     options = measured.artifact.options
     made = str(options.get("precision", "float32")) + (", head in int8" if options.get("head") == "int8" else "")
     megabytes = measured.path.stat().st_size / 1e6
     return f"{measured.path}: {measured.artifact.family}, {made}, {megabytes:.0f} MB"
 
 
-def rounding_line(found: Rounding) -> str:
-    """Whose rounding it is."""
+def rounding_line(errors: SpectrogramErrors) -> str:
+    """How far both sides are from float64."""
     return (
-        f"{found.head}: TensorFlow is off float64 by {found.tensorflow:.1e} of the range, ONNX Runtime by "
-        f"{found.onnx:.1e}, and they are off each other by {found.between:.1e} ({found.windows} windows)"
+        f"{errors.head}: TensorFlow is off float64 by {errors.tensorflow:.1e} of the range, ONNX Runtime by "
+        f"{errors.onnx:.1e}; the two differ by {errors.between:.1e} ({errors.windows} windows)"
     )
 
 
@@ -68,28 +68,28 @@ def quality_lines(found: Sequence[Quality]) -> Iterator[str]:
 
 
 def verdict(found: Sequence[Finding]) -> str:
-    """In a few words."""
+    """The verdict on a file in a few words."""
     if not found:
         return "equal to TensorFlow"
     return "1 finding" if len(found) == 1 else f"{len(found)} findings"
 
 
-def unread(outcome: Outcome) -> str:
-    """How many windows are missing, if any."""
-    return f"; {outcome.unread} more could not be read" if outcome.unread else ""
+def unread(result: ParityResult) -> str:
+    """How many windows could not be read, if any."""
+    return f"; {result.unread} more could not be read" if result.unread else ""
 
 
-def report(outcome: Outcome) -> str:
-    """All of it."""
-    windows = outcome.measurement.windows
-    lines = [f"{len(windows)} windows, {outcome.audio}{unread(outcome)}"]
-    for judged in outcome.files:
-        measured = judged.measured
-        lines += ["", f"{title(measured)}: {verdict(judged.findings)}"]
+def report(result: ParityResult) -> str:
+    """The whole text."""
+    windows = result.measurement.windows
+    lines = [f"{len(windows)} windows, {result.audio}{unread(result)}"]
+    for file in result.files:
+        measured = file.measured
+        lines += ["", f"{title(measured)}: {verdict(file.findings)}"]
         lines += [f"  on {'; '.join(map(str, measured.compared))}"] if measured.compared else []
-        lines += table(measured, {finding.head for finding in judged.findings})
+        lines += table(measured, {finding.head for finding in file.findings})
         lines += [f"  {rounding_line(measured.rounding)}"] if measured.rounding else []
-        lines += quality_lines(judged.quality) if judged.quality else []
-        lines += [f"  note: {note}" for note in judged.notes]
-        lines += [f"  finding: {finding}" for finding in judged.findings]
+        lines += quality_lines(file.quality) if file.quality else []
+        lines += [f"  note: {note}" for note in file.notes]
+        lines += [f"  finding: {finding}" for finding in file.findings]
     return "\n".join([*lines, "", LEGEND])

@@ -1,4 +1,4 @@
-"""What is told of a comparison: a few measures of each head, its worst windows and columns."""
+"""The comparison in brief: a few figures of each head, its worst windows and columns."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.parity.comparison import Compared, top
-from benchmarks.parity.measurement import Measured, Measurement
-from benchmarks.parity.verdict import on_same_audio, stated
-from benchmarks.parity.windows import Window
+from benchmarks.parity.comparison import HeadDifferences, top
+from benchmarks.parity.measurement import FileMeasurement, ModelMeasurement
+from benchmarks.parity.verdict import on_same_audio, stated_tolerance
+from benchmarks.parity.windows import WindowRef
 
 WORST = 4
-"""How many of the worst windows, and columns of each head, are shown."""
+"""How many of the worst windows, and of the worst columns of each head, to show."""
 MORE_IS_BETTER = ("top1", "top5", "rank_least", "rank_median")
 
 
 @dataclass(frozen=True)
-class Measures:
-    """Of one head. Errors are over the range; `top1`, `top5` and the rank correlations are None but for classes."""
+class HeadSummary:
+    """A few figures of one head. Errors are over the range; `top1`, `top5` and ranks are None unless it has classes."""
 
     error: float
     mean_error: float
@@ -33,10 +33,10 @@ class Measures:
     rank_median: float | None
 
 
-def measures(compared: Compared) -> Measures:
-    """The measures of a head in one setting."""
+def summarise(compared: HeadDifferences) -> HeadSummary:
+    """The figures of a head in one setting."""
     ranks = compared.ranks
-    return Measures(
+    return HeadSummary(
         error=float(compared.window_errors.max()),
         mean_error=compared.mean_error,
         cosine_distance=float(compared.cosine_distances.max()),
@@ -49,55 +49,55 @@ def measures(compared: Compared) -> Measures:
     )
 
 
-def worst(several: Iterable[Measures]) -> Measures:
-    """The worst of each measure over all settings."""
+def worst(several: Iterable[HeadSummary]) -> HeadSummary:
+    """The worst of each figure over all settings."""
     every = list(several)
     found = {}
-    for name in (each.name for each in fields(Measures)):
+    for name in (each.name for each in fields(HeadSummary)):
         values = [getattr(one, name) for one in every]
         found[name] = None if None in values else float((np.min if name in MORE_IS_BETTER else np.max)(values))
-    return Measures(**found)  # type: ignore[arg-type]  # None only where it may be
+    return HeadSummary(**found)  # type: ignore[arg-type]  # None only where it may be
 
 
-def by_head(measured: Measured) -> dict[str, Measures]:
-    """The worst of all settings, of each head that was compared."""
+def by_head(measured: FileMeasurement) -> dict[str, HeadSummary]:
+    """Each head that was compared, the worst over all settings."""
     names = [name for name in measured.heads if measured.compared]
-    return {name: worst(measures(heads[name]) for heads in measured.compared.values()) for name in names}
+    return {name: worst(summarise(heads[name]) for heads in measured.compared.values()) for name in names}
 
 
-def window_errors(measured: Measured, head: str) -> NDArray[np.float64]:
-    """Each window's greatest error, the worst of all settings."""
+def window_errors(measured: FileMeasurement, head: str) -> NDArray[np.float64]:
+    """Each window's greatest error, the worst over all settings."""
     return np.max([heads[head].window_errors for heads in measured.compared.values()], axis=0)
 
 
-def worst_columns(measured: Measured, head: str) -> list[tuple[int, float]]:
-    """The columns with the greatest errors, and these, the worst of all settings."""
+def worst_columns(measured: FileMeasurement, head: str) -> list[tuple[int, float]]:
+    """The columns with the greatest errors, and these errors, the worst over all settings."""
     errors = np.max([heads[head].column_errors for heads in measured.compared.values()], axis=0)
     return [(int(i), float(errors[i])) for i in top(errors, WORST)]
 
 
 @dataclass(frozen=True)
 class WorstWindow:
-    """A window in which a head is far off, and what both models hear in it: their top species and the logits.
+    """A window in which a head is far off, and both models' top species in it with their logits.
 
-    `onnx` is None where the file has no output `label`.
+    `onnx` is None if the file has no output `label`.
     """
 
-    window: Window
+    window: WindowRef
     head: str
     error: float
     tensorflow: list[tuple[str, float]]
     onnx: list[tuple[str, float]] | None
 
 
-def worst_windows(measurement: Measurement, measured: Measured, audio: str) -> list[WorstWindow]:
-    """The windows that use up most of an output's stated tolerance, the worst first."""
+def worst_windows(measurement: ModelMeasurement, measured: FileMeasurement, audio: str) -> list[WorstWindow]:
+    """The windows whose errors are the greatest shares of an output's stated tolerance, the worst first."""
     source, heads = measurement.source, measured.heads if measured.compared else []
     if not heads:
         return []
     errors = np.stack([window_errors(measured, name) for name in heads])
     native, same_audio = source.stablehlo is not None, on_same_audio(measured.artifact, audio)
-    bounds = np.array([[stated(measured.artifact, name, native, same_audio).error] for name in heads])
+    bounds = np.array([[stated_tolerance(measured.artifact, name, native, same_audio).error] for name in heads])
     shares = np.nan_to_num(errors / bounds, nan=np.inf)
     found = []
     for i in top(shares.max(axis=0), WORST):

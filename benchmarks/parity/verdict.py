@@ -2,24 +2,24 @@
 
 A head is judged by three rules:
 
-- The stated tolerance of its precision (`convert.proof.parity`), on the windows of this comparison. On other audio
-  than the synthetic soundscapes of conversion ten times as much of 1 - cosine: in a window of silence and clicks, or of
-  one tone, a right file's is a hundred times that of others.
-  Of an output that conversion found to be ill-conditioned (`convert.proof.rounding`) the tolerance is the multiple of
-  what TensorFlow is off itself, as the file says, that was granted then.
-- On the CPU, where conversion measured: ten times what it measured and the file says of itself, of the greatest and
-  the mean error and, on the same audio, of 1 - cosine; but nothing below what float32 itself rounds by. What a right
-  file rounds by differs with the audio and the machine, some two or three times.
-- In float32, on the CPU and on synthetic soundscapes, if conversion measured on these: that its errors are rounding.
-  In a deep graph rounding differs from window to window, so that of the mean over windows little remains; what a
-  changed weight adds is much alike in all windows, and remains though it be smaller than the rounding. So what the
-  windows' errors have in common (`HeadParity.common`) must be what chance leaves, with room for half as much again and
-  for a fifth more at conversion. Where it was more than chance then, as in a shallow graph, and on other audio, whose
-  windows may be more alike, it says nothing.
+- The stated tolerance of its precision (`convert.proof.parity`), on the windows of this comparison. On recordings other
+  than the synthetic soundscapes of conversion, ten times as much 1 - cosine is tolerated: in a window of silence and
+  clicks, or of a single tone, that of a correct file is a hundred times what it is in others. For an output that
+  conversion found to be ill-conditioned (`convert.proof.rounding`), the tolerance is what conversion granted: a
+  multiple of TensorFlow's own error, which the file states.
+- On the CPU, where conversion measures: at most ten times the greatest and mean error that the file states for itself
+  and, on the same audio, ten times its 1 - cosine; but never less than the rounding of float32. The rounding of a
+  correct file varies with the audio and the machine by a factor of two or three.
+- In float32, on the CPU, on synthetic soundscapes, if conversion measured on these too: the errors are rounding. In a
+  deep graph rounding differs from window to window, so that little of it is left in the mean over windows. A changed
+  weight shifts all windows much alike, and so remains in the mean even if it is smaller than the rounding. What the
+  windows' errors have in common (`HeadParity.common`) may therefore be only what chance leaves, plus half as much again
+  and a fifth of the value at conversion. The rule says nothing where that value was more than chance at conversion, as
+  in a shallow graph, nor on other audio, whose windows may be more alike.
 
 Of the 248 weight tensors of an untrained Perch v1, each scaled by 1.01, the first rule catches 217 and the second 14 on
-12 windows, and the third the smallest of the others on 120. Of 268 in Perch v2's backbone 20 to 30 escape: biases of
-squeeze-excite, a hundredth of which moves its outputs by less than rounding does.
+12 windows, and the third catches the smallest of the others on 120. Of 268 tensors in Perch v2's backbone, 20 to 30
+escape: biases of squeeze-excite, where a change of a hundredth moves the outputs by less than rounding does.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.comparison import Compared
-from benchmarks.parity.measurement import Measured, Setting
-from benchmarks.parity.windows import Window
+from benchmarks.parity.comparison import HeadDifferences
+from benchmarks.parity.measurement import FileMeasurement, Setting
+from benchmarks.parity.windows import WindowRef
 from convert.conversion import SYNTHETIC
 from convert.proof.parity import FLOAT16, INT8, Tolerance, tolerance
 from convert.proof.rounding import widened
@@ -41,24 +41,25 @@ from convert.source.saved_model import SavedModel
 from runtime.model.artifact import Artifact
 
 MANY_WINDOWS = 2.5
-"""Times the 1 - cosine that conversion grants a model of StableHLO. It looks at 12 windows, and the greatest of more is
-greater: of an untrained Perch v2, which is right, that of `spatial_embedding` is 1e-6 in 12 windows and 3e-6 in 120."""
+"""Times the 1 - cosine that conversion tolerates for a model in StableHLO. Conversion looks at 12 windows, and the
+greatest of more windows is greater: for `spatial_embedding` in a correct conversion of an untrained Perch v2 it is 1e-6
+in 12 windows and 3e-6 in 120."""
 OTHER_AUDIO = 10
 TIMES_STORED = 10
 STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
 LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
-"""What of a stored measure counts at least."""
+"""A stored figure counts as at least this: what float32 itself rounds by."""
 BY_CHANCE, STORED = 1.5, 1.2
-"""What windows may have in common, as multiples of what chance leaves and of what was measured at conversion."""
+"""What errors may have in common, as multiples of what chance leaves and of the value at conversion."""
 MOST_STORED = 1.25
-"""As a multiple of what chance leaves: if more was measured at conversion, rounding itself is alike."""
+"""As a multiple of what chance leaves. A greater value at conversion means that rounding itself is alike in windows."""
 LEAST_BIAS = 1e-6
-"""Of the range; a smaller one is float32's own."""
+"""Relative to the range; a smaller bias is the rounding of float32."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong: in which output, in which settings (none: whatever it is run with), and what."""
+    """Something wrong with an output, in words; without `settings` it is wrong whatever the file is run with."""
 
     head: str
     settings: tuple[Setting, ...]
@@ -70,12 +71,12 @@ class Finding:
 
 
 def on_same_audio(artifact: Artifact, audio: str) -> bool:
-    """Whether conversion measured on such windows, too; of what users have, names alone do not tell."""
+    """Whether conversion measured on the same audio; certain for synthetic soundscapes only."""
     return audio == SYNTHETIC == artifact.parity.get("audio")
 
 
-def stated(artifact: Artifact, head: str, native: bool, same_audio: bool) -> Tolerance:
-    """The tolerance of an output in this file's precision."""
+def stated_tolerance(artifact: Artifact, head: str, native: bool, same_audio: bool) -> Tolerance:
+    """The tolerance of an output in the precision of this file."""
     if artifact.options.get("precision") == "float16":
         found = FLOAT16
     elif _is_int8(artifact, head):
@@ -96,11 +97,11 @@ def _widened(bound: Tolerance, artifact: Artifact, head: str) -> Tolerance:
     own = {key: _figure(told, "heads", head, "itself", key) for key in STORED_MEASURES}
     if not isinstance(named, list) or head not in named or None in own.values():
         return bound
-    return widened(bound, **own, many=MANY_WINDOWS)  # type: ignore[arg-type]  # none is None
+    return widened(bound, **own, many=MANY_WINDOWS)  # type: ignore[arg-type]  # none of them is None
 
 
-def findings(measured: Measured, source: SavedModel, windows: Sequence[Window], audio: str) -> list[Finding]:
-    """All that is wrong with a file; empty where nothing is. `audio` is what conversion would call the recordings."""
+def findings(measured: FileMeasurement, source: SavedModel, windows: Sequence[WindowRef], audio: str) -> list[Finding]:
+    """All that is wrong with a file. `audio` describes the recordings as conversion describes its own."""
     found = [Finding(name, (), text) for name, columns in measured.columns.items() for text in columns.findings]
     found += [Finding("all outputs", (setting,), f"cannot be run: {why}") for setting, why in measured.failures.items()]
     native, same_audio = source.stablehlo is not None, on_same_audio(measured.artifact, audio)
@@ -118,8 +119,8 @@ def findings(measured: Measured, source: SavedModel, windows: Sequence[Window], 
     return found
 
 
-def notes(measured: Measured, source: SavedModel) -> list[str]:
-    """What one should know of a file, though it is not wrong."""
+def notes(measured: FileMeasurement, source: SavedModel) -> list[str]:
+    """What to know about a file, though it is not wrong."""
     artifact, found = measured.artifact, []
     if artifact.saved_model_sha256 != source.fingerprint:
         found.append(
@@ -129,7 +130,7 @@ def notes(measured: Measured, source: SavedModel) -> list[str]:
     if artifact.parity_warning:
         found.append(artifact.parity_warning)
     elif any(_stored(artifact, name, "mean_error") is None for name in measured.heads):
-        found.append("it holds no mean errors to compare with: an older version converted it")
+        found.append("it states no mean errors to compare with: an older version of perch-convert made it")
     if artifact.ill_conditioned is not None:
         found.append(artifact.ill_conditioned)
     if measured.not_rounded:
@@ -138,28 +139,32 @@ def notes(measured: Measured, source: SavedModel) -> list[str]:
 
 
 def _broken(
-    artifact: Artifact, name: str, compared: Compared, native: bool, on_cpu: bool, same_audio: bool
+    artifact: Artifact, name: str, compared: HeadDifferences, native: bool, on_cpu: bool, same_audio: bool
 ) -> list[str]:
-    """The rules that a head breaks, in words; each of them only if those before hold."""
-    found = compared.parity.failures(stated(artifact, name, native, same_audio))
+    """The rules that a head breaks, in words; a rule is tried only if those before it hold."""
+    found = compared.parity.failures(stated_tolerance(artifact, name, native, same_audio))
     if on_cpu and not found:
         for key, words in STORED_MEASURES.items():
             stored = _stored(artifact, name, key) if same_audio or key != "cosine_distance" else None
             times = 0.0 if stored is None else getattr(compared.parity, key) / max(stored, LEAST[key])
             if times > TIMES_STORED:
-                found.append(f"{words} {getattr(compared.parity, key):.1e} is {times:.0f} times that of its conversion")
+                found.append(
+                    f"{words} {getattr(compared.parity, key):.1e} is {times:.0f} times what its conversion measured"
+                )
     exact = artifact.options.get("precision", "float32") == "float32" and not _is_int8(artifact, name)
     if on_cpu and same_audio and exact and not found and compared.bias > LEAST_BIAS:
         most = _most_common(artifact, name, compared)
         if most is not None and compared.common > most:
-            found.append(f"windows have {compared.common:.0%} of their errors in common, rounding at most {most:.0%}")
+            found.append(
+                f"windows share {compared.common:.0%} of their errors, which for rounding is at most {most:.0%}"
+            )
     return found
 
 
-def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | None:
-    """What the windows' errors may have in common; None where that cannot be told from conversion.
+def _most_common(artifact: Artifact, name: str, compared: HeadDifferences) -> float | None:
+    """The most that the windows' errors may have in common; None if conversion does not tell.
 
-    Of the square measured then on few windows, chance was about 1 over their number, and the rest remains on many.
+    The square of the value at conversion is about 1 / windows by chance; the rest of it remains on more windows.
     """
     stored, windows = _stored(artifact, name, "common"), _stored(artifact, name, "windows")
     if stored is None or not windows or windows < 1 or stored > MOST_STORED * windows**-0.5:
@@ -168,14 +173,14 @@ def _most_common(artifact: Artifact, name: str, compared: Compared) -> float | N
     return math.sqrt(rest + BY_CHANCE**2 / compared.distinct)
 
 
-def _where(measured: Measured, name: str, compared: Compared, windows: Sequence[Window]) -> str:
-    """The window with the greatest difference, and the two columns, which may have been exchanged."""
+def _where(measured: FileMeasurement, name: str, compared: HeadDifferences, windows: Sequence[WindowRef]) -> str:
+    """The window with the greatest difference, and the two worst columns, which may have been swapped."""
     columns = [column_name(measured, name, int(i)) for i in np.argsort(-compared.column_errors, kind="stable")[:2]]
     worst = windows[int(np.argmax(compared.window_errors))]
     return f"most in {', then in '.join(columns)}, and in window {worst.row_id}"
 
 
-def column_name(measured: Measured, head: str, column: int) -> str:
+def column_name(measured: FileMeasurement, head: str, column: int) -> str:
     """A column's class, or its number, from 0."""
     classes = measured.artifact.heads[head].classes
     return f"class '{classes[column]}' (column {column})" if classes else f"column {column}"
@@ -186,12 +191,12 @@ def _is_int8(artifact: Artifact, head: str) -> bool:
 
 
 def _stored(artifact: Artifact, head: str, key: str) -> float | None:
-    """What conversion measured; None where the file does not say so in a number."""
+    """What conversion measured; None if the file does not state a number."""
     return _figure(artifact.parity, "heads", head, key)
 
 
 def _figure(told: Any, *keys: str) -> float | None:
-    """A number in nested mappings; None where there is none, or none that is finite."""
+    """A finite number in nested mappings; None if there is none."""
     for key in keys:
         told = told.get(key) if isinstance(told, Mapping) else None
     return float(told) if isinstance(told, (int, float)) and math.isfinite(told) else None

@@ -1,4 +1,4 @@
-"""Which windows are compared: as many as asked for, evenly over all recordings."""
+"""Chooses the windows to compare, spread evenly over all recordings, and reads them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Window:
-    """A window of a recording, by its number, and its `row_id`."""
+class WindowRef:
+    """A window of a recording by its number, from 0, and its `row_id`."""
 
     path: Path
     index: int
     row_id: str
 
 
-def choose(found: Found, count: int, labels: Labels | None = None) -> list[Window]:
-    """At most `count` windows in the order of their rows; with labels only windows that have one.
+def choose(found: Found, count: int, labels: Labels | None = None) -> list[WindowRef]:
+    """At most `count` windows in the order of their rows; with labels, only labelled windows.
 
     Raises:
         InputError: no recording can be read, or no window has a label.
@@ -40,22 +40,22 @@ def choose(found: Found, count: int, labels: Labels | None = None) -> list[Windo
     pairs = list(zip(found.paths, found.names, strict=True))
     if labels is None and len(pairs) > count:
         pairs = _evenly(pairs, count)
-    windows: list[Window] = []
+    windows: list[WindowRef] = []
     with progress_bar(len(pairs), desc="recordings") as bar:
         for path, name in pairs:
             recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
             promised = recording.promised_windows()
-            if promised is None:  # only its end tells
+            if promised is None:  # its header does not say
                 promised = sum(1 for _ in recording.windows())
             ends = (format_end(index, WINDOW_SAMPLES, WINDOW_SAMPLES, SAMPLE_RATE) for index in range(promised))
-            windows += [Window(path, index, f"{name}_{end}") for index, end in enumerate(ends)]
+            windows += [WindowRef(path, index, f"{name}_{end}") for index, end in enumerate(ends)]
             bar.update()
     if labels is not None:
         labelled = [window for window in windows if labels.of(window.row_id) is not None]
         if windows and not labelled:
             raise InputError(
-                f"{labels.source} has no label of any of the {len(windows)} windows, which are called "
-                f"{windows[0].row_id} and so on; give the recordings it is about with --audio"
+                f"{labels.source} has no label for any of the {len(windows)} windows, which are called "
+                f"{windows[0].row_id} and so on; name the recordings that it labels with --audio"
             )
         windows = labelled
     if not windows:
@@ -64,13 +64,13 @@ def choose(found: Found, count: int, labels: Labels | None = None) -> list[Windo
 
 
 def _evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """So many items, or all, each from the middle of its share."""
+    """`count` items, or all if there are fewer, each from the middle of an equal share."""
     taken = min(count, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * taken)] for i in range(taken)]
 
 
-def read(windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
-    """The windows' samples, `float32 [160000]`, in order; those that cannot be read are left out."""
+def read(windows: Sequence[WindowRef]) -> Iterator[tuple[WindowRef, NDArray[np.float32]]]:
+    """The samples of windows, `float32 [160000]`, in order; windows that cannot be read are left out."""
     for path, group in itertools.groupby(windows, key=lambda window: window.path):
         wanted = {window.index: window for window in group}
         for window in Recording(path, SAMPLE_RATE, WINDOW_SAMPLES).windows():
@@ -80,8 +80,8 @@ def read(windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[np.float32
                 break
 
 
-def read_chunks(windows: Sequence[Window], size: int) -> Iterator[tuple[list[Window], NDArray[np.float32]]]:
-    """The same, so many at a time: their windows and `float32 [n, 160000]`."""
+def read_chunks(windows: Sequence[WindowRef], size: int) -> Iterator[tuple[list[WindowRef], NDArray[np.float32]]]:
+    """The same, `size` windows at a time: the windows and their samples, `float32 [n, 160000]`."""
     reading = read(windows)
     while chunk := list(itertools.islice(reading, size)):
         yield [window for window, _ in chunk], np.stack([samples for _, samples in chunk])

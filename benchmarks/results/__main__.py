@@ -1,4 +1,4 @@
-"""`make results`: runs every command on untrained models made on the spot; RESULTS.md shows what they measured."""
+"""`make results`: runs every perch-bench command on untrained models, and makes RESULTS.md of their figures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ BENCHMARKS = Path(__file__).parent.parent
 def main() -> int:
     """Measures and writes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__)
-    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="(default: all)")
-    parser.add_argument("--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS), help="(default: all)")
-    parser.add_argument("--written", action="store_true", help="measure nothing, take what earlier runs wrote")
-    parser.add_argument("--folder", type=Path, default=BENCHMARKS, help="where RESULTS.md stands (default: benchmarks)")
+    parser.add_argument(
+        "--models", nargs="*", choices=MODELS, default=list(MODELS), help="versions of Perch (default: all)"
+    )
+    parser.add_argument(
+        "--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS), help="what to measure (default: all)"
+    )
+    parser.add_argument("--written", action="store_true", help="measure nothing, use the figures of earlier runs")
+    parser.add_argument(
+        "--folder", type=Path, default=BENCHMARKS, help="folder of RESULTS.md and figures/ (default: benchmarks)"
+    )
     args = parser.parse_args()
     figures = args.folder / "figures"
     try:

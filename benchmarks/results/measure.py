@@ -1,4 +1,4 @@
-"""Makes the untrained models, converts them, and runs every command on them."""
+"""Makes untrained models, converts them, and runs the commands on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAVED_MODEL, SAMPLE = "saved_model", "sample_submission.csv"
 
 
 def measure(folder: Path, models: list[str], commands: list[str]) -> None:
-    """Writes `folder/MODEL.COMMAND.json` for each of them; each command runs in a process of its own.
+    """Writes `folder/MODEL.COMMAND.json` for every pair; each command runs in a process of its own.
 
     Raises:
         PerchError: a command failed; it has said why.
@@ -33,7 +33,7 @@ def measure(folder: Path, models: list[str], commands: list[str]) -> None:
 
 
 def _convert(model: str, scratch: Path) -> Iterator[str]:
-    """Everything the model gives; v2 also with its head in int8; and what an entrant of a competition needs."""
+    """Makes a model and converts it: with all outputs, v2 also with an int8 head, and for a competition."""
     _run(scratch, "convert.untrained", SAVED_MODEL, "--model", model)
     write_sample_submission(scratch / SAMPLE, scratch / SAVED_MODEL / "assets" / CODES[model])
     options: dict[str, list[str]] = {"all_outputs": []}
@@ -54,7 +54,7 @@ def _arguments(command: str, files: list[str]) -> list[str]:
 
 
 def _run(folder: Path, module: str, *arguments: object) -> None:
-    """Runs a module there, so that the figures name files without this machine's folders."""
+    """Runs a module in the folder, so that the figures name files without the folders of this machine."""
     words = [sys.executable, "-m", module, *map(str, arguments)]
     print(f"\n$ python {' '.join(words[1:])}", flush=True)
     if code := subprocess.run(words, cwd=folder).returncode:

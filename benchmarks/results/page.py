@@ -1,4 +1,4 @@
-"""RESULTS.md and its plots."""
+"""Makes RESULTS.md and its plots."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def write_results(figures: Path, target: Path) -> Path:
     Raises:
         InputError: there are no figures, or it cannot be written.
     """
-    models = {name: found for name in MODELS if (found := dict(_read(figures, name)))}
+    models = {name: commands for name in MODELS if (commands := dict(_read(figures, name)))}
     if not models:
         raise InputError(f"there are no figures in {figures}; `make results` measures them")
-    for name, found in models.items():
-        _plot(figures, name, found)
+    for name, commands in models.items():
+        _plot(figures, name, commands)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -40,7 +40,7 @@ def write_results(figures: Path, target: Path) -> Path:
 
 
 def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What there is of a model's figures, by command."""
+    """The figures of a model, by command, as far as they exist."""
     for command in COMMANDS:
         path = figures / f"{model}.{command}.json"
         try:
@@ -52,17 +52,17 @@ def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield command, found
 
 
-def _plot(folder: Path, model: str, found: dict[str, dict[str, Any]]) -> None:
-    if parity := found.get("parity"):
+def _plot(folder: Path, model: str, commands: dict[str, dict[str, Any]]) -> None:
+    if parity := commands.get("parity"):
         heads = parity["files"][0]["heads"]
         plots.errors(
             folder / f"{model}.parity.png",
             {name: (head["window_errors"], head["tolerance"]["error"]) for name, head in heads.items()},
         )
-    if deadline := found.get("deadline"):
+    if deadline := commands.get("deadline"):
         bars = [_bar(name, way) for name, way in deadline["ways"].items()]
         plots.deadline(folder / f"{model}.deadline.png", bars, deadline["deadline_s"] / 60)
-    if throughput := found.get("throughput"):
+    if throughput := commands.get("throughput"):
         plots.throughput(folder / f"{model}.throughput.png", _series(throughput["files"][0]))
 
 
@@ -86,9 +86,10 @@ def _count(number: int, what: str) -> str:
 
 
 def _power(value: float | None) -> str:
-    """`1.2e-05`, or a dash where there is no value."""
+    """`1.2e-05`, or a dash for None."""
     return "-" if value is None else f"{value:.1e}"
 
 
 def _share(value: float | None) -> str:
+    """`12.3%`, or a dash for None."""
     return "-" if value is None else f"{value:.1%}"

@@ -1,4 +1,4 @@
-"""Plots of what the commands measured, as small PNGs."""
+"""Plots of the figures, as small PNGs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 @dataclass(frozen=True)
 class Bar:
-    """A way to score all soundscapes and the minutes it takes; `interval` where they are projected."""
+    """A way to score all soundscapes and its minutes, with their interval if they are projected."""
 
     name: str
     minutes: float
@@ -30,7 +30,7 @@ class Bar:
 
 
 def throughput(path: Path, series: Mapping[str, Mapping[int, float]]) -> None:
-    """Windows a second over batch size, a line for each combination of workers and threads."""
+    """Windows/s over batch size, with a line for each combination of workers and threads."""
     with _figure(path, 3.2) as axes:
         for (name, rates), color in zip(series.items(), COLORS * len(series), strict=False):
             axes.plot(list(rates), list(rates.values()), "o-", color=color, label=name, linewidth=1.8, markersize=4)
@@ -46,7 +46,7 @@ def throughput(path: Path, series: Mapping[str, Mapping[int, float]]) -> None:
 
 
 def deadline(path: Path, bars: Sequence[Bar], limit_minutes: float) -> None:
-    """Minutes that each way takes for all soundscapes, and the notebook's limit."""
+    """The minutes of each way for all soundscapes, and the limit of the competition."""
     longest = max(limit_minutes, *(bar.minutes for bar in bars))
     with _figure(path, 0.9 + 0.42 * len(bars)) as axes:
         for i, bar in enumerate(bars):
@@ -68,7 +68,7 @@ def deadline(path: Path, bars: Sequence[Bar], limit_minutes: float) -> None:
 
 
 def errors(path: Path, heads: Mapping[str, tuple[Sequence[float], float]]) -> None:
-    """The error of each window, head by head, on a logarithmic axis; each head also has its tolerance."""
+    """The errors of all windows, head by head, on a logarithmic axis, with each head's tolerance."""
     with _figure(path, 0.9 + 0.42 * len(heads)) as axes:
         for i, (values, tolerance) in enumerate(heads.values()):
             axes.scatter(values, [i] * len(values), s=14, color=COLORS[0], alpha=0.35, linewidths=0)
@@ -88,6 +88,6 @@ def _figure(path: Path, height: float) -> Iterator[Any]:
     axes.grid(True, axis="both", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     yield axes
-    # Without its version in the file the same figures make the same bytes.
+    # Matplotlib's version is left out, so that the same figures make the same bytes.
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)

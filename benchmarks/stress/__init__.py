@@ -1,1 +1,1 @@
-"""Promises that take minutes and gigabytes to test: long and large recordings, many files, kills, a million rows."""
+"""Promises that take minutes and gigabytes to test: huge recordings, many files, killed runs, a million rows."""

@@ -1,4 +1,4 @@
-"""`make stress`: breaks promises if it can. `make stress CASE=kills` is one case alone."""
+"""`make stress`: tries to break what perch-run promises. `make stress CASE=kills` runs a single case."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def make_model(folder: Path) -> Path:
-    """A Perch whose layers are few and narrow."""
+    """Makes and converts a Perch whose layers are few and narrow."""
     hush_native_log()  # before TensorFlow is imported
     from convert.conversion import convert
     from convert.untrained.perch import TINY, write_saved_model

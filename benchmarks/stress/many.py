@@ -1,4 +1,4 @@
-"""Many files, many rows: nothing grows with them but the disk."""
+"""Many files and many rows: nothing grows with them but the files on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from benchmarks.measuring.processes import MIB, Usage, Watch, children, usage
+from benchmarks.measuring.usage import MIB, Usage, UsageMonitor, children, usage
 from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
@@ -24,44 +24,44 @@ from runtime.rows.spool import Finished
 
 FILES, EARLY = 2_000, 200
 MOST_GROWTH, MOST_FILES = 20 * MIB, 2
-"""By how much memory and open files may differ between `EARLY` files and all of them."""
+"""By how much memory and open files may grow from 200 files to all of them."""
 ROWS, WIDTH, BLOCK_ROWS = 1_000_000, 1280, 120
 """A block is the rows of ten minutes."""
 FEW_ROWS = 30_000
-"""What fills a few groups of the Parquet file."""
+"""Enough to fill a few row groups of the Parquet file."""
 MOST_FOR_ROWS = 150 * MIB
 SEARCHED, MOST_SEARCH_S, MOST_FOR_SEARCH = 20, 60.0, 2_000 * MIB
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Snapshot:
     spooled: int
     parent: Usage
     workers: list[Usage]
 
 
 def files(folder: Path, model: Path) -> None:
-    """Two thousand short files leave no memory and no descriptor behind."""
+    """Two thousand short files leave no memory in use and no file open."""
     source, target = folder / "files", folder / "files.parquet"
     source.mkdir()
     audio = soundscape(3, 60)
     for i in range(FILES):
         start = i * 997 % (len(audio) // 2)
         soundfile.write(source / f"{i:04d}.wav", audio[start : start + (1 + i % 7) * SAMPLE_RATE], SAMPLE_RATE)
-    looks: list[_Look] = []
+    snapshots: list[_Snapshot] = []
     spool = target.with_name(target.name + ".partial")
 
     def look(pid: int) -> None:
-        parent, workers = usage(pid), [found for worker in children(pid) if (found := usage(worker))]
+        parent, workers = usage(pid), [used for worker in children(pid) if (used := usage(worker))]
         if parent and len(workers) == 2 and spool.exists():
-            looks.append(_Look(spool.stat().st_size, parent, workers))
+            snapshots.append(_Snapshot(spool.stat().st_size, parent, workers))
 
     run = watched_run(source, model, target, look)
     all_scored(target, sum(1 + (1 + i % 7 > 5) for i in range(FILES)))
     print(f"  {FILES:,} files in {run.seconds:.0f} s", flush=True)
-    final = looks[-1].spooled
-    early = next(look for look in looks if look.spooled >= final * EARLY / FILES)
-    late = looks[-1]
+    final = snapshots[-1].spooled
+    early = next(each for each in snapshots if each.spooled >= final * EARLY / FILES)
+    late = snapshots[-1]
     for name, before, after in (
         ("parent", early.parent, late.parent),
         *((f"worker {i}", *pair) for i, pair in enumerate(zip(early.workers, late.workers, strict=True), start=1)),
@@ -72,7 +72,7 @@ def files(folder: Path, model: Path) -> None:
 
 
 def rows(folder: Path, model: Path) -> None:
-    """A million rows of 1280 numbers go through the sink in the memory of thirty thousand, and are searched."""
+    """A million rows of 1280 numbers are written in the memory of thirty thousand, and searched."""
     peaks = {}
     for count in (FEW_ROWS, ROWS):
         target = folder / f"{count}.parquet"
@@ -90,11 +90,11 @@ def rows(folder: Path, model: Path) -> None:
 
 
 def _search(target: Path) -> None:
-    """The windows most like one, among all."""
+    """Searches all rows for the windows most like one of them."""
     started = time.monotonic()
     command = [sys.executable, "-m", "runtime.explore", "search", str(target), "--like", f"long_{ROWS * 5 // 2}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    with Watch(process.pid) as watch:
+    with UsageMonitor(process.pid) as watch:
         found, _ = process.communicate()
     seconds = time.monotonic() - started
     promise(process.returncode == 0, f"perch-explore search ended with code {process.returncode}")
@@ -105,7 +105,7 @@ def _search(target: Path) -> None:
 
 
 def stream() -> None:
-    """Streams as many rows to a Parquet file as are asked for; prints the most memory that took, in bytes."""
+    """Writes rows to a Parquet file, both from the command line; prints the peak memory in bytes."""
     target, count = Path(sys.argv[1]), int(sys.argv[2])
     rng = np.random.default_rng(0)
     columns = Columns({"embedding": (WIDTH,)}, {}, {"saved_model_sha256": "0" * 64, "window_s": "5", "options": "{}"})

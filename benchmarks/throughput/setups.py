@@ -1,4 +1,4 @@
-"""Which setups are tried: workers, threads of each, and windows of a call."""
+"""The setups that are tried: workers, threads of each, and windows per batch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BATCH_SIZES, QUICK_BATCH_SIZES, GPU_BATCH_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4
 
 
 def batch_sizes_of(artifact: Artifact, device: str, quick: bool, wanted: Sequence[int] | None) -> tuple[int, ...]:
-    """Those wanted, or those worth trying.
+    """The batch sizes that the user wants or, if None, those worth trying.
 
     Raises:
-        InputError: they are wanted of a graph that takes one window at a time.
+        InputError: the model takes one window at a time, and other sizes are wanted.
     """
     if not artifact.free_batch:
         if wanted is not None and tuple(wanted) != (1,):
@@ -27,13 +27,14 @@ def batch_sizes_of(artifact: Artifact, device: str, quick: bool, wanted: Sequenc
     return QUICK_BATCH_SIZES if quick else BATCH_SIZES if device == "cpu" else GPU_BATCH_SIZES
 
 
-def crews_of(
+def layouts_of(
     cores: int, device: str, workers: Sequence[int] | None = None, threads: Sequence[int] | None = None
 ) -> list[tuple[int, int]]:
-    """Workers and threads of each, in rising order of workers.
+    """Pairs of a number of workers and the threads of each, in rising order of workers.
 
-    Without either: one worker with one thread, and all ways of sharing all cores (of a GPU's decoders, which have one
-    thread each, half of them and all). With one of them given the other is 1, and what uses all cores.
+    By default one worker with one thread, and every way to divide all cores evenly. If only one of the numbers is
+    given, the other is 1 and what then uses all cores. On a GPU the workers decode with one thread each: by default
+    half as many as there are cores, and as many.
     """
     if device != "cpu":
         return [(count, 1) for count in workers or sorted({max(1, cores // 2), cores})]
@@ -47,8 +48,8 @@ def crews_of(
     return sorted({(1, 1), *((count, cores // count) for count in halves)})
 
 
-def by_crew(setups: Sequence[Setup]) -> Iterator[tuple[tuple[int, int], list[Setup]]]:
-    """Setups that the same processes can serve, in rising order of workers and then of batches."""
+def by_layout(setups: Sequence[Setup]) -> Iterator[list[Setup]]:
+    """Setups grouped by workers and threads, so that the same processes serve a group; in rising order, batch last."""
     in_order = sorted(setups, key=lambda setup: (setup.workers, setup.threads, setup.batch_size))
-    for crew, group in groupby(in_order, key=lambda setup: (setup.workers, setup.threads)):
-        yield crew, list(group)
+    for _, group in groupby(in_order, key=lambda setup: (setup.workers, setup.threads)):
+        yield list(group)

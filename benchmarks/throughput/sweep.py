@@ -1,8 +1,8 @@
-"""The sweep: every setup of every file, from sound files to outputs, in rounds in which all take turns.
+"""The sweep: times every setup of every file, from sound files to outputs, in rounds that measure each once.
 
-Processes are started anew in every round, so that never more of them are there than one setup needs. The first round
-measures memory, small setups before large ones, and drops what is far slower than the best; then rounds go on while
-there is time.
+Processes are started anew in every round, so that there are never more of them than one setup needs. The first round
+also measures memory, small setups before large ones, and drops setups that are far slower than the best. Rounds then
+go on while there is time.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring.memory import Taken
-from benchmarks.throughput.crew import Crew, Equipment
-from benchmarks.throughput.measurements import Configuration, Measurements
-from benchmarks.throughput.setups import by_crew
-from benchmarks.throughput.whole import Plan, enough, run_whole
+from benchmarks.measuring.memory import MemoryUse
+from benchmarks.throughput.figures import Configuration, FileFigures
+from benchmarks.throughput.full_run import RunPlan, recordings_for, time_full_run
+from benchmarks.throughput.setups import by_layout
+from benchmarks.throughput.workers import WorkerConfig, Workers
 from convert.proof.synthetic import write_soundscape
 from runtime.progress import progress_bar
 
 KEPT, FAR_SLOWER = 10, 0.75
-"""After the first round so many of the fastest go on, and all others above this share of the fastest's rate."""
+"""After the first round the ten fastest setups go on, and of the others those above this share of the fastest rate."""
 MOST_ROUNDS, OVERTIME = 7, 1.8
-LONG = 2.0
-"""A call that takes more slices of time than this hides what a first one costs, and needs no warming up."""
+LONG_SLICES = 2.0
+"""A batch that takes more slices of time than this needs no warm-up: the cost of the first one is lost in it."""
 LEAST_WINDOWS = 48
-"""Of each decoder, in a whole run for a GPU."""
+"""Windows of each decoder in a full run on a GPU, at least."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured.
+    """How much to measure.
 
-    `rounds` of the sweep, or if None as many as fit into `sweep_s` for each file, with some overtime where that makes
-    them `least_rounds`; `slice_s` is how long a piece is worked on in a round. Then `part_rounds` of pieces and of
-    whole runs, fewer if these take longer than `parts_s`; `whole_s` is about what a whole run takes.
+    The sweep takes `rounds` or, if that is None, as many as fit into `sweep_s` for each file; up to 1.8 times that long
+    if they would else be fewer than `least_rounds`. A workload is repeated for `slice_s` in each round. Then follow
+    `part_rounds` of single steps and full runs, fewer if they take longer than `parts_s`. A full run takes about
+    `whole_s`.
     """
 
     rounds: int | None
@@ -48,42 +49,46 @@ class Effort:
     whole_s: float
 
 
+DEFAULT = Effort(rounds=None, least_rounds=3, sweep_s=180.0, slice_s=1.0, part_rounds=3, parts_s=150.0, whole_s=8.0)
+QUICK = Effort(rounds=None, least_rounds=2, sweep_s=30.0, slice_s=0.5, part_rounds=1, parts_s=0.0, whole_s=3.0)
+
+
 @dataclass(frozen=True)
-class Bench:
-    """What all files are measured with. `bound` is the memory that may be taken, in bytes, if it is bounded."""
+class Conditions:
+    """What is the same for all files. `memory_limit` is what a run may use, in bytes."""
 
     recordings: tuple[Path, ...]
     device: str
-    bound: int | None
+    memory_limit: int
     effort: Effort
 
 
-def sweep(files: Sequence[Measurements], bench: Bench) -> None:
-    """Fills in the files' configurations.
+def sweep(files: Sequence[FileFigures], conditions: Conditions) -> None:
+    """Measures the files' configurations and fills them in.
 
     Raises:
         PerchError: a process cannot be started, or ended; or the recordings cannot be read.
     """
-    effort = bench.effort
-    sweepers = [_Sweeper(found, bench) for found in files]
+    effort = conditions.effort
+    sweepers = [_Sweeper(file, conditions) for file in files]
     begun, number = time.monotonic(), 0
-    total = sum(len(found.configurations) for found in files)
+    total = sum(len(file.configurations) for file in files)
     with progress_bar(total * (effort.rounds or effort.least_rounds), desc="round 1") as bar:
         while number < (effort.rounds or MOST_ROUNDS):
             started = time.monotonic()
             for sweeper in sweepers[:: -1 if number % 2 else 1]:
-                for setups in sweeper.crews()[:: -1 if number % 2 else 1]:
-                    sweeper.turn(setups, number)
-                    bar.update(len(setups))
+                for group in sweeper.groups()[:: -1 if number % 2 else 1]:
+                    sweeper.measure(group, number)
+                    bar.update(len(group))
             number += 1
             if number == 1:
                 for sweeper in sweepers:
-                    sweeper.drop()
+                    sweeper.drop_slow()
             now = time.monotonic()
-            time_for = effort.sweep_s * len(files) * (1.0 if number >= effort.least_rounds else OVERTIME)
-            if effort.rounds is None and now + (now - started) > begun + time_for:
+            limit_s = effort.sweep_s * len(files) * (1.0 if number >= effort.least_rounds else OVERTIME)
+            if effort.rounds is None and now + (now - started) > begun + limit_s:
                 break
-            left = sum(len(setups) for sweeper in sweepers for setups in sweeper.crews())
+            left = sum(len(group) for sweeper in sweepers for group in sweeper.groups())
             bar.total = int(bar.n) + left * max(1, (effort.rounds or effort.least_rounds) - number)
             bar.set_description(f"round {number + 1}")
 
@@ -91,112 +96,110 @@ def sweep(files: Sequence[Measurements], bench: Bench) -> None:
 class _Sweeper:
     """The sweep of one file."""
 
-    def __init__(self, found: Measurements, bench: Bench) -> None:
-        self._found, self._bench = found, bench
+    def __init__(self, file: FileFigures, conditions: Conditions) -> None:
+        self._file, self._conditions = file, conditions
         self._parent = 0
-        self._alone: dict[int, Taken] = {}
-        """What a single worker takes, by batch."""
+        self._alone: dict[int, MemoryUse] = {}
+        """Memory of a single worker, by batch size."""
 
-    def crews(self) -> list[list[Configuration]]:
-        """What is still measured, by what the same processes can serve; on a GPU each by itself."""
-        by_setup = {each.setup: each for each in self._found.configurations if each.out is None}
-        if self._bench.device != "cpu":
+    def groups(self) -> list[list[Configuration]]:
+        """The configurations that are still measured: on the CPU those that the same processes serve, else one each."""
+        by_setup = {each.setup: each for each in self._file.configurations if each.note is None}
+        if self._conditions.device != "cpu":
             return [[each] for each in by_setup.values()]
-        return [[by_setup[setup] for setup in setups] for _, setups in by_crew(list(by_setup))]
+        return [[by_setup[setup] for setup in setups] for setups in by_layout(list(by_setup))]
 
-    def turn(self, setups: list[Configuration], number: int) -> None:
-        """A round of some of them."""
-        if self._bench.device != "cpu":
-            self._run(setups[0])
+    def measure(self, group: list[Configuration], number: int) -> None:
+        """Measures a group in the round of this number."""
+        if self._conditions.device != "cpu":
+            self._full_run(group[0])
         elif number == 0:
-            self._first(setups)
+            self._first(group)
         else:
-            self._again(setups[:: -1 if number % 2 else 1])
+            self._again(group[:: -1 if number % 2 else 1])
 
-    def drop(self) -> None:
-        """Ends the sweep for what is far slower than the best."""
-        ranking = [each for each in self._found.ranking if each.rates]
+    def drop_slow(self) -> None:
+        """Drops the configurations that are far slower than the best."""
+        ranking = [each for each in self._file.ranking if each.rates]
         for each in ranking[KEPT:]:
             if each.rate < FAR_SLOWER * ranking[0].rate:
-                each.out = each.out or "far slower: one round"
+                each.note = each.note or "far slower: one round"
 
-    def _run(self, each: Configuration) -> None:
-        """On a GPU: a whole run, since decoders and the one process that feeds the GPU work side by side."""
-        bench, found = self._bench, self._found
-        rate = max(other.rate for other in found.configurations)
-        windows = max(rate * bench.effort.slice_s, LEAST_WINDOWS * each.setup.workers)
-        recordings = enough(bench.recordings, found.artifact, windows, each.setup.workers)
-        run = run_whole(Plan(recordings, found.path, found.outputs, bench.device, each.setup, watched=not each.rates))
+    def _full_run(self, each: Configuration) -> None:
+        """On a GPU, whose decoders and single scorer work side by side, only a full run tells the rate."""
+        conditions, file = self._conditions, self._file
+        rate = max(other.rate for other in file.configurations)
+        windows = max(rate * conditions.effort.slice_s, LEAST_WINDOWS * each.setup.workers)
+        recordings = recordings_for(windows, conditions.recordings, file.artifact, each.setup.workers)
+        plan = RunPlan(recordings, file.path, file.outputs, conditions.device, each.setup, watched=not each.rates)
+        run = time_full_run(plan)
         each.rates.append(run.windows_per_s)
         if run.complaint is not None:
-            each.out, each.usable = run.complaint, False
+            each.note, each.usable = run.complaint, False
         elif run.memory is not None:
-            self._note(each, run.memory)
+            self._fits(each, run.memory)
 
-    def _first(self, setups: list[Configuration]) -> None:
-        """Small batches come before large ones, and few workers before many, so that memory can be told ahead."""
-        crew = setups[0].setup
-        fitting = [each for each in setups if self._may_fit(each)]
-        if not fitting:
+    def _first(self, group: list[Configuration]) -> None:
+        """The first round. Small batches and few workers come first, so that the memory of more can be foreseen."""
+        setup = group[0].setup
+        candidates = [each for each in group if self._may_fit(each)]
+        if not candidates:
             return
         if not self._parent:
-            self._parent = self._parents_memory()
-        with self._crew(crew.workers, crew.threads) as members:
-            for each in fitting:
-                memory = self._rate(members, each)
-                told = [taken for taken in memory if taken is not None]
-                if len(told) < len(memory):
-                    continue
-                if crew.workers == 1:
-                    self._alone.setdefault(each.setup.batch_size, told[0])
-                if not self._note(each, self._parent + sum(taken.whole for taken in told)):
+            self._parent = self._parent_memory()
+        with self._start(setup.workers, setup.threads) as processes:
+            for each in candidates:
+                memory = self._time(processes, each)
+                if setup.workers == 1:
+                    self._alone.setdefault(each.setup.batch_size, memory[0])
+                if not self._fits(each, self._parent + sum(used.total for used in memory)):
                     break
-        for each in fitting:
+        for each in candidates:
             if not each.rates:
-                each.out, each.usable = "not measured: a smaller batch is over the memory bound", False
+                each.note, each.usable = "not measured: a smaller batch is over the memory limit", False
 
-    def _again(self, setups: list[Configuration]) -> None:
-        crew = setups[0].setup
-        with self._crew(crew.workers, crew.threads) as members:
-            for each in setups:
-                self._rate(members, each)
+    def _again(self, group: list[Configuration]) -> None:
+        setup = group[0].setup
+        with self._start(setup.workers, setup.threads) as processes:
+            for each in group:
+                self._time(processes, each)
 
-    def _rate(self, members: Crew, each: Configuration) -> list[Taken | None]:
-        """Measures it, warm, and returns the memory of each process."""
+    def _time(self, processes: Workers, each: Configuration) -> list[MemoryUse]:
+        """Measures a rate, warm; returns the memory of each process."""
         workers, size = each.setup.workers, each.setup.batch_size
-        slice_s, fastest = self._bench.effort.slice_s, self._found.ranking[0].rate
-        if not fastest or workers * size / fastest < LONG * slice_s:
-            members.work("rows", workers, size, 0.0, short=True)
-        rate, memory = members.work("rows", workers, size, slice_s)
+        slice_s, fastest = self._conditions.effort.slice_s, self._file.ranking[0].rate
+        if not fastest or workers * size / fastest < LONG_SLICES * slice_s:
+            processes.work("rows", workers, size, 0.0, short=True)
+        rate, memory = processes.work("rows", workers, size, slice_s)
         each.rates.append(rate)
         return memory
 
-    def _crew(self, workers: int, threads: int) -> Crew:
-        bench = self._bench
-        return Crew(Equipment(self._found.path, bench.device, threads, bench.recordings, {}), workers)
+    def _start(self, workers: int, threads: int) -> Workers:
+        conditions = self._conditions
+        return Workers(WorkerConfig(self._file.path, conditions.device, threads, conditions.recordings, {}), workers)
 
-    def _parents_memory(self) -> int:
-        """What the parent of a run takes; 0 where that cannot be told."""
-        bench, found = self._bench, self._found
-        setup = found.configurations[0].setup
+    def _parent_memory(self) -> int:
+        """Bytes that the parent process of a run uses; 0 if the run was over before it could be looked at."""
+        conditions, file = self._conditions, self._file
         with tempfile.TemporaryDirectory(prefix="perch-bench-") as folder:
             recording = Path(folder, "one.wav")
             write_soundscape(recording, 0, 5.0)
-            plan = Plan((recording,), found.path, found.outputs, bench.device, setup, watched=True)
-            parent = run_whole(plan).parent
+            setup = file.configurations[0].setup
+            plan = RunPlan((recording,), file.path, file.outputs, conditions.device, setup, watched=True)
+            parent = time_full_run(plan).parent
         return parent.pss if parent else 0
 
     def _may_fit(self, each: Configuration) -> bool:
-        """Whether it is worth a try, by what a single worker takes."""
-        alone, bound = self._alone.get(each.setup.batch_size), self._bench.bound
-        if alone is None or bound is None or (needed := self._parent + alone.of(each.setup.workers)) <= bound:
+        """Whether the setup may fit into memory, to judge by a single worker; notes it if not."""
+        alone = self._alone.get(each.setup.batch_size)
+        if alone is None or (needed := self._parent + alone.of(each.setup.workers)) <= self._conditions.memory_limit:
             return True
-        each.out, each.usable, each.memory = "not measured: over the memory bound", False, needed
+        each.note, each.usable, each.memory = "not measured: over the memory limit", False, needed
         return False
 
-    def _note(self, each: Configuration, memory: int) -> bool:
-        """Keeps what a setup took; whether that is within the bound."""
+    def _fits(self, each: Configuration, memory: int) -> bool:
+        """Notes the memory of a setup; whether it is within the limit."""
         each.memory = memory
-        if self._bench.bound is not None and memory > self._bench.bound:
-            each.out, each.usable = "over the memory bound", False
+        if memory > self._conditions.memory_limit:
+            each.note, each.usable = "over the memory limit", False
         return each.usable

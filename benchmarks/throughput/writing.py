@@ -1,4 +1,4 @@
-"""What writing rows costs: the sinks alone, fed with rows that are ready."""
+"""The cost of writing rows: sinks alone, which are given rows that are ready."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Format = Literal["csv", "parquet"]
 
 
 def formats(artifact: Artifact, outputs: Sequence[str]) -> list[Format]:
-    """Those in which rows can be written here: a CSV where the first output is a vector."""
+    """The formats that can be written: CSV if the first output is a vector, Parquet if pyarrow is installed."""
     csv: list[Format] = ["csv"] if len(artifact.head(outputs[0]).shape) == 1 else []
     return [*csv, "parquet"] if importlib.util.find_spec("pyarrow") else csv
 
 
 def seconds_a_row(artifact: Artifact, outputs: Sequence[str], ending: Format) -> float:
-    """From rows in memory to a whole file, its spool included; a CSV holds the first of the outputs alone."""
+    """Seconds from rows in memory to a complete file, its spool included; a CSV holds only the first output."""
     heads = [artifact.head(name) for name in (outputs if ending == "parquet" else outputs[:1])]
     columns = Columns({head.name: head.shape for head in heads}, {head.name: head.classes for head in heads})
     rng = np.random.default_rng(0)

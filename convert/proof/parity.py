@@ -93,16 +93,20 @@ def compare(expected: NDArray[np.floating], actual: NDArray[np.float32]) -> Head
     spread = float(np.ptp(a))
     difference = b - a
     apart = np.abs(difference)
-    norms = np.linalg.norm(a, axis=1)
-    loud = norms >= MIN_NORM
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = (a * b).sum(axis=1) / (norms * np.linalg.norm(b, axis=1))
-    distance = float((1 - cosine[loud]).max()) if loud.any() else 0.0
+    distance = float(cosine_distances(a, b).max())
     top1_equal = int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
     error, mean = (relative(float(value), spread) for value in (apart.max(), apart.mean()))
     overall = float(np.sqrt(np.mean(difference**2)))
     common = float(np.sqrt(np.mean(difference.mean(axis=0) ** 2))) / overall if overall > 0 else 0.0
     return HeadParity(len(a), spread, error, mean, distance, top1_equal, common)
+
+
+def cosine_distances(expected: NDArray[np.float64], actual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 - cosine of each row of two arrays `[windows, values]`; 0 where the norm of `expected` is under 1e-6."""
+    norms = np.linalg.norm(expected, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = (expected * actual).sum(axis=1) / (norms * np.linalg.norm(actual, axis=1))
+    return np.where(norms < MIN_NORM, 0.0, 1 - cosine)
 
 
 def relative(difference: float, spread: float) -> float:

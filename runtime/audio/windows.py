@@ -35,6 +35,22 @@ def count_windows(samples: int, window: int, hop: int, sample_rate: int) -> int:
     return count + 1 if has_window(count, samples, window, hop, sample_rate) else count
 
 
+def are_unrecorded(
+    gaps: NDArray[np.float64], indices: NDArray[np.int64], window: int, hop: int, sample_rate: int
+) -> NDArray[np.bool_]:
+    """Which of these windows have less than 0.05 s outside of the gaps.
+
+    `gaps` are ascending `[gaps, 2]`, each from the first to before the second sample; the last may end with infinity.
+    """
+    begins = indices * hop
+    ends = begins + window
+    gaps = np.minimum(gaps, ends.max(initial=0))
+    lengths = np.concatenate([[0.0], np.cumsum(gaps[:, 1] - gaps[:, 0])])
+    edges, unrecorded = gaps.reshape(-1), np.stack([lengths[:-1], lengths[1:]], axis=1).reshape(-1)
+    missing = np.interp(ends, edges, unrecorded) - np.interp(begins, edges, unrecorded)
+    return np.asarray(missing > window - LEAST_REMAINDER_S * sample_rate)
+
+
 def format_end(index: int, window: int, hop: int, sample_rate: int) -> str:
     """The nominal end of a window in seconds, as short as it can be written: `5`, `7.5`, `86405`."""
     return f"{(index * hop + window) / sample_rate:.10g}"

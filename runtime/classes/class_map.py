@@ -17,7 +17,7 @@ from runtime.classes.taxonomy import Taxon, Taxonomy
 from runtime.classes.wanted import WantedClasses
 from runtime.errors import InputError, some
 from runtime.log import log
-from runtime.model.heads import NO_CLASS, ClassList, Head
+from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]
 """What stands for a class that the model does not know: the greatest score of its genus's classes, or their mean, or
@@ -263,7 +263,10 @@ class _Finder:
     def _columns(self) -> Mapping[str, Mapping[str, int]]:
         """Per class list, the chosen one first, the first column of each name."""
         ordered = {self.chosen.namespace: self.chosen, **self.head.class_lists}
-        return {namespace: _first_columns(known) for namespace, known in ordered.items()}
+        return {
+            namespace: dict.fromkeys(known.dropped, DROPPED) | first_columns(known.names)
+            for namespace, known in ordered.items()
+        }
 
     @cached_property
     def _genera(self) -> Mapping[str, set[int]]:
@@ -283,18 +286,11 @@ class _Finder:
     @cached_property
     def _genus_columns(self) -> Mapping[str, int]:
         names = self.genus_head.classes if self.genus_head is not None else ()
-        return {name.lower(): i for i, name in reversed(list(enumerate(names)))}
+        return first_columns([name.lower() for name in names])
 
 
 def _named(names: Sequence[str], what: str = "") -> str:
     return f"{what}: {some(names, SHOWN)}" if names else ""
-
-
-def _first_columns(known: ClassList) -> Mapping[str, int]:
-    columns = dict.fromkeys(known.dropped, DROPPED)
-    columns |= {name: i for i, name in reversed(list(enumerate(known.names)))}
-    columns.pop(NO_CLASS, None)
-    return columns
 
 
 def _like(known: ClassList) -> str:

@@ -25,7 +25,7 @@ from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
 from runtime.explore.names import comparable, composed, pure
 from runtime.explore.sheet import Sheet, read_sheet
-from runtime.model.heads import NO_CLASS, ClassList, Head
+from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 ROW = "rowid"
 SPECIES = ("birds", "primarylabel", "species", "label", "labels")
@@ -97,7 +97,7 @@ class Labels:
         these are, int64 `[labelled rows]`; and the names in their labels that no class has. Of classes with the same
         name the first is taken, as in a run; `no_ebird_code` is none.
         """
-        places = {name: i for i, name in reversed(list(enumerate(classes))) if name != NO_CLASS}
+        places = first_columns(classes)
         found = [(i, names) for i, row_id in enumerate(row_ids) if (names := self.of(row_id)) is not None]
         truth = np.zeros((len(found), len(classes)), np.bool_)
         for row, (_, names) in enumerate(found):

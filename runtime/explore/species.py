@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy, code_of
-from runtime.model.heads import NO_CLASS
+from runtime.model.heads import first_columns
 
 
 def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
@@ -18,7 +18,7 @@ def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int
     code; and with a capital at its start alone. Of classes with the same name the first is taken; `no_ebird_code` is
     none.
     """
-    places = {name: i for i, name in reversed(list(enumerate(classes))) if name != NO_CLASS}
+    places = first_columns(classes)
     taxonomy = Taxonomy()
 
     def column(name: str) -> int:

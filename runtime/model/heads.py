@@ -17,6 +17,13 @@ MOST_DIMENSIONS, MOST_NUMBERS = 8, 2**26
 """More than any output has of a window."""
 
 
+def first_columns(names: Sequence[str]) -> dict[str, int]:
+    """The first column of each name, from 0; `no_ebird_code` is no name."""
+    columns = {name: i for i, name in reversed(list(enumerate(names)))}
+    columns.pop(NO_CLASS, None)
+    return columns
+
+
 @dataclass(frozen=True)
 class ClassList:
     """Names of a class head's columns, in order; a name may repeat.

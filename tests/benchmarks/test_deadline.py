@@ -14,17 +14,17 @@ from scipy import stats
 
 from benchmarks import cli
 from benchmarks.baseline import notebook
-from benchmarks.deadline import measurement, scaled
+from benchmarks.deadline import measurement, short_deadline
 from benchmarks.deadline.contestants import ONNX, PUBLISHED, WITHOUT_XLA, PerchOnnx
-from benchmarks.deadline.measurement import Effort
-from benchmarks.deadline.projection import Projection
-from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
+from benchmarks.deadline.lost_score import after_deadline, average_roc_auc, highest_rows
+from benchmarks.deadline.measurement import Budget
+from benchmarks.deadline.projection import TimeProjection
 from convert.proof.synthetic import write_soundscape
 from runtime import Soundscapes, run_soundscapes
 from runtime.explore.metrics import macro_roc_auc
 
 SOUNDSCAPES = 5
-EFFORT = Effort(budget_s=100, rounds=2, onnx_s=0.1, tensorflow_s=0.1, tensorflow_files=1, scaled=3)
+BUDGET = Budget(total_s=100, rounds=2, onnx_s=0.1, tensorflow_s=0.1, tensorflow_files=1, short_deadline=3)
 UNKNOWN = "1139490"
 
 
@@ -67,8 +67,9 @@ def measured(
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebook, "as_published", instant)
-        patch.setattr(measurement, "QUICK", EFFORT)
-        patch.setattr(scaled, "half_time_s", lambda *_: 3600.0)  # how far a run gets in half the time is not for tests
+        patch.setattr(measurement, "QUICK", BUDGET)
+        # How far a run gets in half the time depends on speed.
+        patch.setattr(short_deadline, "half_time_s", lambda *_: 3600.0)
         patch.setattr("builtins.print", lambda *parts, **_: lines.append(" ".join(map(str, parts))))
         assert cli.main(["deadline", *map(str, arguments), "--deadline", "1m", "--quick"]) == 0
     return json.loads(target.read_text()), "\n".join(lines)
@@ -81,13 +82,13 @@ def test_every_side_is_measured_and_projected(measured: tuple[dict[str, Any], st
     assert list(figures["ways"]) == [ONNX, PUBLISHED, WITHOUT_XLA]
     for way in figures["ways"].values():
         rounds = way["seconds_a_soundscape"]["values"]
-        assert len(rounds) == EFFORT.rounds
+        assert len(rounds) == BUDGET.rounds
         assert min(rounds) > 0
         assert way["kind"] == "projected"
         assert math.isclose(way["total_minutes"] * 60, way["start_up_s"] + 700 * np.mean(rounds))
         assert way["interval_minutes"][0] <= way["total_minutes"] <= way["interval_minutes"][1]
         assert math.isclose(way["margin_minutes"], 1 - way["total_minutes"])
-    assert len(figures["ways"][ONNX]["start_ups_s"]) == 1 + EFFORT.rounds + 3  # a pilot, and 3 for the scaled deadline
+    assert len(figures["ways"][ONNX]["start_ups_s"]) == 1 + BUDGET.rounds + 3  # a pilot, and 3 for the scaled deadline
     for name in (PUBLISHED, WITHOUT_XLA):
         way = figures["ways"][name]
         assert way["start_up_s"] == way["load_s"] + way["first_call_s"]
@@ -98,7 +99,7 @@ def test_every_side_is_measured_and_projected(measured: tuple[dict[str, Any], st
 
 def test_submissions_under_a_deadline_are_complete(measured: tuple[dict[str, Any], str]) -> None:
     figures = measured[0]["scaled"]
-    assert figures["soundscapes"] == EFFORT.scaled
+    assert figures["soundscapes"] == BUDGET.short_deadline
     outcomes = figures["outcomes"]
     assert list(outcomes) == [f"{ONNX}, fill", f"{ONNX}, interpolate", f"{PUBLISHED}, TERMINATE_TIME"]
     for name, outcome in outcomes.items():
@@ -115,7 +116,7 @@ def test_rows_that_were_not_reached_cost_roc_auc(
     label_model: Path, soundscapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     perch, paths = PerchOnnx(label_model, None, tmp_path), sorted(soundscapes.iterdir())[:3]
-    scarcity = scaled.Scarcity(perch, paths)
+    scarcity = short_deadline.ShortDeadline(perch, paths)
 
     def too_late(paths: object, *, deadline_s: float, on_deadline: str, sink: None) -> Soundscapes:
         result = run_soundscapes(soundscapes, label_model, progress=False)
@@ -154,7 +155,7 @@ def test_all_are_measured_where_there_is_time(
     monkeypatch.setattr(notebook, "as_published", instant)
     monkeypatch.setattr(notebook, "without_xla", lambda _: None)
     monkeypatch.setattr(measurement, "SOUNDSCAPES", SOUNDSCAPES)
-    monkeypatch.setattr(measurement, "DEFAULT", Effort(1000, 2, 0.1, 0.1, 1, 0))
+    monkeypatch.setattr(measurement, "DEFAULT", Budget(1000, 2, 0.1, 0.1, 1, 0))
     target = tmp_path / "figures.json"
     arguments = [saved_model, label_model, "--soundscapes", soundscapes, "--json", target]
     assert cli.main(["deadline", *map(str, arguments)]) == 0
@@ -167,13 +168,13 @@ def test_all_are_measured_where_there_is_time(
 
 def test_projection_is_the_mean_with_students_interval() -> None:
     rounds = [1.0, 1.2, 1.1, 1.5]
-    projection = Projection(20.0, rounds)
+    projection = TimeProjection(20.0, rounds)
     assert math.isclose(projection.total_s, 20 + 700 * 1.2)
     expected = stats.t.interval(0.95, 3, loc=1.2, scale=stats.sem(rounds))
     np.testing.assert_allclose(projection.interval_s, [20 + 700 * end for end in expected])
-    assert Projection(20.0, [1.2]).interval_s == (20.0, math.inf)
-    assert Projection(20.0, [1.0, 9.0]).interval_s[0] == 20.0
-    measured = Projection(20.0, rounds, 900.0)
+    assert TimeProjection(20.0, [1.2]).interval_s == (20.0, math.inf)
+    assert TimeProjection(20.0, [1.0, 9.0]).interval_s[0] == 20.0
+    measured = TimeProjection(20.0, rounds, 900.0)
     assert (measured.total_s, measured.interval_s) == (900.0, (900.0, 900.0))
 
 
@@ -181,20 +182,20 @@ def test_projection_is_the_mean_with_students_interval() -> None:
     ("projection", "verdict"),
     [
         (
-            Projection(60.0, [1.0], 162.0),
+            TimeProjection(60.0, [1.0], 162.0),
             "2.7 of 90 minutes (measured): 87.3 minutes to spare; needs 1 core like these",
         ),
-        (Projection(0.0, [8.9, 8.8, 8.8]), "misses it by 13.1 minutes; needs 3 cores like these"),
-        (Projection(0.0, [7.0, 7.8, 8.6]), "too close to call"),
-        (Projection(6000.0, [1.0, 1.1]), "more than any number of cores"),
+        (TimeProjection(0.0, [8.9, 8.8, 8.8]), "misses it by 13.1 minutes; needs 3 cores like these"),
+        (TimeProjection(0.0, [7.0, 7.8, 8.6]), "too close to call"),
+        (TimeProjection(6000.0, [1.0, 1.1]), "more than any number of cores"),
     ],
 )
-def test_verdict(projection: Projection, verdict: str) -> None:
+def test_verdict(projection: TimeProjection, verdict: str) -> None:
     assert verdict in projection.verdict(2, 5400.0)
 
 
 def test_cores_that_just_do_meet_the_deadline() -> None:
-    projection = Projection(60.0, [10.0, 10.0])
+    projection = TimeProjection(60.0, [10.0, 10.0])
     cores = projection.cores(2, 5400.0)
     assert math.isclose(60 + 7000 * 2 / cores, 5400)
 
@@ -202,7 +203,7 @@ def test_cores_that_just_do_meet_the_deadline() -> None:
 def test_a_class_is_there_where_it_scores_highest() -> None:
     scores = np.random.default_rng(0).standard_normal((240, 7)).astype(np.float32)
     scores[:, 3] = 0
-    truth = highest(scores)
+    truth = highest_rows(scores)
     assert truth.sum(axis=0).tolist() == [12, 12, 12, 0, 12, 12, 12]
     assert macro_roc_auc(scores, truth) == 1
 
@@ -210,7 +211,7 @@ def test_a_class_is_there_where_it_scores_highest() -> None:
 def test_what_is_cut_short() -> None:
     full = np.arange(48, dtype=np.float32).reshape(24, 2) ** 2
     status = np.array(["scored", "interpolated", "scored", *["interpolated"] * 9, *["filled"] * 12])
-    rows = cut_short(full, status)
+    rows = after_deadline(full, status)
     np.testing.assert_array_equal(rows[[0, 2]], full[[0, 2]])
     np.testing.assert_array_equal(rows[1], (full[0] + full[2]) / 2)
     np.testing.assert_array_equal(rows[3:12], np.repeat(full[2:3], 9, axis=0))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from benchmarks.measuring.processes import children
+from benchmarks.measuring.usage import children
 
 
 class Watch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soundfile
@@ -16,6 +17,25 @@ CLOSER = 25
 """Into so many pieces a block is divided that cannot be decoded in one go."""
 MOST_TRIES, PATIENT_TRIES = 2000, 64
 """So many places that cannot be decoded end a recording; after so many in a row steps grow longer and longer."""
+
+
+class AudioFile(Protocol):
+    """What of `soundfile.SoundFile` is needed to read sound; rates are in Hz, `frames` counts samples of a channel."""
+
+    @property
+    def samplerate(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def subtype(self) -> str: ...
+
+    def seek(self, frames: int) -> int: ...
+    def read(self, frames: int, dtype: str, always_2d: bool) -> NDArray[np.float32]:
+        """The next frames, `[frames, channels]`; none at the end."""
+        ...
+
 
 Decoded = tuple[int, NDArray[np.float32] | None]
 """Frames: how many, and they themselves, `float32 [frames, channels]`, or None where they are lost."""
@@ -42,9 +62,7 @@ def opener(path: Path, stream: Stream, rate: int, most: float) -> Opener:
     return behind
 
 
-def read_blocks(
-    file: soundfile.SoundFile, promised: int | None, behind: Opener, begin: int, size: int
-) -> Iterator[Decoded]:
+def read_blocks(file: AudioFile, promised: int | None, behind: Opener, begin: int, size: int) -> Iterator[Decoded]:
     """Frames from `begin` on, `size` at once or fewer.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 import soundfile
 
 from runtime.audio.containers import flac, mp3, ogg, wav
-from runtime.audio.containers.reading import Decoded, Opener, nothing_behind, opener, read_blocks
+from runtime.audio.containers.reading import AudioFile, Decoded, Opener, nothing_behind, opener, read_blocks
 from runtime.audio.containers.stream import Stream
 from runtime.errors import RecordingError
 
@@ -38,7 +38,7 @@ class Sound:
     zeros and were not recorded.
     """
 
-    file: soundfile.SoundFile
+    file: AudioFile
     promised: int | None
     seekable: bool
     whole: bool = True
@@ -53,7 +53,7 @@ class Sound:
         """How many frames rows are made for: those promised, unless next to nothing of them is there."""
         if self.promised is None:
             return None
-        return min(self.promised, max(MOST_MISSING * int(self.file.frames), MOST_MISSING_S * int(self.file.samplerate)))
+        return min(self.promised, max(MOST_MISSING * self.file.frames, MOST_MISSING_S * self.file.samplerate))
 
     def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
         """See `read_blocks`."""

@@ -110,8 +110,8 @@ class Extent:
                 says = f"says {self._frames(file, self.declared) / rate:.1f} s"
             rest = f", but for {zeros_s:.1f} s of zeros behind it" if zeros_s >= LEAST_ZEROS_S else ""
             notes.append(f"has a header that {says}; its sound of {there_s:.1f} s was read to the end{rest}")
-        elif zeros_s >= LEAST_ZEROS_S:
-            notes.append(f"holds nothing but zeros from {there_s - zeros_s:.1f} s on, of {there_s:.1f} s")
+        else:
+            notes += notes_on_zeros(there_s, zeros_s)
         if self.unknown:
             notes.append(
                 f"has {self.unknown} bytes behind its sound that are neither sound nor chunks; they were not read"
@@ -129,6 +129,13 @@ class Extent:
         if file.subtype in SAMPLE_BYTES:
             return size // (SAMPLE_BYTES[file.subtype] * int(file.channels))
         return round(int(file.frames) * size / max(self.size, 1))
+
+
+def notes_on_zeros(sound_s: float, zeros_s: float) -> list[str]:
+    """What a user should know of sound of so many seconds that ends with so many seconds of zeros."""
+    if zeros_s < LEAST_ZEROS_S:
+        return []
+    return [f"holds nothing but zeros from {sound_s - zeros_s:.1f} s on, of {sound_s:.1f} s"]
 
 
 def examine(path: Path, base: int = 0) -> Extent | None:

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from tensorflow.core.protobuf import saved_model_pb2
 
 from benchmarks import cli
-from benchmarks.parity import outcome
+from benchmarks.parity import result
 from convert.conversion import convert
 from convert.source.saved_model import SavedModel, inspect
 from convert.untrained import ops
@@ -270,8 +270,8 @@ def test_wrong_use_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, labels = labelled
-    source = outcome.inspect(saved_model)
-    monkeypatch.setattr(outcome, "inspect", lambda path: source if path == saved_model else inspect(path))
+    source = result.inspect(saved_model)
+    monkeypatch.setattr(result, "inspect", lambda path: source if path == saved_model else inspect(path))
     only = tmp_path / "only"
     only.mkdir()
     shutil.copy(recordings / "b.wav", only / "x.wav")
@@ -282,7 +282,7 @@ def test_wrong_use_is_one_line(
         ([saved_model, tmp_path / "none.onnx"], "there is no model at"),
         ([saved_model, words], "cannot be loaded as ONNX"),
         ([saved_model, model, "--labels", labels], "name their folder with --audio"),
-        ([saved_model, model, "--labels", labels, "--audio", only], "has no label of any of the 3 windows"),
+        ([saved_model, model, "--labels", labels, "--audio", only], "has no label for any of the 3 windows"),
         ([saved_model, model, "--audio", tmp_path / "nothing"], "nothing"),
         ([saved_model, model, "--device", "tpu"], "device is 'tpu'"),
         ([saved_model, model, "--html", tmp_path / "none" / "page.html"], "cannot write"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks.parity.comparison import Compared, Comparison
-from benchmarks.parity.plot import histogram
-from benchmarks.parity.summary import measures
+from benchmarks.parity.comparison import HeadComparison, HeadDifferences
+from benchmarks.parity.histogram import histogram
+from benchmarks.parity.summary import summarise
 from convert.proof.parity import compare
 
 RNG = np.random.default_rng(0)
@@ -18,8 +18,8 @@ LOGITS = RNG.normal(-3, 2, (24, 50)).astype(np.float32)
 CLOSE = LOGITS + RNG.normal(0, 0.3, LOGITS.shape).astype(np.float32)
 
 
-def taken_in(expected: np.ndarray, actual: np.ndarray, step: int = 7, classes: bool = True) -> Compared:  # type: ignore[type-arg]
-    comparison = Comparison(classes)
+def taken_in(expected: np.ndarray, actual: np.ndarray, step: int = 7, classes: bool = True) -> HeadDifferences:  # type: ignore[type-arg]
+    comparison = HeadComparison(classes)
     for i in range(0, len(expected), step):
         comparison.add(expected[i : i + step], actual[i : i + step])
     return comparison.result()
@@ -65,7 +65,7 @@ def test_few_and_tied_classes() -> None:
 
 
 def test_equal_values() -> None:
-    found = measures(taken_in(LOGITS, LOGITS))
+    found = summarise(taken_in(LOGITS, LOGITS))
     assert (found.error, found.mean_error, found.common, found.top1, found.rank_least) == (0, 0, 0, 1, 1)
     assert abs(found.cosine_distance) < 1e-12
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.parity.columns import Columns
-from benchmarks.parity.comparison import Comparison
-from benchmarks.parity.measurement import Measured, Setting
-from benchmarks.parity.verdict import MANY_WINDOWS, findings, notes, stated
-from benchmarks.parity.windows import Window
+from benchmarks.parity.columns import ColumnMatch
+from benchmarks.parity.comparison import HeadComparison
+from benchmarks.parity.measurement import FileMeasurement, Setting
+from benchmarks.parity.verdict import MANY_WINDOWS, findings, notes, stated_tolerance
+from benchmarks.parity.windows import WindowRef
 from convert.conversion import SYNTHETIC
 from convert.proof.parity import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL, Tolerance
 from convert.source.saved_model import SavedModel
@@ -25,7 +25,7 @@ RNG = np.random.default_rng(0)
 COUNT = 120
 LOGITS = RNG.normal(-3, 2, (COUNT, 40)).astype(np.float32)
 NOISE = RNG.normal(0, 1e-4, LOGITS.shape)
-WINDOWS = [Window(Path("a.wav"), i, f"a_{5 * i + 5}") for i in range(COUNT)]
+WINDOWS = [WindowRef(Path("a.wav"), i, f"a_{5 * i + 5}") for i in range(COUNT)]
 STORED = {"windows": 12, "error": 3e-5, "mean_error": 5e-6, "cosine_distance": 1e-9, "common": 12**-0.5}
 OTHER = "recordings of mine"
 SOURCE = SavedModel(Path("saved_model"), "f" * 64, (), True, {}, None, None)
@@ -40,9 +40,9 @@ def artifact(stored: dict[str, Any] = STORED, audio: str = SYNTHETIC, **options:
 
 def said(differences: np.ndarray, about: Artifact, audio: str = SYNTHETIC, setting: Setting = CPU) -> str:  # type: ignore[type-arg]
     """The findings about a file that is off by so much."""
-    comparison = Comparison(classes=True)
+    comparison = HeadComparison(classes=True)
     comparison.add(LOGITS, (LOGITS + differences).astype(np.float32))
-    measured = Measured(Path("perch.onnx"), about, {"label": Columns(np.arange(40))})
+    measured = FileMeasurement(Path("perch.onnx"), about, {"label": ColumnMatch(np.arange(40))})
     measured.compared[setting] = {"label": comparison.result()}
     return "\n".join(map(str, findings(measured, SOURCE, WINDOWS, audio)))
 
@@ -64,9 +64,9 @@ def test_a_stated_tolerance() -> None:
 @pytest.mark.parametrize(
     ("stored", "said_"),
     [
-        ({"error": 1e-6}, "error 2.* times that of its conversion"),
-        ({"mean_error": 1e-7}, "mean error .* times that of its conversion"),
-        ({"cosine_distance": 1e-11}, "1 - cosine .* times that of its conversion"),
+        ({"error": 1e-6}, "error 2.* times what its conversion measured"),
+        ({"mean_error": 1e-7}, "mean error .* times what its conversion measured"),
+        ({"cosine_distance": 1e-11}, "1 - cosine .* times what its conversion measured"),
     ],
 )
 def test_ten_times_what_conversion_measured(stored: dict[str, float], said_: str) -> None:
@@ -78,14 +78,14 @@ def test_on_other_audio_cosines_say_less() -> None:
     strict = {**STORED, "cosine_distance": 1e-11}
     assert said(NOISE, artifact(strict), OTHER) == ""
     assert said(NOISE, artifact(strict, OTHER), OTHER) == ""
-    assert stated(artifact(), "label", False, same_audio=True) == FLOAT32
-    wider = stated(artifact(), "label", False, same_audio=False)
+    assert stated_tolerance(artifact(), "label", False, same_audio=True) == FLOAT32
+    wider = stated_tolerance(artifact(), "label", False, same_audio=False)
     assert (wider.error, wider.cosine_distance) == (FLOAT32.error, pytest.approx(10 * FLOAT32.cosine_distance))
 
 
 def test_what_all_windows_have_in_common_is_no_rounding() -> None:
     shift = RNG.normal(0, 5e-5, 40)  # half as much as the rounding
-    assert "of their errors in common, rounding at most 24%" in said(NOISE + shift, artifact())
+    assert "of their errors, which for rounding is at most 24%" in said(NOISE + shift, artifact())
     shallow = {**STORED, "common": 0.5}
     assert said(NOISE + shift, artifact(shallow)) == ""
     assert said(NOISE + shift, artifact(), OTHER) == ""
@@ -99,21 +99,23 @@ def test_what_a_file_says_of_itself_may_make_no_sense(parity: dict[str, Any]) ->
 
 
 def test_tolerances_of_precisions() -> None:
-    assert stated(artifact(precision="float16"), "label", True, True) == FLOAT16
-    assert stated(artifact(head="int8"), "label", True, True) == INT8
-    assert stated(artifact(), "label", True, True) == Tolerance(NATIVE.error, MANY_WINDOWS * NATIVE.cosine_distance)
-    assert stated(artifact(), "label", False, True) == FLOAT32
-    assert stated(artifact(), "label", False, False) == Tolerance(FLOAT32.error, 10 * FLOAT32.cosine_distance)
+    assert stated_tolerance(artifact(precision="float16"), "label", True, True) == FLOAT16
+    assert stated_tolerance(artifact(head="int8"), "label", True, True) == INT8
+    assert stated_tolerance(artifact(), "label", True, True) == Tolerance(
+        NATIVE.error, MANY_WINDOWS * NATIVE.cosine_distance
+    )
+    assert stated_tolerance(artifact(), "label", False, True) == FLOAT32
+    assert stated_tolerance(artifact(), "label", False, False) == Tolerance(FLOAT32.error, 10 * FLOAT32.cosine_distance)
     with_space = replace(artifact(head="int8"), heads={"spatial_embedding": Head("spatial_embedding", (16, 4, 8))})
     many = Tolerance(SPATIAL.error, MANY_WINDOWS * SPATIAL.cosine_distance)
-    assert stated(with_space, "spatial_embedding", True, True) == many
+    assert stated_tolerance(with_space, "spatial_embedding", True, True) == many
 
 
 def test_settings_are_named_where_not_all_are_broken() -> None:
-    comparisons = [Comparison(classes=True) for _ in range(2)]
+    comparisons = [HeadComparison(classes=True) for _ in range(2)]
     for comparison, off in zip(comparisons, (NOISE, NOISE + 1), strict=True):
         comparison.add(LOGITS, (LOGITS + off).astype(np.float32))
-    measured = Measured(Path("perch.onnx"), artifact(), {"label": Columns(np.arange(40))})
+    measured = FileMeasurement(Path("perch.onnx"), artifact(), {"label": ColumnMatch(np.arange(40))})
     for size, comparison in zip((1, 12), comparisons, strict=True):
         measured.compared[Setting("cpu", size)] = {"label": comparison.result()}
     (found,) = findings(measured, SOURCE, WINDOWS, SYNTHETIC)
@@ -126,7 +128,7 @@ def test_settings_are_named_where_not_all_are_broken() -> None:
 
 def test_notes() -> None:
     def told(about: Artifact) -> str:
-        measured = Measured(Path("perch.onnx"), about, {"label": Columns(np.arange(40))})
+        measured = FileMeasurement(Path("perch.onnx"), about, {"label": ColumnMatch(np.arange(40))})
         return "\n".join(notes(measured, SOURCE))
 
     assert told(artifact()) == ""

@@ -47,7 +47,9 @@ def test_a_recording_that_breaks_off_gives_what_there_is(tmp_path: Path) -> None
 def test_only_windows_with_labels(recordings: Path) -> None:
     labels = Labels("labels.csv", {"a_10": frozenset({"x"}), "c_5": frozenset(), "d_5": frozenset({"x"})})
     assert [window.row_id for window in choose(find_recordings(recordings), 100, labels)] == ["a_10", "c_5"]
-    with pytest.raises(InputError, match=r"^labels.csv has no label of any of the 9 windows, which are called a_5 and"):
+    with pytest.raises(
+        InputError, match=r"^labels.csv has no label for any of the 9 windows, which are called a_5 and"
+    ):
         choose(find_recordings(recordings), 100, Labels("labels.csv", {"d_5": frozenset()}))
 
 

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 import runtime.audio.containers.wav
+import runtime.audio.mono
 import runtime.audio.recording
 from convert.proof.synthetic import soundscape
 from runtime.audio.containers import open_streams
@@ -277,7 +278,7 @@ def test_nothing_but_a_header(tmp_path: Path, data: bytes) -> None:
 
 
 def test_many_channels_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.audio.recording, "MOST_BLOCK", 2**16)
+    monkeypatch.setattr(runtime.audio.mono, "MOST_BLOCK", 2**16)
     frames = np.repeat(SOUND[: 2 * RATE, None], 64, axis=1)
     path = tmp_path / "a.wav"
     path.write_bytes(wav(pcm(frames), RATE, channels=64))

@@ -18,7 +18,7 @@ import pytest
 import runtime.inputs
 import runtime.run
 import runtime.workers.headers
-from benchmarks.measuring.processes import alive, children
+from benchmarks.measuring.usage import alive, children
 from convert.proof.synthetic import soundscape
 from runtime import InputError, Interrupted, Soundscapes
 from runtime.audio.paths import find_recordings

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import runtime.scoring
 import runtime.workers.headers
 import runtime.workers.stages
-from benchmarks.measuring.processes import children
+from benchmarks.measuring.usage import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.protocol import Notice, RingSetup

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from benchmarks.throughput.floor import backbone
+from benchmarks.throughput.backbone import cut_backbone
 from convert.conversion import convert
 from convert.proof import synthetic
 from runtime.errors import InputError
@@ -25,7 +25,7 @@ HEADS = {"spectrogram": Head("spectrogram", (5, 3)), "embedding": Head("embeddin
 def test_backbone_turns_spectrograms_into_embeddings(model: Path) -> None:
     windows = synthetic.windows(5, 3, 160_000)
     spectrograms, expected = Session(model)(windows, ["frontend", "embedding"])
-    session = ort.InferenceSession(backbone(model), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(cut_backbone(model), providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["frontend"]
     assert [value.name for value in session.get_outputs()] == ["embedding"]
     np.testing.assert_allclose(session.run(None, {"frontend": spectrograms})[0], expected, atol=1e-6 * np.ptp(expected))
@@ -36,7 +36,7 @@ def test_backbone_of_a_file_without_its_spectrogram(saved_model: Path, model: Pa
     convert(saved_model, path, outputs=["embedding"], progress=False)
     windows = synthetic.windows(5, 2, 160_000)
     spectrograms, expected = Session(model)(windows, ["frontend", "embedding"])
-    session = ort.InferenceSession(backbone(path), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(cut_backbone(path), providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     np.testing.assert_allclose(session.run(None, {given.name: spectrograms})[0], expected, atol=1e-6 * np.ptp(expected))
 
@@ -56,10 +56,10 @@ def test_spectrogram_may_be_a_copy_of_what_the_backbone_reads(tmp_path: Path) ->
         getattr(proto.graph, field).extend(getattr(nodes, field))
     onnx.save(proto, path)
     spectrograms, expected = Session(path)(synthetic.windows(5, 2, 160_000), ["spectrogram", "embedding"])
-    session = ort.InferenceSession(backbone(path), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(cut_backbone(path), providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(None, {"bands": spectrograms})[0], expected, rtol=1e-6)
 
 
 def test_file_without_an_embedding_is_refused(label_model: Path) -> None:
     with pytest.raises(InputError, match="no output 'embedding'"):
-        backbone(label_model)
+        cut_backbone(label_model)

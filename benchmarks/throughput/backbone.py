@@ -1,7 +1,7 @@
-"""The floor under a model's time: its backbone alone, from the frontend's spectrogram to the embedding.
+"""Cuts the backbone out of a model: the part from the frontend's spectrogram to the embedding.
 
-What a frontend costs is the time of the whole file over that of its backbone. The benchmark's floor is the backbone of
-a file that is kept as it was, so that a faster backbone shows too.
+Its time is the floor that other times are divided by. The ratio of a whole file to its own backbone shows the cost of
+the frontend. With the backbone of a reference file as the floor, a faster backbone shows too.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
 
 SPECTROGRAMS, EMBEDDING = ("frontend", "spectrogram"), "embedding"
-"""What Perch v1 and v2 call their spectrogram."""
+"""The name of the spectrogram in Perch v1 and v2."""
 
 
-def backbone(path: str | Path) -> bytes:
-    """The part of a converted file between spectrogram and embedding, as an ONNX model with that one input and output.
+def cut_backbone(path: str | Path) -> bytes:
+    """The backbone of a converted file, as a serialised ONNX model from one spectrogram to one embedding.
 
-    The spectrogram is the head `frontend` or `spectrogram` or, in a file that does not keep it, what enters the first
-    convolution with a kernel of both time and frequency.
+    The spectrogram is the head `frontend` or `spectrogram` or, in a file without that head, the input of the first
+    convolution whose kernel spans both time and frequency.
 
     Raises:
-        ArtifactError: not a file made by `perch-convert`.
-        InputError: the file keeps no embedding, or its spectrogram cannot be told.
+        ArtifactError: the file was not made by `perch-convert`.
+        InputError: the file has no embedding, or its spectrogram cannot be found.
     """
     heads = read_artifact(path).heads
     if EMBEDDING not in heads:
-        raise InputError(f"{path} has no output '{EMBEDDING}' that its backbone could end in")
+        raise InputError(f"{path} has no output '{EMBEDDING}' for its backbone to end in")
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
     graph = model.graph
     start = next((name for name in SPECTROGRAMS if name in heads), None) or _spectrogram(graph)
@@ -37,7 +37,7 @@ def backbone(path: str | Path) -> bytes:
     start = copied.get(start, start)  # where the head is a copy of what the backbone reads
     values = {value.name: value for value in [*graph.output, *graph.value_info]}
     if start is None or start not in values:
-        raise InputError(f"the spectrogram of {path} cannot be told: it feeds no convolution over time and frequency")
+        raise InputError(f"the spectrogram of {path} cannot be found: it feeds no convolution over time and frequency")
     nodes = _between(graph, start, EMBEDDING)
     if any(source.name in node.input for node in nodes for source in graph.input):
         raise InputError(f"the backbone of {path} reads more than its spectrogram '{start}'")

@@ -1,4 +1,4 @@
-"""A comparison from its arguments to what was found of each file."""
+"""The whole comparison: from the arguments to a verdict on each file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks import SOUNDSCAPE_WINDOWS
 from benchmarks.measuring.audio import soundscapes
-from benchmarks.parity.measurement import Measured, Measurement, measure
+from benchmarks.parity.measurement import FileMeasurement, ModelMeasurement, measure
 from benchmarks.parity.quality import Quality, compare_quality
 from benchmarks.parity.summary import WorstWindow, worst_windows
 from benchmarks.parity.verdict import Finding, findings, notes
@@ -29,10 +29,10 @@ from runtime.model.session import choose_device
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A file, what is wrong with it, what one should know of it, and how right both models are where labels tell."""
+class FileResult:
+    """The verdict on a file: what is wrong with it, notes, and with labels how well both models find the species."""
 
-    measured: Measured
+    measured: FileMeasurement
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     quality: tuple[Quality, ...]
@@ -40,18 +40,18 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """All files, the samples of their worst windows by row id, and how many windows could not be read."""
+class ParityResult:
+    """The results of all files, the samples of their worst windows by row id, and how many windows were unreadable."""
 
-    measurement: Measurement
-    files: tuple[Judged, ...]
+    measurement: ModelMeasurement
+    files: tuple[FileResult, ...]
     samples: dict[str, NDArray[np.float32]]
     audio: str
     unread: int
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong with any of them."""
+        """Whether nothing is wrong with any file."""
         return not any(each.findings for each in self.files)
 
 
@@ -63,7 +63,7 @@ def compare(
     count: int,
     batch_sizes: Sequence[int],
     device: str,
-) -> Outcome:
+) -> ParityResult:
     """Compares converted files with their SavedModel on `count` windows.
 
     Raises:
@@ -71,10 +71,10 @@ def compare(
     """
     tf.get_logger().setLevel("ERROR")
     if label_file is not None and audio is None:
-        raise InputError(f"the recordings that {label_file} is about are needed, too; name their folder with --audio")
+        raise InputError(f"{label_file} needs the recordings that it labels; name their folder with --audio")
     labels = read_labels(label_file) if label_file is not None else None
     devices = _devices(device)
-    for path in paths:  # before what takes long
+    for path in paths:  # before the work that takes long
         artifact = read_artifact(path)
         if labels is not None:
             choose_list(labels, artifact.head("label"))
@@ -85,23 +85,25 @@ def compare(
         windows = choose(find_recordings(made if audio is None else audio), count, labels)
         measurement = measure(source, paths, windows, devices, batch_sizes)
         described = SYNTHETIC if audio is None else f"recordings of {audio}"
-        judged = tuple(_judged(measurement, measured, labels, described) for measured in measurement.files)
-        shown = {worst.window for each in judged for worst in each.worst}
+        results = tuple(_file_result(measurement, measured, labels, described) for measured in measurement.files)
+        shown = {worst.window for each in results for worst in each.worst}
         shown_again = read([window for window in measurement.windows if window in shown])
         samples = {window.row_id: values for window, values in shown_again}
-    return Outcome(measurement, judged, samples, described, len(windows) - len(measurement.windows))
+    return ParityResult(measurement, results, samples, described, len(windows) - len(measurement.windows))
 
 
 def _devices(device: str) -> tuple[str, ...]:
-    """What "auto" means here: the CPU, and a GPU if it can be used."""
+    """The devices to compare on; "auto" is the CPU, and a GPU if there is a usable one."""
     chosen = choose_device(device)
     if device != "auto" or chosen == "cpu":
         return (chosen,)
     return ("cpu", chosen) if cuda.problem(chosen) is None else ("cpu",)
 
 
-def _judged(measurement: Measurement, measured: Measured, labels: Labels | None, audio: str) -> Judged:
-    return Judged(
+def _file_result(
+    measurement: ModelMeasurement, measured: FileMeasurement, labels: Labels | None, audio: str
+) -> FileResult:
+    return FileResult(
         measured,
         tuple(findings(measured, measurement.source, measurement.windows, audio)),
         (*notes(measured, measurement.source), *_changed(measured)),
@@ -110,13 +112,13 @@ def _judged(measurement: Measurement, measured: Measured, labels: Labels | None,
     )
 
 
-def _changed(measured: Measured) -> list[str]:
+def _changed(measured: FileMeasurement) -> list[str]:
     problem = untrue(measured.path, measured.artifact)
     return [] if problem is None else [problem]
 
 
-def _quality(measurement: Measurement, measured: Measured, labels: Labels) -> list[Quality]:
-    """How right both models are about the classes that the file has."""
+def _quality(measurement: ModelMeasurement, measured: FileMeasurement, labels: Labels) -> list[Quality]:
+    """How well both models find the classes that the file has."""
     columns = measured.columns.get("label")
     if measured.logits is None or columns is None or columns.index is None:
         return []

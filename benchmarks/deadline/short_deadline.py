@@ -1,7 +1,7 @@
-"""Too little time on purpose: is what is written complete, and what is it worth.
+"""A deadline that is too short on purpose: is the submission complete, and what did the deadline cost it.
 
-A full run of some soundscapes is the truth. Then they are scored again under a deadline in which about half of them can
-be. A submission is complete if it has every row and every class, each with a finite number.
+A full run of some soundscapes is the truth. They are then scored again under a deadline that leaves time for about half
+of them. A submission is complete if it has every row and every class, each with a finite number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.baseline import notebook
 from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
-from benchmarks.deadline.worth import average_roc_auc, cut_short, highest
+from benchmarks.deadline.lost_score import after_deadline, average_roc_auc, highest_rows
 from runtime import Soundscapes
 from runtime.explore.metrics import macro_roc_auc
 from runtime.rows.deadline import writing_s
@@ -39,13 +39,13 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a deadline.
+class ShortDeadlineResult:
+    """The submission of a run under a deadline.
 
-    `deadline_s` and `elapsed_s` count from the call, writing included. `scored`, `interpolated` and `filled` are shares
-    of all rows. `error` is the greatest difference, over the range of the full run's scores, from what the full run
-    says the rows must hold; `average_roc_auc` is over orders of the soundscapes. All three are NaN if it is not
-    `complete`.
+    `deadline_s` and `elapsed_s` count from the call and include writing. `scored`, `interpolated` and `filled` are
+    shares of all rows. `error` is the greatest difference from the rows that such a run must give (see
+    `after_deadline`), over the range of the full run's scores. `average_roc_auc` is averaged over orders of the
+    soundscapes. These three are NaN if the submission is not `complete`.
     """
 
     deadline_s: float
@@ -60,63 +60,62 @@ class Outcome:
 
     @property
     def late_s(self) -> float:
-        """By how much it ended after the deadline; 0 if in time."""
+        """Seconds from the deadline to the end; 0 if it ended in time."""
         return max(0.0, self.elapsed_s - self.deadline_s)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """All figures."""
         return asdict(self) | {"late_s": self.late_s}
 
 
-class Scarcity:
-    """Some soundscapes, the truth about them, and a deadline in which about half of them can be scored.
+class ShortDeadline:
+    """Some soundscapes, the scores of a full run, and a deadline that leaves time for about half of them.
 
     Args:
-        perch: what scores them; it runs once, without a deadline.
+        perch: what scores them; it does the full run at once.
         paths: the soundscapes, which should differ from one another.
     """
 
     def __init__(self, perch: PerchOnnx, paths: Sequence[Path]) -> None:
         self._perch, self._paths = perch, paths
-        self._target = perch.scratch / "scaled.csv"
+        self._target = perch.scratch / "short_deadline.csv"
         full = perch.run(paths, sink=self._target)
         self._full = read_submission(self._target)
         self.full_s = full.timing.elapsed_s
         self.deadline_s = half_time_s(full, max(perch.start_ups))
 
-    def run(self, on_deadline: Literal["fill", "interpolate"]) -> Outcome:
-        """perch-onnx under the deadline."""
+    def run(self, on_deadline: Literal["fill", "interpolate"]) -> ShortDeadlineResult:
+        """Runs perch-onnx under the deadline."""
         started = time.monotonic()
         result = self._perch.run(self._paths, sink=None, deadline_s=self.deadline_s, on_deadline=on_deadline)
         result.to_submission(self._target)
-        return self._outcome(time.monotonic() - started, result.status)
+        return self._result(time.monotonic() - started, result.status)
 
-    def run_notebook(self, way: TensorFlow) -> Outcome:
-        """The notebook with the deadline as TERMINATE_TIME; it has loaded and compiled before."""
+    def run_notebook(self, way: TensorFlow) -> ShortDeadlineResult:
+        """Runs the notebook, already warm, with the deadline as its TERMINATE_TIME."""
         started = time.monotonic()
         scores = notebook.score(self._paths, way.infer, way.columns, self.deadline_s)
         notebook.write_submission(self._target, self._paths, scores, way.columns)
         elapsed_s = time.monotonic() - started
-        return self._outcome(
-            elapsed_s, np.where((scores == notebook.TERMINATED).all(axis=1), "filled", np.str_("scored"))
-        )
+        terminated = (scores == notebook.TERMINATED).all(axis=1)
+        return self._result(elapsed_s, np.where(terminated, "filled", np.str_("scored")))
 
-    def _outcome(self, elapsed_s: float, status: NDArray[np.str_]) -> Outcome:
+    def _result(self, elapsed_s: float, status: NDArray[np.str_]) -> ShortDeadlineResult:
         full, written = self._full.scores, read_submission(self._target)
         complete = written.same_rows_and_classes(self._full) and bool(np.isfinite(written.scores).all())
         error = roc_auc = average = float("nan")
         if complete:
-            error = float(np.abs(written.scores - cut_short(full, status)).max() / np.ptp(full))
-            roc_auc = macro_roc_auc(written.scores, highest(full))
+            error = float(np.abs(written.scores - after_deadline(full, status)).max() / np.ptp(full))
+            roc_auc = macro_roc_auc(written.scores, highest_rows(full))
             average = average_roc_auc(full, status)
         shares = {name: float((status == name).mean()) for name in ("scored", "interpolated", "filled")}
-        return Outcome(
+        return ShortDeadlineResult(
             self.deadline_s, elapsed_s, complete, **shares, error=error, roc_auc=roc_auc, average_roc_auc=average
         )
 
 
 def half_time_s(full: Soundscapes, start_up_s: float) -> float:
-    """A deadline in which start-up, half the scoring, and what a run keeps back for writing fit."""
+    """A deadline that leaves time for start-up, half of the scoring, and the time that a run keeps back for writing."""
     timing = full.timing
     scoring_s = timing.windows / timing.windows_per_s
     kept_back_s = writing_s(full.columns, len(full) / 2)

@@ -1,4 +1,4 @@
-"""Pictures of the page: how the errors of windows are spread."""
+"""The histogram of windows by their error, for the page."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ BINS_A_DECADE = 4
 
 @dataclass(frozen=True)
 class Histogram:
-    """Windows by their greatest error: counts of bins, four a decade, of which the first begins at 10**`first`."""
+    """Counts of windows by their greatest error, in four bins a decade; the first bin begins at 10**`first`."""
 
     first: int
     counts: list[int]
 
     @property
     def decades(self) -> list[int]:
-        """Exponents at the bins' borders."""
+        """The exponents at the borders of decades."""
         return [self.first + i for i in range(len(self.counts) // BINS_A_DECADE + 1)]
 
 
 def histogram(errors: NDArray[np.float64]) -> Histogram:
-    """The histogram of `[windows]`; no error counts as the smallest, what is not finite as the greatest."""
+    """Of errors `[windows]`; an error of 0 counts as the smallest other one, one that is not finite as the greatest."""
     finite = errors[np.isfinite(errors) & (errors > 0)]
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (1e-8, 1e-8)
     first = int(np.floor(np.log10(least)))

@@ -1,0 +1,135 @@
+"""A full run, from sound files to rows, in a process of its own, and what it and its workers use."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import queue
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from benchmarks.measuring.usage import Usage, UsageMonitor
+from runtime import run_soundscapes
+from runtime.audio.recording import Recording
+from runtime.errors import PerchError
+from runtime.log import log
+from runtime.model.artifact import Artifact
+from runtime.model.profile import Setup
+from runtime.model.session import Device
+from runtime.workers.child import Child, serve
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What to run, without writing rows. `watched` says whether to look at memory and threads, which takes time."""
+
+    recordings: tuple[Path, ...]
+    artifact: Path
+    outputs: tuple[str, ...]
+    device: str
+    setup: Setup
+    watched: bool = False
+
+
+@dataclass(frozen=True)
+class FullRun:
+    """The figures of a run.
+
+    `busy` is the workers' processor time, over the time of the run and over their threads: above 1 more threads are at
+    work than there should be. It is None on Windows. `parent` and `workers` are what was seen if the run was watched.
+    `complaint` is a warning of the run about memory, such as that of a GPU that ran out.
+    """
+
+    windows_per_s: float
+    start_up_s: float
+    busy: float | None
+    parent: Usage | None
+    workers: tuple[Usage, ...]
+    complaint: str | None
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of all processes together, each at its greatest, shared pages counted once; None if not watched."""
+        return self.parent.pss + sum(worker.pss for worker in self.workers) if self.parent else None
+
+
+def time_full_run(plan: RunPlan) -> FullRun:
+    """Runs a plan.
+
+    Raises:
+        PerchError: it cannot be run, or not all recordings can be read.
+    """
+    inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
+    child = Child("benchmarks.throughput.full_run", plan, inbox)
+    try:
+        _, answer = inbox.get()
+        if isinstance(answer, FullRun):
+            return answer
+        raise answer or PerchError(f"the process of a full run {child.last_words()}")
+    finally:
+        child.stop()
+
+
+def recordings_for(windows: float, recordings: Sequence[Path], artifact: Artifact, workers: int) -> tuple[Path, ...]:
+    """The first recordings that hold this many windows together, as many for each worker; all if they hold less."""
+    taken, count = 0, 0
+    while taken < len(recordings) and (not taken or count < windows or taken % workers):
+        recording = Recording(recordings[taken], artifact.sample_rate, artifact.window_samples)
+        count += recording.promised_windows() or 0
+        taken += 1
+    return tuple(recordings[:taken])
+
+
+class _Warnings(logging.Handler):
+    """Keeps what a run warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def main() -> None:
+    """The process of a full run: receives a plan, runs it, sends its figures or the error."""
+    receive, send = serve()
+    plan: RunPlan = pickle.load(receive)
+    try:
+        send(_run(plan))
+    except PerchError as error:
+        send(error)
+
+
+def _run(plan: RunPlan) -> FullRun:
+    monitor, setup, warnings = UsageMonitor(os.getpid()), plan.setup, _Warnings()
+    log.addHandler(warnings)
+    with monitor if plan.watched else contextlib.nullcontext():
+        result = run_soundscapes(
+            plan.recordings,
+            plan.artifact,
+            outputs=plan.outputs,
+            device=cast(Device, plan.device),
+            workers=setup.workers,
+            threads=setup.threads,
+            batch_size=setup.batch_size,
+            progress=False,
+        )
+    if result.failures:
+        raise PerchError(f"{result.failures[0].path}: {result.failures[0].reason}")
+    timing, times = result.timing, os.times()
+    cpu_s = times.children_user + times.children_system
+    complaints = [text for text in warnings.texts if "memory" in text]
+    return FullRun(
+        windows_per_s=timing.windows_per_s,
+        start_up_s=timing.start_up_s,
+        busy=None if sys.platform == "win32" else cpu_s / setup.workers / setup.threads / timing.elapsed_s,
+        parent=monitor.parent,
+        workers=tuple(monitor.workers.values()),
+        complaint=complaints[0] if complaints else None,
+    )
