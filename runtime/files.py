@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -176,6 +177,11 @@ def check_folder(target: Path) -> None:
     check_writable(target / "rows")
     if made:
         target.rmdir()
+
+
+def composed(text: str) -> str:
+    """A text with its letters put together (Unicode NFC): some systems take those of file names apart."""
+    return unicodedata.normalize("NFC", text)
 
 
 def utf8(text: str) -> str:

@@ -20,7 +20,7 @@ from runtime.model.session import check_install, choose_device
 from runtime.request import Request
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats import row_format, sink_path
-from runtime.rows.sample import NAMES_NONE, SampleRows, sample_rows
+from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.sinks import FileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
@@ -98,7 +98,7 @@ def run_request(
     deadline = _deadline(request, started)
     table = Table(found, artifact, job, sample, deadline is not None and deadline.interpolate, inputs.taxonomy)
     sink = _sink(table, job, artifact, inputs, found, sample)
-    before = table.counts["scored"]
+    before = table.report.counts["scored"]
     if artifact.parity_warning is not None:
         log.warning("%s: %s", model, artifact.parity_warning)
     keep: bool | None = None
@@ -111,7 +111,7 @@ def run_request(
         keep = resumable or shield.interrupted
     finally:
         sink.close(keep)
-    timing = _timing(started, measured, table.counts["scored"] - before, job, artifact, why)
+    timing = _timing(started, measured, table.report.counts["scored"] - before, job, artifact, why)
     result = _result(table, sink, job, artifact, inputs, sample, timing)
     if shield.interrupted:
         raise Interrupted(result)
@@ -141,14 +141,16 @@ def _finish(
     return resumable
 
 
-def _sample(inputs: Inputs, artifact: Artifact, job: Job) -> SampleRows | None:
+def _sample(inputs: Inputs, artifact: Artifact, job: Job) -> SampleSubmission | None:
     """The rows of a sample submission, where what is written has just these."""
     if inputs.submission is None:
         return None
-    return sample_rows(inputs.submission, inputs.found, artifact.sample_rate, artifact.window_samples, job.hop)
+    return match_sample(inputs.submission, inputs.found, artifact.sample_rate, artifact.window_samples, job.hop)
 
 
-def _sink(table: Table, job: Job, artifact: Artifact, inputs: Inputs, found: Found, sample: SampleRows | None) -> Sink:
+def _sink(
+    table: Table, job: Job, artifact: Artifact, inputs: Inputs, found: Found, sample: SampleSubmission | None
+) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
     request, columns, weights = job.request, table.columns, job.request.weights
     if request.sink is None:
@@ -202,7 +204,7 @@ def _result(
     job: Job,
     artifact: Artifact,
     inputs: Inputs,
-    sample: SampleRows | None,
+    sample: SampleSubmission | None,
     timing: Timing,
 ) -> Soundscapes:
     found = inputs.found if sample is None else sample.found
@@ -211,15 +213,15 @@ def _result(
     return Soundscapes(
         blocks=sink.blocks,
         columns=table.columns,
-        failures=table.failures,
+        failures=table.report.failures,
         timing=timing,
-        counts=table.counts if sample is None else sample.counts,
-        notes=table.notes,
+        counts=table.report.counts if sample is None else sample.counts,
+        notes=table.report.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
         recordings=len(found.paths),
-        without_events=table.without_events,
-        not_reached=table.not_reached,
+        without_events=table.report.without_events,
+        not_reached=table.report.not_reached,
         skipped_files=found.skipped,
         unread_folders=found.lost,
         passed_over=found.passed_over(),

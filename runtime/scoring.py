@@ -56,7 +56,7 @@ class ScoringLoop:
         self._ended: float | None = None
         self._most_open = 0
         """The most tasks that were ever open at once: more workers than that are not started."""
-        self._rows = sum(table.counts.values())
+        self._rows = sum(table.report.counts.values())
 
     def run(
         self, recordings: int, headers: Headers, shield: Shield, report: bool | Callable[[Progress], object]

@@ -95,10 +95,10 @@ def _search(target: Path) -> None:
     command = [sys.executable, "-m", "runtime.explore", "search", str(target), "--like", f"long_{ROWS * 5 // 2}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with UsageMonitor(process.pid) as watch:
-        found, _ = process.communicate()
+        printed, _ = process.communicate()
     seconds = time.monotonic() - started
     promise(process.returncode == 0, f"perch-explore search ended with code {process.returncode}")
-    promise(found.count("long.wav") >= SEARCHED, f"{SEARCHED} windows were found")
+    promise(printed.count("long.wav") >= SEARCHED, f"{SEARCHED} windows were found")
     assert watch.parent is not None
     promise(seconds < MOST_SEARCH_S, f"searched in {seconds:.0f} s")
     promise(watch.parent.peak_rss < MOST_FOR_SEARCH, f"the search took {mib(watch.parent.peak_rss)}")

@@ -21,11 +21,11 @@ def models(folder: Path, model: Path) -> None:
     for name, write, recipe in (("v1", write_saved_model, PERCH_V1), ("v2", native.write_saved_model, PERCH_V2)):
         source, target = write(folder / name, recipe), folder / f"{name}.onnx"
         convert(source, target, progress=False)  # refuses what is not equal to TensorFlow
-        found = inspect(source)
-        expected = Reference(found)(windows)
+        inspected = inspect(source)
+        expected = Reference(inspected)(windows)
         actual = Session(target)(windows, list(expected))
         for (head, values), own in zip(expected.items(), actual, strict=True):
-            failures = parity.compare(values, own).failures(parity.tolerance(head, found.stablehlo is not None))
+            failures = parity.compare(values, own).failures(parity.tolerance(head, inspected.stablehlo is not None))
             promise(
                 not failures, f"{name}: {head} of 5 other windows equals TensorFlow's {'; '.join(failures)}".strip()
             )

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
-from runtime.explore.names import comparable, composed, pure
+from runtime.explore.names import comparable, pure
 from runtime.explore.sheet import Sheet, read_sheet
+from runtime.files import composed
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 ROW = "rowid"

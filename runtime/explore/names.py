@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePath, PureWindowsPath
+
+from runtime.files import composed
 
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|[^/]*\\[^/]*$")
 """How a path of Windows starts; or it has backslashes, and no slash."""
 READINGS = (PurePath, PureWindowsPath)
 """How a path may be meant: on Linux a backslash is a letter like others."""
 END = re.compile(r"_(\d+)[.,]?(\d*)$")
-
-
-def composed(text: str) -> str:
-    """A text with its letters put together (NFC), so that it equals the same text from another system."""
-    return unicodedata.normalize("NFC", text)
 
 
 def pure(path: str) -> PurePath:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.names import READINGS, comparable, composed
+from runtime.explore.names import READINGS, comparable
 from runtime.explore.rows import RowFile
+from runtime.files import composed
 from runtime.model.identity import read_true_artifact
 
 PLACE = re.compile(r"(.+)@((?:\d+:){0,2}\d+(?:\.\d+)?)")

@@ -13,7 +13,7 @@ from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
 from runtime.rows.detections import Tally, check_names
 from runtime.rows.formats import row_format, sink_path
-from runtime.rows.sample import SampleRows
+from runtime.rows.sample import SampleSubmission
 from runtime.rows.smoothing import smoothed
 from runtime.rows.spool import ChangedError, Finished, Spool
 
@@ -47,7 +47,9 @@ class MemorySink:
     path: Path | None = None
     tally: Tally | None = None
 
-    def __init__(self, columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None = None) -> None:
+    def __init__(
+        self, columns: Columns, smooth: Sequence[float] | None, sample: SampleSubmission | None = None
+    ) -> None:
         self._columns, self._smooth, self._sample = columns, smooth, sample
         self._blocks: list[Block] = []
 
@@ -95,7 +97,7 @@ class FileSink:
         names: Sequence[str] = (),
         detections: Detections | None = None,
         smooth: Sequence[float] | None = None,
-        sample: SampleRows | None = None,
+        sample: SampleSubmission | None = None,
     ) -> None:
         target = self._target = sink_path(sink)
         self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
@@ -145,7 +147,7 @@ class FileSink:
 
 
 def _whole(
-    blocks: Iterable[Block], columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None
+    blocks: Iterable[Block], columns: Columns, smooth: Sequence[float] | None, sample: SampleSubmission | None
 ) -> Iterable[Block]:
     """The rows as they are written."""
     blocks = smoothed(blocks, columns, smooth)

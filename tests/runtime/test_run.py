@@ -183,7 +183,7 @@ def test_deadline_leaves_a_complete_file(tmp_path: Path, model: Path, monkeypatc
     folder.mkdir()
     write(folder / "short.wav", soundscape(1, 10))
     soundfile.write(folder / "slow.wav", np.zeros(6 * 3600 * 1000, np.int16), 1000)  # six hours, little on disk
-    ends_when(monkeypatch, lambda table: table.counts["scored"] > 2)
+    ends_when(monkeypatch, lambda table: table.report.counts["scored"] > 2)
     result = run(folder, model, workers=2, fill=-7, **LONG)
     assert len(result) == 2 + 6 * 720
     assert result.count("failed") == 0

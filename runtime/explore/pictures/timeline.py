@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError, RecordingError
-from runtime.explore.names import READINGS, composed, pure
+from runtime.explore.names import READINGS, pure
 from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
 from runtime.explore.pictures.species import OUTPUT, Top, display_names, read_scores
 from runtime.explore.pictures.spectrogram import COLORS, data_uri, decibels, power, spectrogram
 from runtime.explore.pictures.still import plain
 from runtime.explore.pictures.template import render
 from runtime.explore.rows import RowFile
+from runtime.files import composed
 from runtime.progress import progress_bar
 
 MOST_S = 3600
