@@ -92,6 +92,7 @@ def convert(
         ConversionError: the folder is not a Perch SavedModel that this project converts.
         ParityError: the result differs from TensorFlow's; no file is left.
         InputError: an argument cannot be used.
+        OutputError: `output` cannot be written.
     """
     tf.get_logger().setLevel("ERROR")
     output = Path(output)

@@ -7,9 +7,10 @@
 """
 
 from runtime.detections import Detections
-from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
+from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
 from runtime.progress import Progress
-from runtime.rows.soundscapes import Failure, Soundscapes
+from runtime.rows.soundscapes import Soundscapes
+from runtime.rows.summary import Failure
 from runtime.rows.timing import Timing
 from runtime.run import Interrupted, run_soundscapes
 from runtime.version import __version__
@@ -21,6 +22,7 @@ __all__ = [
     "Failure",
     "InputError",
     "Interrupted",
+    "OutputError",
     "PerchError",
     "Progress",
     "Soundscapes",

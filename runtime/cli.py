@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from runtime import doctor
@@ -14,13 +13,12 @@ from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
 from runtime.errors import InputError, PerchError
-from runtime.files import check_outputs, check_writable, rescue
+from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
 from runtime.options import parse_args, request_of
 from runtime.request import Request
-from runtime.rows.formats import sink_path
-from runtime.rows.hoplite import SINK
+from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_request
 from runtime.terminal import Complaints, command, complain, printable
@@ -69,14 +67,11 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         _report_map(args, request)
     if not args.soundscapes or output is None:
         return 0
-    in_memory = _check_output(str(request.sink), request)
     try:
-        result = run_request(args.soundscapes, args.model, replace(request, sink=None) if in_memory else request)
+        result = run_request(args.soundscapes, args.model, request)
     except Interrupted as interrupted:
         result = interrupted.soundscapes
     signals.interrupt = False
-    if in_memory:
-        _write(result, output)
     _sum_up(result, output, args.quiet, signals)
     return signals.code or (1 if result.failures or result.unread_folders else 0)
 
@@ -117,31 +112,6 @@ def _report_map(args: argparse.Namespace, request: Request) -> None:
     write_report(lines, args.map_report)
     if not args.quiet:
         print(f"{printable(args.map_report)}: {report_text(lines, class_map)}", flush=True)
-
-
-def _write(result: Soundscapes, output: Path) -> None:
-    """Writes the rows; where that fails after all, to a temporary folder, so that they are not lost."""
-    try:
-        result.to_npz(output)
-    except InputError as error:
-        rescued = rescue(output.name, result.to_npz)
-        if rescued is None:
-            raise
-        raise InputError(f"{error}; the rows are in {rescued} instead") from None
-
-
-def _check_output(output: str, request: Request) -> bool:
-    """Whether rows are kept in memory until the end; refuses, before anything is computed, what cannot be written."""
-    ending = Path(output).suffix.lower()
-    if request.detections is not None or output.startswith(SINK) or ending in (".csv", ".parquet"):
-        return False
-    if ending != ".npz":
-        more = "; a .txt holds detections, which --top or --min-score ask for" if ending == ".txt" else ""
-        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv, .parquet or .npz{more}")
-    if request.resume:
-        raise InputError("a .npz cannot be resumed, its rows being in memory until the end; write a .parquet instead")
-    check_writable(Path(output))
-    return True
 
 
 @command("perch-run")

@@ -13,7 +13,6 @@ from runtime.errors import InputError
 from runtime.files import Files
 from runtime.log import log
 from runtime.request import Request
-from runtime.rows.formats import holds_all_rows
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Inputs:
     files: Mapping[str, Files]
 
 
-def read_inputs(soundscapes: Sources, model: str | Path, request: Request) -> Inputs:
-    """Finds the recordings, and reads the classes.
+def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every_row: bool) -> Inputs:
+    """Finds the recordings, and reads the classes. `every_row` is whether each window has a row in what is written.
 
     Raises:
         InputError: one cannot be read, or there is nothing to score.
@@ -53,6 +52,5 @@ def read_inputs(soundscapes: Sources, model: str | Path, request: Request) -> In
         "the taxonomy": taxonomy,
         "the recording": found.paths,
     }
-    all_rows = holds_all_rows(request.sink, request.detections)
-    submission = wanted.row_ids if wanted is not None and all_rows else None
+    submission = wanted.row_ids if wanted is not None and every_row else None
     return Inputs(found, wanted, submission, known, files)

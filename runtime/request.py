@@ -258,10 +258,9 @@ class Request:
     )
     sink: str | Path | None = option(
         None,
-        "where rows go: a .csv (one output), a .parquet or .npz (any outputs; a .npz holds all rows in memory until "
-        'the end), or "hoplite:FOLDER", a perch-hoplite database of the embeddings; detections also go to a .txt or a '
-        "folder. In Python rows stay in memory without it. Rows that are finished wait in `sink`.partial until all are "
-        "there",
+        'where rows go: a .csv (one output), a .parquet or .npz (any outputs), or "hoplite:FOLDER", a perch-hoplite '
+        "database of the embeddings; detections also go to a .txt or a folder. In Python rows stay in memory without "
+        "it. Rows that are finished wait in `sink`.partial until all are there",
         WHERE,
         flags=["-o", "--output"],
         metavar="FILE",

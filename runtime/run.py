@@ -19,11 +19,13 @@ from runtime.model.identity import read_true_artifact
 from runtime.model.session import check_install, choose_device
 from runtime.request import Request
 from runtime.rows.deadline import Deadline, slowness
-from runtime.rows.formats import row_format, sink_path
+from runtime.rows.formats.choice import choose_format, sink_path
+from runtime.rows.formats.format import Format
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.sinks import FileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
+from runtime.rows.summary import RunSummary
 from runtime.rows.table import Table
 from runtime.rows.timing import Timing
 from runtime.scoring import Measured, ScoringLoop
@@ -76,6 +78,8 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
         InputError: an argument cannot be used, or there is nothing to score.
         ArtifactError: `model` is missing, damaged, or not made by this project.
         DeviceError: the device cannot be had; what is missing is named.
+        OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
+        PerchError: the processes that score cannot be started.
         Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
     """
     return run_request(soundscapes, model, request)
@@ -87,8 +91,9 @@ def run_request(
     """Does what `run_soundscapes` does, with another engine than the device's if one is given."""
     started = time.monotonic()
     check_install()
+    format = choose_format(request.sink, request.detections) if request.sink is not None else None
     artifact = read_true_artifact(model)
-    inputs = read_inputs(soundscapes, model, request)
+    inputs = read_inputs(soundscapes, model, request, every_row=format is None or format.every_row)
     device = choose_device(request.device)
     unfinished = unfinished_run(sink_path(request.sink)) if request.sink is not None and request.resume else None
     setup, why = choose_setup(artifact, device, request, unfinished)
@@ -97,7 +102,7 @@ def run_request(
     found = inputs.found if sample is None else sample.found
     deadline = _deadline(request, started)
     table = Table(found, artifact, job, sample, deadline is not None and deadline.interpolate, inputs.taxonomy)
-    sink = _sink(table, job, artifact, inputs, found, sample)
+    sink = _sink(format, table, job, artifact, inputs, found, sample)
     before = table.report.counts["scored"]
     if artifact.parity_warning is not None:
         log.warning("%s: %s", model, artifact.parity_warning)
@@ -137,7 +142,7 @@ def _finish(
         most_interpolated = deadline.rows_to_interpolate(table.columns, work, now)
     rest = list(table.rest(functools.partial(headers.promised_windows, until=until), most_interpolated))
     resumable = shield.interrupted or (table.incomplete and (request.resume or deadline is None))
-    sink.finish(rest, whole=not resumable)
+    sink.finish(rest, complete=not resumable)
     return resumable
 
 
@@ -149,21 +154,24 @@ def _sample(inputs: Inputs, artifact: Artifact, job: Job) -> SampleSubmission | 
 
 
 def _sink(
-    table: Table, job: Job, artifact: Artifact, inputs: Inputs, found: Found, sample: SampleSubmission | None
+    format: Format | None,
+    table: Table,
+    job: Job,
+    artifact: Artifact,
+    inputs: Inputs,
+    found: Found,
+    sample: SampleSubmission | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""
     request, columns, weights = job.request, table.columns, job.request.weights
-    if request.sink is None:
+    if request.sink is None or format is None:
         return MemorySink(columns, weights, sample)
     target = sink_path(request.sink)
-    form = row_format(request.sink, columns, len(found.paths), request.detections)
     waiting = target.with_name(f"{target.name}.partial")
-    check_outputs({"the sink": form.files(target, found.names), "the unfinished rows": waiting}, inputs.files)
+    check_outputs({"the sink": format.files(target, found.names), "the unfinished rows": waiting}, inputs.files)
     run = {"model": artifact.artifact_sha256, **job.options}
     run["sample_rows"] = sample.fingerprint if sample is not None else None
-    sink = FileSink(
-        request.sink, columns, request.fill, run, request.resume, found.names, request.detections, weights, sample
-    )
+    sink = FileSink(target, format, columns, request.fill, run, request.resume, found.names, weights, sample)
     try:
         for finished, counts in sink.finished:
             table.skip(finished, counts)
@@ -208,11 +216,9 @@ def _result(
     timing: Timing,
 ) -> Soundscapes:
     found = inputs.found if sample is None else sample.found
-    request = job.request
+    request, detected = job.request, sink.detected
     names_none = [NAMES_NONE] if inputs.submission and found.paths else []
-    return Soundscapes(
-        blocks=sink.blocks,
-        columns=table.columns,
+    summary = RunSummary(
         failures=table.report.failures,
         timing=timing,
         counts=table.report.counts if sample is None else sample.counts,
@@ -227,14 +233,15 @@ def _result(
         passed_over=found.passed_over(),
         lacking=0 if sample is None else sample.lacking,
         dropped=0 if sample is None else sample.dropped,
-        detected="" if sink.tally is None or request.detections is None else sink.tally.summary(request.detections),
-        detections=sink.tally.detections if sink.tally is not None else None,
+        detected="" if detected is None or request.detections is None else detected.summary(request.detections),
+        detections=detected.detections if detected is not None else None,
         of_sample=names_none if sample is None else sample.summary(),
         ill_conditioned=artifact.ill_conditioned,
         fill=request.fill,
         sink=sink.path,
         reads={name: absolute(files) for name, files in inputs.files.items()},
     )
+    return Soundscapes._of(sink.blocks, table.columns, summary)
 
 
 def _other_namespace(job: Job, artifact: Artifact) -> str | None:

@@ -14,7 +14,8 @@ def check_table(path: Path) -> None:
     """Finds out before the work whether a CSV could be written there.
 
     Raises:
-        InputError: its name ends otherwise, or it could not.
+        InputError: its name does not end in .csv.
+        OutputError: it could not.
     """
     if path.suffix.lower() != ".csv":
         raise InputError(f"cannot write a table to {path}, for its name does not end in .csv; end it so")
@@ -25,7 +26,7 @@ def write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[obje
     """Writes a CSV, whole or not at all.
 
     Raises:
-        InputError: it cannot be written.
+        OutputError: it cannot be written.
     """
     # names of files, and so row ids, need not be UTF-8
     with (

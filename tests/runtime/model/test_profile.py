@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime import InputError, run_soundscapes
+from runtime import InputError, OutputError, run_soundscapes
 from runtime.cli import main
 from runtime.cores import usable_cores
 from runtime.model.artifact import Artifact, read_artifact
@@ -113,7 +113,7 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_written_is_named(path: Path) -> None:
     path.parent.write_text("in the way")
     assert read_profile("a", "cpu") is None
-    with pytest.raises(InputError, match=r"cannot write .*profile\.json"):
+    with pytest.raises(OutputError, match=r"cannot write .*profile\.json"):
         write_profile("a", "cpu", FASTEST, 60.0)
 
 

@@ -20,7 +20,7 @@ import runtime.run
 import runtime.workers.headers
 from benchmarks.measuring.usage import alive, children
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Interrupted, Soundscapes
+from runtime import Interrupted, OutputError, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.rows.spool import Spool
 from runtime.workers.pool import Pool, WorkerProcess
@@ -177,7 +177,7 @@ def test_folder_that_vanishes_loses_no_row(
     monkeypatch.setattr(runtime.run.FileSink, "append", vanishing)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with pytest.raises(InputError, match="cannot write to") as error:
+    with pytest.raises(OutputError, match="cannot write to") as error:
         run(folder, model, sink=target)
     rescued = Path(str(error.value).split("the rows are in ")[1].split(" instead")[0])
     table = pq.read_table(rescued)
@@ -330,7 +330,7 @@ def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, fo
     target = tmp_path / "out.csv"
     size = len(run(folder, model, outputs=("embedding",)).outputs["embedding"].tobytes())
     limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({9 * size}, {9 * size})); "
-    hide = "import runtime.rows.formats as f; write = f.write_csv; "
+    hide = "import runtime.rows.formats.csv_file as f; write = f.write_csv; "
     grow = "f.write_csv = lambda *a: (write(*a), a[1].open('ab').write(bytes(10**7))); "
     program = limited + hide + grow + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]
