@@ -22,7 +22,7 @@ from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.identity import untrue
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
-from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, first_line, load
+from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, load, message_of
 from runtime.request import Request
 from runtime.terminal import complain, printable
 from runtime.workers.setup import choose_setup
@@ -73,7 +73,7 @@ def _model_problems(model: Path, artifact: Artifact, device: str) -> Iterator[st
         yield str(error)
         return
     except Exception as error:  # onnxruntime has a class of its own for each status
-        yield f"{model} cannot be run: {first_line(error)}; convert it again"
+        yield f"{model} cannot be run: {message_of(error)}; convert it again"
         return
     if broken := [name for name, values in found.items() if not np.isfinite(values).all()]:
         yield f"{model} gives no finite numbers of a window of noise, in {', '.join(broken)}; convert it again"

@@ -35,6 +35,11 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).lower()
 
 
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, or the error's class if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def repeated(names: Sequence[str]) -> list[str]:
     """The names that occur more than once, in their order."""
     return [name for name, count in Counter(names).items() if count > 1]

@@ -34,7 +34,7 @@ import numpy as np
 from benchmarks.parity.comparison import HeadDifferences
 from benchmarks.parity.measurement import FileMeasurement, Setting
 from benchmarks.parity.windows import WindowRef
-from convert.conversion import SYNTHETIC
+from convert.proof.audio import SYNTHETIC
 from convert.proof.parity import FLOAT16, INT8, Tolerance, tolerance
 from convert.proof.rounding import widened
 from convert.source.saved_model import SavedModel

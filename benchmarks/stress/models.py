@@ -11,7 +11,8 @@ def models(folder: Path, model: Path) -> None:
     """Untrained Perch v1 and v2 of full size are converted, equal to TensorFlow, and run in batches of any size."""
     from convert.conversion import convert
     from convert.proof import parity, synthetic
-    from convert.source.saved_model import Reference, inspect
+    from convert.source.reference import Reference
+    from convert.source.saved_model import inspect
     from convert.untrained.native import perch as native
     from convert.untrained.perch import PERCH_V1, write_saved_model
     from convert.untrained.recipe import PERCH_V2

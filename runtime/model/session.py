@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runtime.errors import ArtifactError, DeviceError, InputError
+from runtime.errors import ArtifactError, DeviceError, InputError, first_line
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
@@ -180,7 +180,7 @@ class Session:
         try:
             self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
         except Exception as error:  # onnxruntime has a class of its own for each status
-            raise ArtifactError(f"{self._path} cannot be run: {first_line(error)}; {CONVERT}") from None
+            raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
@@ -200,8 +200,8 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
             session = ort.InferenceSession(_loadable(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
-            raise DeviceError(f"device='{device}' cannot be used: {first_line(error)}; {INSTALL_CUDA}") from None
-        raise ArtifactError(f"{path} cannot be loaded as ONNX: {first_line(error)}; {CONVERT}") from None
+            raise DeviceError(f"device='{device}' cannot be used: {message_of(error)}; {INSTALL_CUDA}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
@@ -240,7 +240,6 @@ def _loadable(path: Path) -> str | bytes:
         return path.read_bytes()
 
 
-def first_line(error: Exception) -> str:
-    """The beginning of what an error says, without the place in ONNX Runtime's source that comes before it."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return SOURCE.sub("", line)[:300]
+def message_of(error: Exception) -> str:
+    """The beginning of an error's message, without the line of ONNX Runtime's source that comes before it."""
+    return SOURCE.sub("", first_line(error))[:300]
