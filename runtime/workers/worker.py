@@ -15,7 +15,7 @@ from runtime.audio.recording import Window
 from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.logits import activated, scaled
-from runtime.model.session import Session, first_line
+from runtime.model.session import Session, message_of
 from runtime.workers.child import listen, serve
 from runtime.workers.job import Job
 from runtime.workers.protocol import NOT_FINITE, Done, Ready, Refused, Rows, Task
@@ -100,7 +100,7 @@ def refusal(error: Exception, job: Job) -> PerchError:
     if isinstance(error, PerchError):
         return error
     return ArtifactError(
-        f"{job.model} cannot be run ({type(error).__name__}: {first_line(error)}); "
+        f"{job.model} cannot be run ({type(error).__name__}: {message_of(error)}); "
         f"`perch-run --doctor --model {job.model}` looks into it"
     )
 
