@@ -18,7 +18,6 @@ from runtime.classes import taxonomy
 from runtime.classes.taxonomy import Taxonomy
 from runtime.classes.wanted import WantedClasses, read_classes
 from runtime.cli import main
-from runtime.detections import Detections
 from runtime.model.artifact import read_artifact
 from runtime.model.heads import NO_CLASS
 from runtime.model.profile import Setup
