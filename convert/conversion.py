@@ -14,7 +14,7 @@ import tensorflow as tf
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, HeadPrecision, Precision
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
-from convert.passes.heads.deferral import gather_embeddings
+from convert.passes.heads.deferral import defer_heads
 from convert.passes.heads.selection import keep_classes, keep_heads
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected
@@ -169,7 +169,7 @@ def _optimised(graph: ir.Model, source: SavedModel, selection: Selection) -> tup
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
     pipeline.clean(graph)
     if free:
-        gather_embeddings(pipeline.infer_shapes(graph).graph)
+        defer_heads(pipeline.infer_shapes(graph).graph)
     return pipeline.infer_shapes(graph), free
 
 

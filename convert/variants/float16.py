@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import ParityError
 from convert.passes import pipeline
-from convert.passes.float16 import halve, round_as_half
+from convert.passes.float16 import emulate_float16, to_float16
 from convert.proof import parity
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, measure
@@ -59,9 +59,9 @@ def halved(graph: ir.Model) -> tuple[ir.Model, ir.Model]:
     Raises:
         ConversionError: the end of the spectrogram cannot be found in the graph.
     """
-    half = pipeline.rewritten(graph, halve)
+    half = pipeline.rewritten(graph, to_float16)
     pipeline.name_by_place(half.graph)  # a tiled head keeps names that it takes from these
-    return half, pipeline.rewritten(half, round_as_half)
+    return half, pipeline.rewritten(half, emulate_float16)
 
 
 def top1_agreement(float32: Session, float16: Session, windows: NDArray[np.float32]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from convert.passes import pipeline
-from convert.passes.heads.tiling import bound_slab
+from convert.passes.heads.tiling import tile_prototypes
 from convert.proof import rounding
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, measure
@@ -28,4 +28,4 @@ class Float32(Variant):
 
 def with_bounded_memory(graph: ir.Model, artifact: Artifact) -> ir.Model:
     """A copy whose heads of prototypes compare a few windows at a time; the graph itself if its batch is fixed."""
-    return pipeline.rewritten(graph, bound_slab) if artifact.free_batch else graph
+    return pipeline.rewritten(graph, tile_prototypes) if artifact.free_batch else graph

@@ -14,7 +14,7 @@ import tensorflow as tf
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
-from convert.passes.float16 import halve
+from convert.passes.float16 import to_float16
 from convert.passes.pipeline import infer_shapes
 from convert.proof import parity, synthetic
 from convert.untrained import perch
@@ -167,7 +167,7 @@ def test_rounding_is_that_of_float16() -> None:
 def test_graph_without_a_backbone_is_refused() -> None:
     model = infer_shapes(graph_of("g (float[n, 3] x) => (float[n, 3] y) { y = Relu (x) }"))
     with pytest.raises(ConversionError, match="no convolution over both time and frequency"):
-        halve(model.graph)
+        to_float16(model.graph)
 
 
 def test_unknown_precision(tmp_path: Path, saved_model: Path) -> None:
@@ -180,6 +180,6 @@ def test_weights_shared_with_float32_nodes_stay_there() -> None:
     g (float[n, 1, 8, 8] x) => (float[n, 4, 6, 6] y) { s = Mul (x, c) h = Conv (s, kernel) y = Mul (h, c) }
     """
     model = infer_shapes(graph_of(text, kernel=normal(4, 1, 3, 3), c=np.float32(0.3)))
-    halve(model.graph)
+    to_float16(model.graph)
     first, *_, last = [node for node in model.graph if node.op_type == "Mul"]
     assert (first.inputs[1].dtype, last.inputs[1].dtype) == (ir.DataType.FLOAT, ir.DataType.FLOAT16)

@@ -1,4 +1,4 @@
-"""Heads of prototypes in int8: what they compute, and when they are refused."""
+"""Prototype heads in int8: what they compute, and when they are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from convert.errors import ConversionError, ParityError
 from convert.passes.edit import constant
 from convert.passes.heads.int8 import quantise_prototypes
-from convert.passes.heads.tiling import SLAB
+from convert.passes.heads.tiling import TILE_BYTES
 from convert.passes.pipeline import clean, infer_shapes, rewritten
 from convert.proof import parity
 from convert.variants import int8_head
@@ -30,19 +30,19 @@ def in_int8(places: Array, prototypes: Array) -> Array:
     return np.asarray((step * (rounded - zero) @ np.round(prototypes / scales)).max(axis=0) * scales)
 
 
-@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
+@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15])
 @pytest.mark.parametrize("count", [1, 3, 9])
-def test_label_is_that_of_rounded_places_and_prototypes(most: int, count: int) -> None:
+def test_label_is_that_of_rounded_places_and_prototypes(tile_bytes: int, count: int) -> None:
     arrays = weights()
     model = head(**arrays)
-    quantise_prototypes(model.graph, most)
+    quantise_prototypes(model.graph, tile_bytes)
     x = windows(count)
     (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     greatest = np.stack([in_int8(places, arrays["prototypes"]) for places in places_of(x)])
     # A value halfway between two steps may go either way.
     np.testing.assert_allclose(label, label_of(greatest, arrays), atol=2e-3)
     clean(model)
-    assert ops(model)["MatMul"] == 0 and ops(model)["Loop"] == (most < SLAB)
+    assert ops(model)["MatMul"] == 0 and ops(model)["Loop"] == (tile_bytes < TILE_BYTES)
 
 
 def test_products_cannot_overflow_16_bits() -> None:
@@ -55,10 +55,10 @@ def test_products_cannot_overflow_16_bits() -> None:
     assert infer_shapes(model) and product.inputs[0].dtype == ir.DataType.UINT8
 
 
-@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
-def test_rows_do_not_depend_on_the_batch(most: int) -> None:
+@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15])
+def test_rows_do_not_depend_on_the_batch(tile_bytes: int) -> None:
     model = head()
-    quantise_prototypes(model.graph, most)
+    quantise_prototypes(model.graph, tile_bytes)
     infer_shapes(model)
     x = windows(6) * np.linspace(0.1, 5, 6, dtype=np.float32).reshape(-1, 1, 1, 1)
     (whole,) = run_graph(model, ["label"], x=x)
@@ -99,7 +99,7 @@ def test_prototypes_and_places_of_zeros() -> None:
 
 def test_graph_without_prototypes_is_refused() -> None:
     model = infer_shapes(graph_of("g (float[n, 3] x) => (float[n, 2] y) { y = MatMul (x, w) }", w=normal(3, 2)))
-    with pytest.raises(ConversionError, match="no head of prototypes for --head int8"):
+    with pytest.raises(ConversionError, match="no prototype head for --head int8"):
         quantise_prototypes(model.graph)
 
 
