@@ -9,30 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
 
 Scores = NDArray[np.float32]
-
-
-def check_smooth(smooth: Sequence[float] | None) -> tuple[float, ...] | None:
-    """The weights, of which the sum is made 1.
-
-    Raises:
-        InputError: they are not an odd number of numbers from 0 on, with more than 0 in their middle.
-    """
-    if smooth is None:
-        return None
-    try:
-        weights = tuple(float(weight) for weight in smooth)
-    except (TypeError, ValueError):
-        weights = ()
-    if len(weights) % 2 == 0 or not all(0 <= weight < np.inf for weight in weights) or not weights[len(weights) // 2]:
-        raise InputError(
-            f"smooth is {smooth!r}, but must be the weights of a window and as many before as after it, such as 1, 2, 1"
-        )
-    shares = [weight / max(weights) for weight in weights]
-    return tuple(share / sum(shares) for share in shares)
 
 
 def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float] | None) -> Iterator[Block]:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError, reason
+from runtime.errors import InputError, OutputError, reason
 from runtime.rows.block import Block, Columns
 
 FORMAT = 5
@@ -65,7 +65,7 @@ class _Record:
     end: int
 
 
-class ChangedError(InputError):
+class ChangedError(OutputError):
     """The rows on disk are not those that were written: another program wrote there."""
 
 
@@ -89,8 +89,9 @@ class Spool:
         resume: whether to take up what an earlier run left; `finished` says what that was.
 
     Raises:
-        InputError: the folder cannot be written; an earlier run's rows are there and `resume` is false, or another
-            run is writing them, or they are of a run with other options.
+        InputError: an earlier run's rows are there and `resume` is false, or another run is writing them, or they are
+            of a run with other options.
+        OutputError: the folder cannot be written.
     """
 
     def __init__(self, target: Path, columns: Columns, run: Mapping[str, Any], resume: bool) -> None:
@@ -107,7 +108,7 @@ class Spool:
         try:
             self._file: FileIO = self.path.open("r+b" if self._was_there else "x+b", buffering=0)
         except OSError as error:
-            raise InputError(f"cannot write {self.path} ({reason(error)}); choose another output") from None
+            raise OutputError(f"cannot write {self.path} ({reason(error)}); choose another output") from None
         self._end = self._records = self._crc32 = 0
         try:
             _lock(self._file, self.path)
@@ -142,7 +143,7 @@ class Spool:
         """Adds a part's rows.
 
         Raises:
-            InputError: the disk is full; what came before stays.
+            OutputError: the disk is full; what came before stays.
             ChangedError: another program wrote to the file.
         """
         statuses, counts = np.unique(block.status, return_counts=True)
@@ -229,7 +230,7 @@ class Spool:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(self._end)
-            raise InputError(
+            raise OutputError(
                 f"cannot write to {self.path.parent} ({reason(error)}); the rows so far are in {self.path}: make room, "
                 "then go on by `--resume` (resume=True)"
             ) from None

@@ -25,7 +25,8 @@ from runtime.rows.received import Received
 from runtime.rows.report import Report
 from runtime.rows.sample import Lack, SampleSubmission
 from runtime.rows.spool import Finished
-from runtime.workers.protocol import Done, Job, Opened, Rows, Task
+from runtime.workers.job import Job
+from runtime.workers.protocol import Done, Opened, Rows, Task
 
 
 class Table:
