@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from runtime.model.artifact import Artifact
+from runtime.workers.job import Job
 from runtime.workers.pool import Pool
-from runtime.workers.protocol import Job
 from runtime.workers.stages import Stages
 from runtime.workers.supervisor import Engine
 

@@ -13,7 +13,7 @@ from typing import Any
 from runtime.audio.recording import Recording
 from runtime.model.artifact import Artifact
 from runtime.workers.child import Child, serve
-from runtime.workers.protocol import Job
+from runtime.workers.job import Job
 
 MOST_S = 10.0
 """How long one header may take."""
@@ -23,7 +23,6 @@ class Headers:
     """Asks a child process, started when it is first needed, or `at_once` where there will be little time then."""
 
     def __init__(self, artifact: Artifact, job: Job, at_once: bool) -> None:
-        self._until = math.inf
         self._shape = artifact.sample_rate, artifact.window_samples, job.hop
         self._inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
         self._child: Child | None = None
@@ -39,13 +38,11 @@ class Headers:
         if self._child is not None:
             self._child.stop()
 
-    def wait_until(self, moment: float) -> None:
-        """From now on no answer is waited for after this moment, a value of `time.monotonic()`."""
-        self._until = moment
-
-    def promised_windows(self, path: Path) -> int | None:
-        """How many windows a recording promises; None if that cannot be told, or not in time."""
-        left = min(self._until - time.monotonic(), MOST_S)
+    def promised_windows(self, path: Path, until: float = math.inf) -> int | None:
+        """How many windows a recording promises; None if that cannot be told, or not `until` then, a value of
+        `time.monotonic()`.
+        """
+        left = min(until - time.monotonic(), MOST_S)
         if left <= 0:
             return None
         try:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from runtime.workers.child import Child
-from runtime.workers.protocol import Done, Job, Opened, Rows, Task
+from runtime.workers.job import Job
+from runtime.workers.protocol import Done, Opened, Rows, Task
 from runtime.workers.supervisor import Engine, Event
 
 

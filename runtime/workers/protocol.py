@@ -15,72 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.windows import Normalization
-from runtime.classes.class_map import ClassMap
 from runtime.errors import PerchError
-from runtime.model.logits import Activation, LogitScale
-from runtime.request import EmbeddingDtype
+from runtime.workers.job import Job
 from runtime.workers.ring import Shape
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all workers of a run have in common.
-
-    `threads` is how many each computes with on the CPU; `hop` is in samples, and `part_windows` how many windows the
-    parts of a long recording have; `class_map` and `logit_scale` apply to the head `label`; `namespace` is the one that
-    columns are named in. Where `max_peaks` is None windows are a grid, else around the loudest events, up to so many a
-    recording, and starts are multiples of `hop`. `activation` applies to all heads with classes, `smooth` too, when
-    rows are put together; `embedding_dtype` is that of the other outputs.
-    """
-
-    model: Path
-    device: str
-    outputs: tuple[str, ...]
-    batch_size: int
-    threads: int
-    hop: int
-    part_windows: int
-    normalize: Normalization
-    max_peaks: int | None
-    class_map: ClassMap | None
-    namespace: str | None
-    logit_scale: LogitScale | None
-    activation: Activation = "none"
-    smooth: tuple[float, ...] | None = None
-    embedding_dtype: EmbeddingDtype = "float32"
-
-    @property
-    def computed(self) -> tuple[str, ...]:
-        """The outputs that rows are made of, those included that the class map alone needs."""
-        return tuple(dict.fromkeys((*self.outputs, *(self.class_map.outputs if self.class_map else ()))))
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rows depend on besides the model and the recordings."""
-        return {
-            "outputs": self.outputs,
-            "hop": self.hop,
-            "normalize": self.normalize,
-            "segments": "grid" if self.max_peaks is None else "peaks",
-            "max_peaks": self.max_peaks,
-            "classes": self.class_map.names if self.class_map else None,
-            "class_columns": self.class_map.columns if self.class_map else None,
-            "unmapped": (self.class_map.proxy or self.class_map.unmapped_value) if self.class_map else None,
-            "namespace": self.namespace,
-            "logit_scale": self.logit_scale,
-            "activation": self.activation,
-            "smooth": self.smooth,
-            "embedding_dtype": self.embedding_dtype,
-            "device": self.device.partition(":")[0],
-            "batch_size": self.batch_size,
-            "threads": self.threads,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from runtime.log import log
 from runtime.workers.protocol import Done, Opened, Rows, Task
 
 ATTEMPTS = 2
@@ -122,7 +122,7 @@ class Schedule:
     def stop(self, reason: str) -> None:
         """Gives up all tasks that are not done, with a warning, because no process can score them."""
         text = f"scoring ended early, with {self.open} recordings or parts of them left: {reason}"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        log.warning(text)
         self._waiting.clear()
         self._running.clear()
 

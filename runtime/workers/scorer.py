@@ -16,7 +16,8 @@ from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
-from runtime.workers.protocol import Batch, Job, Notice, Ready, Refused, RingSetup, Rows, Scored
+from runtime.workers.job import Job
+from runtime.workers.protocol import Batch, Notice, Ready, Refused, RingSetup, Rows, Scored
 from runtime.workers.ring import Ring
 from runtime.workers.worker import refusal, rows_of
 
@@ -70,9 +71,9 @@ def main() -> None:
             send_alone(message)
 
     try:
-        session = Session(job.model, job.device, job.threads)
-        scorer = Scorer(lambda windows, size: session.score(windows, job.computed, size), job.batch_size, send)
-        scorer(np.zeros((job.batch_size, session.artifact.window_samples), np.float32))
+        session = Session(job.model, job.device, job.setup.threads)
+        scorer = Scorer(lambda windows, size: session.score(windows, job.computed, size), job.setup.batch_size, send)
+        scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
         send(Refused(refusal(error, job)))
         return

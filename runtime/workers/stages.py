@@ -11,13 +11,13 @@ from typing import Any, Self
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact
 from runtime.workers.child import Child
+from runtime.workers.job import Job
 from runtime.workers.protocol import (
     NOT_FINITE,
     Batch,
     Decoded,
     Done,
     Flush,
-    Job,
     Opened,
     RingSetup,
     Scored,
@@ -78,7 +78,7 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
         super().__init__()
         self._job, self._decoders = job, decoders
         self._sample_rate = artifact.sample_rate
-        self._shape = Shape(decoders + SPARE_SLOTS, job.batch_size, artifact.window_samples)
+        self._shape = Shape(decoders + SPARE_SLOTS, job.setup.batch_size, artifact.window_samples)
         self._numbers = itertools.count()
         self._attempts: dict[int, _Attempt] = {}
         self._free = list(range(self._shape.slots))

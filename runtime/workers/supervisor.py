@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 from runtime.errors import PerchError
+from runtime.log import log
 from runtime.workers.child import Child
 from runtime.workers.inbox import Inbox
 from runtime.workers.protocol import Alive, Done, Notice, Opened, Ready, Refused, Rows, Task
@@ -140,7 +140,7 @@ class Supervisor:
         if message is None or isinstance(message, Refused):
             yield from self._bury(child, message)
         elif isinstance(message, Notice):
-            warnings.warn(message.text, RuntimeWarning, stacklevel=2)
+            log.warning(message.text)
         elif isinstance(message, Ready):
             child.ready = True
             self._failed_starts[type(child)] = 0

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from runtime.audio.peaks import PeakFinder
 from runtime.audio.recording import Recording, Window
-from runtime.workers.protocol import Alive, Job, Opened, Task
+from runtime.workers.job import Job
+from runtime.workers.protocol import Alive, Opened, Task
 
 ALIVE_EVERY_S = 1.0
 """How often a process shows that it is alive while it looks for events."""
@@ -26,7 +27,7 @@ class TaskWindows:
 
     def __init__(self, task: Task, job: Job, sample_rate: int, window: int, send: Callable[[object], object]) -> None:
         self._task, self._job, self._send = task, job, send
-        self._recording = Recording(task.path, sample_rate, window, job.hop, job.normalize, job.part_windows)
+        self._recording = Recording(task.path, sample_rate, window, job.hop, job.request.normalize, job.part_windows)
 
     def __iter__(self) -> Iterator[Window]:
         most = self._job.max_peaks

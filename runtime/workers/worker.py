@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.recording import Window
-from runtime.errors import ArtifactError, PerchError, first_line
+from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.logits import activated, scaled
-from runtime.model.session import Session
+from runtime.model.session import Session, message_of
 from runtime.workers.child import listen, serve
-from runtime.workers.protocol import NOT_FINITE, Done, Job, Ready, Refused, Rows, Task
+from runtime.workers.job import Job
+from runtime.workers.protocol import NOT_FINITE, Done, Ready, Refused, Rows, Task
 from runtime.workers.task_windows import TaskWindows
 
 ROWS_EVERY_S = 1.0
@@ -33,7 +34,7 @@ def score(session: Session, job: Job, task: Task, send: Callable[[object], objec
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
-    for chunk in _chunks(windows, max(CHUNK, job.batch_size)):
+    for chunk in _chunks(windows, max(CHUNK, job.setup.batch_size)):
         pieces.append(_scored(chunk, session, job))
         overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, chunk))
         if time.monotonic() - sent > ROWS_EVERY_S:
@@ -60,7 +61,7 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
-    outputs = session.score(np.stack(audible), job.computed, job.batch_size) if audible else {}
+    outputs = session.score(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
     return rows_of(np.array([window.index for window in chunk]), readable, outputs, session.artifact, job)
 
 
@@ -81,16 +82,16 @@ def rows_of(
     for values in rows.values():
         values[~scored] = np.nan
     if "label" in rows:
-        rows["label"] = scaled(rows["label"], job.logit_scale)
+        rows["label"] = scaled(rows["label"], job.request.logit_scale)
     if job.class_map is not None and "label" in rows:
         rows["label"] = job.class_map.apply(rows)
         rows["label"][~scored] = np.nan
     for name, values in rows.items():
         if artifact.heads[name].classes:
             constant = job.class_map.constant if job.class_map is not None and name == "label" else None
-            rows[name] = activated(values, job.activation, constant)
+            rows[name] = activated(values, job.request.activation, constant)
         else:
-            rows[name] = values.astype(job.embedding_dtype, copy=False)
+            rows[name] = values.astype(job.request.embedding_dtype, copy=False)
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 
@@ -99,7 +100,7 @@ def refusal(error: Exception, job: Job) -> PerchError:
     if isinstance(error, PerchError):
         return error
     return ArtifactError(
-        f"{job.model} cannot be run ({type(error).__name__}: {first_line(error)}); "
+        f"{job.model} cannot be run ({type(error).__name__}: {message_of(error)}); "
         f"`perch-run --doctor --model {job.model}` looks into it"
     )
 
@@ -117,8 +118,8 @@ def main() -> None:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     try:
-        session = Session(job.model, job.device, job.threads)
-        session.warm_up(job.computed, job.batch_size)
+        session = Session(job.model, job.device, job.setup.threads)
+        session.warm_up(job.computed, job.setup.batch_size)
     except Exception as error:
         send(Refused(refusal(error, job)))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def test_workers_that_never_start_are_told_by_their_last_words() -> None:
         run([], 2)
 
 
-def test_no_room_for_a_new_worker_keeps_the_rows() -> None:
-    with pytest.warns(RuntimeWarning, match=r"scoring ended early, with 4 .*: cannot start a worker process"):
-        run([[READY, None]], 1)
+def test_no_room_for_a_new_worker_keeps_the_rows(caplog: pytest.LogCaptureFixture) -> None:
+    run([[READY, None]], 1)
+    (message,) = caplog.messages
+    assert re.match(r"scoring ended early, with 4 .*: cannot start a worker process", message)

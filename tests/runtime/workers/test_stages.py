@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import queue
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest
 
 
 @pytest.mark.usefixtures("staged")
-def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Path, model: Path) -> None:
+def test_scorer_that_cannot_start_again_ends_the_run(
+    tmp_path: Path, folder: Path, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for i in range(3):
         write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
     mortal = tmp_path / "mortal.onnx"
@@ -113,8 +116,10 @@ def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Pat
             mortal.unlink()
         return at_work
 
-    with Killer(vanish), pytest.warns(RuntimeWarning, match=r"scoring ended early.*there is no model"):
+    with Killer(vanish):
         result = run(folder, mortal, workers=2, batch_size=4)
+    (message,) = caplog.messages
+    assert re.match(r"scoring ended early.*there is no model", message)
     assert result.count("filled") > 0
     assert {failure.path.name for failure in result.failures} <= {"half.wav", "nan.wav", "text.wav"}
 
