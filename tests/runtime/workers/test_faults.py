@@ -41,8 +41,8 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Patient(Pool):
     """Times out recordings that hang alone, and no worker of a slow machine."""
 
-    def __init__(self, job: Job, artifact: Artifact, workers: int) -> None:
-        super().__init__(job, workers)
+    def __init__(self, job: Job, artifact: Artifact) -> None:
+        super().__init__(job)
 
     def is_busy(self, child: WorkerProcess) -> bool:
         return child.task is not None and "hang" in child.task.path.name
