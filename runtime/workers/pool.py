@@ -1,4 +1,4 @@
-"""The way of the CPU: each worker turns recordings into rows by itself."""
+"""The engine for the CPU: each of its processes turns recordings into rows by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of the GPU: decoders fill a ring of batches in shared memory, and one process empties it."""
+"""The engine for a GPU: decoders fill a ring of batches in shared memory, and one process empties it."""
 
 from __future__ import annotations
 
