@@ -1,4 +1,4 @@
-"""The supervisor of workers, with workers that say what they are told to."""
+"""The supervisor, with workers that follow a script."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ REFUSAL = Refused(ArtifactError("m.onnx cannot be loaded"))
 READY = Ready()
 
 
-class Told(WorkerProcess):
-    """A worker that at its start says the next of some messages each, and then does all tasks."""
+class Scripted(WorkerProcess):
+    """A worker that sends the messages of the next script at its start, and then does all tasks."""
 
     scripts: list[list[object]]
-    started: list[Told]
+    started: list[Scripted]
 
     def __init__(self, job: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         if not self.scripts:
@@ -48,19 +48,19 @@ class Told(WorkerProcess):
         self.inbox.put((self, None))
 
 
-class ToldPool(Pool):
-    kinds = (Told,)
+class ScriptedPool(Pool):
+    kinds = (Scripted,)
 
     def is_busy(self, child: WorkerProcess) -> bool:
         return False
 
 
 def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[object]:
-    """What becomes of so many tasks, with workers that each say the next of the scripts."""
-    Told.scripts, Told.started = list(scripts), []
+    """The messages about so many tasks, done by workers that each follow the next script."""
+    Scripted.scripts, Scripted.started = list(scripts), []
     job = cast(Job, SimpleNamespace(setup=Setup(workers, threads=1, batch_size=1)))
     schedule = Schedule([Task(i, Path(f"{i}.wav")) for i in range(tasks)], lambda: True, 10)
-    events = list(Supervisor(schedule, ToldPool(job), None, 60.0).events())
+    events = list(Supervisor(schedule, ScriptedPool(job), None, 60.0).events())
     assert not schedule.unfinished
     return [event.message for event in events if isinstance(event, Event)]
 
@@ -69,7 +69,7 @@ def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[objec
 def test_a_model_that_workers_refuse_is_refused_once(workers: int) -> None:
     with pytest.raises(ArtifactError, match=r"^m\.onnx cannot be loaded$"):
         run([[REFUSAL, None]] * workers, workers)
-    assert len(Told.started) == workers
+    assert len(Scripted.started) == workers
 
 
 def test_refusal_is_told_even_if_others_died() -> None:
@@ -85,7 +85,7 @@ def test_workers_that_are_ready_do_without_the_others() -> None:
 def test_workers_that_never_start_are_told_by_their_last_words() -> None:
     with pytest.raises(PerchError, match=r"cannot start scoring: the worker ended with code 1 \(boom\)"):
         run([[None]] * 9, 1)
-    assert len(Told.started) == MOST_FAILED_STARTS
+    assert len(Scripted.started) == MOST_FAILED_STARTS
     with pytest.raises(PerchError, match=r"cannot start a worker process: Cannot allocate memory"):
         run([], 2)
 
