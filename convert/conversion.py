@@ -83,7 +83,8 @@ def convert(
     Raises:
         ConversionError: the folder is not a Perch SavedModel that this project can convert.
         ParityError: the outputs differ from TensorFlow's; no file is left.
-        InputError: an argument cannot be used, or the file cannot be written.
+        InputError: an argument cannot be used.
+        OutputError: `output` cannot be written.
     """
     tf.get_logger().setLevel("ERROR")
     output = Path(output)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.audio.endings import advice
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
-from runtime.rows.soundscapes import Failure, Note
+from runtime.rows.summary import Failure, Note
 
 MOST_REASONS = 3
 """At most so many different things that are wrong with a recording are named."""

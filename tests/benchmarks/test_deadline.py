@@ -120,9 +120,9 @@ def test_rows_that_were_not_reached_cost_roc_auc(
 
     def too_late(paths: object, *, deadline_s: float, on_deadline: str, sink: None) -> Soundscapes:
         result = run_soundscapes(soundscapes, label_model, progress=False)
-        result.blocks = result.blocks[: 3 if on_deadline == "fill" else 2]
-        result.blocks[1].status[:] = "filled"
-        result.blocks[1].outputs["label"][:] = np.nan
+        result._blocks = result._blocks[: 3 if on_deadline == "fill" else 2]
+        result._blocks[1].status[:] = "filled"
+        result._blocks[1].outputs["label"][:] = np.nan
         return result
 
     monkeypatch.setattr(perch, "run", too_late)

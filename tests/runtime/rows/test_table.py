@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.arguments import job_of
 from runtime.audio.paths import Found
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
+from runtime.request import Request
 from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
 from runtime.rows.interpolation import Neighbours
 from runtime.rows.sample import SampleSubmission
 from runtime.rows.table import Table
-from runtime.workers.protocol import Done, Job, Opened, Rows, Task
+from runtime.workers.job import Job, make_job
+from runtime.workers.protocol import Done, Opened, Rows, Task
 
 BOMB = 1_600_000
 
@@ -30,9 +31,7 @@ def artifact(model: Path) -> Artifact:
 
 @pytest.fixture(scope="module")
 def job(artifact: Artifact, model: Path) -> Job:
-    options: dict[str, Any] = {"outputs": ["label"], "device": "cpu", "setup": Setup(1, 1, 1), "hop_s": None}
-    more: dict[str, Any] = {"normalize": "raw", "wanted": None, "unmapped": "zero", "namespace": None}
-    return job_of(artifact, model, **options, **more, logit_scale=None)
+    return make_job(artifact, model, Request(), "cpu", Setup(1, 1, 1), None)
 
 
 def found(folder: Path, count: int, size: int = 2000) -> Found:
