@@ -13,7 +13,7 @@ from convert.errors import ParityError
 from convert.source.tensorflow import check_tensorflow, hush_native_log
 from convert.summary import summary
 from runtime.errors import PerchError, reason
-from runtime.terminal import command, complain
+from runtime.terminal import add_version, command, complain
 
 DESCRIPTION = """\
 Converts a Perch SavedModel to one ONNX file, and proves on audio that both give the same outputs before the file
@@ -91,6 +91,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "differs in more than 1%% (default: float32)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar and no summary, only errors")
+    add_version(parser)
     return parser.parse_args(args)
 
 

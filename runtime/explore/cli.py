@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime.errors import PerchError
 from runtime.explore import plot, prelabel, search
-from runtime.terminal import command, complain
+from runtime.terminal import add_version, command, complain
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "plot": (plot, "plot embeddings, or the timeline of a soundscape"),
@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perch-explore", description=__doc__)
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, about) in COMMANDS.items():
         added = commands.add_parser(

@@ -12,7 +12,7 @@ import numpy as np
 from runtime.classes.taxonomy import Taxonomy
 from runtime.model.artifact import Artifact
 from runtime.rows.block import Columns
-from runtime.workers.protocol import Job
+from runtime.workers.job import Job
 
 NOT_SHOWN = ("classes", "class_columns")
 """Options that the columns themselves show."""
@@ -22,12 +22,12 @@ def columns_of(artifact: Artifact, job: Job, root: Path, taxonomy: Taxonomy | No
     """The columns of the rows that a job makes of the recordings in the folder `root`."""
     heads, class_map = artifact.heads, job.class_map
     shapes = {name: heads[name].shape for name in job.outputs}
-    classes = {name: heads[name].names(job.namespace) for name in job.outputs}
+    classes = {name: heads[name].names(job.request.namespace) for name in job.outputs}
     constants: frozenset[int] = frozenset()
     if class_map is not None:
         shapes["label"], classes["label"] = (len(class_map.names),), class_map.names
         constants = frozenset(np.flatnonzero(class_map.constant).tolist())
-    dtypes = {name: job.embedding_dtype for name in shapes if not classes[name]}
+    dtypes = {name: job.request.embedding_dtype for name in shapes if not classes[name]}
     return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants)
 
 

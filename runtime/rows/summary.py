@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from runtime.classes.class_map import ClassMap
 from runtime.rows.block import Status
+from runtime.rows.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,8 @@ class Note:
 class RunSummary:
     """What a run did, apart from its rows."""
 
-    timing: Mapping[str, Any]
-    """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
-    `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `threads`,
-    `batch_size`; and `setup`, why those three."""
+    timing: Timing
+    """How long the run took, and how fast it was."""
     counts: Mapping[str, int] = field(default_factory=Counter)
     """How many rows have each status."""
     failures: list[Failure] = field(default_factory=list)
@@ -102,12 +101,10 @@ class RunSummary:
     def _speed(self) -> Iterator[str]:
         timing = self.timing
         yield (
-            f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
-            f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time"
+            f"{timing.elapsed_s:.1f} s on {timing.device}, {timing.start_up_s:.1f} s of it start-up; then "
+            f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time"
         )
-        yield (
-            f"workers {timing['workers']}, threads {timing['threads']}, batch {timing['batch_size']}: {timing['setup']}"
-        )
+        yield (f"workers {timing.workers}, threads {timing.threads}, batch {timing.batch_size}: {timing.setup}")
 
     def _remarks(self) -> Iterator[str]:
         if self.count("interpolated"):

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import runtime.run
+import runtime.scoring
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, InputError, Interrupted, OutputError, Soundscapes
 from runtime.model.artifact import read_artifact
@@ -129,7 +130,7 @@ def test_interrupted_run_is_taken_up(
         spool.write(bytes(30))  # as if killed while writing
     result = run(folder, model, sink=target, resume=True)
     same(target, reference)
-    assert result.timing["windows"] < reference.count("scored")
+    assert result.timing.windows < reference.count("scored")
     assert [failure.path for failure in result.failures] == [folder / "bad.wav"]
     assert not (tmp_path / "out.parquet.partial").exists()
     with pytest.raises(InputError, match="no unfinished run beside it"):
@@ -146,7 +147,7 @@ def test_run_interrupted_before_anything_was_finished_is_taken_up(
     target = tmp_path / "out.parquet"
     for _ in range(2):  # the first time there is neither output nor anything to resume
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
-            patch.setattr(runtime.run.Scoring, "run", nothing_scored)
+            patch.setattr(runtime.scoring.ScoringLoop, "_score", nothing_scored)
             run(folder, model, sink=target, resume=True)
         assert set(pq.read_table(target)["status"].to_pylist()) == {"filled"}
     with pytest.raises(ArtifactError):  # which is no reason to forget it
@@ -174,7 +175,7 @@ def test_rows_that_were_cut_off_during_the_run_are_not_lost_in_silence(
         run(folder, model, sink=target)
     assert "make room" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == [spool.name]
-    assert 0 < run(folder, model, sink=target, resume=True).timing["windows"] < reference.count("scored")
+    assert 0 < run(folder, model, sink=target, resume=True).timing.windows < reference.count("scored")
     same(target, reference)
 
 
@@ -207,7 +208,7 @@ def test_long_recording_is_taken_up_between_its_parts(
     interrupt(path, model, target, 1, monkeypatch, workers=2)
     result = run(path, model, sink=target, resume=True)
     same(target, reference)
-    assert result.timing["windows"] == 252 - 120
+    assert result.timing.windows == 252 - 120
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_rows_that_the_machine_lost_are_scored_again(
     spool.write_bytes(data[:-500] + bytes(500))
     result = run(folder, model, sink=target, resume=True)
     same(target, reference)
-    assert 0 < result.timing["windows"] < reference.count("scored")
+    assert 0 < result.timing.windows < reference.count("scored")
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path, folder: Path, model: Path) -> None:
