@@ -74,7 +74,7 @@ def test_rows_do_not_depend_on_the_batch(
 
 
 def test_engine_may_be_another(recordings: Path, model: Path, reference: Soundscapes) -> None:
-    result = run_request(recordings, model, Request(progress=False), engine=Stages)
+    result = run_request(recordings, model, Request(outputs=["label", "embedding"], progress=False), engine=Stages)
     np.testing.assert_array_equal(result["label"], reference["label"])
 
 
