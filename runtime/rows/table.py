@@ -52,6 +52,7 @@ class Table:
         taxonomy: Taxonomy | None = None,
     ) -> None:
         self._found, self._sample, self._interpolate = found, sample, interpolate
+        self._files = tuple(path.absolute() for path in found.paths)  # the working folder may be deleted meanwhile
         self._on_grid = job.max_peaks is None
         self.columns = columns_of(artifact, job, found.root, taxonomy)
         """What the rows hold."""
@@ -59,7 +60,7 @@ class Table:
         """How many windows every part but a recording's last has."""
         self._received: dict[int, Received] = {}
         self._lengths = Lengths(
-            self._received, len(found.paths), job.part_windows, job.hop, artifact.sample_rate, guess=sample is None
+            self._received, len(self._files), job.part_windows, job.hop, artifact.sample_rate, guess=sample is None
         )
         self._naming = Naming(artifact.window_samples, job.hop, artifact.sample_rate)
         self.report = Report(around_events=not self._on_grid)
@@ -77,7 +78,7 @@ class Table:
             InputError: its recording has changed since, or is not at the same place among the recordings.
         """
         here = self._found.paths[self._recording] if self._recording < len(self._found.paths) else None
-        if here is None or os.path.abspath(here) != finished.path:
+        if here is None or os.path.abspath(self._files[self._recording]) != finished.path:
             raise InputError(
                 f"cannot resume: where {finished.path} was there is now {here or 'nothing'}; recordings may be added "
                 "after those that were finished, but not removed, renamed or put before them"
@@ -100,8 +101,8 @@ class Table:
 
     def tasks(self) -> Iterator[Task]:
         """What is still to be scored."""
-        for recording in range(self._recording, len(self._found.paths)):
-            path = self._found.paths[recording]
+        for recording in range(self._recording, len(self._files)):
+            path = self._files[recording]
             if recording > self._recording or not self._part:
                 yield Task(recording, path)
             else:
@@ -122,7 +123,7 @@ class Table:
         if self._sample is not None:
             return FinalWork(scored, max(0, len(self._sample) - scored))
         unscored = max(0, self._lengths.estimate() - scored)
-        return FinalWork(scored, unscored, len(self._found.paths) - self._recording)
+        return FinalWork(scored, unscored, len(self._files) - self._recording)
 
     @property
     def incomplete(self) -> bool:
@@ -132,7 +133,7 @@ class Table:
 
     def ready(self) -> Iterator[tuple[Block, Finished]]:
         """Parts that are finished and before which nothing is missing, in order."""
-        while not self._interpolate and self._recording < len(self._found.paths):
+        while not self._interpolate and self._recording < len(self._files):
             received = self._received.get(self._recording)
             done = received.done.get(self._part) if received is not None else None
             if received is None or done is None:
@@ -153,7 +154,7 @@ class Table:
         `most_interpolated` is how many rows there is time to interpolate, None for all.
         """
         interpolation = Interpolation(most_interpolated)
-        while self._recording < len(self._found.paths):
+        while self._recording < len(self._files):
             received = self._of(self._recording)
             if self._sample is not None and not (self._part or received.rows or received.done):
                 received.parts = 1
@@ -174,7 +175,7 @@ class Table:
         # Where a sample submission says which rows there are, only interpolation needs those that did not come.
         asked = unknown and self._on_grid and (self._sample is None or self._interpolate)
         if asked:
-            received.promised = promised_windows(self._found.paths[self._recording])
+            received.promised = promised_windows(self._files[self._recording])
         if not self._part:
             parts = self._lengths.parts(received)
             # One of which rows came, though it promised nothing then, is read in one part, however long.
@@ -194,7 +195,7 @@ class Table:
     def _finished(self, received: Received, done: Done) -> Finished:
         """What the part at hand is, for a later run to compare."""
         return Finished(
-            path=os.path.abspath(self._found.paths[self._recording]),
+            path=os.path.abspath(self._files[self._recording]),
             name=self._found.names[self._recording],
             size=received.size,
             mtime_ns=received.mtime_ns,
@@ -235,7 +236,7 @@ class Table:
         """What came of a recording."""
         received = self._received.get(recording)
         if received is None:
-            received = self._received[recording] = Received.nothing(recording, self._found.paths[recording])
+            received = self._received[recording] = Received.nothing(recording, self._files[recording])
         return received
 
 
