@@ -12,9 +12,10 @@ import pytest
 
 from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.sinks import FileSink
-from runtime.rows.spool import ChangedError, Finished, Spool, unfinished_run
+from runtime.rows.spool import ChangedError, Spool, unfinished_run
 
 COLUMNS = Columns({"label": (3,), "embedding": (2, 2)}, {"label": ("a", "b", "c")}, {}, {"embedding": "float16"})
 RUN = {"model": "abc", "threads": 1, "outputs": ("label", "embedding")}
