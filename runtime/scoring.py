@@ -79,7 +79,7 @@ class ScoringLoop:
         self._most_open = schedule.open
         timeout_s = self._job.request.recording_timeout_s or TIMEOUT_S
         stop = until if self._deadline is not None else None
-        engine = (self._engine or engine_for)(self._job, self._artifact, self._job.setup.workers)
+        engine = (self._engine or engine_for)(self._job, self._artifact)
         events = Supervisor(schedule, engine, stop, timeout_s).events()
         finished = recordings - len({task.recording for task in tasks})
         with ProgressReports(recordings, finished, report) as progress, contextlib.closing(events):
