@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import Progress
+from runtime.model.artifact import read_artifact
 from runtime.terminal import Complaints
 from tests.support.runs import run
 
@@ -39,7 +40,7 @@ def test_what_was_finished_before_counts_and_an_error_ends_the_run(
 
 def test_warnings_are_logged(recordings: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     classes = tmp_path / "classes.csv"
-    classes.write_text("row_id,amecro,Usage\nx_5,0,Public\n")
+    classes.write_text(f"row_id,{read_artifact(model).heads['label'].classes[0]},Usage\nx_5,0,Public\n")
     run(recordings / "c.ogg", model, classes=classes)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("perch_onnx", logging.WARNING)
