@@ -73,8 +73,8 @@ def test_signature_and_docstring_are_the_requests() -> None:
     assert run_soundscapes.__doc__ is not None
     doc = " ".join(run_soundscapes.__doc__.split())
     assert "request:" not in doc
-    for option in OPTIONS:
-        assert f" {option.name}: {' '.join(python_help(option).split())} " in doc
+    for each in OPTIONS:
+        assert f" {each.name}: {' '.join(python_help(each).split())} " in doc
 
 
 def test_keywords_that_nobody_knows_are_refused() -> None:
@@ -87,14 +87,14 @@ def test_keywords_that_nobody_knows_are_refused() -> None:
 def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "10000")
     said = make_parser().format_help()
-    for option in (*OPTIONS, *options_of(Detections)):
-        if option.group:
-            assert f"\n{option.group}:\n" in said
-            assert terminal_help(option) in said
-            assert "`" not in terminal_help(option)
-            assert all(flag in said for flag in option.flags)
+    for each in (*OPTIONS, *options_of(Detections)):
+        if each.group:
+            assert f"\n{each.group}:\n" in said
+            assert terminal_help(each) in said
+            assert "`" not in terminal_help(each)
+            assert all(flag in said for flag in each.flags)
         else:
-            assert option.name in ("detections", "progress")
+            assert each.name in ("detections", "progress")
     assert "after --activation. Windows" in said
     assert "(default: the length of a window, 5 s)" in said
     assert "--sink" not in said
