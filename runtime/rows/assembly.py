@@ -27,13 +27,14 @@ def assembled(
         for output, values in piece.outputs.items():
             outputs[output][at] = values[asked]
     row_ids = naming.row_ids(name, indices)
-    return Block(str(path), row_ids, naming.start_s(indices), naming.end_s(indices), status, outputs)
+    return Block(str(path), row_ids, *naming.times(indices), status, outputs)
 
 
 def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDArray[np.str_]:
     """The statuses of windows that did not come."""
-    status = np.full(len(indices), _missing(received, part), "<U12")
-    if _missing(received, part) == "filled":
+    missing = _missing(received, part)
+    status = np.full(len(indices), missing, "<U12")
+    if missing == "filled":
         for begin, end in received.unrecorded:
             status[slice(*np.searchsorted(indices, (begin, end)))] = "unrecorded"
     return status
