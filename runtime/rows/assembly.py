@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.rows.block import Block, Columns, Status, unscored
+from runtime.rows.block import Block, Columns, Status, unscored, writable
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
 
@@ -17,9 +17,8 @@ def assembled(
 ) -> Block:
     """A part's rows in order: those of the windows `indices`, whether they came or not."""
     pieces = received.rows.get(part, ())
-    status, outputs = _statuses(received, part, indices), unscored(columns, len(indices))
-    if pieces:
-        outputs = {name: values.copy() for name, values in outputs.items()}
+    status = _statuses(received, part, indices)
+    outputs = writable(columns, len(indices)) if pieces else unscored(columns, len(indices))
     for piece in pieces:
         asked = piece.indices <= indices[-1] if len(indices) else np.zeros(len(piece.indices), np.bool_)
         at = np.searchsorted(indices, piece.indices[asked])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from runtime.audio.paths import Found
 from runtime.errors import InputError, some
 from runtime.files import composed
-from runtime.rows.block import Block, Columns, count_statuses, unscored
+from runtime.rows.block import Block, Columns, count_statuses, unscored, writable
 
 END = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
 NEAR_S = 0.005
@@ -141,7 +141,7 @@ class SampleSubmission:
                 here = places // size == page
                 if page not in pages:
                     count = min(size, len(self) - page * size)
-                    pages[page] = {name: values.copy() for name, values in unscored(columns, count).items()}
+                    pages[page] = writable(columns, count)
                 for name, values in block.outputs.items():
                     pages[page][name][places[here] - page * size] = values[rows[here]]
             del block  # it would stay while the next one is read
