@@ -46,6 +46,8 @@ class Found:
     """Folders that could not be read, and why."""
     convertible: Mapping[str, int] = field(default_factory=dict)
     """By ending how many files hold sound that cannot be read before it is converted."""
+    sizes: Mapping[Path, int] = field(default_factory=dict)
+    """Bytes of recordings that are in memory, not in files."""
 
     @property
     def repeated_stem(self) -> tuple[Path, Path] | None:

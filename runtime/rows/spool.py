@@ -184,10 +184,11 @@ class Spool:
                 f"{self.path} holds the rows of a run that did not end; go on with it by `--resume` (resume=True), or "
                 "delete it to start anew"
             )
-        changes = [
-            f"{name} was {_short(before.get(name))} and is {_short(now)}"
-            for name, now in json.loads(json.dumps(run)).items()
-            if before.get(name) != now
+        now = json.loads(json.dumps(run))
+        changes = [  # an option that is at its default may not be named at all
+            f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         ]
         if changes:
             raise InputError(

@@ -198,6 +198,14 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv.partial").read_bytes() == before
 
 
+def test_options_that_one_run_does_not_name_count(tmp_path: Path) -> None:
+    filled(tmp_path / "out.csv").close(keep=True)
+    with pytest.raises(InputError, match=r"gain was null and is 2\.0"):
+        Spool(tmp_path / "out.csv", COLUMNS, {**RUN, "gain": 2.0}, resume=True)
+    with pytest.raises(InputError, match=r"outputs was .* and is null"):
+        Spool(tmp_path / "out.csv", COLUMNS, {name: value for name, value in RUN.items() if name != "outputs"}, True)
+
+
 @pytest.mark.parametrize(("at", "advice"), [(600, "--resume"), (0, "none is left; delete it, and run anew")])
 def test_a_file_is_not_made_of_rows_that_were_changed(tmp_path: Path, at: int, advice: str) -> None:
     columns = Columns({"label": (3,)}, {"label": ("a", "b", "c")})
