@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+
+IN_ONNXRUNTIME = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
+"""The place in ONNX Runtime's source that its messages begin with."""
 
 
 class PerchError(Exception):
@@ -29,6 +33,12 @@ class RecordingError(PerchError):
 def reason(error: Exception) -> str:
     """What the system said, without the path, which stands beside it."""
     return str(getattr(error, "strerror", None) or error).lower()
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, at most 300 characters."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return IN_ONNXRUNTIME.sub("", line)[:300]
 
 
 def repeated(names: Sequence[str]) -> list[str]:

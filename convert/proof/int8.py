@@ -50,7 +50,11 @@ def compare(whole: Session, int8: Session, windows: NDArray[np.float32]) -> dict
     """How each class head of the int8 file agrees with the float32 file's on windows `float32 [n, samples]`."""
     names = [head.name for head in whole.artifact.heads.values() if head.classes]
     # The rest of both graphs is the same: where heads take what was gathered, the second needs no second backbone.
-    source = whole.gathers_from if int8.gathers_from == whole.gathers_from and set(names) <= set(int8.gathers) else ""
+    source = (
+        whole.deferred_from
+        if int8.deferred_from == whole.deferred_from and set(names) <= set(int8.deferrable_heads)
+        else ""
+    )
     expected: list[list[NDArray[np.float32]]] = []
     actual: list[list[NDArray[np.float32]]] = []
     for start in range(0, len(windows), BATCH):

@@ -149,7 +149,7 @@ def judge(
     if not ill:
         return Rounding(own, {}, ())
     few = windows[:FLOAT64_WINDOWS]
-    actual = session.score(few, ill, len(few) if session.artifact.free_batch else 1)
+    actual = session.run(few, ill, len(few) if session.artifact.free_batch else 1)
     try:
         exact = {name: reference.kept(name, values) for name, values in in_float64(source, ill, few).items()}
     except ConversionError as error:

@@ -71,7 +71,7 @@ def main() -> None:
 
     try:
         session = Session(job.model, job.device, job.threads)
-        scorer = Scorer(lambda windows, size: session.score(windows, job.computed, size), job.batch_size, say)
+        scorer = Scorer(lambda windows, size: session.run(windows, job.computed, size), job.batch_size, say)
         scorer(np.zeros((job.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
         send(Refused(refusal(error, job)))

@@ -79,7 +79,7 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
-    found = session.score(np.stack(audible), job.computed, job.batch_size) if audible else {}
+    found = session.run(np.stack(audible), job.computed, job.batch_size) if audible else {}
     return rows_of(np.array([window.index for window in chunk]), readable, found, session.artifact, job)
 
 

@@ -179,7 +179,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_entries_that_are_there_twice_are_refused(model: Path, tmp_path: Path) -> None:
     twice = edited(model, tmp_path / "twice.onnx", lambda it: it.metadata_props.add(key="batch", value="1"))
-    with pytest.raises(ArtifactError, match=r"describes itself wrongly \(batch twice\)"):
+    with pytest.raises(ArtifactError, match=r"holds a wrong description of itself \(batch twice\)"):
         read_artifact(twice)
 
 
