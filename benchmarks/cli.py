@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from benchmarks.deadline import command as deadline
 from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
-from convert.cli import hush_native_log
+from convert.source.tensorflow import hush_native_log
 from runtime.errors import PerchError
 from runtime.model.session import check_install
-from runtime.terminal import command, complain
+from runtime.terminal import add_version, command, complain
 
 COMMANDS = {
     "parity": (
@@ -37,6 +37,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
     )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, question, example) in COMMANDS.items():
         epilog = f"Example: perch-bench {name} {example}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.deadline.command import DEADLINE_S
 from convert import cli as convert_cli
 from convert.proof import synthetic
+from convert.source.tensorflow import hush_native_log
 from runtime import cli as run_cli
 from runtime.classes.wanted import read_classes
 from runtime.model.artifact import read_artifact
@@ -33,7 +34,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     saved_model, artifact = folder / "saved_model", folder / "perch.onnx"
     sample, submission = folder / "sample_submission.csv", folder / "submission.csv"
-    convert_cli.hush_native_log()
+    hush_native_log()
 
     step(f"1. Making an untrained Perch {args.model}: the graph of the published model with random weights")
     started = time.monotonic()

@@ -1,27 +1,22 @@
-"""What goes wrong in a conversion, said for the person who ran it."""
+"""Errors of a conversion, each a message for the person who ran it."""
 
 import warnings
 
-from runtime.errors import PerchError
-
-
-def first_line(error: Exception) -> str:
-    """What a library said, cut to one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def warn_not_apart(error: Exception) -> None:
-    """Says that constants are not TensorFlow's own; whether that does any harm the proof will tell."""
-    warnings.warn(
-        f"TensorFlow cannot compute apart what does not depend on the audio, so NumPy does ({first_line(error)})",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+from runtime.errors import PerchError, first_line
 
 
 class ConversionError(PerchError):
-    """The SavedModel is not one that this project converts; the message names what and where."""
+    """The SavedModel cannot be converted; the message names what prevents it and where it is."""
 
 
 class ParityError(PerchError):
-    """The converted model is not equal to TensorFlow's within the stated tolerances."""
+    """The converted model's outputs differ from TensorFlow's by more than the stated tolerances."""
+
+
+def warn_of_numpy_constants(error: Exception) -> None:
+    """Warns that constants were not computed by TensorFlow; whether that matters is found by the comparison."""
+    warnings.warn(
+        f"TensorFlow cannot compute the constants of the graph by itself, so NumPy does ({first_line(error)})",
+        RuntimeWarning,
+        stacklevel=3,
+    )

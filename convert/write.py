@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
 from convert.errors import ConversionError
 from runtime.model.artifact import Artifact
+from runtime.model.session import Session
 
 OPSET = 17
 IR_VERSION = 8
-"""What opset 17 was released with. Older notebooks refuse newer ones, and onnx writes its newest unless told."""
+"""The version that opset 17 was released with. Older notebooks refuse newer ones, which onnx writes by default."""
 
 
-def finish(proto: onnx.ModelProto, artifact: Artifact) -> tuple[onnx.ModelProto, Artifact]:
-    """Sets versions and metadata, and checks that nothing but plain ONNX is in the graph.
+@dataclass(frozen=True)
+class ConvertedModel:
+    """A finished graph, and the description that its file holds."""
 
-    Returns the model and the artifact with its own id.
+    proto: onnx.ModelProto
+    artifact: Artifact
+
+    def write(self, path: Path) -> None:
+        """Writes the file, description included."""
+        onnx.helper.set_model_props(self.proto, self.artifact.to_metadata())
+        path.write_bytes(self.proto.SerializeToString(deterministic=True))
+
+    def load(self, path: Path) -> Session:
+        """Writes the file and loads it in ONNX Runtime, on the CPU."""
+        self.write(path)
+        return Session(path)
+
+
+def finish(graph: ir.Model, artifact: Artifact) -> ConvertedModel:
+    """Sets versions and checks that the graph holds nothing but plain ONNX; the artifact gets its id.
 
     Raises:
         ConversionError: a node is outside ONNX's domain, computes a Fourier transform, or breaks ONNX's rules.
     """
+    proto = ir.to_proto(graph)
     proto.ir_version = IR_VERSION
     proto.producer_name, proto.producer_version = "perch-onnx", artifact.tools["perch-onnx"]
     del proto.metadata_props[:]
@@ -35,17 +55,11 @@ def finish(proto: onnx.ModelProto, artifact: Artifact) -> tuple[onnx.ModelProto,
             )
     if [imported.version for imported in proto.opset_import if imported.domain == ""] != [OPSET]:
         raise ConversionError(f"the converted graph is not of opset {OPSET}")
-    del proto.opset_import[:]  # with it those of domains that no node is of
+    del proto.opset_import[:]  # it may list domains of which there is no node
     proto.opset_import.add(domain="", version=OPSET)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ConversionError(f"onnx's checker refuses the converted graph: {error}") from None
     identity = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-    return proto, replace(artifact, artifact_sha256=identity)
-
-
-def serialize(proto: onnx.ModelProto, artifact: Artifact) -> bytes:
-    """The file's bytes, its description included."""
-    onnx.helper.set_model_props(proto, artifact.to_metadata())
-    return bytes(proto.SerializeToString(deterministic=True))
+    return ConvertedModel(proto, replace(artifact, artifact_sha256=identity))

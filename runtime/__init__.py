@@ -7,9 +7,13 @@
 """
 
 from runtime.detections import Detections
-from runtime.errors import ArtifactError, DeviceError, InputError, PerchError
-from runtime.rows.soundscapes import Failure, Soundscapes
+from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
+from runtime.progress import Progress
+from runtime.rows.soundscapes import Soundscapes
+from runtime.rows.summary import Failure
+from runtime.rows.timing import Timing
 from runtime.run import Interrupted, run_soundscapes
+from runtime.version import __version__
 
 __all__ = [
     "ArtifactError",
@@ -18,7 +22,11 @@ __all__ = [
     "Failure",
     "InputError",
     "Interrupted",
+    "OutputError",
     "PerchError",
+    "Progress",
     "Soundscapes",
+    "Timing",
+    "__version__",
     "run_soundscapes",
 ]

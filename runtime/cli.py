@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,17 +12,16 @@ from runtime.audio.paths import find_recordings
 from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
-from runtime.detections import Detections
 from runtime.errors import InputError, PerchError
-from runtime.files import check_outputs, check_writable, rescue
+from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
-from runtime.options import parse_args
-from runtime.rows.formats import sink_path
-from runtime.rows.hoplite import SINK
+from runtime.options import parse_args, request_of
+from runtime.request import Request
+from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
-from runtime.run import Interrupted, run_soundscapes
-from runtime.terminal import command, complain, printable
+from runtime.run import Interrupted, run_request
+from runtime.terminal import Complaints, command, complain, printable
 
 SHOWN = 10
 
@@ -58,67 +56,40 @@ class Signals:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
-    output = None if args.output is None else sink_path(args.output)
-    reads = {"--model": args.model, "--classes": args.classes, "--taxonomy": args.taxonomy}
+    request = request_of(args)
+    output = None if request.sink is None else sink_path(request.sink)
+    reads = {"--model": args.model, "--classes": request.classes, "--taxonomy": request.taxonomy}
     check_outputs(
         {"--map-report": args.map_report, "-o": output},
         {**reads, "the recording": lambda: find_recordings(args.soundscapes).paths},
     )
     if args.map_report is not None:
-        _report_map(args)
+        _report_map(args, request)
     if not args.soundscapes or output is None:
         return 0
-    outputs = [name.strip() for name in args.outputs.split(",") if name.strip()]
-    detections = _detections(args)
-    in_memory = _check_output(args.output, args.resume, outputs, detections)
     try:
-        result = run_soundscapes(
-            args.soundscapes,
-            args.model,
-            outputs=outputs,
-            device=args.device,
-            workers=args.workers,
-            threads=args.threads,
-            batch_size=args.batch_size,
-            hop_s=args.hop,
-            normalize=args.normalize,
-            segments=args.segments,
-            max_peaks=args.max_peaks,
-            classes=args.classes,
-            taxonomy=args.taxonomy,
-            unmapped=args.unmapped,
-            namespace=args.namespace,
-            logit_scale=args.logit_scale,
-            activation=args.activation,
-            smooth=args.smooth,
-            embedding_dtype=args.embedding_dtype,
-            deadline_s=args.deadline,
-            on_deadline=args.on_deadline,
-            fill=args.fill,
-            recording_timeout_s=args.recording_timeout,
-            sink=None if in_memory else args.output,
-            resume=args.resume,
-            detections=detections,
-            progress=not args.quiet,
-        )
+        result = run_request(args.soundscapes, args.model, request)
     except Interrupted as interrupted:
         result = interrupted.soundscapes
     signals.interrupt = False
-    if in_memory:
-        _write(result, output)
-    if not args.quiet:
-        print(f"{printable(result.sink or output)}: {result.summary()}", flush=True)
+    _sum_up(result, output, args.quiet, signals)
+    return signals.code or (1 if result.failures or result.unread_folders else 0)
+
+
+def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) -> None:
+    """Says what a run did, what is wrong with recordings, and where the rows of an interrupted one are."""
+    where = result.sink or output
+    if not quiet:
+        print(f"{printable(where)}: {result.summary()}", flush=True)
     _tell([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
     _tell([f"{note.path}: {note.text}" for note in result.notes], "notes")
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
-        where = result.sink or output
         kept = f"{result.count('scored')} scored rows are"
         if result.detections is not None:
             kept = f"the {result.detections} detections in {result.count('scored')} scored windows are"
         complain("perch-run", f"interrupted; {kept} in {where}{more}")
-    return signals.code or (1 if result.failures or result.unread_folders else 0)
 
 
 def _tell(lines: Sequence[str], what: str) -> None:
@@ -129,65 +100,27 @@ def _tell(lines: Sequence[str], what: str) -> None:
         complain("perch-run", f"and {len(lines) - SHOWN} more {what}")
 
 
-def _report_map(args: argparse.Namespace) -> None:
+def _report_map(args: argparse.Namespace, request: Request) -> None:
     """Writes and prints how the model meets the wanted classes."""
-    if args.classes is None:
+    if request.classes is None:
         raise InputError("--map-report says how --classes are met, and there are none")
     artifact = read_artifact(args.model)
-    wanted = read_classes(args.classes, args.taxonomy)
+    wanted = read_classes(request.classes, request.taxonomy)
     genus_head = artifact.heads.get("genus")
-    class_map = match_classes(wanted, artifact.head("label"), args.unmapped, args.namespace, genus_head)
+    class_map = match_classes(wanted, artifact.head("label"), request.unmapped, request.namespace, genus_head)
     lines = report_lines(class_map, artifact.heads, wanted.taxonomy)
     write_report(lines, args.map_report)
     if not args.quiet:
         print(f"{printable(args.map_report)}: {report_text(lines, class_map)}", flush=True)
 
 
-def _write(result: Soundscapes, output: Path) -> None:
-    """Writes the rows; where that fails after all, to a temporary folder, so that they are not lost."""
-    try:
-        result.to_npz(output)
-    except InputError as error:
-        rescued = rescue(output.name, result.to_npz)
-        if rescued is None:
-            raise
-        raise InputError(f"{error}; the rows are in {rescued} instead") from None
-
-
-def _detections(args: argparse.Namespace) -> Detections | None:
-    """What to write instead of all scores, if anything."""
-    if args.top is None and args.min_score is None:
-        if args.format is not None:
-            raise InputError(f"--format {args.format} is of detections; say which by --top or --min-score")
-        return None
-    return Detections(args.top, args.min_score, args.format)
-
-
-def _check_output(output: str, resume: bool, outputs: Sequence[str], detections: Detections | None) -> bool:
-    """Whether rows are kept in memory until the end; refuses, before anything is computed, what cannot be written."""
-    if not outputs:
-        raise InputError("--outputs names no output")
-    ending = Path(output).suffix.lower()
-    if detections is not None or output.startswith(SINK) or ending in (".csv", ".parquet"):
-        return False
-    if ending != ".npz":
-        more = "; a .txt holds detections, which --top or --min-score ask for" if ending == ".txt" else ""
-        raise InputError(f"cannot tell what to write from the name {output}; end it in .csv, .parquet or .npz{more}")
-    if resume:
-        raise InputError("a .npz cannot be resumed, its rows being in memory until the end; write a .parquet instead")
-    check_writable(Path(output))
-    return True
-
-
 @command("perch-run")
 def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    if "--doctor" in args:
-        return doctor.main(args)
     parsed = parse_args(args)
-    with Signals() as signals, warnings.catch_warnings():
-        warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = lambda message, *_: complain("perch-run", message)
+    if parsed.doctor:
+        return doctor.main(parsed.model, parsed.device)
+    with Signals() as signals, Complaints("perch-run"):
         try:
             return run(parsed, signals)
         except PerchError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import json
 import os
@@ -16,53 +15,37 @@ import numpy as np
 import onnxruntime as ort
 import soundfile
 
-from runtime.arguments import choose_setup
 from runtime.cores import usable_cores
-from runtime.errors import DeviceError, PerchError, first_line
+from runtime.errors import DeviceError, PerchError
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.identity import untrue
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
-from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, load
+from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, load, message_of
+from runtime.request import Request
 from runtime.terminal import complain, printable
-
-DESCRIPTION = """\
-Reports what is installed and which devices work. With --model also what the file holds, whether it was changed after
-its conversion, whether a window of noise can be run through it, and which of its nodes a GPU leaves to the CPU.
-Exit codes: 0 the device works; 1 it does not, the installation is broken, or the model cannot be run; 2 wrong use, or
-no model.
-"""
+from runtime.workers.setup import choose_setup
 
 
-def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="perch-run --doctor", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--doctor", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="made by perch-convert")
-    parser.add_argument("--device", default="auto", help="the device that must work: auto, cpu, cuda or cuda:1")
-    return parser.parse_args(args)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Prints the report; returns the exit code."""
-    artifact = read_artifact(args.model) if args.model else None
-    gpu = args.device if args.device.startswith("cuda:") else "cuda:0"
+def run(model: Path | None, device: str) -> int:
+    """Prints the report on this machine, a model and the device that must work; returns the exit code."""
+    artifact = read_artifact(model) if model is not None else None
+    gpu = device if device.startswith("cuda:") else "cuda:0"
     missing = cuda.problem(gpu)
-    chosen, problems = _chosen(args.device, missing)
+    chosen, problems = _chosen(device, missing)
     _section("installed", versions())
     _section("devices", devices(gpu, missing))
-    if artifact is not None:
-        model_problems = list(_model_problems(args.model, artifact, "cpu" if problems else chosen))
+    if model is not None and artifact is not None:
+        model_problems = list(_model_problems(model, artifact, "cpu" if problems else chosen))
         problems += model_problems
         lines = described(artifact)
-        lines += [] if model_problems else [_left_to_cpu(args.model, gpu, missing, artifact)]
-        _section(f"model {args.model}", lines if problems else [*lines, *_setup(artifact, chosen, args.model)])
+        lines += [] if model_problems else [_left_to_cpu(model, gpu, missing, artifact)]
+        _section(f"model {model}", lines if problems else [*lines, *_setup(artifact, chosen, model)])
     for problem in problems:
         print(f"problem: {printable(problem)}")
     if not problems:
-        print(f"all is well: a run with --device {args.device} takes {chosen}")
+        print(f"all is well: a run with --device {device} takes {chosen}")
     return 1 if problems else 0
 
 
@@ -90,7 +73,7 @@ def _model_problems(model: Path, artifact: Artifact, device: str) -> Iterator[st
         yield str(error)
         return
     except Exception as error:  # onnxruntime has a class of its own for each status
-        yield f"{model} cannot be run: {first_line(error)}; convert it again"
+        yield f"{model} cannot be run: {message_of(error)}; convert it again"
         return
     if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
         yield f"{model} gives no finite numbers for a window of noise, in {', '.join(broken)}; convert it again"
@@ -154,7 +137,7 @@ def _parity(artifact: Artifact, head: str) -> str:
 
 def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
     """The setup of a run without --workers, --threads and --batch-size, and where it comes from."""
-    setup, why = choose_setup(artifact, device)
+    setup, why = choose_setup(artifact, device, Request())
     yield f"a run on {device} takes {setup}: {why}"
     profile = read_profile(artifact.artifact_sha256, device)
     if profile is None:
@@ -197,11 +180,10 @@ def _computed_on_cpu(events: Sequence[dict[str, object]]) -> Iterator[str]:
             yield kind
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    parsed = parse_args(args)
+def main(model: Path | None, device: str) -> int:
+    """`perch-run --doctor`; returns the exit code."""
     try:
-        return run(parsed)
+        return run(model, device)
     except PerchError as error:
         complain("perch-run", error)
         return 1 if isinstance(error, DeviceError) else 2

@@ -1,21 +1,17 @@
-"""Errors a user meets. Each message is one line: what, where, what to do."""
+"""The errors that users see. Each message is one line: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
-IN_ONNXRUNTIME = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
-"""The place in ONNX Runtime's source that its messages begin with."""
-
 
 class PerchError(Exception):
-    """Base of all errors that this project raises on purpose."""
+    """Base of all errors that this project raises."""
 
 
 class InputError(PerchError, ValueError):
-    """Something the user gave cannot be used."""
+    """Something that was asked for or given cannot be used."""
 
 
 class ArtifactError(InputError):
@@ -23,7 +19,11 @@ class ArtifactError(InputError):
 
 
 class DeviceError(PerchError, RuntimeError):
-    """The execution provider that was asked for cannot be had here."""
+    """The device that was asked for cannot be used here."""
+
+
+class OutputError(PerchError, OSError):
+    """A file cannot be written: the disk is full, or its folder is missing or does not allow it."""
 
 
 class RecordingError(PerchError):
@@ -31,22 +31,21 @@ class RecordingError(PerchError):
 
 
 def reason(error: Exception) -> str:
-    """What the system said, without the path, which stands beside it."""
+    """What the system says is wrong, without the path, which messages name themselves."""
     return str(getattr(error, "strerror", None) or error).lower()
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a library's message, at most 300 characters."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return IN_ONNXRUNTIME.sub("", line)[:300]
+    """The first line of a library's message, or the error's class if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """The names that are there more than once, in their order."""
+    """The names that occur more than once, in their order."""
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def some(names: Sequence[str], shown: int = 5) -> str:
-    """The first few of these, and how many more there are."""
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

@@ -7,7 +7,7 @@ add an option, add its field here and use it where it acts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import Device, check_device
-from runtime.option import check_options, option
+from runtime.option import check_options, option, options_of
+from runtime.progress import Progress
 from runtime.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
 
 EmbeddingDtype = Literal["float32", "float16"]
@@ -153,7 +154,7 @@ class Request:
         "then a name a line), or in Python a list of names. Classes that the model does not call so are found by their "
         "scientific names or eBird codes. Where rows of a sample submission name recordings that are there, the result "
         'has exactly its rows in its order: those that no recording has are "filled", and recordings that it does not '
-        "name are left out. (Detections and hoplite databases are no submissions, and take its classes alone.)",
+        "name are left out. (Detections and hoplite databases are no submissions, and take its classes alone)",
         WHAT,
         unset="all that the model has",
         metavar="FILE.csv",
@@ -257,11 +258,10 @@ class Request:
     )
     sink: str | Path | None = option(
         None,
-        "where rows go: a .csv (one output), a .parquet or .npz (any outputs; a .npz holds all rows in memory until "
-        'the end), or "hoplite:FOLDER", a perch-hoplite database of the embeddings; detections also go to a .txt or a '
-        "folder. Rows that are finished wait in SINK.partial until all are there",
+        'where rows go: a .csv (one output), a .parquet or .npz (any outputs), or "hoplite:FOLDER", a perch-hoplite '
+        "database of the embeddings; detections also go to a .txt or a folder. In Python rows stay in memory without "
+        "it. Rows that are finished wait in `sink`.partial until all are there",
         WHERE,
-        unset="rows stay in memory",
         flags=["-o", "--output"],
         metavar="FILE",
         journal=False,
@@ -275,8 +275,11 @@ class Request:
     detections: Detections | None = option(
         None, "what to write to `sink` instead of all scores (see `Detections`)", unset="all scores", journal=False
     )
-    progress: bool = option(
-        True, "whether to show a progress bar (only ever on a terminal or in a notebook)", journal=False
+    progress: bool | Callable[[Progress], object] = option(
+        True,
+        "whether to show a progress bar (only ever on a terminal or in a notebook), or a function that is called with "
+        "a `Progress` each time a worker has sent something; what it raises ends the run",
+        journal=False,
     )
 
     def __post_init__(self) -> None:
@@ -311,7 +314,14 @@ class Request:
         shares = [weight / max(self.smooth) for weight in self.smooth]  # first, or the sum might be infinite
         return tuple(share / sum(shares) for share in shares)
 
-    @property
-    def most_peaks(self) -> int | None:
-        """How many windows a recording has at most around events; None where windows are a grid."""
-        return self.max_peaks if self.segments == "peaks" else None
+    def journal(self) -> Iterator[tuple[str, Any]]:
+        """What an unfinished run remembers of these options (see `Option`), key by key.
+
+        A new option is not in the journals of older versions, and in none where it is at its default.
+        """
+        for each in options_of(type(self)):
+            value = getattr(self, each.name)
+            if not isinstance(each.journal, bool):
+                yield from ((key, value) for key in each.journal)
+            elif each.journal and value != each.default:
+                yield each.name, value

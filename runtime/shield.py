@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Shield:
@@ -11,6 +16,8 @@ class Shield:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self.interrupted = False
+        """Whether Ctrl-C came during `noting_interrupt` or `finish`."""
 
     def __enter__(self) -> Shield:
         return self
@@ -18,7 +25,7 @@ class Shield:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
 
-    def __call__(self, work: Callable[[], None]) -> None:
+    def __call__(self, work: Callable[[], T]) -> T:
         """Returns, or raises what the work raised, when it is over; then KeyboardInterrupt if one came meanwhile."""
         future = self._thread.submit(work)
         interrupted = False
@@ -27,6 +34,24 @@ class Shield:
                 future.exception()
             except KeyboardInterrupt:
                 interrupted = True
-        future.result()
+        result = future.result()
         if interrupted:
             raise KeyboardInterrupt
+        return result
+
+    @contextlib.contextmanager
+    def noting_interrupt(self) -> Iterator[None]:
+        """Ends what is within at Ctrl-C, and goes on after it."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def finish(self, work: Callable[[], T]) -> T:
+        """Does the work once, to its end, however often Ctrl-C comes."""
+        once = functools.cache(work)  # Ctrl-C may come after the work began, and before anybody waits for it
+        while True:
+            try:
+                return self(once)
+            except KeyboardInterrupt:
+                self.interrupted = True

@@ -7,8 +7,10 @@ is given and drops it; a run goes on, and its exit code stays.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -17,6 +19,8 @@ from typing import Protocol, TextIO
 
 from runtime.errors import reason
 from runtime.files import utf8
+from runtime.log import log
+from runtime.version import __version__
 
 Main = Callable[[Sequence[str]], int]
 STEERING = (
@@ -39,6 +43,25 @@ def _escaped(match: re.Match[str]) -> str:
 def complain(name: str, text: object) -> None:
     """Says in a line, on standard error, what the command of this name has to say."""
     print(f"{name}: {printable(text)}", file=sys.stderr, flush=True)
+
+
+class Complaints(logging.Handler):
+    """What a run logs, said as the command of this name says things, and nowhere else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.WARNING)
+        self._name = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(self._name, record.getMessage())
+
+    def __enter__(self) -> None:
+        log.addHandler(self)
+        self._before, log.propagate = log.propagate, False
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)
+        log.propagate = self._before
 
 
 class Output(io.TextIOBase):
@@ -151,6 +174,13 @@ def command(name: str) -> Callable[[Main], Command]:
         return run
 
     return made
+
+
+def add_version(parser: argparse._ActionsContainer) -> None:
+    """Has a command say which version it is."""
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}", help="say which version this is"
+    )
 
 
 def _unusable(arguments: Sequence[str]) -> str | None:

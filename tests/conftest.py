@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 
@@ -19,6 +20,7 @@ from convert.proof.synthetic import soundscape
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
+from runtime.log import log
 from runtime.model.profile import VARIABLE
 from tests.support.recordings import write
 from tests.support.runs import in_stages
@@ -33,6 +35,14 @@ def no_profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("profile") / "profile.json"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_warning_unseen(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What a run warns of fails a test that does not look for it, as Python's own warnings do."""
+    yield
+    if "caplog" not in inspect.signature(request.function).parameters:
+        assert [record.getMessage() for record in caplog.get_records("call") if record.name == log.name] == []
 
 
 @pytest.fixture(scope="session")

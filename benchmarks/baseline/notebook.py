@@ -31,7 +31,7 @@ from convert.source.saved_model import SavedModel, concrete_function
 from runtime.classes.class_map import ClassMap
 from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
-from runtime.rows.formats import write_csv
+from runtime.rows.formats.csv_file import write_csv
 
 THREADS = 4
 TERMINATED = -1000.0

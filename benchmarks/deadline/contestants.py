@@ -59,13 +59,13 @@ class PerchOnnx:
         result = run_soundscapes(paths, self.artifact, **options)
         if result.failures:
             raise PerchError(f"{result.failures[0].path}: {result.failures[0].reason}")
-        self.start_ups.append(float(result.timing["start_up_s"]))
+        self.start_ups.append(result.timing.start_up_s)
         return result
 
     def seconds(self, paths: Sequence[Path]) -> float:
         """Seconds from files to a submission, without start-up."""
         timing = self.run(paths).timing
-        return float(timing["elapsed_s"]) - float(timing["start_up_s"])
+        return timing.elapsed_s - timing.start_up_s
 
     @property
     def start_up_s(self) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,7 @@ from runtime.progress import progress_bar
 
 POLICIES: tuple[Literal["fill", "interpolate"], ...] = ("fill", "interpolate")
 PILOT = 2
-"""Soundscapes for each core in the first run, which warms up and shows how long others will take; rounds have no fewer.
-"""
+"""Soundscapes for each core in the first run, which warms up and shows how long others take; rounds have no fewer."""
 PLANNED = 0.9
 """Share of the time left that plans may use."""
 FIRST_CALLS = 0.1
@@ -168,25 +168,15 @@ class DeadlineBenchmark:
     def _rounds(self, done: Callable[[], object]) -> dict[str, list[float]]:
         """Seconds a soundscape of each side, round by round; each round takes other soundscapes."""
         turns = {
-            name: partial(self._turn, contestant.seconds, self._slices(self._figures.files_a_round[name]))
+            name: partial(self._turn, contestant.seconds, cycle(self._paths), self._figures.files_a_round[name])
             for name, contestant in self._contestants.items()
         }
         return take_turns(turns, self._budget.rounds, lambda _: done())
 
-    def _turn(self, seconds: Callable[[Sequence[Path]], float], slices: Callable[[], Sequence[Path]]) -> float:
-        paths = slices()
-        return seconds(paths) / len(paths)
-
-    def _slices(self, size: int) -> Callable[[], Sequence[Path]]:
-        """A function that returns the next `size` soundscapes, starting again after the last one."""
-        starts = iter(range(0, 10**9, size))
-        count = len(self._paths)
-
-        def following() -> Sequence[Path]:
-            start = next(starts)
-            return [self._paths[i % count] for i in range(start, start + size)]
-
-        return following
+    @staticmethod
+    def _turn(seconds: Callable[[Sequence[Path]], float], soundscapes: Iterator[Path], count: int) -> float:
+        """Seconds a soundscape of the next `count` ones."""
+        return seconds(list(islice(soundscapes, count))) / count
 
     def _short_deadline(self, done: Callable[[], object]) -> None:
         figures, paths = self._figures, self._paths[: self._budget.short_deadline]
@@ -211,7 +201,7 @@ class DeadlineBenchmark:
             return
         paths = self._paths[:SOUNDSCAPES]
         if name == ONNX:
-            whole_s = float(self._perch.run(paths, progress=True).timing["elapsed_s"])
+            whole_s = self._perch.run(paths, progress=True).timing.elapsed_s
         else:
             whole_s = self._ways[name].start_up_s + self._ways[name].seconds(paths)
         self._figures.projections[name] = TimeProjection(projected.start_up_s, projected.rounds, whole_s)

@@ -21,6 +21,7 @@ from benchmarks.deadline.contestants import PerchOnnx, TensorFlow
 from benchmarks.deadline.lost_score import after_deadline, average_roc_auc, highest_rows
 from runtime import Soundscapes
 from runtime.explore.metrics import macro_roc_auc
+from runtime.rows.block import Columns
 from runtime.rows.deadline import writing_s
 from runtime.run import RESERVE
 
@@ -81,7 +82,7 @@ class ShortDeadline:
         self._target = perch.scratch / "short_deadline.csv"
         full = perch.run(paths, sink=self._target)
         self._full = read_submission(self._target)
-        self.full_s = float(full.timing["elapsed_s"])
+        self.full_s = full.timing.elapsed_s
         self.deadline_s = half_time_s(full, max(perch.start_ups))
 
     def run(self, on_deadline: Literal["fill", "interpolate"]) -> ShortDeadlineResult:
@@ -117,8 +118,9 @@ class ShortDeadline:
 def half_time_s(full: Soundscapes, start_up_s: float) -> float:
     """A deadline that leaves time for start-up, half of the scoring, and the time that a run keeps back for writing."""
     timing = full.timing
-    scoring_s = timing["windows"] / timing["windows_per_s"]
-    kept_back_s = writing_s(full.columns, len(full) / 2)
+    scoring_s = timing.windows / timing.windows_per_s
+    scores = Columns({"label": (len(full.classes["label"]),)}, full.classes)
+    kept_back_s = writing_s(scores, len(full) / 2)
     return float((start_up_s + scoring_s / 2 + kept_back_s) / (1 - RESERVE))
 
 

@@ -15,7 +15,8 @@ def check_writable_figures(writes: Mapping[str, Path | None], reads: Mapping[str
     """Checks before the work that its results can be written, and that they replace no file that is read.
 
     Raises:
-        InputError: they cannot, or they would.
+        InputError: one would replace a file that is read.
+        OutputError: one cannot be written.
     """
     check_outputs(writes, reads)
     for path in writes.values():
@@ -29,7 +30,7 @@ def write_json(path: Path | None, command: str, figures: Mapping[str, Any]) -> N
     Numbers that are not finite, which JSON cannot hold, become null.
 
     Raises:
-        InputError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     if path is not None:
         with replacing(path) as temporary:

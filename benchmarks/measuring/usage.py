@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 
 LOOK_EVERY_S = 0.2
+CHILDREN_EVERY = 5
+"""Children are looked for at one look in five, since psutil goes through all processes of the machine for them."""
 MIB = 2**20
 
 
@@ -105,10 +107,15 @@ class UsageMonitor:
         self._thread.join()
 
     def _run(self) -> None:
+        workers: list[int] = []
+        looks = 0
         while not self._over.wait(LOOK_EVERY_S):
             if now := usage(self._pid):
                 self.parent = now.most(self.parent) if self.parent else now
-            for worker in children(self._pid):
+            if not workers or looks % CHILDREN_EVERY == 0:
+                workers = children(self._pid)
+            looks += 1
+            for worker in workers:
                 if now := usage(worker):
                     self.workers[worker] = now.most(self.workers[worker]) if worker in self.workers else now
             self._look()

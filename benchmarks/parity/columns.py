@@ -57,9 +57,9 @@ def _kept(head: Head, lists: Sequence[ClassList]) -> NDArray[np.int64] | None:
         places = {name: i for i, name in enumerate(each.names)}
         if own is None or len(places) < len(each.names):
             continue
-        found = sorted({places[name] for name in own.names if name in places})
-        if len(found) == len(own.names):
-            return np.array(found)
+        columns = sorted({places[name] for name in own.names if name in places})
+        if len(columns) == len(own.names):
+            return np.array(columns)
     return None
 
 

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             "--labels": args.labels,
         },
     )
-    from convert.cli import check_tensorflow
+    from convert.source.tensorflow import check_tensorflow
 
     check_tensorflow()
     from benchmarks.measuring.environment import environment

@@ -40,7 +40,7 @@ def _file(result: ParityResult, file: FileResult) -> dict[str, Any]:
         "notes": list(file.notes),
         "heads": {
             name: {
-                **asdict(found),
+                **asdict(summary),
                 "tolerance": asdict(stated_tolerance(artifact, name, native, on_same_audio(artifact, result.audio))),
                 "window_errors": window_errors(measured, name).tolist(),
                 "worst_columns": [
@@ -48,7 +48,7 @@ def _file(result: ParityResult, file: FileResult) -> dict[str, Any]:
                     for i, error in worst_columns(measured, name)
                 ],
             }
-            for name, found in by_head(measured).items()
+            for name, summary in by_head(measured).items()
         },
         "settings": [
             {**setting._asdict(), "heads": {name: asdict(summarise(compared)) for name, compared in heads.items()}}

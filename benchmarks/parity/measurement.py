@@ -15,10 +15,11 @@ from benchmarks.parity.columns import ColumnMatch, match_columns
 from benchmarks.parity.comparison import HeadComparison, HeadDifferences
 from benchmarks.parity.windows import WindowRef, read_chunks
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError
 from convert.proof.float64 import in_float64
-from convert.source.saved_model import Reference, SavedModel
-from runtime.errors import InputError
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel
+from runtime.errors import InputError, first_line
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
 from runtime.progress import progress_bar

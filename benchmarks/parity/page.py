@@ -28,14 +28,14 @@ def page(result: ParityResult, environment: dict[str, Any]) -> str:
         return [
             {
                 "name": name,
-                "cells": cells(found),
+                "cells": cells(summary),
                 "tolerance": stated_tolerance(
                     measured.artifact, name, native, on_same_audio(measured.artifact, result.audio)
                 ),
                 "histogram": histogram(window_errors(measured, name)),
                 "columns": [(column_name(measured, name, i), error) for i, error in worst_columns(measured, name)],
             }
-            for name, found in by_head(measured).items()
+            for name, summary in by_head(measured).items()
         ]
 
     return templates.get_template(TEMPLATE).render(

@@ -63,14 +63,14 @@ def compare_quality(tensorflow: Scores, onnx: Scores, truth: Truth, recordings: 
         groups = np.arange(len(groups))
     draws = _draws(int(groups.max()) + 1)
     sampled = [_sampled(scores, truth, groups, draws) for scores in (tensorflow, onnx)]
-    found = []
+    qualities = []
     for name, metric in METRICS.items():
         before, after = (metric(scores, truth) for scores in (tensorflow, onnx))
         resampled = sampled[1][name] - sampled[0][name]
         defined = resampled[~np.isnan(resampled + after)]
         low, high = np.percentile(defined, INTERVAL).tolist() if defined.size else (float("nan"), float("nan"))
-        found.append(Quality(name, before, after, after - before, (low, high)))
-    return found
+        qualities.append(Quality(name, before, after, after - before, (low, high)))
+    return qualities
 
 
 def _draws(groups: int) -> NDArray[np.float32]:
@@ -123,12 +123,12 @@ def _means_of_classes(
         c, row = pairs[i : i + BLOCK].T
         times, own = draws[groups[row]], columns[c, row, None]
         high = columns[c] >= own
-        found, hits = counted(high), counted(high & true[c])
+        ranked, hits = counted(high), counted(high & true[c])
         ties = counted((columns[c] == own) & ~true[c])
         firsts = np.flatnonzero(np.diff(c, prepend=-1))
-        shares = np.divide(times * hits, np.maximum(found, 1), dtype=np.float64)
+        shares = np.divide(times * hits, np.maximum(ranked, 1), dtype=np.float64)
         precision[c[firsts]] += np.add.reduceat(shares, firsts)
-        lower = times * (negatives[c] - found + hits + ties / 2)
+        lower = times * (negatives[c] - ranked + hits + ties / 2)
         above[c[firsts]] += np.add.reduceat(lower, firsts, dtype=np.float64)
     enough, both = positives >= LEAST, (positives > 0) & (negatives > 0)
     return (

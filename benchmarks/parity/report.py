@@ -24,19 +24,19 @@ def table(measured: FileMeasurement, broken: set[str]) -> Iterator[str]:
     rows = by_head(measured)
     width = max(map(len, [*rows, "output"]))
     yield f"  {'output':<{width}}" + "".join(f"{name:>9}" for name in COLUMNS) + "  verdict"
-    for name, found in rows.items():
+    for name, summary in rows.items():
         verdict = "broken" if name in broken else "equal"
-        yield f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells(found)) + f"  {verdict}"
+        yield f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells(summary)) + f"  {verdict}"
 
 
-def cells(found: HeadSummary) -> tuple[str, ...]:
+def cells(head: HeadSummary) -> tuple[str, ...]:
     """The figures of a head in the order of `COLUMNS`."""
-    small = (found.error, found.mean_error, found.cosine_distance, found.median_cosine_distance)
-    shares = (found.top1, found.top5)
-    ranks = (found.rank_least, found.rank_median)
+    small = (head.error, head.mean_error, head.cosine_distance, head.median_cosine_distance)
+    shares = (head.top1, head.top5)
+    ranks = (head.rank_least, head.rank_median)
     return (
         *(f"{value:.1e}" for value in small),
-        f"{found.common:.0%}",
+        f"{head.common:.0%}",
         *("-" if value is None else f"{value:.1%}" for value in shares),
         *("-" if value is None else f"{value:.5f}" for value in ranks),
     )
@@ -58,20 +58,20 @@ def rounding_line(errors: SpectrogramErrors) -> str:
     )
 
 
-def quality_lines(found: Sequence[Quality]) -> Iterator[str]:
+def quality_lines(metrics: Sequence[Quality]) -> Iterator[str]:
     """The metrics with labels."""
     yield f"  {'with labels':<18}{'TensorFlow':>12}{'ONNX':>12}{'difference':>12}  95% interval"
-    for each in found:
+    for each in metrics:
         low, high = each.interval
         values = f"{each.tensorflow:>12.4f}{each.onnx:>12.4f}{each.difference:>12.1e}"
         yield f"  {each.metric:<18}{values}  {low:.1e} to {high:.1e}"
 
 
-def verdict(found: Sequence[Finding]) -> str:
+def verdict(findings: Sequence[Finding]) -> str:
     """The verdict on a file in a few words."""
-    if not found:
+    if not findings:
         return "equal to TensorFlow"
-    return "1 finding" if len(found) == 1 else f"{len(found)} findings"
+    return "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
 
 
 def unread(result: ParityResult) -> str:

@@ -17,7 +17,7 @@ from benchmarks.parity.quality import Quality, compare_quality
 from benchmarks.parity.summary import WorstWindow, worst_windows
 from benchmarks.parity.verdict import Finding, findings, notes
 from benchmarks.parity.windows import choose, read
-from convert.conversion import SYNTHETIC
+from convert.proof.audio import SYNTHETIC
 from convert.source.saved_model import inspect
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError

@@ -52,11 +52,11 @@ def summarise(compared: HeadDifferences) -> HeadSummary:
 def worst(several: Iterable[HeadSummary]) -> HeadSummary:
     """The worst of each figure over all settings."""
     every = list(several)
-    found = {}
+    figures = {}
     for name in (each.name for each in fields(HeadSummary)):
         values = [getattr(one, name) for one in every]
-        found[name] = None if None in values else float((np.min if name in MORE_IS_BETTER else np.max)(values))
-    return HeadSummary(**found)  # type: ignore[arg-type]  # None only where it may be
+        figures[name] = None if None in values else float((np.min if name in MORE_IS_BETTER else np.max)(values))
+    return HeadSummary(**figures)  # type: ignore[arg-type]  # None only where it may be
 
 
 def by_head(measured: FileMeasurement) -> dict[str, HeadSummary]:
@@ -99,15 +99,15 @@ def worst_windows(measurement: ModelMeasurement, measured: FileMeasurement, audi
     native, same_audio = source.stablehlo is not None, on_same_audio(measured.artifact, audio)
     bounds = np.array([[stated_tolerance(measured.artifact, name, native, same_audio).error] for name in heads])
     shares = np.nan_to_num(errors / bounds, nan=np.inf)
-    found = []
+    worst_first = []
     for i in top(shares.max(axis=0), WORST):
         head = int(shares[:, i].argmax())
         own = None
         if measured.logits is not None:
             own = _top_species(measured.artifact.heads["label"].classes, measured.logits[i])
         theirs = _top_species(source.class_lists["label"][0].names, measurement.logits[i])
-        found.append(WorstWindow(measurement.windows[i], heads[head], float(errors[head, i]), theirs, own))
-    return found
+        worst_first.append(WorstWindow(measurement.windows[i], heads[head], float(errors[head, i]), theirs, own))
+    return worst_first
 
 
 def _top_species(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:

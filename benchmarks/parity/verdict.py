@@ -34,7 +34,7 @@ import numpy as np
 from benchmarks.parity.comparison import HeadDifferences
 from benchmarks.parity.measurement import FileMeasurement, Setting
 from benchmarks.parity.windows import WindowRef
-from convert.conversion import SYNTHETIC
+from convert.proof.audio import SYNTHETIC
 from convert.proof.parity import FLOAT16, INT8, Tolerance, tolerance
 from convert.proof.rounding import widened
 from convert.source.saved_model import SavedModel
@@ -78,23 +78,23 @@ def on_same_audio(artifact: Artifact, audio: str) -> bool:
 def stated_tolerance(artifact: Artifact, head: str, native: bool, same_audio: bool) -> Tolerance:
     """The tolerance of an output in the precision of this file."""
     if artifact.options.get("precision") == "float16":
-        found = FLOAT16
+        bound = FLOAT16
     elif _is_int8(artifact, head):
-        found = INT8
+        bound = INT8
     else:
-        found = tolerance(head, native)
-        found = replace(found, cosine_distance=(MANY_WINDOWS if native else 1) * found.cosine_distance)
-        found = _widened(found, artifact, head)
+        bound = tolerance(head, native)
+        bound = replace(bound, cosine_distance=(MANY_WINDOWS if native else 1) * bound.cosine_distance)
+        bound = _widened(bound, artifact, head)
     if same_audio:
-        return found
-    return replace(found, cosine_distance=OTHER_AUDIO * found.cosine_distance, mean_error=None)
+        return bound
+    return replace(bound, cosine_distance=OTHER_AUDIO * bound.cosine_distance, mean_error=None)
 
 
 def _widened(bound: Tolerance, artifact: Artifact, head: str) -> Tolerance:
     """The tolerance of an output that conversion may have found to be ill-conditioned."""
-    told: Any = artifact.parity.get("rounding")
-    named = told.get("ill_conditioned") if isinstance(told, Mapping) else None
-    own = {key: _figure(told, "heads", head, "itself", key) for key in STORED_MEASURES}
+    rounding: Any = artifact.parity.get("rounding")
+    named = rounding.get("ill_conditioned") if isinstance(rounding, Mapping) else None
+    own = {key: _figure(rounding, "heads", head, "itself", key) for key in STORED_MEASURES}
     if not isinstance(named, list) or head not in named or None in own.values():
         return bound
     return widened(bound, **own, many=MANY_WINDOWS)  # type: ignore[arg-type]  # none of them is None
@@ -102,8 +102,8 @@ def _widened(bound: Tolerance, artifact: Artifact, head: str) -> Tolerance:
 
 def findings(measured: FileMeasurement, source: SavedModel, windows: Sequence[WindowRef], audio: str) -> list[Finding]:
     """All that is wrong with a file. `audio` describes the recordings as conversion describes its own."""
-    found = [Finding(name, (), text) for name, columns in measured.columns.items() for text in columns.findings]
-    found += [Finding("all outputs", (setting,), f"cannot be run: {why}") for setting, why in measured.failures.items()]
+    wrong = [Finding(name, (), text) for name, columns in measured.columns.items() for text in columns.findings]
+    wrong += [Finding("all outputs", (setting,), f"cannot be run: {why}") for setting, why in measured.failures.items()]
     native, same_audio = source.stablehlo is not None, on_same_audio(measured.artifact, audio)
     for name in measured.heads:
         broken = {
@@ -115,50 +115,51 @@ def findings(measured: FileMeasurement, source: SavedModel, windows: Sequence[Wi
             setting, rules = next(iter(broken.items()))
             where = _where(measured, name, measured.compared[setting][name], windows)
             everywhere = len(broken) == len(measured.compared) and not measured.failures
-            found.append(Finding(name, () if everywhere else tuple(broken), f"{'; '.join(rules)}; {where}"))
-    return found
+            wrong.append(Finding(name, () if everywhere else tuple(broken), f"{'; '.join(rules)}; {where}"))
+    return wrong
 
 
 def notes(measured: FileMeasurement, source: SavedModel) -> list[str]:
     """What to know about a file, though it is not wrong."""
-    artifact, found = measured.artifact, []
+    artifact = measured.artifact
+    lines: list[str] = []
     if artifact.saved_model_sha256 != source.fingerprint:
-        found.append(
+        lines.append(
             f"it was converted from another SavedModel ({artifact.saved_model_sha256[:12]}) than this one "
             f"({source.fingerprint[:12]})"
         )
     if artifact.parity_warning:
-        found.append(artifact.parity_warning)
+        lines.append(artifact.parity_warning)
     elif any(_stored(artifact, name, "mean_error") is None for name in measured.heads):
-        found.append("it states no mean errors to compare with: an older version of perch-convert made it")
+        lines.append("it states no mean errors to compare with: an older version of perch-convert made it")
     if artifact.ill_conditioned is not None:
-        found.append(artifact.ill_conditioned)
+        lines.append(artifact.ill_conditioned)
     if measured.not_rounded:
-        found.append(measured.not_rounded)
-    return found
+        lines.append(measured.not_rounded)
+    return lines
 
 
 def _broken(
     artifact: Artifact, name: str, compared: HeadDifferences, native: bool, on_cpu: bool, same_audio: bool
 ) -> list[str]:
     """The rules that a head breaks, in words; a rule is tried only if those before it hold."""
-    found = compared.parity.failures(stated_tolerance(artifact, name, native, same_audio))
-    if on_cpu and not found:
+    broken = compared.parity.failures(stated_tolerance(artifact, name, native, same_audio))
+    if on_cpu and not broken:
         for key, words in STORED_MEASURES.items():
             stored = _stored(artifact, name, key) if same_audio or key != "cosine_distance" else None
             times = 0.0 if stored is None else getattr(compared.parity, key) / max(stored, LEAST[key])
             if times > TIMES_STORED:
-                found.append(
+                broken.append(
                     f"{words} {getattr(compared.parity, key):.1e} is {times:.0f} times what its conversion measured"
                 )
     exact = artifact.options.get("precision", "float32") == "float32" and not _is_int8(artifact, name)
-    if on_cpu and same_audio and exact and not found and compared.bias > LEAST_BIAS:
+    if on_cpu and same_audio and exact and not broken and compared.bias > LEAST_BIAS:
         most = _most_common(artifact, name, compared)
         if most is not None and compared.common > most:
-            found.append(
+            broken.append(
                 f"windows share {compared.common:.0%} of their errors, which for rounding is at most {most:.0%}"
             )
-    return found
+    return broken
 
 
 def _most_common(artifact: Artifact, name: str, compared: HeadDifferences) -> float | None:
@@ -195,8 +196,8 @@ def _stored(artifact: Artifact, head: str, key: str) -> float | None:
     return _figure(artifact.parity, "heads", head, key)
 
 
-def _figure(told: Any, *keys: str) -> float | None:
+def _figure(value: Any, *keys: str) -> float | None:
     """A finite number in nested mappings; None if there is none."""
     for key in keys:
-        told = told.get(key) if isinstance(told, Mapping) else None
-    return float(told) if isinstance(told, (int, float)) and math.isfinite(told) else None
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

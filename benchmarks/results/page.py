@@ -22,7 +22,8 @@ def write_results(figures: Path, target: Path) -> Path:
     """Writes the page, and its plots into the folder of the figures; returns the page's path.
 
     Raises:
-        InputError: there are no figures, or it cannot be written.
+        InputError: there are no figures.
+        OutputError: it cannot be written.
     """
     models = {name: commands for name in MODELS if (commands := dict(_read(figures, name)))}
     if not models:

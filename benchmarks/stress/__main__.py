@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.stress import kills, large, many, models
 from benchmarks.stress.promises import BrokenPromiseError
-from convert.cli import hush_native_log
+from convert.source.tensorflow import hush_native_log
 from runtime.errors import PerchError
 
 Case = Callable[[Path, Path], None]

@@ -106,7 +106,7 @@ def check_same_rows(target: Path, whole: Path) -> None:
     """Promises that the rows are the same, bit for bit, and that no other file is left."""
     table, reference = pq.read_table(target), pq.read_table(whole)
     equal = all(table[name].to_pylist() == reference[name].to_pylist() for name in ("row_id", "status", "start_s"))
-    bits, expected = (np.asarray(found["embedding"].combine_chunks().flatten()) for found in (table, reference))
+    bits, expected = (np.asarray(each["embedding"].combine_chunks().flatten()) for each in (table, reference))
     promise(
         equal and bits.tobytes() == expected.tobytes(), f"{len(table)} rows, bit for bit those of an undisturbed run"
     )

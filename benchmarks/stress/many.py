@@ -19,6 +19,7 @@ from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
 from convert.proof.synthetic import soundscape
 from runtime.rows.block import Block, Columns
+from runtime.rows.formats.choice import choose_format
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import Finished
 
@@ -95,10 +96,10 @@ def _search(target: Path) -> None:
     command = [sys.executable, "-m", "runtime.explore", "search", str(target), "--like", f"long_{ROWS * 5 // 2}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with UsageMonitor(process.pid) as watch:
-        found, _ = process.communicate()
+        printed, _ = process.communicate()
     seconds = time.monotonic() - started
     promise(process.returncode == 0, f"perch-explore search ended with code {process.returncode}")
-    promise(found.count("long.wav") >= SEARCHED, f"{SEARCHED} windows were found")
+    promise(printed.count("long.wav") >= SEARCHED, f"{SEARCHED} windows were found")
     assert watch.parent is not None
     promise(seconds < MOST_SEARCH_S, f"searched in {seconds:.0f} s")
     promise(watch.parent.peak_rss < MOST_FOR_SEARCH, f"the search took {mib(watch.parent.peak_rss)}")
@@ -109,7 +110,7 @@ def stream() -> None:
     target, count = Path(sys.argv[1]), int(sys.argv[2])
     rng = np.random.default_rng(0)
     columns = Columns({"embedding": (WIDTH,)}, {}, {"saved_model_sha256": "0" * 64, "window_s": "5", "options": "{}"})
-    sink = FileSink(target, columns, 0.0, {"rows": count}, resume=False)
+    sink = FileSink(target, choose_format(target), columns, 0.0, {"rows": count}, resume=False)
     for part, first in enumerate(range(0, count, BLOCK_ROWS)):
         starts = np.arange(first, min(first + BLOCK_ROWS, count), dtype=np.float64) * 5
         block = Block(

@@ -11,7 +11,8 @@ def models(folder: Path, model: Path) -> None:
     """Untrained Perch v1 and v2 of full size are converted, equal to TensorFlow, and run in batches of any size."""
     from convert.conversion import convert
     from convert.proof import parity, synthetic
-    from convert.source.saved_model import Reference, inspect
+    from convert.source.reference import Reference
+    from convert.source.saved_model import inspect
     from convert.untrained.native import perch as native
     from convert.untrained.perch import PERCH_V1, write_saved_model
     from convert.untrained.recipe import PERCH_V2
@@ -21,11 +22,11 @@ def models(folder: Path, model: Path) -> None:
     for name, write, recipe in (("v1", write_saved_model, PERCH_V1), ("v2", native.write_saved_model, PERCH_V2)):
         source, target = write(folder / name, recipe), folder / f"{name}.onnx"
         convert(source, target, progress=False)  # refuses what is not equal to TensorFlow
-        found = inspect(source)
-        expected = Reference(found)(windows)
+        inspected = inspect(source)
+        expected = Reference(inspected)(windows)
         actual = Session(target)(windows, list(expected))
         for (head, values), own in zip(expected.items(), actual, strict=True):
-            failures = parity.compare(values, own).failures(parity.tolerance(head, found.stablehlo is not None))
+            failures = parity.compare(values, own).failures(parity.tolerance(head, inspected.stablehlo is not None))
             promise(
                 not failures, f"{name}: {head} of 5 other windows equals TensorFlow's {'; '.join(failures)}".strip()
             )

@@ -18,7 +18,7 @@ from benchmarks.measuring.figures import check_writable_figures, write_json
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, layouts_of
 from runtime.audio.paths import find_recordings
 from runtime.cores import usable_cores
-from runtime.errors import InputError
+from runtime.errors import InputError, OutputError
 from runtime.files import Files, check_outputs
 from runtime.model.identity import read_true_artifact
 from runtime.model.profile import VARIABLE, Setup, write_profile
@@ -170,7 +170,7 @@ def _conclusion(
             elif not no_profile:
                 kept = write_profile(file.artifact.artifact_sha256, device, best.setup, best.rate)
                 lines.append(f"  kept in {kept}: perch-run on {device} uses it unless it is told otherwise")
-        except InputError as error:
+        except (InputError, OutputError) as error:
             lines.append(f"  not kept as a profile: {error}")
     lines.append(f"Greatest round over least: {trust['spread']:.2f} (median), {trust['worst_spread']:.2f} (worst)")
     return lines + ([] if trust["noisy"] is None else [trust["noisy"][0].upper() + trust["noisy"][1:]])

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import queue
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.measuring.usage import Usage, UsageMonitor
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
+from runtime.log import log
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup
+from runtime.model.session import Device
 from runtime.workers.child import Child, serve
 
 
@@ -83,6 +85,17 @@ def recordings_for(windows: float, recordings: Sequence[Path], artifact: Artifac
     return tuple(recordings[:taken])
 
 
+class _Warnings(logging.Handler):
+    """Keeps what a run warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 def main() -> None:
     """The process of a full run: receives a plan, runs it, sends its figures or the error."""
     receive, send = serve()
@@ -94,14 +107,14 @@ def main() -> None:
 
 
 def _run(plan: RunPlan) -> FullRun:
-    monitor, setup = UsageMonitor(os.getpid()), plan.setup
-    with monitor if plan.watched else contextlib.nullcontext(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
+    monitor, setup, warnings = UsageMonitor(os.getpid()), plan.setup, _Warnings()
+    log.addHandler(warnings)
+    with monitor if plan.watched else contextlib.nullcontext():
         result = run_soundscapes(
             plan.recordings,
             plan.artifact,
             outputs=plan.outputs,
-            device=plan.device,
+            device=cast(Device, plan.device),
             workers=setup.workers,
             threads=setup.threads,
             batch_size=setup.batch_size,
@@ -111,11 +124,11 @@ def _run(plan: RunPlan) -> FullRun:
         raise PerchError(f"{result.failures[0].path}: {result.failures[0].reason}")
     timing, times = result.timing, os.times()
     cpu_s = times.children_user + times.children_system
-    complaints = [str(warning.message) for warning in caught if "memory" in str(warning.message)]
+    complaints = [text for text in warnings.texts if "memory" in text]
     return FullRun(
-        windows_per_s=float(timing["windows_per_s"]),
-        start_up_s=float(timing["start_up_s"]),
-        busy=None if sys.platform == "win32" else cpu_s / setup.workers / setup.threads / float(timing["elapsed_s"]),
+        windows_per_s=timing.windows_per_s,
+        start_up_s=timing.start_up_s,
+        busy=None if sys.platform == "win32" else cpu_s / setup.workers / setup.threads / timing.elapsed_s,
         parent=monitor.parent,
         workers=tuple(monitor.workers.values()),
         complaint=complaints[0] if complaints else None,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmarks import SOUNDSCAPE_WINDOWS
 from runtime.model.artifact import Artifact
 from runtime.rows.block import Block, Columns
+from runtime.rows.formats.choice import choose_format
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import Finished
 
@@ -37,7 +38,8 @@ def seconds_a_row(artifact: Artifact, outputs: Sequence[str], ending: Format) ->
     values = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        sink = FileSink(Path(folder, f"rows.{ending}"), columns, 0.0, {}, resume=False)
+        target = Path(folder, f"rows.{ending}")
+        sink = FileSink(target, choose_format(target), columns, 0.0, {}, resume=False)
         for i in range(RECORDINGS):
             sink.append(_block(f"{i}.ogg", values), Finished(f"{i}.ogg", str(i), 0, 0, 0, 1, None, None))
         sink.finish([])

@@ -1,4 +1,4 @@
-"""Small steps that the passes are made of: reading constants, walking, inserting and replacing."""
+"""What all passes use to read a graph and to edit it: constants, producers and consumers, new nodes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ Array = NDArray[Any]
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """The array behind an initializer, else None."""
+    """The array of an initializer; None for any other value."""
     if value is None or value.const_value is None or not value.is_initializer():
         return None
     return np.asarray(value.const_value.numpy())
 
 
 def scalar(value: ir.Value | None) -> float | None:
-    """The number behind an initializer of one element, else None."""
+    """The number of an initializer that has one element; None for any other value."""
     array = constant(value)
     return float(array.reshape(())) if array is not None and array.size == 1 else None
 
 
 def producer(value: ir.Value | None, *op_types: str) -> ir.Node | None:
-    """The node that makes a value, if it is of one of these kinds."""
+    """The node that computes a value, if it is of one of these types; else None."""
     node = value.producer() if value is not None else None
     return node if node is not None and node.op_type in op_types else None
 
 
 def only_consumer(value: ir.Value) -> ir.Node | None:
-    """The one node that reads a value which is no output of the graph, else None."""
+    """The node that reads a value, if it is the only one and the value is no output of the graph; else None."""
     uses = value.uses()
     if len(uses) != 1 or value.is_graph_output():
         return None
@@ -51,7 +51,7 @@ def swished(node: ir.Node | None) -> ir.Value | None:
 
 
 def with_constant(node: ir.Node) -> tuple[ir.Value, Array] | None:
-    """The operands of a binary node told apart: what is computed and what is constant."""
+    """The computed and the constant operand of a binary node, in this order; None if there are not one of each."""
     left, right = node.inputs
     for data, other in ((left, right), (right, left)):
         array = constant(other)
@@ -61,18 +61,18 @@ def with_constant(node: ir.Node) -> tuple[ir.Value, Array] | None:
 
 
 def is_scalar(data: ir.Value, array: Array, number: float) -> bool:
-    """Whether a float operand's other operand is just this number, which gives the result no shape of its own."""
+    """Whether a constant is this float32 number and, broadcast to `data`, leaves the shape of `data` as it is."""
     rank = len(data.shape) if data.shape is not None else 0
     return array.dtype == np.float32 and array.size == 1 and array.item() == number and array.ndim <= rank
 
 
 def is_row(array: Array) -> bool:
-    """Whether an array varies along its last axis alone."""
+    """Whether all axes of an array but the last have length 1."""
     return array.ndim > 0 and array.size == array.shape[-1]
 
 
 def attribute(node: ir.Node, name: str, default: Any) -> Any:
-    """An attribute's value, or what the operator's definition says where it is left out."""
+    """An attribute's value, or the operator's default where it is left out."""
     found = node.attributes.get(name)
     if found is None:
         return default
@@ -80,18 +80,18 @@ def attribute(node: ir.Node, name: str, default: Any) -> Any:
 
 
 def sliced_axes(node: ir.Node) -> list[int] | None:
-    """The axes from which a Slice takes less than all, or None where that is not constant."""
+    """The axes of which a Slice takes a part; None where they are not constant, or it has steps."""
     if len(node.inputs) < 4:
         return None
     starts, ends, axes = (constant(value) for value in node.inputs[1:4])
     if starts is None or ends is None or axes is None or len(node.inputs) > 4:
         return None
-    whole = (starts == 0) & (ends >= np.iinfo(np.int32).max)
-    return [int(axis) for axis in axes[~whole]]
+    full = (starts == 0) & (ends >= np.iinfo(np.int32).max)
+    return [int(axis) for axis in axes[~full]]
 
 
 def new_constant(graph: ir.Graph, array: Array, hint: str) -> ir.Value:
-    """An initializer under a fresh name that starts with `hint`."""
+    """An initializer under an unused name that starts with `hint`."""
     name = hint
     while name in graph.initializers:
         name = f"{hint}_{len(graph.initializers)}_{len(name)}"
@@ -103,14 +103,14 @@ def new_constant(graph: ir.Graph, array: Array, hint: str) -> ir.Value:
 def insert(
     before: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any] | None = None
 ) -> ir.Value:
-    """A new node before another one; returns its output."""
+    """Inserts a node before another one; returns its first output."""
     node = ir.node(op_type, inputs, attributes)
     before.prepend(node)
     return node.outputs[0]
 
 
 def replace(old: ir.Value, new: ir.Value) -> None:
-    """Lets everything that reads `old` read `new`; an output of the graph keeps its name."""
+    """Lets all consumers of `old` read `new`; an output of the graph keeps its name, shape and type."""
     if old.is_graph_output():
         new.name, old.name = old.name, f"{old.name}_before"
         new.shape, new.type = old.shape, old.type
@@ -118,7 +118,7 @@ def replace(old: ir.Value, new: ir.Value) -> None:
 
 
 def zero_pads(pad: ir.Node) -> list[int] | None:
-    """The amounts of a Pad that pads with zeros, all fronts and then all backs; None for any other Pad."""
+    """The pads of a Pad with zeros, of all axes' starts and then of their ends; None for any other Pad."""
     amounts, value = constant(pad.inputs[1]), pad.inputs[2] if len(pad.inputs) > 2 else None
     zero = value is None or scalar(value) == 0
     if amounts is None or not zero or len(pad.inputs) > 3 or attribute(pad, "mode", "constant") != "constant":

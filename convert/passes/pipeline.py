@@ -1,6 +1,7 @@
-"""Graph to graph, each pass matching on structure and leaving alone what it does not know.
+"""Runs all passes over a graph, and what belongs between and after them: shapes, clean-up, names.
 
-Passes edit an `onnx_ir` graph in place; `optimize` runs all of them in the order in which they prepare for each other.
+A pass is a function that edits an `onnx_ir` graph in place. It matches on structure alone, never on names that an
+exporter chose, and leaves alone what it does not match.
 """
 
 from __future__ import annotations
@@ -16,34 +17,41 @@ from convert.passes.backbone.gates import gate_by_map
 from convert.passes.backbone.padding import fold_padding
 from convert.passes.backbone.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 from convert.passes.batch.shapes import copy_batch, fold_shape_arithmetic
-from convert.passes.edit import constant
 from convert.passes.frontend.frames import frames_by_convolution
 from convert.passes.frontend.powers import plain_powers
 from convert.passes.frontend.smoothing import smooth_by_matrix
 from convert.passes.frontend.spectrogram import fuse_spectrogram
-from convert.passes.heads.normalisation import unit_features_last
+from convert.passes.heads.normalisation import normalise_features_last
+from convert.passes.rows import is_row_wise
 
 PASSES = (
+    # Constant targets come first: without them few shapes can be inferred, and almost all passes read shapes.
     fold_shape_arithmetic,
+    # Squeeze-and-excite is recognised by its activations.
     recover_relu,
     recover_sigmoid,
+    # The frontend: the spectrogram is fused from frames that a convolution cuts.
     frames_by_convolution,
     fuse_spectrogram,
     smooth_by_matrix,
     plain_powers,
+    # Squeeze-and-excite: the dense layers become convolutions between a pooling and a gate that are channels-first.
     pool_channels_first,
     gate_channels_first,
     dense_as_convolution,
+    # Now no Transpose stands between a convolution and its batch norm or padding.
     fold_batch_norm,
     fold_padding,
+    # The batch gets one name in all shapes, since the last pass compares those of a norm and of what it divides. Gates
+    # are looked for right before a convolution, where a padding may have stood.
     copy_batch,
     gate_by_map,
-    unit_features_last,
+    normalise_features_last,
 )
 
 
 def optimize(model: ir.Model) -> ir.Model:
-    """All passes over the whole graph, with shapes inferred anew before each."""
+    """Runs `PASSES`, with shapes inferred anew before each, and returns the model, which is changed in place."""
     for run in PASSES:
         model = infer_shapes(model)
         run(model.graph)
@@ -61,13 +69,13 @@ def rewritten(model: ir.Model, rewrite: Callable[[ir.Graph], object]) -> ir.Mode
 
 
 def infer_shapes(model: ir.Model) -> ir.Model:
-    """Finds every shape that ONNX can tell, anew; returns the model, which is changed in place."""
+    """Infers all shapes anew, as far as ONNX can, and returns the model, which is changed in place."""
     infer = ShapeInferencePass(check_type=False, strict_mode=False)
     _forget_shapes(model.graph)
     infer(model)
-    if named := _batch_kept(model.graph):
+    if resized := _resized(model.graph):
         _forget_shapes(model.graph)
-        for value, (shape, kind) in named.items():
+        for value, (shape, kind) in resized.items():
             value.shape, value.type = shape, kind
         infer(model)
     return model
@@ -80,32 +88,27 @@ def _forget_shapes(graph: ir.Graph) -> None:
                 value.shape = value.type = None
 
 
-def _batch_kept(graph: ir.Graph) -> dict[ir.Value, tuple[ir.Shape, ir.TypeProtocol | None]]:
-    """Shape and type of what is resized by a scale of 1 along the batch, whose name ONNX's inference drops there.
+def _resized(graph: ir.Graph) -> dict[ir.Value, tuple[ir.Shape, ir.TypeProtocol | None]]:
+    """Shape and type of the outputs of each Resize that keeps the batch, whose name ONNX's inference loses there.
 
-    With the name ONNX Runtime sees that what is resized has the shape of what it then multiplies.
+    By the name ONNX Runtime sees that a resized gate has the shape of the map that it multiplies.
     """
     batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
-    resized = [node.outputs[0] for node in graph if node.op_type == "Resize" and _keeps_batch(node)]
     if not isinstance(batch, ir.SymbolicDim):
         return {}
+    resized = [node.outputs[0] for node in graph if node.op_type == "Resize" and is_row_wise(node, node.inputs[:1])]
     return {v: (ir.Shape([batch, *list(v.shape)[1:]]), v.type) for v in resized if v.shape is not None}
 
 
-def _keeps_batch(resize: ir.Node) -> bool:
-    scales = constant(resize.inputs[2]) if len(resize.inputs) == 3 else None
-    return scales is not None and scales[0] == 1
-
-
 def name_by_place(graph: ir.Graph) -> None:
-    """Names nodes and values by what they are and where they stand.
+    """Names nodes by their op and position, and values by the node that makes or reads them.
 
-    TensorFlow's and tf2onnx's names are long and count on from one conversion to the next, so that the same model
-    would give another file each time.
+    TensorFlow and tf2onnx count their names on from one conversion to the next, so that the same model would give
+    another file each time.
     """
     fixed = {*graph.inputs, *graph.outputs}
     for i, value in enumerate([value for value in graph.initializers.values() if value not in fixed]):
-        value.name = f"\0{i}"  # out of the way of the names to come
+        value.name = f"\0{i}"  # cannot collide with the names given below
     for i, node in enumerate(ir.traversal.RecursiveGraphIterator(graph)):
         node.name = f"{node.op_type}_{i}"
         for k, used in enumerate(node.inputs):
@@ -121,7 +124,7 @@ def name_by_place(graph: ir.Graph) -> None:
 
 
 def clean(model: ir.Model) -> None:
-    """Drops nodes and weights that nothing reads, and holds equal weights once."""
+    """Removes nodes and initializers that nothing reads, merges equal initializers, and sorts the nodes."""
     RemoveUnusedNodesPass()(model)
     DeduplicateInitializersPass()(model)
     model.graph.sort()

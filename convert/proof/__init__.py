@@ -1,1 +1,1 @@
-"""Whether a converted graph gives what TensorFlow gives, and the audio to tell by."""
+"""Comparing a converted graph with TensorFlow: the audio, the measures, the tolerances."""

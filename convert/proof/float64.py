@@ -1,9 +1,9 @@
-"""What a SavedModel gives in float64: the reference for what float32 rounds.
+"""A SavedModel computed in float64: the reference that shows how much float32 rounds.
 
-It is the graph that the SavedModel holds, with every float32 made float64: numbers that stand in it keep their value,
-what it computes of them (windows, cosines, mel bands) is computed anew. Plain TensorFlow ops are run by TensorFlow
-itself. StableHLO is evaluated operation by operation, as it is read for conversion but by NumPy, and none of the passes
-that make a converted graph quick has touched it.
+It is the graph of the SavedModel with float64 in place of float32: numbers in it keep their value, and what it computes
+from them (windows, cosines, mel bands) is computed in float64. Plain TensorFlow ops are run by TensorFlow itself.
+StableHLO is evaluated operation by operation, read as for a conversion but computed by NumPy; none of the passes that
+make a converted graph fast is applied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx_ir as ir
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError
 from convert.source.saved_model import SavedModel
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.module import captured, stablehlo_text
@@ -24,6 +24,7 @@ from convert.stablehlo.tensor import known
 from convert.stablehlo.text import Function, Op, literal, parse
 from convert.stablehlo.translate import CALLS, MODULE, callee, translate
 from convert.tf import ops as tf_ops
+from runtime.errors import first_line
 
 DOUBLED = {
     tf.float32.as_datatype_enum: tf.float64.as_datatype_enum,
@@ -37,26 +38,26 @@ def in_float64(source: SavedModel, heads: Sequence[str], windows: NDArray[np.flo
     """Outputs of the SavedModel by head for `float32 [n, samples]`, computed in float64.
 
     Raises:
-        ConversionError: the graph holds what has no float64 counterpart.
+        ConversionError: part of the graph cannot be computed in float64.
     """
-    names = [output.name for output in (source.outputs if source.stablehlo is not None else source.fit_outputs)]
-    places = [names.index(head) for head in heads]
+    names = [output.name for output in (source.outputs if source.stablehlo is not None else source.usable_outputs)]
+    indices = [names.index(head) for head in heads]
     evaluate = _by_tensorflow if source.stablehlo is None else _by_numpy
     batches = np.split(
         windows, range(BATCH if source.free_batch else 1, len(windows), BATCH if source.free_batch else 1)
     )
     try:
-        parts = [evaluate(source, places, batch.astype(np.float64)) for batch in batches]
-    except Exception as error:  # whatever it is, the converted file is no worse for it
+        parts = [evaluate(source, indices, batch.astype(np.float64)) for batch in batches]
+    except Exception as error:  # of any class; the converted file is no worse for it
         raise ConversionError(
             f"{', '.join(map(repr, heads))} of {source.path} cannot be computed in float64: {first_line(error)}"
         ) from error
     return dict(zip(heads, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
-def _by_tensorflow(source: SavedModel, places: Sequence[int], windows: Exact) -> list[Exact]:
+def _by_tensorflow(source: SavedModel, indices: Sequence[int], windows: Exact) -> list[Exact]:
     graph_def, input_name, outputs = tf_ops.frozen(source)
-    wanted = [outputs[place] for place in places]
+    wanted = [outputs[i] for i in indices]
     graph_def = tf_ops.pruned(graph_def, wanted)
     for node in graph_def.node:
         node.attr.pop("_output_shapes", None)
@@ -74,28 +75,28 @@ def _by_tensorflow(source: SavedModel, places: Sequence[int], windows: Exact) ->
             return list(session.run(wanted, {input_name: windows}))
 
 
-def _by_numpy(source: SavedModel, places: Sequence[int], windows: Exact) -> list[Exact]:
+def _by_numpy(source: SavedModel, indices: Sequence[int], windows: Exact) -> list[Exact]:
     functions = parse(stablehlo_text(source))
-    others = captured(source)
-    taken = _keep(functions, next(iter(functions)), places)
+    variables = captured(source)
+    used = _prune(functions, next(iter(functions)), indices)
     for function in functions.values():
         _double(function.ops)
-    arguments = [windows] + [np.zeros(())] * len(others)
-    for i in taken - {-len(arguments)}:
-        value = np.asarray(others[i].numpy())
+    arguments = [windows] + [np.zeros(())] * len(variables)
+    for i in used - {-len(arguments)}:
+        value = np.asarray(variables[i].numpy())
         arguments[i] = value.astype(np.float64) if value.dtype == np.float32 else value
     graph = _Numbers(ir.val("inputs", dtype=ir.DataType.DOUBLE, shape=windows.shape))
     return [result.array() for result in translate(functions, graph, [known(argument) for argument in arguments])]
 
 
 class _Numbers(Graph):
-    """Where all is known: what would become nodes is computed at once."""
+    """A graph whose values are all known: operations that would become nodes are computed instead."""
 
     def node(self, op_type: str, inputs: Sequence[Data | NDArray[Any] | None], **attributes: Any) -> Data:
         if op_type != "Conv":
             return super().node(op_type, inputs, **attributes)
         images, weights = (self._array(each) for each in inputs)
-        return (_convolved(images, weights, **attributes),)
+        return (_convolve(images, weights, **attributes),)
 
     @staticmethod
     def _array(data: Data | NDArray[Any] | None) -> NDArray[Any]:
@@ -103,7 +104,7 @@ class _Numbers(Graph):
         return data[0]
 
 
-def _convolved(
+def _convolve(
     images: NDArray[Any],
     weights: NDArray[Any],
     group: int,
@@ -112,52 +113,52 @@ def _convolved(
     dilations: list[int],
     pads: list[int],
 ) -> NDArray[Any]:
-    """ONNX's Conv of two axes; its reference implementation takes seconds for what has a group a channel."""
+    """ONNX's Conv over two axes; its reference implementation takes seconds if each channel is a group."""
     top, left, bottom, right = pads
-    reach = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
+    extents = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
     padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, extents, (2, 3))
     windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
     batch, channels, high, wide, *taps = windows.shape
     grouped = windows.reshape(batch, group, channels // group, high, wide, *taps).transpose(0, 1, 3, 4, 2, 5, 6)
     kernels = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1)
-    found = grouped.reshape(batch, group, high * wide, -1) @ kernels
-    return found.transpose(0, 1, 3, 2).reshape(batch, len(weights), high, wide)
+    products = grouped.reshape(batch, group, high * wide, -1) @ kernels
+    return products.transpose(0, 1, 3, 2).reshape(batch, len(weights), high, wide)
 
 
-def _keep(functions: dict[str, Function], name: str, places: Sequence[int]) -> set[int]:
-    """Drops what a function's results at these places are not computed from, also in functions called for them.
+def _prune(functions: dict[str, Function], name: str, indices: Sequence[int]) -> set[int]:
+    """Keeps of a function only its results at these indices and what they depend on, in functions it calls too.
 
-    Returns the places of the arguments that it takes, counted from the last one, which is -1.
+    Returns the indices of the arguments that it uses, counted from the last one, which is -1.
     """
     function = functions[name]
     *ops, end = function.ops
-    wanted = [end.operands[place] for place in places]
+    wanted = [end.operands[i] for i in indices]
     end.header = ", ".join(wanted)
-    read, taken, kept = {*wanted}, {*wanted}, [end]
+    read, used, kept = {*wanted}, {*wanted}, [end]
     for op in reversed(ops):
         if read.isdisjoint(op.results):
             continue
         kept.append(op)
-        operands, results = op.operands, [result for result in op.results if result in taken]
+        operands, results = op.operands, [result for result in op.results if result in used]
         if 0 < len(results) < len(op.results) and op.name in {MODULE, *CALLS}:
-            inner = _keep(functions, callee(op), [op.results.index(result) for result in results])
-            taken.update(operands[i] for i in inner)
+            inner = _prune(functions, callee(op), [op.results.index(result) for result in results])
+            used.update(operands[i] for i in inner)
             op.results = results
         elif results:
-            taken.update(_names([op]))
+            used.update(_names([op]))
         read.update(_names([op]))
     function.ops = kept[::-1]
-    return {i - len(function.arguments) for i, argument in enumerate(function.arguments) if argument in taken}
+    return {i - len(function.arguments) for i, argument in enumerate(function.arguments) if argument in used}
 
 
 def _names(ops: Sequence[Op]) -> set[str]:
-    """All values that operations read, regions included."""
+    """All values that operations read, including in their regions."""
     return {name for op in ops for name in op.operands}.union(*(_names(r.ops) for op in ops for r in op.regions))
 
 
 def _double(ops: Sequence[Op]) -> None:
-    """Makes float64 of all float32, numbers as they are in float32."""
+    """Turns float32 into float64; numbers keep the value they have in float32."""
     for op in ops:
         if op.name == "stablehlo.constant" and "f32" in op.types:
             values = literal(op)

@@ -1,1 +1,1 @@
-"""Looking at a SavedModel and running it."""
+"""Inspecting a SavedModel, and running it as the reference."""

@@ -10,8 +10,8 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from convert import WINDOW_SAMPLES
-from convert.errors import ConversionError, first_line, warn_not_apart
-from convert.source import versions as version
+from convert.errors import ConversionError, warn_of_numpy_constants
+from convert.source import versions
 from convert.source.saved_model import SavedModel
 from convert.stablehlo.constants import Given, Trace, Values
 from convert.stablehlo.graph import Graph, natural
@@ -19,6 +19,7 @@ from convert.stablehlo.tensor import PROBES, Held, Tensor, known
 from convert.stablehlo.text import Function, parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
+from runtime.errors import first_line
 from runtime.model.schema import INPUTS
 
 TO_FUNCTIONS = "func.func(tf-executor-graph-pruning),func.func(tf-executor-to-functional-conversion)"
@@ -38,7 +39,7 @@ def to_onnx(model: SavedModel) -> ir.Model:
     try:
         graph, results = translated(functions, windows, _arguments(model, windows))
         both = zip(model.outputs, results, strict=True)
-        named = {output.name: result for output, result in both if not output.unfit}
+        named = {output.name: result for output, result in both if not output.problem}
         values = outputs(graph, named)
     except ConversionError as error:
         raise ConversionError(f"{model.path} cannot be converted: {error}") from error
@@ -68,7 +69,7 @@ def _computed(functions: Mapping[str, Function], windows: ir.Value, arguments: S
     try:
         return trace.computed()
     except Exception as error:  # whatever TensorFlow stumbles over
-        warn_not_apart(error)
+        warn_of_numpy_constants(error)
         return {}
 
 
@@ -102,4 +103,4 @@ def stablehlo_text(model: SavedModel) -> str:
             return text
         said = "its pass leaves it as it was"
     assert model.stablehlo is not None
-    raise ConversionError(version.unreadable(model.path, model.stablehlo, said))
+    raise ConversionError(versions.unreadable(model.path, model.stablehlo, said))

@@ -1,7 +1,7 @@
-"""Takes explicit broadcasts out of a frozen GraphDef where the op that follows broadcasts by itself.
+"""Removes explicit broadcasts from a frozen GraphDef where the next op broadcasts by itself.
 
-JAX writes every broadcast out, to shapes it computes from the batch size: some 200 of them in Perch v1, each with a
-chain of shape arithmetic. ONNX's elementwise ops broadcast like numpy, so nearly all can go.
+JAX exports every broadcast explicitly, with shape arithmetic from the batch size: some 200 of them in Perch v1. ONNX's
+elementwise ops broadcast as NumPy does, so nearly all can go.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rewrites a frozen GraphDef so that every complex tensor is a pair of real ones.
 
-tf2onnx can only follow an RFFT straight into a ComplexAbs, and ONNX Runtime's DFT is slow and CPU-only. So an RFFT
-becomes two products with cosine and sine matrices, and what is done to complex values is done to both parts.
+tf2onnx can only convert an RFFT that goes straight into a ComplexAbs, and ONNX Runtime's DFT is slow and CPU-only. So
+an RFFT becomes two products with cosine and sine matrices, and ops on complex values become ops on both parts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Pair = tuple[str, str]
 """Names of the tensors that hold the real and the imaginary part."""
 
 PARTS = ("/real_part", "/imaginary_part")
-"""Endings of the names of what is made here; TensorFlow itself would write `Real` and `Imag`."""
+"""Endings of the names of tensors made here; TensorFlow itself writes `Real` and `Imag`."""
 
-# Ops that move values without computing with them: applied to each part alone.
+# Ops that move values without computing with them are applied to each part separately.
 STRUCTURAL = {
     "BroadcastTo", "ConcatV2", "ExpandDims", "Identity", "Neg", "Pack", "Reshape", "Slice", "Squeeze", "StridedSlice",
     "Transpose",
@@ -56,13 +56,13 @@ def split_complex(graph_def: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
 
 
 class _Splitter:
-    """The graph under construction and the pairs known so far."""
+    """The graph under construction and the pairs made so far."""
 
     def __init__(self) -> None:
         self.graph_def = tf.compat.v1.GraphDef()
         self.pairs: dict[str, Pair] = {}
         self.real: set[str] = set()
-        """Complex tensors known to have no imaginary part: scale factors, mostly."""
+        """Complex tensors without an imaginary part, mostly scale factors."""
 
     def add(self, op: tf.Operation) -> None:
         tensors = [*op.inputs, *op.outputs]
@@ -77,8 +77,8 @@ class _Splitter:
         handler = HANDLERS.get(op.type)
         if handler is None:
             raise ConversionError(
-                f"node '{op.name}' computes {op.type} on complex values, which cannot be written with real ones here; "
-                f"known are {', '.join(sorted([*HANDLERS, *STRUCTURAL]))}"
+                f"node '{op.name}' computes {op.type} on complex values, which cannot be converted to real ones; "
+                f"supported are {', '.join(sorted([*HANDLERS, *STRUCTURAL]))}"
             )
         handler(self, op)
 
@@ -124,7 +124,7 @@ def _rfft(graph: _Splitter, op: tf.Operation) -> None:
     samples = op.inputs[0].shape[-1]
     nfft = tf.get_static_value(op.inputs[1])
     if samples is None or nfft is None:
-        raise ConversionError(f"node '{op.name}' is an RFFT whose length is not a constant of the graph")
+        raise ConversionError(f"node '{op.name}' is an RFFT whose length is not constant")
     cosines, sines = dft_matrices(samples, int(nfft[0]))
     real = graph.const(f"{op.name}/cosines", cosines)
     imag = graph.const(f"{op.name}/sines", sines)

@@ -1,4 +1,4 @@
-"""What does not depend on the audio in a graph of plain ops, computed by TensorFlow as it computes it in the model."""
+"""Constants in a graph of plain ops, computed by TensorFlow as in the model: other programs would round differently."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Any
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.errors import warn_not_apart
+from convert.errors import warn_of_numpy_constants
 from convert.stablehlo.constants import MOST_ELEMENTS
 
 MOVES = {
     "BroadcastTo", "ConcatV2", "Const", "ExpandDims", "Fill", "Gather", "GatherV2", "Identity", "Pack", "Pad", "PadV2",
     "Reshape", "ReverseV2", "Shape", "Slice", "Squeeze", "StridedSlice", "Tile", "Transpose",
 }  # fmt: skip
-"""Operations that compute nothing."""
+"""Operations that only move values."""
 ENLARGING = {"BroadcastTo", "Fill", "Tile"}
-"""Of those, what is better computed before them."""
+"""Of those, the ones that make constants larger: their inputs are stored instead."""
 
 
 def with_constants(
     graph_def: tf.compat.v1.GraphDef, input_name: str, outputs: Sequence[str], weights: Collection[str], compiled: bool
 ) -> tf.compat.v1.GraphDef:
-    """The graph with a constant for each value that the input meets and floats were computed for.
+    """The graph with a constant for each computed float that does not depend on the audio and is combined with it.
 
-    `weights` are nodes that hold variables, which TensorFlow does not know before it runs; `compiled` says whether XLA
-    computes the model, which has other logarithms than TensorFlow's own kernels.
+    `weights` are the nodes of variables, which the model takes as inputs; `compiled` says whether XLA computes the
+    model, whose logarithms differ from those of TensorFlow's kernels.
     """
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
-    changing = [op for op in graph.get_operations() if op.op_def.is_stateful]  # random numbers, for one
-    depending = _depending([graph.get_tensor_by_name(input_name).op, *changing])
-    asked = _asked(graph, depending, outputs)
+    stateful = [op for op in graph.get_operations() if op.op_def.is_stateful]
+    depending = _depending([graph.get_tensor_by_name(input_name).op, *stateful])
+    names = _constants_to_compute(graph, depending, outputs)
     try:
-        values = _computed(graph_def, sorted(asked), weights, compiled) if asked else {}
-    except Exception as error:  # whatever TensorFlow stumbles over
-        warn_not_apart(error)
+        values = _computed(graph_def, sorted(names), weights, compiled) if names else {}
+    except Exception as error:  # TensorFlow raises errors of any class
+        warn_of_numpy_constants(error)
         values = {}
     for node in graph_def.node:
         if node.name in values:
@@ -45,37 +45,37 @@ def with_constants(
 
 
 def _depending(ops: Sequence[tf.Operation]) -> set[tf.Operation]:
-    """These operations and all that are computed from them."""
-    found: set[tf.Operation] = set()
+    """These operations and all that depend on them."""
+    dependent: set[tf.Operation] = set()
     frontier = [*ops]
     while frontier:
         op = frontier.pop()
-        if op not in found:
-            found.add(op)
+        if op not in dependent:
+            dependent.add(op)
             frontier += [reader for result in op.outputs for reader in result.consumers()]
-    return found
+    return dependent
 
 
-def _asked(graph: tf.Graph, depending: Collection[tf.Operation], outputs: Sequence[str]) -> set[str]:
-    """The operations whose values the audio meets, or an output is, and which compute floats or take what does."""
+def _constants_to_compute(graph: tf.Graph, depending: Collection[tf.Operation], outputs: Sequence[str]) -> set[str]:
+    """Operations that compute floats, or use computed ones, and whose values are outputs or combined with the audio."""
     rounding: set[tf.Operation] = set()
-    for op in graph.get_operations():  # operations stand behind what they take
+    for op in graph.get_operations():  # operations come after their inputs
         floats = any(tensor.dtype.is_floating or tensor.dtype.is_complex for tensor in (*op.inputs, *op.outputs))
         if (floats and op.type not in MOVES) or any(tensor.op in rounding for tensor in op.inputs):
             rounding.add(op)
-    met = [tensor.op for op in depending for tensor in op.inputs]
-    frontier = [op for op in (*met, *(graph.get_tensor_by_name(name).op for name in outputs)) if op not in depending]
-    asked: set[str] = set()
+    inputs = [tensor.op for op in depending for tensor in op.inputs]
+    frontier = [op for op in (*inputs, *(graph.get_tensor_by_name(name).op for name in outputs)) if op not in depending]
+    names: set[str] = set()
     while frontier:
         op = frontier.pop()
-        if op not in rounding or op.name in asked or len(op.outputs) != 1:
+        if op not in rounding or op.name in names or len(op.outputs) != 1:
             continue
         size = op.outputs[0].shape.num_elements()
         if op.type not in ENLARGING and size is not None and size <= MOST_ELEMENTS:
-            asked.add(op.name)
+            names.add(op.name)
         elif op.type in MOVES:
             frontier += [tensor.op for tensor in op.inputs]
-    return asked
+    return names
 
 
 def _computed(

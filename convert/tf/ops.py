@@ -1,4 +1,4 @@
-"""Plain TensorFlow ops to ONNX: the graph is frozen, cleared of what tf2onnx cannot follow, and handed to it."""
+"""Plain TensorFlow ops to ONNX: the graph is frozen, rid of what tf2onnx cannot convert, and passed to it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tf2onnx.optimizer import (
 from tf2onnx.tf_loader import tf_optimize
 from tf2onnx.tfonnx import process_tf_graph
 
-from convert.errors import ConversionError, first_line
+from convert.errors import ConversionError
 from convert.source.saved_model import SavedModel
 from convert.tf.broadcasts import without_broadcasts
 from convert.tf.complex_pairs import split_complex
 from convert.tf.constants import with_constants
 from convert.write import OPSET
-from runtime.errors import some
+from runtime.errors import first_line, some
 from runtime.model.schema import INPUTS
 
 NAMED = re.compile(r"Failed to convert node '([^']*)'.*?OP=(\w+)", re.DOTALL)
-"""What tf2onnx logs of a node whose handler raised."""
+"""What tf2onnx logs for a node whose handler raised an error."""
 CONTROL_FLOW = {"Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"}
 NO_OPS = {"EnsureShape", "PreventGradient", "StopGradient", "CheckNumerics"}
-"""Ops that pass their first input through: they check or guard training."""
+"""Ops that return their first input: they check values or guard training."""
 OPTIMIZERS = {
     "transpose": TransposeOptimizer,
     "constants": ConstFoldOptimizer,
@@ -51,10 +51,10 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     Raises:
         ConversionError: an op has no ONNX counterpart; op and node are named.
     """
-    complaints = _Complaints()
+    errors = _LoggedErrors()
     logger = logging.getLogger("tf2onnx")
     propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(complaints)
+    logger.addHandler(errors)
     graph_def = tf.compat.v1.GraphDef()
     try:
         graph_def, input_name, outputs = frozen(model)
@@ -67,49 +67,45 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(graph_def, name="")
             onnx_graph = process_tf_graph(graph, opset=OPSET, input_names=[input_name], output_names=outputs)
-            # The whole set of optimizers, each on a deep copy, would take half a minute and find no more.
+            # All optimizers, each on a deep copy, would take half a minute and achieve no more.
             onnx_graph = optimize_graph(onnx_graph, catch_errors=False, optimizers=OPTIMIZERS)
             proto = onnx_graph.make_model("perch")
     except ConversionError as error:
         raise ConversionError(f"{model.path} cannot be converted: {error}") from error
-    except Exception as error:  # TensorFlow and tf2onnx raise whatever they stumble over
+    except Exception as error:  # TensorFlow and tf2onnx raise errors of any class
         raise ConversionError(
-            f"{model.path} cannot be converted: {_stumbled_over(complaints.lines, graph_def)} ({first_line(error)})"
+            f"{model.path} cannot be converted: {_failed_op(errors.lines, graph_def)} ({first_line(error)})"
         ) from error
     finally:
-        logger.removeHandler(complaints)
+        logger.removeHandler(errors)
         logger.propagate = propagate
-    heads = zip(outputs, model.fit_outputs, strict=True)
+    heads = zip(outputs, model.usable_outputs, strict=True)
     renames = {input_name: INPUTS, **{name: output.name for name, output in heads}}
-    _check_domain(model, proto, complaints.lines)
+    _check_domain(model, proto, errors.lines)
     return _renamed(proto, renames)
 
 
 def frozen(model: SavedModel) -> tuple[tf.compat.v1.GraphDef, str, list[str]]:
-    """The graph with constants for variables and without checks; the names of its input and, by head, its outputs."""
+    """The graph with constants for variables and without checks; names of its input and of its usable outputs."""
     function = convert_variables_to_constants_v2(model.function, lower_control_flow=False, aggressive_inlining=True)
     input_name = next(t.name for t in function.inputs if t.dtype != tf.resource)
-    # freezing flattens a structure in the order of its sorted keys, as the heads are
-    both = zip(function.outputs, model.outputs, strict=True)
-    outputs = [tensor.name for tensor, output in both if not output.unfit]
+    # freezing flattens a structure in the order of its sorted keys, which is that of the outputs
+    pairs = zip(function.outputs, model.outputs, strict=True)
+    outputs = [tensor.name for tensor, output in pairs if not output.problem]
     return _without_checks(function.graph.as_graph_def(), outputs), input_name, outputs
 
 
-def _stumbled_over(complaints: list[str], graph_def: tf.compat.v1.GraphDef) -> str:
-    """Which op cannot be converted and where it stands, as far as tf2onnx tells; else those that have functions."""
-    for line in complaints:
-        if found := NAMED.search(line):
-            return f"tf2onnx cannot convert {found[2]} (node '{found[1]}')"
+def _failed_op(errors: list[str], graph_def: tf.compat.v1.GraphDef) -> str:
+    """The op that cannot be converted and its node, if tf2onnx names it; else the ops that contain functions."""
+    for line in errors:
+        if match := NAMED.search(line):
+            return f"tf2onnx cannot convert {match[2]} (node '{match[1]}')"
     nodes = [f"{node.op} (node '{node.name}')" for node in graph_def.node if node.op in CONTROL_FLOW]
-    return (
-        f"tf2onnx stumbles over {some(nodes, 3)}"
-        if nodes
-        else "tf2onnx stumbles over a part of it that it does not name"
-    )
+    return f"tf2onnx fails at {some(nodes, 3)}" if nodes else "tf2onnx fails at a node that it does not name"
 
 
-class _Complaints(logging.Handler):
-    """Collects what tf2onnx logs as errors: it can log one and still return a graph."""
+class _LoggedErrors(logging.Handler):
+    """Collects the errors that tf2onnx logs: it can log one and still return a graph."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -120,7 +116,7 @@ class _Complaints(logging.Handler):
 
 
 def _without_checks(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1.GraphDef:
-    """Without control dependencies (which keep assertions alive) and with checks as Identity."""
+    """The graph without control dependencies (which keep assertions alive) and with Identity in place of checks."""
     for node in graph_def.node:
         data = [name for name in node.input if not name.startswith("^")]
         if node.op in NO_OPS:
@@ -134,20 +130,20 @@ def _without_checks(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.
 
 
 def pruned(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1.GraphDef:
-    """What these tensors are computed from."""
+    """The part of the graph that these tensors are computed from."""
     return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.split(":")[0] for name in outputs])
 
 
-def _check_domain(model: SavedModel, proto: onnx.ModelProto, complaints: list[str]) -> None:
-    """tf2onnx leaves what it could not convert in the graph, as nodes that nothing can run."""
+def _check_domain(model: SavedModel, proto: onnx.ModelProto, errors: list[str]) -> None:
+    """Refuses ops that are not ONNX: tf2onnx leaves those it cannot convert in the graph."""
     random = [node for node in proto.graph.node if node.op_type.startswith(("Random", "Bernoulli", "Multinomial"))]
     if random:
         drawn = some([f"{node.op_type} ('{node.name}')" for node in random], 3)
-        raise ConversionError(f"{model.path} draws random numbers, which are others in each call: {drawn}")
+        raise ConversionError(f"{model.path} draws random numbers, which differ from call to call: {drawn}")
     foreign = [node for node in proto.graph.node if node.domain not in ("", "ai.onnx") or not _is_onnx(node.op_type)]
-    if foreign or complaints:
-        named = ", ".join(sorted({f"{node.op_type} ('{node.name}')" for node in foreign})) or "; ".join(complaints)
-        raise ConversionError(f"{model.path} holds ops that have no ONNX counterpart here: {named}")
+    if foreign or errors:
+        named = ", ".join(sorted({f"{node.op_type} ('{node.name}')" for node in foreign})) or "; ".join(errors)
+        raise ConversionError(f"{model.path} holds ops that have no counterpart in ONNX: {named}")
 
 
 def _is_onnx(op_type: str) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from convert.cli import hush_native_log
-from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH
+from convert.source.tensorflow import hush_native_log
+from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH, Recipe
+from runtime.errors import PerchError, first_line
+from runtime.terminal import command, complain
 
+PROGRAM = "python -m convert.untrained"
 MODELS = {
     "v1": ("Perch v1", PERCH_V1),
     "v2": ("Perch v2", PERCH_V2),
@@ -18,18 +22,18 @@ MODELS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m convert.untrained",
-        description="Writes a SavedModel that is a Perch in all but training: same graph, names and assets, random "
-        "weights. Its scores mean nothing; its speed is the real model's.",
+        prog=PROGRAM,
+        description="Writes a SavedModel that is a Perch in all but training: the same graph, names and assets, with "
+        "random weights. Its scores mean nothing; its speed is that of the real model.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to write it")
     parser.add_argument(
         "--model",
         choices=MODELS,
         default="v1",
-        help="v2: as Google's public source exports it; v2-published: as the published file was found to be (another "
+        help="v2: as Google's public source exports it; v2-published: as the published file is known to be (another "
         "STFT, other activations); these and surfperch are always native (default: v1)",
     )
     parser.add_argument(
@@ -46,42 +50,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--frontend",
         choices=("simple", "complex"),
-        help="v1's: simple, the mel frontend of 2023 on; complex, that of 2022, an STFT in complex numbers "
+        help="of v1: simple, the mel frontend since 2023; complex, that of 2022, an STFT in complex numbers "
         "(default: simple)",
     )
     parser.add_argument(
         "--smoothing",
         choices=("causal", "reversed"),
-        help="v1's: causal, PCEN's of 2024 on; reversed, that of all models before, in which the oldest frame weighs "
-        "most (default: causal)",
+        help="of v1: causal, PCEN's smoothing since 2024; reversed, that of all earlier models, in which the oldest "
+        "frame has the greatest weight (default: causal)",
     )
     parser.add_argument(
-        "--pair", action="store_true", help="v1's older shape of any batch: a (logits, embedding) tuple"
+        "--pair", action="store_true", help="v1's older form with any batch size: a (logits, embedding) tuple"
     )
     parser.add_argument(
-        "--fixed-batch", action="store_true", help="v1's oldest shape: one window a call, a (logits, embedding) tuple"
+        "--fixed-batch", action="store_true", help="v1's oldest form: one window per call, a (logits, embedding) tuple"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
-    args = parser.parse_args(arguments)
-    native = args.native or args.model != "v1"
-    if args.platforms and not native:
+    parsed = parser.parse_args(args)
+    parsed.native = parsed.native or parsed.model != "v1"
+    if parsed.platforms and not parsed.native:
         parser.error("--platforms is for native models: add --native")
-    if args.model != "v1" and (args.frontend or args.smoothing or args.pair or args.fixed_batch):
+    if parsed.model != "v1" and (parsed.frontend or parsed.smoothing or parsed.pair or parsed.fixed_batch):
         parser.error("--frontend, --smoothing, --pair and --fixed-batch are for --model v1")
-    title, recipe = MODELS[args.model]
-    recipe = replace(
-        recipe,
-        frontend=args.frontend or recipe.frontend,
-        smoothing=args.smoothing or recipe.smoothing,
-        pair=args.pair or recipe.pair,
-        fixed_batch=args.fixed_batch,
-        seed=args.seed,
-    )
-    hush_native_log()
+    return parsed
+
+
+def write(args: argparse.Namespace, recipe: Recipe) -> None:
+    """Writes the model, natively by JAX or as plain TensorFlow ops.
+
+    Raises:
+        PerchError: JAX is missing, or the folder cannot be written.
+    """
     import tensorflow as tf
 
     try:
-        if native:
+        if args.native:
             from convert.untrained.native import perch as jax_perch
 
             jax_perch.write_saved_model(args.folder, recipe, (args.platforms or "cpu").split(","))
@@ -90,11 +93,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             tf_perch.write_saved_model(args.folder, recipe)
     except ImportError as error:
-        parser.exit(2, f"a native model needs JAX ({error}), which belongs to the extra dev: pip install '.[dev]'\n")
+        raise PerchError(
+            f"a native model needs JAX ({first_line(error)}), which belongs to the extra 'dev'; run `pip install "
+            "'.[dev]'` in the project's folder"
+        ) from None
     except (OSError, tf.errors.OpError) as error:
-        parser.exit(2, f"cannot write to {args.folder} ({str(error).splitlines()[0]})\n")
-    print(f"{args.folder}: an untrained {title}; next: perch-convert {args.folder} -o perch.onnx")
+        raise PerchError(f"cannot write to {args.folder} ({first_line(error)})") from None
+
+
+@command(PROGRAM)
+def main(args: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    parsed = parse_args(args)
+    title, recipe = MODELS[parsed.model]
+    recipe = replace(
+        recipe,
+        frontend=parsed.frontend or recipe.frontend,
+        smoothing=parsed.smoothing or recipe.smoothing,
+        pair=parsed.pair or recipe.pair,
+        fixed_batch=parsed.fixed_batch,
+        seed=parsed.seed,
+    )
+    hush_native_log()
+    try:
+        write(parsed, recipe)
+    except PerchError as error:
+        complain(PROGRAM, error)
+        return 2
+    print(f"{parsed.folder}: an untrained {title}; next: perch-convert {parsed.folder} -o perch.onnx")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -40,8 +40,7 @@ def _mbconv(weights: Weights, name: str, x: tf.Tensor, stage: Stage, stride: int
     if stage.expansion != 1:
         x = relu(_conv_norm(weights, f"{name}/expand", x, wide))
     k = stage.kernel
-    # At stride 2 the exported model pads by itself, in a way that halves even and odd sizes alike.
-    padding = [(k // 2 - (1 - size % 2), k // 2) for size in x.shape[1:3]] if stride == 2 else "SAME"
+    padding = stage.padding(stride, x.shape[1:3])
     kernel = weights.drawn(f"{name}/depthwise/conv", [k, k, 1, wide], 1 / k)
     x = relu(batch_norm(weights, f"{name}/depthwise/norm", conv(x, kernel, stride, padding, depthwise=True)))
     squeezed = relu(dense(weights, f"{name}/reduce", mean(x), max(1, entering // 4)))

@@ -1,7 +1,8 @@
 """Perch's spectrogram frontends as plain TensorFlow ops: mel bands of an STFT's magnitude, then PCEN.
 
-Two generations, told apart by how they reach the magnitude (chirp/models/frontend.py in google-research/perch):
-"simple" (2023 on) takes Real and Imag of an RFFT; "complex" (2022) scales, slices and transposes complex values first.
+There are two generations, which compute the magnitude differently (chirp/models/frontend.py in google-research/perch):
+"simple" (since 2023) takes Real and Imag of an RFFT; "complex" (2022) first scales, slices and transposes complex
+values.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _mel_matrix(bins: int, bands: Mel) -> tf.Tensor:
 
 
 def _pcen(energy: tf.Tensor, pcen: Pcen, smoothing: Smoothing) -> tf.Tensor:
-    """PCEN, its smoother a depthwise convolution that takes the first frame for all that came before."""
+    """PCEN, smoothed by a depthwise convolution, as if all earlier frames were equal to the first."""
     batch, _, channels = sizes(energy)
     first = tf.broadcast_to(energy[:, 0:1], tf.stack([batch, PCEN_TAPS - 1, channels]))
     history = tf.concat([first, energy], axis=1)

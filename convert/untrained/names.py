@@ -33,8 +33,10 @@ def class_names(head_name: str, count: int) -> list[str]:
 
 
 def pairs(count: int) -> list[tuple[str, str]]:
-    """`count` scientific names in alphabetical order, each with its eBird code: two thirds are birds, as far as there
-    are so many that have both; the others are made up and have none."""
+    """`count` scientific names in alphabetical order, each with its eBird code.
+
+    Two thirds are birds, or as many as have both; the others are made up and have no code.
+    """
     real = [(bird.scientific_name, code) for code, bird in birds().items() if bird.scientific_name]
     real = list({name: (name, code) for name, code in real}.values())
     chosen = _spread(real, min(len(real), 2 * count // 3))
@@ -46,14 +48,14 @@ def pairs(count: int) -> list[tuple[str, str]]:
 
 
 def _spread(names: Sequence[T], count: int) -> list[T]:
-    """So many of them, evenly spread."""
+    """`count` of the names, evenly spread."""
     return [names[i * len(names) // count] for i in range(count)]
 
 
 def write_class_lists(folder: Path, recipe: Recipe) -> None:
-    """Writes what the published models have in `assets/`: CSV files of a header and a class a line.
+    """Writes the CSV files that published models have in `assets/`: a header, then one class per line.
 
-    Those of a model that was there before go.
+    Class lists of a model that was there before are removed.
     """
     assets = folder / "assets"
     assets.mkdir(exist_ok=True)

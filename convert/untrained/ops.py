@@ -1,4 +1,4 @@
-"""TensorFlow ops put together the way JAX's exporter writes them, so that what converts these converts Perch.
+"""TensorFlow ops combined as JAX's exporter writes them, so that whatever converts these converts Perch.
 
 The exporter knows nothing of fused layers: a broadcast is Reshape + BroadcastTo, a swish is Neg/Exp/Add/RealDiv,
 a convolution stands between transposes, and shapes are computed from the batch size with Pack.
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-BATCH_NORM_EPSILON = 1e-5  # flax.linen.BatchNorm's default
+from convert.untrained.recipe import BATCH_NORM_EPSILON, LOGIT_CENTRE, LOGIT_SPREAD
 
 
 class Weights(tf.Module):
@@ -24,14 +24,14 @@ class Weights(tf.Module):
         self._rng = np.random.default_rng(seed)
         self._by_name: dict[str, tf.Variable] = {}
         self.calibrating = True
-        """While true, batch norms and heads take their statistics from the batch that passes (eagerly)."""
+        """While true, batch norms and heads take their statistics from the batch that is computed (eagerly)."""
 
     def drawn(self, name: str, shape: Sequence[int], scale: float) -> tf.Variable:
         """A variable of normal deviates times `scale`."""
         return self.made(name, lambda: self._rng.standard_normal(shape, np.float32) * np.float32(scale))
 
     def made(self, name: str, value: Any) -> tf.Variable:
-        """A variable with the value that calling `value` gives the first time."""
+        """A variable with the value that `value` returned when it was first asked for."""
         if name not in self._by_name:
             self._by_name[name] = tf.Variable(value(), name=name, trainable=False)
         return self._by_name[name]
@@ -42,11 +42,11 @@ class Weights(tf.Module):
 
 
 def sizes(x: tf.Tensor) -> list[Any]:
-    """The sizes of `x`, the batch as a scalar tensor where it is not known."""
-    known = x.shape.as_list()
-    if known[0] is None:
-        known[0] = tf.shape(x)[0]
-    return known
+    """The sizes of `x`, the batch as a scalar tensor if it is unknown."""
+    shape = x.shape.as_list()
+    if shape[0] is None:
+        shape[0] = tf.shape(x)[0]
+    return shape
 
 
 def broadcast(x: tf.Tensor, shape: Sequence[Any]) -> tf.Tensor:
@@ -116,15 +116,15 @@ def batch_norm(weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
     return centred * factor + broadcast(tf.reshape(bias, ones), shape)
 
 
-def head(weights: Weights, name: str, embedding: tf.Tensor, classes: int, spread: float = 2.0) -> tf.Tensor:
-    """Logits `[batch, classes]`, calibrated so that they vary by about `spread` between the clips of a batch."""
+def head(weights: Weights, name: str, embedding: tf.Tensor, classes: int) -> tf.Tensor:
+    """Logits `[batch, classes]`, calibrated so that the clips of a batch have clearly different ones."""
     logits = dense(weights, name, embedding, classes)
     if weights.calibrating:
         kernel, bias = weights.made(f"{name}/kernel", None), weights.made(f"{name}/bias", None)
-        gain = spread / np.std(logits.numpy(), axis=0).mean()
+        gain = LOGIT_SPREAD / np.std(logits.numpy(), axis=0).mean()
         kernel.assign(kernel * gain)
         offsets: NDArray[np.float32] = bias.numpy()
         centre = np.mean(embedding.numpy() @ kernel.numpy(), axis=0)
-        bias.assign(offsets * 5 - centre - 5)  # most species are absent from most clips
+        bias.assign(offsets * 5 - centre + LOGIT_CENTRE)
         logits = dense(weights, name, embedding, classes)
     return logits

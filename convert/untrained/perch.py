@@ -1,8 +1,8 @@
 """Writes a SavedModel that is Perch v1 in everything but training.
 
-Same graph, names, signatures, attributes and assets as the published model; weights from a seed, with batch norms
-calibrated on synthetic soundscapes so that different clips give clearly different outputs. It stands in for the real
-one wherever that cannot be downloaded. Speed does not depend on the weights.
+It has the graph, names, signatures, attributes and assets of the published model. Its weights are drawn from a seed,
+with batch norms calibrated on synthetic soundscapes, so that different clips have clearly different outputs. It takes
+the place of the real model where that cannot be downloaded. Speed does not depend on the weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the untrained Perches are made of, whichever framework writes them; needs neither TensorFlow nor JAX."""
+"""The parameters of untrained Perches, whichever framework writes them; needs neither TensorFlow nor JAX."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from convert.untrained import stages
 from convert.untrained.stages import Stage
 
 Frontend = Literal["simple", "complex"]
-"""How audio becomes a magnitude: real and imaginary part of an RFFT apart (2023 on), or scipy's STFT (2022)."""
+"""How audio becomes a magnitude: from real and imaginary part of an RFFT (since 2023), or SciPy's STFT (2022)."""
 Scaling = Literal["pcen", "log"]
 Smoothing = Literal["causal", "reversed"]
-"""What weighs most in PCEN's smoothing: the newest frame (2024 on), or the oldest of its 256 (all models before)."""
+"""The frame with the greatest weight in PCEN's smoothing: the newest (since 2024), or the oldest of 256 (before)."""
 Activation = Literal["relu", "swish"]
 STRIDE = 320
 PCEN_TAPS = 256
 CALIBRATION_WINDOWS = 16
+BATCH_NORM_EPSILON = 1e-5
+"""The default of flax.linen.BatchNorm."""
+LOGIT_SPREAD = 2.0
+"""How much the logit of a class varies between the clips calibrated on (a standard deviation, on average)."""
+LOGIT_CENTRE = -5.0
+"""Most species are absent from most clips."""
 
 
 class Pcen(NamedTuple):
@@ -29,12 +35,12 @@ class Pcen(NamedTuple):
 
 
 LOG_FLOOR, LOG_SCALE = 1e-5, 0.1
-"""arXiv:2508.04665, appendix A.2. The public source has a floor of 1e-2, under which quiet recordings vanish whole."""
+"""arXiv:2508.04665, appendix A.2. The public source has a floor of 1e-2, below which quiet recordings vanish."""
 PCEN = {"simple": Pcen(0.1, 0.5, 2.0, 2.0), "complex": Pcen(0.145, 0.8, 10.0, 4.0)}
 
 
 def taps(pcen: Pcen, smoothing: Smoothing) -> list[float]:
-    """The weights of PCEN's smoothing, the oldest frame's first."""
+    """The weights of PCEN's smoothing, starting with the oldest frame."""
     keep = 1.0 - pcen.smoothing
     if smoothing == "reversed":
         return [keep**k for k in range(PCEN_TAPS - 1)] + [pcen.smoothing]
@@ -42,7 +48,7 @@ def taps(pcen: Pcen, smoothing: Smoothing) -> list[float]:
 
 
 class Mel(NamedTuple):
-    """Bands of a mel spectrogram, between two frequencies in Hz."""
+    """The bands of a mel spectrogram, between two frequencies in Hz."""
 
     channels: int
     lowest: float
@@ -54,7 +60,7 @@ V2_MEL = Mel(128, 60.0, 16_000.0)
 
 
 class ClassHead(NamedTuple):
-    """An output with a column a class, the header of its class list, and its size."""
+    """An output with one column per class: its name, the header of its class list, and the number of classes."""
 
     name: str
     namespace: str
@@ -65,15 +71,15 @@ class ClassHead(NamedTuple):
 class Recipe:
     """What distinguishes one untrained Perch from another.
 
-    `pair` makes a `(logits, embedding)` tuple of the outputs; `fixed_batch` does too, and fixes the batch to 1, as in
-    the oldest models. The scaling "log" comes with Perch v2's head, outputs and class lists.
+    With `pair` the outputs are a `(logits, embedding)` tuple; with `fixed_batch` also, and the batch is fixed to 1, as
+    in the oldest models. The scaling "log" comes with Perch v2's head, outputs and class lists.
     """
 
     frontend: Frontend = "simple"
     scaling: Scaling = "pcen"
     smoothing: Smoothing = "causal"
     activation: Activation = "relu"
-    """The one inside the blocks; stem and head have swish."""
+    """Inside the blocks; stem and head always have swish."""
     fixed_batch: bool = False
     pair: bool = False
     mel: Mel = V1_MEL
@@ -109,9 +115,9 @@ PERCH_V2 = Recipe(
 )
 """What Google's public source exports (chirp/models/perch_2.py in google-research/perch)."""
 PERCH_V2_PUBLISHED = replace(PERCH_V2, frontend="simple", activation="swish")
-"""What those found who took the published model apart: frames by convolution, swish inside the blocks."""
+"""As others found the published model to be: frames by convolution, swish inside the blocks."""
 SURFPERCH = Recipe(pair=True, mel=Mel(128, 50.0, 16_000.0), classes=PERCH_V1.classes[:1])
-"""A sibling of v1 for coral reefs. Of the published one it is only told that it gives such a pair, 10,932 classes."""
+"""A sibling of v1 for coral reefs. All that is published of its outputs: a pair, with 10,932 classes."""
 
 TINY = Recipe(
     stages=stages.TINY,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from runtime.classes.suggestions import did_you_mean, suggestions
 from runtime.classes.taxonomy import Taxon, Taxonomy
 from runtime.classes.wanted import WantedClasses
 from runtime.errors import InputError, some
+from runtime.log import log
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]
@@ -225,11 +225,10 @@ def _is_text(match: Match, wanted: WantedClasses) -> bool:
     """Whether a column of a sample submission is no class, such as Kaggle's `Usage`; then with a warning."""
     if match.name not in wanted.texts or match.column != -1 or wanted.taxonomy[match.name] != Taxon():
         return False
-    warnings.warn(
-        f"{wanted.source}: the column '{match.name}' is no class, and left out: no class list knows it, and its cells "
-        "are no numbers",
-        RuntimeWarning,
-        stacklevel=2,
+    log.warning(
+        "%s: the column '%s' is no class, and left out: no class list knows it, and its cells are no numbers",
+        wanted.source,
+        match.name,
     )
     return True
 

@@ -67,7 +67,7 @@ def write_report(lines: Sequence[Line], path: Path) -> None:
     """Writes a CSV.
 
     Raises:
-        InputError: it cannot be written.
+        OutputError: it cannot be written.
     """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

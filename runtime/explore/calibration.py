@@ -1,4 +1,4 @@
-"""From a classifier's scores to probabilities, and from which probability on to believe them."""
+"""A classifier's scores as probabilities, and the thresholds from which to trust them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 LEAST = 10
-"""Windows with a species, and without it, that a calibration of its own takes."""
+"""Fewest windows with a species, and without it, for a calibration of its own."""
 
 Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Per species the slope and offset of a sigmoid (Platt's), float64 `[species]`."""
+    """Slope and offset of each species' sigmoid (Platt scaling), float64 `[species]`."""
 
     slopes: NDArray[np.float64]
     offsets: NDArray[np.float64]
 
     def __call__(self, scores: Floats) -> NDArray[np.float64]:
-        """Probabilities, float64 `[rows, species]`, of scores of that shape."""
+        """Probabilities from scores, float64 `[rows, species]` both."""
         return np.asarray(expit(scores * self.slopes + self.offsets))
 
 
 def calibrate(scores: Floats, truth: NDArray[np.bool_]) -> Calibration:
-    """Fits probabilities to scores of windows that were not learnt from, `[rows, species]` both.
+    """Fits sigmoids to scores of windows that the classifiers did not learn from, `[rows, species]` both.
 
-    A species with fewer than `LEAST` windows on either side shares the slope of all species together, and how far its
-    offset follows from how rare it is. No probability falls where the score rises.
+    A species with fewer than `LEAST` windows with or without it shares one slope with all others like it, and its
+    offset is a linear function of its log rarity. Probabilities never fall as scores rise.
     """
     positives, negatives = truth.sum(axis=0), (~truth).sum(axis=0)
     rarity = np.log((positives + 0.5) / (negatives + 0.5))
@@ -52,7 +52,7 @@ def calibrate(scores: Floats, truth: NDArray[np.bool_]) -> Calibration:
 
 
 def calibrate_across(scores: Floats, truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probabilities of each fold's windows by a calibration on the other folds, float64 `[rows, species]`."""
+    """Probabilities of each fold's windows, calibrated on the other folds, float64 `[rows, species]`."""
     found = np.empty(truth.shape)
     for fold in np.unique(folds):
         held = folds == fold
@@ -61,20 +61,20 @@ def calibrate_across(scores: Floats, truth: NDArray[np.bool_], folds: NDArray[np
 
 
 def thresholds(probabilities: Floats, truth: NDArray[np.bool_], precision: float) -> NDArray[np.float64]:
-    """Per species the lowest probability from which on at least this share of the windows holds it, float64
-    `[species]`; infinite where there is none.
+    """Each species' threshold, float64 `[species]`: the lowest probability from which on the share `precision` of the
+    windows holds it; infinite if there is none.
 
-    The share is counted as (right + 1) / (all + 2), so that a few lucky windows prove nothing: 0.9 takes 8 right of 8.
-    The mean of the probabilities has to reach it, too: the luckiest of many thresholds is not enough. It is at least a
-    half (or the share, if that is less), lest sure windows carry others that are surely wrong.
+    The share is counted as (correct + 1) / (all + 2), so that a few lucky windows are no evidence: 0.9 takes 8 correct
+    of 8. The mean of those probabilities must reach it as well, since the best of many thresholds may be luck. A
+    threshold is at least 0.5 (or `precision`, if that is lower), or certain windows would outweigh wrong ones.
     """
     order = np.argsort(-probabilities, axis=0, kind="stable")
     ranked = np.take_along_axis(probabilities, order, axis=0)
-    right = np.take_along_axis(truth, order, axis=0).cumsum(axis=0)
+    correct = np.take_along_axis(truth, order, axis=0).cumsum(axis=0)
     count = np.arange(1, len(truth) + 1)[:, None]
-    good = ((right + 1) / (count + 2) >= precision) & (ranked.cumsum(axis=0) / count >= precision)
+    good = ((correct + 1) / (count + 2) >= precision) & (ranked.cumsum(axis=0) / count >= precision)
     good &= ranked >= min(0.5, precision)
-    # Of equal probabilities all or none are taken.
+    # Windows of equal probability are taken together.
     good[:-1] &= ranked[:-1] != ranked[1:]
     return np.where(good, ranked, np.inf).min(axis=0)
 
@@ -82,7 +82,7 @@ def thresholds(probabilities: Floats, truth: NDArray[np.bool_], precision: float
 def give_across(
     probabilities: Floats, truth: NDArray[np.bool_], folds: NDArray[np.int64], precision: float
 ) -> NDArray[np.bool_]:
-    """Which species each fold's windows would be given by the thresholds of the other folds, bool `[rows, species]`."""
+    """Which species each fold's windows get by the other folds' thresholds, bool `[rows, species]`."""
     found = np.empty(truth.shape, np.bool_)
     for fold in np.unique(folds):
         held = folds == fold
@@ -91,7 +91,7 @@ def give_across(
 
 
 def _sigmoid(features: Floats, truth: NDArray[np.bool_]) -> tuple[float, ...]:
-    """Weights of the features and, last, the offset. Targets are a little inside 0 and 1, as Platt has them."""
+    """Weights of the features and (last) the offset. Targets lie slightly inside 0 and 1, as Platt proposed."""
     positives = int(truth.sum())
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (len(truth) - positives + 2))
     model = LogisticRegression(C=1e3, max_iter=1000)

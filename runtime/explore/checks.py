@@ -1,4 +1,4 @@
-"""What files must hold to be rows of perch-run: whatever others wrote, or a disk damaged, ends in one sentence."""
+"""Checks of files of rows: other programs' files and damaged ones are refused with one sentence."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from runtime.audio.windows import Normalization
 from runtime.rows.block import Status
 
 VECTORS = ("embedding", "label")
-"""Outputs that are one vector a row; others may have any shape."""
+"""Outputs with one vector a row; others may have any shape."""
 MOST_EMBEDDING = 8192
-"""Numbers of an embedding: their covariance is held in memory."""
+"""Largest width of an embedding, whose covariance is held in memory."""
 MOST_NUMBERS = 2**26
-"""Of an output's row."""
+"""Most numbers in one row of an output."""
 MOST_VALUE = 1e15
-"""Of a score or an embedding: squares of more cannot be summed up in float32."""
+"""Largest magnitude of a score or an embedding: squares of larger numbers overflow float32 sums."""
 LONGEST_S = 1e8
-"""Three years: no recording goes on for longer."""
+"""Three years; no recording is longer."""
 LONGEST_WINDOW_S = 600.0
 
 NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
-"""What is in no file's name. Bytes that are not UTF-8 are there as other surrogates."""
+"""Characters in no file's name. (Python represents bytes that are not UTF-8 by the other surrogates.)"""
 
 
 class NotRowsError(Exception):
-    """Why a file is none of perch-run's."""
+    """Why a file does not hold rows of perch-run."""
 
 
 def check_shape(name: str, shape: object) -> tuple[int, ...]:
@@ -46,53 +46,53 @@ def check_shape(name: str, shape: object) -> tuple[int, ...]:
 
 
 def check_classes(name: str, classes: object, shape: tuple[int, ...]) -> tuple[str, ...]:
-    """The names of an output's columns; none where it is no class head."""
+    """The names of an output's columns; empty if it is not a class head."""
     if not (isinstance(classes, list) and all(isinstance(each, str) for each in classes)):
         raise NotRowsError(f"the classes of {name} are not names")
     if len(classes) != shape[-1] and (classes or name == "label"):
-        raise NotRowsError(f"{name} has {shape[-1]} columns and the names of {len(classes)}")
+        raise NotRowsError(f"{name} has {shape[-1]} columns but {len(classes)} names")
     return tuple(classes)
 
 
 def check_about(about: object) -> Mapping[str, str]:
-    """What made the rows."""
+    """The metadata of rows: model, version, options."""
     if not (isinstance(about, dict) and all(isinstance(value, str) for value in about.values())):
-        raise NotRowsError("what made the rows is not told by texts")
+        raise NotRowsError("its metadata are not text")
     try:
         options = json.loads(about.get("options", "{}"))
     except (ValueError, RecursionError):
         options = None
     if not isinstance(options, dict) or options.get("normalize", "raw") not in get_args(Normalization):
-        raise NotRowsError("it tells its options wrongly")
+        raise NotRowsError("its options cannot be read")
     return about
 
 
 def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[Any]) -> None:
-    """Rows have a name of their own, a status and, but for those that a sample submission asked for in vain, a path."""
+    """Each row has its own name, a status and a path (but for a sample submission's rows that no recording has)."""
     if not all(row_ids) or any(status == "scored" and not path for status, path in zip(statuses, paths)):
-        raise NotRowsError("there are scored rows without a name or a path")
+        raise NotRowsError("some scored rows have no name or no path")
     for what, texts in (("row_id", row_ids), ("path", paths)):
         for text in dict.fromkeys(texts):
             if not isinstance(text, str):
-                raise NotRowsError(f"there are rows without a {what}")
+                raise NotRowsError(f"some rows have no {what}")
             if NO_NAME.search(text):
-                raise NotRowsError(f"the {what} {text!a} names no file")
+                raise NotRowsError(f"the {what} {text!a} cannot be the name of a file")
     if len(set(row_ids)) < len(row_ids):
         seen: set[str] = set()
         twice = next(name for name in row_ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise NotRowsError(f"several rows are called {twice}")
-    if unknown := set(statuses.tolist()).difference(get_args(Status)):
-        raise NotRowsError(f"rows have the status {str(unknown.pop())[:40]}")
+    if others := set(statuses.tolist()).difference(get_args(Status)):
+        raise NotRowsError(f"some rows have the status {str(others.pop())[:40]}")
 
 
 def check_times(
     row_ids: NDArray[np.object_], start_s: NDArray[np.float64], end_s: NDArray[np.float64], window_s: str | None
 ) -> None:
-    """Scored windows lie in recordings, and are as long as `window_s` says, or at least no longer than windows are."""
+    """Scored windows lie within recordings and last `window_s`, or if that is not given at most `LONGEST_WINDOW_S`."""
     usual, apart = (float(window_s), 0.01) if window_s is not None else (LONGEST_WINDOW_S / 2, LONGEST_WINDOW_S / 2)
     with np.errstate(invalid="ignore"):
         length = end_s - start_s
         good = (start_s >= 0) & (end_s <= LONGEST_S) & (length > 0) & (np.abs(length - usual) <= apart)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
-        raise NotRowsError(f"the window of {row_ids[row]} is from {start_s[row]:g} to {end_s[row]:g} s")
+        raise NotRowsError(f"the window of {row_ids[row]} reaches from {start_s[row]:g} to {end_s[row]:g} s")

@@ -1,4 +1,4 @@
-"""`perch-explore`: pictures of the embeddings of a run, first labels from them, and windows that sound alike."""
+"""`perch-explore`: plots of a run's rows, labels predicted from a few known ones, and windows that sound alike."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 
 from runtime.errors import PerchError
 from runtime.explore import plot, prelabel, search
-from runtime.terminal import command, complain
+from runtime.terminal import add_version, command, complain
 
 COMMANDS: dict[str, tuple[Any, str]] = {
-    "plot": (plot, "pictures of embeddings, and of a soundscape's timeline"),
-    "prelabel": (prelabel, "first labels from some known ones, and how good they are"),
-    "search": (search, "windows that sound like others"),
+    "plot": (plot, "plot embeddings, or the timeline of a soundscape"),
+    "prelabel": (prelabel, "label windows from a few labelled ones, and say how good that is"),
+    "search": (search, "find windows that sound like given ones"),
 }
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perch-explore", description=__doc__)
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, about) in COMMANDS.items():
         added = commands.add_parser(

@@ -1,12 +1,12 @@
-"""What is known to be heard in windows: a CSV of `row_id` and species, or the label files of BirdCLEF.
+"""Species of windows: a CSV of `row_id` and species, or the label files of BirdCLEF.
 
-BirdCLEF 2021's `train_soundscape_labels.csv` has the columns row_id, site, audio_id, seconds and birds (codes apart by
-spaces, or `nocall`), and leaves the date in a recording's name (`7019_COR_20190904.ogg`) out of its row_id
-(`7019_COR_5`). BirdCLEF+ 2026's `train_soundscapes_labels.csv` has filename, start, end (`00:00:05`) and primary_label
-(codes apart by semicolons), and says some windows twice.
+BirdCLEF 2021's `train_soundscape_labels.csv` has the columns row_id, site, audio_id, seconds and birds (codes
+separated by spaces, or `nocall`). Its row_ids (`7019_COR_5`) leave out the date that recordings have in their names
+(`7019_COR_20190904.ogg`). BirdCLEF+ 2026's `train_soundscapes_labels.csv` has filename, start, end (`00:00:05`) and
+primary_label (codes separated by semicolons), and repeats some windows.
 
-People save such files with spreadsheets, on other systems, and write names by hand: see `read_sheet` for what stands
-between cells, `Labels.among` for row_ids, `_Names` for species.
+People save such files with spreadsheets, on other systems, and type names by hand. `read_sheet` copes with separators
+and encodings, `Labels.among` with the spelling of row_ids, `_Names` with the spelling of species.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
-from runtime.explore.names import comparable, composed, pure
+from runtime.explore.names import comparable, pure
 from runtime.explore.sheet import Sheet, read_sheet
+from runtime.files import composed
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 ROW = "rowid"
@@ -33,25 +34,25 @@ SPECIES = ("birds", "primarylabel", "species", "label", "labels")
 TIMES = ("filename", "start", "end")
 BIRDCLEF_2021 = {ROW, "site", "audioid", "seconds", "birds"}
 MISSING = {"na", "n/a", "#n/a", "nan", "null", "none"}
-"""What programs write into cells that they know nothing of: heard nothing, or not listened?"""
+"""What programs write into empty cells. Was nothing heard, or did nobody listen? These are refused."""
 CODE = re.compile(r"[a-z]{2,6}\d{0,2}")
-"""What an eBird code looks like."""
+"""The form of an eBird code."""
 Find = Callable[[Collection[str], Sequence[str], Sequence[str]], dict[str, set[str]]]
-"""Finds some labels among rows, by their row_ids and paths: the row_ids that each may be."""
+"""Looks labels up among rows, given their row_ids and paths; returns for each label the row_ids it may mean."""
 NOTHING = "nocall"
-"""Stands for a window in which nothing is heard, as an empty cell does."""
+"""A window in which nothing is heard; an empty cell means the same."""
 WINDOW_S = 5.0
-"""What every Perch hears at once."""
+"""The window of every Perch model."""
 DATE = re.compile(r"_\d{8}(?=_[^_]*$)")
 FORMS = (
-    "write the columns row_id and species (a line for each species of a window, or several apart by semicolons), "
+    "write the columns row_id and species (a line for each species of a window, or several separated by semicolons), "
     "or filename, start, end and primary_label"
 )
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Species by row id, empty where a window holds none. `undated` says that dates are left out of the row ids."""
+    """Species by row id; the set is empty where a window holds none. `undated`: the row ids leave out dates."""
 
     source: str
     rows: Mapping[str, frozenset[str]]
@@ -59,22 +60,22 @@ class Labels:
 
     @property
     def names(self) -> frozenset[str]:
-        """All species that are named."""
+        """All species in the labels."""
         return frozenset().union(*self.rows.values())
 
     def of(self, row_id: str) -> frozenset[str] | None:
-        """The species of a window; None where it is not labelled."""
+        """The species of a window; None if it is not labelled."""
         return self.rows.get(self.key(row_id))
 
     def key(self, row_id: str) -> str:
-        """What a window would be called in the label file."""
+        """The row_id of a window as the label file would write it."""
         return DATE.sub("", row_id) if self.undated and row_id not in self.rows else row_id
 
     def among(self, row_ids: Sequence[str], paths: Sequence[str]) -> Labels:
-        """These labels by the rows' own row_ids, where those of the file are only written in another way: letters
-        taken apart, backslashes, `5.0` or `5,0` for 5, other capitals, or with folders of the row's path in front.
+        """The same labels under the rows' own row_ids, where the file only spells them differently.
 
-        A label that may be of several rows stays as it is.
+        Differences that are overcome: decomposed letters (NFD), backslashes, `5.0` or `5,0` for 5, upper and lower
+        case, and folders of the row's path in front. A label that could mean several rows stays as it is.
         """
         renamed: dict[str, str] = {}
         if left := self.rows.keys() - set(map(self.key, row_ids)):
@@ -91,38 +92,39 @@ class Labels:
     def truth(
         self, row_ids: Sequence[str], classes: Sequence[str]
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64], tuple[str, ...]]:
-        """What is true of these rows, as far as they are labelled.
+        """Which of the classes the labelled ones among these rows hold.
 
-        Returns whether each of the labelled rows holds each class, bool `[labelled rows, classes]`; which of the rows
-        these are, int64 `[labelled rows]`; and the names in their labels that no class has. Of classes with the same
-        name the first is taken, as in a run; `no_ebird_code` is none.
+        Returns:
+            bool `[labelled rows, classes]`; the places of the labelled rows among `row_ids`, int64 `[labelled rows]`;
+            and the species in their labels that are not among the classes. If several classes have the same name, the
+            first counts, as in a run; `no_ebird_code` is not a class.
         """
         places = first_columns(classes)
-        found = [(i, names) for i, row_id in enumerate(row_ids) if (names := self.of(row_id)) is not None]
-        truth = np.zeros((len(found), len(classes)), np.bool_)
-        for row, (_, names) in enumerate(found):
+        labelled = [(i, names) for i, row_id in enumerate(row_ids) if (names := self.of(row_id)) is not None]
+        truth = np.zeros((len(labelled), len(classes)), np.bool_)
+        for row, (_, names) in enumerate(labelled):
             truth[row, [places[name] for name in names if name in places]] = True
-        unknown = frozenset().union(*(names for _, names in found)) - places.keys()
-        return truth, np.array([i for i, _ in found], np.int64), tuple(sorted(unknown))
+        others = frozenset().union(*(names for _, names in labelled)) - places.keys()
+        return truth, np.array([i for i, _ in labelled], np.int64), tuple(sorted(others))
 
 
 def choose_list(labels: Labels, head: Head) -> ClassList:
-    """The class list of a head that knows most of the labels' names; the first, of equal ones.
+    """The class list of a head with most of the labels' species; the first one in a tie.
 
     Raises:
-        InputError: the head has no class list, or none knows any of the names.
+        InputError: the head has no class list, or none has any of the species.
     """
     if not head.class_lists:
         raise InputError(f"the output '{head.name}' has no class list to find the species of {labels.source} in")
-    chosen = max(head.class_lists.values(), key=lambda known: len(labels.names.intersection(known.names)))
+    chosen = max(head.class_lists.values(), key=lambda each: len(labels.names.intersection(each.names)))
     if labels.names and not labels.names.intersection(chosen.names):
         like = " or ".join(
-            f"{', '.join([name for name in known.names if name != NO_CLASS][:3])} ({known.namespace})"
-            for known in head.class_lists.values()
+            f"{', '.join([name for name in each.names if name != NO_CLASS][:3])} ({each.namespace})"
+            for each in head.class_lists.values()
         )
         raise InputError(
-            f"no species of {labels.source} ({', '.join(sorted(labels.names)[:3])}) is known to the model, whose names "
-            f"are like {like}; name them so"
+            f"the model has no class for any species of {labels.source} ({', '.join(sorted(labels.names)[:3])}); "
+            f"its names look like {like}; write species like that"
         )
     return chosen
 
@@ -130,11 +132,11 @@ def choose_list(labels: Labels, head: Head) -> ClassList:
 def read_labels(path: Path) -> Labels:
     """Reads a label file.
 
-    Species of a window stand on lines of their own or in one cell, apart by semicolons or, if they are eBird's codes,
-    by spaces. What is said twice counts once; names that differ in capitals alone are the same.
+    Species of a window stand on lines of their own or in one cell, separated by semicolons or, if they are eBird codes,
+    by spaces. Repeated lines count once; names that differ only in case are the same.
 
     Raises:
-        InputError: the file cannot be read, has not the columns, or a line of it has no window or not one of 5 s.
+        InputError: the file cannot be read or lacks the columns, or a line has no window or one that is not 5 s long.
     """
     sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES}, FORMS)
     columns = sheet.columns
@@ -155,7 +157,7 @@ def read_labels(path: Path) -> Labels:
 
 
 def _by_form(form: Callable[[str], str]) -> Find:
-    """Finds labels among rows whose row_ids have the same form."""
+    """A lookup that compares row_ids in a common form."""
 
     def find(labels: Collection[str], row_ids: Sequence[str], paths: Sequence[str]) -> dict[str, set[str]]:
         rows = defaultdict(set)
@@ -167,7 +169,7 @@ def _by_form(form: Callable[[str], str]) -> Find:
 
 
 def _by_path(labels: Collection[str], row_ids: Sequence[str], paths: Sequence[str]) -> dict[str, set[str]]:
-    """Finds labels with folders among rows whose recording's path ends so."""
+    """Looks up labels with folders among rows whose recording's path ends that way."""
     rows = defaultdict(list)
     stems = {path: (pure(path).parent / pure(path).stem).as_posix() for path in dict.fromkeys(paths)}
     for row_id, path in zip(row_ids, paths):
@@ -196,13 +198,14 @@ def _row_id(where: str, row: Mapping[str, str]) -> str:
     start, end = (_seconds(where, row[name]) for name in TIMES[1:])
     if abs(end - start - WINDOW_S) > 1e-6:
         raise InputError(
-            f"{where} labels {start:g} to {end:g} s, which is no window of {WINDOW_S:g} s; write a line for each window"
+            f"{where} labels {start:g} to {end:g} s, which is not a window of {WINDOW_S:g} s; write a line for "
+            "each window"
         )
     return f"{pure(row['filename']).with_suffix('').as_posix()}_{end:.10g}" if row["filename"] else ""
 
 
 def _seconds(where: str, text: str) -> float:
-    """Seconds, or hours, minutes and seconds; with a point or a comma."""
+    """Seconds from `5`, `5.0`, `5,0` or `00:00:05`."""
     try:
         parts = reversed(text.replace(",", ".").split(":"))
         seconds = sum(float(part) * 60**i for i, part in enumerate(parts))
@@ -215,30 +218,31 @@ def _seconds(where: str, text: str) -> float:
 
 @dataclass
 class _Names:
-    """The species of a file, by the first spelling of each. `codes` says that spaces stand between all."""
+    """The species of a file under their first spelling. `codes`: species are codes, separated by spaces."""
 
     codes: bool
     spellings: dict[str, str] = field(default_factory=dict)
 
     def of(self, cell: str, where: str) -> frozenset[str]:
-        """The species that a cell names."""
+        """The species in a cell."""
         parts = [name for part in cell.split(";") for name in self._split(" ".join(composed(part).split()), where)]
         heard = [name for name in parts if name.casefold() not in ("", NOTHING)]
         return frozenset(self.spellings.setdefault(name.casefold(), name) for name in heard)
 
     def _split(self, name: str, where: str) -> list[str]:
-        """A name, or the codes that it is made of."""
+        """A species' name as it is, or split into the codes that it consists of."""
         parts = name.split(" ")
         if name.casefold() in MISSING:
             raise InputError(
-                f"{where} has the species {name}; leave the cell empty where nothing is heard, and the line out where "
-                "nothing is known"
+                f"{where} has the species {name}; leave the cell empty where nothing is heard, and leave out the line "
+                "of a window that nobody listened to"
             )
-        known = [part == NOTHING or Taxonomy().knows(part) for part in parts]
-        if self.codes or all(known):
+        is_code = [part == NOTHING or Taxonomy().knows(part) for part in parts]
+        if self.codes or all(is_code):
             return parts
-        if any(known) and all(map(CODE.fullmatch, parts)):
+        if any(is_code) and all(map(CODE.fullmatch, parts)):
             raise InputError(
-                f"{where} has the species {name}; write semicolons between several, or a capital if it is one"
+                f"{where} has the species {name}; separate several species by semicolons, or begin a name with "
+                "a capital"
             )
         return [name]

@@ -1,30 +1,26 @@
-"""Names of recordings and windows as other systems write them: with letters taken apart (NFD), with backslashes."""
+"""Names of recordings and windows as other systems write them: decomposed letters (NFD), backslashes."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePath, PureWindowsPath
 
+from runtime.files import composed
+
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|[^/]*\\[^/]*$")
-"""How a path of Windows starts; or it has backslashes, and no slash."""
+"""Recognises a path from Windows: a drive or a share, or backslashes and no slash."""
 READINGS = (PurePath, PureWindowsPath)
-"""How a path may be meant: on Linux a backslash is a letter like others."""
+"""How to read a path: on Linux a backslash may be part of a name."""
 END = re.compile(r"_(\d+)[.,]?(\d*)$")
 
 
-def composed(text: str) -> str:
-    """A text with its letters put together (NFC), so that it equals the same text from another system."""
-    return unicodedata.normalize("NFC", text)
-
-
 def pure(path: str) -> PurePath:
-    """A path as it is shown, of this system or of Windows: its letters put together. Not to be opened."""
+    """A path for display, from this system or from Windows, with composed letters. Not for opening files."""
     return (PureWindowsPath if WINDOWS.match(path) else PurePath)(composed(path))
 
 
 def comparable(row_id: str) -> str:
-    """A row_id as it is compared: letters put together, slashes, and its second as `format_end` writes it."""
+    """A row_id in the form used for comparing: composed letters, slashes, and its second as `format_end` writes it."""
     return END.sub(_second, composed(row_id).replace("\\", "/"))
 
 

@@ -1,10 +1,11 @@
-"""Pictures of a run's rows: its embeddings in three dimensions, or one soundscape's timeline.
+"""Plots a run's rows: its embeddings in three dimensions, or the timeline of one soundscape.
 
-Each window is a point, near those that sound alike: the embeddings' three principal components. The page (.html) can be
-turned around; a point shows its spectrogram and species and plays its five seconds. It needs no network and nothing
-beside it but the recordings of windows whose sound it does not hold. The still (.png, .svg) shows three views.
+Each window is a point, at the first three principal components of its embedding, so windows that sound alike lie close
+together. In the page (.html) the plot can be rotated, and a point shows its spectrogram and species and plays its five
+seconds. The page works offline; it links to recordings only for windows whose sound it does not contain. The still
+(.png, .svg) shows three views.
 
-With --timeline it is one recording's spectrogram, with the species that lead its windows below.
+With --timeline: the spectrogram of one recording, and below it the species that lead its windows.
 """
 
 from __future__ import annotations
@@ -34,39 +35,39 @@ EMBED = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rows", metavar="ROWS", type=Path, help="what perch-run wrote: out.parquet or out.npz")
+    parser.add_argument("rows", metavar="ROWS", type=Path, help=".parquet or .npz that perch-run wrote")
     parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
         type=Path,
         action="append",
-        help="where to write, a page (.html) or a still (.png, .svg); may be repeated (default: a page beside ROWS)",
+        help="a page (.html) or a still (.png, .svg) to write; may be repeated (default: a page beside ROWS)",
     )
     parser.add_argument(
         "--color",
         metavar="BY",
         default="soundscape",
-        help="what colours mean: soundscape, species (the one that scores highest), hour (from a time in recordings' "
+        help="what colours stand for: soundscape, species (the highest score), hour (from a time in the recordings' "
         "names, such as 20190904_051500 or 2024-05-17T05-15-00), LABELS.csv (row_id and species) or TABLE.csv:COLUMN "
         "(default: %(default)s)",
     )
     parser.add_argument("--taxonomy", metavar="CSV", type=Path, help="a taxonomy.csv, for common names")
     parser.add_argument(
-        "--audio", metavar="FOLDER", type=Path, help="where the recordings are, if not where they were when they ran"
+        "--audio", metavar="FOLDER", type=Path, help="where the recordings are now, if they have moved since the run"
     )
     parser.add_argument(
         "--embed",
         metavar="N",
         type=int,
         default=EMBED,
-        help="windows whose spectrogram and sound are in the page, evenly spread, about 80 KB each (default: "
-        "%(default)s); the sound of others is linked to",
+        help="windows, evenly spread, whose spectrogram and sound the page contains, about 80 KB each (default: "
+        "%(default)s); it links to the sound of the others",
     )
     parser.add_argument(
         "--timeline",
         metavar="RECORDING",
-        help="draw this recording's timeline, named as in ROWS, with or without folder",
+        help="plot the timeline of this recording, named as in ROWS, with or without its folder",
     )
     parser.add_argument(
         "--from", dest="start", metavar="S", type=float, default=0.0, help="second the timeline starts at"
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"there is no folder {args.audio}")
     for target in args.output or ():
         if target.suffix.lower() not in (PAGE, *STILLS):
-            raise InputError(f"cannot tell what to draw from the name {target}; end it in .html, .png or .svg")
+            raise InputError(f"cannot tell the format of {target}; end its name in .html, .png or .svg")
         check_writable(target)
     rows = open_runs([args.rows])[0]
     taxonomy = read_taxonomy(args.taxonomy) if args.taxonomy else Taxonomy()

@@ -1,14 +1,15 @@
-"""Learns species from windows that are labelled, proves it on recordings not learnt from, and labels the other windows.
+"""Learns species from labelled windows, tests that on other recordings, and labels the remaining windows.
 
-A logistic regression on embeddings for each species, cross-validated by recording: no recording is learnt from and
-judged at once. Probabilities are calibrated on what was so judged (a sigmoid a species; species with fewer than 10
-windows share theirs). A window gets a species from the lowest probability on at which, among the judged windows, at
-least the share --precision held it, counted as (right + 1) / (all + 2), and their mean probability says so, too; a
-species that never gets there, or is less likely than not, is not given. This supposes that the labelled windows are
-like the others: that they were not chosen for what they hold.
+Each species gets a logistic regression on embeddings, cross-validated by recording: a recording is never used for
+learning and testing at once. Cross-validated scores are calibrated to probabilities by a sigmoid for each species
+(species with fewer than 10 windows share one). A window is given a species if its probability reaches the species'
+threshold: the lowest probability above which at least the share --precision of the tested windows hold the species,
+counted as (correct + 1) / (all + 2), and above which the mean probability is at least --precision as well. A threshold
+is never below 0.5, or --precision if that is lower. A species that reaches no threshold is never given. All this
+assumes that the labelled windows are a fair sample: that they were not chosen for the species in them.
 
-A label file has the columns row_id and species: a line for each window and species, an empty species where a window
-holds none of them. A labelled window holds what its lines name and nothing else. BirdCLEF's label files are read, too.
+A label file has the columns row_id and species: a line for each window and species, with an empty species where a
+window holds none. A labelled window holds the species on its lines and no others. BirdCLEF's label files can be read.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from runtime.explore.tables import check_table, say, write_table
 from runtime.files import check_outputs
 
 if TYPE_CHECKING:
-    from runtime.explore.judgement import Judgement
-    from runtime.explore.unknown import Doubts
+    from runtime.explore.evaluation import Evaluation
+    from runtime.explore.unlabelled import Uncertainty
 
 HEADER = ("row_id", "path", "start_s", "end_s", "species", "probability")
 NEXT_HEADER = ("row_id", "path", "start_s", "end_s", "guess", "probability")
@@ -36,39 +37,39 @@ NEXT_HEADER = ("row_id", "path", "start_s", "end_s", "guess", "probability")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rows", nargs="+", type=Path, metavar="ROWS", help=".parquet or .npz with the output embedding")
-    parser.add_argument("--labels", required=True, type=Path, metavar="FILE.csv", help="what is known of windows")
+    parser.add_argument("--labels", required=True, type=Path, metavar="FILE.csv", help="species of some windows")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="FILE.csv",
-        help="where to write species of the other windows, a line for each window and species: a label file itself",
+        help="where to write the species of the other windows: a label file with a line for each window and species",
     )
     parser.add_argument(
         "--precision",
         type=float,
         default=0.9,
         metavar="SHARE",
-        help="share of the given labels that is to be right (default: 0.9)",
+        help="share of the new labels that should be correct (default: 0.9)",
     )
     parser.add_argument(
         "--next",
         type=int,
         default=50,
         metavar="N",
-        help="windows to list that are most worth labelling next: those with a probability nearest to a half, one of "
-        "each recording before a second of any (default: 50)",
+        help="how many windows to list that are most worth labelling next: those with a probability nearest to 0.5, "
+        "one of each recording before a second of any (default: 50)",
     )
     parser.add_argument(
-        "--next-output", type=Path, metavar="FILE.csv", help="where to list them (default: FILE_next.csv beside -o)"
+        "--next-output", type=Path, metavar="FILE.csv", help="where to list those (default: FILE_next.csv beside -o)"
     )
     parser.add_argument(
-        "--skip-missing", action="store_true", help="leave out labels of windows that have no row, instead of refusing"
+        "--skip-missing", action="store_true", help="ignore labels of windows that have no row, instead of refusing"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Learns, prints how well, and writes what the other windows hold.
+    """Learns, prints the evaluation, and writes the species of the other windows.
 
     Raises:
         InputError: an argument or a file cannot be used, or nothing can be learnt from the labels.
@@ -90,39 +91,40 @@ def run(args: argparse.Namespace) -> None:
         {"--labels": args.labels, "ROWS": args.rows, "the recording": lambda: recordings_of(files)},
     )
 
-    from runtime.explore.judgement import judge
-    from runtime.explore.unknown import Doubts
+    from runtime.explore.evaluation import evaluate
+    from runtime.explore.unlabelled import Uncertainty
 
-    judgement = judge(files, labels, args.precision, args.skip_missing)
-    say(judgement.report())
+    evaluation = evaluate(files, labels, args.precision, args.skip_missing)
+    say(evaluation.report())
     if args.output is None and following is None:
         return
-    doubts = Doubts()
-    lines = _lines(files, judgement, doubts)
+    uncertainty = Uncertainty()
+    lines = _lines(files, evaluation, uncertainty)
     if args.output is None:
         deque(lines, maxlen=0)
     else:
         write_table(args.output, HEADER, lines)
-        say(f"{args.output}: {doubts.species} species in {doubts.windows} of {len(doubts)} windows without a label")
+        counts = f"{uncertainty.species} species in {uncertainty.windows} of {len(uncertainty)} windows without a label"
+        say(f"{args.output}: {counts}")
     if following is not None and args.next:
-        worst = doubts.worst(files, args.next)
-        shown = [(*_window(files[f], row), judgement.names[i], f"{chance:.4f}") for f, row, i, chance in worst]
+        worst = uncertainty.worst(files, args.next)
+        shown = [(*_window(files[f], row), evaluation.names[i], f"{chance:.4f}") for f, row, i, chance in worst]
         write_table(following, NEXT_HEADER, shown)
         say(f"{following}: {len(shown)} windows most worth labelling next")
 
 
-def _lines(files: list[RowFile], judgement: Judgement, doubts: Doubts) -> Iterator[tuple[str, ...]]:
-    """What is found in windows without a label; `doubts` learns of all of them."""
+def _lines(files: list[RowFile], evaluation: Evaluation, uncertainty: Uncertainty) -> Iterator[tuple[str, ...]]:
+    """Lines of species in windows without a label; `uncertainty` counts every window."""
     import numpy as np
 
-    from runtime.explore.unknown import predict_unknown
+    from runtime.explore.unlabelled import predict_unlabelled
 
-    for part in predict_unknown(files, judgement.known, judgement.probabilities_of):
-        given = part.probabilities >= judgement.thresholds
-        doubts.add(part, given)
+    for part in predict_unlabelled(files, evaluation.labelled, evaluation.probabilities_of):
+        given = part.probabilities >= evaluation.thresholds
+        uncertainty.add(part, given)
         for i, species in np.argwhere(given):
             window = _window(files[part.file], part.rows[i])
-            yield (*window, judgement.names[species], f"{part.probabilities[i, species]:.4f}")
+            yield (*window, evaluation.names[species], f"{part.probabilities[i, species]:.4f}")
 
 
 def _window(file: RowFile, row: int) -> tuple[str, str, str, str]:

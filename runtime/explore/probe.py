@@ -1,8 +1,8 @@
-"""A linear classifier on embeddings, proved on recordings that it has not seen.
+"""A linear probe: classifiers on embeddings, tested on recordings that they have not seen.
 
-For each species a logistic regression (scikit-learn's) tells the windows that hold it from all others. The labelled
-recordings are dealt into folds; windows of a fold are scored by classifiers that learnt from the others, so that no
-recording is on both sides. New windows get the mean of the folds' scores.
+Each species has a logistic regression (scikit-learn's). The labelled recordings are split into folds; the windows of a
+fold are scored by classifiers that learnt from the other folds, so no recording is on both sides. New windows get the
+mean of the folds' scores.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ from runtime.progress import progress_bar
 
 FOLDS = 5
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Of which C, the inverse of the regularisation's strength, is chosen."""
+"""Candidates for C, the inverse of the regularisation strength."""
 USUAL_STRENGTH = 1e-2
-"""Where there are too few recordings to choose."""
+"""C if there are too few recordings to choose it."""
 MOST = 5_000
-"""Windows with a species, and without it, that one classifier learns from; of more every so many are taken."""
+"""Most windows with a species, and most without it, that one classifier learns from; larger sets are thinned evenly."""
 
 Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Scores (log odds, not calibrated) of the labelled windows by classifiers that did not learn from their
-    recordings, float32 `[labelled rows, species]`; and the mean of these classifiers, float32 `weights`
-    `[embedding, species]` and `bias` `[species]`. `strengths` are the C of each fold.
+    """Classifiers of species.
+
+    scores: of the labelled windows, by classifiers that did not learn from their recordings; log odds, not calibrated,
+        float32 `[labelled rows, species]`.
+    weights, bias: the mean of the folds' classifiers, float32 `[embedding, species]` and `[species]`.
+    strengths: the C of each fold.
     """
 
     scores: NDArray[np.float32]
@@ -51,8 +54,10 @@ class Probe:
 
 
 def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: int = FOLDS) -> NDArray[np.int64]:
-    """The fold of each labelled row, int64 `[rows]`: whole recordings, spread so that every species, and its absence,
-    is in as many folds as can be. `recordings` numbers them from 0. There are never more folds than recordings.
+    """The fold of each labelled row, int64 `[rows]`.
+
+    A fold holds whole recordings. They are spread so that each species' presence and absence occur in as many folds as
+    possible. `recordings` are numbers from 0. There are never more folds than recordings.
     """
     columns = np.concatenate([truth, ~truth], axis=1)
     held = np.stack([np.bincount(recordings, weights=column) for column in columns.T], axis=1)
@@ -60,7 +65,7 @@ def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: i
     totals = np.zeros((min(count, len(held)), held.shape[1]))
     sizes = np.zeros(len(totals))
     folds = np.empty(len(held), np.int64)
-    # What holds most of a species first. Each goes where least of what it holds is already.
+    # Recordings with the largest share of a species first; each goes to the fold that has least of its species.
     for recording in np.argsort(-shares.max(axis=1), kind="stable"):
         burden = totals @ shares[recording]
         fold = np.lexsort((sizes, burden))[0]
@@ -71,15 +76,15 @@ def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: i
 
 
 def learnable(truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The species that can be learnt without any one of the folds: there are windows with and without them."""
+    """Which species can be learnt when any one fold is held out: the others have windows with and without it."""
     outside = [truth[folds != fold] for fold in np.unique(folds)]
     if len(outside) < 2:
         return np.zeros(truth.shape[1], np.bool_)
-    return np.logical_and.reduce([known.any(axis=0) & ~known.all(axis=0) for known in outside])
+    return np.logical_and.reduce([held.any(axis=0) & ~held.all(axis=0) for held in outside])
 
 
 def cross_validate(embeddings: NDArray[np.float32], truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> Probe:
-    """Learns species, all of them learnable, from float32 `[rows, embedding]` and bool `[rows, species]`."""
+    """Learns species, all of them `learnable`, from float32 `[rows, embedding]` and bool `[rows, species]`."""
     count = int(folds.max()) + 1
     scores = np.empty(truth.shape, np.float32)
     weights = np.zeros((embeddings.shape[1], truth.shape[1]), np.float64)
@@ -93,32 +98,33 @@ def cross_validate(embeddings: NDArray[np.float32], truth: NDArray[np.bool_], fo
             learnt -= mean
             learnt /= scale
             others = folds[~held]
-            # Inside the rest the next fold judges how strongly to regularise.
+            # Among the remaining folds, the next one validates the strength of regularisation.
             strength = _choose(learnt, truth[~held], others != (fold + 1) % count, bar) if count > 2 else USUAL_STRENGTH
             fitted = _parallel(((learnt, column, (strength,)) for column in truth[~held].T), bar)
-            found = np.array([line[-1] for line in fitted], np.float64)
-            inside = found[:, :-1].T / scale[:, None]
-            offset = found[:, -1] - mean @ inside
-            scores[held] = embeddings[held] @ inside + offset
-            weights += inside / count
+            coefficients = np.array([line[-1] for line in fitted], np.float64)
+            slopes = coefficients[:, :-1].T / scale[:, None]
+            offset = coefficients[:, -1] - mean @ slopes
+            scores[held] = embeddings[held] @ slopes + offset
+            weights += slopes / count
             bias += offset / count
             strengths.append(strength)
     return Probe(scores, weights.astype(np.float32), bias.astype(np.float32), tuple(strengths))
 
 
 def _choose(x: NDArray[np.float32], truth: NDArray[np.bool_], learn: NDArray[np.bool_], bar: Any) -> float:
-    """The C with the least loss on the rows that are not learnt from, mean over the species; both sides of a species
-    count the same.
+    """The C with the least loss on the rows not learnt from, averaged over species.
+
+    A species' presence and absence weigh the same.
     """
     both = [part.any(axis=0) & ~part.all(axis=0) for part in (truth[learn], truth[~learn])]
-    known = truth[:, both[0] & both[1]]
-    if not known.size:
+    usable = truth[:, both[0] & both[1]]
+    if not usable.size:
         return USUAL_STRENGTH
-    learnt, judged = x[learn], x[~learn]
-    fitted = _parallel(((learnt, column, STRENGTHS) for column in known[learn].T), bar)
+    learnt, validated = x[learn], x[~learn]
+    fitted = _parallel(((learnt, column, STRENGTHS) for column in usable[learn].T), bar)
     losses = np.zeros(len(STRENGTHS))
-    for column, lines in zip(known[~learn].T, fitted, strict=True):
-        scores = judged @ lines[:, :-1].T + lines[:, -1]
+    for column, lines in zip(usable[~learn].T, fitted, strict=True):
+        scores = validated @ lines[:, :-1].T + lines[:, -1]
         loss = np.logaddexp(0, np.where(column[:, None], -scores, scores))
         losses += loss[column].mean(axis=0) + loss[~column].mean(axis=0)
     return STRENGTHS[int(losses.argmin())]
@@ -126,9 +132,9 @@ def _choose(x: NDArray[np.float32], truth: NDArray[np.bool_], learn: NDArray[np.
 
 def _parallel(jobs: Iterable[tuple[Any, ...]], bar: Any) -> list[Floats]:
     found = []
-    # One thread each: all cores are busy, and sums do not depend on how many there are.
+    # One thread for each fit: all cores are busy anyway, and sums do not depend on the number of threads.
     with threadpool_limits(1), warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as threads:
-        warnings.simplefilter("ignore", ConvergenceWarning)  # far along it matters to no rank
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it no longer changes ranks
         for lines in threads.map(lambda job: _fit(*job), jobs):
             found.append(lines)
             bar.update()
@@ -136,7 +142,7 @@ def _parallel(jobs: Iterable[tuple[Any, ...]], bar: Any) -> list[Floats]:
 
 
 def _fit(x: NDArray[np.float32], y: NDArray[np.bool_], strengths: Sequence[float]) -> Floats:
-    """Weights and, last, the bias of one species at each C, `[strengths, embedding + 1]`."""
+    """The weights and bias (last) of one species at each C, `[strengths, embedding + 1]`."""
     sides = [np.flatnonzero(y), np.flatnonzero(~y)]
     if max(map(len, sides)) > MOST:
         rows = np.sort(np.concatenate([side[:: -(-len(side) // MOST)] for side in sides]))

@@ -1,4 +1,4 @@
-"""The windows that others are to be like: rows by their row_id, or places in recordings."""
+"""The windows to search for: rows by their row_id, or places in recordings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.names import READINGS, comparable, composed
+from runtime.explore.names import READINGS, comparable
 from runtime.explore.rows import RowFile
+from runtime.files import composed
 from runtime.model.identity import read_true_artifact
 
 PLACE = re.compile(r"(.+)@((?:\d+:){0,2}\d+(?:\.\d+)?)")
 CLOSE_S = 0.001
-"""Starts that differ by less are the same."""
+"""Starts that differ by less count as equal."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A window as it was asked for, and its embedding, float32 `[size]`.
+    """A window to search for.
 
-    `rows` are the rows that it has, as the number of a file and of a row in it. `recordings` are the paths that its
-    recording has in the rows.
+    text: how the user named it. embedding: float32 `[size]`. rows: where the window itself stands, as (file, row).
+    recordings: the paths of its recording in the rows.
     """
 
     text: str
@@ -36,22 +37,22 @@ class Query:
 
 
 def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query:
-    """Finds the window `ROW_ID` or `RECORDING@SECONDS` among the rows; `model` embeds one that is not there.
+    """Finds the window `ROW_ID` or `RECORDING@SECONDS` among the rows; `model` embeds a window that has no row.
 
-    A recording is named by its path or by the end of it.
+    A recording is named by its path or by the end of its path.
 
     Raises:
-        InputError: there is no such window, several, or one without a score; or the model is not the rows' own.
+        InputError: there is no such window, or several; it has no score; or the recording cannot be read.
     """
-    found = [(f, int(row)) for f, file in enumerate(files) for row in np.flatnonzero(file.row_ids == text)]
-    if not found:
+    rows = [(f, int(row)) for f, file in enumerate(files) for row in np.flatnonzero(file.row_ids == text)]
+    if not rows:
         form = comparable(text)
         forms = [map(comparable, file.row_ids) for file in files]
-        found = [(f, row) for f, names in enumerate(forms) for row, name in enumerate(names) if name == form]
-    if len({files[f].paths[row] for f, row in found}) > 1:
-        raise InputError(f"several windows are called {text}; say which as RECORDING@SECONDS")
-    if found:
-        return _of_row(text, files, found)
+        rows = [(f, row) for f, names in enumerate(forms) for row, name in enumerate(names) if name == form]
+    if len({files[f].paths[row] for f, row in rows}) > 1:
+        raise InputError(f"several windows are called {text}; name one as RECORDING@SECONDS")
+    if rows:
+        return _of_row(text, files, rows)
     place = PLACE.fullmatch(text)
     if place is None:
         some = ", ".join(map(str, files[0].row_ids[:2]))
@@ -61,53 +62,56 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
     recording = place[1]
     start_s = sum(float(part) * 60**i for i, part in enumerate(reversed(place[2].split(":"))))
     path = _recording(recording, files)
-    found = []
     starts: list[float] = []
     for f, file in enumerate(files):
-        rows = np.flatnonzero(file.paths == path) if path is not None else np.empty(0, np.int64)
-        starts.extend(file.start_s[rows])
-        found += [(f, int(row)) for row in rows[np.abs(file.start_s[rows] - start_s) < CLOSE_S]]
-    if found:
-        return _of_row(text, files, found)
+        here = np.flatnonzero(file.paths == path) if path is not None else np.empty(0, np.int64)
+        starts.extend(file.start_s[here])
+        rows += [(f, int(row)) for row in here[np.abs(file.start_s[here] - start_s) < CLOSE_S]]
+    if rows:
+        return _of_row(text, files, rows)
     if model is None:
         near = ", ".join(f"{start:g}" for start in sorted(set(starts), key=lambda start: abs(start - start_s))[:2])
-        what = f"no window of {path} starts at {start_s:g} s (near it: {near})" if path else f"no row is of {recording}"
-        raise InputError(f"{what}; with `--model perch.onnx` the recording itself is listened to")
+        what = (
+            f"no window of {path} starts at {start_s:g} s (near it: {near})"
+            if path
+            else f"no row belongs to {recording}"
+        )
+        raise InputError(f"{what}; `--model perch.onnx` scores the recording itself")
     there = Path(recording if path is None or os.path.isfile(recording) else path)
     embedding = embed(there, start_s, files[0], model)
     return Query(text, embedding, recordings=frozenset() if path is None else frozenset({path}))
 
 
-def _of_row(text: str, files: Sequence[RowFile], found: Sequence[tuple[int, int]]) -> Query:
-    """The window of these rows, which are the same in several files."""
-    for f, row in found:
+def _of_row(text: str, files: Sequence[RowFile], rows: Sequence[tuple[int, int]]) -> Query:
+    """The query for these rows, which are one window in several files."""
+    for f, row in rows:
         embedding = files[f].row("embedding", row)
         if np.isfinite(embedding).all():
-            return Query(text, embedding, tuple(found), frozenset(files[f].paths[row] for f, row in found))
-    source = files[found[0][0]].source
-    raise InputError(f"the row of {text} in {source} has no score: it was not reached, not read or not recorded")
+            return Query(text, embedding, tuple(rows), frozenset(files[f].paths[row] for f, row in rows))
+    source = files[rows[0][0]].source
+    raise InputError(f"the row of {text} in {source} has no score: it was not reached, not readable or not recorded")
 
 
 def _recording(name: str, files: Sequence[RowFile]) -> str | None:
-    """The path that the rows have for a recording; None if they have none of this name."""
+    """The path of a recording in the rows; None if no row has it."""
     paths = dict.fromkeys(path for file in files for path in dict.fromkeys(file.paths))
     if name in paths:
         return name
-    whole = os.path.abspath(name)
-    found = [path for path in paths if os.path.abspath(path) == whole]
+    absolute = os.path.abspath(name)
+    matches = [path for path in paths if os.path.abspath(path) == absolute]
     for read in READINGS:
         parts = read(composed(name)).parts
-        found = found or [path for path in paths if read(composed(path)).parts[-len(parts) :] == parts]
-    if len(found) > 1:
-        raise InputError(f"{name} may be {found[0]} or {found[1]}; name more of its path")
-    return found[0] if found else None
+        matches = matches or [path for path in paths if read(composed(path)).parts[-len(parts) :] == parts]
+    if len(matches) > 1:
+        raise InputError(f"{name} may be {matches[0]} or {matches[1]}; name more of its path")
+    return matches[0] if matches else None
 
 
 def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.float32]:
-    """The embedding of a recording's window that starts so many seconds in, float32 `[size]`, as `rows` were made.
+    """The embedding of the window at `start_s` of a recording, float32 `[size]`, with the options of `rows`.
 
     Raises:
-        InputError: the recording cannot be read or ends before; or `model` is another than the rows'.
+        InputError: the recording cannot be read there, or ends before.
     """
     from runtime.audio.recording import Part, Recording
     from runtime.model.session import Session
@@ -115,11 +119,11 @@ def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.
     artifact = read_true_artifact(model)
     rate, size = artifact.sample_rate, artifact.window_samples
     start = round(start_s * rate)
-    # The window of index 1, where that is the hop.
+    # With `start` as the hop, the wanted window has the index 1.
     index = 1 if start else 0
     recording = Recording(path, rate, size, start or size, rows.options.get("normalize", "raw"))
     window = next(recording.windows(Part(0, index + 1), offset=index), None)
     if window is None or window.samples is None:
-        why = "it ends before" if window is None or window.recorded else "that was not recorded"
+        why = "it ends before" if window is None or window.recorded else "nothing was recorded there"
         raise InputError(f"cannot listen to {path} at {start_s:g} s: {recording.failure or why}")
     return Session(model).run(window.samples[None], ("embedding",), 1)["embedding"][0]

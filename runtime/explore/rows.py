@@ -1,4 +1,4 @@
-"""The rows of a run, read again from the Parquet file or `.npz` that it wrote."""
+"""The rows of a run, read from the Parquet file or `.npz` that it wrote."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ from runtime.explore.checks import (
 
 TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
 BLOCK_BYTES = 32 * 2**20
-"""Of an output that are read at a time."""
+"""How much of an output is read at a time."""
 MOST_BLOCKS = 8
-"""Row groups of more blocks than this are not read at once (that takes half the time, and memory for all of it)."""
+"""Larger row groups are read in pieces. (Reading one whole takes half the time, and memory for all of it.)"""
 MOST_UNPACKED, UNPACKED_BYTES = 16, 64 * 2**20
-"""`.npz` files are not packed; one that is may hold so many times its size, and so much more."""
+"""Ours are not compressed. A compressed `.npz` may unpack to at most so many times its size, plus so many bytes."""
 
 
 @dataclass(frozen=True)
 class RowFile:
-    """What a file of rows holds, read when it is asked for. `shapes` are its outputs', without the rows; `classes`
-    names the columns of class heads; `about` says what made the rows (see README, "Embeddings and scores as data").
+    """A file of rows, read on demand.
+
+    shapes: of one row of each output. classes: column names of class heads, empty for other outputs. about: metadata on
+    what made the rows (see README, "Embeddings and scores as data").
     """
 
     source: Path
@@ -58,7 +60,7 @@ class RowFile:
 
     @cached_property
     def paths(self) -> NDArray[np.object_]:
-        """The recording of each row, as the run was told."""
+        """The recording of each row, as the run was given it."""
         return self._column("path")
 
     @cached_property
@@ -73,30 +75,30 @@ class RowFile:
 
     @cached_property
     def status(self) -> NDArray[np.object_]:
-        """What became of each row."""
+        """The status of each row."""
         return self._column("status")
 
     @cached_property
     def has_score(self) -> NDArray[np.bool_]:
-        """Rows that hold numbers: scored ones, and those interpolated between them."""
+        """Which rows hold numbers: scored and interpolated ones."""
         return np.isin(self.status.astype(np.str_), ("scored", "interpolated"))
 
     @cached_property
     def options(self) -> Mapping[str, Any]:
-        """The options of the run that rows depend on."""
+        """The options of the run that its rows depend on."""
         return dict(json.loads(self.about.get("options", "{}")))
 
     def output(self, name: str) -> NDArray[np.float32]:
         """A whole output, float32 `[rows, …]`, NaN in rows without a score.
 
         Raises:
-            InputError: the file does not hold it.
+            InputError: the file does not hold it, or is damaged.
         """
         parts = [block for _, block in self.blocks(name)]
         return np.concatenate(parts) if parts else np.empty((0, *self.shapes[name]), np.float32)
 
     def blocks(self, name: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """An output piece by piece: the first row of each, and float32 `[rows, …]`, NaN in rows without a score.
+        """An output in pieces: the place of the first row, and float32 `[rows, …]`, NaN in rows without a score.
 
         Raises:
             InputError: the file does not hold it, or is damaged.
@@ -131,17 +133,17 @@ class RowFile:
             return _floats(column.slice(place, 1).combine_chunks(), self.shapes[name])
 
     def _of_scored(self, name: str, start: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The same, NaN in rows without a score, whatever a user wrote there.
+        """The same values, NaN in rows without a score, whatever a user wrote there.
 
-        Rows with a score hold numbers: perch-run calls a window failed that the model made something else of.
+        Rows with a score hold finite numbers: perch-run gives all others the status "failed".
         """
         scored = self.has_score[start : start + len(values)]
         bad = scored & ~(np.abs(values) < MOST_VALUE).all(axis=tuple(range(1, values.ndim)))
         if bad.any():
             row_id = self.row_ids[start + int(np.flatnonzero(bad)[0])]
             raise InputError(
-                f"{self.source} is damaged: the {name} of {row_id}, which has a score, holds what no model makes, such "
-                "as NaN; run perch-run again"
+                f"{self.source} is damaged: {row_id} is scored, but its {name} holds NaN or values no model makes; "
+                "run perch-run again"
             )
         return (
             values
@@ -150,7 +152,7 @@ class RowFile:
         )
 
     def check_holds(self, name: str) -> None:
-        """Refuses a file without this output.
+        """Refuses a file that lacks this output.
 
         Raises:
             InputError: the file does not hold it.
@@ -179,7 +181,7 @@ class RowFile:
     def _damage(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # what pyarrow raises depends on which byte is damaged
+        except Exception as error:  # pyarrow raises different exceptions for different damage
             raise InputError(f"{self.source} is damaged ({reason(error)}); run perch-run again") from None
 
     def _column(self, name: str) -> NDArray[Any]:
@@ -207,13 +209,13 @@ def open_rows(path: str | Path) -> RowFile:
         return file
     except (PerchError, ModuleNotFoundError):
         raise
-    except Exception as error:  # of bytes that perch-run did not write libraries raise anything
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # those are of what was read
+    except Exception as error:  # libraries raise anything on bytes that perch-run did not write
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # those two come from the content
             raise InputError(f"cannot read {path}: {reason(error)}") from None
         why = f" ({error})" if isinstance(error, NotRowsError) else ""
         raise InputError(
-            f"{path} holds no rows of perch-run, or is damaged{why}; make some with `perch-run SOUNDSCAPES --model "
-            "perch.onnx --outputs embedding,label -o out.parquet`"
+            f"{path} holds no rows of perch-run, or is damaged{why}; make such a file with `perch-run "
+            "SOUNDSCAPES --model perch.onnx --outputs embedding,label -o out.parquet`"
         ) from None
 
 
@@ -221,8 +223,8 @@ def open_runs(paths: Sequence[str | Path], output: str | None = None) -> list[Ro
     """Opens files whose rows can stand together: of one SavedModel, with the same preprocessing.
 
     Raises:
-        InputError: one cannot be read, has not this output, or is given twice; two do not belong together; or all are
-            without rows.
+        InputError: a file cannot be read, lacks the output, or is given twice; two were made differently; or none has
+            rows.
     """
     files = [open_rows(path) for path in paths]
     if not any(file.count for file in files):
@@ -249,7 +251,7 @@ def open_runs(paths: Sequence[str | Path], output: str | None = None) -> list[Ro
 
 
 def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
-    """The recordings that rows are of, wherever they are looked for; not each has to be there."""
+    """Every path at which a recording of the rows may lie; not all of them exist."""
     for file in files:
         for path in dict.fromkeys(file.paths):
             yield Path(path)
@@ -257,7 +259,7 @@ def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
 
 
 def _short(value: object) -> str:
-    """Of a fingerprint its beginning."""
+    """The beginning of a fingerprint."""
     return str(value)[:12]
 
 
@@ -266,7 +268,7 @@ def _open_parquet(path: Path) -> RowFile:
     import pyarrow.parquet
 
     if path.is_dir():
-        raise NotRowsError("it is a folder; name a file")
+        raise NotRowsError("it is a folder")
     schema, types = pyarrow.parquet.read_schema(path), pyarrow.types
     if len(set(schema.names)) < len(schema.names):
         raise NotRowsError("it has two columns of the same name")
@@ -276,13 +278,13 @@ def _open_parquet(path: Path) -> RowFile:
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
         if name in TEXTS and not (types.is_string(kind) or types.is_large_string(kind)):
-            raise NotRowsError(f"its column {name} holds no texts")
+            raise NotRowsError(f"its column {name} is not text")
         if name in TIMES and not (types.is_floating(kind) or types.is_integer(kind)):
-            raise NotRowsError("its times are no numbers")
+            raise NotRowsError("its times are not numbers")
     file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
     count = file.metadata.num_rows
-    if count > path.stat().st_size:  # a row's name takes more than a byte
-        raise NotRowsError(f"it promises {count:,} rows, more than it can hold")
+    if count > path.stat().st_size:  # a row takes more than a byte
+        raise NotRowsError(f"it claims {count:,} rows, more than a file of its size can hold")
     shapes, classes = {}, {}
     for column in schema:
         if column.metadata and b"shape" in column.metadata:
@@ -310,19 +312,19 @@ def _open_npz(path: Path) -> RowFile:
     own = {name: arrays.pop(f"{name}s" if name == "row_id" else name) for name in (*TEXTS, *TIMES)}
     count = len(own["row_id"])
     if any(values.ndim != 1 for values in own.values()) or any(own[name].dtype.kind != "U" for name in TEXTS):
-        raise NotRowsError("its columns are no texts and times")
+        raise NotRowsError("its columns are not text and times")
     for name in TIMES:
         if own[name].dtype.kind not in "fiu":
-            raise NotRowsError("its times are no numbers")
+            raise NotRowsError("its times are not numbers")
         own[name] = own[name].astype(np.float64)
     if any(len(values) != count for values in (*own.values(), *arrays.values())):
-        raise NotRowsError("its arrays are not of the same rows")
+        raise NotRowsError("its arrays differ in length")
     shapes, classes = {}, {}
     for name, values in arrays.items():
         if values.dtype.kind != "f":
             if name in VECTORS:
                 raise NotRowsError(f"{name} holds {values.dtype}, not floats")
-            continue  # no output
+            continue  # not an output
         shapes[name] = check_shape(name, values.shape[1:])
         if name in names or name == "label":
             classes[name] = check_classes(name, names.get(name, []), shapes[name])
@@ -330,18 +332,18 @@ def _open_npz(path: Path) -> RowFile:
 
 
 def _floats(column: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A list column of floats or half floats as an array; its nulls as NaN."""
+    """A list column of float32 or float16 as an array; nulls become NaN."""
     width = int(np.prod(shape))
     values = column.values.to_numpy(zero_copy_only=False)
     values = values[column.offset * width : (column.offset + len(column)) * width]
-    found: NDArray[np.float32] = values.astype(np.float32, copy=column.null_count > 0).reshape(-1, *shape)
+    array: NDArray[np.float32] = values.astype(np.float32, copy=column.null_count > 0).reshape(-1, *shape)
     if column.null_count:
-        found[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
-    return found
+        array[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return array
 
 
 def _texts(column: Any) -> NDArray[np.object_]:
-    """Texts; those of a dictionary are the same objects wherever they stand again."""
+    """Text as an array of str; repeated values of a dictionary column share one object."""
     if hasattr(column, "dictionary") and not column.null_count:
         return np.asarray(column.dictionary.to_pylist(), object)[column.indices.to_numpy()]
     return np.asarray(column.to_pylist(), object)

@@ -1,7 +1,7 @@
-"""Finds the windows that sound most like some others: those whose embeddings have the greatest cosine with theirs.
+"""Finds the windows that sound most like given ones, by the cosine of their embeddings.
 
-The search is exact: all rows are compared, block by block. With several --like a window counts by the one it is most
-like. The windows that are searched for are not among what is found.
+The search is exact: it compares all rows, block by block. With several --like a window is ranked by the one it is most
+similar to. The given windows themselves are not listed.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="WINDOW",
         help="RECORDING@SECONDS, where the window starts, such as recording.wav@12.5 or @1:02:30; or a row_id; may be "
-        "given several times",
+        "repeated",
     )
-    parser.add_argument("--top", type=int, default=20, metavar="N", help="windows to find (default: 20)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="where to write them, too")
+    parser.add_argument("--top", type=int, default=20, metavar="N", help="how many windows to list (default: 20)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="also write the list here")
     parser.add_argument(
         "--model",
         type=Path,
         metavar="FILE.onnx",
-        help="the model of the rows, for a window of --like that is not among them",
+        help="the model that made the rows, for a --like window that has no row",
     )
-    parser.add_argument("--other-recordings", action="store_true", help="find no windows of the recordings of --like")
+    parser.add_argument("--other-recordings", action="store_true", help="leave out the recordings of --like")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Searches, prints what was found, and writes it.
+    """Searches, prints the windows found, and writes them.
 
     Raises:
         InputError: an argument or a file cannot be used.
@@ -88,6 +88,7 @@ def _check_model(model: Path, rows: RowFile) -> None:
     artifact.head("embedding")
     if artifact.saved_model_sha256 != rows.about.get("saved_model_sha256"):
         raise InputError(
-            f"{model} is not the model that {rows.source} was made with (its SavedModel is "
-            f"{artifact.saved_model_sha256[:12]}, not {str(rows.about.get('saved_model_sha256'))[:12]}); give that one"
+            f"{model} did not make the rows of {rows.source} (its SavedModel is "
+            f"{artifact.saved_model_sha256[:12]}, not {str(rows.about.get('saved_model_sha256'))[:12]}); give the "
+            "model that did"
         )

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets save them: cells apart by commas, semicolons or tabs, in UTF-8 or UTF-16."""
+"""Tables as spreadsheets save them: separated by commas, semicolons or tabs, in UTF-8 or UTF-16."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 EXCEL = re.compile(r'"?sep=(.)"?\s*')
-"""A first line that says what stands between cells."""
+"""Excel's first line that names the separator."""
 UNNAMED = re.compile(r"(unnamed: \d+)?", re.IGNORECASE)
-"""What pandas and R call a column of numbers before the first."""
+"""Headers that pandas and R give to a column of row numbers."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: the names of its columns, as many cells a line, and which line of the file each of these is."""
+    """A table: its column names, and its rows as (line number in the file, cells)."""
 
     path: str
     header: tuple[str, ...]
@@ -36,42 +36,43 @@ class Sheet:
 
     @property
     def columns(self) -> dict[str, int]:
-        """The columns that have a name, by `column_key`.
+        """Places of the named columns, by `column_key`.
 
         Raises:
-            InputError: two have the same.
+            InputError: two columns have the same name.
         """
-        found: dict[str, int] = {}
+        places: dict[str, int] = {}
         for i, name in enumerate(self.header):
-            if not UNNAMED.fullmatch(name) and found.setdefault(column_key(name), i) != i:
-                raise InputError(f"{self.path} has two columns called {name}; take one of them out")
-        return found
+            if not UNNAMED.fullmatch(name) and places.setdefault(column_key(name), i) != i:
+                raise InputError(f"{self.path} has two columns called {name}; remove one of them")
+        return places
 
 
 def column_key(name: str) -> str:
-    """A column's name as it is compared: `Row ID`, `row_id` and `RowID` are the same."""
+    """A column's name in the form used for comparing: `Row ID`, `row_id` and `RowID` are the same."""
     return re.sub(r"[\W_]+", "", name.casefold()) or name
 
 
-def read_sheet(path: Path, what: str, known: Collection[str], remedy: str = "") -> Sheet:
-    """Reads a table; what stands between cells is what makes most of the `known` columns, by `column_key`.
+def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "") -> Sheet:
+    """Reads a table. The separator is the one that yields most of the `expected` columns, by `column_key`.
 
     Raises:
-        InputError: the file cannot be read, is no text, or has lines of more or fewer cells than its first.
+        InputError: the file cannot be read or is not text, or a line has more or fewer cells than the first.
     """
     hint = f"; {remedy}" if remedy else ""
     try:
         text = _text(path).lstrip("\ufeff")
         first, _, rest = text.partition("\n")
-        said = EXCEL.fullmatch(first)
-        skipped, text = (1, rest) if said else (0, text)
-        separator = said[1] if said else max(SEPARATORS, key=lambda each: _known(text, each, known))
+        excel = EXCEL.fullmatch(first)
+        skipped, text = (1, rest) if excel else (0, text)
+        separator = excel[1] if excel else max(SEPARATORS, key=lambda each: _count_expected(text, each, expected))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         lines = [(reader.line_num + skipped, [cell.strip() for cell in line]) for line in reader]
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"cannot read {what} from {path}: line {line} is not in UTF-8; save it so (in a spreadsheet as `CSV UTF-8`)"
+            f"cannot read {what} from {path}: line {line} is not UTF-8; save it as UTF-8 (in a spreadsheet: "
+            "`CSV UTF-8`)"
         ) from None
     except csv.Error as error:
         why = "a quotation mark is not closed" if "unexpected end" in str(error) else reason(error)
@@ -83,13 +84,13 @@ def read_sheet(path: Path, what: str, known: Collection[str], remedy: str = "") 
     for number, cells in body:
         if len(cells) < least or any(cells[len(header) :]):
             raise InputError(
-                f"line {number} of {path} has {len(cells)} cells where the first line has {len(header)}{hint}"
+                f"line {number} of {path} has {len(cells)} cells, but the first line has {len(header)}{hint}"
             )
     return Sheet(str(path), tuple(header), body)
 
 
 def _text(path: Path) -> str:
-    """A file's text; without a byte order mark it is UTF-8, or UTF-16 if every other byte of its start is zero."""
+    """A file's text. Without a byte order mark it is UTF-8, or UTF-16 if every other byte at its start is zero."""
     data = path.read_bytes()
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
     for zeros, name in ((data[1:8:2], "utf-16-le"), (data[:8:2], "utf-16-be")):
@@ -97,12 +98,12 @@ def _text(path: Path) -> str:
             encoding = name
     text = data.decode(encoding)
     if "\0" in text:
-        raise ValueError("it is no text")
+        raise ValueError("it is not text")
     return text
 
 
-def _known(text: str, separator: str, known: Collection[str]) -> tuple[int, int]:
-    """How many columns of the first line are known, and how many it has."""
+def _count_expected(text: str, separator: str, expected: Collection[str]) -> tuple[int, int]:
+    """How many columns of the first line are expected, and how many it has."""
     lines = csv.reader(io.StringIO(text.lstrip("\r\n "), newline=""), delimiter=separator)
     cells = [column_key(cell.strip()) for cell in next(lines, [])]
-    return len({*known} & {*cells}), len(cells)
+    return len({*expected} & {*cells}), len(cells)

@@ -1,4 +1,4 @@
-"""Windows whose embeddings point where others do: an exact search, block by block."""
+"""The windows with the most similar embeddings: an exact cosine search, block by block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.progress import progress_bar
 
 @dataclass(frozen=True)
 class Hit:
-    """A row of a file, and the query that it is most similar to, by number; `similarity` is the cosine."""
+    """A row of a file, and the query it is most similar to (a place in the list); `similarity` is the cosine."""
 
     similarity: float
     file: int
@@ -27,20 +27,20 @@ class Hit:
 def find_similar(
     files: Sequence[RowFile], queries: Sequence[Query], count: int, other_recordings: bool = False
 ) -> list[Hit]:
-    """The rows most similar to any of the queries, the best first, of equal ones the first.
+    """The rows most similar to any of the queries, best first; ties in the order of files and rows.
 
-    Rows without a score are none, nor are those of the queries, or with `other_recordings` all of their recordings.
+    Leaves out rows without a score, the queries' own rows, and with `other_recordings` all of the queries' recordings.
 
     Raises:
         InputError: a query's embedding is zero, or a file is damaged.
     """
-    wanted = np.stack([_unit(query) for query in queries], axis=1)
+    directions = np.stack([_unit(query) for query in queries], axis=1)
     hits: list[Hit] = []
     with progress_bar(sum(file.count for file in files), desc="windows") as bar:
         for f, file in enumerate(files):
             left_out = _left_out(f, file, queries, other_recordings)
             for start, values in file.blocks("embedding"):
-                hits += _hits_of_block(values, wanted, left_out[start : start + len(values)], f, start, hits, count)
+                hits += _hits_of_block(values, directions, left_out[start : start + len(values)], f, start, hits, count)
                 hits = sorted(hits, key=lambda hit: (-hit.similarity, hit.file, hit.row))[:count]
                 bar.update(len(values))
     return hits
@@ -48,17 +48,17 @@ def find_similar(
 
 def _hits_of_block(
     values: NDArray[np.float32],
-    wanted: NDArray[np.float32],
+    directions: NDArray[np.float32],
     left_out: NDArray[np.bool_],
     file: int,
     start: int,
     hits: Sequence[Hit],
     count: int,
 ) -> list[Hit]:
-    """The rows of a block that may be among the best."""
+    """The rows of a block that may be among the best `count`."""
     lengths = np.sqrt(np.einsum("ij,ij->i", values, values))
     with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = (values @ wanted) / lengths[:, None]
+        cosines = (values @ directions) / lengths[:, None]
     query = cosines.argmax(axis=1)
     best = cosines[np.arange(len(cosines)), query]
     best[left_out | ~np.isfinite(best)] = -np.inf
@@ -80,5 +80,5 @@ def _left_out(number: int, file: RowFile, queries: Sequence[Query], other_record
 def _unit(query: Query) -> NDArray[np.float32]:
     length = np.linalg.norm(query.embedding)
     if not length:
-        raise InputError(f"the embedding of {query.text} is zero, and nothing is like it")
+        raise InputError(f"the embedding of {query.text} is zero, so nothing is similar to it")
     return np.asarray(query.embedding / length, np.float32)

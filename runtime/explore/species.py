@@ -1,4 +1,4 @@
-"""The columns of a class head that species have, whatever they are called."""
+"""The columns of a class head for given species, whichever names they go by."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from runtime.model.heads import first_columns
 
 
 def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Each name's column, int64 `[names]`, -1 where it has none.
+    """The column of each name, int64 `[names]`; -1 where it has none.
 
     A name is looked up as it stands, then as the eBird code of a scientific name, then as the scientific name of a
-    code; and with a capital at its start alone. Of classes with the same name the first is taken; `no_ebird_code` is
-    none.
+    code, and then with only its first letter in upper case. If several classes have the same name, the first counts;
+    `no_ebird_code` is not a class.
     """
     places = first_columns(classes)
     taxonomy = Taxonomy()

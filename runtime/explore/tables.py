@@ -1,4 +1,4 @@
-"""Tables for people: as a CSV, and printed."""
+"""Tables for people, as CSV files and in the terminal."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from runtime.files import check_writable, replacing
 
 
 def check_table(path: Path) -> None:
-    """Finds out before the work whether a CSV could be written there.
+    """Checks before the work that a CSV can be written there.
 
     Raises:
-        InputError: its name ends otherwise, or it could not.
+        InputError: its name does not end in .csv.
+        OutputError: it cannot be written.
     """
     if path.suffix.lower() != ".csv":
-        raise InputError(f"cannot write a table to {path}, for its name does not end in .csv; end it so")
+        raise InputError(f"cannot write a table to {path}; end its name in .csv")
     check_writable(path)
 
 
 def write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    """Writes a CSV, whole or not at all.
+    """Writes a CSV; it appears complete or not at all.
 
     Raises:
-        InputError: it cannot be written.
+        OutputError: it cannot be written.
     """
     # names of files, and so row ids, need not be UTF-8
     with (
@@ -38,7 +39,7 @@ def write_table(path: Path, header: Sequence[str], lines: Iterable[Sequence[obje
 
 
 def format_table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    """Columns under one another: numbers to the right, with three decimals and `-` for NaN, texts to the left."""
+    """Aligned columns: numbers right-aligned, with three decimals and `-` for NaN; text left-aligned."""
     cells = [list(map(_cell, line)) for line in lines]
     numeric = [all(isinstance(value, (int, float)) for value in column) for column in zip(*lines, strict=True)]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
@@ -52,7 +53,7 @@ def format_table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> st
 
 
 def say(text: str) -> None:
-    """Prints at once, also where standard output is a file."""
+    """Prints and flushes, so that text appears at once in files and pipes too."""
     print(text, flush=True)
 
 

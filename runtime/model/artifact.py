@@ -189,7 +189,7 @@ def description_sha256(entries: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a protobuf message: its number, its wire type, and the bytes at which it starts, its value starts, it ends."""
+    """A field of a protobuf message: its number, its wire type, and where it, its value, and the next field start."""
 
     number: int
     kind: int

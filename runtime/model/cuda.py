@@ -82,7 +82,7 @@ def problem(device: str) -> str | None:
         try:
             session = ort.InferenceSession(ONE_NODE, options, providers=[chosen, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
-            return first_line(error)
+            return first_line(error)[:300]
     if PROVIDER in session.get_providers():
         return None
     return missing_library() or "ONNX Runtime gives no reason"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +18,16 @@ FACTOR, OFFSET = 0.97, -10.0
 FAMILY = "perch_v2"
 
 
-def check_logit_scale(scale: str | None, outputs: Sequence[str], family: str) -> LogitScale | None:
-    """The scale, if there is such a one and it can be applied.
+def check_logit_scale(scale: LogitScale, outputs: Sequence[str], family: str) -> None:
+    """Whether a scale can be applied.
 
     Raises:
-        InputError: there is none of this name; or it is not for this model or these outputs.
+        InputError: it is not for this model or these outputs.
     """
-    if scale is None:
-        return None
-    (known,) = get_args(LogitScale)
-    if scale != known:
-        raise InputError(f"logit_scale is {scale!r}, but must be None or '{known}'")
     if "label" not in outputs:
         raise InputError(f"logit_scale concerns the output 'label', which is not among {', '.join(outputs)}")
     if family != FAMILY:
-        raise InputError(f"logit_scale '{known}' is made for {FAMILY}, and this model is {family}; leave it out")
-    return known
-
-
-def check_activation(activation: str) -> Activation:
-    """The activation of this name.
-
-    Raises:
-        InputError: there is none.
-    """
-    for known in get_args(Activation):
-        if activation == known:
-            return known
-    raise InputError(f"activation is {activation!r}, but must be one of {', '.join(get_args(Activation))}")
+        raise InputError(f"logit_scale '{scale}' is made for {FAMILY}, and this model is {family}; leave it out")
 
 
 def scaled(logits: Scores, scale: LogitScale | None) -> Scores:

@@ -19,7 +19,7 @@ from typing import Any
 import onnxruntime as ort
 
 from runtime.cores import processor, usable_cores
-from runtime.errors import InputError, reason
+from runtime.errors import OutputError, reason
 from runtime.files import replacing
 from runtime.model import cuda
 
@@ -79,7 +79,8 @@ def write_profile(artifact_sha256: str, device: str, setup: Setup, windows_per_s
     """Stores a setup as this machine's profile of an artifact on a device; returns the file.
 
     Raises:
-        InputError: it cannot be written.
+        OutputError: it cannot be written.
+        InputError: its path is a folder's or a device's.
     """
     path = profile_path()
     entries = _entries()
@@ -96,7 +97,7 @@ def write_profile(artifact_sha256: str, device: str, setup: Setup, windows_per_s
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write {path} ({reason(error)}); name another file in {VARIABLE}") from None
+        raise OutputError(f"cannot write {path} ({reason(error)}); name another file in {VARIABLE}") from None
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(entries, indent=1) + "\n")
     return path

@@ -22,6 +22,7 @@ from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
 """What a type checker lets pass; a GPU of any number is taken."""
 DEVICE = re.compile(r"auto|cpu|cuda(?::\d+)?")
+SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
 
@@ -194,7 +195,7 @@ class Session:
         try:
             self.run(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
         except Exception as error:  # onnxruntime raises a class of its own for each status
-            raise ArtifactError(f"{self._path} cannot be run: {first_line(error)}; {CONVERT}") from None
+            raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
@@ -214,8 +215,8 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
             session = ort.InferenceSession(_loadable(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
-            raise DeviceError(f"device='{device}' cannot be used: {first_line(error)}; {INSTALL_CUDA}") from None
-        raise ArtifactError(f"{path} cannot be loaded as ONNX: {first_line(error)}; {CONVERT}") from None
+            raise DeviceError(f"device='{device}' cannot be used: {message_of(error)}; {INSTALL_CUDA}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
@@ -252,3 +253,8 @@ def _loadable(path: Path) -> str | bytes:
         return str(path).encode().decode()
     except UnicodeEncodeError:
         return path.read_bytes()
+
+
+def message_of(error: Exception) -> str:
+    """The beginning of an error's message, without the line of ONNX Runtime's source that comes before it."""
+    return SOURCE.sub("", first_line(error))[:300]

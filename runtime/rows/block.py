@@ -1,4 +1,4 @@
-"""Consecutive rows of one recording, as they go to memory or to a file."""
+"""Blocks of rows, and what their columns are."""
 
 from __future__ import annotations
 
@@ -15,64 +15,73 @@ from runtime.classes.taxonomy import Taxonomy
 
 FEW_ROWS = 100
 Status = Literal["scored", "interpolated", "filled", "failed", "unrecorded"]
+"""How a row came about: its window was "scored"; it has the mean of scored neighbours ("interpolated"); it was not
+reached in time ("filled"); it could not be read ("failed"); a triggered recorder did not write it ("unrecorded")."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What rows hold: each output's shape, and for class heads the names of its columns; `about` is what made them.
-
-    `dtypes` are those of outputs that are not float32; `taxonomy` knows what class names stand for; `constants` are the
-    columns of `label` that the model does not know.
-    """
+    """What rows hold."""
 
     shapes: Mapping[str, tuple[int, ...]]
+    """The shape of each output in a row."""
     classes: Mapping[str, tuple[str, ...]]
+    """The names of each class head's columns; empty for other outputs."""
     about: Mapping[str, str] = field(default_factory=dict)
+    """What made the rows: the model, its version, the options."""
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    """Those of outputs that are not float32."""
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
+    """What the names of classes stand for."""
     constants: frozenset[int] = frozenset()
+    """The columns of `label` that are constant, since the model does not know their classes."""
 
     @property
     def numbers(self) -> int:
         """How many numbers a row holds."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    def names(self, output: str) -> tuple[str, ...]:
+        """What an output's columns are called: its classes, or `e0`, `e1`, … of one that has none, flattened."""
+        return self.classes.get(output) or tuple(f"e{i}" for i in range(math.prod(self.shapes[output])))
+
     def only(self, output: str) -> Columns:
-        """One output alone."""
+        """The same for one output alone."""
         return replace(self, shapes={output: self.shapes[output]}, classes={output: self.classes[output]})
 
     @property
     def fit_csv(self) -> bool:
-        """Whether a CSV can hold them: one vector a row."""
+        """Whether a CSV can hold the rows: they have one output, a vector."""
         return [len(shape) for shape in self.shapes.values()] == [1]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive rows of one recording, or where a sample submission says so, rows of several in any order.
+    """Consecutive rows of one recording, or rows of several recordings as a sample submission orders them.
 
-    `outputs` are NaN in rows whose `status` is "filled", "failed" or "unrecorded".
+    `outputs` are `[rows, *shape]`, NaN in rows whose `status` is "filled", "failed" or "unrecorded".
     """
 
     path: str
+    """The recording."""
     row_ids: list[str]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     status: NDArray[np.str_]
     outputs: Mapping[str, NDArray[np.floating]]
     paths: Sequence[str] = ()
-    """The recording of each row, where they are not all of `path`; empty of one that is not there."""
+    """The recording of each row, where they are not all of `path`; "" for a row whose recording does not exist."""
 
     def __len__(self) -> int:
         return len(self.row_ids)
 
     @property
     def has_score(self) -> NDArray[np.bool_]:
-        """Rows that hold numbers: scored ones, and those interpolated between them."""
+        """Which rows were scored or interpolated."""
         return (self.status == "scored") | (self.status == "interpolated")
 
     def holds(self, output: str) -> NDArray[np.bool_]:
-        """Rows that hold numbers of an output, be it that a user has written them there."""
+        """Which rows have values of an output, be it that a user wrote them there."""
         values = self.outputs[output]
         first: tuple[Any, ...] = (slice(None), *[0] * (values.ndim - 1))
         return ~np.isnan(values[first])
@@ -82,37 +91,36 @@ class Block:
         """The recording of each row."""
         return self.paths or [self.path] * len(self)
 
-    def rows(self, of: NDArray[np.int64]) -> Block:
-        """Some of the rows, which are of one recording."""
-        paths = self.row_paths
+    def rows(self, indices: NDArray[np.int64]) -> Block:
+        """Some of the rows, all of one recording."""
         return Block(
-            paths[of[0]],
-            [self.row_ids[row] for row in of.tolist()],
-            self.start_s[of],
-            self.end_s[of],
-            self.status[of],
-            {name: values[of] for name, values in self.outputs.items()},
+            self.row_paths[indices[0]],
+            [self.row_ids[row] for row in indices.tolist()],
+            self.start_s[indices],
+            self.end_s[indices],
+            self.status[indices],
+            {name: values[indices] for name, values in self.outputs.items()},
         )
 
 
 def by_recording(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same rows, those of each recording together."""
-    together: dict[str, list[Block]] = {}
+    """The same rows, those of each recording together, in the order in which recordings first occur."""
+    recordings: dict[str, list[Block]] = {}
     for block in blocks:
         if not block.paths:
-            together.setdefault(block.path, []).append(block)
+            recordings.setdefault(block.path, []).append(block)
             continue
         places: dict[str, list[int]] = {}
         for row, path in enumerate(block.paths):
             places.setdefault(path, []).append(row)
         for path, rows in places.items():
-            together.setdefault(path, []).append(block.rows(np.array(rows)))
-    for path in list(together):
-        yield from together.pop(path)
+            recordings.setdefault(path, []).append(block.rows(np.array(rows)))
+    for path in list(recordings):
+        yield from recordings.pop(path)
 
 
 def unscored(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
-    """Outputs of rows without a score, which take no memory: there may be millions."""
+    """Outputs of rows without a score: NaN, read-only, and without memory of their own, as there may be millions."""
     return {
         name: np.broadcast_to(np.array(np.nan, columns.dtypes.get(name, np.float32)), (count, *shape))
         for name, shape in columns.shapes.items()

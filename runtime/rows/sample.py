@@ -5,36 +5,43 @@ from __future__ import annotations
 import math
 import os
 import re
-import unicodedata
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.paths import Found
 from runtime.errors import InputError, some
+from runtime.files import composed
 from runtime.rows.block import Block, Columns, count_statuses, unscored
 
-Outcome = Literal["read", "failed", "not reached"]
 END = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
 NEAR_S = 0.005
-"""How far from a window's end a row may say that it ends: ends are often rounded."""
+"""How far a row's end may be from a window's: ends are often rounded."""
 PAGE_BYTES = 32 * 2**20
-"""Rows are put in order so many bytes at once. Where the sample has each recording's rows together no more is held,
-since recordings are then scored in its order; else all may be, which for a submission is little."""
+"""Rows are put in order page by page. Where the sample keeps each recording's rows together one page is held at a time,
+since recordings are scored in its order; else up to all of them, which for a submission is little."""
 LEAST_HOP_S = 0.5
 NAMES_NONE = (
     "the sample submission names none of the recordings: its classes are taken, and rows are the recordings' own"
 )
 
 
-class SampleRows:
-    """The rows of a sample submission of which some name recordings that are there, or where there are none at all.
+class Lack(IntEnum):
+    """Why a recording lacks a row that a sample submission has."""
+
+    NO_SUCH_WINDOW = 0
+    UNREADABLE = 1
+    NOT_REACHED = 2
+
+
+class SampleSubmission:
+    """The rows of a sample submission that decides which rows there are, and their order.
 
     Args:
         row_ids: its rows.
@@ -44,15 +51,15 @@ class SampleRows:
         hop: samples from one window's start to the next.
 
     Raises:
-        InputError: a row may be of several recordings.
+        InputError: a row could be of several recordings.
     """
 
     def __init__(self, row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int) -> None:
         self.row_ids = tuple(row_ids)
         self._rate, self._window, self._hop = sample_rate, window, hop
         names, ends = _split(self.row_ids)
-        recordings = _Recordings(found)
-        order: dict[int, int] = {}  # place among `found` to place among those that are named
+        recordings = _ByName(found)
+        order: dict[int, int] = {}  # from places in `found` to places among the recordings that are named
         places = {name: recordings[name] for name in dict.fromkeys(names)}
         owners = [-1 if (at := places[name]) is None else order.setdefault(at, len(order)) for name in names]
         self.found = replace(
@@ -63,20 +70,20 @@ class SampleRows:
         """The recordings that are named, in the order of their first rows."""
         self.unnamed = [path for at, path in enumerate(found.paths) if at not in order]
         self.absent = [name for name, at in places.items() if at is None]
-        """Names of recordings that are not there."""
+        """Names of recordings that do not exist."""
         self._owners, self._ends = np.array(owners, np.int64), ends
         self._indices = self._windows()
         by_window = np.lexsort((self._indices, self._owners))
         self._by_window = by_window
         self._firsts = np.searchsorted(self._owners[by_window], np.arange(len(order) + 1))
         self._numbers = {name: number for number, name in enumerate(self.found.names)}
-        self._outcomes: list[Outcome] = ["not reached"] * len(order)
+        self._lacks = [Lack.NOT_REACHED] * len(order)
         self.counts: Counter[str] = Counter()
         """How many rows of each status there are."""
-        self.dropped = self._short = 0
+        self.dropped = self._beyond_end = 0
 
     def _windows(self) -> NDArray[np.int64]:
-        """The window that each row is of, -1 where none ends when it does."""
+        """The window of each row, -1 where none ends when the row does."""
         exact = (self._ends * self._rate - self._window) / self._hop
         nearest = np.where(np.isfinite(exact) & (np.abs(exact) < 2**52), np.round(exact), -1)
         near = np.abs(exact - nearest) * self._hop <= min(NEAR_S * self._rate, self._hop / 4)
@@ -87,29 +94,28 @@ class SampleRows:
 
     @property
     def lacking(self) -> int:
-        """How many rows no recording has: of those that are not there, too short, or without a window that ends so."""
-        return self._short + self._between + int((self._owners < 0).sum())
+        """How many rows no recording has: it does not exist, is too short, or has no window that ends then."""
+        return self._beyond_end + self._off_grid + int((self._owners < 0).sum())
 
     @property
-    def _between(self) -> int:
+    def _off_grid(self) -> int:
         return int(((self._indices < 0) & (self._owners >= 0)).sum())
 
     @property
     def fingerprint(self) -> str:
-        """What a run that goes on compares."""
+        """What a resumed run compares."""
         return f"{len(self)} rows ({zlib.crc32(chr(10).join(self.row_ids).encode(errors='surrogateescape')):08x})"
 
-    def note(self, recording: int, outcome: Outcome) -> None:
-        """What became of a recording: a row that it then lacks was too much to ask, or could not be read, or was not
-        reached."""
-        self._outcomes[recording] = outcome
+    def note(self, recording: int, lack: Lack) -> None:
+        """Takes why a recording lacks those of its rows that do not come."""
+        self._lacks[recording] = lack
 
     def arranged(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Block]:
         """Exactly the sample's rows, in its order; `blocks` are the recordings' own, in the order of `found`.
 
-        What became of each recording must be known when the last block has come.
+        `note` must have been called for each recording when the last block has come.
         """
-        self.counts, self.dropped, self._short = Counter(), 0, 0
+        self.counts, self.dropped, self._beyond_end = Counter(), 0, 0
         status = np.full(len(self), "", "<U12")
         size = max(1, PAGE_BYTES // (4 * columns.numbers))
         last = [int(self._owners[at : at + size].max()) for at in range(0, len(self), size)]
@@ -122,10 +128,10 @@ class SampleRows:
             while at < len(last) and last[at] < number:
                 yield self._page(at, size, status, pages.pop(at, None), columns)
                 at += 1
-            rows, places = self._taken(block, number)
-            came = block.status != "filled"
-            came[rows] = False
-            self.dropped += int(came.sum())
+            rows, places = self._wanted(block, number)
+            dropped = block.status != "filled"
+            dropped[rows] = False
+            self.dropped += int(dropped.sum())
             status[places] = block.status[rows]
             scored = block.has_score[rows]
             rows, places = rows[scored], places[scored]
@@ -140,7 +146,7 @@ class SampleRows:
         for page in range(at, len(last)):
             yield self._page(page, size, status, pages.pop(page, None), columns)
 
-    def _taken(self, block: Block, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _wanted(self, block: Block, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of a block that the sample has, and their places in it."""
         own = self._by_window[self._firsts[number] : self._firsts[number + 1]]
         first = round(float(block.start_s[0]) * self._rate / self._hop)
@@ -158,11 +164,10 @@ class SampleRows:
     ) -> Block:
         rows = slice(page * size, (page + 1) * size)
         here, owners, indices = status[rows], self._owners[rows], self._indices[rows]
-        # An owner of -1 takes the last one, those of rows that are nobody's.
-        became = np.array([*self._outcomes, "nobody's"])[owners]
-        missing = here == ""
-        here[missing & (became == "failed") & (indices >= 0)] = "failed"
-        self._short += int((missing & (became == "read") & (indices >= 0)).sum())
+        missing = (here == "") & (indices >= 0) & (owners >= 0)
+        lacks = np.array([*self._lacks, Lack.NOT_REACHED])[owners]  # the last one stands in for an owner of -1
+        here[missing & (lacks == Lack.UNREADABLE)] = "failed"
+        self._beyond_end += int((missing & (lacks == Lack.NO_SUCH_WINDOW)).sum())
         here[here == ""] = "filled"
         self.counts.update(count_statuses(here))
         window_s = self._window / self._rate
@@ -173,13 +178,13 @@ class SampleRows:
         return Block("", row_ids, starts, starts + window_s, here, values, [paths[owner] for owner in owners.tolist()])
 
     def summary(self) -> list[str]:
-        """What a user should know of how the rows came to be, a line each."""
+        """Lines about rows that were filled or dropped, and recordings that were left out."""
         lines = []
-        if self._short:
-            lines.append(f"{self._short} rows of the sample submission are filled: their recordings are too short")
-        if self._between:
+        if self._beyond_end:
+            lines.append(f"{self._beyond_end} rows of the sample submission are filled: their recordings are too short")
+        if self._off_grid:
             lines.append(
-                f"{self._between} rows of the sample submission are filled: no window ends where they do{self._advice}"
+                f"{self._off_grid} rows of the sample submission are filled: no window ends where they do{self._advice}"
             )
         if self.absent and self.found.paths:
             count = int((self._owners < 0).sum())
@@ -198,7 +203,7 @@ class SampleRows:
 
     @property
     def _advice(self) -> str:
-        """The hop with which all rows that say when they end would have windows, if there is one of any length."""
+        """Names the hop with which every row would have a window, unless it is very short."""
         ends = self._ends[(self._owners >= 0) & np.isfinite(self._ends)]
         starts = [round(end * self._rate) - self._window for end in ends[ends < 2**31].tolist()]
         hop = math.gcd(*starts) / self._rate
@@ -206,8 +211,8 @@ class SampleRows:
         return f"; with a hop of {hop:g} s they would be scored" if fits else ""
 
 
-class _Recordings:
-    """Finds the recording that a name in a sample stands for: a stem, or a path below the folder."""
+class _ByName:
+    """Finds the recording that a row names: by its stem, or by its path below the folder."""
 
     def __init__(self, found: Found) -> None:
         self._paths = found.paths
@@ -215,28 +220,30 @@ class _Recordings:
         for kind in zip(*(_names(path, found.root) for path in found.paths)):
             known = defaultdict(list)
             for at, name in enumerate(kind):
-                known[_same(name)].append(at)
+                known[_comparable(name)].append(at)
             self._by_name.append(known)
 
     def __getitem__(self, name: str) -> int | None:
         for known in self._by_name:
-            if places := known.get(_same(name)):
+            if places := known.get(_comparable(name)):
                 if len(places) > 1:
                     raise _ambiguous(*(self._paths[at] for at in places[:2]))
                 return places[0]
         return None
 
 
-def sample_rows(row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int) -> SampleRows | None:
-    """What a sample submission asks of the rows; None where it names none of the recordings that are there.
+def match_sample(
+    row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int
+) -> SampleSubmission | None:
+    """A sample submission's rows matched to recordings; None where it names none of those that exist.
 
     Raises:
         InputError: recordings would have the same row_ids.
     """
     if row_ids:
-        rows = SampleRows(row_ids, found, sample_rate, window, hop)
-        if rows.found.paths or not found.paths:
-            return rows
+        sample = SampleSubmission(row_ids, found, sample_rate, window, hop)
+        if sample.found.paths or not found.paths:
+            return sample
     if found.repeated_stem is not None:
         raise _ambiguous(*found.repeated_stem)
     return None
@@ -247,14 +254,14 @@ def _ambiguous(one: Path, other: Path) -> InputError:
 
 
 def _names(path: Path, root: Path) -> tuple[str, str, str]:
-    """What a row may call a recording: its stem, or its path below the folder, without or with the ending."""
+    """What a row may call a recording: its stem, or its path below the folder, without its ending or with it."""
     below = Path(os.path.relpath(path, root))
     return path.stem, below.with_suffix("").as_posix(), below.as_posix()
 
 
-def _same(name: str) -> str:
-    """Equal for names that differ in how letters are encoded, in spaces around, and in which slashes they have."""
-    return unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+def _comparable(name: str) -> str:
+    """Equal for names that differ in how letters are encoded, in spaces around, or in which slashes they have."""
+    return composed(name.strip().replace("\\", "/"))
 
 
 def _split(row_ids: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:

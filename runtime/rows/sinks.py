@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from runtime.detections import Detections
-from runtime.errors import InputError
+from runtime.errors import InputError, OutputError
 from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import Tally, check_names
-from runtime.rows.formats import row_format, sink_path
-from runtime.rows.sample import SampleRows
+from runtime.rows.formats.detection_counts import DetectionCounts
+from runtime.rows.formats.format import Format
+from runtime.rows.sample import SampleSubmission
 from runtime.rows.smoothing import smoothed
 from runtime.rows.spool import ChangedError, Finished, Spool
 
@@ -23,43 +23,51 @@ class Sink(Protocol):
 
     path: Path | None
     """What holds the rows in the end, if they are not in memory."""
-    tally: Tally | None
-    """What was detected, if detections are what is written."""
+    detected: DetectionCounts | None
+    """What was written, where detections are."""
 
     @property
-    def blocks(self) -> Sequence[Block]:
+    def blocks(self) -> list[Block]:
         """The rows that are kept in memory."""
 
     def append(self, block: Block, finished: Finished) -> None:
-        """Takes the rows of a part that is finished."""
+        """Takes the rows of a part of a recording that is finished."""
 
-    def finish(self, rest: Sequence[Block], whole: bool = True) -> None:
-        """Takes what is left, and makes a table of all rows. `whole` is whether no later run will go on with it."""
+    def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
+        """Takes the remaining rows, and makes a table of all. It is `complete` if no later run will go on with it."""
 
     def close(self, keep: bool | None) -> None:
         """Ends it. `keep` is whether a later run can go on with it; None: if there is anything to go on with."""
 
 
 class MemorySink:
-    """Keeps the rows. `smooth` are the weights of neighbouring windows, if scores are smoothed; `sample` is a sample
-    submission, if one says which rows there are."""
+    """Keeps the rows.
+
+    Args:
+        columns: what rows hold.
+        smooth: the weights of neighbouring windows, if scores are smoothed.
+        sample: a sample submission, if one says which rows there are.
+    """
 
     path: Path | None = None
-    tally: Tally | None = None
+    detected: DetectionCounts | None = None
 
-    def __init__(self, columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None = None) -> None:
+    def __init__(
+        self, columns: Columns, smooth: Sequence[float] | None, sample: SampleSubmission | None = None
+    ) -> None:
         self._columns, self._smooth, self._sample = columns, smooth, sample
         self._blocks: list[Block] = []
 
     @property
-    def blocks(self) -> Sequence[Block]:
+    def blocks(self) -> list[Block]:
         return self._blocks
 
     def append(self, block: Block, finished: Finished) -> None:
         self._blocks.append(block)
 
-    def finish(self, rest: Sequence[Block], whole: bool = True) -> None:
-        self._blocks = list(_whole([*self._blocks, *rest], self._columns, self._smooth, self._sample))
+    def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
+        finished = [*self._blocks, *rest]
+        self._blocks = list(_FinalRows(lambda: finished, self._columns, self._smooth, self._sample))
 
     def close(self, keep: bool | None) -> None:
         pass
@@ -69,46 +77,44 @@ class FileSink:
     """Spools the rows beside their file or folder, and writes that when all are there.
 
     Args:
-        sink: the file or folder; see `run_soundscapes`.
+        target: the file or folder.
+        format: how it is written.
         columns: what rows hold.
         fill: what a CSV holds in rows without a score.
         run: what the rows depend on.
         resume: whether to go on with what an earlier run left; `finished` says what that was.
-        names: what the recordings' rows are called.
-        detections: what is written instead of all scores.
-        smooth: the weights of neighbouring windows, if scores are smoothed. What is spooled is not.
+        names: what the rows of each recording are called.
+        smooth: the weights of neighbouring windows, if scores are smoothed. They are spooled as they were.
         sample: a sample submission, if one says which rows are written.
 
     Raises:
-        InputError: the target cannot hold these rows, or be written; or there is something else to resume.
+        InputError: the format cannot hold these rows, or `target` is something else; or it is another run that was
+            interrupted.
+        OutputError: `target` cannot be written.
     """
-
-    blocks: Sequence[Block] = ()
 
     def __init__(
         self,
-        sink: str | Path,
+        target: Path,
+        format: Format,
         columns: Columns,
         fill: float,
         run: Mapping[str, Any],
         resume: bool,
         names: Sequence[str] = (),
-        detections: Detections | None = None,
         smooth: Sequence[float] | None = None,
-        sample: SampleRows | None = None,
+        sample: SampleSubmission | None = None,
     ) -> None:
-        target = self._target = sink_path(sink)
-        self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
-        self.tally = Tally() if detections is not None else None
-        """What was detected."""
-        self._spent = False
-        self._form = row_format(sink, columns, len(names), detections, self.tally)
-        if detections is not None:
-            check_names(detections, target, names)
+        format.check_columns(columns)
+        format.check_target(target, names)
         self.path: Path | None = target
-        self._form.check(target)
+        self.detected = format.detected
+        self.blocks: list[Block] = []
+        self._target, self._format = target, format
+        self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
+        self._spool_is_needed = True
         self._spool = Spool(target, columns, run, resume)
-        remove_leftovers(target)  # the spool is locked: whoever wrote them is gone
+        remove_leftovers(target)  # the spool is locked: the runs that left them are gone
 
     @property
     def finished(self) -> list[tuple[Finished, dict[str, int]]]:
@@ -118,35 +124,38 @@ class FileSink:
     def append(self, block: Block, finished: Finished) -> None:
         self._spool.append(block, finished)
 
-    def finish(self, rest: Sequence[Block], whole: bool = True) -> None:
-        """Writes the file; where that fails after all, to a temporary folder, so that no row is lost.
+    def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
+        """Writes the file; where that fails, to a temporary folder, so that no row is lost.
 
-        What is not written over by a later run waits until it is `whole`.
+        What a later run could not replace is written only when it is `complete`.
         """
-        if not (whole or self._form.replaces):
+        if not (complete or self._format.replaces):
             self.path = self._spool.path
             return
+        rows = _FinalRows(lambda: chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)
         try:
-            self._write_to(self._target, rest)
-            self._spent = not self._form.replaces
+            self._format.write(rows, self._target, self._columns, self._fill)
+            self._spool_is_needed = self._format.replaces
         except ChangedError:
             raise
-        except InputError as error:
-            rescued = rescue(self._target.name, lambda path: self._write_to(path, rest))
+        except (InputError, OutputError) as error:
+            rescued = rescue(self._target.name, lambda path: self._format.write(rows, path, self._columns, self._fill))
             where = f"{rescued} instead" if rescued else f"{self._spool.path}: make room, then go on by `--resume`"
-            raise InputError(f"{error}; the rows are in {where}") from None
-
-    def _write_to(self, target: Path, rest: Sequence[Block]) -> None:
-        blocks = _whole(chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)
-        self._form.write(blocks, target, self._columns, self._fill)
+            raise OutputError(f"{error}; the rows are in {where}") from None
 
     def close(self, keep: bool | None) -> None:
-        self._spool.close(False if self._spent else keep)
+        self._spool.close(keep if self._spool_is_needed else False)
 
 
-def _whole(
-    blocks: Iterable[Block], columns: Columns, smooth: Sequence[float] | None, sample: SampleRows | None
-) -> Iterable[Block]:
-    """The rows as they are written."""
-    blocks = smoothed(blocks, columns, smooth)
-    return blocks if sample is None else sample.arranged(blocks, columns)
+@dataclass(frozen=True)
+class _FinalRows:
+    """The rows as they are written: smoothed, and in a sample submission's order. They can be iterated over again."""
+
+    read: Callable[[], Iterable[Block]]
+    columns: Columns
+    smooth: Sequence[float] | None
+    sample: SampleSubmission | None
+
+    def __iter__(self) -> Iterator[Block]:
+        rows = smoothed(self.read(), self.columns, self.smooth)
+        return iter(rows if self.sample is None else self.sample.arranged(rows, self.columns))

@@ -1,4 +1,4 @@
-"""Scores of a window and its neighbours in time, taken together."""
+"""Class scores smoothed over time, within each recording."""
 
 from __future__ import annotations
 
@@ -9,36 +9,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
 
 Scores = NDArray[np.float32]
 
 
-def check_smooth(smooth: Sequence[float] | None) -> tuple[float, ...] | None:
-    """The weights, of which the sum is made 1.
-
-    Raises:
-        InputError: they are not an odd number of numbers from 0 on, with more than 0 in their middle.
-    """
-    if smooth is None:
-        return None
-    try:
-        weights = tuple(float(weight) for weight in smooth)
-    except (TypeError, ValueError):
-        weights = ()
-    if len(weights) % 2 == 0 or not all(0 <= weight < np.inf for weight in weights) or not weights[len(weights) // 2]:
-        raise InputError(
-            f"smooth is {smooth!r}, but must be the weights of a window and as many before as after it, such as 1, 2, 1"
-        )
-    shares = [weight / max(weights) for weight in weights]
-    return tuple(share / sum(shares) for share in shares)
-
-
 def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float] | None) -> Iterator[Block]:
-    """The same rows, in class heads each with the weighted mean of its neighbours in the same recording.
+    """The same rows, whose scores in class heads are weighted means over neighbouring rows of the same recording.
 
-    Rows without a score neither get one nor count; at a recording's ends the neighbours that are there count.
+    Rows without a score stay so and do not count; at a recording's ends the weights of missing neighbours are left out.
     """
     if weights is None:
         yield from blocks
@@ -49,36 +28,37 @@ def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float]
 
 
 def _smoothed(parts: Iterable[Block], heads: Sequence[str], weights: Sequence[float]) -> Iterator[Block]:
-    """One recording's rows; of a long one no more is held than a part needs after it."""
+    """The rows of one recording. A part is held only until enough rows after it have come."""
     reach = len(weights) // 2
-    held: list[Block] = []
-    before: dict[str, list[Scores]] = {name: [] for name in heads}  # the last scores that went out, as they were
+    waiting: list[Block] = []
+    before: dict[str, list[Scores]] = {name: [] for name in heads}  # the last scores before these, not smoothed
     for part in itertools.chain(parts, (None,)):
-        held += [part] if part is not None else []
-        while held and (part is None or sum(map(len, held[1:])) >= reach):
-            block = held.pop(0)
+        waiting += [part] if part is not None else []
+        while waiting and (part is None or sum(map(len, waiting[1:])) >= reach):
+            block = waiting.pop(0)
             outputs = dict(block.outputs)
             for name in heads:
                 first = sum(map(len, before[name]))
-                scores = np.concatenate([*before[name], block.outputs[name], *(later.outputs[name] for later in held)])
+                after = [later.outputs[name] for later in waiting]
+                scores = np.concatenate([*before[name], block.outputs[name], *after])
                 outputs[name] = _averaged(scores[: first + len(block) + reach], weights)[first : first + len(block)]
                 before[name] = [scores[max(0, first + len(block) - reach) : first + len(block)]]
             yield replace(block, outputs=outputs)
 
 
 def _averaged(scores: Scores, weights: Sequence[float]) -> Scores:
-    """Weighted means along the first axis; NaN stays and does not count.
+    """Weighted means along the first axis of `[rows, classes]`; NaN stays and does not count.
 
-    Written as a sum of differences from a row, so that what is constant stays as it is to the last bit.
+    sum(w_k x_k) / sum(w_k), written as x_0 + sum(w_k (x_k - x_0)) / sum(w_k) so that constants stay the same bits.
     """
-    reach, there = len(weights) // 2, np.isfinite(scores)
-    known = np.where(there, scores, 0)
-    total, weight = np.zeros_like(known), np.zeros_like(known)
+    reach, finite = len(weights) // 2, np.isfinite(scores)
+    values = np.where(finite, scores, 0)
+    total, weight = np.zeros_like(values), np.zeros_like(values)
     for shift, factor in enumerate(np.array(weights, np.float32), -reach):
         to, of = (
             slice(max(0, -shift), len(scores) - max(0, shift)),
             slice(max(0, shift), len(scores) - max(0, -shift)),
         )
-        total[to] += factor * there[of] * (known[of] - known[to])
-        weight[to] += factor * there[of]
-    return np.where(there, known + total / np.maximum(weight, np.finfo(np.float32).tiny), np.nan)
+        total[to] += factor * finite[of] * (values[of] - values[to])
+        weight[to] += factor * finite[of]
+    return np.where(finite, values + total / np.maximum(weight, np.finfo(np.float32).tiny), np.nan)

@@ -2,111 +2,89 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.classes.class_map import ClassMap
 from runtime.detections import Detections
 from runtime.errors import InputError
-from runtime.files import check_outputs, replacing
-from runtime.rows.block import Block, Columns, Status, by_recording
-from runtime.rows.formats import row_format
+from runtime.files import check_outputs
+from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
+from runtime.rows.block import Block, Columns, by_recording
+from runtime.rows.formats.choice import choose_format
+from runtime.rows.formats.csv_file import CsvFile
+from runtime.rows.formats.format import Format
+from runtime.rows.formats.npz_file import NpzFile
+from runtime.rows.formats.parquet_file import ParquetFile
+from runtime.rows.summary import RunSummary
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A recording that could not be read, or not to its end, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something to know of a recording that was read all the same, as a phrase that follows its path."""
-
-    path: Path
-    text: str
-
-
-@dataclass(repr=False)
-class Soundscapes:
+class Soundscapes(RunSummary):
     """Rows of all recordings, in the order of their sorted paths and then of time, or those of a sample submission.
 
     `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
     Perch v2), `soundscapes["spatial_embedding"]` `float32 [rows, 16, 4, 1536]`, and so on for each output that was
-    asked for. Rows without a score are NaN there; `status` says why: "filled" was not
-    reached in time, "failed" could not be read, "unrecorded" lies in a silent stretch that a triggered recorder did not
-    write; "interpolated" rows have the mean of their scored neighbours. These arrays may be written to: what is in them
-    then is what files get.
+    asked for. They are NaN in rows without a score; `status` says why: "filled" was not reached in time, "failed" could
+    not be read, "unrecorded" lies in a silent stretch that a triggered recorder did not write. "interpolated" rows have
+    the mean of their scored neighbours. The arrays may be written to: files get what is in them then.
 
-    Where rows went to a file as they came (`sink`) they are in that file alone, and all else is here.
+    Where rows went to a file as they were finished (`sink`) they are in that file alone, and all else is here.
+    pandas, polars and DuckDB take the rows from memory: `soundscapes.to_dataframe()`, `polars.DataFrame(soundscapes)`,
+    `duckdb.sql("select row_id, label[1] from soundscapes")`.
     """
 
-    blocks: Sequence[Block]
-    columns: Columns
-    failures: list[Failure]
-    timing: Mapping[str, Any]
-    """Of the run: `elapsed_s` from the call to the result, of which `start_up_s` until the first worker was ready;
-    `windows` scored, `windows_per_s` and `times_real_time` after start-up; `device`, `workers`, `threads`,
-    `batch_size`; and `setup`, why those three."""
-    notes: list[Note] = field(default_factory=list)
-    """What is odd about recordings that were scored all the same, such as a header that was never finished."""
-    counts: Mapping[str, int] = field(default_factory=Counter)
-    """How many rows have each status."""
-    class_map: ClassMap | None = None
-    """How wanted classes are met by the model's columns."""
-    namespace: str | None = None
-    """The class list in which wanted classes were looked up first, if that is not the model's first."""
-    recordings: int = 0
-    """How many recordings were found."""
-    without_events: int = 0
-    """Where windows are around events: recordings without any, which have no rows."""
-    not_reached: int = 0
-    """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
-    skipped_files: int = 0
-    """Files met that are no recordings."""
-    unread_folders: Sequence[str] = ()
-    """Folders that could not be read, and may hold recordings."""
-    passed_over: Sequence[str] = ()
-    """Lines about what was met and is not scored: files that are no recordings, hidden folders and so on."""
-    lacking: int = 0
-    """How many of the "filled" rows are a sample submission's that no recording has."""
-    dropped: int = 0
-    """How many rows that recordings have and the sample submission has not were dropped."""
-    detections: int | None = None
-    """How many detections were written, where they are what was asked for."""
-    detected: str = ""
-    """What the summary says of them."""
-    of_sample: Sequence[str] = ()
-    """What the summary says of a sample submission's rows."""
-    ill_conditioned: str | None = None
-    """What rounding does to the model's outputs, where that is more than usual."""
-    fill: float = -1000.0
-    """What a CSV holds in rows without a score."""
-    sink: Path | None = None
-    """The file that holds the rows, if they are not here."""
-    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The files that the run read, by what they are: none of them is written over."""
+    _blocks: list[Block]
+    _columns: Columns
+    _arrays: dict[str, NDArray[np.floating]]
+
+    def __init__(self) -> None:
+        raise TypeError("Soundscapes are what run_soundscapes returns; they are not made by hand")
+
+    @classmethod
+    def _of(cls, blocks: list[Block], columns: Columns, summary: RunSummary) -> Soundscapes:
+        """The rows of a run. The list of blocks is the result's own from now on."""
+        soundscapes = cls.__new__(cls)
+        vars(soundscapes).update(vars(summary))
+        soundscapes._blocks, soundscapes._columns, soundscapes._arrays = blocks, columns, {}
+        return soundscapes
 
     @cached_property
     def row_ids(self) -> list[str]:
         """The name of each row: `{file stem}_{end second}`."""
-        return [row_id for block in self._blocks() for row_id in block.row_ids]
+        return [row_id for block in self._rows() for row_id in block.row_ids]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The recording of each row; empty where a sample submission's row is of none that is there."""
+        return [path for block in self._rows() for path in block.row_paths]
+
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """When each window starts, in seconds from the start of its recording."""
+        return self._joined(np.empty(0), lambda block: block.start_s)
+
+    @property
+    def end_s(self) -> NDArray[np.float64]:
+        """When each window ends, in seconds from the start of its recording."""
+        return self._joined(np.empty(0), lambda block: block.end_s)
 
     @cached_property
     def status(self) -> NDArray[np.str_]:
-        """What became of each row."""
-        return np.concatenate([np.empty(0, "<U12"), *(block.status for block in self._blocks())])
+        """How each row came about: "scored", "interpolated", "filled", "failed" or "unrecorded"."""
+        return self._joined(np.empty(0, "<U12"), lambda block: block.status)
+
+    def _joined(self, empty: NDArray[Any], part: Callable[[Block], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([empty, *map(part, self._rows())])
 
     @property
     def unmapped(self) -> list[str]:
@@ -115,128 +93,142 @@ class Soundscapes:
 
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:
-        """Per class head the names of its columns, in the namespace asked for; empty for others."""
-        return self.columns.classes
+        """The names of each class head's columns, in the namespace asked for; empty for other outputs."""
+        return self._columns.classes
 
-    @cached_property
+    @property
     def outputs(self) -> Mapping[str, NDArray[np.floating]]:
         """All outputs by name."""
-        blocks = self._blocks()
-        outputs: dict[str, NDArray[np.floating]] = {}
-        for name, shape in self.columns.shapes.items():
-            empty = np.empty((0, *shape), self.columns.dtypes.get(name, np.float32))
-            outputs[name] = np.concatenate([empty, *(block.outputs[name] for block in blocks)])
-        # From now on blocks share the memory of these, so that both hold what somebody writes to one of them.
-        self.blocks = _shared(blocks, outputs)
-        return MappingProxyType(outputs)
+        return MappingProxyType({name: self._array(name) for name in self._columns.shapes})
 
     def __getitem__(self, output: str) -> NDArray[np.float32]:
-        return self.outputs[self._asked(output)]
-
-    def _asked(self, output: str) -> str:
-        if output not in self.columns.shapes:
-            raise InputError(f"the output '{output}' was not asked for; there are {', '.join(self.columns.shapes)}")
-        return output
+        return self._array(self._asked(output))
 
     def __setitem__(self, output: str, values: ArrayLike) -> None:
         """`soundscapes["label"] = …` writes into the array that is there."""
-        self[output][:] = _fitting(values, self[output].shape, output)
+        self[output][:] = _as_values(values, self[output].shape, output)
 
-    def _blocks(self) -> Sequence[Block]:
+    def _array(self, name: str) -> NDArray[Any]:
+        """One output of all rows. From now on the blocks share its memory: what is written to one is in both."""
+        blocks = self._rows()
+        if name not in self._arrays:
+            shape, dtype = self._columns.shapes[name], self._columns.dtypes.get(name, np.float32)
+            array, start = np.empty((sum(map(len, blocks)), *shape), dtype), 0
+            for i, block in enumerate(blocks):
+                part = array[start : start + len(block)]
+                part[:] = block.outputs[name]
+                blocks[i] = replace(block, outputs={**block.outputs, name: part})  # lets go of the block's own array
+                start += len(block)
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def _asked(self, output: str) -> str:
+        if output not in self._columns.shapes:
+            raise InputError(f"the output '{output}' was not asked for; there are {', '.join(self._columns.shapes)}")
+        return output
+
+    def _rows(self) -> list[Block]:
         if self.sink is not None:
-            raise InputError(f"the rows are in {self.sink}, where they were sent to; read that file")
-        return self.blocks
-
-    def __len__(self) -> int:
-        return sum(self.counts.values())
-
-    def count(self, status: Status) -> int:
-        """How many rows have this status."""
-        return self.counts.get(status, 0)
+            raise InputError(f"the rows are in {self.sink} alone, which was the sink; read that file")
+        return self._blocks
 
     def __repr__(self) -> str:
         return f"<Soundscapes: {self.summary()}>"
 
-    def summary(self) -> str:
-        """What a run did, in a few lines."""
-        timing = self.timing
-        shown = [each for each in get_args(Status) if each not in ("interpolated", "unrecorded") or self.count(each)]
-        counted = [f"{self.count(status)} {status}" for status in shown]
-        rows = f"{len(self)} {'windows' if self.detected else 'rows'} ({', '.join(counted)})"
-        lines = [
-            *([self.detected] if self.detected else []),
-            rows,
-            f"{timing['elapsed_s']:.1f} s on {timing['device']}, {timing['start_up_s']:.1f} s of it start-up; then "
-            f"{timing['windows_per_s']:.1f} windows/s, {timing['times_real_time']:.0f} times real time",
-            f"workers {timing['workers']}, threads {timing['threads']}, batch {timing['batch_size']}: "
-            f"{timing['setup']}",
-        ]
-        if not self.recordings:
-            lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]
-        elif left := self.count("filled") - self.lacking:
-            lines.append(f"{left} rows were not reached before the end; a CSV holds {self.fill:g} there")
-        lines += self.of_sample
-        if self.count("interpolated"):
-            share = self.count("scored") / len(self)
-            lines.append(f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours")
-        if self.namespace is not None:
-            lines.append(f"classes were looked up first in the model's list {self.namespace}")
-        if self.class_map is not None:
-            lines.append(f"classes: {self.class_map.summary()}")
-        if self.without_events:
-            lines.append(
-                f"without an event, and so without rows: {self.without_events} of {self.recordings} recordings"
-            )
-        if self.not_reached:
-            lines.append(f"not reached before the end: {self.not_reached} of {self.recordings} recordings")
-        if self.failures:
-            lines.append(f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings")
-        if self.notes:
-            lines.append(f"scored, but look at them: {len({note.path for note in self.notes})} recordings")
-        if self.ill_conditioned is not None:
-            lines.append(f"the model is {self.ill_conditioned}")
-        return "\n".join([*lines, *self.passed_over])
+    def to_dataframe(self, output: str | None = None) -> pandas.DataFrame:
+        """The rows as a pandas DataFrame, a copy: row_id, path, start_s, end_s, status, and a column for each value.
+
+        Where there is one output, or one is named, its columns are called like its classes (`e0`, `e1`, … for an
+        embedding): `frame["aldfly"]`. Where there are several all are there, each column after the name of its output:
+        `frame["label.aldfly"]`, `frame["embedding.e0"]`. Those of more than one dimension are flattened. Values are NaN
+        in rows without a score.
+
+        Args:
+            output: the output, if only one is wanted.
+
+        Raises:
+            InputError: pandas is not installed; the output was not asked for; or the rows are in `sink`.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("a DataFrame needs pandas: `pip install pandas`") from None
+        names = list(self._columns.shapes) if output is None else [self._asked(output)]
+        rows = {"row_id": self.row_ids, "path": self.paths, "start_s": self.start_s, "end_s": self.end_s}
+        frames = [pandas.DataFrame({**rows, "status": self.status.tolist()})]
+        for name in names:
+            columns = self._columns.names(name)
+            values = self._array(name).reshape(len(self.row_ids), len(columns))
+            called = [f"{name}.{column}" for column in columns] if len(names) > 1 else list(columns)
+            frames.append(pandas.DataFrame(values, columns=called, copy=True))
+        return pandas.concat(frames, axis=1)
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The rows as an Arrow table, a copy, with the columns that `to_parquet` writes.
+
+        Raises:
+            InputError: pyarrow is not installed, or the rows are in `sink`.
+        """
+        return import_pyarrow().Table.from_batches(*self._batches())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The rows as an Arrow stream, which polars, DuckDB and others read: `polars.DataFrame(soundscapes)`.
+
+        Raises:
+            InputError: pyarrow is not installed, or the rows are in `sink`.
+        """
+        batches, schema = self._batches()
+        reader = import_pyarrow().RecordBatchReader.from_batches(schema, batches)
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> tuple[Iterator[Any], Any]:
+        """Batches of rows, made one at a time, and their schema. They are copies: Arrow's data must not change."""
+        schema = arrow_schema(self._columns)
+        return (record_batch(schema, _copied(block)) for block in self._rows()), schema
 
     def to_submission(self, path: str | Path, output: str | None = None, scores: ArrayLike | None = None) -> None:
-        """Writes a CSV: `row_id`, then one column a class (or `e0`, `e1`, … for an embedding).
+        """Writes a CSV: `row_id`, then a column for each class (or `e0`, `e1`, … for an embedding).
 
-        Rows that are NaN, as those without a score are, hold the run's `fill`. Numbers are written so that float32
+        Rows that are NaN, which they are without a score, get the run's `fill`. Numbers are written so that float32
         reads back the same.
 
         Args:
             path: the file.
-            output: which one, if there are several.
-            scores: what is written instead of that output, `[rows, columns]`, such as a mean of several models' scores.
-                Its rows that are NaN from end to end get `fill`.
+            output: which output, if there are several.
+            scores: what to write instead of that output, `[rows, columns]`, such as the mean of several models' scores.
+                Rows that are NaN throughout get `fill`.
 
         Raises:
-            InputError: there are several outputs and none is named; it is no vector; scores are of another shape, NaN
-                in parts of a row, or infinite; or the file cannot be written.
+            InputError: there are several outputs and none is named; the output is not a vector; scores have another
+                shape, are infinite, or NaN in part of a row; the run read the file that `path` names; or the rows are
+                in `sink`.
+            OutputError: the file cannot be written.
         """
-        names = list(self.columns.shapes)
+        names = list(self._columns.shapes)
         if output is None and len(names) > 1 and not (scores is not None and "label" in names):
             raise InputError(
                 f"a CSV holds one output, not {', '.join(names)}; say which, such as output='{names[0]}', or write a "
                 ".parquet or .npz instead"
             )
         name = self._asked(output or ("label" if len(names) > 1 else names[0]))
-        columns = self.columns.only(name)
-        row_format(".csv", columns, self.recordings, None)  # refuses what is no vector
-        blocks = self._blocks()
+        columns = self._columns.only(name)
+        CsvFile().check_columns(columns)
+        blocks = self._rows()
         if scores is not None:
-            given = _fitting(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
-            blocks = _shared(blocks, {name: given})
+            given = _as_values(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
+            blocks = _with_values(blocks, given, name)
         for block in blocks:
-            _check(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
-        self._write(Path(path), ".csv", blocks, columns)
+            _check_scores(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
+        self._write(path, CsvFile(), blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
 
         Raises:
-            InputError: pyarrow is missing, or the file cannot be written.
+            InputError: pyarrow is missing; the run read the file that `path` names; or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
-        self._write(Path(path), ".parquet", self._blocks(), self.columns)
+        self._write(path, ParquetFile(), self._rows(), self._columns)
 
     def to_detections(self, path: str | Path, detections: Detections) -> None:
         """Writes the windows and classes that score highest to a CSV, Raven or Audacity table (see `Detections`).
@@ -244,76 +236,67 @@ class Soundscapes:
         Where the order of rows is a sample submission's, those of each recording come together.
 
         Raises:
-            InputError: the rows hold not one output with classes, or the file cannot be written.
+            InputError: there is not exactly one output with classes; `path` does not say which format, or is one file
+                for several recordings; the run read a file that would be written over; or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
-        self._write(Path(path), None, list(by_recording(self._blocks())), self.columns, detections)
-
-    def _write(
-        self,
-        path: Path,
-        ending: str | None,
-        blocks: Sequence[Block],
-        columns: Columns,
-        detections: Detections | None = None,
-    ) -> None:
-        form = row_format(path if ending is None else ending, columns, self.recordings, detections)
-        names = dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block))
-        check_outputs({"the rows": form.files(path, names)}, self.reads)
-        form.write(blocks, path, columns, self.fill)
+        rows = list(by_recording(self._rows()))
+        self._write(path, choose_format(path, detections), rows, self._columns)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and
         as JSON `classes` and `about`, what made the rows.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: the run read the file that `path` names, or the rows are in `sink`.
+            OutputError: the file cannot be written.
         """
-        check_outputs({"the rows": path}, self.reads)
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = {
-                "row_ids": np.array(self.row_ids, np.str_),
-                "path": np.array([path for block in self._blocks() for path in block.row_paths], np.str_),
-                "start_s": np.concatenate([np.empty(0), *(block.start_s for block in self._blocks())]),
-                "end_s": np.concatenate([np.empty(0), *(block.end_s for block in self._blocks())]),
-                "status": self.status,
-                "classes": np.array(json.dumps(self.classes)),
-                "about": np.array(json.dumps(self.columns.about)),
-                **self.outputs,
-            }
-            np.savez(file, **arrays)
+        self._write(path, NpzFile(), self._rows(), self._columns)
+
+    def _write(self, path: str | Path, format: Format, blocks: Sequence[Block], columns: Columns) -> None:
+        target = Path(path)
+        names = list(dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block)))
+        format.check_columns(columns)
+        check_outputs({"the rows": format.files(target, names)}, self.reads)
+        format.check_target(target, names)
+        format.write(blocks, target, columns, self.fill)
 
 
-def _shared(blocks: Sequence[Block], outputs: Mapping[str, NDArray[np.floating]]) -> list[Block]:
-    """The same rows with these outputs, of all of them, cut up."""
+def _copied(block: Block) -> Block:
+    """A block that does not share the memory of its outputs."""
+    return replace(block, outputs={name: values.copy() for name, values in block.outputs.items()})
+
+
+def _with_values(blocks: Sequence[Block], values: NDArray[np.floating], output: str) -> list[Block]:
+    """The same rows with other values of one output, `[rows, columns]`, and no other outputs."""
     starts = np.cumsum([0, *map(len, blocks)]).tolist()
     return [
-        replace(block, outputs={name: values[start : start + len(block)] for name, values in outputs.items()})
-        for block, start in zip(blocks, starts)
+        replace(block, outputs={output: values[start : start + len(block)]}) for block, start in zip(blocks, starts)
     ]
 
 
-def _fitting(scores: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.floating]:
-    """What somebody gives in place of an output's values."""
+def _as_values(scores: ArrayLike, shape: tuple[int, ...], output: str) -> NDArray[np.floating]:
+    """Scores that a user gives for an output."""
     try:
         given = np.ascontiguousarray(np.asarray(scores, np.float32))
     except (TypeError, ValueError):
-        raise InputError(f"scores in place of '{name}' are no array of numbers") from None
+        raise InputError(f"the scores given for '{output}' are not an array of numbers") from None
     if given.shape != shape:
         raise InputError(
-            f"scores in place of '{name}' have the shape {given.shape}, but its rows and columns are {shape}"
+            f"the scores given for '{output}' have the shape {given.shape}, but its rows and columns are {shape}"
         )
     return given
 
 
-def _check(values: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
-    """Refuses what a submission cannot hold."""
-    if not values.strides[0]:  # of rows that were not reached, which take no memory and nobody can write to
+def _check_scores(scores: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuses rows that a submission cannot hold."""
+    if not scores.strides[0]:  # rows that were not reached share one NaN, which cannot be written to
         return
-    finite = np.isfinite(values)
-    for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(values).all(axis=1))[:1].tolist():
+    finite = np.isfinite(scores)
+    for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(scores).all(axis=1))[:1].tolist():
         at = int(np.flatnonzero(~finite[row])[0])
         column = f"'{classes[at]}'" if classes else f"e{at}"
         raise InputError(
-            f"the score of {column} in the row {row_ids[row]} is {values[row, at]}; a row holds finite numbers, or NaN "
-            "from end to end where it has none"
+            f"the score of {column} in the row {row_ids[row]} is {scores[row, at]}; a row holds finite numbers, or NaN "
+            "throughout if it has no score"
         )

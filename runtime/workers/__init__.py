@@ -1,1 +1,1 @@
-"""Processes: what they say to each other, and who starts, feeds and ends them."""
+"""Child processes: their messages, what each does, and the supervisor that starts, feeds and ends them."""

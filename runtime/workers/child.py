@@ -1,8 +1,7 @@
-"""A child process that speaks pickles on its standard streams, as its parent sees it.
+"""A child process that exchanges pickled messages with its parent on its standard streams: both sides of it.
 
-It is a plain program, whose every import is this project's own: Python's `multiprocessing` would import the caller's
-main module again, which fails in a script without a `__main__` guard, in a notebook cell and in a program on standard
-input.
+It is a plain program that imports nothing of its caller: Python's `multiprocessing` would import the caller's main
+module again, which fails in a script without a `__main__` guard, in a notebook cell and in a program on standard input.
 """
 
 from __future__ import annotations
@@ -29,34 +28,35 @@ PROGRAM = (
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 GREETING = b"\x00perch-onnx child\x00"
-"""What a child says first, so that its messages can be told from what Python's start-up may print."""
-
-
+"""What a child sends first: whatever comes before it, Python printed at its start."""
 END_S = 10.0
-"""How long a process that says no more may take to end."""
-START_S = 120.0
-"""How long a process may be silent at its start, at least: a time-out is meant for recordings."""
-LONGEST_WAIT_S = 2.0
-"""How long the parent listens at once: what takes much longer is the parent's own standing still."""
+"""How long a process may take to end after its last message."""
 
 
 class Child:
-    """A process, and the thread that listens to it.
+    """A child process as its parent sees it, and the thread that listens to it.
 
     Args:
-        module: whose `main()` it runs.
+        module: the module whose `main()` it runs.
         first: the first message it gets.
-        inbox: where what it says goes, as (this, message); (this, None) when it says no more.
+        inbox: where its messages go, as (this, message), and at the end of its output (this, None).
+        descriptors: open files that it inherits, under the same numbers.
 
     Raises:
         OSError: no process can be started.
     """
 
-    def __init__(self, module: str, first: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        self.heard = time.monotonic()
-        """When it said something last, or was asked for something."""
+    def __init__(
+        self,
+        module: str,
+        first: object,
+        inbox: queue.SimpleQueue[tuple[Any, Any]],
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self.silent_since = time.monotonic()
+        """When its last message came, or when it was last asked for one."""
         self.ready = False
-        """Whether it is done with its start."""
+        """Whether it has said that it is ready."""
         self._inbox = inbox
         self._silent_s: float | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
@@ -67,17 +67,23 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env={**os.environ, **ONE_THREAD},
+                pass_fds=descriptors,
             )
         except OSError:
             self._errors.close()
             raise
-        self._introduced = threading.Event()
-        self._thread = threading.Thread(target=self._talk, args=(first,), daemon=True)
+        self._first_sent = threading.Event()
+        self._thread = threading.Thread(target=self._listen, args=(first,), daemon=True)
         self._thread.start()
 
+    def ask(self, message: object) -> None:
+        """Sends a message that wants an answer, for which it may take its time from now on."""
+        self.silent_since = time.monotonic()
+        self.send(message)
+
     def send(self, message: object) -> None:
-        """Sends a message, after the first; a dead process is noticed by the one who listens."""
-        self._introduced.wait()
+        """Sends a message; if the process is dead, the thread that listens to it notices."""
+        self._first_sent.wait()
         self._send(message)
 
     def _send(self, message: object) -> None:
@@ -87,12 +93,12 @@ class Child:
             self._process.stdin.flush()
 
     def give_up_on(self, silent_s: float) -> None:
-        """Kills a process that said nothing for so long."""
-        self._silent_s, self.heard = silent_s, time.monotonic()
+        """Kills the process because it was silent for so long."""
+        self._silent_s, self.silent_since = silent_s, time.monotonic()
         self._process.kill()
 
     def stop(self) -> None:
-        """Ends the process at once; it holds nothing that is not sent."""
+        """Kills the process, which holds nothing worth keeping, and waits for its end."""
         self._process.kill()
         self._process.wait()
         self._thread.join()
@@ -108,34 +114,34 @@ class Child:
         self._process.kill()
         code = self._process.wait()
         if self._silent_s is not None:
-            return f"said nothing for {self._silent_s:g} s"
+            return f"did not respond for {self._silent_s:g} s"
         if not ended:
-            return "sent what is no message"
+            return "sent something that is not a message"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         return f"{how} ({lines[-1][:200]})" if lines else how
 
-    def _talk(self, first: object) -> None:
-        """Sends what the process starts with, then passes on what it says."""
+    def _listen(self, first: object) -> None:
+        """Sends what the process starts with, then passes its messages on."""
         try:
             try:
                 self._send(_import_path())
                 self._send(first)
             finally:
-                self._introduced.set()
+                self._first_sent.set()
             self._skip_to_greeting()
             while True:
                 message = pickle.load(self._process.stdout)  # type: ignore[arg-type]
-                self.heard = time.monotonic()
+                self.silent_since = time.monotonic()
                 self._inbox.put((self, message))
-        except Exception:  # the end, or nonsense, of which unpickling can make any exception
+        except Exception:  # the end of the stream, or no pickle, which can raise anything
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_S)  # its exit code comes after its last word
+                self._process.wait(END_S)  # so that its exit code is known
             self._inbox.put((self, None))
 
     def _skip_to_greeting(self) -> None:
-        """What libraries print while Python starts comes before it."""
+        """Skips what libraries print while Python starts."""
         assert self._process.stdout is not None
         tail = b""
         while tail != GREETING:
@@ -145,49 +151,10 @@ class Child:
             tail = (tail + byte)[-len(GREETING) :]
 
 
-class Inbox:
-    """What children say, as it comes; and of those that owe an answer for too long, that they are at an end.
-
-    Args:
-        timeout_s: how long a child that owes an answer may say nothing after its start. Time in which this process
-            itself stood still, as in a laptop that sleeps, does not count; whether or not the clocks stand still, too.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self.queue: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
-        self._timeout_s = timeout_s
-        self._looked = time.monotonic(), time.time()
-
-    def receive(
-        self, children: Sequence[Child], busy: Sequence[Child], deadline: float | None
-    ) -> tuple[Any, Any] | None:
-        """The next message, or None after a while without one. Children that hang are killed, and heard of next."""
-        now = self._now(children)
-        waits = [LONGEST_WAIT_S] if deadline is None else [LONGEST_WAIT_S, deadline - now]
-        for child in busy:
-            patience_s = self._timeout_s if child.ready else max(self._timeout_s, START_S)
-            if child.heard + patience_s <= now:
-                child.give_up_on(patience_s)
-            waits.append(child.heard + patience_s - now)
-        try:
-            return self.queue.get(timeout=max(0.0, min(waits)))
-        except queue.Empty:
-            return None
-
-    def _now(self, children: Sequence[Child]) -> float:
-        """What the clock says; the time that it jumped by since it was last looked at is nobody's silence."""
-        looked, self._looked = self._looked, (time.monotonic(), time.time())
-        now = self._looked[0]
-        stood_still_s = max(after - before for before, after in zip(looked, self._looked)) - LONGEST_WAIT_S
-        for child in children if stood_still_s > 0 else ():
-            child.heard = min(now, child.heard + stood_still_s)
-        return now
-
-
 def run(module: str) -> NoReturn:
-    """The whole of a child: its module's `main()`, and the end of all its threads with it.
+    """Runs a module's `main()` as the whole of a child process, whose threads all end with it.
 
-    Python's own end would wait for the thread that listens, and abort.
+    Python's own way to exit would wait for the thread that listens, and abort.
     """
     code = 1
     try:
@@ -201,12 +168,12 @@ def run(module: str) -> NoReturn:
 
 
 def serve() -> tuple[BinaryIO, Callable[[object], None]]:
-    """What a child's `main()` begins with: a stream of messages to unpickle, and how to answer.
+    """Sets a child process up: returns the stream of its parent's messages, to be unpickled, and a function that sends.
 
-    Standard output is for messages alone from now on: what libraries print goes to standard error.
+    From now on standard output is for messages alone, and what libraries print goes to standard error.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    with contextlib.suppress(OSError):  # where memory runs out a child shall go, not the parent, which holds the rows
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches parent and children; the parent decides
+    with contextlib.suppress(OSError):  # out of memory, kill a child rather than the parent, which holds the rows
         Path("/proc/self/oom_score_adj").write_text("500")
     stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -220,9 +187,9 @@ def serve() -> tuple[BinaryIO, Callable[[object], None]]:
 
 
 def listen(receive: BinaryIO, take: Callable[[Any], object]) -> None:
-    """What a child's listening thread does: it passes messages on.
+    """Passes the parent's messages on, in a thread of the child's.
 
-    When the parent is gone, however it went, so is this process, whatever it is doing.
+    When the parent ends, in whatever way, this process ends too, whatever it is doing.
     """
     try:
         while True:
@@ -232,9 +199,9 @@ def listen(receive: BinaryIO, take: Callable[[Any], object]) -> None:
 
 
 def _import_path() -> list[str]:
-    """Where a worker imports from: this package's own folder before all else, then as its parent does."""
+    """Where a child imports from: this package's own folder first, then wherever its parent does."""
     paths = [str(Path(__file__).absolute().parent.parent.parent)]
     for entry in sys.path:
-        with contextlib.suppress(OSError):  # relative to a working folder that is gone
+        with contextlib.suppress(OSError):  # a relative path, and the working folder is gone
             paths.append(os.path.abspath(entry))
     return paths

@@ -1,4 +1,4 @@
-"""What headers promise, read in a process of its own: a file can crash the library that reads it."""
+"""The lengths that recordings' headers promise, read in a child process: a file can crash the library that reads it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from typing import Any
 from runtime.audio.recording import Recording
 from runtime.model.artifact import Artifact
 from runtime.workers.child import Child, serve
-from runtime.workers.protocol import Job
+from runtime.workers.job import Job
 
 MOST_S = 10.0
 """How long one header may take."""
 
 
 class Headers:
-    """Asks a child process, which is started when it is needed, or at once where there will be little time then."""
+    """Asks a child process, started when it is first needed, or `at_once` where there will be little time then."""
 
     def __init__(self, artifact: Artifact, job: Job, at_once: bool) -> None:
-        self.until = math.inf
-        """When answers come too late (a value of `time.monotonic()`)."""
         self._shape = artifact.sample_rate, artifact.window_samples, job.hop
         self._inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
         self._child: Child | None = None
@@ -40,9 +38,11 @@ class Headers:
         if self._child is not None:
             self._child.stop()
 
-    def promised_windows(self, path: Path) -> int | None:
-        """How many windows a recording promises; None if it cannot be told, or not in time."""
-        left = min(self.until - time.monotonic(), MOST_S)
+    def promised_windows(self, path: Path, until: float = math.inf) -> int | None:
+        """How many windows a recording promises; None if that cannot be told, or not `until` then, a value of
+        `time.monotonic()`.
+        """
+        left = min(until - time.monotonic(), MOST_S)
         if left <= 0:
             return None
         try:
@@ -53,7 +53,7 @@ class Headers:
             return None
         except queue.Empty:
             answer = None
-        if answer is None:  # it died of this file, or hangs, or there is no time left
+        if answer is None:  # it died of this file, or hangs, or time is up
             assert self._child is not None
             self._child.stop()
             self._child, self._inbox = None, queue.SimpleQueue()
@@ -65,7 +65,7 @@ class Headers:
 
 
 def main() -> None:
-    """Answers each path with a number of windows, -1 where there is no telling, until standard input closes."""
+    """Answers each path with a number of windows, or -1 where it cannot be told, until standard input closes."""
     receive, send = serve()
     shape: tuple[int, int, int] = pickle.load(receive)
     while True:

@@ -1,82 +1,34 @@
-"""What a run's parent and its workers say to each other. All of it is pickled."""
+"""The messages between a run's parent and its child processes, all of them pickled.
+
+On the CPU every child is a worker. The parent sends it the `Job` and then one `Task` after another; the worker answers
+`Ready` or `Refused`, and for each task `Opened` (once a recording), `Alive`, `Rows` and, last, `Done`.
+
+On a GPU children are decoders and one scorer, which share a ring of batches; both first get a `RingSetup`.
+
+    parent -> decoder   Ticket, SlotGrant, Flush
+    decoder -> parent   Ready, Opened, Alive, SlotRequest, Batch, Decoded
+    parent -> scorer    Batch, as the decoder sent it
+    scorer -> parent    Ready, Refused, Notice, Scored
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.windows import Normalization
-from runtime.classes.class_map import ClassMap
 from runtime.errors import PerchError
-from runtime.model.logits import Activation, LogitScale
-from runtime.request import EmbeddingDtype
+from runtime.workers.job import Job
 from runtime.workers.ring import Shape
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all workers of a run have in common.
-
-    `threads` is how many each computes with on the CPU; `hop` is in samples, and `part_windows` how many windows the
-    parts of a long recording have; `class_map` and `logit_scale` apply to the head `label`; `namespace` is the one that
-    columns are named in. Where `max_peaks` is None windows are a grid, else around the loudest events, up to so many a
-    recording, and starts are multiples of `hop`. `activation` applies to all heads with classes, `smooth` too, when
-    rows are put together; `embedding_dtype` is that of the other outputs.
-    """
-
-    model: Path
-    device: str
-    outputs: tuple[str, ...]
-    batch_size: int
-    threads: int
-    hop: int
-    part_windows: int
-    normalize: Normalization
-    max_peaks: int | None
-    class_map: ClassMap | None
-    namespace: str | None
-    logit_scale: LogitScale | None
-    activation: Activation = "none"
-    smooth: tuple[float, ...] | None = None
-    embedding_dtype: EmbeddingDtype = "float32"
-
-    @property
-    def computed(self) -> tuple[str, ...]:
-        """The outputs that rows are made of, those included that the class map alone needs."""
-        return tuple(dict.fromkeys((*self.outputs, *(self.class_map.outputs if self.class_map else ()))))
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What rows depend on besides the model and the recordings."""
-        return {
-            "outputs": self.outputs,
-            "hop": self.hop,
-            "normalize": self.normalize,
-            "segments": "grid" if self.max_peaks is None else "peaks",
-            "max_peaks": self.max_peaks,
-            "classes": self.class_map.names if self.class_map else None,
-            "class_columns": self.class_map.columns if self.class_map else None,
-            "unmapped": (self.class_map.proxy or self.class_map.unmapped_value) if self.class_map else None,
-            "namespace": self.namespace,
-            "logit_scale": self.logit_scale,
-            "activation": self.activation,
-            "smooth": self.smooth,
-            "embedding_dtype": self.embedding_dtype,
-            "device": self.device.partition(":")[0],
-            "batch_size": self.batch_size,
-            "threads": self.threads,
-        }
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Windows that one worker scores: of a part of a recording, of each `step` the one at `offset`.
+    """Windows for one process to read: every `step`-th of a part of a recording, from the one at `offset` on.
 
-    `recording` is its place in the run. `parts` is None while nobody has looked at the recording; whoever gets the
+    `recording` is its place in the run. `parts` is None until somebody has looked at the recording; whoever gets its
     first part then says how many there are.
     """
 
@@ -88,24 +40,44 @@ class Task:
     step: int = 1
 
 
+# From any child.
+
+
 @dataclass(frozen=True)
 class Ready:
-    """The session is loaded and warm."""
-
-    start_up_s: float
+    """The process has started; if it scores, its session is loaded and warm."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The session cannot be made; every other worker would fail the same way."""
+    """The session cannot be made; every other process would fail the same way."""
 
     error: PerchError
 
 
 @dataclass(frozen=True)
+class Alive:
+    """A sign of life during work that takes long and gives nothing yet."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to tell the user; the run goes on."""
+
+    text: str
+
+
+# About a task.
+
+NOT_FINITE = "has windows whose scores are not finite numbers"
+"""A failure of recordings, such as one with samples of 1e38: they are finite, what the model makes of them is not."""
+
+
+@dataclass(frozen=True)
 class Opened:
-    """In how many parts a recording is read; `windows` is what its header promises where that is more than one.
-    `unrecorded` are windows in its silent stretches, from the first to before the last of each.
+    """How many parts a recording is read in, and how many windows its header promises if that is more than one.
+
+    `unrecorded` are runs of windows in its silent stretches, each from its first to before its last.
     """
 
     parts: int
@@ -115,7 +87,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Rows:
-    """Outputs of windows of these `indices`; NaN in the rows of windows that could not be scored."""
+    """Outputs of the windows at `indices`; NaN where a window could not be scored."""
 
     indices: NDArray[np.int64]
     outputs: dict[str, NDArray[np.float32]]
@@ -124,68 +96,61 @@ class Rows:
 
 @dataclass(frozen=True)
 class Done:
-    """No more of a task comes. `failure` says what was wrong with the recording; `windows` is how many it has, or if
-    it failed how many its header promises, where that can be told.
+    """The end of a task.
+
+    `failure` says what is wrong with the recording. `windows` is how many it has, or if it failed how many its header
+    promises; None where that cannot be told.
     """
 
     failure: str | None
     windows: int | None = None
     lost: bool = False
-    """Whether no worker could tell, all that tried having died or hung."""
+    """Whether every process that tried it died or hung."""
     notes: tuple[str, ...] = ()
     """What a user should know of a recording that was read all the same."""
 
 
-@dataclass(frozen=True)
-class Decoding:
-    """What all decoders of a run have in common."""
+# Between the parent, the decoders and the scorer.
 
-    ring: Path
+
+@dataclass(frozen=True)
+class RingSetup:
+    """What decoders and the scorer get first: the open file of the ring, its shape, the model's sample rate in Hz."""
+
+    ring: int
     shape: Shape
     sample_rate: int
-    hop: int
-    part_windows: int
-    normalize: Normalization
-    max_peaks: int | None
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What the process that empties the ring gets."""
-
-    ring: Path
-    shape: Shape
     job: Job
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """A task handed out, under a number that no other attempt at it has."""
+    """A task for a decoder, under a number of its own for each attempt."""
 
     number: int
     task: Task
 
 
 @dataclass(frozen=True)
-class Asked:
+class SlotRequest:
     """A decoder waits for a slot of the ring."""
 
 
 @dataclass(frozen=True)
-class Granted:
-    """A slot of the ring to fill."""
+class SlotGrant:
+    """A slot of the ring for a decoder to fill."""
 
     slot: int
 
 
 @dataclass(frozen=True)
 class Flush:
-    """Nothing more to decode for now: a batch that is not full is to be sent off."""
+    """There is nothing more to decode for now: send a batch off even if it is not full."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Windows of one ticket in a batch; those that are `readable` are in the ring, one after another."""
+    """Windows of one ticket in a batch; those that are `readable` lie in the ring, one after another."""
 
     ticket: int
     indices: list[int]
@@ -194,7 +159,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Batch:
-    """A slot of the ring that holds `filled` windows."""
+    """A slot of the ring with `filled` windows, of one or several tickets."""
 
     slot: int
     filled: int
@@ -203,25 +168,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A ticket of which all windows that were asked for, `visited`, are in batches. For the others see `Done`."""
+    """The end of a ticket's decoding: `sent` windows of it are in batches. The rest is as in `Done`."""
 
     ticket: int
     failure: str | None
     windows: int | None
-    visited: int
+    sent: int
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows of a batch: their ticket, and whether some of them are not finite numbers; the slot is free."""
+    """The rows of a batch, whose slot is free again: for each span its ticket, its rows, and whether a readable window
+    has scores that are not finite.
+    """
 
     slot: int
     rows: list[tuple[int, Rows, bool]]
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something to tell the user; the run goes on."""
-
-    text: str

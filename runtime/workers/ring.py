@@ -17,7 +17,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a ring: `slots`, each with room for a batch of windows."""
+    """The size of a ring: `slots`, each with room for a `batch` of windows of so many `samples`."""
 
     slots: int
     batch: int
@@ -29,30 +29,29 @@ class Shape:
 
 
 class Ring:
-    """`windows` is `float32 [slots, batch, samples]`, mapped from a file.
+    """`windows` is `float32 [slots, batch, samples]`, mapped from an open file that child processes inherit.
 
     Raises:
         OSError: there is no room for it.
     """
 
-    def __init__(self, path: Path, shape: Shape) -> None:
-        self.path, self.shape = path, shape
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), shape.bytes)
+    def __init__(self, descriptor: int, shape: Shape) -> None:
+        self.descriptor, self.shape = descriptor, shape
+        self._map = mmap.mmap(descriptor, shape.bytes)
         flat = np.frombuffer(self._map, np.float32)
         self.windows: NDArray[np.float32] = flat.reshape(shape.slots, shape.batch, shape.samples)
 
     @classmethod
     def create(cls, shape: Shape) -> Ring:
-        """A new one: in the system's shared memory, or where that is small (as in containers) in a temporary file."""
-        roomy = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > 2 * shape.bytes
-        number, name = tempfile.mkstemp(prefix="perch-ring-", dir=SHARED_MEMORY if roomy else None)
-        try:
-            os.truncate(number, shape.bytes)
-        finally:
-            os.close(number)
-        return cls(Path(name), shape)
+        """A new one: in the system's shared memory, or where that is small (as in containers) in a temporary file.
 
-    def remove(self) -> None:
-        """Takes its name away; the memory goes with the last process that holds it."""
-        self.path.unlink(missing_ok=True)
+        The file has no name: it goes with the last process that holds it, even if all of them are killed.
+        """
+        roomy = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > 2 * shape.bytes
+        with tempfile.TemporaryFile(dir=SHARED_MEMORY if roomy else None) as file:
+            os.truncate(file.fileno(), shape.bytes)
+            return cls(os.dup(file.fileno()), shape)
+
+    def close(self) -> None:
+        """Lets go of the file; no more processes can inherit it."""
+        os.close(self.descriptor)

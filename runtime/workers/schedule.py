@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import heapq
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from runtime.log import log
 from runtime.workers.protocol import Done, Opened, Rows, Task
 
 ATTEMPTS = 2
 FIRST_STEP, MOST_STEP = 2, 1024
-"""Of how many windows one is visited while nothing is known of the speed, and at most."""
+"""Windows from one that is visited first to the next: at least, while the speed is not known, and at most."""
 FIRST_WINDOWS = 64
-"""More than so many of a part are not visited while nothing is known of the speed."""
+"""At most about so many windows of a part are visited while the speed is not known."""
 PACE = 0.9
-"""Share of the speed measured so far that is counted on."""
+"""Share of the speed measured so far that is relied on."""
 UNVISITED = -2 * MOST_STEP
+"""Rank of tasks of which no window was visited yet, ahead of all others."""
 
 
 class Schedule:
     """The tasks of a run: handed out, done, tried again, given up.
 
-    A task that cost a worker its life (or a time-out) is tried once more, alone: nothing else is scored meanwhile, so
-    that it has the machine's memory for itself and takes nobody along.
+    A task during which a process died or hung is tried once more, alone: nothing else is scored meanwhile, so that it
+    has the machine's memory for itself and no other task suffers.
 
     Args:
         tasks: whole recordings, or parts of them, in the order of their rows.
-        room: whether rows may come that have to wait for earlier ones.
+        room: whether there is room for more rows that have to wait for earlier ones.
         part_windows: how many windows a part has at most.
-        time_left: None to visit windows in order. Else the seconds left: windows are then visited so that every
-            recording is covered evenly by the time they are over: every other window first, or fewer if measured
-            speed says so, then those in between.
+        time_left: None to visit windows in order. Else gives the seconds left, and windows are visited so that every
+            recording is covered evenly when time is up: every other window first, or fewer if the measured speed
+            demands it, then those in between.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class Schedule:
         time_left: Callable[[], float] | None = None,
     ) -> None:
         self._part_windows = part_windows
-        self._room = room if time_left is None else lambda: True  # no row goes out before the end then
+        self._room = room if time_left is None else lambda: True  # else no row is written before the end
         self._time_left = time_left
         self._waiting: list[tuple[int, tuple[int, int], Task]] = []
         self._running: set[Task] = set()
-        self._parts: dict[int, int] = {}  # of recordings that have more than one
+        self._parts: dict[int, int] = {}  # in recordings with more than one
         self._attempts: dict[Task, int] = {}
         self._scored = self._first_windows = self._first_visits = 0
         self._started = 0.0
@@ -57,12 +58,12 @@ class Schedule:
 
     @property
     def unfinished(self) -> bool:
-        """Whether there is anything left to wait for."""
+        """Whether any task is not done."""
         return bool(self._waiting or self._running)
 
     @property
     def open(self) -> int:
-        """How many tasks are known and not done."""
+        """How many tasks are not done."""
         return len(self._waiting) + len(self._running)
 
     def next(self) -> Task | None:
@@ -83,7 +84,7 @@ class Schedule:
         return task
 
     def note(self, task: Task, message: Opened | Rows | Done) -> None:
-        """Keeps account of what was said of a running task."""
+        """Records what happened to a running task."""
         if isinstance(message, Opened):
             if message.parts > 1 and task.recording not in self._parts:
                 self._parts[task.recording] = message.parts
@@ -101,12 +102,12 @@ class Schedule:
                 self._put(replace(task, parts=parts, offset=gap // 2, step=gap))
 
     def give_back(self, task: Task) -> None:
-        """Lets a running task wait again."""
+        """Makes a running task wait again, as if it had never been handed out."""
         self._running.remove(task)
         self._put(task)
 
-    def crashed(self, task: Task) -> bool:
-        """Whether a task whose worker is lost will be tried again; if not it counts as done."""
+    def retry(self, task: Task) -> bool:
+        """Makes a task whose process was lost wait again, and says so; or gives it up after so many attempts."""
         self._running.remove(task)
         self._attempts[task] = self._attempts.get(task, 0) + 1
         if self._attempts[task] < ATTEMPTS:
@@ -115,25 +116,25 @@ class Schedule:
         return False
 
     def share(self, task: Task) -> float:
-        """How much of its recording a task is."""
+        """The share of its recording that a task is."""
         return 1 / ((task.parts or self._parts.get(task.recording, 1)) * task.step)
 
     def stop(self, reason: str) -> None:
-        """Gives up all that is not done, with a warning: nothing is there any more to score it."""
+        """Gives up all tasks that are not done, with a warning, because no process can score them."""
         text = f"scoring ended early, with {self.open} recordings or parts of them left: {reason}"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        log.warning(text)
         self._waiting.clear()
         self._running.clear()
 
     def _put(self, task: Task) -> None:
         rank, place = 0, (task.recording, task.part)
-        if self._time_left is not None:  # unvisited ones first, then those with the widest gaps; all recordings in turn
+        if self._time_left is not None:  # unvisited first, then the widest gaps, all recordings in turn
             rank, place = -task.step if task.offset else UNVISITED, (task.part, task.recording)
             self._unvisited += rank == UNVISITED
         heapq.heappush(self._waiting, (rank, place, task))
 
     def _first_step(self) -> int:
-        """The smallest power of two so that, of every so many windows, one can be visited in the time left."""
+        """The smallest power of two such that one window of so many can be visited everywhere in the time left."""
         if not self._first_visits or self._time_left is None:
             return max(FIRST_STEP, 1 << max(0, (self._part_windows // FIRST_WINDOWS).bit_length() - 1))
         speed = PACE * self._scored / (time.monotonic() - self._started)

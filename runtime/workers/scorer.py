@@ -16,23 +16,24 @@ from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
-from runtime.workers.protocol import Batch, Job, Notice, Ready, Refused, Rows, Scored, Scoring
+from runtime.workers.job import Job
+from runtime.workers.protocol import Batch, Notice, Ready, Refused, RingSetup, Rows, Scored
 from runtime.workers.ring import Ring
 from runtime.workers.worker import refusal, rows_of
 
 LANES = 2
-"""Batches in work at once: one is copied while another is computed."""
+"""Batches being worked on at once: one is copied while another is computed."""
 OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "cuda_error_out_of_memory", "bad_alloc")
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
 
 class Scorer:
-    """Scores batches, in smaller pieces from the moment that memory runs out.
+    """Scores batches, and in smaller pieces once memory has run out.
 
     Args:
-        score: outputs of windows, computed so many at a time.
+        score: computes the outputs of windows, so many at a time.
         batch_size: how many at first.
-        send: how to say something to the parent.
+        send: sends a message to the parent.
     """
 
     def __init__(self, score: Score, batch_size: int, send: Callable[[object], None]) -> None:
@@ -42,13 +43,13 @@ class Scorer:
         """Outputs by name.
 
         Raises:
-            Exception: what ONNX Runtime raised, other than for want of memory, or for a single window.
+            Exception: whatever ONNX Runtime raised that was not for lack of memory, or was for a single window.
         """
         while True:
             size = self._batch_size
             try:
                 return self._score(windows, size)
-            except Exception as error:  # onnxruntime has a class of its own for each status, none for this
+            except Exception as error:  # ONNX Runtime has no class for want of memory
                 if size == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
                     raise
                 self._batch_size = min(self._batch_size, size // 2)
@@ -57,30 +58,30 @@ class Scorer:
 
 def main() -> None:
     """Serves batches until standard input closes."""
-    receive, send = serve()
-    scoring: Scoring = pickle.load(receive)
-    job = scoring.job
+    receive, send_alone = serve()
+    setup: RingSetup = pickle.load(receive)
+    job = setup.job
     batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, batches.put), daemon=True).start()
-    ring = Ring(scoring.ring, scoring.shape)
+    ring = Ring(setup.ring, setup.shape)
     lock = threading.Lock()
 
-    def say(message: object) -> None:
+    def send(message: object) -> None:
         with lock:
-            send(message)
+            send_alone(message)
 
     try:
-        session = Session(job.model, job.device, job.threads)
-        scorer = Scorer(lambda windows, size: session.run(windows, job.computed, size), job.batch_size, say)
-        scorer(np.zeros((job.batch_size, session.artifact.window_samples), np.float32))
+        session = Session(job.model, job.device, job.setup.threads)
+        scorer = Scorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
+        scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
         send(Refused(refusal(error, job)))
         return
     if job.device != "cpu":
         cuda.pin(ring.windows)
-    send(Ready(0.0))
+    send(Ready())
     lanes = [
-        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, say), daemon=True)
+        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, send), daemon=True)
         for _ in range(LANES)
     ]
     for lane in lanes:
@@ -95,26 +96,26 @@ def _lane(
     session: Session,
     scorer: Scorer,
     job: Job,
-    say: Callable[[object], None],
+    send: Callable[[object], None],
 ) -> None:
     try:
         while True:
             batch = batches.get()
-            found = scorer(ring.windows[batch.slot, : batch.filled]) if batch.filled else {}
-            say(Scored(batch.slot, list(_rows(batch, found, session.artifact, job))))
-    except Exception as error:  # such as a GPU that fell off the bus: the parent starts all anew
+            outputs = scorer(ring.windows[batch.slot, : batch.filled]) if batch.filled else {}
+            send(Scored(batch.slot, list(_rows(batch, outputs, session.artifact, job))))
+    except Exception as error:  # such as a GPU that fell off the bus: the parent starts all processes anew
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)
 
 
 def _rows(
-    batch: Batch, found: dict[str, NDArray[np.float32]], artifact: Artifact, job: Job
+    batch: Batch, outputs: dict[str, NDArray[np.float32]], artifact: Artifact, job: Job
 ) -> Iterator[tuple[int, Rows, bool]]:
     start = 0
     for span in batch.spans:
         readable = np.array(span.readable, bool)
         end = start + int(readable.sum())
-        own = {name: values[start:end] for name, values in found.items()} if end > start else {}
+        own = {name: values[start:end] for name, values in outputs.items()} if end > start else {}
         rows = rows_of(np.array(span.indices), readable, own, artifact, job)
         yield span.ticket, rows, bool((readable & ~rows.scored).any())
         start = end

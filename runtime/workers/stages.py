@@ -1,278 +1,178 @@
-"""Decoders fill a ring of batches in shared memory, and one process per GPU empties it."""
+"""The way of the GPU: decoders fill a ring of batches in shared memory, and one process empties it."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import queue
-import time
-import warnings
-from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from runtime.errors import PerchError
-from runtime.workers.child import Child, Inbox
-from runtime.workers.pool import MOST_FAILED_STARTS, Event
+from runtime.model.artifact import Artifact
+from runtime.workers.child import Child
+from runtime.workers.job import Job
 from runtime.workers.protocol import (
-    Asked,
+    NOT_FINITE,
     Batch,
     Decoded,
-    Decoding,
     Done,
     Flush,
-    Granted,
-    Job,
-    Notice,
     Opened,
-    Ready,
-    Refused,
+    RingSetup,
     Scored,
-    Scoring,
+    SlotGrant,
+    SlotRequest,
     Task,
     Ticket,
 )
 from runtime.workers.ring import Ring, Shape
-from runtime.workers.schedule import ATTEMPTS, Schedule
+from runtime.workers.supervisor import Engine, Event
 
 SPARE_SLOTS = 4
 """Slots of the ring beyond one for each decoder: they wait for the scorer or are with it."""
 
 
-def score_in_stages(
-    schedule: Schedule,
-    job: Job,
-    shape: tuple[int, int],
-    decoders: int,
-    deadline: float | None,
-    timeout_s: float,
-) -> Generator[Event, None, None]:
-    """Does what `score_recordings` does, with `decoders` processes that decode and one that scores.
-
-    Batches may hold windows of several recordings. `shape` is the sample rate and a window's samples.
-
-    Raises:
-        PerchError: a process cannot be started, or cannot load the model; or there is no room for the ring.
+class DecoderProcess(Child):
+    """A child that decodes. `ticket` is the one it is at, `slot` the one it fills, `waits` whether it wants one;
+    `flushed` is whether it was told to send off what it has.
     """
-    rate, samples = shape
-    try:
-        ring = Ring.create(Shape(decoders + SPARE_SLOTS, job.batch_size, samples))
-    except OSError as error:
-        raise PerchError(f"no room for windows in shared memory ({error.strerror}); use a smaller batch") from None
-    decoding = Decoding(ring.path, ring.shape, rate, job.hop, job.part_windows, job.normalize, job.max_peaks)
-    stages = _Stages(schedule, Scoring(ring.path, ring.shape, job), decoding, decoders, timeout_s)
-    try:
-        stages.start()
-        while schedule.unfinished and (deadline is None or time.monotonic() < deadline):
-            received = stages.receive(deadline)
-            if received is not None:
-                yield from stages.take(*received)
-                stages.feed()
-    finally:
-        stages.stop()
-        ring.remove()
+
+    def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+        super().__init__("runtime.workers.decoder", setup, inbox, [setup.ring])
+        self.waits = self.flushed = False
+        self.ticket: int | None = None
+        self.slot: int | None = None
+
+
+class ScorerProcess(Child):
+    """A child that scores. `slots` are those it has."""
+
+    def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+        super().__init__("runtime.workers.scorer", setup, inbox, [setup.ring])
+        self.slots: set[int] = set()
 
 
 @dataclass
-class _Progress:
-    """What became of a ticket."""
+class _Attempt:
+    """What has become of a ticket. `scored` counts windows; `overflow` is whether some scores are not finite."""
 
     task: Task
-    decoder: _Decoder
+    decoder: DecoderProcess
     decoded: Decoded | None = None
     scored: int = 0
     overflow: bool = False
 
 
-class _Decoder(Child):
-    """A child that decodes. `waits` is whether it wants a slot; `slot` is the one it fills; `tickets` those it got."""
+class Stages(Engine[DecoderProcess | ScorerProcess]):
+    """So many `decoders`, and a scorer. Batches may hold windows of several recordings.
 
-    def __init__(self, decoding: Decoding, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        super().__init__("runtime.workers.decoder", decoding, inbox)
-        self.waits = self.flushed = False
-        self.ticket: int | None = None
-        self.slot: int | None = None
-        self.tickets: set[int] = set()
+    Raises:
+        PerchError: there is no room for the ring, when it is entered.
+    """
 
-    @property
-    def busy(self) -> bool:
-        """Whether it owes an answer."""
-        return not self.ready or (self.ticket is not None and not self.waits)
+    kinds = (ScorerProcess, DecoderProcess)
+    setup: RingSetup
 
-
-class _Scorer(Child):
-    """A child that scores. `slots` are those it has."""
-
-    def __init__(self, scoring: Scoring, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
-        super().__init__("runtime.workers.scorer", scoring, inbox)
-        self.slots: set[int] = set()
-
-    @property
-    def busy(self) -> bool:
-        """Whether it owes an answer."""
-        return not self.ready or bool(self.slots)
-
-
-class _Stages:
-    """The processes alive, the ring's free slots, and the tickets that are not done."""
-
-    def __init__(
-        self, schedule: Schedule, scoring: Scoring, decoding: Decoding, decoders: int, timeout_s: float
-    ) -> None:
-        self._schedule, self._scoring, self._decoding = schedule, scoring, decoding
-        self._wanted = decoders
-        self._inbox = Inbox(timeout_s)
+    def __init__(self, job: Job, artifact: Artifact, decoders: int) -> None:
+        super().__init__()
+        self._job, self._decoders = job, decoders
+        self._sample_rate = artifact.sample_rate
+        self._shape = Shape(decoders + SPARE_SLOTS, job.setup.batch_size, artifact.window_samples)
         self._numbers = itertools.count()
-        self._tickets: dict[int, _Progress] = {}
-        self._free: list[int] = []
-        self._ever_ready = self._ever_decoded = False
-        self._failed_starts: Counter[type[Child]] = Counter()
-        self._scorer: _Scorer | None = None
-        self._decoders: list[_Decoder] = []
+        self._attempts: dict[int, _Attempt] = {}
+        self._free = list(range(self._shape.slots))
 
-    def start(self) -> None:
-        """Starts all processes."""
-        self._free = list(range(self._scoring.shape.slots))
+    def __enter__(self) -> Self:
         try:
-            self._scorer = _Scorer(self._scoring, self._inbox.queue)
-            self._decoders = [_Decoder(self._decoding, self._inbox.queue) for _ in range(self._wanted)]
+            self._ring = Ring.create(self._shape)
         except OSError as error:
-            self.stop()
-            raise PerchError(f"cannot start a worker process: {error.strerror}") from None
+            raise PerchError(f"no room for windows in shared memory ({error.strerror}); use a smaller batch") from None
+        self.setup = RingSetup(self._ring.descriptor, self._shape, self._sample_rate, self._job)
+        return self
 
-    def stop(self) -> None:
-        """Ends all processes."""
-        for child in self._children():
-            child.stop()
-        self._scorer, self._decoders = None, []
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._ring.close()
 
-    def receive(self, deadline: float | None) -> tuple[Any, Any] | None:
-        """The next message, or None after a while without one. Processes that hang are killed, and heard of next."""
-        children = self._children()
-        return self._inbox.receive(children, [child for child in children if child.busy], deadline)
+    def wanted(self, kind: type[DecoderProcess | ScorerProcess], tasks: int) -> int:
+        return 1 if kind is ScorerProcess else self._decoders
 
-    def take(self, child: Any, message: Any) -> Iterator[Event]:
-        """Deals with a message."""
-        if child not in self._children():  # of one that was ended since
-            return
-        if message is None or isinstance(message, Refused):
-            yield from self._bury(child, message)
-        elif isinstance(message, Notice):
-            warnings.warn(message.text, RuntimeWarning, stacklevel=2)
-        elif isinstance(message, Scored):
-            child.slots.discard(message.slot)
-            self._free.append(message.slot)
-            for number, rows, overflow in message.rows:
-                if (progress := self._tickets.get(number)) is not None:
-                    progress.scored += len(rows.scored)
-                    progress.overflow |= overflow
-                    self._schedule.note(progress.task, rows)
-                    yield Event(progress.task, rows)
-                    yield from self._completed(number)
-        elif isinstance(message, Ready):
-            child.ready = True
-            self._failed_starts[type(child)] = 0
-            if child is self._scorer:
-                self._ever_ready = True
-                yield Event(None, message)
-            else:
-                self._ever_decoded = True
-        else:
-            yield from self._take_decoded(child, message)
-        self._grant()
+    def is_busy(self, child: DecoderProcess | ScorerProcess) -> bool:
+        if isinstance(child, ScorerProcess):
+            return not child.ready or bool(child.slots)
+        return not child.ready or (child.ticket is not None and not child.waits)
 
-    def _take_decoded(self, decoder: _Decoder, message: Asked | Batch | Opened | Decoded) -> Iterator[Event]:
-        if isinstance(message, Asked):
-            decoder.waits = True
-        elif isinstance(message, Batch) and self._scorer is not None:
-            decoder.slot = None
-            self._scorer.slots.add(message.slot)
-            self._scorer.heard = time.monotonic() if len(self._scorer.slots) == 1 else self._scorer.heard
-            self._scorer.send(message)
-        elif isinstance(message, Opened) and decoder.ticket is not None:
-            task = self._tickets[decoder.ticket].task
-            self._schedule.note(task, message)
-            yield Event(task, message)
-        elif isinstance(message, Decoded):
-            decoder.ticket = None
-            self._tickets[message.ticket].decoded = message
-            yield from self._completed(message.ticket)
-
-    def feed(self) -> None:
-        """Gives waiting tasks to idle decoders; one for which there is none sends off what it has."""
-        for decoder in self._decoders:
+    def feed(self, next_task: Callable[[], Task | None]) -> None:
+        decoders = [child for child in self.children if isinstance(child, DecoderProcess)]
+        for decoder in decoders:
+            if decoder.waits and self._free:
+                decoder.slot, decoder.waits = self._free.pop(), False
+                decoder.ask(SlotGrant(decoder.slot))
+        for decoder in decoders:
             if not decoder.ready or decoder.ticket is not None:
                 continue
-            if (task := self._schedule.next()) is not None:
-                number = next(self._numbers)
-                self._tickets[number] = _Progress(task, decoder)
-                decoder.ticket, decoder.heard, decoder.flushed = number, time.monotonic(), False
-                decoder.tickets.add(number)
-                decoder.send(Ticket(number, task))
+            if (task := next_task()) is not None:
+                decoder.ticket, decoder.flushed = next(self._numbers), False
+                self._attempts[decoder.ticket] = _Attempt(task, decoder)
+                decoder.ask(Ticket(decoder.ticket, task))
             elif not decoder.flushed:
                 decoder.flushed = True
                 decoder.send(Flush())
 
-    def _completed(self, number: int) -> Iterator[Event]:
-        """That a ticket is done, once all its windows are scored."""
-        progress = self._tickets[number]
-        decoded = progress.decoded
-        if decoded is None or progress.scored < decoded.visited:
-            return
-        failure = decoded.failure
-        if progress.overflow and failure is None:
-            failure = "has windows whose scores are not finite numbers"
-        del self._tickets[number]
-        progress.decoder.tickets.discard(number)
-        done = Done(failure, decoded.windows, notes=decoded.notes)
-        self._schedule.note(progress.task, done)
-        yield Event(progress.task, done)
+    def take(
+        self, child: DecoderProcess | ScorerProcess, message: SlotRequest | Batch | Opened | Decoded | Scored
+    ) -> Iterator[Event]:
+        if isinstance(child, ScorerProcess):
+            assert isinstance(message, Scored)
+            yield from self._take_scored(child, message)
+        elif isinstance(message, SlotRequest):
+            child.waits = True
+        elif isinstance(message, Batch):
+            child.slot = None
+            self._pass_on(message)
+        elif isinstance(message, Opened):
+            assert child.ticket is not None
+            yield Event(self._attempts[child.ticket].task, message)
+        elif isinstance(message, Decoded):
+            child.ticket = None
+            self._attempts[message.ticket].decoded = message
+            yield from self._finish(message.ticket)
 
-    def _grant(self) -> None:
-        """Gives free slots to decoders that wait for one."""
-        for decoder in self._decoders:
-            if decoder.waits and self._free:
-                decoder.slot, decoder.waits, decoder.heard = self._free.pop(), False, time.monotonic()
-                decoder.send(Granted(decoder.slot))
-
-    def _bury(self, child: Any, message: Refused | None) -> Iterator[Event]:
-        """Deals with a process that ended. With the scorer all others go, for what they sent to it is lost."""
-        reason = f"the worker {child.last_words()}" if message is None else str(message.error)
-        self._failed_starts[type(child)] += not child.ready
-        if child is self._scorer:
-            if not self._ever_ready:
-                raise message.error if message is not None else PerchError(f"cannot start scoring: {reason}")
-            lost = list(self._tickets)
-            self.stop()
+    def lose(self, child: DecoderProcess | ScorerProcess) -> tuple[list[DecoderProcess | ScorerProcess], list[Task]]:
+        if isinstance(child, ScorerProcess):  # what decoders sent to it is lost: all start anew
+            gone, numbers = list(self.children), list(self._attempts)
+            self._free = list(range(self._shape.slots))
         else:
-            lost = sorted(child.tickets)
-            child.stop()
-            self._decoders.remove(child)
+            gone, numbers = [child], [n for n, attempt in self._attempts.items() if attempt.decoder is child]
             self._free += [] if child.slot is None else [child.slot]
-        for number in lost:
-            task = self._tickets.pop(number).task
-            if not child.ready:  # whatever ended it, no recording did
-                self._schedule.give_back(task)
-            elif not self._schedule.crashed(task):
-                yield Event(task, Done(f"{reason}, {ATTEMPTS} times", lost=True))
-        if not self._schedule.unfinished:
-            return
-        if self._failed_starts[type(child)] >= MOST_FAILED_STARTS or message is not None:
-            self.stop()
-            if not self._ever_decoded:
-                raise PerchError(f"cannot start scoring: {reason}")
-            self._schedule.stop(reason)
-        elif self._scorer is None:
-            try:
-                self.start()
-            except PerchError as error:
-                self._schedule.stop(str(error))
-        elif self._schedule.unfinished:
-            with contextlib.suppress(OSError):  # those there are must do; without any the next to go ends it all
-                self._decoders.append(_Decoder(self._decoding, self._inbox.queue))
-            if not self._decoders:
-                self._schedule.stop(reason)
+        return gone, [self._attempts.pop(number).task for number in numbers]
 
-    def _children(self) -> list[Any]:
-        return [*([self._scorer] if self._scorer is not None else []), *self._decoders]
+    def _pass_on(self, batch: Batch) -> None:
+        """Sends a batch to the scorer."""
+        (scorer,) = (child for child in self.children if isinstance(child, ScorerProcess))
+        if scorer.slots:
+            scorer.send(batch)
+        else:  # only now does it owe an answer
+            scorer.ask(batch)
+        scorer.slots.add(batch.slot)
+
+    def _take_scored(self, scorer: ScorerProcess, message: Scored) -> Iterator[Event]:
+        scorer.slots.discard(message.slot)
+        self._free.append(message.slot)
+        for number, rows, overflow in message.rows:
+            if (attempt := self._attempts.get(number)) is not None:  # else its decoder died
+                attempt.scored += len(rows.scored)
+                attempt.overflow |= overflow
+                yield Event(attempt.task, rows)
+                yield from self._finish(number)
+
+    def _finish(self, number: int) -> Iterator[Event]:
+        """That a ticket is done, once all its windows are scored."""
+        attempt = self._attempts[number]
+        decoded = attempt.decoded
+        if decoded is None or attempt.scored < decoded.sent:
+            return
+        del self._attempts[number]
+        failure = decoded.failure or (NOT_FINITE if attempt.overflow else None)
+        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes))

@@ -6,62 +6,44 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.peaks import PeakFinder
-from runtime.audio.recording import Recording, Window
+from runtime.audio.recording import Window
 from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.logits import activated, scaled
-from runtime.model.session import Session
+from runtime.model.session import Session, message_of
 from runtime.workers.child import listen, serve
-from runtime.workers.protocol import Done, Job, Opened, Ready, Refused, Rows, Task
+from runtime.workers.job import Job
+from runtime.workers.protocol import NOT_FINITE, Done, Ready, Refused, Rows, Task
+from runtime.workers.task_windows import TaskWindows
 
-SEND_EVERY_S = 1.0
+ROWS_EVERY_S = 1.0
+"""How often rows are sent."""
 CHUNK = 16
 """Windows scored between two looks at the clock; never fewer than a batch."""
 
 
-def score(session: Session, job: Job, task: Task) -> Iterator[Opened | Rows | Done]:
-    """The rows of a task, in the order of its windows, in pieces about a second apart."""
+def score(session: Session, job: Job, task: Task, send: Callable[[object], object]) -> None:
+    """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and that it is done."""
     artifact = session.artifact
-    recording = Recording(
-        task.path, artifact.sample_rate, artifact.window_samples, job.hop, job.normalize, job.part_windows
-    )
-    sent = time.monotonic()
-    if job.max_peaks is not None:
-        finder = PeakFinder(recording.sample_rate, recording.window)
-        for block in recording.samples():
-            finder.add(block)
-            if time.monotonic() - sent > SEND_EVERY_S:
-                yield Opened(1, None)  # a sign of life
-                sent = time.monotonic()
-        windows = recording.windows_at(finder.starts(job.max_peaks))
-    else:
-        parts = task.parts
-        if parts is None:
-            parts, promised = recording.count_parts()
-            yield Opened(parts, promised, recording.unrecorded)
-        windows = recording.windows(recording.part(task.part, parts), task.offset, task.step)
+    windows = TaskWindows(task, job, artifact.sample_rate, artifact.window_samples, send)
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
-    recorded = (window for window in windows if window.recorded)
-    for chunk in _chunks(recorded, max(CHUNK, job.batch_size)):
+    for chunk in _chunks(windows, max(CHUNK, job.setup.batch_size)):
         pieces.append(_scored(chunk, session, job))
         overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, chunk))
-        if time.monotonic() - sent > SEND_EVERY_S:
-            yield _joined(pieces)
+        if time.monotonic() - sent > ROWS_EVERY_S:
+            send(_joined(pieces))
             pieces, sent = [], time.monotonic()
     if pieces:
-        yield _joined(pieces)
-    failure = recording.failure or ("has windows whose scores are not finite numbers" if overflow else None)
-    unknown = recording.count is None and recording.failure is not None
-    windows_there = recording.promised_windows() if unknown else recording.count
-    yield Done(failure, windows_there, notes=tuple(recording.notes))
+        send(_joined(pieces))
+    failure = windows.failure or (NOT_FINITE if overflow else None)
+    send(Done(failure, windows.count(windows.failure is not None), notes=windows.notes))
 
 
 def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
@@ -79,48 +61,47 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
-    found = session.run(np.stack(audible), job.computed, job.batch_size) if audible else {}
-    return rows_of(np.array([window.index for window in chunk]), readable, found, session.artifact, job)
+    outputs = session.run(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
+    return rows_of(np.array([window.index for window in chunk]), readable, outputs, session.artifact, job)
 
 
 def rows_of(
     indices: NDArray[np.int64],
     readable: NDArray[np.bool_],
-    found: Mapping[str, NDArray[np.float32]],
+    outputs: Mapping[str, NDArray[np.float32]],
     artifact: Artifact,
     job: Job,
 ) -> Rows:
-    """Rows of windows, given what the session found for those that were readable."""
+    """Rows of windows at `indices`, from the session's `outputs` of those that are `readable`."""
     scored = readable.copy()
     rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.computed}
-    for name, values in found.items():
+    for name, values in outputs.items():
         rows[name][readable] = values
     for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     for values in rows.values():
         values[~scored] = np.nan
     if "label" in rows:
-        rows["label"] = scaled(rows["label"], job.logit_scale)
+        rows["label"] = scaled(rows["label"], job.request.logit_scale)
     if job.class_map is not None and "label" in rows:
         rows["label"] = job.class_map.apply(rows)
         rows["label"][~scored] = np.nan
     for name, values in rows.items():
         if artifact.heads[name].classes:
             constant = job.class_map.constant if job.class_map is not None and name == "label" else None
-            rows[name] = activated(values, job.activation, constant)
+            rows[name] = activated(values, job.request.activation, constant)
         else:
-            rows[name] = values.astype(job.embedding_dtype, copy=False)
+            rows[name] = values.astype(job.request.embedding_dtype, copy=False)
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 
 def refusal(error: Exception, job: Job) -> PerchError:
-    """Why no session can be made; onnxruntime has a class of its own for each status."""
+    """Why no session can be made."""
     if isinstance(error, PerchError):
         return error
-    said = next(iter(str(error).strip().splitlines()), "")[:300]
     return ArtifactError(
-        f"{job.model} cannot be run ({type(error).__name__}: {said}); `perch-run --doctor --model {job.model}` looks "
-        "into it"
+        f"{job.model} cannot be run ({type(error).__name__}: {message_of(error)}); "
+        f"`perch-run --doctor --model {job.model}` looks into it"
     )
 
 
@@ -136,19 +117,17 @@ def main() -> None:
     job: Job = pickle.load(receive)
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
-    started = time.monotonic()
     try:
-        session = Session(job.model, job.device, job.threads)
-        session.warm_up(job.computed, job.batch_size)
+        session = Session(job.model, job.device, job.setup.threads)
+        session.warm_up(job.computed, job.setup.batch_size)
     except Exception as error:
         send(Refused(refusal(error, job)))
         return
-    send(Ready(time.monotonic() - started))
+    send(Ready())
     while True:
         task = tasks.get()
         try:
-            for message in score(session, job, task):
-                send(message)
+            score(session, job, task, send)
         except BrokenPipeError:
             return
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well

@@ -1,4 +1,4 @@
-"""The baseline against direct calls of the SavedModel, to the bit."""
+"""The notebook against direct calls of the SavedModel, bit for bit."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ with without_xla(folder) as copy:
     model.infer_tf(windows)
 print(plain, len(os.listdir(dumped)) - plain)
 """
-"""Runs what the baseline calls TensorFlow without XLA, then `infer_tf` of the same copy; prints for each how many files
-XLA wrote of what it compiled."""
+"""Runs the notebook without XLA, then `infer_tf` of the same copy; prints how many files XLA dumped for each."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""RESULTS.md is made of what the commands wrote, and of nothing else."""
+"""RESULTS.md is made from the figures of the commands alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make stress` itself: broken promises are told by its exit code. Its cases take minutes and are not run here."""
+"""`make stress` itself: a broken promise fails it. Its cases take minutes and are not run here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`perch-bench throughput`: that all is measured and adds up, never how fast it is."""
+"""`perch-bench throughput`: everything is measured and adds up; how fast it is does not matter."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Measured = tuple[dict[str, Any], str, Path]
 
 @pytest.fixture(scope="module")
 def measured(model: Path, label_model: Path, soundscapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    """The figures of two files, what was printed, and the profile that was written."""
+    """The figures of two files, the printed text, and the path of the profile."""
     folder = tmp_path_factory.mktemp("bench")
     arguments = [model, label_model, "--soundscapes", soundscapes, "--quick", "--workers", "2", "--threads", "1"]
     arguments += ["--batch-sizes", "2,4", "--rounds", "2", "--json", folder / "figures.json"]
@@ -130,7 +130,7 @@ def test_best_becomes_the_profile(measured: Measured, monkeypatch: pytest.Monkey
     assert printed.count(f"kept in {path}") == 2
 
 
-def test_report_is_for_people(measured: Measured) -> None:
+def test_report_shows_every_section(measured: Measured) -> None:
     for text in (
         "rank  workers  threads  batch  windows/s",
         "frontend",
@@ -158,14 +158,14 @@ def artifact(model: Path) -> Artifact:
     return read_artifact(model)
 
 
-def found_of(artifact: Artifact, **rates: list[float]) -> FileFigures:
-    """A file with a configuration of each batch, named b1, b2, …"""
+def file_with(artifact: Artifact, **rates: list[float]) -> FileFigures:
+    """A file with a configuration for each batch size, named b1, b2, …"""
     tried = [Configuration(Setup(2, 1, int(name[1:])), values) for name, values in rates.items()]
     return FileFigures(Path("perch.onnx"), artifact, ("label",), tried)
 
 
 def test_what_does_not_fit_is_ranked_but_is_not_the_best(artifact: Artifact) -> None:
-    found = found_of(artifact, b1=[10.0, 12.0, 11.0], b2=[20.0, 5.0, 21.0], b4=[])
+    found = file_with(artifact, b1=[10.0, 12.0, 11.0], b2=[20.0, 5.0, 21.0], b4=[])
     assert [each.setup.batch_size for each in found.ranking] == [2, 1, 4]
     assert found.best.setup.batch_size == 2
     found.ranking[0].usable, found.ranking[0].note = False, "over the memory limit"
@@ -178,19 +178,19 @@ def test_what_does_not_fit_is_ranked_but_is_not_the_best(artifact: Artifact) -> 
 
 
 def test_far_slower_ones_are_dropped_but_ten_stay(artifact: Artifact) -> None:
-    found = found_of(artifact, **{f"b{i}": [100.0 - i] for i in range(1, 12)}, b20=[50.0], b21=[49.0], b22=[])
+    found = file_with(artifact, **{f"b{i}": [100.0 - i] for i in range(1, 12)}, b20=[50.0], b21=[49.0], b22=[])
     conditions = Conditions((), "cpu", 10**12, BRIEF)
     sweeper = sweep._Sweeper(found, conditions)
     sweeper.drop_slow()
     dropped = [each.setup.batch_size for each in found.configurations if each.note is not None]
     assert dropped == [20, 21]
-    few = found_of(artifact, b1=[100.0], b2=[10.0])
+    few = file_with(artifact, b1=[100.0], b2=[10.0])
     sweep._Sweeper(few, conditions).drop_slow()
     assert all(each.note is None for each in few.configurations)
 
 
 def test_more_workers_than_fit_are_not_started(artifact: Artifact) -> None:
-    found = found_of(artifact, b1=[], b2=[])
+    found = file_with(artifact, b1=[], b2=[])
     sweeper = sweep._Sweeper(found, Conditions((), "cpu", 1000, BRIEF))
     sweeper._alone = {1: memory.MemoryUse(total=600, private=400), 2: memory.MemoryUse(total=601, private=400)}
     one, two = found.configurations
@@ -199,8 +199,8 @@ def test_more_workers_than_fit_are_not_started(artifact: Artifact) -> None:
     assert (two.usable, two.memory) == (False, 1001)
 
 
-def test_on_a_gpu_whole_runs_are_compared(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a batch for which its memory is too small is none to choose, however fast the smaller one was."""
+def test_on_a_gpu_full_runs_are_compared(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that does not fit into the GPU's memory cannot be the best, however fast the smaller one was."""
 
     def time_full_run(plan: RunPlan) -> FullRun:
         size = plan.setup.batch_size
@@ -208,7 +208,7 @@ def test_on_a_gpu_whole_runs_are_compared(artifact: Artifact, monkeypatch: pytes
         return FullRun(float(size), 1.0, None, USED, (USED,) * plan.setup.workers, complaint)
 
     monkeypatch.setattr(sweep, "time_full_run", time_full_run)
-    found = found_of(artifact, b16=[], b32=[], b64=[])
+    found = file_with(artifact, b16=[], b32=[], b64=[])
     sweep.sweep([found], Conditions((), "cuda:0", 10**12, replace(BRIEF, rounds=2)))
     assert [each.rates for each in found.configurations] == [[16.0, 16.0], [32.0, 32.0], [64.0]]
     assert found.best.setup.batch_size == 32
@@ -259,7 +259,7 @@ def test_sizes_of_memory(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "4XB", "-1GB", "0", "GB"])
-def test_what_is_no_size(text: str) -> None:
+def test_bad_sizes_of_memory(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not an amount of memory"):
         memory_size(text)
 

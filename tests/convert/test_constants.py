@@ -1,4 +1,4 @@
-"""What does not depend on the audio is in a converted graph bit for bit as TensorFlow computes it."""
+"""Constants of a converted graph equal those that TensorFlow computes, bit for bit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import tensorflow as tf
 from jax.experimental import jax2tf
 
 from convert.passes.edit import Array
-from convert.source.saved_model import Reference, SavedModel, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel, inspect
 from convert.stablehlo import module, xla
 from convert.tf import constants
 from convert.tf import ops as tf_ops
@@ -72,18 +73,18 @@ def by_tensorflow(audio: Any, variance: Any, scale: Any) -> dict[str, Any]:
 def test_constants_are_tensorflows_own(tmp_path: Path, infer: Any, compiled: bool, exported: bool) -> None:
     source = write(tmp_path / "saved_model", infer, compiled, exported)
     assert source.compiled is compiled and (source.stablehlo is not None) is exported
-    rows = np.eye(2 * ROWS, BINS, dtype=np.float32).reshape(2, ROWS * BINS)  # times a matrix they are its rows
+    rows = np.eye(2 * ROWS, BINS, dtype=np.float32).reshape(2, ROWS * BINS)  # a matrix multiplied by these is itself
     windows = np.zeros((3, 160_000), np.float32)
     windows[:2, : ROWS * BINS], windows[2] = rows, 1
-    found = Reference(source)(windows)
-    matrix = found["frontend"][:2].reshape(-1, BANDS)[:BINS]
+    expected = Reference(source)(windows)
+    matrix = expected["frontend"][:2].reshape(-1, BANDS)[:BINS]
     graph = module.to_onnx(source) if exported else ir.from_proto(tf_ops.to_onnx(source))
-    held = [each.const_value.numpy() for each in graph.graph.initializers.values() if each.const_value is not None]
-    assert among(held, matrix)
-    assert among(held, found["label"][2])
+    stored = [each.const_value.numpy() for each in graph.graph.initializers.values() if each.const_value is not None]
+    assert among(stored, matrix)
+    assert among(stored, expected["label"][2])
 
 
-def test_constants_that_tensorflow_cannot_compute_apart(
+def test_constants_that_tensorflow_cannot_compute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved_model: Path
 ) -> None:
     def fails(*_: object) -> None:
@@ -110,11 +111,11 @@ COMPUTED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_values_of_every_kind_are_computed_apart() -> None:
+def test_constants_of_every_kind_are_computed() -> None:
     assert_equal_to_jax(each(COMPUTED, jnp.asarray(sample((3, 5)))), (1, 5), constants=True)
 
 
 def among(arrays: list[Array], wanted: Array) -> bool:
-    """Whether it is one of them to the last bit, its axes aside."""
+    """Whether one of the arrays equals it to the last bit, up to the order of its axes."""
     squeezed = [array.squeeze() for array in arrays]
     return any(np.array_equal(array, wanted) or np.array_equal(array.T, wanted) for array in squeezed)

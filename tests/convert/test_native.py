@@ -20,8 +20,9 @@ from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError
 from convert.proof import parity, synthetic
-from convert.source import versions as version
-from convert.source.saved_model import Reference, inspect
+from convert.source import versions
+from convert.source.reference import Reference
+from convert.source.saved_model import inspect
 from convert.stablehlo import module
 from convert.untrained.native.perch import write_saved_model
 from convert.untrained.recipe import TINY_V2
@@ -60,15 +61,15 @@ def test_v2(v2: Path, v2_model: Path) -> None:
     assert artifact.parity["heads"]["spatial_embedding"]["windows"] == 12
 
 
-def test_graph_is_as_quick_as_the_plain_ones(v2_model: Path) -> None:
+def test_graph_is_as_fast_as_the_plain_ones(v2_model: Path) -> None:
     graph = onnx.load(v2_model).graph
     kinds = {node.op_type for node in graph.node}
     assert not kinds & {"DFT", "STFT", "Shape", "Gather", "Exp", "Neg", "Expand", "Pow"}
     stem = next(node for node in graph.node if node.op_type == "Conv")
     weights = {value.name: value.dims for value in graph.initializer}
-    assert list(weights[stem.input[1]])[1:] == [1, 3, 3]  # frames, window and DFT are no convolution any more
+    assert list(weights[stem.input[1]])[1:] == [1, 3, 3]  # frames, window and DFT are no longer a convolution
     batches = {value.name: value.type.tensor_type.shape.dim[0].dim_param for value in graph.value_info}
-    # ONNX Runtime fuses additions of two branches only where the batch has the same name in both.
+    # ONNX Runtime fuses the addition of two branches only if the batch has the same name in both.
     assert {batches[node.output[0]] for node in graph.node if node.op_type == "Conv"} == {"batch"}
 
 
@@ -79,11 +80,11 @@ def test_v1(tmp_path: Path, kind: str) -> None:
     assert artifact.family == "perch_v1" and artifact.free_batch
     assert set(artifact.heads) >= {"label", "embedding"}
     assert artifact.parity["batch_sizes"] == [1, 2, 12]
-    for head, measured in artifact.parity["heads"].items():  # what is out of tolerance leaves no file
+    for head, measured in artifact.parity["heads"].items():  # a model that exceeds its tolerance leaves no file
         assert measured["windows"] == 12 and measured["range"] > 0.1, head
 
 
-def test_parity_that_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parity_that_cannot_be_measured_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_saved_model(tmp_path / "saved_model", TINY_V2, ("cuda",))
     assert main([str(folder), "-o", str(tmp_path / "perch.onnx")]) == 0
     assert "was not measured" in capsys.readouterr().out
@@ -142,7 +143,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_translated_is_named(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_untranslatable_operation_is_named(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     function, said = REFUSED[name]
     folder = saved(tmp_path / "saved_model", function)
     assert main([str(folder), "-o", str(tmp_path / "x.onnx"), "--quiet"]) == 2
@@ -155,16 +156,17 @@ def test_what_cannot_be_translated_is_named(tmp_path: Path, name: str, capsys: p
 def test_stablehlo_that_tensorflow_cannot_read(v2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = inspect(v2)
     assert source.stablehlo is not None
-    versions = rf"StableHLO {source.stablehlo.version}, which TensorFlow {tf.__version__} \(StableHLO {version.own()}\)"
+    installed = versions.installed_version()
+    both = rf"StableHLO {source.stablehlo.version}, which TensorFlow {tf.__version__} \(StableHLO {installed}\)"
     monkeypatch.setattr(tf.mlir.experimental, "run_pass_pipeline", lambda text, *_, **__: text)
-    with pytest.raises(ConversionError, match=rf"{versions} cannot read: .*install a newer tensorflow"):
+    with pytest.raises(ConversionError, match=rf"{both} cannot read: .*install a newer tensorflow"):
         module.stablehlo_text(source)
 
     def fails(*_: object, **__: object) -> str:
         raise ValueError("unregistered operation\nand more")
 
     monkeypatch.setattr(tf.mlir.experimental, "run_pass_pipeline", fails)
-    with pytest.raises(ConversionError, match=rf"{versions} cannot read: unregistered operation; install"):
+    with pytest.raises(ConversionError, match=rf"{both} cannot read: unregistered operation; install"):
         module.stablehlo_text(source)
 
 

@@ -1,4 +1,4 @@
-"""SavedModels that are no Perch, or hardly one: converted, or refused in one sentence that names what and where."""
+"""SavedModels that are not quite a Perch: converted, or refused in one sentence that says what is wrong and where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Infer = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 def save(folder: Path, more: Infer, spec: tf.TensorSpec | None = None) -> Path:
-    """A SavedModel of plain ops from windows to `label`, and to what `more` gives."""
+    """A SavedModel of plain ops from windows to `label` and the outputs of `more`."""
     module = tf.Module()
     module.weights = tf.Variable(tf.random.stateless_normal([160, 3], [1, 2]))
 
@@ -46,12 +46,12 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], str]:
 
 
 REFUSED: dict[str, tuple[Infer, str]] = {
-    "names": (lambda x: {"names": tf.as_string(x[:, :3])}, "'names' holds string, no floats; leave it out with"),
-    "places": (lambda x: {"top": tf.argmax(x, 1)}, "'top' holds int64, no floats"),
-    "complex": (lambda x: {"fft": tf.signal.rfft(x[:, :8])}, "'fft' holds complex64, no floats"),
-    "one number": (lambda x: {"mean": tf.reduce_mean(x)}, "'mean' is of shape (), which has no row for each window"),
-    "no rows": (lambda x: {"ones": tf.ones([160, 3])}, "'ones' is of shape (160, 3), which has no row for each window"),
-    "nothing": (lambda x: {"nothing": x[:, :0]}, "'nothing' is of shape (None, 0), whose sizes are 0 or not fixed"),
+    "names": (lambda x: {"names": tf.as_string(x[:, :3])}, "'names' holds string, not floats; leave it out with"),
+    "places": (lambda x: {"top": tf.argmax(x, 1)}, "'top' holds int64, not floats"),
+    "complex": (lambda x: {"fft": tf.signal.rfft(x[:, :8])}, "'fft' holds complex64, not floats"),
+    "one number": (lambda x: {"mean": tf.reduce_mean(x)}, "'mean' has shape (), which has no row for each window"),
+    "no rows": (lambda x: {"ones": tf.ones([160, 3])}, "'ones' has shape (160, 3), which has no row for each window"),
+    "nothing": (lambda x: {"nothing": x[:, :0]}, "'nothing' has shape (None, 0), whose sizes are 0 or not fixed"),
     "line": (lambda x: {"a\nb": x[:, :2]}, r"'a\nb' has a name that cannot be printed"),
     "some rows": (lambda x: {"loud": tf.boolean_mask(x, x[:, 0] > 0)[:, :3]}, " rows for 4 windows"),
     "random": (lambda x: {"embedding": x[:, :4] + tf.random.normal([4])}, "draws random numbers"),
@@ -108,9 +108,9 @@ def test_damaged(tmp_path: Path, plain: Path, refusal: Callable[[Path], str], na
     assert expected in refusal(folder)
 
 
-def test_a_file_is_no_folder(tmp_path: Path, refusal: Callable[[Path], str]) -> None:
+def test_a_file_is_not_a_folder(tmp_path: Path, refusal: Callable[[Path], str]) -> None:
     (tmp_path / "model.keras").write_bytes(b"PK")
-    assert "is a file, and no SavedModel's folder" in refusal(tmp_path / "model.keras")
+    assert "is a file, not the folder of a SavedModel" in refusal(tmp_path / "model.keras")
 
 
 def test_loops_in_plain_ops(tmp_path: Path, refusal: Callable[[Path], str]) -> None:
@@ -126,6 +126,6 @@ def test_loops_in_plain_ops(tmp_path: Path, refusal: Callable[[Path], str]) -> N
     assert main([str(save(tmp_path / "model", columns)), "-o", str(tmp_path / "x.onnx"), "--quiet"]) == 0
 
 
-def test_an_unfit_output_can_be_left_out(tmp_path: Path) -> None:
+def test_an_unusable_output_can_be_left_out(tmp_path: Path) -> None:
     folder = save(tmp_path / "model", lambda x: {"fft": tf.signal.rfft(x[:, :8]), "top": tf.argmax(x, 1)})
     assert main([str(folder), "-o", str(tmp_path / "x.onnx"), "--quiet", "--outputs", "label"]) == 0

@@ -18,10 +18,9 @@ import soundfile
 import tensorflow as tf
 
 import convert.cli
-import runtime.cli
 from convert.proof.synthetic import soundscape
-from runtime import Soundscapes, run_soundscapes
 from runtime.cli import main
+from runtime.rows.sinks import FileSink
 from runtime.values import parse_seconds
 from tests.support.processes import until
 from tests.support.recordings import write
@@ -190,11 +189,13 @@ def test_rows_that_cannot_be_written_are_rescued(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
 
-    def vanish(*arguments: object, **options: object) -> Soundscapes:
-        folder.rmdir()
-        return run_soundscapes(*arguments, **options)  # type: ignore[arg-type]
+    finish = FileSink.finish
 
-    monkeypatch.setattr(runtime.cli, "run_soundscapes", vanish)
+    def vanish(self: FileSink, *arguments: object, **options: object) -> None:
+        shutil.rmtree(folder)
+        finish(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FileSink, "finish", vanish)
     assert main([str(recordings), "--model", str(model), "-o", str(folder / "o.npz")]) == 2
     message = capsys.readouterr().err
     assert "cannot write to" in message

@@ -121,8 +121,8 @@ def test_one_long_recording_is_shared_by_all_workers(tmp_path: Path, model: Path
     write(tmp_path / "long.wav", np.tile(soundscape(11, 60), 25))
     one = run(tmp_path, model, workers=1)
     both = run(tmp_path, model, workers=2)
-    assert (one.timing["workers"], both.timing["workers"]) == (1, 2)
-    assert run(tmp_path, model, workers=7).timing["workers"] == 3  # it has three parts
+    assert (one.timing.workers, both.timing.workers) == (1, 2)
+    assert run(tmp_path, model, workers=7).timing.workers == 3  # it has three parts
     np.testing.assert_array_equal(both["label"], one["label"])
 
 
@@ -183,7 +183,7 @@ def test_deadline_leaves_a_complete_file(tmp_path: Path, model: Path, monkeypatc
     folder.mkdir()
     write(folder / "short.wav", soundscape(1, 10))
     soundfile.write(folder / "slow.wav", np.zeros(6 * 3600 * 1000, np.int16), 1000)  # six hours, little on disk
-    ends_when(monkeypatch, lambda table: table.counts["scored"] > 2)
+    ends_when(monkeypatch, lambda table: table.report.counts["scored"] > 2)
     result = run(folder, model, workers=2, fill=-7, **LONG)
     assert len(result) == 2 + 6 * 720
     assert result.count("failed") == 0
@@ -310,7 +310,7 @@ def test_wrong_arguments_are_named(recordings: Path, model: Path, options: dict[
 def test_cuda_never_falls_back(recordings: Path, model: Path) -> None:
     with pytest.raises(DeviceError, match=r"device='cuda.*' .*pip install '\.\[cuda\]'"):
         run(recordings, model, device="cuda")
-    assert run(recordings / "c.ogg", model, device="auto").timing["device"] == "cpu"
+    assert run(recordings / "c.ogg", model, device="auto").timing.device == "cpu"
 
 
 def test_two_builds_of_onnxruntime_are_refused(

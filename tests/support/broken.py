@@ -1,4 +1,4 @@
-"""Converted files that were broken on purpose."""
+"""Converted files, broken on purpose."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from runtime.model.artifact import DESCRIPTION, description_sha256
 def edited(
     model: Path, target: Path, edit: Callable[[onnx.ModelProto], object], entries: Mapping[str, str] | None = None
 ) -> Path:
-    """A copy of a file in which something is other. With `entries`, which are put in its description, it is as if
-    `perch-convert` had written it so.
+    """A copy of a file after `edit`. With `entries`, which go into its description, all fingerprints are renewed, as if
+    `perch-convert` had written it.
     """
     proto = onnx.load(model)
     edit(proto)
     if entries is not None:
-        described = {each.key: each.value for each in proto.metadata_props} | entries
+        description = {each.key: each.value for each in proto.metadata_props} | entries
         del proto.metadata_props[:]
-        described["artifact_sha256"] = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-        described[DESCRIPTION] = description_sha256(described)
-        onnx.helper.set_model_props(proto, described)
+        description["artifact_sha256"] = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+        description[DESCRIPTION] = description_sha256(description)
+        onnx.helper.set_model_props(proto, description)
     onnx.save(proto, target)
     return target
 
@@ -37,8 +37,8 @@ def tensor(proto: onnx.ModelProto, name: str) -> onnx.TensorProto:
 
 def scale(proto: onnx.ModelProto, name: str) -> None:
     """Scales one weight tensor by 1.01."""
-    held = tensor(proto, name)
-    held.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(held) * np.float32(1.01), name))
+    weights = tensor(proto, name)
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.01), name))
 
 
 def swap_columns(proto: onnx.ModelProto, head: str, one: int, other: int) -> None:
@@ -56,11 +56,11 @@ def widths(proto: onnx.ModelProto) -> list[tuple[str, int]]:
 
 
 def edit_lines(proto: onnx.ModelProto, entry: str, edit: Callable[[list[str]], object]) -> None:
-    """Edits the lines of a class list, of which the first is its header."""
-    (held,) = (each for each in proto.metadata_props if each.key == entry)
-    lines = held.value.split("\n")
+    """Edits the lines of a class list; the first is its header."""
+    (metadata,) = (each for each in proto.metadata_props if each.key == entry)
+    lines = metadata.value.split("\n")
     edit(lines)
-    held.value = "\n".join(lines)
+    metadata.value = "\n".join(lines)
 
 
 def move_line(proto: onnx.ModelProto, entry: str, source: int, target: int) -> None:

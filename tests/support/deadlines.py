@@ -36,5 +36,5 @@ def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:
 
 def windows_came(table: Table) -> int:
     """How many windows were scored or failed so far."""
-    came = sum(len(rows.indices) for p in table._progress.values() for part in p.rows.values() for rows in part)
-    return came + sum(table.counts.values())
+    waiting = (rows for received in table._received.values() for part in received.rows.values() for rows in part)
+    return sum(len(rows.indices) for rows in waiting) + sum(table.report.counts.values())

@@ -1,4 +1,4 @@
-"""A SavedModel that magnifies rounding: sines of large numbers, of which two right programs share two digits."""
+"""A SavedModel that amplifies rounding: sines of large numbers, of which two correct programs share two digits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ CLASSES, WIDTH, FRAME = 40, 32, 640
 
 
 def write_ill_conditioned(folder: Path, gain: float, exported: bool = False) -> Path:
-    """Writes it; rounding moves the output `embedding` by some 8e-8 of its range times `gain`.
+    """Writes it; rounding changes the output `embedding` by about `gain` times 8e-8 of its range.
 
-    `exported` has it as StableHLO of one window, else it is of plain ops and a free batch.
+    If `exported` it is StableHLO for one window, else plain ops with any batch size.
     """
     rng = np.random.default_rng(0)
     shapes = ((FRAME, WIDTH), (WIDTH, CLASSES), (CLASSES,))

@@ -1,4 +1,4 @@
-"""Every kind of model that Perch's authors have exported, tiny: frontends of all years, outputs and batches of all
+"""Tiny models of every kind that Perch's authors have exported: frontends of all years, outputs and batches of all
 shapes, plain TensorFlow ops and StableHLO for one platform or two."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from convert.untrained.recipe import TINY, TINY_V2, TINY_V2_PUBLISHED, ClassHead
 
 
 class Kind(NamedTuple):
-    """`platforms` are None for plain TensorFlow ops."""
+    """A recipe, and the platforms it is exported for; None for plain TensorFlow ops."""
 
     recipe: Recipe
     platforms: tuple[str, ...] | None

@@ -16,7 +16,7 @@ from benchmarks.measuring.usage import children
 
 
 class Watch:
-    """Looks again and again while something goes on."""
+    """Calls a function every 20 ms for as long as its `with` block runs."""
 
     def __init__(self, look: Callable[[], object]) -> None:
         self._over = threading.Event()
@@ -37,7 +37,7 @@ class Watch:
 
 
 class Killer(Watch):
-    """Kills child processes with SIGKILL as soon as a condition on their pid holds, a number of times."""
+    """Kills up to `times` child processes with SIGKILL, each as soon as a condition on its process id holds."""
 
     def __init__(self, condition: Callable[[int], bool], times: int = 1) -> None:
         super().__init__(self._look)
@@ -52,7 +52,7 @@ class Killer(Watch):
 
 
 class perch_run:  # noqa: N801 (reads as the command it is)
-    """The command in a process of its own, ended in any case."""
+    """perch-run in a process of its own, which is killed at the end of the `with` block."""
 
     def __init__(self, folder: Path, model: Path, target: Path, *options: str) -> None:
         command = [sys.executable, "-m", "runtime", str(folder), "--model", str(model), "-o", str(target), *options]
@@ -70,13 +70,13 @@ class perch_run:  # noqa: N801 (reads as the command it is)
 
 
 def until(condition: Callable[[], object], seconds: float = 600.0) -> object:
-    """What a condition gives once it holds."""
+    """Waits until a condition is true; returns its value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(0.02)
-    raise AssertionError("did not come about in time")
+    raise AssertionError("the condition was not true in time")
 
 
 def open_files(pid: int) -> list[str]:

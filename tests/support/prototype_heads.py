@@ -1,18 +1,18 @@
-"""A small head of prototypes as the translator writes it, and what it gives by numpy."""
+"""A small prototype head as the translator writes it, and its label by NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.heads.normalisation import unit_features_last
-from convert.passes.heads.tiling import GROUP
+from convert.passes.heads.normalisation import normalise_features_last
+from convert.passes.heads.tiling import TILE_WINDOWS
 from convert.passes.pipeline import clean, infer_shapes
 from tests.support.graphs import RNG, Array, graph_of, ints, normal
 
 FEATURES, PLACES, CLASSES, EACH = 24, (4, 3), 10, 4
-PER_PROTOTYPE = GROUP * 12 * 4
-"""Bytes of one prototype's products with a group of windows."""
+PER_PROTOTYPE = TILE_WINDOWS * 12 * 4
+"""Bytes of the products of one prototype in a tile."""
 HEAD = """
 g (float[batch, 24, 4, 3] x) => (
   float[batch, 10] label, float[batch, 4, 3, 24] spatial_embedding, float[batch, 24] embedding
@@ -35,7 +35,7 @@ SHAPES = {
 
 
 def weights() -> dict[str, Array]:
-    """Unit prototypes, weights of which some are 0, and biases."""
+    """Prototypes of unit length, weights of which some are 0, and biases."""
     prototypes = normal(FEATURES, CLASSES * EACH)
     return {
         "prototypes": prototypes / np.linalg.norm(prototypes, axis=0),
@@ -46,10 +46,10 @@ def weights() -> dict[str, Array]:
 
 
 def head(text: str = HEAD, prepared: bool = True, **arrays: Array) -> ir.Model:
-    """The head, after the passes that prepare it for the others."""
+    """The head with shapes inferred and, if `prepared`, its embedding normalised features-last."""
     model = graph_of(text, **SHAPES, **(arrays or weights()))
     if prepared:
-        unit_features_last(infer_shapes(model).graph)
+        normalise_features_last(infer_shapes(model).graph)
         clean(model)
     return infer_shapes(model)
 
@@ -59,13 +59,13 @@ def windows(count: int) -> Array:
 
 
 def places_of(x: Array) -> Array:
-    """Unit places, `[windows, places, features]`."""
+    """Positions of unit length, float64 `[windows, positions, features]`."""
     maps = 1 / (1 + np.exp(-x.astype(np.float64)))
     places = maps.reshape(len(x), FEATURES, -1).transpose(0, 2, 1)
     return np.asarray(places / (np.linalg.norm(places, axis=-1, keepdims=True) + 1e-5))
 
 
-def label_of(greatest: Array, arrays: dict[str, Array]) -> Array:
-    """Logits, given the greatest product of each prototype, `[windows, prototypes]`."""
-    weighted = greatest.reshape(len(greatest), CLASSES, EACH) * arrays["weights"]
+def label_of(maximum: Array, arrays: dict[str, Array]) -> Array:
+    """Logits, given the maximum product of each prototype, `[windows, prototypes]`."""
+    weighted = maximum.reshape(len(maximum), CLASSES, EACH) * arrays["weights"]
     return np.asarray(weighted.sum(axis=-1) + arrays["bias"])

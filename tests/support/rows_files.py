@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.rows.block import Block, Columns
-from runtime.rows.formats import write_parquet
+from runtime.rows.formats.parquet_file import write_parquet
 
 ABOUT = {"saved_model_sha256": "a" * 64, "window_s": "5", "sample_rate": "32000", "hop_s": "5"}
 
@@ -54,7 +54,7 @@ def write_rows(
                 {key: values[rows] for key, values in outputs.items()},
             )
 
-    write_parquet(blocks(), path, columns, 0.0)
+    write_parquet(blocks(), path, columns)
     return path
 
 

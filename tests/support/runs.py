@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,7 @@ import pytest
 import runtime.run
 import runtime.scoring
 from runtime import Interrupted, Soundscapes, run_soundscapes
-from runtime.workers.pool import Event
-from runtime.workers.protocol import Job
-from runtime.workers.schedule import Schedule
-from runtime.workers.stages import score_in_stages
-from tests.support.recordings import RATE, WINDOW
+from runtime.workers.stages import Stages
 
 
 def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
@@ -44,13 +39,7 @@ def interrupt(
 
 def in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on runs go through the ring, though on the CPU."""
-
-    def score(
-        schedule: Schedule, job: Job, workers: int, deadline: float | None, timeout_s: float
-    ) -> Generator[Event, None, None]:
-        return score_in_stages(schedule, job, (RATE, WINDOW), workers, deadline, timeout_s)
-
-    monkeypatch.setattr(runtime.scoring, "score_recordings", score)
+    monkeypatch.setattr(runtime.scoring, "engine_for", Stages)
 
 
 def write_sample(path: Path, names: list[str], rows: tuple[str, ...] = ("x_5",)) -> Path:

@@ -1,4 +1,4 @@
-"""A converted file with Perch v2's heads, a few columns wide: a graph of products, and a description."""
+"""A file like a converted Perch v2, with a few columns for each head: a graph of matrix products, and its metadata."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_small_v2(
     parity: Mapping[str, Any] | None = None,
     run: Sequence[Callable[[ir.Graph], object]] = (),
 ) -> Path:
-    """Writes it; `parity` is what the conversion found, `run` are passes over the graph."""
+    """Writes the file; `parity` stands for what its conversion measured, `run` are passes over the graph."""
     rng = np.random.default_rng(0)
     weights: dict[str, Any] = {
         "start": [20_000], "end": [20_100], "axis": [1], "spatial": [0, *SPATIAL], "spectral": [0, 5, 3],

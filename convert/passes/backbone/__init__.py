@@ -1,1 +1,1 @@
-"""Passes on the convolutions."""
+"""Passes on the convolutional backbone: activations, batch norm, padding, squeeze-and-excite."""

@@ -1,4 +1,4 @@
-"""Activations recovered from the arithmetic they were exported as."""
+"""Activations recovered from the arithmetic that they were exported as."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from convert.passes.edit import insert, is_scalar, producer, replace, scalar, wi
 
 
 def recover_relu(graph: ir.Graph) -> None:
-    """`max(x, 0)` becomes Relu, which ONNX Runtime fuses into the convolution before it."""
+    """ONNX Runtime fuses a Relu into the convolution before it.
+
+    max(x, 0)  ->  Relu(x)
+    """
     for node in graph:
         if node.op_type == "Max" and len(node.inputs) == 2:
             operands = with_constant(node)
@@ -17,7 +20,10 @@ def recover_relu(graph: ir.Graph) -> None:
 
 
 def recover_sigmoid(graph: ir.Graph) -> None:
-    """`1 / (1 + exp(-x))` becomes Sigmoid; a swish is left as `x * Sigmoid(x)`, which ONNX Runtime fuses itself."""
+    """A swish stays `x * Sigmoid(x)`, which ONNX Runtime fuses itself.
+
+    1 / (1 + exp(-x))  ->  Sigmoid(x)
+    """
     for node in graph:
         if node.op_type == "Reciprocal":
             denominator = node.inputs[0]

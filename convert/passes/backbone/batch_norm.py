@@ -1,7 +1,9 @@
 """Batch norm folded into the convolution before it.
 
-Exported as Sub, Mul and Add with one constant a channel, it costs three passes over memory and, worse, keeps ONNX
-Runtime from its blocked channel layout (NCHWc).
+    (conv(x, weights) + bias) * scale + shift  ->  conv(x, weights * scale) + (bias * scale + shift)
+
+Exported as Sub, Mul and Add with a constant per channel, batch norm costs three passes over memory and, worse, keeps
+ONNX Runtime from its blocked layout (NCHWc).
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ import onnx_ir as ir
 
 from convert.passes.edit import Array, constant, insert, new_constant, only_consumer, replace, with_constant
 
-FAR = 8.0
-"""How far the mean of what a convolution gives may be from 0, in what becomes 1 behind the batch norm."""
+MOST_SHIFT = 8.0
+"""By which a batch norm may shift a channel, in standard deviations of its output, to be folded in one step."""
 
 
 def fold_batch_norm(graph: ir.Graph) -> None:
-    """Folds every run of Add, Sub, Mul and Div by a constant a channel into the Conv that it follows.
+    """Folds each run of Add, Sub, Mul and Div by a constant per channel into the Conv before it.
 
-    Where means are many deviations from 0 (at the stem, since most of a log spectrogram lies at its floor), rounding
-    the products of weights and scales would shift whole channels. Only the mean is folded there, the rest becomes a
-    depthwise convolution of one tap.
+    Requires that nothing else reads the values between. Where means are many standard deviations from 0 (at the stem,
+    since most of a log spectrogram lies at its floor), rounding `weights * scale` would shift whole channels. There
+    only the mean is folded, and the rest becomes a depthwise convolution with one tap.
     """
     for conv in graph:
         kernel = constant(conv.inputs[1]) if conv.op_type == "Conv" else None
@@ -34,7 +36,7 @@ def fold_batch_norm(graph: ir.Graph) -> None:
             continue
         attributes = {name: attr.value for name, attr in conv.attributes.items()}
         weights = np.asarray(kernel, np.float64)
-        if kernel.ndim == 4 and first.any() and np.abs(shift).max() > FAR:
+        if kernel.ndim == 4 and first.any() and np.abs(shift).max() > MOST_SHIFT:
             centred = _conv(graph, conv, last, conv.inputs[0], weights, bias + first, attributes)
             depthwise = {"group": len(scale), "kernel_shape": [1, 1]}
             taps = scale.reshape(-1, 1, 1, 1)
@@ -47,7 +49,7 @@ def fold_batch_norm(graph: ir.Graph) -> None:
 
 def _conv(
     graph: ir.Graph,
-    named: ir.Node,
+    original: ir.Node,
     before: ir.Node,
     data: ir.Value | None,
     weights: Array,
@@ -55,7 +57,7 @@ def _conv(
     attributes: dict[str, Any],
 ) -> ir.Value:
     arrays = ((weights, "weights"), (bias, "bias"))
-    constants = [new_constant(graph, array.astype(np.float32), f"{named.name}/{what}") for array, what in arrays]
+    constants = [new_constant(graph, array.astype(np.float32), f"{original.name}/{what}") for array, what in arrays]
     return insert(before, "Conv", [data, *constants], attributes)
 
 
@@ -66,9 +68,9 @@ def _bias(conv: ir.Node, channels: int) -> Array | None:
 
 
 def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array, Array]:
-    """The last node of the run, and what the run does to each channel, in float64: `scale * x + shift`.
+    """The last node of the run, and `scale`, `shift` and `first`, float64 `[channels]`.
 
-    The last array is what the run adds before it multiplies, which `shift` holds multiplied.
+    The run computes `scale * x + shift`. `first` is what it adds to x before it multiplies; `shift` includes it.
     """
     channels = np.asarray(constant(conv.inputs[1])).shape[0]
     rank = np.asarray(constant(conv.inputs[1])).ndim
@@ -99,14 +101,14 @@ def _affine_after(conv: ir.Node) -> tuple[ir.Node, Array, Array, Array]:
 
 
 def _per_channel(array: Array, channels: int, rank: int) -> Array | None:
-    """A constant that is one number, or one a channel along axis 1, as float64 `[channels]`."""
+    """A constant that is one number, or one per channel along axis 1, as float64 `[channels]`; else None."""
     if array.size == 1:
         return np.full(channels, array.item(), np.float64)
     if array.ndim > rank:
         return None
     full = array.reshape((1,) * (rank - array.ndim) + array.shape)
     first = full[:1, :, *[slice(0, 1)] * (rank - 2)]
-    # A graph for one window can hold its broadcasts written out.
+    # A graph for one window may hold constants that are broadcast already.
     if full.shape[0] != 1 or full.shape[1] != channels or not (full == first).all():
         return None
     return np.asarray(first.reshape(-1), np.float64)

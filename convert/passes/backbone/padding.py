@@ -8,7 +8,12 @@ from convert.passes.edit import attribute, insert, only_consumer, replace, zero_
 
 
 def fold_padding(graph: ir.Graph) -> None:
-    """A Pad with zeros, on no axis but a convolution's own, becomes that convolution's `pads`."""
+    """A Pad with zeros along height and width becomes `pads` of the convolution after it.
+
+        conv(Pad(x, pads))  ->  conv(x, pads=pads)
+
+    Requires that nothing else reads the padded value.
+    """
     for pad in graph:
         conv = only_consumer(pad.outputs[0]) if pad.op_type == "Pad" else None
         amounts = zero_pads(pad) if conv is not None and conv.op_type == "Conv" else None

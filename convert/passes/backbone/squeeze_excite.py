@@ -1,7 +1,9 @@
-"""Squeeze-and-excite kept in the layout of the convolutions around it.
+"""Squeeze-and-excite in the layout of the convolutions around it (NCHW).
 
-TensorFlow pools and gates channels-last, so a converted block turns its largest tensor around twice. Pooled and gated
-channels-first, with its two dense layers as 1x1 convolutions, the block stays in ONNX Runtime's blocked layout.
+    map * sigmoid(dense(relu(dense(mean over height and width of map))))
+
+TensorFlow pools and gates channels-last (NHWC), so that a converted block transposes its largest tensor twice. Pooled
+and gated channels-first, with its two dense layers as 1x1 convolutions, it stays in ONNX Runtime's blocked layout.
 """
 
 from __future__ import annotations
@@ -25,23 +27,26 @@ from convert.passes.edit import (
     swished,
     with_constant,
 )
+from convert.passes.rows import reshapes_each_row
 
 TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def pool_channels_first(graph: ir.Graph) -> None:
-    """Sum over height and width, also of a channels-last copy, then a division by their product: GlobalAveragePool."""
+    """The mean over height and width of a map, transposed to channels-last or not, becomes a GlobalAveragePool.
+
+        ReduceSum(map) / (height * width)  ->  Flatten(GlobalAveragePool(map))
+
+    Requires inferred shapes, and that nothing else reads the sum.
+    """
     for total in graph:
         axes = constant(total.inputs[1]) if total.op_type == "ReduceSum" and len(total.inputs) > 1 else None
         if axes is None or attribute(total, "keepdims", 1):
             continue
-        data, turned = total.inputs[0], producer(total.inputs[0], "Transpose")
-        if (
-            turned is not None
-            and attribute(turned, "perm", None) == TO_CHANNELS_LAST
-            and sorted(axes.tolist()) == [1, 2]
-        ):
-            data = turned.inputs[0]
+        data, transpose = total.inputs[0], producer(total.inputs[0], "Transpose")
+        channels_last = transpose is not None and attribute(transpose, "perm", None) == TO_CHANNELS_LAST
+        if transpose is not None and channels_last and sorted(axes.tolist()) == [1, 2]:
+            data = transpose.inputs[0]
         elif sorted(axes.tolist()) != [2, 3]:
             continue
         divide, pixels = only_consumer(total.outputs[0]), _pixels(data)
@@ -54,6 +59,7 @@ def pool_channels_first(graph: ir.Graph) -> None:
 
 
 def _factor(node: ir.Node) -> float | None:
+    """The number by which a Mul or a Div multiplies; None for any other node."""
     operands = with_constant(node) if node.op_type in ("Mul", "Div") else None
     if operands is None or operands[1].size != 1:
         return None
@@ -64,7 +70,7 @@ def _factor(node: ir.Node) -> float | None:
 
 
 def _pixels(value: ir.Value | None) -> int | None:
-    """Height times width of `[batch, channels, height, width]`, where shape inference found them."""
+    """Height times width of `[batch, channels, height, width]`, if they are known."""
     shape = value.shape if value is not None else None
     if shape is None or len(shape) != 4:
         return None
@@ -73,30 +79,38 @@ def _pixels(value: ir.Value | None) -> int | None:
 
 
 def gate_channels_first(graph: ir.Graph) -> None:
-    """A product of a channels-last copy with `[batch, 1, 1, channels]` that is turned back at once."""
-    for turned_back in graph:
-        if turned_back.op_type != "Transpose" or attribute(turned_back, "perm", None) != TO_CHANNELS_FIRST:
+    """A map that is transposed to channels-last only to be multiplied by its gate stays channels-first.
+
+        transpose(transpose(map) * Reshape(gate, [batch, 1, 1, channels]))
+        ->  map * Reshape(gate, [batch, channels, 1, 1])
+
+    Requires that nothing else reads the product.
+    """
+    for back in graph:
+        if back.op_type != "Transpose" or attribute(back, "perm", None) != TO_CHANNELS_FIRST:
             continue
-        product = producer(turned_back.inputs[0], "Mul")
-        if product is None or only_consumer(product.outputs[0]) is not turned_back:
+        product = producer(back.inputs[0], "Mul")
+        if product is None or only_consumer(product.outputs[0]) is not back:
             continue
         for data, gate in (product.inputs, product.inputs[::-1]):
-            turned, reshaped = producer(data, "Transpose"), producer(gate, "Reshape")
-            target = constant(reshaped.inputs[1]) if reshaped is not None else None
-            if turned is None or reshaped is None or target is None or target.shape != (4,):
+            transpose, reshape = producer(data, "Transpose"), producer(gate, "Reshape")
+            target = constant(reshape.inputs[1]) if reshape is not None else None
+            if transpose is None or reshape is None or target is None or target.shape != (4,):
                 continue
-            if attribute(turned, "perm", None) != TO_CHANNELS_LAST or list(target[1:3]) != [1, 1] or target[3] < 1:
+            if attribute(transpose, "perm", None) != TO_CHANNELS_LAST or list(target[1:3]) != [1, 1] or target[3] < 1:
                 continue
-            shape = new_constant(graph, target[[0, 3, 1, 2]], f"{reshaped.name}/channels_first")
-            first = insert(turned_back, "Reshape", [reshaped.inputs[0], shape])
-            replace(turned_back.outputs[0], insert(turned_back, "Mul", [turned.inputs[0], first]))
+            shape = new_constant(graph, target[[0, 3, 1, 2]], f"{reshape.name}/channels_first")
+            first = insert(back, "Reshape", [reshape.inputs[0], shape])
+            replace(back.outputs[0], insert(back, "Mul", [transpose.inputs[0], first]))
             break
 
 
 def dense_as_convolution(graph: ir.Graph) -> None:
-    """Dense layers between a Flatten of `[batch, n, 1, 1]` and a Reshape back to it become 1x1 convolutions.
+    """Dense layers between a pooling and a Reshape back to `[batch, n, 1, 1]` become 1x1 convolutions.
 
-    Only a chain that ends in such a Reshape is rewritten: classifier heads stay matrix products.
+        Reshape(Flatten(pooled) @ weights + bias, [batch, n, 1, 1])  ->  conv(pooled, weights) + bias
+
+    Requires inferred shapes. Class heads, which end in no such Reshape, stay matrix products.
     """
     for flatten in graph:
         pooled = producer(flatten.inputs[0], "GlobalAveragePool") if flatten.op_type == "Flatten" else None
@@ -112,7 +126,7 @@ def dense_as_convolution(graph: ir.Graph) -> None:
 def _as_convolution(
     graph: ir.Graph, node: ir.Node, value: ir.Value, before: ir.Node
 ) -> tuple[str, list[ir.Value | None], dict[str, Any]]:
-    """Op, inputs and attributes of what a node of a dense chain is on `[batch, n, 1, 1]`."""
+    """Op type, inputs and attributes that compute a node of a dense chain on `[batch, n, 1, 1]`."""
     if node.op_type == "Mul":
         return "Mul", [value, insert(before, "Sigmoid", [value])], {}
     if node.op_type in ("Relu", "Sigmoid"):
@@ -133,31 +147,19 @@ def _operand(node: ir.Node, position: int = 1) -> Array:
 
 
 def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
-    """The nodes after a Flatten up to a Reshape to `[batch, n, 1, 1]`, if all are dense layers and activations."""
+    """The nodes from a Flatten to a Reshape to `[batch, n, 1, 1]`, if all are dense layers and activations."""
     chain: list[ir.Node] = []
     node = _following(flatten.outputs[0])
     while node is not None:
         if node.op_type == "Reshape":
             target = constant(node.inputs[1])
-            if target is None or len(target) < 2 or not _keeps_rows(chain, flatten, target):
+            if target is None or not reshapes_each_row(node) or not _keeps_batch(node, target):
                 return None
             if target.shape == (4,) and list(target[2:]) == [1, 1] and chain:
                 return [*chain, node]
             if target.shape != (2,):
                 return None
-        elif node.op_type in ("MatMul", "Gemm"):
-            plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1
-            if any(constant(value) is None for value in node.inputs[1:]) or attribute(node, "transA", 0) or not plain:
-                return None
-            if len(node.inputs) > 2 and not is_row(_operand(node, 2)):
-                return None
-            chain.append(node)
-        elif node.op_type == "Add":
-            operands = with_constant(node)
-            if operands is None or not is_row(operands[1]):
-                return None
-            chain.append(node)
-        elif node.op_type in ("Relu", "Sigmoid") or swished(node) is not None:
+        elif _is_dense(node) or node.op_type in ("Relu", "Sigmoid") or swished(node) is not None:
             chain.append(node)
         else:
             return None
@@ -165,25 +167,26 @@ def _dense_chain(flatten: ir.Node) -> list[ir.Node] | None:
     return None
 
 
+def _is_dense(node: ir.Node) -> bool:
+    """Whether a node multiplies by constant weights, or adds a constant bias."""
+    if node.op_type == "Add":
+        operands = with_constant(node)
+        return operands is not None and is_row(operands[1])
+    if node.op_type not in ("MatMul", "Gemm") or any(constant(value) is None for value in node.inputs[1:]):
+        return False
+    plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1 and not attribute(node, "transA", 0)
+    return plain and (len(node.inputs) < 3 or is_row(_operand(node, 2)))
+
+
+def _keeps_batch(reshape: ir.Node, target: Array) -> bool:
+    shape = reshape.inputs[0].shape if reshape.inputs[0] is not None else None
+    return target[0] in (0, -1) or (shape is not None and bool(target[0] == shape[0]))
+
+
 def _following(value: ir.Value) -> ir.Node | None:
-    """The one node that reads a value, or a swish's product, which does along with its own sigmoid."""
-    readers = {use.node for use in value.uses()}
-    product = next((node for node in readers if swished(node) is value), None)
+    """The only node that reads a value; of a swish, whose Sigmoid and Mul both read it, the Mul."""
+    consumers = {use.node for use in value.uses()}
+    product = next((node for node in consumers if swished(node) is value), None)
     if product is None:
         return only_consumer(value)
-    return product if len(readers) == 2 and not value.is_graph_output() else None
-
-
-def _keeps_rows(chain: list[ir.Node], flatten: ir.Node, target: Array) -> bool:
-    """Whether a reshape to `[batch, n, …]` keeps rows, n being what the last dense layer (or the pool) gave."""
-    batch = (
-        flatten.inputs[0].shape[0] if flatten.inputs[0] is not None and flatten.inputs[0].shape is not None else None
-    )
-    if target[0] not in (0, -1) and target[0] != batch:
-        return False
-    for node in reversed(chain):
-        if node.op_type in ("Gemm", "MatMul"):
-            weights = _operand(node)
-            return bool(target[1] == weights.shape[0 if attribute(node, "transB", 0) else 1])
-    shape = flatten.inputs[0].shape if flatten.inputs[0] is not None else None
-    return shape is not None and len(shape) == 4 and shape[1] == target[1]
+    return product if len(consumers) == 2 and not value.is_graph_output() else None

@@ -1,1 +1,1 @@
-"""Passes on the batch dimension."""
+"""Passes on the batch axis."""

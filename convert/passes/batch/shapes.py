@@ -1,22 +1,25 @@
 """Shape arithmetic on the batch size folded away.
 
-Exporters compute `[batch, 1, 1, 32]` from the input's shape before every reshape. ONNX needs none of it: a reshape
-finds one unknown size by itself (-1), and an expansion to 1 keeps what is there. What remains is free of integer
-nodes, which would run on the CPU beside a GPU.
+Exporters compute `[batch, 1, 1, 32]` from the input's shape before every Reshape and Expand. ONNX needs none of it: a
+Reshape infers one size (-1), and an Expand to 1 keeps the size of its input. That leaves no integer nodes, which would
+run on the CPU even beside a GPU.
 """
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, constant, new_constant, producer, sliced_axes
+from convert.passes.edit import constant, new_constant, producer
+from convert.passes.rows import is_row_wise, reshapes_each_row
 
 
 def fold_shape_arithmetic(graph: ir.Graph) -> None:
-    """Gives each Reshape and Expand whose target has one computed size a constant target."""
+    """Gives each Reshape and Expand whose target has one computed size a constant target.
+
+    Reshape(x, [batch, 4, 3])  ->  Reshape(x, [-1, 4, 3])
+    Expand(x, [batch, 4, 3])   ->  Expand(x, [1, 4, 3]), where the first axis of x is the batch already
+    """
     for node in graph:
         if node.op_type not in ("Reshape", "Expand") or constant(node.inputs[1]) is not None:
             continue
@@ -33,22 +36,16 @@ def fold_shape_arithmetic(graph: ir.Graph) -> None:
 
 
 def copy_batch(graph: ir.Graph) -> None:
-    """Reshapes that only rearrange a window's own elements copy the batch (0) instead of inferring it (-1).
+    """Reshapes within each window copy the batch (0) instead of inferring it (-1).
 
-    The batch then keeps one name down the whole graph, by which ONNX Runtime sees that two branches have one shape
-    and fuses the addition that joins them into a convolution.
+        Reshape(x, [-1, 4, 3])  ->  Reshape(x, [0, 4, 3]), where a row of x has 12 elements
+
+    The batch then keeps one name down the whole graph. By that ONNX Runtime sees that two branches have the same shape,
+    and fuses the Add that joins them into a convolution.
     """
     for node in graph:
-        if node.op_type != "Reshape":
-            continue
-        target = constant(node.inputs[1])
-        shape = node.inputs[0].shape if node.inputs[0] is not None else None
-        if target is None or shape is None or len(target) < 2 or attribute(node, "allowzero", 0):
-            continue
-        inner = [size for size in shape[1:] if isinstance(size, int)]
-        if len(inner) < len(shape) - 1 or target[0] != -1 or (target[1:] < 1).any():
-            continue
-        if prod(inner) == prod(target[1:].tolist()):
+        target = constant(node.inputs[1]) if node.op_type == "Reshape" else None
+        if target is not None and target.size and target[0] == -1 and reshapes_each_row(node):
             copied = np.concatenate([[0], target[1:]]).astype(np.int64)
             node.replace_input_with(1, new_constant(graph, copied, f"{node.name}/copied"))
 
@@ -78,27 +75,14 @@ def _keeps_rank(expand: ir.Node) -> bool:
 
 
 def _leads_with_batch(value: ir.Value | None) -> bool:
-    """Whether the first axis is the batch: so it is where only windows' own axes were touched since the model's input.
-
-    Followed upwards through ops that keep the first axis, to one whose batch is certain: a MatMul by constants, a
-    convolution, or the input.
-    """
+    """Whether the first axis is the batch: row-wise nodes lead up to the input, a convolution or a dense layer."""
     while value is not None:
-        if value.is_graph_input():
-            return True
         node = value.producer()
         if node is None:
-            return False
+            return value.is_graph_input()
         if node.op_type == "Conv" or (node.op_type == "MatMul" and constant(node.inputs[1]) is not None):
             return True
-        if node.op_type == "Slice":
-            axes = sliced_axes(node)
-            if axes is None or 0 in axes:
-                return False
-        elif node.op_type == "Transpose":
-            if attribute(node, "perm", [1])[0] != 0:
-                return False
-        elif node.op_type not in ("Identity", "Relu", "Sqrt"):
+        if not is_row_wise(node, node.inputs[:1]):
             return False
         value = node.inputs[0]
     return False

@@ -1,1 +1,1 @@
-"""Passes on the spectrogram frontend: framing, DFT, PCEN."""
+"""Passes on the frontend: frames, spectrogram, PCEN."""

@@ -1,12 +1,12 @@
-"""The windowed DFT of all frames in two small matrix products instead of one large.
+"""The windowed DFT of all frames in two small matrix products instead of a large one.
 
 With n = cols * a + b and N = rows * cols, a bin k of an N-point DFT is
 
     X[k] = sum over b of exp(-2i pi b k / N) * Y[b, k mod rows]
     Y[b, r] = sum over a of x[cols * a + b] * exp(-2i pi a r / rows)
 
-Samples are real, so Y[b, rows - r] is the conjugate of Y[b, r]: half of Y serves all bins, those of r and of rows - r
-together. For 318 bins of 640 samples that is a seventh of the multiplications of the dense product.
+Samples are real, so Y[b, rows - r] is the conjugate of Y[b, r]. Half of Y is enough for all bins: those of r and of
+rows - r form a group. For 318 bins of 640 samples this takes a seventh of the multiplications of the dense product.
 """
 
 from __future__ import annotations
@@ -20,27 +20,31 @@ import onnx_ir as ir
 from convert.passes.edit import Array, attribute, insert, new_constant
 
 TOLERANCE = 1e-6
-"""Greatest difference between a kernel of the graph and a windowed DFT, over the greatest value."""
+"""Greatest difference between the graph's kernels and a windowed DFT, relative to the greatest value."""
 
 
 @dataclass(frozen=True)
 class Factors:
-    """A windowed DFT as two products; `groups` is half of `rows`."""
+    """A windowed DFT as two matrix products; there are half as many groups as `rows`."""
 
     window: Array
     """`[taps]`"""
     first: Array
-    """`[groups * 2, taps / cols]`: real and imaginary part of Y of a group, from every `cols`-th sample."""
+    """`[groups * 2, taps / cols]`: from every `cols`-th sample to real and imaginary part of each group's Y."""
     second: Array
-    """`[groups, 2 * bins, 2 * cols]`: real parts of a group's bins, then imaginary ones, from its part of Y."""
+    """`[groups, 2 * bins, 2 * cols]`: from each group's Y to the real parts of its bins, then the imaginary ones."""
     order: Array
-    """`[groups * bins]`: which of the kernels' bins each is; -1 for one that only fills its group up."""
+    """`[groups * bins]`: the index among the kernels' bins of each; -1 for padding of a group."""
 
 
 def factorise(kernels: list[Array], bins: Array, length: int) -> Factors | None:
-    """Two kernels `[bins, taps]` as real and imaginary part of a windowed DFT of `length`, if that is what they are.
+    """Factors of the windowed DFT whose real and imaginary parts are two kernels `[bins, taps]`; None for others.
 
-    The window is read off the kernels, and windowed cosines and sines must then give them back.
+    The window is estimated from the kernels; windowed cosines and sines must then equal them to `TOLERANCE`.
+
+    Args:
+        bins: `[bins]`, the frequencies of the kernels' rows in multiples of 1 / length.
+        length: of the DFT in samples, zero padding included.
     """
     if len(kernels) != 2:
         return None
@@ -54,7 +58,7 @@ def factorise(kernels: list[Array], bins: Array, length: int) -> Factors | None:
     if not splits:
         return None
     # Multiplications of the first and of the second product. The first, whose sums span the frame, counts more: of two
-    # splits about as quick, the one with fewer rows errs less.
+    # splits that are about as fast, the one with fewer rows has less rounding error.
     rows = min(splits, key=lambda n: 5 * n * taps + 16 * len(bins) * length // n)
     return Factors(window, *_products(bins, taps, length, rows))
 
@@ -71,24 +75,28 @@ def _products(bins: Array, taps: int, length: int, rows: int) -> tuple[Array, Ar
     width = max(map(len, members))
     second = np.zeros((groups, 2, width, 2, cols))
     order = np.full((groups, width), -1)
-    for group, found in enumerate(members):
-        order[group, : len(found)] = found
-        for place, k in enumerate(bins[found]):
+    for group, indices in enumerate(members):
+        order[group, : len(indices)] = indices
+        for i, k in enumerate(bins[indices]):
             twiddle = np.exp(-2j * np.pi * (columns * k % length) / length)
             # The bin is the sum of twiddle * Y, Y real for the first group, conjugated for the mirrored remainders.
             if group == 0:
                 parts = (twiddle, np.zeros(cols)) if k % rows == 0 else (np.zeros(cols), twiddle)
             else:
                 parts = (twiddle, 1j * twiddle if k % rows == group else -1j * twiddle)
-            second[group, 0, place] = np.real(parts)
-            second[group, 1, place] = np.imag(parts)
-        # Groups are filled up with a bin of theirs, finite under whatever is computed from it.
-        second[group, :, len(found) :] = second[group, :, :1]
+            second[group, 0, i] = np.real(parts)
+            second[group, 1, i] = np.imag(parts)
+        # Padded with a bin of the group: whatever is computed of it later stays finite.
+        second[group, :, len(indices) :] = second[group, :, :1]
     return first.reshape(rows, -1), second.reshape(groups, 2 * width, 2 * cols), order.reshape(-1)
 
 
 def insert_factors(graph: ir.Graph, before: ir.Node, conv: ir.Node, factors: Factors) -> list[ir.Value] | None:
-    """Real and imaginary parts, each `[batch, groups, bins, frames]`, of what a convolution cuts frames from."""
+    """Inserts the products in place of a convolution that cuts frames.
+
+    Returns real and imaginary parts, each `[batch, groups, bins, frames]`; None if the convolution has other attributes
+    than strides and pads, or sizes are unknown.
+    """
     taps, (stride, *_) = len(factors.window), attribute(conv, "strides", (1, 1))
     shape, out = (value.shape if value is not None else None for value in (conv.inputs[0], conv.outputs[0]))
     dilated = set(attribute(conv, "dilations", (1,))) != {1} or attribute(conv, "auto_pad", "NOTSET") != "NOTSET"
@@ -102,7 +110,7 @@ def insert_factors(graph: ir.Graph, before: ir.Node, conv: ir.Node, factors: Fac
     def single(array: Array, name: str) -> ir.Value:
         return new_constant(graph, array.astype(np.float32), f"dft/{name}")
 
-    # Samples by place in a stride and stride, so that a frame is a column of as many rows, gone on in the next columns.
+    # A matrix [stride, strides] of samples: a frame is a column, continued in the columns after it.
     parts = ceil(taps / stride)
     strides = frames + parts - 1
     front = attribute(conv, "pads", (0, 0, 0, 0))[0]

@@ -1,4 +1,4 @@
-"""Frames gathered by indices written as the convolution that other exports cut them with."""
+"""Frames that are gathered by indices, cut by a convolution as other exports do it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from convert.passes.edit import Array, attribute, constant, insert, new_constant
 
 
 def frames_by_convolution(graph: ir.Graph) -> None:
-    """A Gather of overlapping frames `[batch, frames, taps]` from `[batch, samples]`, evenly spaced.
+    """A Gather of evenly spaced frames from `[batch, samples]` becomes a convolution with an identity kernel.
 
-    An identity kernel is slower than a Gather; but `fuse_spectrogram` knows it, and leaves nothing of it.
+        Gather(x, [[0, 1, 2], [2, 3, 4], ...])  ->  transpose(conv(x, identity, stride=2)), `[batch, frames, taps]`
+
+    Requires inferred shapes. By itself the convolution is slower than the Gather, but `fuse_spectrogram` looks for it
+    and replaces it.
     """
     for gather in graph:
         if gather.op_type != "Gather":
             continue
-        places = constant(gather.inputs[1])
+        indices = constant(gather.inputs[1])
         shape = gather.inputs[0].shape if gather.inputs[0] is not None else None
-        if places is None or shape is None or len(shape) != 2 or attribute(gather, "axis", 0) != 1:
+        if indices is None or shape is None or len(shape) != 2 or attribute(gather, "axis", 0) != 1:
             continue
-        stride = _stride(places)
-        if stride is None or places.dtype.kind != "i" or not isinstance(shape[1], int):
+        stride = _stride(indices)
+        if stride is None or indices.dtype.kind != "i" or not isinstance(shape[1], int):
             continue
-        frames, taps = places.shape
-        first, last = int(places[0, 0]), int(places[-1, -1]) + 1
+        frames, taps = indices.shape
+        first, last = int(indices[0, 0]), int(indices[-1, -1]) + 1
 
         def ints(*values: int) -> ir.Value:
             return new_constant(graph, np.array(values, np.int64), "frames/ints")
@@ -39,11 +42,11 @@ def frames_by_convolution(graph: ir.Graph) -> None:
         replace(gather.outputs[0], insert(gather, "Transpose", [rows], {"perm": [0, 2, 1]}))
 
 
-def _stride(places: Array) -> int | None:
-    """From one frame's start to the next, where each frame holds the samples that follow its start."""
-    if places.ndim != 2 or min(places.shape) < 2:
+def _stride(indices: Array) -> int | None:
+    """Samples from one frame's start to the next; None if `[frames, taps]` are no evenly spaced runs of samples."""
+    if indices.ndim != 2 or min(indices.shape) < 2:
         return None
-    starts = places[:, :1]
+    starts = indices[:, :1]
     stride = int(starts[1, 0] - starts[0, 0])
-    even = (np.diff(starts[:, 0]) == stride).all() and (places == starts + np.arange(places.shape[1])).all()
+    even = (np.diff(starts[:, 0]) == stride).all() and (indices == starts + np.arange(indices.shape[1])).all()
     return stride if even and stride > 0 and starts[0, 0] >= 0 else None

@@ -1,7 +1,7 @@
-"""Powers with a constant exponent as what is quick to compute.
+"""Powers with a constant exponent as products and roots.
 
-ONNX Runtime computes Pow one element at a time, at the price of a dozen multiplications; roots and products are
-vectorised. (So are Exp and Log, but `exp(exponent * log(x))` errs by twenty units in the last place.)
+ONNX Runtime computes Pow one element at a time, at the cost of a dozen multiplications; Mul and Sqrt are vectorised.
+(So are Exp and Log, but `exp(exponent * log(x))` errs by twenty units in the last place.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from convert.passes.edit import constant, insert, replace
 
 
 def plain_powers(graph: ir.Graph) -> None:
-    """Pow by 2, 1/2 and 1/4 becomes Mul and Sqrt; by 1, nothing."""
+    """Replaces Pow by 2, 1/2, 1/4 and 1 of float32 values; other exponents stay.
+
+    x ** 2     ->  x * x
+    x ** 0.5   ->  Sqrt(x)
+    x ** 0.25  ->  Sqrt(Sqrt(x))
+    x ** 1     ->  x
+    """
     for node in graph:
         if node.op_type != "Pow":
             continue

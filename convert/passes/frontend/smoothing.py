@@ -1,57 +1,60 @@
-"""PCEN's smoothing as the linear map along time that it is.
+"""PCEN's smoothing along time as a matrix product.
 
-Exported as a depthwise convolution of hundreds of taps over frames that are first prolonged into the past, it turns
-the mel bands around twice and writes them out four times. Frames and taps are few and constant: it is one matrix
-[frames, frames], found by following indices through the exported nodes.
+    conv(concat(history, x), taps)  ->  matrix @ x, with a matrix [frames, frames]
 
-An exponential average forgets all of its past but one number, so that matrix has rank 1 below its diagonal blocks.
-Where this holds, what a block of frames takes from the frames before it is that number times a decay, and the product
-falls to a tenth of the arithmetic.
+Exported as a depthwise convolution of hundreds of taps over frames that are first extended into the past, smoothing
+transposes the mel bands twice and writes them to memory four times. It is linear, and frames and taps are few and
+constant: the matrix is found by running the exported nodes on indices.
+
+An exponential average keeps one number of its past, so below its diagonal blocks the matrix has rank 1. There the
+influence of earlier frames on a block is that number times a decay, and the product takes a tenth of the arithmetic.
 """
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array, attribute, constant, insert, new_constant, only_consumer, replace
-from convert.passes.layout import PICKING, ReplayError, replay
+from convert.passes.layout import MOVING, ReplayError, replay
+from convert.passes.rows import row_shape
 
 TOLERANCE = 1e-7
-"""Of the sum of a frame's weights: what float32 cannot show."""
+"""Greatest error of the low-rank form, relative to the sum of a frame's weights: below what float32 resolves."""
 
 
 def smooth_by_matrix(graph: ir.Graph) -> None:
-    """Replaces each depthwise convolution along time whose channels share one kernel, its history and its layout."""
+    """Replaces each depthwise convolution along time whose channels share one kernel, with its history and layout.
+
+    Requires inferred shapes. The convolution stays where the nodes before it mix bands or windows, or those after it do
+    more than put time and bands in another order.
+    """
     for conv in graph:
         taps = _shared_taps(conv)
         if taps is None:
             continue
-        lengthened = conv.inputs[0]
-        above, source = _picking_above(lengthened)
-        sizes = list(source.shape or [])[1:] if source is not None else []
-        if source is None or lengthened is None or len(sizes) != 2:
-            continue
-        if not all(isinstance(size, int) and size > 1 for size in sizes):
+        extended = conv.inputs[0]
+        above, source = _moving_above(extended)
+        sizes = row_shape(source)
+        if source is None or extended is None or sizes is None or len(sizes) != 2 or min(sizes) < 2:
             continue
         below = _layout_below(conv)
         end = below[-1] if below else conv
         try:
             indices = _indices(*sizes)
-            history = replay(above, {source: indices})[lengthened]
-            if history.ndim != 4 or history.shape[3] != 1:  # not along its height alone
+            history = replay(above, {source: indices})[extended]
+            if history.ndim != 4 or history.shape[3] != 1:
                 continue
             history = history[..., 0]
             matrix, bands_last = _matrix(history, indices, taps)
-            made = _indices(history.shape[1], len(matrix))
-            left = replay(below, {conv.outputs[0]: made[..., None]})[end.outputs[0]]
+            smoothed = _indices(history.shape[1], len(matrix))
+            result = replay(below, {conv.outputs[0]: smoothed[..., None]})[end.outputs[0]]
         except ReplayError:
             continue
-        turned = {True: made, False: made.swapaxes(1, 2)}
-        frames_last = next((last for last, array in turned.items() if np.array_equal(array, left)), None)
+        layouts = {True: smoothed, False: smoothed.swapaxes(1, 2)}
+        frames_last = next((last for last, array in layouts.items() if np.array_equal(array, result)), None)
         if frames_last is None:
             continue
         bands = insert(end, "Transpose", [source], {"perm": [0, 2, 1]}) if bands_last else source
@@ -59,13 +62,13 @@ def smooth_by_matrix(graph: ir.Graph) -> None:
         replace(end.outputs[0], smooth if frames_last else insert(end, "Transpose", [smooth], {"perm": [0, 2, 1]}))
 
 
-def _indices(*sizes: Any) -> Array:
-    """Each element's place in an array of two windows."""
+def _indices(*sizes: int) -> Array:
+    """The index of each element, in an array of two windows of these sizes."""
     return np.arange(2 * prod(sizes)).reshape(2, *sizes)
 
 
 def _shared_taps(conv: ir.Node) -> Array | None:
-    """The kernel, float64 `[taps]`, of a plain depthwise convolution along its height, if it is the same for all."""
+    """The kernel, float64 `[taps]`, of a plain depthwise convolution along height with one kernel for all channels."""
     kernel = constant(conv.inputs[1]) if conv.op_type == "Conv" and len(conv.inputs) == 2 else None
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 1 or kernel.shape[3] != 1 or len(kernel) < 2:
         return None
@@ -76,15 +79,15 @@ def _shared_taps(conv: ir.Node) -> Array | None:
     return kernel[0, 0, :, 0].astype(np.float64)
 
 
-def _picking_above(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | None]:
-    """The nodes that only pick and rearrange above a value, in topological order, and the one value they pick from."""
+def _moving_above(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | None]:
+    """The nodes before a value that only move elements, in topological order, and the one value they start from."""
     found: set[ir.Node] = set()
     sources: set[ir.Value] = set()
     frontier = [value] if value is not None else []
     while frontier:
         current = frontier.pop()
         node = current.producer()
-        if node is None or node.op_type not in PICKING:
+        if node is None or node.op_type not in MOVING:
             sources.add(current)
         elif node not in found:
             found.add(node)
@@ -94,6 +97,7 @@ def _picking_above(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | No
 
 
 def _layout_below(conv: ir.Node) -> list[ir.Node]:
+    """The nodes after a convolution, each the only consumer of the one before, that only change its layout."""
     below: list[ir.Node] = []
     node = only_consumer(conv.outputs[0])
     while node is not None and node.op_type in ("Reshape", "Squeeze", "Transpose"):
@@ -103,10 +107,14 @@ def _layout_below(conv: ir.Node) -> list[ir.Node]:
 
 
 def _matrix(history: Array, indices: Array, taps: Array) -> tuple[Array, bool]:
-    """The matrix `[frames, frames]` that taps over a history `[2, bands, times]` come to, and whether bands come last.
+    """The matrix `[frames, frames]` of a convolution with taps, and whether bands are the source's last axis.
+
+    Args:
+        history: `[2, bands, times]`, the convolution's input in indices of the source.
+        indices: `[2, frames, bands]` or `[2, bands, frames]`, those of the source itself.
 
     Raises:
-        ReplayError: bands or windows are mixed, or not treated alike.
+        ReplayError: bands or windows are mixed, or have different histories.
     """
     for bands_last in (False, True):
         source = indices.swapaxes(1, 2) if bands_last else indices
@@ -120,7 +128,7 @@ def _matrix(history: Array, indices: Array, taps: Array) -> tuple[Array, bool]:
 
 
 def _apply(graph: ir.Graph, before: ir.Node, bands: ir.Value, matrix: Array, channels: int) -> ir.Value:
-    """`matrix` along the last axis of `bands`, `[batch, channels, frames]`."""
+    """Inserts the product of `bands`, `[batch, channels, frames]`, with the matrix along frames."""
 
     def single(array: Array, name: str) -> ir.Value:
         return new_constant(graph, array.astype(np.float32), f"smoothing/{name}")
@@ -131,7 +139,7 @@ def _apply(graph: ir.Graph, before: ir.Node, bands: ir.Value, matrix: Array, cha
     frames = len(matrix)
     sizes = [n for n in range(2, frames // 2) if frames % n == 0]
     size = min(sizes, key=lambda n: abs(n - frames**0.5), default=0)
-    parts = _one_number_past(matrix, size) if size and matrix.shape == (frames, frames) else None
+    parts = _low_rank(matrix, size) if size and matrix.shape == (frames, frames) else None
     if parts is None:
         return insert(before, "MatMul", [bands, single(matrix.T, "matrix")])
     local, past, decay = parts
@@ -142,10 +150,10 @@ def _apply(graph: ir.Graph, before: ir.Node, bands: ir.Value, matrix: Array, cha
     return reshaped(insert(before, "Add", [near, far]), channels, frames)
 
 
-def _one_number_past(matrix: Array, size: int) -> tuple[Array, Array, Array] | None:
-    """`local [size, size]`, `past [blocks, frames]` and `decay [size]` that make up a matrix, if it is of such a form.
+def _low_rank(matrix: Array, size: int) -> tuple[Array, Array, Array] | None:
+    """`local [size, size]`, `past [blocks, frames]` and `decay [size]`, if the matrix has that form to `TOLERANCE`.
 
-    A block of frames is then `local` of itself plus `decay` times one number, its row of `past` of all frames.
+    block i of (matrix @ x)  =  local @ (block i of x) + decay * (past[i] @ x)
     """
     frames = len(matrix)
     local = matrix[-size:, -size:]

@@ -1,10 +1,12 @@
-"""Framing, window and DFT over only the bins that the mel matrix uses, as few matrix products or one convolution.
+"""Framing, window and DFT fused, for only those bins that the mel matrix uses.
 
-As exported, frames are cut by an identity kernel (0.2 GFLOP to copy), multiplied by a window, padded to the FFT's
-length and transformed bin by bin, also where the mel matrix is zero. All of it is linear in the samples: one matrix for
-a frame, windowed cosines and sines, which `dft` factorises. A matrix of another kind becomes the kernels of a single
-convolution. Magnitudes are taken channels-first, as both leave them, and only the mel bands (half of the bins) are
-turned to channels-last.
+    abs(Pad(frames(x) * window) @ dft) @ mel  ->  transpose(mel.T @ abs(kernels applied to x))
+
+As exported, frames are cut by a convolution with an identity kernel (0.2 GFLOP to copy), multiplied by a window, padded
+to the DFT's length and transformed, also to bins where the mel matrix is zero. All of it is linear in the samples: a
+matrix per frame, of windowed cosines and sines, which `dft` factorises. Another matrix becomes the kernels of a
+convolution. Magnitudes are taken channels-first, as both give them; only the mel bands (half as many as bins) are
+transposed to channels-last.
 """
 
 from __future__ import annotations
@@ -34,33 +36,37 @@ ELEMENTWISE = {"Abs", "Add", "Mul", "Pow", "Sqrt", "Sub"}
 
 @dataclass(frozen=True)
 class Transform:
-    """A MatMul that takes bins from frames that a convolution cuts."""
+    """A MatMul that computes bins, of frames that a convolution cuts."""
 
     conv: ir.Node
     matmul: ir.Node
     kernel: Array
-    """`float64 [bins, taps]`: what the MatMul, its padding and its window come to, on the samples of a frame."""
+    """`float64 [bins, taps]`: window, padding and MatMul as one matrix on the samples of a frame."""
     length: int
-    """Samples that the MatMul takes, padding included: the length of the DFT, if it is one."""
+    """Samples per frame that the MatMul takes, padding included: the length of the DFT, if it is one."""
 
 
 def fuse_spectrogram(graph: ir.Graph) -> None:
-    """Rewrites each mel product whose bins all come from DFTs of one set of frames."""
+    """Rewrites each mel product whose bins all come from transforms of the same frames.
+
+    Requires inferred shapes. Left alone where the nodes between frames and mel product are not elementwise, or others
+    read them.
+    """
     for mel in graph:
         weights = constant(mel.inputs[1]) if mel.op_type == "MatMul" else None
         if weights is None or weights.ndim != 2:
             continue
         region = _region_above(mel)
         transforms = [_transform(node) for node in region if node.op_type == "MatMul"]
-        found = [t for t in transforms if t is not None]
-        if not found or len(found) < len(transforms) or len({t.conv for t in found}) > 1 or not _closed(region, mel):
+        known = [t for t in transforms if t is not None]
+        if not known or len(known) < len(transforms) or len({t.conv for t in known}) > 1 or not _closed(region, mel):
             continue
-        if {t.kernel.shape[0] for t in found} == {weights.shape[0]}:
-            _rewrite(graph, mel, weights, region, found)
+        if {t.kernel.shape[0] for t in known} == {weights.shape[0]}:
+            _rewrite(graph, mel, weights, region, known)
 
 
 def _region_above(mel: ir.Node) -> list[ir.Node]:
-    """The elementwise nodes that lead to a mel product and, where they start, MatMuls; in topological order."""
+    """The elementwise nodes before a mel product, up to the MatMuls they start from, in topological order."""
     region: set[ir.Node] = set()
     frontier = [mel.inputs[0]]
     while frontier:
@@ -77,7 +83,7 @@ def _region_above(mel: ir.Node) -> list[ir.Node]:
 
 
 def _closed(region: list[ir.Node], mel: ir.Node) -> bool:
-    """Whether nothing else reads what the region computes, and nothing but numbers and frames enters it."""
+    """Whether only the mel product reads the region, and only scalars and frames enter it."""
     for node in region:
         if any(use.node not in region and use.node is not mel for use in node.outputs[0].uses()):
             return False
@@ -97,7 +103,7 @@ def _closed(region: list[ir.Node], mel: ir.Node) -> bool:
 
 
 def _transform(matmul: ir.Node) -> Transform | None:
-    """Follows a MatMul's frames up to the convolution that cuts them, gathering the linear map on the way."""
+    """Follows a MatMul's frames up to the convolution that cuts them, multiplying all matrices on the way."""
     matrix = constant(matmul.inputs[1])
     if matrix is None or matrix.ndim != 2:
         return None
@@ -116,11 +122,8 @@ def _transform(matmul: ir.Node) -> Transform | None:
             value = node.inputs[0]
         else:
             operands = with_constant(node)
-            if (
-                operands is None
-                or not is_row(factor := np.atleast_1d(operands[1]))
-                or factor.size not in (1, len(total))
-            ):
+            factor = np.atleast_1d(operands[1]) if operands is not None else None
+            if operands is None or factor is None or not is_row(factor) or factor.size not in (1, len(total)):
                 return None
             total = factor.astype(np.float64).reshape(-1, 1) * total
             value = operands[0]
@@ -136,7 +139,7 @@ def _transform(matmul: ir.Node) -> Transform | None:
 
 
 def _cuts_frames(conv: ir.Node, layout: list[ir.Node]) -> bool:
-    """Whether `layout` only turns a convolution's output `[batch, taps, frames, 1]` to `[batch, frames, taps]`."""
+    """Whether nodes transpose a plain convolution's output `[batch, taps, frames, 1]` to `[batch, frames, taps]`."""
     kernel = constant(conv.inputs[1])
     plain = attribute(conv, "group", 1) == 1 and len(conv.inputs) == 2
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 1 or kernel.shape[3] != 1 or not plain:
@@ -166,10 +169,10 @@ def _rewrite(graph: ir.Graph, mel: ir.Node, weights: Array, region: list[ir.Node
     for transform, spectrum in zip(transforms, spectra, strict=True):
         replace(transform.matmul.outputs[0], spectrum)
     for node in region:
-        node.outputs[0].shape = None  # turned around
-        if node.op_type == "Slice":  # of frames, which now are the last axis
+        node.outputs[0].shape = None  # now channels-first
+        if node.op_type == "Slice":  # along frames, now the last axis
             node.replace_input_with(3, _ints(graph, [3 if grouped else 2]))
-    bands = np.where(order >= 0, weights[used[order]].T, 0)  # a bin that is there twice counts once
+    bands = np.where(order >= 0, weights[used[order]].T, 0)  # the padding of a group has no weight
     magnitude = mel.inputs[0]
     if grouped and isinstance(frames, int):
         magnitude = insert(mel, "Reshape", [magnitude, _ints(graph, [0, len(order), frames])])
@@ -178,7 +181,7 @@ def _rewrite(graph: ir.Graph, mel: ir.Node, weights: Array, region: list[ir.Node
 
 
 def _dense(graph: ir.Graph, before: ir.Node, conv: ir.Node, kernels: list[Array]) -> list[ir.Value]:
-    """One convolution for all kernels; a value `[batch, bins, frames]` for each."""
+    """Inserts one convolution with all kernels; returns `[batch, bins, frames]` for each."""
     joined = np.concatenate(kernels)[:, None, :, None].astype(np.float32)
     attributes = {name: attr.value for name, attr in conv.attributes.items()}
     convolved = insert(before, "Conv", [conv.inputs[0], new_constant(graph, joined, "dft/kernels")], attributes)

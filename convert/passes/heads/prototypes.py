@@ -1,7 +1,7 @@
-"""Heads of prototypes: how much the places of a window look like what is typical for a class (Perch v2).
+"""Prototype heads (Perch v2): how similar the positions of a window are to what is typical for a class.
 
-greatest[batch, prototype] = max over places of unit[batch, place, :] @ prototypes[:, prototype]
-label[batch, class] = sum over a class's prototypes of weight * greatest + bias
+similarity[batch, prototype] = max over positions of unit[batch, position, :] @ prototypes[:, prototype]
+label[batch, class] = sum over a class's prototypes of weight * similarity + bias
 """
 
 from __future__ import annotations
@@ -14,87 +14,88 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array, attribute, constant, new_constant, only_consumer, producer, with_constant
+from convert.passes.rows import row_shape
 
 
 @dataclass(frozen=True)
-class Prototypes:
-    """The part of a head that is large: all products, of which only the greatest of each prototype are used."""
+class PrototypeHead:
+    """The large part of a prototype head: all products, of which only the maximum over positions is used."""
 
     product: ir.Node
-    """MatMul of `[batch, *places, features]` with the prototypes, a constant `[features, prototypes]`."""
-    greatest: ir.Node
-    """ReduceMax over all places; gives `[batch, *layout]`."""
-    places: int
+    """MatMul of `[batch, *positions, features]` with the prototypes, a constant `[features, prototypes]`."""
+    maximum: ir.Node
+    """ReduceMax over all positions, to `[batch, *layout]`."""
+    positions: int
     layout: tuple[int, ...]
-    """How prototypes are laid out, such as (classes, 4)."""
+    """The axes of the prototypes, such as (classes, 4)."""
 
     @property
-    def weights(self) -> Array:
-        """The prototypes, `[features, prototypes]`."""
+    def data(self) -> ir.Value:
+        """The positions' features, `[batch, *positions, features]`."""
+        data = self.product.inputs[0]
+        assert data is not None
+        return data
+
+    @property
+    def prototypes(self) -> Array:
+        """`[features, prototypes]`."""
         return np.asarray(constant(self.product.inputs[1]))
 
 
-def find_prototypes(graph: ir.Graph) -> list[Prototypes]:
-    """Every product of places with constants of which nothing is read but the greatest of all places.
+def find_prototypes(graph: ir.Graph) -> list[PrototypeHead]:
+    """Every product with constant prototypes of which nothing is read but the maximum over all positions.
 
-    Shapes must have been inferred.
+    Requires inferred shapes.
     """
-    return [found for node in graph if node.op_type == "MatMul" and (found := _prototypes(node)) is not None]
+    return [head for node in graph if node.op_type == "MatMul" and (head := _head_of(node)) is not None]
 
 
-def _prototypes(product: ir.Node) -> Prototypes | None:
-    weights, shape = constant(product.inputs[1]), _inner(product.inputs[0])
-    if weights is None or weights.ndim != 2 or shape is None or len(shape) < 2:
+def _head_of(product: ir.Node) -> PrototypeHead | None:
+    prototypes, shape = constant(product.inputs[1]), row_shape(product.inputs[0])
+    if prototypes is None or prototypes.ndim != 2 or shape is None or len(shape) < 2:
         return None
-    places, following = prod(shape[:-1]), only_consumer(product.outputs[0])
-    laid_out = product.outputs[0]
-    if following is not None and following.op_type == "Reshape":
-        laid_out, following = following.outputs[0], only_consumer(following.outputs[0])
-    sizes = _inner(laid_out)
-    if following is None or following.op_type != "ReduceMax" or attribute(following, "keepdims", 1) or sizes is None:
+    positions, maximum = prod(shape[:-1]), only_consumer(product.outputs[0])
+    products = product.outputs[0]
+    if maximum is not None and maximum.op_type == "Reshape":
+        products, maximum = maximum.outputs[0], only_consumer(maximum.outputs[0])
+    sizes = row_shape(products)
+    if maximum is None or maximum.op_type != "ReduceMax" or attribute(maximum, "keepdims", 1) or not sizes:
         return None
-    axes = attribute(following, "axes", ())
+    axes = attribute(maximum, "axes", ())
     count = len(axes)
-    if sorted(axes) != list(range(1, count + 1)) or prod(sizes[:count]) != places:
+    if sorted(axes) != list(range(1, count + 1)) or prod(sizes[:count]) != positions:
         return None
-    return Prototypes(product, following, places, tuple(sizes[count:])) if prod(sizes) > 0 else None
+    return PrototypeHead(product, maximum, positions, tuple(sizes[count:])) if prod(sizes) > 0 else None
 
 
-def _inner(value: ir.Value | None) -> list[int] | None:
-    """All sizes but the first, where they are known."""
-    shape = value.shape if value is not None else None
-    sizes = [size for size in shape[1:] if isinstance(size, int)] if shape is not None and len(shape) > 1 else []
-    return sizes if shape is not None and sizes and len(sizes) == len(shape) - 1 else None
+def slice_prototypes(graph: ir.Graph, node: ir.Node, classes: Sequence[int]) -> bool:
+    """Keeps these classes of the prototype head that ends in `node`, by slicing its prototypes, weights and bias.
 
-
-def slice_prototypes(graph: ir.Graph, node: ir.Node, index: Sequence[int]) -> bool:
-    """Keeps these classes of the head that ends in a node, by slicing its prototypes, weights and bias.
-
-    Returns False, with nothing changed, where the head is not one of prototypes, class by class. Shapes have to be
-    inferred before, and again after.
+    Requires inferred shapes, which have to be inferred again afterwards. Returns False, with nothing changed, for any
+    other head.
     """
     add = node if node.op_type == "Add" else None
     total = node if add is None else next((p for v in add.inputs if (p := producer(v, "ReduceSum"))), None)
     weighted = producer(total.inputs[0], "Mul") if total is not None and len(total.inputs) > 1 else None
-    reduced = next((p for v in weighted.inputs if (p := producer(v, "ReduceMax"))), None) if weighted else None
-    found = next((each for each in find_prototypes(graph) if each.greatest is reduced), None)
-    if found is None or weighted is None or total is None or attribute(total, "keepdims", 1):
+    maximum = next((p for v in weighted.inputs if (p := producer(v, "ReduceMax"))), None) if weighted else None
+    head = next((each for each in find_prototypes(graph) if each.maximum is maximum), None)
+    if head is None or weighted is None or total is None or attribute(total, "keepdims", 1):
         return False
-    axes, laid_out = constant(total.inputs[1]), producer(found.greatest.inputs[0], "Reshape")
-    if axes is None or axes.tolist() not in ([2], [-1]) or len(found.layout) != 2 or laid_out is None:
+    axes, reshape = constant(total.inputs[1]), producer(head.maximum.inputs[0], "Reshape")
+    if axes is None or axes.tolist() not in ([2], [-1]) or len(head.layout) != 2 or reshape is None:
         return False
-    chain = [found.product, laid_out, found.greatest, weighted, *([total] if add is not None else [])]
+    chain = [head.product, reshape, head.maximum, weighted, *([total] if add is not None else [])]
     if any(only_consumer(inner.outputs[0]) is None for inner in chain):
         return False
-    classes, each = found.layout
-    prototypes = found.weights.reshape(-1, classes, each)[:, index].reshape(-1, len(index) * each)
-    target = np.array([0, *(_inner(laid_out.outputs[0]) or [])[:-2], len(index), each], np.int64)
-    kept = [(found.product, prototypes), (laid_out, target)]
-    for holder, sizes in ((weighted, (1, classes, each)), *([(add, (1, classes))] if add is not None else [])):
+    count, each = head.layout
+    prototypes = head.prototypes.reshape(-1, count, each)[:, classes].reshape(-1, len(classes) * each)
+    target = np.array([0, *(row_shape(reshape.outputs[0]) or [])[:-2], len(classes), each], np.int64)
+    kept = [(head.product, prototypes), (reshape, target)]
+    for holder, sizes in ((weighted, (1, count, each)), *([(add, (1, count))] if add is not None else [])):
         operands = with_constant(holder)
-        if operands is None or not _fits(operands[1].shape, sizes):
+        if operands is None or not _broadcasts_to(operands[1].shape, sizes):
             return False
-        kept.append((holder, np.broadcast_to(operands[1], sizes)[:, index]))
+        kept.append((holder, np.broadcast_to(operands[1], sizes)[:, classes]))
     for holder, array in kept:
         position = next(i for i, value in enumerate(holder.inputs) if constant(value) is not None)
         holder.replace_input_with(position, new_constant(graph, array, f"{holder.name}/kept"))
@@ -103,7 +104,6 @@ def slice_prototypes(graph: ir.Graph, node: ir.Node, index: Sequence[int]) -> bo
     return True
 
 
-def _fits(shape: Sequence[int], sizes: Sequence[int]) -> bool:
-    """Whether an array can be broadcast to these sizes."""
+def _broadcasts_to(shape: Sequence[int], sizes: Sequence[int]) -> bool:
     aligned = zip(reversed(shape), reversed(sizes), strict=False)
     return len(shape) <= len(sizes) and all(have in (1, size) for have, size in aligned)

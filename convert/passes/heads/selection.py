@@ -1,4 +1,4 @@
-"""Which outputs the file keeps, and which columns of a class head."""
+"""The outputs, and the classes of a head, that a file keeps."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from convert.passes.heads.prototypes import slice_prototypes
 
 
 def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:
-    """Drops the outputs not named; what only they needed goes with the next clean-up."""
-    kept = {value.name: value for value in graph.outputs}
-    graph.outputs[:] = [kept[name] for name in names]
+    """Keeps the outputs that are named, in this order; the next clean-up removes the nodes of the others."""
+    outputs = {value.name: value for value in graph.outputs}
+    graph.outputs[:] = [outputs[name] for name in names]
 
 
 def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
     """Keeps these columns of a head `[batch, classes]`, in this order.
 
-    The weights of a dense head or of one of prototypes are sliced, so that what is left costs less and gives the same
-    values. Any other head is computed whole and its columns gathered.
+        x @ weights + bias  ->  x @ weights[:, columns] + bias[columns]
+
+    So it is for a dense head, and alike for a prototype head: the file gets smaller and the values stay the same. Any
+    other head, and one that another node reads, is computed in full and its columns gathered.
     """
     output = next(value for value in graph.outputs if value.name == head)
     node = output.producer()
@@ -30,7 +32,7 @@ def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
     index = np.asarray(columns, np.int64)
     kept = output
     sliced = not output.uses() and (_slice_dense(graph, node, index) or slice_prototypes(graph, node, index.tolist()))
-    if not sliced:  # what others read stays whole
+    if not sliced:
         gather = ir.node("Gather", [output, new_constant(graph, index, f"{head}/columns")], {"axis": 1})
         node.append(gather)
         kept = gather.outputs[0]
@@ -41,22 +43,23 @@ def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
 
 
 def _slice_dense(graph: ir.Graph, node: ir.Node, index: np.ndarray) -> bool:
-    """Slices the weights and biases of MatMul, MatMul + Add or Gemm; False (nothing changed) for any other node."""
+    """Slices weights and bias of MatMul, MatMul + Add or Gemm; returns False, with nothing changed, for other nodes."""
     add = node if node.op_type == "Add" else None
     dense = node if add is None else next((p for v in add.inputs if (p := producer(v, "MatMul", "Gemm"))), None)
     if dense is None or dense.op_type not in ("MatMul", "Gemm") or constant(dense.inputs[1]) is None:
         return False
-    places = [(dense, 1, 0 if attribute(dense, "transB", 0) else -1)]
-    places += [(dense, 2, -1)] if len(dense.inputs) > 2 else []
+    # Node, position of its input, and the axis of that along which classes lie.
+    parameters = [(dense, 1, 0 if attribute(dense, "transB", 0) else -1)]
+    parameters += [(dense, 2, -1)] if len(dense.inputs) > 2 else []
     if add is not None:
         if only_consumer(dense.outputs[0]) is not add:
             return False
-        places.append((add, 1 - list(add.inputs).index(dense.outputs[0]), -1))
-    arrays = [constant(holder.inputs[position]) for holder, position, _ in places]
-    width = np.asarray(arrays[0]).shape[places[0][2]]
+        parameters.append((add, 1 - list(add.inputs).index(dense.outputs[0]), -1))
+    arrays = [constant(holder.inputs[position]) for holder, position, _ in parameters]
+    width = np.asarray(arrays[0]).shape[parameters[0][2]]
     if any(array is None or array.size not in (1, width) for array in arrays[1:]):
         return False
-    for (holder, position, axis), array in zip(places, arrays, strict=True):
+    for (holder, position, axis), array in zip(parameters, arrays, strict=True):
         if array is not None and ((position == 1 and holder is dense) or array.size == width > 1):
             kept = np.take(array if array.ndim > 1 else array.reshape(-1), index, axis=axis)
             holder.replace_input_with(position, new_constant(graph, kept, f"{node.name}/kept"))

@@ -1,8 +1,12 @@
-"""Prototypes compared with a few windows at a time, so that their products never fill more than a slab of memory.
+"""Prototype heads computed tile by tile, so that their products stay small.
 
-All products of Perch v2's head are 15 MB a window, of which 0.2 MB are kept. A Loop takes four windows at a time: their
-256 places make as good use of each weight that is read as more would (the 64 of one window are a tenth slower). It
-takes the prototypes in a few pieces, so that products are still near the processor when their greatest is looked for.
+    max over positions of x @ prototypes
+    ->  for each tile of windows (a Loop), for each tile of prototypes:
+            max over positions of x[windows] @ prototypes[:, tile]
+
+All products of Perch v2's head are 15 MB a window, of which 0.2 MB are kept. A tile has four windows: their 256
+positions make as good use of each weight that is read as more would (the 64 of one window are a tenth slower). It has a
+part of the prototypes, so that its products are still in a processor's cache when their maximum is taken.
 """
 
 from __future__ import annotations
@@ -13,104 +17,100 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array, insert, new_constant, replace
-from convert.passes.heads.prototypes import Prototypes, find_prototypes
+from convert.passes.heads.prototypes import PrototypeHead, find_prototypes
 
-GROUP = 4
-"""Windows compared at once."""
-SLAB = 2**23
-"""Bytes of products that are held at once, about."""
-STEP = 16
-"""Places of which the greatest is found first: ONNX Runtime is slow to reduce all of a single window in one step."""
-Compare = Callable[[ir.Node, ir.Value], ir.Value]
-"""Puts nodes before another: `[windows, *places, features]` to `[windows, prototypes]`."""
+TILE_WINDOWS = 4
+TILE_BYTES = 2**23
+"""Size of a tile's products, about."""
+POSITIONS_AT_ONCE = 16
+"""The maximum is taken of so many positions, then of the results: ONNX Runtime is slow to reduce all of a window's at
+once."""
+Similarity = Callable[[ir.Node, ir.Value], ir.Value]
+"""Inserts nodes before another that compute `[windows, prototypes]` of `[windows, *positions, features]`."""
 
 
-def bound_slab(graph: ir.Graph, most: int = SLAB) -> None:
-    """Computes heads of prototypes in groups of windows, where the products of a group are larger than a slab.
+def tile_prototypes(graph: ir.Graph, tile_bytes: int = TILE_BYTES) -> None:
+    """Computes prototype heads tile by tile, where the products of `TILE_WINDOWS` windows are larger than a tile.
 
-    Shapes must have been inferred, and the batch be free. No pass looks into a Loop: this has to be the last.
+    Requires inferred shapes and a free batch. It has to be the last pass, since none looks into a Loop.
     """
-    for found in find_prototypes(graph):
-        count = pieces(found, most)
+    for head in find_prototypes(graph):
+        count = tile_count(head, tile_bytes)
         if count > 1:
 
-            def compare(before: ir.Node, windows: ir.Value, found: Prototypes = found, count: int = count) -> ir.Value:
-                rows = insert(before, "Reshape", [windows, _ints(graph, -1, len(found.weights))])
-                return greatest(graph, before, "MatMul", rows, np.array_split(found.weights, count, axis=1), found)
+            def similarity(before: ir.Node, data: ir.Value, head: PrototypeHead = head, count: int = count) -> ir.Value:
+                rows = insert(before, "Reshape", [data, _ints(graph, -1, len(head.prototypes))])
+                tiles = np.array_split(head.prototypes, count, axis=1)
+                return max_product(graph, before, "MatMul", rows, tiles, head)
 
-            in_groups(graph, found, compare)
-
-
-def pieces(found: Prototypes, most: int = SLAB) -> int:
-    """In how many pieces a group's products fit a slab; one means that no group is needed."""
-    return -(-GROUP * found.places * found.weights.shape[1] * 4 // most)
+            insert_loop(graph, head, similarity)
 
 
-def greatest(
-    graph: ir.Graph, before: ir.Node, product: str, rows: ir.Value, parts: list[Array], found: Prototypes
+def tile_count(head: PrototypeHead, tile_bytes: int = TILE_BYTES) -> int:
+    """Into how many tiles the prototypes are split; 1 if the products of `TILE_WINDOWS` windows fit in one."""
+    return -(-TILE_WINDOWS * head.positions * head.prototypes.shape[1] * 4 // tile_bytes)
+
+
+def max_product(
+    graph: ir.Graph, before: ir.Node, op_type: str, rows: ir.Value, tiles: list[Array], head: PrototypeHead
 ) -> ir.Value:
-    """The greatest product of each prototype with the rows of each window: `[windows, prototypes]`.
+    """The maximum over positions of `rows @ prototypes`: `[windows, prototypes]`.
 
-    `parts` of the prototypes, `[features, n]` each, are multiplied one after the other by the op that is named.
+    `rows` are `[windows * positions, features]`; the `tiles` of prototypes, each `[features, n]`, are multiplied one
+    after the other by the op, MatMul or MatMulInteger.
     """
-    step = max(n for n in range(1, STEP + 1) if found.places % n == 0)
-    results = []
-    for part in parts:
-        result = insert(before, product, [rows, new_constant(graph, part, "prototypes/part")])
-        for places in (step, found.places // step):
-            grouped = insert(before, "Reshape", [result, _ints(graph, -1, places, part.shape[1])])
+    step = max(n for n in range(1, POSITIONS_AT_ONCE + 1) if head.positions % n == 0)
+    maxima = []
+    for tile in tiles:
+        result = insert(before, op_type, [rows, new_constant(graph, tile, "prototypes/tile")])
+        for positions in (step, head.positions // step):
+            grouped = insert(before, "Reshape", [result, _ints(graph, -1, positions, tile.shape[1])])
             result = insert(before, "ReduceMax", [grouped], {"axes": [1], "keepdims": 0})
-        results.append(result)
-    return insert(before, "Concat", results, {"axis": 1}) if len(results) > 1 else results[0]
+        maxima.append(result)
+    return insert(before, "Concat", maxima, {"axis": 1}) if len(maxima) > 1 else maxima[0]
 
 
-def at_once(graph: ir.Graph, found: Prototypes, compare: Compare) -> None:
-    """Compares all windows of a batch together."""
-    _lay_out(graph, found, compare(found.greatest, _windows(found)))
+def insert_at_once(graph: ir.Graph, head: PrototypeHead, similarity: Similarity) -> None:
+    """Computes the head for all windows of a batch together."""
+    _replace_maximum(graph, head, similarity(head.maximum, head.data))
 
 
-def in_groups(graph: ir.Graph, found: Prototypes, compare: Compare) -> None:
-    """Compares so many windows of a batch at a time, in a Loop; the last group may be smaller."""
-    windows, name = _windows(found), found.greatest.name
-    kind, width = ir.TensorType(found.greatest.outputs[0].dtype or ir.DataType.FLOAT), found.weights.shape[1]
+def insert_loop(graph: ir.Graph, head: PrototypeHead, similarity: Similarity) -> None:
+    """Computes the head for `TILE_WINDOWS` windows at a time, in a Loop; the last round may have fewer."""
+    name, width = head.maximum.name, head.prototypes.shape[1]
+    kind = ir.TensorType(head.maximum.outputs[0].dtype or ir.DataType.FLOAT)
 
     def value(what: str, kind: ir.TensorType, *shape: int | str) -> ir.Value:
         return ir.val(f"{name}/{what}", type=kind, shape=ir.Shape(shape))
 
-    truth = ir.TensorType(ir.DataType.BOOL)
-    number, go_on = value("group", ir.TensorType(ir.DataType.INT64)), value("go_on", truth)
+    boolean = ir.TensorType(ir.DataType.BOOL)
+    index, condition = value("index", ir.TensorType(ir.DataType.INT64)), value("condition", boolean)
     done = value("done", kind, f"{name}/before", width)
-    keep = ir.node("Identity", [go_on])
-    body = ir.Graph([number, go_on, done], keep.outputs, nodes=[keep], name=f"{name}/groups")
-    first = insert(keep, "Mul", [number, _ints(graph, GROUP)])
-    last = insert(keep, "Add", [first, _ints(graph, GROUP)])
-    group = insert(keep, "Slice", [windows, first, last, _ints(graph, 0)])
-    body.outputs.append(insert(keep, "Concat", [done, compare(keep, group)], {"axis": 0}))
+    next_condition = ir.node("Identity", [condition])
+    body = ir.Graph([index, condition, done], next_condition.outputs, nodes=[next_condition], name=f"{name}/body")
+    first = insert(next_condition, "Mul", [index, _ints(graph, TILE_WINDOWS)])
+    last = insert(next_condition, "Add", [first, _ints(graph, TILE_WINDOWS)])
+    windows = insert(next_condition, "Slice", [head.data, first, last, _ints(graph, 0)])
+    body.outputs.append(insert(next_condition, "Concat", [done, similarity(next_condition, windows)], {"axis": 0}))
     for i, node in enumerate(body):
         node.name = f"{name}/{node.op_type}_{i}"
         node.outputs[0].name = f"{node.name}:0"
-    keep.outputs[0].type, keep.outputs[0].shape = truth, ir.Shape([])
+    next_condition.outputs[0].type, next_condition.outputs[0].shape = boolean, ir.Shape([])
     body.outputs[1].type, body.outputs[1].shape = kind, ir.Shape([f"{name}/after", width])
 
-    before = found.greatest
-    count = insert(before, "Shape", [windows], {"start": 0, "end": 1})
-    rounded_up = insert(before, "Add", [count, _ints(graph, GROUP - 1)])
-    groups = insert(before, "Squeeze", [insert(before, "Div", [rounded_up, _ints(graph, GROUP)])])
-    none = new_constant(graph, np.zeros((0, width), kind.dtype.numpy()), "prototypes/none")
-    _lay_out(graph, found, insert(before, "Loop", [groups, None, none], {"body": body}))
+    before = head.maximum
+    count = insert(before, "Shape", [head.data], {"start": 0, "end": 1})
+    rounded_up = insert(before, "Add", [count, _ints(graph, TILE_WINDOWS - 1)])
+    rounds = insert(before, "Squeeze", [insert(before, "Div", [rounded_up, _ints(graph, TILE_WINDOWS)])])
+    no_rows = new_constant(graph, np.zeros((0, width), kind.dtype.numpy()), "prototypes/no_rows")
+    _replace_maximum(graph, head, insert(before, "Loop", [rounds, None, no_rows], {"body": body}))
 
 
-def _windows(found: Prototypes) -> ir.Value:
-    windows = found.product.inputs[0]
-    assert windows is not None
-    return windows
-
-
-def _lay_out(graph: ir.Graph, found: Prototypes, result: ir.Value) -> None:
-    old = found.greatest.outputs[0]
-    laid_out = insert(found.greatest, "Reshape", [result, _ints(graph, -1, *found.layout)])
-    laid_out.shape, laid_out.type = old.shape, old.type
-    replace(old, laid_out)
+def _replace_maximum(graph: ir.Graph, head: PrototypeHead, result: ir.Value) -> None:
+    old = head.maximum.outputs[0]
+    reshaped = insert(head.maximum, "Reshape", [result, _ints(graph, -1, *head.layout)])
+    reshaped.shape, reshaped.type = old.shape, old.type
+    replace(old, reshaped)
 
 
 def _ints(graph: ir.Graph, *values: int) -> ir.Value:

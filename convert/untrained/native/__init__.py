@@ -1,1 +1,1 @@
-"""Perches as JAX exports them today: `perch.write_saved_model`. All that needs JAX is here."""
+"""Perches as JAX exports them today: `perch.write_saved_model`. Only this package needs JAX."""

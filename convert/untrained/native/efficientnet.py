@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,8 +44,7 @@ def _mbconv(
     if stage.expansion != 1:
         x = activation(_conv_norm(weights, f"{name}/expand", x, wide))
     k = stage.kernel
-    # At stride 2 Perch pads by itself, in a way that halves even and odd sizes alike.
-    padding: Any = [(k // 2 - (1 - size % 2), k // 2) for size in x.shape[1:3]] if stride == 2 else "SAME"
+    padding = stage.padding(stride, x.shape[1:3])
     kernel = weights.drawn(f"{name}/depthwise/conv", [k, k, 1, wide], 1 / k)
     x = activation(batch_norm(weights, f"{name}/depthwise/norm", conv(x, kernel, stride, padding, groups=wide)))
     squeezed = activation(dense(weights, f"{name}/reduce", jnp.mean(x, axis=(1, 2)), max(1, entering // 4)))

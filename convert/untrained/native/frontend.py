@@ -9,7 +9,7 @@ from jax import lax
 from convert import SAMPLE_RATE
 from convert.untrained.recipe import LOG_FLOOR, LOG_SCALE, PCEN, PCEN_TAPS, STRIDE, Pcen, Recipe, Smoothing, taps
 
-LOG_OFFSET = 0.0  # nothing, but Google's code adds it and the exporter keeps it
+LOG_OFFSET = 0.0  # no effect, but Google's code adds it and the exporter keeps it
 
 
 def spectrogram(recipe: Recipe, audio: jax.Array) -> jax.Array:
@@ -37,7 +37,7 @@ def _simple_magnitude(audio: jax.Array, kernel: int, nfft: int) -> jax.Array:
 
 def _complex_magnitude(audio: jax.Array, kernel: int, nfft: int) -> jax.Array:
     _, _, stft = jax.scipy.signal.stft(audio, nperseg=kernel, noverlap=kernel - STRIDE, nfft=nfft, padded=False)
-    return jnp.abs(jnp.swapaxes(stft[..., :-1], -1, -2)) ** 1.0  # scipy's borders make one frame too many
+    return jnp.abs(jnp.swapaxes(stft[..., :-1], -1, -2)) ** 1.0  # SciPy's borders give one frame too many
 
 
 def _triangles(bins: int, channels: int, lowest: float, highest: float) -> jax.Array:
@@ -57,7 +57,7 @@ _mel_matrix = jax.jit(_triangles, static_argnums=(0, 1))
 
 
 def _pcen(energy: jax.Array, pcen: Pcen, smoothing: Smoothing) -> jax.Array:
-    """PCEN, its smoother a depthwise convolution that takes the first frame for all that came before."""
+    """PCEN, smoothed by a depthwise convolution, as if all earlier frames were equal to the first."""
     first = lax.slice_in_dim(energy, 0, 1, axis=1)
     history = jnp.concatenate([jnp.repeat(first, PCEN_TAPS - 1, axis=1), energy], axis=1)
     channels = energy.shape[-1]

@@ -1,4 +1,4 @@
-"""What makes logits of an embedding, calibrated so that different clips give clearly different ones."""
+"""Class heads, calibrated so that different clips have clearly different logits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from convert.untrained.native.layers import Weights, dense
+from convert.untrained.recipe import LOGIT_CENTRE, LOGIT_SPREAD
 
-SPREAD = 2.0
-"""By how much a class's logit varies between the clips calibrated on (a standard deviation, on average)."""
-RARITY = -5.0
-"""Most species are absent from most clips."""
 PROTOTYPES = 4
 NORM_EPSILON = 1e-5
 
@@ -21,9 +18,9 @@ NORM_EPSILON = 1e-5
 def dense_head(weights: Weights, name: str, embedding: jax.Array, classes: int) -> jax.Array:
     """`[batch, features]` to logits `[batch, classes]`."""
     if weights.calibrating:
-        gain = SPREAD / np.std(dense(weights, name, embedding, classes), axis=0).mean()
+        gain = LOGIT_SPREAD / np.std(dense(weights, name, embedding, classes), axis=0).mean()
         kernel = weights.by_name[f"{name}/kernel"] * gain
-        offsets = weights.by_name[f"{name}/bias"] * 5 + RARITY - np.mean(embedding @ kernel, axis=0)
+        offsets = weights.by_name[f"{name}/bias"] * 5 + LOGIT_CENTRE - np.mean(embedding @ kernel, axis=0)
         weights.by_name |= {f"{name}/kernel": kernel, f"{name}/bias": offsets.astype(np.float32)}
     return dense(weights, name, embedding, classes)
 
@@ -31,31 +28,31 @@ def dense_head(weights: Weights, name: str, embedding: jax.Array, classes: int) 
 def prototype_head(weights: Weights, name: str, positions: jax.Array, classes: int) -> jax.Array:
     """`[batch, height, width, features]` to logits `[batch, classes]`.
 
-    Each class has four prototypes; the greatest cosine of each over all positions counts, weighted by a kernel that
-    is never negative (ProtoPNet, arXiv:2404.10420).
+    Each class has four prototypes. Its logit is the sum of their greatest cosines over all positions, weighted by a
+    kernel that is never negative (ProtoPNet, arXiv:2404.10420).
     """
     prototypes = weights.made(f"{name}/prototypes", lambda rng: _prototypes(rng, np.asarray(positions), classes))
     unit_prototypes = prototypes / (jnp.linalg.norm(prototypes, axis=1, keepdims=True) + NORM_EPSILON)
     unit_positions = positions / (jnp.linalg.norm(positions, axis=-1, keepdims=True) + NORM_EPSILON)
     similar = jnp.max(jnp.dot(unit_positions, unit_prototypes), axis=(-4, -3))
-    # A few are negative, as training leaves them: they count as zero.
+    # A few are negative, as after training, and count as zero.
     kernel = weights.uniform(f"{name}/kernel", [classes, PROTOTYPES], -0.1, 1.0)
     bias = weights.made(f"{name}/bias", lambda rng: rng.uniform(-0.5, 0.5, classes))
     if weights.calibrating:
         scores = np.einsum("bcp,cp->bc", similar, np.maximum(kernel, 0))
         unseen = scores[1::2]
-        gain = SPREAD / unseen.std(axis=0).mean()
+        gain = LOGIT_SPREAD / unseen.std(axis=0).mean()
         kernel = (kernel * gain).astype(np.float32)
-        bias = (bias + RARITY - gain * unseen.mean(axis=0)).astype(np.float32)
+        bias = (bias + LOGIT_CENTRE - gain * unseen.mean(axis=0)).astype(np.float32)
         weights.by_name |= {f"{name}/kernel": kernel, f"{name}/bias": bias}
     return jnp.sum(similar * jnp.maximum(kernel, 0), axis=-1) + bias
 
 
 def _prototypes(rng: np.random.Generator, positions: Any, classes: int) -> Any:
-    """`[classes, features, 4]`: around what one position has that its clips' mean has not, with noise of equal power.
+    """`[classes, features, 4]`: how one position differs from the mean of all, plus noise of equal power.
 
-    So a class is some sound, as it is in a trained model, and clips differ in which classes are likely. The sounds are
-    those of every second clip: the others tell how much the logits of clips unseen vary.
+    So each class is some sound, as in a trained model, and clips differ in their likely classes. The sounds are those
+    of every second clip: the others show how much the logits of unseen clips vary.
     """
     positions = positions[::2]
     features = positions.shape[-1]

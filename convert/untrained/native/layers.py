@@ -1,4 +1,4 @@
-"""Layers put together as flax puts them, so that the StableHLO of what is built here is that of flax modules."""
+"""Layers combined as flax combines them, so that they export to the same StableHLO as flax modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-BATCH_NORM_EPSILON = 1e-5  # flax.linen.BatchNorm's default
+from convert.untrained.recipe import BATCH_NORM_EPSILON
 
 
 class Weights:
@@ -18,12 +18,12 @@ class Weights:
 
     def __init__(self, source: dict[str, Any] | int) -> None:
         self.calibrating = isinstance(source, int)
-        """While true, batch norms and heads take their statistics from the batch that passes."""
+        """While true, batch norms and heads take their statistics from the batch that is computed."""
         self.by_name: dict[str, Any] = {} if isinstance(source, int) else source
         self._rng = np.random.default_rng(source if isinstance(source, int) else None)
 
     def made(self, name: str, value: Callable[[np.random.Generator], Any]) -> Any:
-        """An array with the value that `value` gives the first time."""
+        """An array with the value that `value` returned when it was first asked for."""
         if name not in self.by_name:
             self.by_name[name] = np.asarray(value(self._rng), np.float32)
         return self.by_name[name]

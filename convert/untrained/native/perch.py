@@ -1,7 +1,7 @@
-"""Writes a SavedModel that is a Perch of today in everything but training: exported natively by JAX.
+"""Writes a SavedModel that is a current Perch in everything but training: exported natively by JAX.
 
-Its weights are variables, from a seed, with batch norms and heads calibrated on synthetic soundscapes; what computes
-is one XlaCallModule that holds StableHLO.
+Its weights are variables, drawn from a seed, with batch norms and heads calibrated on synthetic soundscapes; all
+computation is one XlaCallModule that holds StableHLO.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from convert.untrained.native.layers import Weights
 from convert.untrained.recipe import CALIBRATION_WINDOWS, PERCH_V2, Recipe
 
 LOUDNESS = np.geomspace(1.0, 0.02, CALIBRATION_WINDOWS, dtype=np.float32)
-"""What v2's calibration clips are multiplied by: recordings from the field are quiet, and no PCEN evens that out."""
+"""Factors for v2's calibration clips: field recordings are quiet, and v2 has no PCEN to compensate for that."""
 
 
 def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V2, platforms: Sequence[str] = ("cpu",)) -> Path:
     """Writes the SavedModel to `folder` (created; an existing one is overwritten) and returns its path.
 
-    It runs on the `platforms` ("cpu", "cuda") and on no other; more than one make TensorFlow choose when it is called.
+    It runs only on the `platforms` ("cpu", "cuda"); if there are several, TensorFlow chooses when it is called.
     """
     folder = Path(folder)
     weights = Weights(recipe.seed)

@@ -1,4 +1,4 @@
-"""What a page holds of some windows: a spectrogram to look at and five seconds to hear."""
+"""Clips for a page: the spectrogram and the sound of some windows."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from runtime.explore.pictures.spectrogram import data_uri, power, spectrogram
 from runtime.progress import progress_bar
 
 AHEAD = 64
-"""Clips in the making, to bound memory."""
+"""Most clips in work at once, to bound memory."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A window's spectrogram and sound, as addresses that hold them."""
+    """A window's spectrogram and sound as data URIs."""
 
     picture: str
     sound: str
 
 
 def spread(among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """`count` of these, or all, at even distances."""
+    """`count` of these (all, if there are fewer), evenly spaced."""
     if count >= len(among):
         return among
     return among[np.floor((np.arange(count) + 0.5) * len(among) / count).astype(np.int64)] if count else among[:0]
 
 
 def make_clips(windows: Mapping[int, tuple[Path, float, float]]) -> tuple[dict[int, Clip], dict[Path, str]]:
-    """The clips of windows (recording, start and end in seconds), and why recordings could not be read."""
+    """Clips of windows (recording, start and end in seconds), and for each unreadable recording the reason."""
     clips: dict[int, Clip] = {}
     failures: dict[Path, str] = {}
     items = list(windows.items())
@@ -62,7 +62,7 @@ def _clip(window: tuple[Path, float, float]) -> Clip | str:
 
 
 def unheard(missing: Iterable[str], failures: Mapping[Path, str]) -> str:
-    """One line about the recordings that are not there or cannot be read; empty if all is well."""
+    """One line about recordings that are missing or cannot be read; empty if there are none."""
     parts = []
     if lost := sorted(missing):
         parts.append(

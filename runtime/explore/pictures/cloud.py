@@ -1,4 +1,4 @@
-"""The cloud of a run's embeddings, each window a point: what is drawn of it, as a still or as a page."""
+"""The embeddings of a run as a cloud of points, one for each window."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runtime.explore.rows import RowFile
 
 @dataclass(frozen=True)
 class Cloud:
-    """Windows as points. `top` are their species, of these `names`, where the file holds scores."""
+    """Windows as points. `top` holds their species (places in `names`), if the file has scores."""
 
     rows: RowFile
     projection: Projection
@@ -32,42 +32,42 @@ class Cloud:
 
     @property
     def drawn(self) -> str:
-        """Which windows are points."""
-        found, count = len(self.projection.rows), self.projection.count
-        return f"{found:,} windows" if found == count else f"{found:,} of {count:,} windows, drawn by lot"
+        """How many windows are drawn, as text."""
+        drawn, count = len(self.projection.rows), self.projection.count
+        return f"{drawn:,} windows" if drawn == count else f"{drawn:,} of {count:,} windows, chosen at random"
 
     @property
     def variance(self) -> str:
-        """How much of the embeddings' variance the axes show."""
+        """The share of the embeddings' variance along the axes, as text."""
         parts = " + ".join(f"{share:.1%}" for share in self.projection.explained)
         return f"{self.projection.explained.sum():.1%} of the variance in three components ({parts})"
 
     def of(self, column: NDArray[Any]) -> list[Any]:
-        """A column of the file, for the points."""
+        """A column of the file, for the points alone."""
         return column[self.projection.rows].tolist()
 
 
 def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tuple[str, list[str]]:
-    """The page that will lie at `target`, with clips of `embed` windows, and lines about what it holds."""
+    """The page that will lie at `target`, with clips of `embed` windows, and lines that describe it."""
     from plotly.offline import get_plotlyjs
 
     paths = cloud.of(cloud.rows.paths)
     starts, ends = cloud.of(cloud.rows.start_s), cloud.of(cloud.rows.end_s)
-    found = {path: recordings.find(path) for path in dict.fromkeys(paths)}
-    at_hand = np.array([i for i, path in enumerate(paths) if found[path]], np.int64)
-    windows = {int(i): (file, starts[i], ends[i]) for i in spread(at_hand, embed) if (file := found[paths[i]])}
+    files = {path: recordings.find(path) for path in dict.fromkeys(paths)}
+    at_hand = np.array([i for i, path in enumerate(paths) if files[path]], np.int64)
+    windows = {int(i): (file, starts[i], ends[i]) for i in spread(at_hand, embed) if (file := files[paths[i]])}
     clips, failures = make_clips(windows)
-    heard = f"{len(clips):,} windows with spectrogram and sound in the page"
+    contents = f"{len(clips):,} windows with spectrogram and sound in the page"
     if len(at_hand) > len(windows):
-        heard += f" (evenly spread; the sound of the other {len(at_hand) - len(windows):,} is linked to)"
-    lines = [heard, unheard([path for path, file in found.items() if file is None], failures)]
-    data = _data(cloud, {path: address(file, target) if file else None for path, file in found.items()}, clips)
-    html = render("cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), heard=heard)
+        contents += f" (evenly spread; it links to the sound of the other {len(at_hand) - len(windows):,})"
+    lines = [contents, unheard([path for path, file in files.items() if file is None], failures)]
+    data = _data(cloud, {path: address(file, target) if file else None for path, file in files.items()}, clips)
+    html = render("cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), contents=contents)
     return html, [line for line in lines if line]
 
 
 def _data(cloud: Cloud, addresses: dict[str, str | None], clips: dict[int, Clip]) -> dict[str, Any]:
-    """What the page's script knows. Coordinates are rounded to what can be seen."""
+    """Data for the page's script. Coordinates are rounded to what can be seen."""
     numbers = {path: i for i, path in enumerate(addresses)}
     points = cloud.projection.points / np.maximum(np.abs(cloud.projection.points).max(axis=0), 1e-30)
     species: list[str] = []

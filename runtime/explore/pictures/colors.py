@@ -1,4 +1,4 @@
-"""What colours the points of a picture: their soundscape, top species, hour, or what a table says of them."""
+"""Colours of points: by soundscape, top species, hour, or a column of a table."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from runtime.explore.names import pure
 from runtime.explore.sheet import column_key, read_sheet
 
 HUES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Told apart by eyes that confuse red and green (Okabe and Ito), and seen on light and dark paper."""
+"""Safe for colour-blind readers (Okabe and Ito), and visible on light and dark backgrounds."""
 MARKERS = ("circle", "diamond")
-"""Hues come twice, with another marker."""
+"""Each hue comes once with each marker."""
 MOST = len(HUES) * len(MARKERS)
 REST = "#8a9490"
 OTHER, UNKNOWN = "other", "no label"
@@ -42,7 +42,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Coloring:
-    """`title` says what colours mean; `of` is each point's place in `categories`, int64 `[points]`."""
+    """`title` says what the colours stand for; `of` is each point's place in `categories`, int64 `[points]`."""
 
     title: str
     categories: tuple[Category, ...]
@@ -50,10 +50,10 @@ class Coloring:
 
 
 def color(names: Sequence[str], title: str, in_order: bool = False) -> Coloring:
-    """Colours for points of these names; those of an empty name have no label.
+    """Colours for points with these names; an empty name means no label.
 
-    The most frequent names have colours, the others share one. Names that are `in_order` keep it, in colours from dark
-    to light; they may be as many as there are.
+    The most frequent names get colours of their own, all others share one. With `in_order` every name gets one, from
+    dark to light in sorted order.
     """
     counts = Counter(name for name in names if name)
     shown = sorted(counts) if in_order else [name for name, _ in counts.most_common(MOST)]
@@ -72,29 +72,29 @@ def color(names: Sequence[str], title: str, in_order: bool = False) -> Coloring:
 def _looks(count: int, in_order: bool) -> list[tuple[str, str]]:
     if not in_order:
         return [(hue, marker) for marker in MARKERS for hue in HUES]
-    # the ends of the map would be lost on dark and on light paper
+    # the ends of the map are hard to see on dark or light backgrounds
     shades = matplotlib.colormaps["viridis"](np.linspace(0.2, 0.9, count))
     return [(matplotlib.colors.to_hex(shade), "circle") for shade in shades]
 
 
 def soundscapes(row_ids: Sequence[str]) -> list[str]:
-    """The recordings that rows are named by."""
+    """The recordings in the names of rows."""
     return [row_id.rpartition("_")[0] for row_id in row_ids]
 
 
 def hours(paths: Sequence[str], start_s: NDArray[np.float64]) -> list[str]:
-    """The hours in which windows start, such as `05:00`, by the times in their recordings' names; empty without one.
+    """The hour in which each window starts, such as `05:00`, from the time in its recording's name; empty without one.
 
     Raises:
         InputError: no name holds a time.
     """
-    known = {path: time_of(path) for path in set(paths)}
-    if not any(known.values()):
+    times_by_path = {path: time_of(path) for path in set(paths)}
+    if not any(times_by_path.values()):
         raise InputError(
             f"no recording's name holds a date and a time such as 20190904_051500 or 2024-05-17T05-15-00 (the first is "
             f"{pure(paths[0]).name}); use `--color soundscape`"
         )
-    times = [known[path] for path in paths]
+    times = [times_by_path[path] for path in paths]
     return [
         f"{int((time.hour * 3600 + time.minute * 60 + time.second + start) // 3600 % 24):02}:00" if time else ""
         for time, start in zip(times, start_s, strict=True)
@@ -102,7 +102,7 @@ def hours(paths: Sequence[str], start_s: NDArray[np.float64]) -> list[str]:
 
 
 def time_of(path: str) -> datetime.datetime | None:
-    """When a recording was made, as its name tells it; None if it does not."""
+    """The time in a recording's name; None if it has none."""
     for found in TIME.finditer(pure(path).name):
         try:
             return datetime.datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]
@@ -112,25 +112,26 @@ def time_of(path: str) -> datetime.datetime | None:
 
 
 def labels(table: str, row_ids: Sequence[str], paths: Sequence[str] = ()) -> list[str]:
-    """What a CSV says of rows: `FILE.csv` with their species (see `read_labels`), or `FILE.csv:COLUMN`; empty where it
-    says nothing. Several species of a window are joined by ` + `.
+    """The label of each row: its species from `FILE.csv` (see `read_labels`), or its cell in `FILE.csv:COLUMN`.
+
+    A row that the file lacks has an empty label. Several species of a window are joined by ` + `.
 
     Raises:
         InputError: the file cannot be read, has no such column, or names none of the rows.
     """
     path, _, column = table.rpartition(":")
     if Path(table).is_file() or not path or not column:
-        path, said, nothing = table, read_labels(Path(table)), NOTHING
+        path, table_labels, nothing = table, read_labels(Path(table)), NOTHING
     else:
-        said, nothing = _column(Path(path), column), ""
-    found = said.among(row_ids, paths)
-    known = {
-        row_id: " + ".join(sorted(names)) or nothing for row_id in row_ids if (names := found.of(row_id)) is not None
+        table_labels, nothing = _column(Path(path), column), ""
+    matched = table_labels.among(row_ids, paths)
+    label_of = {
+        row_id: " + ".join(sorted(names)) or nothing for row_id in row_ids if (names := matched.of(row_id)) is not None
     }
-    if not known:
-        first = next(iter(said.rows), "nothing")
-        raise InputError(f"{path} names none of the rows: it says {first} where they are called {row_ids[0]}")
-    return [known.get(row_id, "") for row_id in row_ids]
+    if not label_of:
+        first = next(iter(table_labels.rows), "nothing")
+        raise InputError(f"{path} names none of the rows: it has {first}, but rows are called {row_ids[0]}")
+    return [label_of.get(row_id, "") for row_id in row_ids]
 
 
 def _column(path: Path, column: str) -> Labels:

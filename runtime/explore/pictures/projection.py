@@ -1,4 +1,4 @@
-"""Embeddings in three dimensions: their principal components, exact, from one pass over any number of rows."""
+"""Embeddings in three dimensions: exact principal components, in one pass over any number of rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from runtime.progress import progress_bar
 OUTPUT = "embedding"
 DIMENSIONS = 3
 POINTS = 20_000
-"""Most points of a picture: more would hide one another, and slow a browser."""
+"""Most points of a plot: more would hide each other and slow down a browser."""
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Where rows lie along the first principal components.
+    """Rows along the first three principal components.
 
-    `rows` are those drawn, int64 `[points]`, in their order; `points` is float32 `[points, 3]`; `explained` the share
-    of the variance along each axis, float64 `[3]`, of all `count` rows that hold an embedding.
+    rows: those drawn, int64 `[points]`, ascending. points: their coordinates, float32 `[points, 3]`. explained: the
+    share of the variance along each axis, float64 `[3]`. count: how many rows hold an embedding.
     """
 
     rows: NDArray[np.int64]
@@ -33,16 +33,17 @@ class Projection:
 
 
 def project(rows: RowFile, most: int = POINTS) -> Projection:
-    """The principal components of all embeddings, and where `most` rows, drawn by lot from a seed, lie along them.
+    """The principal components of all embeddings, and the coordinates of at most `most` rows, chosen at random.
 
-    The covariance is summed up block by block, so memory grows with the embedding's width and the points alone.
+    The covariance is accumulated block by block: memory depends on the embedding's width and the points alone. The
+    choice of rows has a fixed seed.
 
     Raises:
-        InputError: the file holds no embeddings, or none that differ.
+        InputError: the file holds no embeddings, or they are all equal.
     """
     scored = np.flatnonzero(rows.has_score)
-    lot = np.random.default_rng(SEED).permutation(len(scored))[:most]
-    drawn = np.sort(scored[lot])
+    chosen = np.random.default_rng(SEED).permutation(len(scored))[:most]
+    drawn = np.sort(scored[chosen])
     width = int(np.prod(rows.shapes.get(OUTPUT, ())))
     shift, total, products, count = np.zeros(width), np.zeros(width), np.zeros((width, width)), 0
     kept_rows, kept = [], []
@@ -50,14 +51,14 @@ def project(rows: RowFile, most: int = POINTS) -> Projection:
         for start, block in rows.blocks(OUTPUT):
             bar.update(len(block))
             values = block.reshape(len(block), width)
-            finite = np.isfinite(values.sum(axis=1))  # one number a row, quicker than all of them
-            wanted = drawn[np.searchsorted(drawn, start) : np.searchsorted(drawn, start + len(values))]
-            wanted = wanted[finite[wanted - start]]
-            kept_rows.append(wanted)
-            kept.append(values[wanted - start])
+            finite = np.isfinite(values.sum(axis=1))  # one number a row is quicker to test than all
+            here = drawn[np.searchsorted(drawn, start) : np.searchsorted(drawn, start + len(values))]
+            here = here[finite[here - start]]
+            kept_rows.append(here)
+            kept.append(values[here - start])
             exact = values[finite].astype(np.float64)
             if not count and len(exact):
-                shift = exact.mean(axis=0)  # near the mean, so that little is lost when it is taken off
+                shift = exact.mean(axis=0)  # close to the mean, so that subtracting products loses little precision
             exact -= shift
             count += len(exact)
             total += exact.sum(axis=0)
@@ -66,10 +67,12 @@ def project(rows: RowFile, most: int = POINTS) -> Projection:
     covariance = products / max(count, 1) - np.outer(mean, mean)
     variance = float(np.trace(covariance))
     if variance <= 1e-12 * max(1.0, float(np.square(shift).sum())):
-        raise InputError(f"{rows.source} has nothing to plot: its embeddings ({count}) do not differ")
+        raise InputError(f"{rows.source} has nothing to plot: its embeddings ({count}) are all equal")
     values_of, vectors = np.linalg.eigh(covariance)
     axes = vectors[:, ::-1][:, :DIMENSIONS]
-    axes *= np.where(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1.0, 1.0)  # else the sign is chance
+    axes *= np.where(
+        axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1.0, 1.0
+    )  # fixes the sign, which eigh leaves open
     points = np.zeros((sum(map(len, kept_rows)), DIMENSIONS), np.float32)
     points[:, : axes.shape[1]] = (np.concatenate(kept) - (shift + mean)) @ axes
     explained = np.zeros(DIMENSIONS)

@@ -1,4 +1,4 @@
-"""The sound of rows: finding their recordings again, and what is heard in a window."""
+"""The sound of rows: finding their recordings, and reading and encoding windows of them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ from runtime.errors import RecordingError
 from runtime.explore.names import READINGS
 
 RATE = 32_000
-"""Of what is drawn and played, in Hz."""
+"""Sample rate of spectrograms and clips, in Hz."""
 PEAK = 0.7
-"""Of what is played: field recordings are quiet."""
+"""Peak of clips: field recordings are quiet."""
 FORMAT, KIND = ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "audio/ogg")
-"""Every browser plays MP3; a libsndfile that was built without it writes Vorbis, which Safari may refuse."""
+"""Every browser plays MP3. Without MP3 in libsndfile it is Vorbis, which Safari may refuse."""
 
 
 @dataclass
 class Recordings:
-    """Where the recordings of rows lie: as the run was told, else below `folder` under the same name, with as many of
-    the folders above it as are there. A file of rows may have moved: names are also tried from its folder, and with
-    their letters put together or taken apart, as they are on other systems.
+    """Finds the recordings of rows.
+
+    A recording may lie where the run read it, or below `folder` with as many of its parent folders as exist there. The
+    file of rows may have moved, so paths are also tried relative to it, and with composed and decomposed letters (NFC,
+    NFD), as other systems write them.
     """
 
     source: Path
     folder: Path | None = None
 
     def find(self, path: str) -> Path | None:
-        """The recording that a row's `path` names; None if it is nowhere."""
+        """The file of a row's `path`; None if it cannot be found."""
         forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
         places: list[Path] = []
         for there in (read(form) for read in READINGS for form in dict.fromkeys(forms)):
@@ -48,16 +50,16 @@ class Recordings:
 
 
 def read(path: Path, start_s: float, seconds: float) -> NDArray[np.float32]:
-    """What is heard from `start_s` on, float32 `[seconds * RATE]`, zeros after the recording's end.
+    """The sound from `start_s` on, float32 `[seconds * RATE]`, zero-padded after the recording's end.
 
     Raises:
         RecordingError: it cannot be read there.
     """
     window, start = round(seconds * RATE), round(start_s * RATE)
-    found = list(_windows(Recording(path, RATE, window, start or window), 1 if start else 0, 1))
-    if not found:
+    windows = list(_windows(Recording(path, RATE, window, start or window), 1 if start else 0, 1))
+    if not windows:
         raise RecordingError(f"ends before {start_s:g} s")
-    return found[0]
+    return windows[0]
 
 
 def read_seconds(path: Path, first: int, count: int) -> Iterator[NDArray[np.float32]]:
@@ -86,7 +88,7 @@ def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[n
 
 
 def encode(samples: NDArray[np.float32]) -> bytes:
-    """Mono samples `[samples]` as `FORMAT`, as loud as they can well be played."""
+    """Mono samples `[samples]` as `FORMAT`, scaled to `PEAK`."""
     peak = max(float(np.abs(samples).max()), 1e-9) if len(samples) else 1.0
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", RATE, 1, format=FORMAT) as sound:
@@ -96,7 +98,7 @@ def encode(samples: NDArray[np.float32]) -> bytes:
 
 
 def address(recording: Path, page: Path) -> str:
-    """How a page that lies at `page` links to a recording: relative where that is possible, so that both can move."""
+    """A link from a page at `page` to a recording: relative if possible, so that both can move together."""
     try:
         relative = os.path.relpath(os.path.realpath(recording), os.path.realpath(page.parent))
     except ValueError:  # on another drive
@@ -107,5 +109,5 @@ def address(recording: Path, page: Path) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # names that no file can have
+    except (OSError, ValueError):  # a name that no file can have
         return False

@@ -1,4 +1,4 @@
-"""The species that score highest in windows, and what they are called."""
+"""The species that score highest in windows, and their names."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TOP = 3
 
 @dataclass(frozen=True)
 class Top:
-    """The highest scores of rows: `scores` float32 `[rows, top]`, and `columns` int64, whose they are."""
+    """The highest scores of rows, best first: `scores` float32 `[rows, top]`, and `columns` int64 `[rows, top]`."""
 
     columns: NDArray[np.int64]
     scores: NDArray[np.float32]
 
 
 def find_top(rows: RowFile, wanted: NDArray[np.int64], top: int = TOP) -> Top:
-    """The `top` highest scores of these rows (ascending), the highest first.
+    """The `top` highest scores of the rows `wanted` (ascending places).
 
     Raises:
         InputError: the file holds no scores.
@@ -40,7 +40,7 @@ def find_top(rows: RowFile, wanted: NDArray[np.int64], top: int = TOP) -> Top:
 
 
 def read_scores(rows: RowFile, wanted: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """All scores of these rows (ascending), piece by piece: the place of the first, and float32 `[rows, classes]`.
+    """All scores of the rows `wanted`, in pieces: the place of the first in `wanted`, and float32 `[rows, classes]`.
 
     Raises:
         InputError: the file holds no scores.
@@ -53,10 +53,10 @@ def read_scores(rows: RowFile, wanted: NDArray[np.int64]) -> Iterator[tuple[int,
 
 
 def display_names(classes: tuple[str, ...], taxonomy: Taxonomy) -> list[str]:
-    """What classes are called on a picture: the common or scientific name, where known, and the class's own."""
+    """Names of classes for display: common or scientific name if there is one, then the class's own name."""
     names = []
     for name in classes:
         taxon = taxonomy[name]
-        known = taxon.common_name or taxon.scientific_name
-        names.append(f"{known} ({name})" if known and known != name else name)
+        full = taxon.common_name or taxon.scientific_name
+        names.append(f"{full} ({name})" if full and full != name else name)
     return names

@@ -12,26 +12,26 @@ from PIL import Image
 
 FRAME, STEP = 640, 800
 LEVELS = 32
-"""Colours of a spectrogram: few, so that images stay small."""
+"""Number of colours: few, so that images stay small."""
 QUIETEST_DB = -80.0
 COLORS = "magma"
 
 
 def power(samples: NDArray[np.float32], step: int = STEP) -> NDArray[np.float32]:
-    """The power of `[samples]` by time and frequency, float32 `[frames, 160]`, low frequencies first."""
+    """The power spectrogram of `[samples]`, float32 `[frames, 160]`, low frequencies first."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::step] * np.hanning(FRAME)
-    found = np.abs(np.fft.rfft(frames, axis=1)[:, 1:]) ** 2
-    return found.reshape(len(found), -1, 2).mean(axis=2).astype(np.float32)
+    powers = np.abs(np.fft.rfft(frames, axis=1)[:, 1:]) ** 2
+    return powers.reshape(len(powers), -1, 2).mean(axis=2).astype(np.float32)
 
 
 def decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Decibels below the loudest, no less than `QUIETEST_DB`; of silence all are."""
+    """Decibels relative to the loudest, at least `QUIETEST_DB`; silence is `QUIETEST_DB` throughout."""
     share: NDArray[np.float32] = power / max(float(power.max()), 1e-20)
     return 10 * np.log10(np.maximum(share, np.float32(10 ** (QUIETEST_DB / 10))))
 
 
 def spectrogram(power: NDArray[np.float32]) -> bytes:
-    """Power `[frames, bins]` as a PNG image: time to the right, frequency upwards, the 80 dB below its loudest."""
+    """Power `[frames, bins]` as a PNG: time to the right, frequency upwards, 80 dB of range below the loudest."""
     shades = ((1 - decibels(power) / QUIETEST_DB) * (LEVELS - 1)).round().astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(shades.T[::-1]))
     image.putpalette((matplotlib.colormaps[COLORS](np.linspace(0, 1, LEVELS))[:, :3] * 255).astype(np.uint8).tobytes())
@@ -41,5 +41,5 @@ def spectrogram(power: NDArray[np.float32]) -> bytes:
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """Bytes of a media type such as `image/png`, as an address that holds them."""
+    """Bytes of a media type such as `image/png` as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

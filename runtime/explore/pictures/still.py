@@ -1,4 +1,4 @@
-"""Stills: what matplotlib writes as PNG or SVG."""
+"""Stills of the cloud: PNG or SVG by matplotlib."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from runtime.explore.pictures.projection import SEED
 
 MARKERS = {"circle": "o", "diamond": "D", "cross": "P"}
 VIEWS = ((0, 1), (2, 1), (0, 2))
-"""Two components at a time, so that neighbours share an axis."""
+"""Pairs of components; neighbouring views share an axis."""
 DPI = 150
 LONGEST_NAME = 44
 
 
 def save(figure: Figure, path: Path, ending: str) -> None:
-    """Writes a figure as `ending` says, `.png` or `.svg`."""
+    """Writes a figure in the format of `ending`, `.png` or `.svg`."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font has not
+        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks
         figure.savefig(path, format=ending.removeprefix("."), dpi=DPI)
 
 
 def plain(words: str, end: bool = False) -> str:
-    """Words that come from a file, to be drawn: nothing that no font has, not too long, of a path its `end`. To be set
-    without formulas.
-    """
+    """Text from a file, safe to draw: printable and short. A path keeps its `end`. Draw it without math parsing."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in words)
     if len(shown) <= LONGEST_NAME:
         return shown
@@ -38,12 +36,12 @@ def plain(words: str, end: bool = False) -> str:
 
 
 def draw(cloud: Cloud) -> Figure:
-    """Three views of the cloud, and what its colours mean."""
+    """Three views of the cloud, and a legend."""
     figure = Figure(figsize=(10, 10), layout="constrained")
     grid = figure.subplots(2, 2, sharex="col", sharey="row")
     points, coloring = cloud.projection.points, cloud.coloring
     size = float(np.clip(20_000 / max(len(points), 1), 4, 30))
-    shuffled = np.random.default_rng(SEED).permutation(len(points))  # or the last category would hide the others
+    shuffled = np.random.default_rng(SEED).permutation(len(points))  # otherwise the last category hides the others
     looks = [coloring.categories[i] for i in coloring.of[shuffled]]
     for axes, (across, up) in zip(grid.flat, VIEWS):
         for marker, shape in MARKERS.items():
@@ -60,7 +58,7 @@ def draw(cloud: Cloud) -> Figure:
         for category in coloring.categories
     ]
     columns = 1 if len(handles) <= 16 else 2
-    # names are set afterwards: a label that starts with an underscore would be left out
+    # matplotlib leaves out labels that start with an underscore, so names are set afterwards
     legend = grid[1, 1].legend(handles, [" "] * len(handles), loc="upper left", frameon=False, ncols=columns)
     legend.set_title(plain(coloring.title))
     for text, category in zip(legend.get_texts(), coloring.categories, strict=True):

@@ -1,4 +1,4 @@
-"""Pages that need nothing beside them; all that comes from files is escaped."""
+"""Self-contained pages from templates; everything from files is escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jinja2
 
 
 def render(name: str, **values: Any) -> str:
-    """A template of this folder with its values."""
+    """A template of this folder, filled in."""
     loader = jinja2.PackageLoader("runtime.explore.pictures", "")
     templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return templates.get_template(name).render(**values)

@@ -1,4 +1,4 @@
-"""A soundscape's timeline: its spectrogram, and below it the species that lead its windows."""
+"""The timeline of a soundscape: its spectrogram, and below it the species that lead its windows."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError, RecordingError
-from runtime.explore.names import READINGS, composed, pure
+from runtime.explore.names import READINGS, pure
 from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
 from runtime.explore.pictures.species import OUTPUT, Top, display_names, read_scores
 from runtime.explore.pictures.spectrogram import COLORS, data_uri, decibels, power, spectrogram
 from runtime.explore.pictures.still import plain
 from runtime.explore.pictures.template import render
 from runtime.explore.rows import RowFile
+from runtime.files import composed
 from runtime.progress import progress_bar
 
 MOST_S = 3600
-"""The longest piece that is drawn."""
+"""Longest excerpt drawn, in seconds."""
 MOST_SOUND_S = 600
-"""The longest piece whose sound is in the page."""
+"""Longest excerpt whose sound the page contains."""
 SPECIES, TOP = 10, 5
 STEP = 640
 MOST_FRAMES = 4000
 FRAMES_A_SECOND = (50, 25, 10, 5, 2, 1)
-"""What the frames of a second can be joined to."""
+"""Frames a second to choose from."""
 SCALE = "viridis"
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """A piece of a recording. Windows have scores and come by their start; `until` is where a window's cell ends:
-    where the next one starts, if they overlap. `scores` is float32 `[windows, species]`, of the species of these
-    `names` that lead most windows; `top` are all windows' highest, of `all_names`.
+    """An excerpt of a recording, from second `start` to `end`.
+
+    row_ids, starts, ends: its scored windows, by start. names: the species that lead most windows. scores: theirs,
+    float32 `[windows, species]`. top: the highest scores of each window, with places in `all_names`. recording, power,
+    sound: the file, its power spectrogram `[frames, 160]` and its samples, if they can be had. notes: what is missing.
     """
 
     path: str
@@ -61,12 +64,12 @@ class Timeline:
 
     @property
     def seconds(self) -> int:
-        """How long the piece is."""
+        """The length of the excerpt."""
         return self.end - self.start
 
     @property
     def until(self) -> NDArray[np.float64]:
-        """Where windows' cells end."""
+        """Where each window's cell ends: at the window's end, or where the next window starts."""
         return np.minimum(self.ends, np.append(self.starts[1:], np.inf))
 
     @property
@@ -78,35 +81,33 @@ class Timeline:
 def read_timeline(
     rows: RowFile, recording: str, recordings: Recordings, taxonomy: Taxonomy, start_s: float, end_s: float | None
 ) -> Timeline:
-    """The timeline of a recording, from one second to another; at most an hour of it.
+    """The timeline of a recording from `start_s` to `end_s`, at most an hour.
 
     Raises:
-        InputError: the file holds no such recording, nothing in that time, or no scores.
+        InputError: the file holds no such recording, no scored window in that time, or no scores at all.
     """
     path = find_path(list(dict.fromkeys(rows.paths)), recording)
     if not (math.isfinite(start_s) and 0 <= start_s < (math.inf if end_s is None else end_s)):
-        raise InputError(
-            f"a timeline from {start_s:g} to {end_s or start_s:g} s cannot be drawn; --to must be after --from"
-        )
+        raise InputError(f"a timeline from {start_s:g} to {end_s or start_s:g} s is empty; --to must be after --from")
     of_path = np.flatnonzero((rows.paths == path) & rows.has_score)
-    there = float(rows.end_s[of_path].max()) if len(of_path) else 0.0
+    last_s = float(rows.end_s[of_path].max()) if len(of_path) else 0.0
     start = math.floor(start_s)
-    end = min(math.ceil(min(end_s or math.inf, there)), start + MOST_S)
-    found = of_path[(rows.start_s[of_path] < end) & (rows.end_s[of_path] > start)]
-    if not len(found):
-        raise InputError(f"{rows.source} holds no scored windows of {path} after {start} s; they end at {there:g} s")
-    scores = np.concatenate([values for _, values in read_scores(rows, found)])
-    order = np.argsort(rows.start_s[found], kind="stable")
-    found, scores = found[order], scores[order]
+    end = min(math.ceil(min(end_s or math.inf, last_s)), start + MOST_S)
+    here = of_path[(rows.start_s[of_path] < end) & (rows.end_s[of_path] > start)]
+    if not len(here):
+        raise InputError(f"{rows.source} holds no scored windows of {path} after {start} s; they end at {last_s:g} s")
+    scores = np.concatenate([values for _, values in read_scores(rows, here)])
+    order = np.argsort(rows.start_s[here], kind="stable")
+    here, scores = here[order], scores[order]
     columns = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
     names = display_names(rows.classes.get(OUTPUT, ()), taxonomy)
     leading = [column for column, _ in Counter(columns[:, 0].tolist()).most_common(SPECIES)]
     notes = []
-    if there > end and (end_s is None or end_s > end):
-        notes.append(f"the recording goes on to {there:g} s: draw more of it with --from and --to, an hour at a time")
+    if last_s > end and (end_s is None or end_s > end):
+        notes.append(f"the recording goes on to {last_s:g} s; plot the rest with --from and --to, an hour at a time")
     file, heard, sound = recordings.find(path), None, None
     if file is None:
-        notes.append(f"{path} is not found, so there is no spectrogram (say where it is with --audio FOLDER)")
+        notes.append(f"{path} cannot be found, so there is no spectrogram (say where it is with --audio FOLDER)")
     else:
         heard, sound, failure = _read(file, start, end - start)
         notes += [f"{path} {failure}"] if failure else []
@@ -114,9 +115,9 @@ def read_timeline(
         path,
         start,
         end,
-        rows.row_ids[found].tolist(),
-        rows.start_s[found],
-        rows.end_s[found],
+        rows.row_ids[here].tolist(),
+        rows.start_s[here],
+        rows.end_s[here],
         [names[i] for i in leading],
         scores[:, leading],
         Top(columns, np.take_along_axis(scores, columns, axis=1)),
@@ -129,37 +130,37 @@ def read_timeline(
 
 
 def find_path(paths: Sequence[str], recording: str) -> str:
-    """The path among those of the rows that is meant: itself, its end, its name, or its name without the ending.
+    """The path in the rows that `recording` means: the path itself, its end, its name, or its name without extension.
 
     Raises:
-        InputError: none is, or several are.
+        InputError: it means none, or several.
     """
     for read in READINGS:
-        wanted, known = read(composed(recording)), {path: read(composed(path)) for path in paths}
+        wanted, candidates = read(composed(recording)), {path: read(composed(path)) for path in paths}
         least = len(wanted.parts)
-        for found in (
-            [path for path, each in known.items() if path == recording or each == wanted],
-            [path for path, each in known.items() if each.parts[-least:] == wanted.parts],
-            [path for path, each in known.items() if (each.parent / each.stem).parts[-least:] == wanted.parts],
-            [path for path, each in known.items() if each.name == wanted.name],
+        for matches in (
+            [path for path, each in candidates.items() if path == recording or each == wanted],
+            [path for path, each in candidates.items() if each.parts[-least:] == wanted.parts],
+            [path for path, each in candidates.items() if (each.parent / each.stem).parts[-least:] == wanted.parts],
+            [path for path, each in candidates.items() if each.name == wanted.name],
         ):
-            if len(found) == 1:
-                return found[0]
-            if found:
-                raise InputError(f"{recording} may be {found[0]} or {found[1]}; name it with its folder")
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                raise InputError(f"{recording} may be {matches[0]} or {matches[1]}; name it with its folder")
     some = ", ".join(pure(path).name for path in paths[:3])
     raise InputError(f"the rows hold no recording {recording}, but {some or 'none'}{' …' if len(paths) > 3 else ''}")
 
 
 def _read(file: Path, start: int, seconds: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, str]:
-    """The power of frames, the samples if they are few, and why there are no more of them."""
+    """The power spectrogram, the samples if they are few, and why the excerpt is not complete."""
     frames_a_second = next((each for each in FRAMES_A_SECOND if each * seconds <= MOST_FRAMES), 1)
     frames, sound, failure = [], [], ""
     try:
         with progress_bar(seconds, desc="spectrogram", unit="s") as bar:
             for samples in read_seconds(file, start, seconds):
                 bar.update()
-                # a call is short: the loudest frame stands for those that are joined
+                # calls are short, so the loudest of joined frames represents them
                 frames.append(power(samples, STEP).reshape(frames_a_second, -1, 160).max(axis=1))
                 if seconds <= MOST_SOUND_S:
                     sound.append(samples)
@@ -237,7 +238,7 @@ def draw(timeline: Timeline) -> Figure:
 
 
 def _cells(timeline: Timeline) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Scores `[species, cells]` between these edges `[cells + 1]`; NaN where there is no window."""
+    """Scores `[species, cells]` and the edges of the cells `[cells + 1]`; NaN where there is no window."""
     edges = np.unique(np.concatenate([timeline.starts, timeline.until]))
     cells = np.full((len(timeline.names), len(edges) - 1), np.nan, np.float32)
     cells[:, np.searchsorted(edges, timeline.starts)] = timeline.scores.T

@@ -1,4 +1,4 @@
-"""Class lists that tell, or do not tell, which of the SavedModel's columns a file has."""
+"""The columns of a file are found by its class lists, if these are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`perch-bench parity`: right files pass, broken ones are caught, and the reports say where."""
+"""`perch-bench parity`: correct files pass, broken ones are caught, and the reports say where they differ."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.support.broken import edit_lines, edited, move_line, scale, swap_colu
 
 WINDOWS = 12
 EVERY = 6
-"""Of the weight tensors, as many are tried; that all are caught was tried apart."""
+"""One in six weight tensors is tried; trying all of them takes too long for a test."""
 EVIL = "<script>alert('x')</script>"
 
 
 class Run(NamedTuple):
-    """What a run gave: its exit code, what it printed, the figures of each file by name, and the page."""
+    """The results of a run: its exit code, printed text, all figures, those of each file by name, and the page."""
 
     code: int
     printed: str
@@ -236,7 +236,7 @@ def test_the_page_says_what_was_found(broken: Run) -> None:
 def labelled(
     label_model: Path, saved_model: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, Path]:
-    """Recordings of which some windows have labels, and a file of scores alone."""
+    """A run on recordings with some labelled windows, and the file of labels."""
     folder = tmp_path_factory.mktemp("labelled")
     names = read_artifact(label_model).heads["label"].classes
     rows = ["a_5", "a_10", "b_5", "b_15", "c_5"]

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from convert.passes.heads.deferral import gather_embeddings
+from convert.passes.heads.deferral import defer_heads
 from convert.passes.pipeline import clean, infer_shapes
 from convert.proof import synthetic
 from runtime.model.session import Session
@@ -28,7 +28,7 @@ g (float[batch, 8] x) => (float[batch, 8] embedding, float[batch, 5] label, floa
 def heads(text: str = HEADS, target: tuple[int, ...] = (-1, 8)) -> ir.Model:
     weights = {"weights": normal(8, 5), "bias": normal(1, 5), "few": normal(8, 4), "few_bias": normal(4)}
     model = infer_shapes(graph_of(text, target=ints(*target), columns=ints(3, 0), **weights))
-    gather_embeddings(model.graph)
+    defer_heads(model.graph)
     clean(model)
     return model
 
@@ -68,7 +68,7 @@ def test_heads_that_may_mix_or_count_rows_are_left_alone(body: str, expected: bo
     text = f"g (float[batch, 8] x) => (float[batch, 8] embedding, float[p, q] label) {{embedding = Relu (x) {body}}}"
     shapes = {"into_2x4": ints(-1, 2, 4), "into_4": ints(-1, 4), "into_2_rows": ints(2, -1), "columns": ints(3, 0)}
     model = infer_shapes(graph_of(text, mixing=normal(5, 5), for_3_rows=normal(3, 8), **shapes))
-    gather_embeddings(model.graph)
+    defer_heads(model.graph)
     assert any(value.name == "gathered" for value in model.graph.inputs) == expected
 
 

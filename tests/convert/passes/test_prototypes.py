@@ -1,4 +1,4 @@
-"""Heads of prototypes: found, sliced, computed a slab at a time, spared."""
+"""Prototype heads: found, sliced, normalised features-last, computed tile by tile, deferred."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import onnx_ir as ir
 import pytest
 
 from convert.passes.edit import constant
-from convert.passes.heads.deferral import gather_embeddings
-from convert.passes.heads.normalisation import unit_features_last
+from convert.passes.heads.deferral import defer_heads
+from convert.passes.heads.normalisation import normalise_features_last
 from convert.passes.heads.prototypes import find_prototypes
 from convert.passes.heads.selection import keep_classes, keep_heads
-from convert.passes.heads.tiling import GROUP, SLAB, bound_slab
+from convert.passes.heads.tiling import TILE_BYTES, TILE_WINDOWS, tile_prototypes
 from convert.passes.pipeline import clean, infer_shapes, name_by_place
 from tests.support.graphs import graph_of, ints, normal, ops, outputs_of, run_graph
 from tests.support.prototype_heads import (
@@ -28,34 +28,34 @@ from tests.support.prototype_heads import (
 )
 
 
-@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15, PER_PROTOTYPE])
-@pytest.mark.parametrize("count", [1, 2, GROUP, GROUP + 1, 3 * GROUP])
-def test_label_is_that_of_the_formula(most: int, count: int) -> None:
+@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15, PER_PROTOTYPE])
+@pytest.mark.parametrize("count", [1, 2, TILE_WINDOWS, TILE_WINDOWS + 1, 3 * TILE_WINDOWS])
+def test_label_is_that_of_the_formula(tile_bytes: int, count: int) -> None:
     arrays = weights()
     model = head(**arrays)
-    bound_slab(model.graph, most)
+    tile_prototypes(model.graph, tile_bytes)
     x = windows(count)
     (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     expected = label_of((places_of(x) @ arrays["prototypes"]).max(axis=1), arrays)
     np.testing.assert_allclose(label, expected, atol=2e-6)
 
 
-def test_no_more_than_a_slab_is_multiplied_at_once() -> None:
+def test_no_more_than_a_tile_is_multiplied_at_once() -> None:
     model = head()
-    bound_slab(model.graph, PER_PROTOTYPE * 15)
+    tile_prototypes(model.graph, PER_PROTOTYPE * 15)
     clean(model)
     assert ops(model)["MatMul"] == 0
     (loop,) = [node for node in model.graph if node.op_type == "Loop"]
     body = list(loop.attributes["body"].as_graph())
-    held = [constant(node.inputs[1]) for node in body if node.op_type == "MatMul"]
-    assert [array.shape for array in held if array is not None] == [(FEATURES, n) for n in (14, 13, 13)]
+    tiles = [constant(node.inputs[1]) for node in body if node.op_type == "MatMul"]
+    assert [array.shape for array in tiles if array is not None] == [(FEATURES, n) for n in (14, 13, 13)]
     slices = [[constant(limit.inputs[1]) for v in node.inputs[1:3] if (limit := v.producer())] for node in body[2:3]]
-    assert body[2].op_type == "Slice" and slices == [[GROUP, GROUP]]
+    assert body[2].op_type == "Slice" and slices == [[TILE_WINDOWS, TILE_WINDOWS]]
 
 
-def test_rows_do_not_depend_on_their_group() -> None:
+def test_rows_do_not_depend_on_their_tile() -> None:
     model = head()
-    bound_slab(model.graph, PER_PROTOTYPE * 15)
+    tile_prototypes(model.graph, PER_PROTOTYPE * 15)
     infer_shapes(model)
     x = windows(6)
     (whole,) = run_graph(model, ["label"], x=x)
@@ -66,7 +66,7 @@ def test_rows_do_not_depend_on_their_group() -> None:
 def test_a_head_that_fits_is_left_alone() -> None:
     model = head()
     before = [node.op_type for node in model.graph]
-    bound_slab(model.graph, PER_PROTOTYPE * CLASSES * EACH)
+    tile_prototypes(model.graph, PER_PROTOTYPE * CLASSES * EACH)
     assert [node.op_type for node in model.graph] == before
 
 
@@ -86,11 +86,11 @@ def test_other_heads_are_left_alone(old: str, new: str) -> None:
     model = head(text)
     before = [node.op_type for node in model.graph]
     assert find_prototypes(model.graph) == []
-    bound_slab(model.graph, 1)
+    tile_prototypes(model.graph, 1)
     assert [node.op_type for node in model.graph] == before
 
 
-def test_places_are_scaled_as_the_output_has_them() -> None:
+def test_embedding_is_normalised_as_the_output_has_it() -> None:
     arrays = weights()
     x = windows(3)
     plain = head(prepared=False, **arrays)
@@ -100,7 +100,7 @@ def test_places_are_scaled_as_the_output_has_them() -> None:
         np.testing.assert_allclose(new, old, atol=1e-6)
     assert ops(model)["Transpose"] == 1
     spatial = next(value for value in model.graph.outputs if value.name == "spatial_embedding")
-    assert {reader.op_type for reader, _ in spatial.uses()} == {"Mul", "Div"}
+    assert {consumer.op_type for consumer, _ in spatial.uses()} == {"Mul", "Div"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_places_are_scaled_as_the_output_has_them() -> None:
         ("Transpose <perm = [0, 2, 3, 1]> (unit)", "Transpose <perm = [0, 2, 1, 3]> (unit)", False),
     ],
 )
-def test_only_what_is_scaled_over_the_axis_that_becomes_the_last_is_moved(old: str, new: str, moved: bool) -> None:
+def test_only_a_norm_over_the_axis_that_becomes_the_last_is_moved(old: str, new: str, moved: bool) -> None:
     text = HEAD[: HEAD.index("product")].replace(old, new) + "label = Abs (turned) }"
     text = text.replace("float[batch, 10] label", "float[batch, p, q, r] label").replace("24, 4, 3] x", "4, 4, 4] x")
     text = text.replace("float[batch, 4, 3, 24] spatial_embedding, ", "").replace("24] emb", "4] emb")
@@ -121,7 +121,7 @@ def test_only_what_is_scaled_over_the_axis_that_becomes_the_last_is_moved(old: s
     model = infer_shapes(graph_of(text, **sizes, epsilon=np.full((1, 1, 1, 1), 1e-5, np.float32)))
     x = normal(2, 4, 4, 4)
     before, nodes = outputs_of(model, x)[0], [node.op_type for node in model.graph]
-    unit_features_last(model.graph)
+    normalise_features_last(model.graph)
     clean(model)
     np.testing.assert_allclose(outputs_of(model, x)[0], before, atol=1e-6)
     assert ([node.op_type for node in model.graph] != nodes) == moved
@@ -138,10 +138,10 @@ def test_classes_are_sliced(columns: list[int]) -> None:
     np.testing.assert_allclose(outputs_of(model, x)[0], whole[:, columns], atol=1e-6)
     assert ops(model)["Gather"] == 0
     (found,) = find_prototypes(model.graph)
-    assert found.weights.shape == (FEATURES, len(columns) * EACH)
+    assert found.prototypes.shape == (FEATURES, len(columns) * EACH)
 
 
-def test_weights_that_are_one_for_all_classes_are_sliced() -> None:
+def test_weights_that_are_the_same_for_all_classes_are_sliced() -> None:
     arrays = weights() | {"weights": normal(EACH), "bias": normal(1)}
     model = head(**arrays)
     x = windows(2)
@@ -160,20 +160,20 @@ def test_classes_of_a_head_that_is_read_elsewhere_are_gathered() -> None:
     assert ops(model)["Gather"] == 1
 
 
-def gathering(keep: list[str], most: int = PER_PROTOTYPE * 15) -> ir.Model:
+def deferred(keep: list[str], tile_bytes: int = PER_PROTOTYPE * 15) -> ir.Model:
     model = head()
     keep_heads(model.graph, keep)
     clean(model)
-    gather_embeddings(model.graph)
+    defer_heads(model.graph)
     name_by_place(model.graph)
     infer_shapes(model)
-    bound_slab(model.graph, most)
+    tile_prototypes(model.graph, tile_bytes)
     return infer_shapes(model)
 
 
-@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
-def test_rows_are_gathered_from_spatial_embeddings(most: int) -> None:
-    model = gathering(["label", "spatial_embedding"], most)
+@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15])
+def test_rows_are_gathered_from_spatial_embeddings(tile_bytes: int) -> None:
+    model = deferred(["label", "spatial_embedding"], tile_bytes)
     x = windows(7)
     (whole,) = run_graph(model, ["label"], x=x)
     (gathered,) = run_graph(model, ["spatial_embedding"], x=x[:5], head_rows=np.array([0]))
@@ -183,8 +183,8 @@ def test_rows_are_gathered_from_spatial_embeddings(most: int) -> None:
     assert none.shape == (0, CLASSES)
 
 
-def test_head_of_places_that_are_no_output_is_spared() -> None:
-    model = gathering(["label", "embedding"])
+def test_head_of_positions_that_are_no_output_is_left_out() -> None:
+    model = deferred(["label", "embedding"])
     assert [value.name for value in model.graph.inputs] == ["x", "head_rows"]
     x = windows(5)
     (whole,) = run_graph(model, ["label"], x=x)
@@ -193,5 +193,5 @@ def test_head_of_places_that_are_no_output_is_spared() -> None:
     assert len(embedding) == 5
 
 
-def test_head_that_is_alone_cannot_be_spared() -> None:
-    assert [value.name for value in gathering(["label"]).graph.inputs] == ["x"]
+def test_head_that_is_alone_cannot_be_left_out() -> None:
+    assert [value.name for value in deferred(["label"]).graph.inputs] == ["x"]

@@ -16,7 +16,8 @@ from convert import SAMPLE_RATE
 from convert.errors import ConversionError
 from convert.proof import float64
 from convert.proof.synthetic import soundscape
-from convert.source.saved_model import Reference, SavedModel, inspect
+from convert.source.reference import Reference
+from convert.source.saved_model import SavedModel, inspect
 from convert.untrained.recipe import PCEN, V1_MEL, V2_MEL, Mel
 from runtime.model.session import Session
 
@@ -105,8 +106,8 @@ def test_what_cannot_be_computed_is_named(plain: SavedModel, monkeypatch: pytest
         ((2, 6, 20, 1), (6, 1, 5, 1), {"group": 6, "strides": [1, 1], "dilations": [2, 1], "pads": [0, 0, 0, 0]}),
     ],
 )
-def test_convolution_is_that_of_onnx(images: Any, weights: Any, how: dict[str, Any]) -> None:
+def test_convolution_equals_onnx(images: Any, weights: Any, how: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     arrays, how = (rng.normal(size=images), rng.normal(size=weights)), {**how, "kernel_shape": list(weights[2:])}
     expected = onnx.reference.ops.load_op("", "Conv", 17).eval(*arrays, **how)
-    np.testing.assert_allclose(float64._convolved(*arrays, **how), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(float64._convolve(*arrays, **how), expected, rtol=1e-12, atol=1e-12)

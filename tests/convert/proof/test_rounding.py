@@ -1,4 +1,4 @@
-"""Rounding is told from error: by what TensorFlow is off itself, on models that magnify it and on others."""
+"""Rounding is distinguished from errors by how far TensorFlow differs from itself."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ import onnx
 import pytest
 
 from benchmarks import cli as bench
-from convert import conversion
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ParityError
 from convert.proof import parity, rounding
+from convert.proof.audio import ProofAudio
+from convert.proof.expected import Expected, measure
 from convert.proof.parity import FLOAT32, HeadParity
 from convert.proof.rounding import MEAN_TIMES, MOST, TIMES, moved, widened
 from convert.proof.synthetic import soundscape
-from convert.source.saved_model import Reference, inspect
+from convert.source.saved_model import inspect
 from runtime.doctor import described
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session
@@ -44,7 +45,7 @@ def ill(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(ill: Path) -> str:
-    """What perch-convert says of it."""
+    """What perch-convert prints about it."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main([str(ill), "-o", str(ill.parent / "perch.onnx")]) == 0
     return out.getvalue()
@@ -55,13 +56,13 @@ def ill_model(ill: Path, printed: str) -> Path:
     return ill.parent / "perch.onnx"
 
 
-def test_an_ill_conditioned_model_is_converted_and_said_to_be(printed: str, ill_model: Path, tmp_path: Path) -> None:
+def test_an_ill_conditioned_model_is_converted_and_reported(printed: str, ill_model: Path, tmp_path: Path) -> None:
     artifact = read_artifact(ill_model)
     told = artifact.parity["rounding"]
     assert "embedding" in told["ill_conditioned"] and told["times"] == asdict(TIMES)
     for name in told["ill_conditioned"]:
         off, own = artifact.parity["heads"][name], told["heads"][name]["itself"]
-        assert parity.HeadParity(**off).failures(FLOAT32), "else nothing is tried here"
+        assert parity.HeadParity(**off).failures(FLOAT32), "or this tests nothing"
         assert 0.3 < off["mean_error"] / own["mean_error"] < MEAN_TIMES
         exact = told["heads"][name]["float64"]
         assert exact["onnx"]["windows"] == 4
@@ -72,14 +73,14 @@ def test_an_ill_conditioned_model_is_converted_and_said_to_be(printed: str, ill_
         short = f"'{name}' differs from TensorFlow by {off['error']:.1e} of its range, where rounding alone moves "
         short += f"TensorFlow by {own['error']:.1e}"
         assert artifact.ill_conditioned is not None and short in artifact.ill_conditioned
-    assert "off float64 on 4 windows: TensorFlow by " in printed
+    assert "from float64 on 4 windows: TensorFlow differs by " in printed
     assert artifact.ill_conditioned in described(artifact)
     write(tmp_path / "a.wav", soundscape(1, 6))
     summary = run_soundscapes(tmp_path / "a.wav", ill_model, workers=1, progress=False).summary()
     assert f"the model is {artifact.ill_conditioned}" in summary.splitlines()
 
 
-def test_one_of_stablehlo_too(tmp_path: Path) -> None:
+def test_an_ill_conditioned_model_of_stablehlo(tmp_path: Path) -> None:
     folder = write_ill_conditioned(tmp_path / "saved_model", GAIN, exported=True)
     told = convert(folder, tmp_path / "perch.onnx", progress=False).parity["rounding"]
     assert "embedding" in told["ill_conditioned"]
@@ -87,17 +88,17 @@ def test_one_of_stablehlo_too(tmp_path: Path) -> None:
     assert 0.3 < exact["onnx"]["mean_error"] / exact["tensorflow"]["mean_error"] < MEAN_TIMES
 
 
-def test_others_are_judged_as_ever(model: Path) -> None:
+def test_other_models_are_judged_as_before(model: Path) -> None:
     artifact = read_artifact(model)
     assert "rounding" not in artifact.parity and artifact.ill_conditioned is None
 
 
-def test_more_than_rounding_excuses_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_than_rounding_can_excuse_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_ill_conditioned(tmp_path / "saved_model", 30 * GAIN)
     assert main([str(folder), "-o", str(tmp_path / "perch.onnx"), "--quiet"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "embedding: error" in error
-    assert "that is more than rounding excuses, which is 2e-02 and 1 - cosine 1e-04" in error
+    assert "that is more than rounding can excuse, which is 2e-02 and 1 - cosine 1e-04" in error
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
 
 
@@ -109,28 +110,25 @@ def broken(how: str) -> Callable[[onnx.ModelProto], object]:
 
 @pytest.fixture(scope="module")
 def judged(ill: Path) -> Callable[[Path], rounding.Rounding]:
-    """Judges a file as its conversion would."""
-    source, windows = inspect(ill), conversion._proof_windows(None)
-    reference = Reference(source)
-    expected = reference(windows)
+    """Judges a file as a conversion does."""
+    expected = Expected.from_tensorflow(inspect(ill), ProofAudio(None).exactly(12))
 
     def judge(path: Path) -> rounding.Rounding:
         session = Session(path)
-        measured = conversion._measured(session, windows, expected)
-        return rounding.judge(source, measured, reference, windows, expected, session)
+        return rounding.judge(measure(session, expected), expected, session)
 
     return judge
 
 
-def test_a_right_file_is_not_refused(ill_model: Path, judged: Callable[[Path], rounding.Rounding]) -> None:
+def test_a_correct_file_is_accepted(ill_model: Path, judged: Callable[[Path], rounding.Rounding]) -> None:
     assert "embedding" in judged(ill_model).ill_conditioned
 
 
 @pytest.mark.parametrize("how", [*WEIGHTS, "swapped columns"])
-def test_what_is_changed_is_refused_here_as_well(
+def test_a_changed_file_is_refused(
     tmp_path: Path, ill_model: Path, judged: Callable[[Path], rounding.Rounding], how: str
 ) -> None:
-    with pytest.raises(ParityError, match=r"label: error .* more than (what TensorFlow is off itself|rounding)"):
+    with pytest.raises(ParityError, match=r"label: error .* more than rounding (explains|can excuse)"):
         judged(edited(ill_model, tmp_path / "broken.onnx", broken(how)))
 
 
@@ -156,7 +154,7 @@ def test_each_sample_moves_to_the_next_float() -> None:
     assert (found[windows == 0] == 0).all()
 
 
-def test_no_excuse_is_made_of_what_is_no_number() -> None:
+def test_nan_excuses_nothing() -> None:
     found = widened(FLOAT32, math.nan, math.nan, math.nan)
     assert (found.error, found.cosine_distance) == (FLOAT32.error, FLOAT32.cosine_distance)
     right = HeadParity(12, 1.0, 1e-5, 1e-6, 1e-9, 12, 0.3)
@@ -168,7 +166,7 @@ def test_no_excuse_is_made_of_what_is_no_number() -> None:
     "told",
     [3, {}, {"ill_conditioned": 3}, {"ill_conditioned": ["other"]}, {"ill_conditioned": ["label", {}], "heads": []}],
 )
-def test_what_a_file_says_of_rounding_may_make_no_sense(model: Path, told: Any) -> None:
+def test_metadata_about_rounding_may_make_no_sense(model: Path, told: Any) -> None:
     artifact = read_artifact(model)
     odd: Artifact = replace(artifact, parity={**artifact.parity, "rounding": told})
     assert odd.ill_conditioned in (None, "ill-conditioned: 'label' (errors unknown)")

@@ -1,10 +1,9 @@
-"""What is done to a TensorFlow graph before tf2onnx sees it, against TensorFlow itself."""
+"""Rewrites of a TensorFlow graph before tf2onnx gets it, compared with TensorFlow itself."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from convert.errors import ConversionError
-from convert.source.saved_model import inspect, without_xla
 from convert.tf.broadcasts import without_broadcasts
 from convert.tf.complex_pairs import dft_matrices, split_complex
 
@@ -70,7 +68,7 @@ def test_dft_matrices_agree_with_an_fft() -> None:
     np.testing.assert_allclose(x @ cosines + 1j * (x @ sines), expected, atol=1e-5)
 
 
-def test_broadcasts_that_an_elementwise_op_does_itself_go() -> None:
+def test_broadcasts_that_an_elementwise_op_does_itself_are_removed() -> None:
     def function(x: tf.Tensor) -> tf.Tensor:
         shape = tf.stack([tf.shape(x)[0], 4, 6])
         y = x - tf.broadcast_to(tf.reshape(tf.reduce_mean(x, axis=(1, 2)), [-1, 1, 1]), shape)
@@ -81,22 +79,3 @@ def test_broadcasts_that_an_elementwise_op_does_itself_go() -> None:
     expected, actual, ops = rewritten(function, x, without_broadcasts)
     np.testing.assert_allclose(actual, expected, atol=1e-6)
     assert ops["BroadcastTo"] >= 1
-
-
-def test_saved_model_is_looked_at(saved_model: Path) -> None:
-    found = inspect(saved_model)
-    assert [output.name for output in found.outputs] == ["embedding", "frontend", "genus", "label"]
-    assert found.free_batch
-    lines = (saved_model / "assets" / "label.csv").read_text().splitlines()
-    (label,) = found.class_lists["label"]
-    assert [label.namespace, *label.names] == lines
-    assert found.stablehlo is None and found.family == "perch_v1"
-    assert len(found.fingerprint) == 64
-
-
-def test_xla_attributes_are_taken_off_a_copy(saved_model: Path) -> None:
-    with without_xla(saved_model) as copy:
-        assert b"_XlaMustCompile" not in (copy / "saved_model.pb").read_bytes()
-        assert tf.saved_model.load(str(copy)).signatures["serving_default"] is not None
-    assert b"_XlaMustCompile" in (saved_model / "saved_model.pb").read_bytes()
-    assert not copy.exists()

@@ -190,10 +190,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*args: object) -> tuple[int, str]:
         try:
-            command.main([str(arg) for arg in args])
+            code = command.main([str(arg) for arg in args])
         except SystemExit as stop:
-            return int(stop.code or 0), capsys.readouterr().err
-        return 0, capsys.readouterr().out
+            code = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.err if code else printed.out
 
     return run
 
@@ -232,5 +233,5 @@ def test_without_jax(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "jax", None)
     code, said = run(tmp_path / "x", "--native")
     assert code == 2
-    assert said.count("\n") == 1 and "extra dev: pip install '.[dev]'" in said
+    assert said.count("\n") == 1 and "run `pip install '.[dev]'`" in said
     assert not (tmp_path / "x").exists()

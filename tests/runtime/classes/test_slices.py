@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from convert.conversion import convert
 from convert.proof.synthetic import windows
-from runtime import InputError, run_soundscapes
-from runtime.arguments import job_of
+from runtime import Detections, InputError, run_soundscapes
 from runtime.classes import taxonomy
 from runtime.classes.taxonomy import Taxonomy
 from runtime.classes.wanted import WantedClasses, read_classes
@@ -23,8 +22,8 @@ from runtime.model.artifact import read_artifact
 from runtime.model.heads import NO_CLASS
 from runtime.model.profile import Setup
 from runtime.model.session import Session
-from runtime.rows.detections import Detections
-from runtime.workers.protocol import Job
+from runtime.request import Request
+from runtime.workers.job import Job, make_job
 from runtime.workers.worker import rows_of
 from tests.support.broken import edited
 from tests.support.recordings import WINDOW
@@ -97,26 +96,15 @@ def both_v2(
 
 
 def job(model: Path, wanted: WantedClasses, unmapped: str) -> Job:
-    return job_of(
-        read_artifact(model),
-        model,
-        outputs=("label",),
-        device="cpu",
-        setup=Setup(1, 1, 2),
-        hop_s=None,
-        normalize="raw",
-        wanted=wanted,
-        unmapped=unmapped,
-        namespace=None,
-        logit_scale=None,
-    )
+    request = Request(unmapped=unmapped)  # type: ignore[arg-type]
+    return make_job(read_artifact(model), model, request, "cpu", Setup(1, 1, 2), wanted)
 
 
 def scores(model: Path, wanted: WantedClasses, unmapped: str) -> NDArray[np.float32]:
     """Rows of four windows."""
     session, asked = Session(model), job(model, wanted, unmapped)
     samples = windows(3, 4, WINDOW)
-    found = session.run(samples, asked.computed, asked.batch_size)
+    found = session.run(samples, asked.computed, asked.setup.batch_size)
     rows = rows_of(np.arange(4), np.ones(4, bool), found, session.artifact, asked)
     assert set(rows.outputs) == {"label"}
     return rows.outputs["label"]

@@ -75,7 +75,7 @@ def test_the_class_list_that_knows_most_is_chosen(tmp_path: Path) -> None:
     assert choose_list(codes, HEAD).namespace == "ebird2021"
     names = labels(tmp_path, "row_id,species\na_5,Turdus merula\n")
     assert choose_list(names, HEAD).namespace == "inat2024_fsd50k"
-    with pytest.raises(InputError, match=r"no species of .*labels.csv \(unicorn\).*Corvus corax.*comrav"):
+    with pytest.raises(InputError, match=r"no class for any species of .*labels.csv \(unicorn\).*Corvus corax.*comrav"):
         choose_list(labels(tmp_path, "row_id,species\na_5,unicorn\n"), HEAD)
     with pytest.raises(InputError, match="'embedding' has no class list"):
         choose_list(names, Head("embedding", (8,)))
@@ -90,21 +90,21 @@ def test_the_class_list_that_knows_most_is_chosen(tmp_path: Path) -> None:
         ("row_id,a,b\nx_5,1,0\n", "its columns are row_id, a, b"),
         ("filename,primary_label\na.ogg,comrav\n", "no label file"),
         ("row_id,species\n\n,comrav\n", "line 3 of .*labels.csv has no row_id"),
-        ("row_id,species\na_5\n", "line 2 .* has 1 cells where the first line has 2"),
-        ("filename,start,end,primary_label\na.ogg,0,60,comrav\n", "line 2 .* labels 0 to 60 s, which is no window"),
+        ("row_id,species\na_5\n", "line 2 .* has 1 cells, but the first line has 2"),
+        ("filename,start,end,primary_label\na.ogg,0,60,comrav\n", "line 2 .* labels 0 to 60 s, which is not a window"),
         ("filename,start,end,primary_label\na.ogg,0,five,comrav\n", "line 2 .* has the time 'five'; write seconds"),
         ("filename,start,end,primary_label\na.ogg,nan,nan,comrav\n", "line 2 .* has the time 'nan'"),
         ("filename,start,end,primary_label\n,0,5,comrav\n", "line 2 .* has no row_id"),
-        (b"row_id,species\na_5,\xff\n", "cannot read the labels from .*labels.csv: line 2 is not in UTF-8; save it so"),
-        ("row_id,species\na_5,Mésange\n".encode("cp1252"), "line 2 is not in UTF-8"),
-        ("row_id,species\na_5,Mésange\n".encode("mac-roman"), "line 2 is not in UTF-8"),
-        (b"PK\x03\x04\xff\xfe\x00", "is not in UTF-8"),
-        ("row_id,species\na_5,x\0y\n", "it is no text"),
+        (b"row_id,species\na_5,\xff\n", "cannot read the labels from .*labels.csv: line 2 is not UTF-8; save it"),
+        ("row_id,species\na_5,Mésange\n".encode("cp1252"), "line 2 is not UTF-8"),
+        ("row_id,species\na_5,Mésange\n".encode("mac-roman"), "line 2 is not UTF-8"),
+        (b"PK\x03\x04\xff\xfe\x00", "is not UTF-8"),
+        ("row_id,species\na_5,x\0y\n", "it is not text"),
         ('row_id,species\na_5,"x\na_10,y\n', "a quotation mark is not closed"),
-        ("row_id,species\na_5,great tit,blue tit\n", "line 2 .* has 3 cells where the first line has 2"),
+        ("row_id,species\na_5,great tit,blue tit\n", "line 2 .* has 3 cells, but the first line has 2"),
         ("row_id,species,Species\na_5,x,y\n", "has two columns called Species"),
         ("row_id,species\na_5,NA\n", "line 2 .* has the species NA; leave the cell empty where nothing is heard"),
-        ("row_id,species\na_5,comrav unicr1\n", "line 2 .* has the species comrav unicr1; write semicolons"),
+        ("row_id,species\na_5,comrav unicr1\n", "line 2 .* has the species comrav unicr1; separate several"),
     ],
 )
 def test_what_is_no_label_file_is_refused_in_a_line(tmp_path: Path, text: str | bytes, complaint: str) -> None:

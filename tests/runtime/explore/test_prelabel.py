@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.explore.calibration import thresholds
 from runtime.explore.cli import main
-from runtime.explore.judgement import judge
+from runtime.explore.evaluation import evaluate
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import open_rows, open_runs
 from tests.support.rows_files import write_labels, write_rows
@@ -83,9 +83,10 @@ def test_planted_species_are_found(planted: Planted, tmp_path: Path, capsys: pyt
     out = tmp_path / "predictions.csv"
     assert prelabel(planted.rows, "--labels", planted.labels, "-o", out) == 0
     said = capsys.readouterr().out
-    found = {name: float(auc) for name, auc in re.findall(r"^(embedding, of|raw).* (0\.\d+)$", said, re.MULTILINE)}
-    assert found["embedding, of"] > found["raw"] + 0.15
-    assert "not known to the model: grswoo" in said
+    lines = re.findall(r"^(embedding, species with|raw).* (0\.\d+)$", said, re.MULTILINE)
+    found = {name: float(auc) for name, auc in lines}
+    assert found["embedding, species with"] > found["raw"] + 0.15
+    assert "not among the model's classes: grswoo" in said
     assert "359 labelled windows of 30 recordings in 5 folds; 5 species" in said
     assert "left out: 1 labelled windows whose rows have no score" in said
     # The file is a label file, of windows that had none.
@@ -107,20 +108,20 @@ def test_probabilities_of_other_recordings_are_calibrated(planted: Planted) -> N
     from runtime.explore.metrics import calibration_error
 
     files = open_runs([planted.rows], "embedding")
-    judgement = judge(files, read_labels(planted.labels), 0.9)
+    evaluation = evaluate(files, read_labels(planted.labels), 0.9)
     half = len(planted.truth) // 2
     held = files[0].has_score.copy()
     held[:half] = False
-    probabilities = judgement.probabilities_of(files[0].output("embedding")[held])
+    probabilities = evaluation.probabilities_of(files[0].output("embedding")[held])
     truth = planted.truth[held]
     assert calibration_error(probabilities, truth) < 0.04
-    assert calibration_error(judgement.probabilities, judgement.truth) < 0.04
+    assert calibration_error(evaluation.probabilities, evaluation.truth) < 0.04
     best = probabilities.argmax(axis=1), np.arange(len(probabilities))
     assert calibration_error(probabilities[best[::-1]], truth[best[::-1]]) < 0.1
     # Higher thresholds for higher precision; rare species are never given.
-    stricter = thresholds(judgement.probabilities, judgement.truth, 0.97)
-    assert (stricter >= judgement.thresholds).all()
-    assert np.isinf(judgement.thresholds[NAMES.index("grswoo")])
+    stricter = thresholds(evaluation.probabilities, evaluation.truth, 0.97)
+    assert (stricter >= evaluation.thresholds).all()
+    assert np.isinf(evaluation.thresholds[NAMES.index("grswoo")])
 
 
 def test_windows_worth_labelling_next(planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,8 +153,8 @@ def test_several_files_are_as_one(planted: Planted, tmp_path: Path) -> None:
         tmp_path / "2.parquet", embedding[half:], WINDOWS, status={half - 1: "failed"}, first=RECORDINGS // 2
     )
     labels = read_labels(planted.labels)
-    apart = judge(open_runs([first, second], "embedding"), labels, 0.9)
-    np.testing.assert_array_equal(apart.probabilities, judge([whole], labels, 0.9).probabilities)
+    apart = evaluate(open_runs([first, second], "embedding"), labels, 0.9)
+    np.testing.assert_array_equal(apart.probabilities, evaluate([whole], labels, 0.9).probabilities)
     assert apart.no_raw.endswith("holds no raw logits to compare with (--outputs embedding,label keeps them)")
 
 
@@ -172,9 +173,7 @@ def test_labels_that_do_not_fit(planted: Planted, tmp_path: Path, capsys: pytest
     assert "amecro is in every labelled window" in found
     assert "names no species" in error([(name, "") for name, _ in few])
     assert "all labelled windows of" in error(few[:12])
-    assert "known from one recording only" in error(
-        [(name, "amecro" if i < 3 else "") for i, (name, _) in enumerate(few)]
-    )
+    assert "come from one recording" in error([(name, "amecro" if i < 3 else "") for i, (name, _) in enumerate(few)])
     assert "must be between 0 and 1" in error(few, "--precision", 90)
     assert "would be written over --labels" in error(few, "-o", tmp_path / "labels.csv")
     assert read_labels(tmp_path / "labels.csv").rows

@@ -125,21 +125,21 @@ DEEP = "[" * 100_000
 @pytest.mark.parametrize(
     ("column", "values", "said"),
     [
-        ("start_s", times(_2=-5), "the window of r0_15 is from -5 to 15 s"),
-        ("start_s", times(_2=15), "the window of r0_15 is from 15 to 15 s"),
-        ("start_s", times(_2=float("nan")), "the window of r0_15 is from nan"),
+        ("start_s", times(_2=-5), "the window of r0_15 reaches from -5 to 15 s"),
+        ("start_s", times(_2=15), "the window of r0_15 reaches from 15 to 15 s"),
+        ("start_s", times(_2=float("nan")), "the window of r0_15 reaches from nan"),
         ("end_s", pa.array([1e12] * ROWS), "from 0 to 1e+12 s"),
-        ("end_s", pa.array([15.0] * ROWS), "the window of r0_5 is from 0 to 15 s"),
+        ("end_s", pa.array([15.0] * ROWS), "the window of r0_5 reaches from 0 to 15 s"),
         ("end_s", pa.array([float("inf")] * ROWS), "from 0 to inf s"),
         ("end_s", pa.array([None] * ROWS, pa.float64()), "from 0 to nan s"),
-        ("end_s", pa.array(["5"] * ROWS), "its times are no numbers"),
-        ("row_id", pa.array([None, *NAMES[1:]]), "scored rows without a name"),
+        ("end_s", pa.array(["5"] * ROWS), "its times are not numbers"),
+        ("row_id", pa.array([None, *NAMES[1:]]), "scored rows have no name"),
         ("row_id", pa.array(["a_5", "b_5", "a_5", *NAMES[3:]]), "several rows are called a_5"),
-        ("row_id", pa.array(range(ROWS)), "its column row_id holds no texts"),
-        ("row_id", pa.array([b"\xff"] * ROWS), "its column row_id holds no texts"),
-        ("path", pa.array([""] * ROWS), "scored rows without a name or a path"),
-        ("path", pa.array(["a\0"] * ROWS), r"the path 'a\x00' names no file"),
-        ("status", pa.array(["good"] * ROWS), "rows have the status good"),
+        ("row_id", pa.array(range(ROWS)), "its column row_id is not text"),
+        ("row_id", pa.array([b"\xff"] * ROWS), "its column row_id is not text"),
+        ("path", pa.array([""] * ROWS), "scored rows have no name or no path"),
+        ("path", pa.array(["a\0"] * ROWS), r"the path 'a\x00' cannot be the name of a file"),
+        ("status", pa.array(["good"] * ROWS), "some rows have the status good"),
         ("embedding", pa.array([[1.0]] * ROWS), "embedding holds list<"),
         ("embedding", lists(np.ones((ROWS, 4), np.int32)), "not lists of 4 floats"),
         ("embedding", lists(np.ones((ROWS, 3))), "embedding holds 3 numbers a row, not 4"),
@@ -151,7 +151,7 @@ def test_columns_that_perch_run_does_not_write(
     with pytest.raises(InputError, match=re.escape(said)) as caught:
         open_rows(change(tmp_path, table, column, values))
     assert "changed.parquet holds no rows of perch-run" in str(caught.value)
-    assert "make some with `perch-run" in str(caught.value)
+    assert "make such a file with `perch-run" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -165,8 +165,8 @@ def test_columns_that_perch_run_does_not_write(
         ("null", "[]", "label has no shape"),
         ("[3]", '["a", "b", "c"]', "label holds 2 numbers a row, not 3"),
         ("[100000000000]", "[]", "more than any model's"),
-        ("[2]", '["a"]', "label has 2 columns and the names of 1"),
-        ("[2]", "[]", "label has 2 columns and the names of 0"),
+        ("[2]", '["a"]', "label has 2 columns but 1 names"),
+        ("[2]", "[]", "label has 2 columns but 0 names"),
         ("[2]", "[1, 2]", "the classes of label are not names"),
         ("[2]", '"ab"', "the classes of label are not names"),
         ("[2]", DEEP, "holds no rows of perch-run, or is damaged; make"),
@@ -184,7 +184,7 @@ def test_outputs_that_are_told_wrongly(table: pa.Table, tmp_path: Path, shape: s
 def test_options_that_are_told_wrongly(table: pa.Table, tmp_path: Path, options: str) -> None:
     path = tmp_path / "out.parquet"
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"options": options.encode()}), path)
-    with pytest.raises(InputError, match="tells its options wrongly"):
+    with pytest.raises(InputError, match="its options cannot be read"):
         open_rows(path)
 
 
@@ -207,7 +207,7 @@ def test_scores_that_are_no_numbers(
     name, *rest = (arg.format(labels=labels) for arg in command)
     assert main([name, str(path), *rest]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "changed.parquet is damaged: the embedding of r1_10, which has a score, holds what no model" in error
+    assert "changed.parquet is damaged: r1_10 is scored, but its embedding holds NaN" in error
 
 
 def test_rows_that_a_sample_asked_for_in_vain(table: pa.Table, tmp_path: Path) -> None:
@@ -246,17 +246,17 @@ def arrays(files: Path) -> dict[str, Any]:
         ("embedding", lambda values: values[:, None], "embedding is not one vector a row, but has 2 dimensions"),
         ("embedding", lambda values: values.astype(object), "holds no rows of perch-run"),
         ("embedding", lambda values: values > 0, "embedding holds bool, not floats"),
-        ("label", lambda values: values[:, :-1], "columns and the names of"),
-        ("row_ids", lambda values: values.astype(bytes), "its columns are no texts and times"),
-        ("row_ids", lambda values: np.stack([values, values], 1), "its columns are no texts and times"),
-        ("row_ids", lambda values: np.char.add("\ud800", values), "names no file"),
-        ("start_s", lambda values: values.astype(str), "its times are no numbers"),
-        ("start_s", lambda values: values[:2], "its arrays are not of the same rows"),
-        ("about", lambda _: np.array('{"options": 5}'), "what made the rows is not told by texts"),
+        ("label", lambda values: values[:, :-1], "columns but 40 names"),
+        ("row_ids", lambda values: values.astype(bytes), "its columns are not text and times"),
+        ("row_ids", lambda values: np.stack([values, values], 1), "its columns are not text and times"),
+        ("row_ids", lambda values: np.char.add("\ud800", values), "cannot be the name of a file"),
+        ("start_s", lambda values: values.astype(str), "its times are not numbers"),
+        ("start_s", lambda values: values[:2], "its arrays differ in length"),
+        ("about", lambda _: np.array('{"options": 5}'), "its metadata are not text"),
         ("about", lambda _: np.array(DEEP), "holds no rows of perch-run"),
         ("classes", lambda _: np.array('{"label": 5}'), "the classes of label are not names"),
         ("classes", lambda _: np.array("[]"), "holds no rows of perch-run"),
-        ("classes", lambda _: np.array("{}"), "and the names of 0"),
+        ("classes", lambda _: np.array("{}"), "columns but 0 names"),
     ],
 )
 def test_arrays_that_perch_run_does_not_write(

@@ -120,10 +120,10 @@ def test_a_recording_is_listened_to(
         assert first["row_id"] == "b_7.5"
         assert float(first["similarity"]) > 0.99999
     out = tmp_path / "out.parquet"
-    assert "no row is of" in (error := refused(capsys, out, "--like", f"{moved}@3.5")) and "--model" in error
+    assert "no row belongs to" in (error := refused(capsys, out, "--like", f"{moved}@3.5")) and "--model" in error
     others = write_rows(tmp_path / "others.parquet", EMBEDDING, 10)
     error = refused(capsys, others, "--like", "r0_5", "--model", model)
-    assert f"{model} is not the model that {others} was made with" in error
+    assert f"{model} did not make the rows of {others}" in error
     assert "ends before" in refused(capsys, out, "--like", f"{moved}@77", "--model", model)
     assert "starts at 3 s (near it: 2.5, 5)" in refused(capsys, out, "--like", "b.wav@3")
 
@@ -140,5 +140,5 @@ def test_what_cannot_be_searched(rows: Path, tmp_path: Path, capsys: pytest.Capt
     zero = write_rows(tmp_path / "z.parquet", np.zeros_like(EMBEDDING), 10)
     assert "is zero" in refused(capsys, zero, "--like", "r0_5")
     for name in ("hits.html", "hits"):
-        assert "does not end in .csv" in refused(capsys, rows, "--like", "r0_5", "-o", tmp_path / name)
+        assert "end its name in .csv" in refused(capsys, rows, "--like", "r0_5", "-o", tmp_path / name)
         assert not (tmp_path / name).exists()

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from runtime import InputError, run_soundscapes
-from runtime.arguments import choose_setup
+from runtime import InputError, OutputError, run_soundscapes
 from runtime.cli import main
 from runtime.cores import usable_cores
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import VARIABLE, Setup, profile_path, read_profile, write_profile
+from runtime.request import Request
 from runtime.rows.spool import Spool
+from runtime.workers.setup import choose_setup
 
 FASTEST = Setup(2, 1, 4)
 
@@ -112,34 +113,32 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_written_is_named(path: Path) -> None:
     path.parent.write_text("in the way")
     assert read_profile("a", "cpu") is None
-    with pytest.raises(InputError, match=r"cannot write .*profile\.json"):
+    with pytest.raises(OutputError, match=r"cannot write .*profile\.json"):
         write_profile("a", "cpu", FASTEST, 60.0)
 
 
 def test_profile_is_taken_as_a_whole_or_not_at_all(artifact: Artifact) -> None:
     cores = usable_cores()
-    assert choose_setup(artifact, "cpu") == (Setup(cores, 1, 2), "default")
+    assert choose_setup(artifact, "cpu", Request()) == (Setup(cores, 1, 2), "default")
     write_profile(artifact.artifact_sha256, "cpu", Setup(3, 5, 7), 60.0)
-    setup, why = choose_setup(artifact, "cpu")
+    setup, why = choose_setup(artifact, "cpu", Request())
     assert setup == Setup(3, 5, 7)
     assert why.startswith("measured on this machine by perch-bench throughput on 20")
-    assert choose_setup(artifact, "cpu", workers=1) == (Setup(1, 1, 2), "as asked")
-    assert choose_setup(artifact, "cpu", batch_size=9) == (Setup(cores, 1, 9), "as asked")
-    assert choose_setup(artifact, "cpu", threads=cores) == (Setup(1, cores, 2), "as asked")
-    assert choose_setup(artifact, "cpu", threads=cores * 2)[0].workers == 1
-    assert choose_setup(artifact, "cuda:0", batch_size=8) == (Setup(cores, 1, 8), "as asked")
-    with pytest.raises(InputError, match="threads is 0"):
-        choose_setup(artifact, "cpu", threads=0)
+    assert choose_setup(artifact, "cpu", Request(workers=1)) == (Setup(1, 1, 2), "as asked")
+    assert choose_setup(artifact, "cpu", Request(batch_size=9)) == (Setup(cores, 1, 9), "as asked")
+    assert choose_setup(artifact, "cpu", Request(threads=cores)) == (Setup(1, cores, 2), "as asked")
+    assert choose_setup(artifact, "cpu", Request(threads=cores * 2))[0].workers == 1
+    assert choose_setup(artifact, "cuda:0", Request(batch_size=8)) == (Setup(cores, 1, 8), "as asked")
 
 
 def test_run_uses_it_and_says_so(artifact: Artifact, model: Path, recordings: Path) -> None:
     write_profile(artifact.artifact_sha256, "cpu", Setup(1, 2, 3), 60.0)
     result = run_soundscapes(recordings / "c.ogg", model, progress=False)
     timing = result.timing
-    assert (timing["workers"], timing["threads"], timing["batch_size"]) == (1, 2, 3)
+    assert (timing.workers, timing.threads, timing.batch_size) == (1, 2, 3)
     assert "workers 1, threads 2, batch 3: measured on this machine by perch-bench" in result.summary()
     asked = run_soundscapes(recordings / "c.ogg", model, workers=1, progress=False)
-    assert (asked.timing["threads"], asked.timing["batch_size"]) == (1, 2)
+    assert (asked.timing.threads, asked.timing.batch_size) == (1, 2)
     assert "workers 1, threads 1, batch 2: as asked" in asked.summary()
 
 
@@ -157,9 +156,9 @@ def test_resumed_run_goes_on_as_it_began(
     with pytest.raises(InputError, match="batch_size was 5 and is 4"):
         run_soundscapes(recordings, model, sink=target, resume=True, batch_size=4, progress=False)
     resumed = run_soundscapes(recordings, model, sink=target, resume=True, progress=False)
-    assert (resumed.timing["threads"], resumed.timing["batch_size"]) == (2, 5)
-    assert resumed.timing["setup"] == "as in the run that is resumed"
-    assert resumed.timing["windows"] == 0
+    assert (resumed.timing.threads, resumed.timing.batch_size) == (2, 5)
+    assert resumed.timing.setup == "as in the run that is resumed"
+    assert resumed.timing.windows == 0
     assert target.exists()
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.passes.heads.deferral import gather_embeddings
-from convert.passes.heads.tiling import bound_slab
+from convert.passes.heads.deferral import defer_heads
+from convert.passes.heads.tiling import tile_prototypes
 from runtime.model.session import Session
 from tests.support.small_v2 import write_small_v2
 
 NAMES = ("label", "embedding", "spatial_embedding", "spectrogram")
-PASSES = (gather_embeddings, lambda graph: bound_slab(graph, 256))
+PASSES = (defer_heads, lambda graph: tile_prototypes(graph, 256))
 
 
 def windows(count: int) -> NDArray[np.float32]:

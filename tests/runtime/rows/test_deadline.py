@@ -51,7 +51,7 @@ def test_interpolation_with_time_enough_gives_the_same(minutes: Path, model: Pat
 
 
 def test_interpolation_covers_every_recording(minutes: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ends_when(monkeypatch, lambda table: sum(bool(p.done) for p in table._progress.values()) == 4)
+    ends_when(monkeypatch, lambda table: sum(bool(received.done) for received in table._received.values()) == 4)
     monkeypatch.setattr(Schedule, "_first_step", lambda self: 4)
     result = run(minutes, model, on_deadline="interpolate", workers=2, hop_s=0.5, **LONG)
     label = result["label"]
@@ -70,7 +70,7 @@ def test_interpolation_covers_every_recording(minutes: Path, model: Path, monkey
 def test_no_more_is_interpolated_than_there_is_time_for(
     minutes: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ends_when(monkeypatch, lambda table: sum(bool(p.done) for p in table._progress.values()) == 4)
+    ends_when(monkeypatch, lambda table: sum(bool(received.done) for received in table._received.values()) == 4)
     monkeypatch.setattr(Schedule, "_first_step", lambda self: 4)
     monkeypatch.setattr(Deadline, "rows_to_interpolate", lambda *_: 20)
     result = run(minutes, model, on_deadline="interpolate", workers=2, hop_s=0.5, **LONG)
@@ -83,4 +83,4 @@ def test_clock_that_jumps_changes_nothing(recordings: Path, model: Path, monkeyp
     monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
     result = run(recordings, model, **LONG)
     assert result.count("scored") == len(result)
-    assert result.timing["elapsed_s"] < 10**6  # a jump
+    assert result.timing.elapsed_s < 10**6  # a jump

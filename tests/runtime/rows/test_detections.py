@@ -12,12 +12,14 @@ from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
 from runtime.detections import DetectionFormat
 from runtime.model.artifact import read_artifact
 from runtime.rows.block import Block, Columns
-from runtime.rows.detections import Tally, detections_writer
+from runtime.rows.formats.choice import choose_format
+from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import Finished
 from tests.support.recordings import cut
 
 LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})
+LABELS = Detections(1, format="audacity")
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +107,15 @@ def test_summary_counts_detections(
     """Written twice, as when a disk was full the first time; with a threshold where none or every window has one."""
     scores = rows["label"]
     least = float(np.nanquantile(scores, quantile)) if 0 <= quantile <= 1 else quantile * 1e6
-    tally, detections = Tally(), Detections(min_score=least, format=form)
-    write, _ = detections_writer(detections, tmp_path / ("x.csv" if form == "csv" else "x"), rows.columns, 2, tally)
+    detections, target = Detections(min_score=least, format=form), tmp_path / ("x.csv" if form == "csv" else "x")
+    format = choose_format(target, detections)
     for _ in range(2):
-        write(rows.blocks, tmp_path / "x.csv", rows.columns, 0.0)
-    found = re.match(told, summary := tally.summary(detections))
+        format.write(rows._blocks, target, rows._columns, 0.0)
+    assert format.detected is not None
+    found = re.match(told, summary := format.detected.summary(detections))
     assert found, summary
     if quantile < 2:
-        assert int(found[1]) == tally.detections == int((scores >= least).sum())
+        assert int(found[1]) == format.detected.detections == int((scores >= least).sum())
         assert int(found[2]) == int((scores >= least).any(axis=1).sum())
     else:
         suggested = float(found[1])
@@ -120,7 +123,7 @@ def test_summary_counts_detections(
 
 
 def test_summary_of_no_window_at_all() -> None:
-    assert Tally().summary(Detections(min_score=1)) == "no detections: no window was scored"
+    assert DetectionCounts().summary(Detections(min_score=1)) == "no detections: no window was scored"
 
 
 def test_run_tells_of_detections(tmp_path: Path, folder: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +171,7 @@ def test_names_that_no_folder_can_hold_are_refused_before_the_work(
     (target / "taken.txt").mkdir(parents=True)
     (target / "there").touch()
     with pytest.raises(InputError, match=message):
-        FileSink(target, LABEL, 0.0, {}, False, names, Detections(1, format="audacity"))
+        FileSink(target, choose_format(target, LABELS), LABEL, 0.0, {}, False, names)
     assert [path.name for path in tmp_path.iterdir()] == ["labels"]
 
 
@@ -177,7 +180,8 @@ def test_names_of_any_kind_are_files_of_a_folder(tmp_path: Path) -> None:
     for killed in (tmp_path / "labels", tmp_path / "labels" / "a"):  # a run, while it wrote them
         killed.mkdir()
         (killed / ".detections.7.partial").touch()
-    sink = FileSink(tmp_path / "labels", LABEL, 0.0, {}, False, names, Detections(1, format="audacity"))
+    target = tmp_path / "labels"
+    sink = FileSink(target, choose_format(target, LABELS), LABEL, 0.0, {}, False, names)
     for name in names:
         scores = {"label": np.zeros((1, 2), np.float32)}
         block = Block(f"/in/{name}.wav", [f"{name}_5"], np.zeros(1), np.full(1, 5.0), np.array(["scored"]), scores)
@@ -202,7 +206,7 @@ def test_audacity_labels_of_one_recording(tmp_path: Path, folder: Path, model: P
     ("arguments", "message"),
     [
         (["-o", "x.txt"], "a .txt holds detections, which --top or --min-score ask for"),
-        (["-o", "x.csv", "--format", "raven"], "say which by --top or --min-score"),
+        (["-o", "x.csv", "--format", "raven"], "format 'raven' is of detections, which need top"),
         (["-o", "x", "--top", "1"], "cannot tell what to write from the name"),
         (["-o", "x.csv", "--min-score", "nan"], "min_score is not a number"),
         (["-o", "x.csv", "--top", "0"], "top is 0, but must be at least 1"),

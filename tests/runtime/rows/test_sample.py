@@ -17,7 +17,7 @@ from runtime import Detections, InputError, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.model.artifact import read_artifact
 from runtime.rows.block import Block, Columns
-from runtime.rows.sample import SampleRows, sample_rows
+from runtime.rows.sample import Lack, SampleSubmission, match_sample
 from tests.support.deadlines import LONG, ends_when
 from tests.support.recordings import cut, write
 from tests.support.runs import interrupt, run
@@ -176,21 +176,24 @@ def test_sample_that_names_none_says_nothing(
     assert "the sample submission names none of the recordings" in result.summary()
 
 
-def test_column_that_is_no_class(recordings: Path, model: Path, names: Sequence[str], tmp_path: Path) -> None:
+def test_column_that_is_no_class(
+    recordings: Path, model: Path, names: Sequence[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     classes = sample_file(tmp_path, ["c_5"], names, Usage="Public", corcra="-", id="x7")
-    with pytest.warns(RuntimeWarning, match=r"column '(Usage|id)' is no class, and left out") as told:
-        result = run(recordings / "c.ogg", model, classes=classes)
+    result = run(recordings / "c.ogg", model, classes=classes)
     assert result.classes["label"] == ("corcra", *names)  # eBird's corncrake, whatever its cells hold
-    assert len(told) == 2
+    expected = (f"{classes}: the column '{name}' is no class, and left out" for name in ("Usage", "id"))
+    assert all(map(str.startswith, caplog.messages, expected))
+    assert len(caplog.messages) == 2
     numbers = sample_file(tmp_path, ["c_5"], names, Usage="7", empty="")
     assert run(recordings / "c.ogg", model, classes=numbers).classes["label"] == ("Usage", "empty", *names)
 
 
-# The rest looks at `SampleRows` alone.
+# The rest looks at `SampleSubmission` alone.
 
 
-def rows_of(row_ids: Sequence[str], folder: Path, hop_s: float = 5) -> SampleRows:
-    found = sample_rows(row_ids, find_recordings(folder), 100, 500, round(hop_s * 100))
+def rows_of(row_ids: Sequence[str], folder: Path, hop_s: float = 5) -> SampleSubmission:
+    found = match_sample(row_ids, find_recordings(folder), 100, 500, round(hop_s * 100))
     assert found is not None
     return found
 
@@ -211,7 +214,7 @@ def block(name: str, first: int, count: int, hop_s: float = 5, status: str = "sc
     )
 
 
-def arranged(rows: SampleRows, blocks: Iterator[Block] | Sequence[Block]) -> list[tuple[str, float, str]]:
+def arranged(rows: SampleSubmission, blocks: Iterator[Block] | Sequence[Block]) -> list[tuple[str, float, str]]:
     """Each row's name, first score (0 if there is none) and status."""
     return [
         (row_id, float(np.nan_to_num(score)), str(status))
@@ -282,7 +285,7 @@ def test_parts_and_gaps(tmp_path: Path) -> None:
     """Of a recording in parts, some of which never came; those of failed ones are failed, others are not reached."""
     folder_of(tmp_path, "a.wav", "b.wav")
     rows = rows_of([f"{name}_{end}" for end in (25, 5, 15) for name in "ab"], tmp_path)
-    rows.note(0, "failed")
+    rows.note(0, Lack.UNREADABLE)
     found = arranged(rows, [block("a", 0, 2), block("a", 4, 2, status="failed"), block("b", 0, 2), block("b", 4, 1)])
     assert [status for _, _, status in found] == ["failed", "scored", "scored", "scored", "failed", "filled"]
     assert [score for _, score, _ in found] == [0, 25, 5, 5, 0, 0]
@@ -293,9 +296,9 @@ def test_recording_is_found_by_looking_once(tmp_path: Path, monkeypatch: pytest.
     """Each row's recording, however many rows and recordings there are."""
     folder_of(tmp_path, *(f"{i}.wav" for i in range(60)))
     asked: list[str] = []
-    find = runtime.rows.sample._Recordings.__getitem__
+    find = runtime.rows.sample._ByName.__getitem__
     monkeypatch.setattr(
-        runtime.rows.sample._Recordings, "__getitem__", lambda self, name: (asked.append(name), find(self, name))[1]
+        runtime.rows.sample._ByName, "__getitem__", lambda self, name: (asked.append(name), find(self, name))[1]
     )
     rows = rows_of([f"{i}_{5 * k + 5}" for k in range(30) for i in range(60)], tmp_path)
     assert len(asked) == 60

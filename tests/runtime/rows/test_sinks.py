@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import runtime.run
+import runtime.scoring
 from convert.proof.synthetic import soundscape
-from runtime import ArtifactError, InputError, Interrupted, Soundscapes
+from runtime import ArtifactError, InputError, Interrupted, OutputError, Soundscapes
 from runtime.model.artifact import read_artifact
+from runtime.rows.formats.parquet_file import ParquetFile
 from tests.support import runs
 from tests.support.recordings import write
 from tests.support.runs import interrupt
@@ -90,6 +92,29 @@ def test_csv_is_what_memory_gives(tmp_path: Path, folder: Path, model: Path) -> 
     assert (tmp_path / "sink.csv").read_bytes() == (tmp_path / "memory.csv").read_bytes()
 
 
+def test_npz_is_what_memory_gives(
+    tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.npz"
+    interrupt(folder, model, target, 3, monkeypatch, embedding_dtype="float16")
+    half = run(folder, model, embedding_dtype="float16")
+    result = run(folder, model, sink=target, resume=True, embedding_dtype="float16")
+    assert 0 < result.timing["windows"] < half.timing["windows"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+    half.to_npz(tmp_path / "memory.npz")
+    for path in (target, tmp_path / "memory.npz"):
+        with np.load(path) as saved:
+            arrays = dict(saved)
+        assert json.loads(str(arrays.pop("classes"))) == {name: list(names) for name, names in half.classes.items()}
+        assert json.loads(str(arrays.pop("about")))["artifact_sha256"] == read_artifact(model).artifact_sha256
+        expected = {"row_ids": half.row_ids, "path": half.paths, "start_s": half.start_s, "end_s": half.end_s}
+        expected |= {"status": half.status, **half.outputs}
+        assert arrays.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(arrays[name], values)
+        assert (arrays["label"].dtype, arrays["embedding"].dtype) == (np.float32, np.float16)
+
+
 @pytest.mark.parametrize("after", [2, 4])
 def test_interrupted_run_is_taken_up(
     tmp_path: Path, folder: Path, model: Path, reference: Soundscapes, monkeypatch: pytest.MonkeyPatch, after: int
@@ -105,7 +130,7 @@ def test_interrupted_run_is_taken_up(
         spool.write(bytes(30))  # as if killed while writing
     result = run(folder, model, sink=target, resume=True)
     same(target, reference)
-    assert result.timing["windows"] < reference.count("scored")
+    assert result.timing.windows < reference.count("scored")
     assert [failure.path for failure in result.failures] == [folder / "bad.wav"]
     assert not (tmp_path / "out.parquet.partial").exists()
     with pytest.raises(InputError, match="no unfinished run beside it"):
@@ -122,7 +147,7 @@ def test_run_interrupted_before_anything_was_finished_is_taken_up(
     target = tmp_path / "out.parquet"
     for _ in range(2):  # the first time there is neither output nor anything to resume
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
-            patch.setattr(runtime.run.Scoring, "run", nothing_scored)
+            patch.setattr(runtime.scoring.ScoringLoop, "_score", nothing_scored)
             run(folder, model, sink=target, resume=True)
         assert set(pq.read_table(target)["status"].to_pylist()) == {"filled"}
     with pytest.raises(ArtifactError):  # which is no reason to forget it
@@ -144,13 +169,13 @@ def test_rows_that_were_cut_off_during_the_run_are_not_lost_in_silence(
 
     with (
         monkeypatch.context() as patch,
-        pytest.raises(InputError, match=r"the first \d are there as they were") as error,
+        pytest.raises(OutputError, match=r"the first \d are there as they were") as error,
     ):
         patch.setattr(runtime.run.FileSink, "finish", cut_first)
         run(folder, model, sink=target)
     assert "make room" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == [spool.name]
-    assert 0 < run(folder, model, sink=target, resume=True).timing["windows"] < reference.count("scored")
+    assert 0 < run(folder, model, sink=target, resume=True).timing.windows < reference.count("scored")
     same(target, reference)
 
 
@@ -183,7 +208,7 @@ def test_long_recording_is_taken_up_between_its_parts(
     interrupt(path, model, target, 1, monkeypatch, workers=2)
     result = run(path, model, sink=target, resume=True)
     same(target, reference)
-    assert result.timing["windows"] == 252 - 120
+    assert result.timing.windows == 252 - 120
 
 
 @pytest.mark.parametrize(
@@ -248,12 +273,12 @@ def test_rows_that_the_machine_lost_are_scored_again(
     spool.write_bytes(data[:-500] + bytes(500))
     result = run(folder, model, sink=target, resume=True)
     same(target, reference)
-    assert 0 < result.timing["windows"] < reference.count("scored")
+    assert 0 < result.timing.windows < reference.count("scored")
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path, folder: Path, model: Path) -> None:
-    columns = run(folder / "r0.wav", model).columns
-    sink = runtime.run.FileSink(tmp_path / "out.parquet", columns, 0.0, {}, False)
+    columns = run(folder / "r0.wav", model)._columns
+    sink = runtime.run.FileSink(tmp_path / "out.parquet", ParquetFile(), columns, 0.0, {}, False)
     try:
         with pytest.raises(InputError, match="another run is writing"):
             run(folder, model, sink=tmp_path / "out.parquet")
@@ -283,7 +308,7 @@ def test_names_of_any_kind(tmp_path: Path, model: Path) -> None:
 
 
 def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path, folder: Path, model: Path) -> None:
-    with pytest.raises(InputError, match=r"end it in \.csv or \.parquet"):
+    with pytest.raises(InputError, match=r"end it in \.csv, \.parquet or \.npz$"):
         run(folder, model, sink=tmp_path / "out.txt")
     with pytest.raises(InputError, match=r"a CSV holds one vector a row"):
         run(folder, model, sink=tmp_path / "out.csv")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import polars
 import pyarrow.parquet as pq
 import pytest
 
 from runtime import Detections, InputError, Soundscapes
 from runtime.rows.block import Block, Columns
+from runtime.rows.summary import RunSummary
 
 ABOUT = {"sample_rate": "32000"}
 TIMING = dict.fromkeys(("elapsed_s", "start_up_s", "windows_per_s", "times_real_time"), 1.0)
@@ -32,7 +37,8 @@ def soundscapes() -> Soundscapes:
         blocks.append(Block(f"{name}.wav", row_ids, starts, starts + 5, status[at], outputs))
     classes = {"label": ("x", "y", "z"), "embedding": ()}
     columns = Columns({"label": (3,), "embedding": (4,)}, classes, ABOUT, {"embedding": "float16"})
-    return Soundscapes(blocks, columns, [], TIMING, counts={"scored": 4, "filled": 1}, recordings=2)
+    report = RunSummary(timing=TIMING, counts={"scored": 4, "filled": 1}, recordings=2)
+    return Soundscapes._of(blocks, columns, report)
 
 
 def numbers(path: Path) -> np.ndarray:
@@ -62,10 +68,10 @@ def test_scores_that_are_edited_are_written(tmp_path: Path, soundscapes: Soundsc
         soundscapes["label"] *= 2
         soundscapes["label"][4] = np.nan
     else:
-        soundscapes.blocks[0].outputs["label"][1:3] = [[-2, -4, -6], [10, 12, 14]]
-        soundscapes.blocks[0].outputs["label"][0] *= 2
-        soundscapes.blocks[1].outputs["label"][0] *= 2
-        soundscapes.blocks[1].outputs["label"][1] = np.nan
+        soundscapes._blocks[0].outputs["label"][1:3] = [[-2, -4, -6], [10, 12, 14]]
+        soundscapes._blocks[0].outputs["label"][0] *= 2
+        soundscapes._blocks[1].outputs["label"][0] *= 2
+        soundscapes._blocks[1].outputs["label"][1] = np.nan
     expected = np.array([[0, 2, 4], [-2, -4, -6], [10, 12, 14], [18, 20, 22], [np.nan] * 3], np.float32)
     soundscapes.to_submission(tmp_path / "out.csv", output="label")
     np.testing.assert_array_equal(numbers(tmp_path / "out.csv"), np.nan_to_num(expected, nan=-1000))
@@ -77,7 +83,7 @@ def test_scores_that_are_edited_are_written(tmp_path: Path, soundscapes: Soundsc
     np.testing.assert_array_equal(np.array(written, np.float32), expected)
     assert table["embedding"].to_pylist() == [[7] * 4, [7] * 4, None, [7] * 4, [7] * 4]
     assert table["status"].to_pylist() == ["scored", "scored", "filled", "scored", "scored"]
-    soundscapes.columns = soundscapes.columns.only("label")
+    soundscapes._columns = soundscapes._columns.only("label")
     soundscapes.to_detections(tmp_path / "found.csv", Detections(top=1))
     with (tmp_path / "found.csv").open(newline="") as file:
         found = [(row["path"], row["end_s"], row["class"], row["score"]) for row in csv.DictReader(file)]
@@ -91,7 +97,7 @@ def test_scores_that_are_edited_are_written(tmp_path: Path, soundscapes: Soundsc
 
 def test_arrays_cannot_be_replaced_unnoticed(soundscapes: Soundscapes) -> None:
     soundscapes["label"] = np.ones((5, 3))
-    assert soundscapes.blocks[1].outputs["label"].tolist() == [[1] * 3] * 2
+    assert soundscapes._blocks[1].outputs["label"].tolist() == [[1] * 3] * 2
     with pytest.raises(TypeError):
         soundscapes.outputs["label"] = np.zeros((5, 3))  # type: ignore[index]
     with pytest.raises(InputError, match=r"shape \(3,\), but its rows and columns are \(5, 3\)"):
@@ -114,7 +120,7 @@ def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> N
     [
         (
             np.zeros((4, 3)),
-            r"scores in place of 'label' have the shape \(4, 3\), but its rows and columns are \(5, 3\)",
+            r"the scores given for 'label' have the shape \(4, 3\), but its rows and columns are \(5, 3\)",
         ),
         (np.zeros((5, 4)), r"the shape \(5, 4\)"),
         (
@@ -122,8 +128,8 @@ def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> N
             r"the score of 'x' in the row a_5 is nan; a row holds finite numbers, or NaN",
         ),
         (np.where(np.eye(5, 3, -3), np.inf, 1), r"the score of 'x' in the row b_5 is inf"),
-        ([["a", "b", "c"]] * 5, "are no array of numbers"),
-        ([[1, 2, 3], [1]], "are no array of numbers"),
+        ([["a", "b", "c"]] * 5, "are not an array of numbers"),
+        ([[1, 2, 3], [1]], "are not an array of numbers"),
     ],
 )
 def test_scores_that_no_submission_holds(
@@ -138,3 +144,75 @@ def test_edits_that_no_submission_holds(tmp_path: Path, soundscapes: Soundscapes
     soundscapes["label"][3, 1] = np.nan
     with pytest.raises(InputError, match=r"the score of 'y' in the row b_5 is nan"):
         soundscapes.to_submission(tmp_path / "out.csv", "label")
+
+
+def test_an_output_that_is_read_is_held_once(soundscapes: Soundscapes) -> None:
+    label = soundscapes["label"]
+    assert all(np.shares_memory(block.outputs["label"], label) for block in soundscapes._blocks)
+    assert soundscapes["label"] is soundscapes.outputs["label"] is label
+
+
+def test_other_outputs_stay_in_pieces(soundscapes: Soundscapes) -> None:
+    before = [block.outputs["embedding"] for block in soundscapes._blocks]
+    soundscapes["label"][:] = 0
+    assert all(block.outputs["embedding"] is mine for block, mine in zip(soundscapes._blocks, before, strict=True))
+
+
+ROWS = {
+    "row_id": ["a_5", "a_10", "a_15", "b_5", "b_10"],
+    "path": ["a.wav"] * 3 + ["b.wav"] * 2,
+    "start_s": [0, 5, 10, 0, 5],
+    "end_s": [5, 10, 15, 5, 10],
+    "status": ["scored", "scored", "filled", "scored", "scored"],
+}
+
+
+def test_dataframe_has_a_column_for_each_class(soundscapes: Soundscapes) -> None:
+    frame = soundscapes.to_dataframe("label")
+    assert list(frame.columns) == [*ROWS, "x", "y", "z"]
+    assert frame[list(ROWS)].to_dict("list") == ROWS
+    assert (frame.dtypes[["x", "y", "z"]] == np.float32).all()
+    np.testing.assert_array_equal(frame[["x", "y", "z"]], soundscapes["label"])
+    frame.loc[0, "x"] = 100
+    assert soundscapes["label"][0, 0] == 0
+    both = soundscapes.to_dataframe()
+    assert list(both.columns[5:]) == [f"label.{name}" for name in "xyz"] + [f"embedding.e{i}" for i in range(4)]
+    np.testing.assert_array_equal(both.filter(like="embedding."), soundscapes["embedding"])
+    with pytest.raises(InputError, match="'genus' was not asked for"):
+        soundscapes.to_dataframe("genus")
+
+
+def test_missing_packages_are_named(soundscapes: Soundscapes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match="a DataFrame needs pandas: `pip install pandas`"):
+        soundscapes.to_dataframe()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for needs in (soundscapes.to_arrow, soundscapes.__arrow_c_stream__):
+        with pytest.raises(InputError, match="Parquet and Arrow need pyarrow: `pip install pyarrow`"):
+            needs()
+
+
+def test_arrow_is_what_parquet_holds(tmp_path: Path, soundscapes: Soundscapes) -> None:
+    soundscapes.to_parquet(tmp_path / "out.parquet")
+    table = soundscapes.to_arrow()
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.to_pylist() == table.to_pylist()
+    assert written.cast(table.schema).schema.equals(table.schema, check_metadata=True)
+    soundscapes["label"][0] = 100
+    assert table["label"][0].as_py() == [0, 1, 2]
+
+
+def test_polars_and_duckdb_take_rows_from_memory(soundscapes: Soundscapes) -> None:
+    frame = polars.DataFrame(soundscapes)
+    assert frame["row_id"].to_list() == ROWS["row_id"]
+    assert frame["label"].to_list() == [[0, 1, 2], [3, 4, 5], None, [9, 10, 11], [12, 13, 14]]
+    # DuckDB does not know float16, which the embeddings are here.
+    blocks = [replace(block, outputs={"label": block.outputs["label"]}) for block in soundscapes._blocks]
+    soundscapes = Soundscapes._of(blocks, soundscapes._columns.only("label"), RunSummary(timing=TIMING))
+    means = duckdb.sql("select path, avg(label[2]) from soundscapes group by path order by path").fetchall()
+    assert means == [("a.wav", 2.5), ("b.wav", 11.5)]
+
+
+def test_soundscapes_are_not_made_by_hand() -> None:
+    with pytest.raises(TypeError, match="what run_soundscapes returns"):
+        Soundscapes()

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
+from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.sinks import FileSink
 from runtime.rows.spool import ChangedError, Finished, Spool, unfinished_run
 
@@ -199,7 +200,7 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("at", "advice"), [(600, "--resume"), (0, "none is left; delete it, and run anew")])
 def test_a_file_is_not_made_of_rows_that_were_changed(tmp_path: Path, at: int, advice: str) -> None:
     columns = Columns({"label": (3,)}, {"label": ("a", "b", "c")})
-    sink = FileSink(tmp_path / "out.csv", columns, 0.0, RUN, resume=False)
+    sink = FileSink(tmp_path / "out.csv", CsvFile(), columns, 0.0, RUN, resume=False)
     for number in range(3):
         block, finished = part(number)
         sink.append(replace(block, outputs={"label": block.outputs["label"]}), finished)

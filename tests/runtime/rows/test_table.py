@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
-import runtime.rows.interpolation
-from runtime.arguments import job_of
 from runtime.audio.paths import Found
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
+from runtime.request import Request
 from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
-from runtime.rows.interpolation import Scored
-from runtime.rows.sample import SampleRows
+from runtime.rows.interpolation import Neighbours
+from runtime.rows.sample import SampleSubmission
 from runtime.rows.table import Table
-from runtime.workers.protocol import Done, Job, Opened, Rows, Task
+from runtime.workers.job import Job, make_job
+from runtime.workers.protocol import Done, Opened, Rows, Task
 
 BOMB = 1_600_000
 
@@ -31,9 +31,7 @@ def artifact(model: Path) -> Artifact:
 
 @pytest.fixture(scope="module")
 def job(artifact: Artifact, model: Path) -> Job:
-    options: dict[str, Any] = {"outputs": ["label"], "device": "cpu", "setup": Setup(1, 1, 1), "hop_s": None}
-    more: dict[str, Any] = {"normalize": "raw", "wanted": None, "unmapped": "zero", "namespace": None}
-    return job_of(artifact, model, **options, **more, logit_scale=None)
+    return make_job(artifact, model, Request(), "cpu", Setup(1, 1, 1), None)
 
 
 def found(folder: Path, count: int, size: int = 2000) -> Found:
@@ -71,7 +69,7 @@ def test_broken_recordings_cost_a_look_each(
     """However many of them come before one whose length tells theirs, or when none does."""
     recordings = found(tmp_path, 400)
     table = Table(recordings, artifact, job)
-    looks = table._progress = cast(Any, Counted())
+    looks = table._received = table._lengths._received = Counted()
     for i, path in enumerate(recordings.paths):
         task = Task(i, path)
         if i == good:
@@ -80,7 +78,7 @@ def test_broken_recordings_cost_a_look_each(
         list(table.ready())
     list(table.rest(lambda _: None))
     usual = 1 if good is None else 3
-    assert table.counts["failed"] == usual * (400 if good is None else 399)
+    assert table.report.counts["failed"] == usual * (400 if good is None else 399)
     assert looks.looks < 10 * 400
 
 
@@ -103,7 +101,7 @@ def test_a_promise_makes_no_more_rows_than_a_file_can_hold(
     blocks = [block for block, _ in table.ready()] + list(table.rest(lambda _: BOMB))
     count = Counter(block.path for block in blocks for _ in range(len(block)))
     assert count[str(recordings.paths[0])] == table.part_windows
-    assert table.counts["scored"] == (2 if came == "rows that are not there" else 0)
+    assert table.report.counts["scored"] == (2 if came == "rows that are not there" else 0)
     assert table.final_work(0).unscored_rows <= 2 * table.part_windows
 
 
@@ -116,14 +114,16 @@ def test_what_was_decoded_counts_whatever_the_files_size(tmp_path: Path, artifac
         task, first = Task(0, recordings.paths[0], part, parts), part * table.part_windows
         table.add(task, rows(table, first, min(table.part_windows, windows - first)))
         table.add(task, Done(None, windows if part == 2 else None))
-    assert sum(len(block) for block, _ in table.ready()) == table.counts["scored"] == windows
+    assert sum(len(block) for block, _ in table.ready()) == table.report.counts["scored"] == windows
 
 
 def test_no_header_is_asked_where_a_sample_says_which_rows_there_are(
     tmp_path: Path, artifact: Artifact, job: Job
 ) -> None:
     recordings = found(tmp_path, 50)
-    sample = SampleRows([f"{i:04d}_{end}" for i in range(50) for end in (5, 10)], recordings, 32_000, 160_000, 160_000)
+    sample = SampleSubmission(
+        [f"{i:04d}_{end}" for i in range(50) for end in (5, 10)], recordings, 32_000, 160_000, 160_000
+    )
     table = Table(sample.found, artifact, job, sample)
     table.add(Task(0, recordings.paths[0]), rows(table, 0, 1))
     blocks = list(table.rest(asked_too_much))
@@ -144,12 +144,10 @@ def test_interpolation_looks_at_a_recording_once(
     for part in range(20):
         table.add(Task(0, task.path, part, 20), rows(table, part * table.part_windows + 3, 1))
     calls: list[object] = []
-    of = Scored.of.__func__  # type: ignore[attr-defined]
-    monkeypatch.setattr(
-        runtime.rows.interpolation.Scored, "of", classmethod(lambda cls, pieces: (calls.append(1), of(cls, pieces))[1])
-    )
+    among = Neighbours.among.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(Neighbours, "among", classmethod(lambda cls, pieces: (calls.append(1), among(cls, pieces))[1]))
     list(table.rest(asked_too_much))
-    assert table.counts == {"scored": 20, "interpolated": 20 * table.part_windows - 20}
+    assert table.report.counts == {"scored": 20, "interpolated": 20 * table.part_windows - 20}
     assert len(calls) == 1
 
 
@@ -190,4 +188,6 @@ def test_what_is_wrong_with_each_part_is_named(
             table.add(task, rows(table, part * table.part_windows, table.part_windows))
             table.add(task, Done(reason, many * table.part_windows if part == many - 1 else None))
     assert len(list(table.ready())) == 2 * many
-    assert [(failure.path, failure.reason) for failure in table.failures] == [(path, said) for path in recordings.paths]
+    assert [(failure.path, failure.reason) for failure in table.report.failures] == [
+        (path, said) for path in recordings.paths
+    ]

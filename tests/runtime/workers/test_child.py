@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import runtime.workers.child
-from runtime.workers.child import LONGEST_WAIT_S, Child, Inbox
+import runtime.workers.inbox
+from runtime.workers.child import Child
+from runtime.workers.inbox import LONGEST_WAIT_S, Inbox
 
 CHILDREN = """
 import sys, time
@@ -31,14 +33,14 @@ def main():
         ("import os; os.kill(os.getpid(), 11)", "was killed by signal 11"),
         (
             "out = send.__closure__[0].cell_contents; out.write(b'?'); out.flush(); time.sleep(60)",
-            "sent what is no message",
+            "sent something that is not a message",
         ),
     ],
 )
 def test_how_a_child_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, said: str) -> None:
     (tmp_path / "one_child.py").write_text(CHILDREN.format(does))
     monkeypatch.syspath_prepend(tmp_path)
-    if "no message" in said:
+    if "not a message" in said:
         monkeypatch.setattr(runtime.workers.child, "END_S", 0.1)
     inbox: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
     child = Child("one_child", None, inbox)
@@ -69,8 +71,8 @@ class Clocks:
 class Silent:
     """A child that says nothing."""
 
-    def __init__(self, heard: float) -> None:
-        self.heard, self.ready, self.given_up = heard, True, False
+    def __init__(self, silent_since: float) -> None:
+        self.silent_since, self.ready, self.given_up = silent_since, True, False
 
     def give_up_on(self, silent_s: float) -> None:
         self.given_up = True
@@ -79,7 +81,7 @@ class Silent:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     clocks = Clocks()
-    monkeypatch.setattr(runtime.workers.child, "time", clocks)
+    monkeypatch.setattr(runtime.workers.inbox, "time", clocks)
     return clocks
 
 
@@ -109,7 +111,7 @@ def test_the_parents_own_sleep_is_no_childs_silence(clocks: Clocks, runs: bool) 
         clocks.pass_by(1.0)
         look(inbox, child)
         assert not child.given_up
-        assert child.heard <= clocks.now
+        assert child.silent_since <= clocks.now
     for _ in range(10):
         clocks.pass_by(1.0)
         look(inbox, child)

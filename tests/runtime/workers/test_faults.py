@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,14 +15,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import runtime.inputs
 import runtime.run
 import runtime.workers.headers
 from benchmarks.measuring.usage import alive, children
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Interrupted, Soundscapes
+from runtime import Interrupted, OutputError, Soundscapes
 from runtime.audio.paths import find_recordings
 from runtime.rows.spool import Spool
-from runtime.workers.pool import _Worker
+from runtime.workers.pool import Pool, WorkerProcess
 from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, Watch, open_files, perch_run, until
 from tests.support.recordings import RATE, write
@@ -37,7 +39,11 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is counted of recordings that hang alone, so that no slow machine's worker is given up."""
-    monkeypatch.setattr(_Worker, "busy", property(lambda self: self.task is not None and "hang" in self.task.path.name))
+
+    def is_busy(pool: Pool, worker: WorkerProcess) -> bool:
+        return worker.task is not None and "hang" in worker.task.path.name
+
+    monkeypatch.setattr(Pool, "is_busy", is_busy)
     monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
 
 
@@ -83,7 +89,7 @@ def test_decoder_that_crashes_costs_its_recording_alone(folder: Path, model: Pat
 def test_recording_that_hangs_is_given_up(folder: Path, model: Path, good: Soundscapes) -> None:
     write(folder / "hang.wav", soundscape(9, 10))
     result = run(folder, model, workers=2, recording_timeout_s=1.0)
-    assert [failure.reason for failure in result.failures] == ["the worker said nothing for 1 s, 2 times"]
+    assert [failure.reason for failure in result.failures] == ["the worker did not respond for 1 s, 2 times"]
     unharmed(result, good)
 
 
@@ -112,7 +118,7 @@ def test_killed_run_is_taken_up(tmp_path: Path, model: Path) -> None:
         parent.wait()
     assert not target.exists()
     result = run(folder, model, outputs=("embedding",), sink=target, resume=True)
-    assert result.timing["windows"] < 96
+    assert result.timing.windows < 96
     table = pq.read_table(target)
     assert table["row_id"].to_pylist() == reference.row_ids
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist(), np.float32), reference["embedding"])
@@ -149,7 +155,7 @@ def test_full_disk_keeps_what_is_done(tmp_path: Path, folder: Path, model: Path)
     assert len(done.stderr.splitlines()) == 1
     assert not target.exists()
     result = run(folder, model, outputs=("embedding",), sink=target, resume=True)
-    assert 0 < result.timing["windows"] < len(reference)
+    assert 0 < result.timing.windows < len(reference)
     saved = np.loadtxt(target, delimiter=",", skiprows=1, usecols=range(1, 1 + reference["embedding"].shape[1]))
     np.testing.assert_array_equal(saved.astype(np.float32), reference["embedding"])
 
@@ -171,7 +177,7 @@ def test_folder_that_vanishes_loses_no_row(
     monkeypatch.setattr(runtime.run.FileSink, "append", vanishing)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with pytest.raises(InputError, match="cannot write to") as error:
+    with pytest.raises(OutputError, match="cannot write to") as error:
         run(folder, model, sink=target)
     rescued = Path(str(error.value).split("the rows are in ")[1].split(" instead")[0])
     table = pq.read_table(rescued)
@@ -189,7 +195,7 @@ def test_recording_that_is_deleted_fails_alone(
         gone.unlink()
         return found
 
-    monkeypatch.setattr(runtime.run, "find_recordings", find_and_delete)
+    monkeypatch.setattr(runtime.inputs, "find_recordings", find_and_delete)
     result = run(folder, model)
     assert [failure.reason for failure in result.failures] == ["no such file or directory"]
     unharmed(result, good)
@@ -262,7 +268,7 @@ def test_workers_killed_while_they_load_are_replaced(folder: Path, model: Path, 
 
 
 def test_no_worker_left_ends_the_run_with_what_is_done(
-    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for i in range(3):
         write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
@@ -277,8 +283,10 @@ def test_no_worker_left_ends_the_run_with_what_is_done(
         return at_work
 
     target = tmp_path / "out.parquet"
-    with Killer(vanish), pytest.warns(RuntimeWarning, match=r"scoring ended early.*there is no model"):
+    with Killer(vanish):
         result = run(folder, mortal, workers=1, outputs=("embedding",), sink=target)
+    (message,) = caplog.messages
+    assert re.match(r"scoring ended early.*there is no model", message)
     assert result.count("filled") > 0
     assert result.count("scored") >= len(reference) - result.count("filled")
     assert result.failures == []
@@ -322,7 +330,7 @@ def test_disk_too_small_for_the_file_names_where_the_rows_are(tmp_path: Path, fo
     target = tmp_path / "out.csv"
     size = len(run(folder, model, outputs=("embedding",)).outputs["embedding"].tobytes())
     limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({9 * size}, {9 * size})); "
-    hide = "import runtime.rows.formats as f; write = f.write_csv; "
+    hide = "import runtime.rows.formats.csv_file as f; write = f.write_csv; "
     grow = "f.write_csv = lambda *a: (write(*a), a[1].open('ab').write(bytes(10**7))); "
     program = limited + hide + grow + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = [str(folder), "--model", str(model), "-o", str(target), "--outputs", "embedding"]

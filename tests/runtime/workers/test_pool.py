@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import runtime.workers.pool
 from runtime import ArtifactError, PerchError
-from runtime.workers.pool import score_recordings
+from runtime.workers.pool import Pool, WorkerProcess
 from runtime.workers.protocol import Done, Ready, Refused, Task
 from runtime.workers.schedule import Schedule
+from runtime.workers.supervisor import MOST_FAILED_STARTS, Event, Supervisor
 
 REFUSAL = Refused(ArtifactError("m.onnx cannot be loaded"))
-READY = Ready(0.0)
+READY = Ready()
 
 
-class Told:
+class Told(WorkerProcess):
     """A worker that at its start says the next of some messages each, and then does all tasks."""
 
     scripts: list[list[object]]
@@ -28,16 +28,13 @@ class Told:
     def __init__(self, job: object, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         if not self.scripts:
             raise OSError(12, "Cannot allocate memory")
-        self.inbox, self.heard, self.ready = inbox, 0.0, False
+        self.inbox, self.silent_since, self.ready = inbox, 0.0, False
         self.task: Task | None = None
         self.started.append(self)
         for message in self.scripts.pop(0):
             inbox.put((self, message))
 
-    busy = False
-
-    def score(self, task: Task) -> None:
-        self.task = task
+    def ask(self, message: object) -> None:
         self.inbox.put((self, Done(None, 1)))
 
     def last_words(self) -> str:
@@ -48,44 +45,48 @@ class Told:
         self.inbox.put((self, None))
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
-    def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[Any]:
-        Told.scripts, Told.started = list(scripts), []
-        monkeypatch.setattr(runtime.workers.pool, "_Worker", Told)
-        schedule = Schedule([Task(i, Path(f"{i}.wav")) for i in range(tasks)], lambda: True, 10)
-        events = list(score_recordings(schedule, None, workers, None, 60.0))  # type: ignore[arg-type]
-        assert not schedule.unfinished
-        return [event.message for event in events]
+class ToldPool(Pool):
+    kinds = (Told,)
 
-    return run
+    def is_busy(self, child: WorkerProcess) -> bool:
+        return False
+
+
+def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[object]:
+    """What becomes of so many tasks, with workers that each say the next of the scripts."""
+    Told.scripts, Told.started = list(scripts), []
+    schedule = Schedule([Task(i, Path(f"{i}.wav")) for i in range(tasks)], lambda: True, 10)
+    events = list(Supervisor(schedule, ToldPool(None, workers), None, 60.0).events())  # type: ignore[arg-type]
+    assert not schedule.unfinished
+    return [event.message for event in events if isinstance(event, Event)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_a_model_that_workers_refuse_is_refused_once(run: Callable[..., list[Any]], workers: int) -> None:
+def test_a_model_that_workers_refuse_is_refused_once(workers: int) -> None:
     with pytest.raises(ArtifactError, match=r"^m\.onnx cannot be loaded$"):
         run([[REFUSAL, None]] * workers, workers)
     assert len(Told.started) == workers
 
 
-def test_refusal_is_told_even_if_others_died(run: Callable[..., list[Any]]) -> None:
+def test_refusal_is_told_even_if_others_died() -> None:
     with pytest.raises(ArtifactError, match="cannot be loaded"):
         run([[REFUSAL, None], [None], [None], [None], [None]], 2)
 
 
-def test_workers_that_are_ready_do_without_the_others(run: Callable[..., list[Any]]) -> None:
+def test_workers_that_are_ready_do_without_the_others() -> None:
     messages = run([[REFUSAL, None], [READY], [None]], 2)
     assert [message for message in messages if isinstance(message, Done)] == [Done(None, 1)] * 4
 
 
-def test_workers_that_never_start_are_told_by_their_last_words(run: Callable[..., list[Any]]) -> None:
+def test_workers_that_never_start_are_told_by_their_last_words() -> None:
     with pytest.raises(PerchError, match=r"cannot start scoring: the worker ended with code 1 \(boom\)"):
         run([[None]] * 9, 1)
-    assert len(Told.started) == runtime.workers.pool.MOST_FAILED_STARTS
+    assert len(Told.started) == MOST_FAILED_STARTS
     with pytest.raises(PerchError, match=r"cannot start a worker process: Cannot allocate memory"):
         run([], 2)
 
 
-def test_no_room_for_a_new_worker_keeps_the_rows(run: Callable[..., list[Any]]) -> None:
-    with pytest.warns(RuntimeWarning, match=r"scoring ended early, with 4 .*: cannot start a worker process"):
-        run([[READY, None]], 1)
+def test_no_room_for_a_new_worker_keeps_the_rows(caplog: pytest.LogCaptureFixture) -> None:
+    run([[READY, None]], 1)
+    (message,) = caplog.messages
+    assert re.match(r"scoring ended early, with 4 .*: cannot start a worker process", message)

@@ -59,12 +59,12 @@ def test_nobody_works_ahead_without_room() -> None:
 def test_a_task_that_crashed_is_tried_again_alone() -> None:
     tasks = schedule(4)
     first, second = taken(tasks), taken(tasks)
-    assert tasks.crashed(first)
+    assert tasks.retry(first)
     assert tasks.next() is None  # not beside the second
     score(tasks, second)
     assert taken(tasks) == first
     assert tasks.next() is None  # nor anything beside it
-    assert not tasks.crashed(first)
+    assert not tasks.retry(first)
     assert taken(tasks).recording == 2
     score(tasks, taken(tasks))
     assert tasks.unfinished

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import queue
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,10 @@ import runtime.workers.stages
 from benchmarks.measuring.usage import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
-from runtime.workers.child import Child
-from runtime.workers.protocol import Decoding, Notice, Ticket
+from runtime.workers.protocol import Notice, RingSetup
+from runtime.workers.ring import Ring, Shape
 from runtime.workers.scorer import LANES, Scorer
+from runtime.workers.stages import DecoderProcess, ScorerProcess, Stages
 from tests.support import runs
 from tests.support.broken import edited
 from tests.support.deadlines import LONG, ends_when, windows_came
@@ -69,7 +73,6 @@ def test_rows_are_those_of_whole_workers(
     reference = run(folder, model)
     request.getfixturevalue("staged")
     same(run(folder, model, workers=workers, batch_size=batch_size), reference)
-    assert not list(Path("/dev/shm").glob("perch-ring-*"))
     assert not children(os.getpid())
 
 
@@ -97,7 +100,9 @@ def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest
 
 
 @pytest.mark.usefixtures("staged")
-def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Path, model: Path) -> None:
+def test_scorer_that_cannot_start_again_ends_the_run(
+    tmp_path: Path, folder: Path, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for i in range(3):
         write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
     mortal = tmp_path / "mortal.onnx"
@@ -111,8 +116,10 @@ def test_scorer_that_cannot_start_again_ends_the_run(tmp_path: Path, folder: Pat
             mortal.unlink()
         return at_work
 
-    with Killer(vanish), pytest.warns(RuntimeWarning, match=r"scoring ended early.*there is no model"):
+    with Killer(vanish):
         result = run(folder, mortal, workers=2, batch_size=4)
+    (message,) = caplog.messages
+    assert re.match(r"scoring ended early.*there is no model", message)
     assert result.count("filled") > 0
     assert {failure.path.name for failure in result.failures} <= {"half.wav", "nan.wav", "text.wav"}
 
@@ -127,20 +134,15 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
         write(folder / f"{name}.wav", soundscape(9, 10))
     # Silence is counted of the recording that hangs alone, so that no slow machine's process is given up.
     monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
-    monkeypatch.setattr(runtime.workers.stages._Scorer, "busy", False)
-    hanging: set[object] = set()
 
-    def send(self: Any, message: object) -> None:
-        if isinstance(message, Ticket):
-            (hanging.add if message.task.path.name == "hang.wav" else hanging.discard)(self)
-        Child.send(self, message)
+    def is_busy(stages: Stages, child: DecoderProcess | ScorerProcess) -> bool:
+        return any(each.decoder is child and each.task.path.name == "hang.wav" for each in stages._attempts.values())
 
-    monkeypatch.setattr(runtime.workers.stages._Decoder, "send", send)
-    monkeypatch.setattr(runtime.workers.stages._Decoder, "busy", property(lambda self: self in hanging))
+    monkeypatch.setattr(Stages, "is_busy", is_busy)
     result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=1.0)
     reasons = {failure.path.name: failure.reason for failure in result.failures}
     assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
-    assert reasons["hang.wav"] == "the worker said nothing for 1 s, 2 times"
+    assert reasons["hang.wav"] == "the worker did not respond for 1 s, 2 times"
     keep = [i for i, row_id in enumerate(result.row_ids) if not row_id.startswith(("crash", "hang"))]
     assert [result.row_ids[i] for i in keep] == good.row_ids
     np.testing.assert_allclose(result["label"][keep], good["label"], atol=1e-4)
@@ -166,13 +168,22 @@ def test_deadline_and_model_that_cannot_be_loaded(
 
 @pytest.mark.usefixtures("staged")
 def test_decoders_that_never_start_are_told(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(ring: Path, *others: Any) -> Decoding:
-        return Decoding(ring.with_name("no ring"), *others)
+    class Misled(DecoderProcess):
+        def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+            super().__init__(replace(setup, shape=replace(setup.shape, slots=1000)), inbox)
 
-    monkeypatch.setattr(runtime.workers.stages, "Decoding", elsewhere)
-    with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(FileNotFoundError: "):
+    monkeypatch.setattr(Stages, "kinds", (ScorerProcess, Misled))
+    with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(ValueError: mmap"):
         run(folder, model, workers=2)
     assert not children(os.getpid())
+
+
+def test_a_ring_has_no_name_to_be_left_behind() -> None:
+    ring = Ring.create(Shape(slots=2, batch=3, samples=4))
+    assert os.fstat(ring.descriptor).st_nlink == 0
+    Ring(ring.descriptor, ring.shape).windows[1, 2, 3] = 7
+    assert ring.windows.sum() == ring.windows[1, 2, 3] == 7
+    ring.close()
 
 
 def test_batch_is_halved_when_memory_runs_out() -> None:

@@ -1,4 +1,4 @@
-"""Files in half precision: what is float16 in them, how near they come, and when they are refused."""
+"""Files in half precision: what is float16 in them, how near to float32 they are, and when they are refused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import tensorflow as tf
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
-from convert.passes.float16 import halve
+from convert.passes.float16 import to_float16
 from convert.passes.pipeline import infer_shapes
-from convert.proof import half, parity, synthetic
+from convert.proof import parity, synthetic
 from convert.untrained import perch
 from convert.untrained.ops import Weights
 from convert.untrained.perch import TINY
+from convert.variants import float16
 from runtime import run_soundscapes
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
@@ -41,23 +42,23 @@ def types(proto: onnx.ModelProto) -> dict[str, int]:
     return found | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def test_backbone_is_float16_and_what_loses_by_it_is_not(half_model: Path) -> None:
+def test_backbone_is_float16_and_sensitive_parts_are_not(half_model: Path) -> None:
     proto = onnx.load(half_model)
     onnx.checker.check_model(proto, full_check=True)
     of = types(proto)
-    float16, float32 = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     outside = {value.name for value in [*proto.graph.input, *proto.graph.output]} - {"head_rows"}
-    assert {of[name] for name in outside} == {float32}
+    assert {of[name] for name in outside} == {single}
     nodes = list(proto.graph.node)
-    stem = next(i for i, node in enumerate(nodes) if node.op_type == "Conv" and of[node.input[1]] == float16)
+    stem = next(i for i, node in enumerate(nodes) if node.op_type == "Conv" and of[node.input[1]] == half)
     spectrogram = [node for node in nodes[:stem] if node.op_type != "Cast"]
     assert {"Sqrt", "Div"} <= {node.op_type for node in spectrogram}
-    assert not any(of[name] == float16 for node in spectrogram for name in [*node.input, *node.output] if name)
+    assert not any(of[name] == half for node in spectrogram for name in [*node.input, *node.output] if name)
     for node in nodes[stem:]:
         if node.op_type in ("Conv", "MatMul", "Gemm"):
-            assert {of[name] for name in node.input} == {float16}
+            assert {of[name] for name in node.input} == {half}
         if node.op_type == "GlobalAveragePool":
-            assert {of[name] for name in [*node.input, *node.output]} == {float32}
+            assert {of[name] for name in [*node.input, *node.output]} == {single}
 
 
 def test_no_cast_is_superfluous(half_model: Path) -> None:
@@ -82,7 +83,7 @@ def test_values_are_near_float32(model: Path, half_model: Path) -> None:
     assert half_model.stat().st_size < model.stat().st_size
 
 
-def test_file_says_how_precise_it_is(half_model: Path, model: Path) -> None:
+def test_file_describes_its_precision(half_model: Path, model: Path) -> None:
     artifact, whole = read_artifact(half_model), read_artifact(model)
     assert (artifact.options["precision"], whole.options["precision"]) == ("float16", "float32")
     assert artifact.artifact_sha256 != whole.artifact_sha256
@@ -124,7 +125,7 @@ def read_names(saved_model: Path) -> list[str]:
 
 def test_other_top_classes_are_refused(tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twins(weights: Weights, name: str, features: tf.Tensor, count: int) -> tf.Tensor:
-        """Each class twice, the second a little louder: by less than float16 can tell."""
+        """Each class twice, the second with a slightly greater logit: by less than float16 can represent."""
         values = perch_head(weights, name, features, count // 2)
         return tf.concat([values, values * np.float32(1.0002)], axis=1)
 
@@ -137,7 +138,7 @@ def test_other_top_classes_are_refused(tmp_path: Path, recordings: Path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
 
 
-def test_overflow_is_seen_although_a_cpu_would_hide_it() -> None:
+def test_overflow_is_found_although_a_cpu_would_hide_it() -> None:
     text = """
     g (float[n, 3, 8, 8] x) => (float[n, 4, 6, 6] y) {
       h = Conv (x, kernel) big = Mul (h, many) y = Div (big, many)
@@ -146,7 +147,7 @@ def test_overflow_is_seen_although_a_cpu_would_hide_it() -> None:
     model = infer_shapes(graph_of(text, kernel=normal(4, 3, 3, 3), many=np.float32(60_000)))
     x = normal(2, 3, 8, 8)
     (expected,) = outputs_of(model, x)
-    in_half, as_on_gpu = half.halved(model)
+    in_half, as_on_gpu = float16.halved(model)
     assert np.isfinite(outputs_of(in_half, x)[0]).all()
     assert not np.isfinite(outputs_of(as_on_gpu, x)[0]).all()
     assert np.abs(outputs_of(in_half, x)[0] - expected).max() < 2e-2
@@ -157,7 +158,7 @@ def test_rounding_is_that_of_float16() -> None:
     kernel, c = normal(1, 1, 3, 3), np.float32(0.3)
     model = infer_shapes(graph_of(text, kernel=kernel, c=c))
     x = normal(5, 1, 3, 3)
-    (y,) = outputs_of(half.halved(model)[1], x)
+    (y,) = outputs_of(float16.halved(model)[1], x)
     wide = x.astype(np.float16).astype(np.float32) * kernel.astype(np.float16).astype(np.float32)[0]
     h = wide.sum(axis=(1, 2, 3), dtype=np.float32).astype(np.float16)
     np.testing.assert_array_equal(y.reshape(-1), ((h + np.float16(c)) * np.float16(c)).astype(np.float32))
@@ -166,7 +167,7 @@ def test_rounding_is_that_of_float16() -> None:
 def test_graph_without_a_backbone_is_refused() -> None:
     model = infer_shapes(graph_of("g (float[n, 3] x) => (float[n, 3] y) { y = Relu (x) }"))
     with pytest.raises(ConversionError, match="no convolution over both time and frequency"):
-        halve(model.graph)
+        to_float16(model.graph)
 
 
 def test_unknown_precision(tmp_path: Path, saved_model: Path) -> None:
@@ -179,6 +180,6 @@ def test_weights_shared_with_float32_nodes_stay_there() -> None:
     g (float[n, 1, 8, 8] x) => (float[n, 4, 6, 6] y) { s = Mul (x, c) h = Conv (s, kernel) y = Mul (h, c) }
     """
     model = infer_shapes(graph_of(text, kernel=normal(4, 1, 3, 3), c=np.float32(0.3)))
-    halve(model.graph)
+    to_float16(model.graph)
     first, *_, last = [node for node in model.graph if node.op_type == "Mul"]
     assert (first.inputs[1].dtype, last.inputs[1].dtype) == (ir.DataType.FLOAT, ir.DataType.FLOAT16)

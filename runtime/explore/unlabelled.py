@@ -1,4 +1,4 @@
-"""Windows whose species are not known: what a probe says of them, and which are most worth knowing."""
+"""Windows without a label: their predicted species, and which are most worth labelling next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.explore.known import Known
+from runtime.explore.labelled import LabelledRows
 from runtime.explore.rows import RowFile
 from runtime.progress import progress_bar
 
@@ -24,22 +24,22 @@ class Predicted:
     probabilities: NDArray[np.float64]
 
 
-def predict_unknown(files: Sequence[RowFile], known: Known, predict: Predict) -> Iterator[Predicted]:
-    """Probabilities of the scored rows that have no label, block by block; `predict` makes them of embeddings."""
+def predict_unlabelled(files: Sequence[RowFile], labelled: LabelledRows, predict: Predict) -> Iterator[Predicted]:
+    """Probabilities of the scored rows without a label, block by block; `predict` maps embeddings to probabilities."""
     with progress_bar(sum(file.count for file in files), desc="windows") as bar:
         for number, file in enumerate(files):
-            unknown = file.has_score.copy()
-            unknown[known.labelled[number]] = False
+            unlabelled = file.has_score.copy()
+            unlabelled[labelled.labelled[number]] = False
             for start, values in file.blocks("embedding"):
-                rows = np.flatnonzero(unknown[start : start + len(values)])
+                rows = np.flatnonzero(unlabelled[start : start + len(values)])
                 if len(rows):
                     yield Predicted(number, start + rows, predict(values[rows]))
                 bar.update(len(values))
 
 
 @dataclass
-class Doubts:
-    """How sure a probe is of each window that it has seen, and how many `windows` got how many `species`."""
+class Uncertainty:
+    """How uncertain a classifier is about each window, and how many `windows` were given how many `species` in all."""
 
     windows: int = 0
     species: int = 0
@@ -52,7 +52,7 @@ class Doubts:
         return sum(map(len, self._rows))
 
     def add(self, part: Predicted, given: NDArray[np.bool_]) -> None:
-        """Notes the probability nearest to a half of each window, and counts the species that it is given."""
+        """Keeps each window's probability nearest to 0.5, and counts the species that it is given."""
         self.windows += int(given.any(axis=1).sum())
         self.species += int(given.sum())
         species = np.abs(part.probabilities - 0.5).argmin(axis=1)
@@ -62,10 +62,10 @@ class Doubts:
         self._probabilities.append(part.probabilities[np.arange(len(species)), species])
 
     def worst(self, files: Sequence[RowFile], count: int) -> list[tuple[int, int, int, float]]:
-        """The windows most worth labelling: file, row, the species in doubt, and its probability.
+        """The windows most worth labelling: file, row, the uncertain species, and its probability.
 
-        Those with a probability nearest to a half: first one of every recording, then a second of every one, and so
-        on.
+        These have a probability nearest to 0.5. Recordings take turns: one window of each, then a second of each, and
+        so on.
         """
         if not self._rows:
             return []
@@ -76,10 +76,10 @@ class Doubts:
         for f in range(len(files)):
             here = file == f
             recording[here] = [numbers.setdefault(path, len(numbers)) for path in files[f].paths[row[here]]]
-        sure = np.abs(probability - 0.5)
-        by_recording = np.lexsort((sure, recording))
+        certainty = np.abs(probability - 0.5)
+        by_recording = np.lexsort((certainty, recording))
         firsts = np.searchsorted(recording[by_recording], recording[by_recording])
         turn = np.empty(len(row), np.int64)
         turn[by_recording] = np.arange(len(row)) - firsts
-        chosen = np.lexsort((sure, turn))[:count]
+        chosen = np.lexsort((certainty, turn))[:count]
         return [(int(file[i]), int(row[i]), int(species[i]), float(probability[i])) for i in chosen]

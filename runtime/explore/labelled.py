@@ -1,4 +1,4 @@
-"""Rows whose species are known: labels joined with the rows of runs."""
+"""Labelled rows: a label file joined with the rows of runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from runtime.explore.rows import RowFile
 
 
 @dataclass(frozen=True)
-class Known:
+class LabelledRows:
     """The labelled rows that have a score, in the order of the files and their rows.
 
-    `rows` are theirs in each file, int64 `[rows]`, of all `labelled` ones there, scored or not; `truth` says which of
-    the species `names` each holds, bool `[rows, species]`; `recordings` number the recording of each, int64 `[rows]`.
-    `skipped` counts labelled windows that have no row, `unscored` those whose row has no score.
+    rows: per file, the places of its labelled rows that have a score, int64 `[rows]`.
+    labelled: per file, the places of all its labelled rows, with a score or without.
+    names: the species in the labels, sorted.
+    truth: which species each row holds, bool `[rows, species]`.
+    recordings: a number for the recording of each row, int64 `[rows]`, from 0.
+    skipped: how many labelled windows have no row; unscored: how many have a row without a score.
     """
 
     rows: tuple[NDArray[np.int64], ...]
@@ -37,23 +40,23 @@ class Known:
         Raises:
             InputError: a file does not hold it, or is damaged.
         """
-        found = []
+        parts = []
         for file, rows in zip(files, self.rows, strict=True):
             for start, values in file.blocks(output):
                 if not len(rows) or start > rows[-1]:
                     break
                 inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + len(values))] - start
                 picked = values[inside]
-                found.append(picked if columns is None else picked[:, columns])
-        return np.concatenate(found)
+                parts.append(picked if columns is None else picked[:, columns])
+        return np.concatenate(parts)
 
 
-def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -> Known:
+def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -> LabelledRows:
     """Finds the row of each labelled window.
 
     Raises:
-        InputError: there is none for some of them (for any of them, with `skip_missing`); rows have the same row_id;
-            or none of the rows has a score.
+        InputError: some labelled windows have no row (with `skip_missing`: none has one); two rows have the same
+            row_id; or no labelled row has a score.
     """
     _check_unique(files)
     row_ids = [row_id for file in files for row_id in file.row_ids]
@@ -75,11 +78,11 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         paths.extend(map(os.path.realpath, file.paths[at[scored]]))  # a recording may be named in several ways
     if not paths:
         raise InputError(
-            f"no window of {labels.source} has a score: its rows were not reached, not read or not recorded"
+            f"no window of {labels.source} has a score: its rows were not reached, not readable or not recorded"
         )
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)
-    return Known(tuple(rows), tuple(labelled), names, np.concatenate(truths), recordings, len(missing), unscored)
+    return LabelledRows(tuple(rows), tuple(labelled), names, np.concatenate(truths), recordings, len(missing), unscored)
 
 
 def _check_unique(files: Sequence[RowFile]) -> None:
@@ -89,35 +92,35 @@ def _check_unique(files: Sequence[RowFile]) -> None:
             if row_id in seen:
                 where = file.source if seen[row_id] is file else f"{seen[row_id].source} and {file.source}"
                 raise InputError(
-                    f"several rows of {where} are called {row_id}, so that labels cannot tell them apart; run "
-                    "perch-run over all recordings at once, where those of the same name are called by their folders"
+                    f"several rows of {where} are called {row_id}, so a label cannot say which it means; run "
+                    "perch-run over all recordings at once: recordings with the same name then keep their folders"
                 )
             seen[row_id] = file
 
 
 def _refuse(missing: Sequence[str], labels: Labels, row_ids: Sequence[str]) -> None:
     some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    like = f"whose row_ids are like {', '.join(row_ids[:2])}" if row_ids else "which are none"
+    like = f"whose row_ids look like {', '.join(row_ids[:2])}" if row_ids else "of which there are none"
     if len(missing) == len(labels.rows):
         raise InputError(
             f"none of the {len(missing)} windows that {labels.source} labels ({some}) is among the rows, {like}; "
-            "name windows so, and run perch-run with the --hop of the labels"
+            "name windows like that, and run perch-run with the --hop of the labels"
         )
     raise InputError(
         f"{len(missing)} of the {len(labels.rows)} windows that {labels.source} labels are not among the rows "
-        f"({some}), {like}; name windows so, or leave these out with --skip-missing"
+        f"({some}), {like}; name windows like that, or leave these out with --skip-missing"
     )
 
 
-def explain_unlearnable(known: Known) -> str:
-    """Why none of the species can be told apart, and what to label."""
-    everywhere = [name for name, column in zip(known.names, known.truth.T, strict=True) if column.all()]
-    if len(everywhere) == len(known.names):
+def explain_not_learnable(labelled: LabelledRows) -> str:
+    """Why no species can be learnt, and what to label."""
+    everywhere = [name for name, column in zip(labelled.names, labelled.truth.T, strict=True) if column.all()]
+    if len(everywhere) == len(labelled.names):
         return (
-            f"{', '.join(everywhere[:3])} is in every labelled window, so that there is nothing to tell it from; label "
-            "windows without it, too, those of no species with an empty cell"
+            f"{', '.join(everywhere[:3])} is in every labelled window, so there is nothing to tell it from; also label "
+            "windows without it, with an empty cell where a window holds no species"
         )
     return (
-        "every species (or its absence) is known from one recording only, so that nothing can be learnt in some "
-        "recordings and proved in others; label windows of more recordings"
+        "the labels of every species (or of its absence) come from one recording, so nothing can be learnt from some "
+        "recordings and tested on others; label windows of more recordings"
     )

@@ -1,4 +1,4 @@
-"""Heads of prototypes in int8: what they compute, and when they are refused."""
+"""Prototype heads in int8: what they compute, and when they are refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 from convert.errors import ConversionError, ParityError
 from convert.passes.edit import constant
 from convert.passes.heads.int8 import quantise_prototypes
-from convert.passes.heads.tiling import SLAB
+from convert.passes.heads.tiling import TILE_BYTES
 from convert.passes.pipeline import clean, infer_shapes, rewritten
-from convert.proof import int8, parity
+from convert.proof import parity
+from convert.variants import int8_head
 from tests.support.graphs import Array, graph_of, normal, ops, run_graph
 from tests.support.prototype_heads import CLASSES, PER_PROTOTYPE, head, label_of, places_of, weights, windows
 
@@ -29,19 +30,19 @@ def in_int8(places: Array, prototypes: Array) -> Array:
     return np.asarray((step * (rounded - zero) @ np.round(prototypes / scales)).max(axis=0) * scales)
 
 
-@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
+@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15])
 @pytest.mark.parametrize("count", [1, 3, 9])
-def test_label_is_that_of_rounded_places_and_prototypes(most: int, count: int) -> None:
+def test_label_is_that_of_rounded_places_and_prototypes(tile_bytes: int, count: int) -> None:
     arrays = weights()
     model = head(**arrays)
-    quantise_prototypes(model.graph, most)
+    quantise_prototypes(model.graph, tile_bytes)
     x = windows(count)
     (label,) = run_graph(infer_shapes(model), ["label"], x=x)
     greatest = np.stack([in_int8(places, arrays["prototypes"]) for places in places_of(x)])
     # A value halfway between two steps may go either way.
     np.testing.assert_allclose(label, label_of(greatest, arrays), atol=2e-3)
     clean(model)
-    assert ops(model)["MatMul"] == 0 and ops(model)["Loop"] == (most < SLAB)
+    assert ops(model)["MatMul"] == 0 and ops(model)["Loop"] == (tile_bytes < TILE_BYTES)
 
 
 def test_products_cannot_overflow_16_bits() -> None:
@@ -54,10 +55,10 @@ def test_products_cannot_overflow_16_bits() -> None:
     assert infer_shapes(model) and product.inputs[0].dtype == ir.DataType.UINT8
 
 
-@pytest.mark.parametrize("most", [SLAB, PER_PROTOTYPE * 15])
-def test_rows_do_not_depend_on_the_batch(most: int) -> None:
+@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15])
+def test_rows_do_not_depend_on_the_batch(tile_bytes: int) -> None:
     model = head()
-    quantise_prototypes(model.graph, most)
+    quantise_prototypes(model.graph, tile_bytes)
     infer_shapes(model)
     x = windows(6) * np.linspace(0.1, 5, 6, dtype=np.float32).reshape(-1, 1, 1, 1)
     (whole,) = run_graph(model, ["label"], x=x)
@@ -65,7 +66,7 @@ def test_rows_do_not_depend_on_the_batch(most: int) -> None:
         np.testing.assert_array_equal(run_graph(model, ["label"], x=x[i : i + 1])[0], whole[i : i + 1])
 
 
-def test_what_is_not_finite_stays_so() -> None:
+def test_values_that_are_not_finite_stay_so() -> None:
     model = head()
     quantise_prototypes(model.graph)
     x = windows(3)
@@ -98,7 +99,7 @@ def test_prototypes_and_places_of_zeros() -> None:
 
 def test_graph_without_prototypes_is_refused() -> None:
     model = infer_shapes(graph_of("g (float[n, 3] x) => (float[n, 2] y) { y = MatMul (x, w) }", w=normal(3, 2)))
-    with pytest.raises(ConversionError, match="no head of prototypes for --head int8"):
+    with pytest.raises(ConversionError, match="no prototype head for --head int8"):
         quantise_prototypes(model.graph)
 
 
@@ -116,10 +117,10 @@ def logits(count: int = 60) -> Array:
 
 def test_agreement_is_measured() -> None:
     expected = logits()
-    found = int8.agreement(expected, expected + np.float32(0.01) * normal(*expected.shape))
+    found = int8_head.agreement(expected, expected + np.float32(0.01) * normal(*expected.shape))
     assert found.windows == 60 and found.top1_agrees == 60 and found.failures() == []
     assert 0.01 < found.error < 0.06 and 0.9999 < found.correlation < 1
-    assert int8.agreement(expected, expected) == int8.Agreement(60, 0.0, 1.0, 60, 60)
+    assert int8_head.agreement(expected, expected) == int8_head.Agreement(60, 0.0, 1.0, 60, 60)
 
 
 def test_top_class_counts_where_the_first_leads_by_more_than_twice_the_error() -> None:
@@ -128,28 +129,29 @@ def test_top_class_counts_where_the_first_leads_by_more_than_twice_the_error() -
     actual = expected.copy()
     actual[0, 0] = 0.06
     actual[20:, 2] = 1.01  # 0.11 off, but the first leads by 0.1 and the error in the first windows is 0.06
-    found = int8.agreement(expected, actual)
+    found = int8_head.agreement(expected, actual)
     assert (found.top1_equal, found.top1_agrees) == (20, 40)
     actual[15] = [2, 0, 0]
-    assert int8.agreement(expected, actual).top1_agrees == 39
-    assert any("97.5% of 40 windows, not 99%" in failure for failure in int8.agreement(expected, actual).failures())
+    found = int8_head.agreement(expected, actual)
+    assert found.top1_agrees == 39
+    assert any("97.5% of 40 windows, not 99%" in failure for failure in found.failures())
 
 
 @pytest.mark.parametrize("broken", ["noise", "nan"])
 def test_heads_that_differ_are_refused(broken: str) -> None:
     expected = logits()
     actual = expected + 0.2 * normal(60, CLASSES) if broken == "noise" else np.full_like(expected, np.nan)
-    agreed = {"label": int8.agreement(expected, actual)}
+    agreed = {"label": int8_head.agreement(expected, actual)}
     measured = {"label": parity.compare(expected, expected), "embedding": parity.compare(expected, expected)}
     message = r"^some/folder loses too much with its head in int8 \(label: correlation \S+ with float32, not 0\.9995"
     for compared in (measured, {}):
         with pytest.raises(ParityError, match=message):
-            int8.judge(compared, agreed, Path("some/folder"))
-    int8.judge(measured, {"label": int8.agreement(expected, expected)}, "some/folder")
+            int8_head.check(compared, agreed, Path("some/folder"))
+    int8_head.check(measured, {"label": int8_head.agreement(expected, expected)}, "some/folder")
 
 
-def test_outputs_that_should_be_as_before_are_judged_as_before() -> None:
+def test_other_outputs_are_judged_as_in_float32() -> None:
     expected = logits()
     measured = {"embedding": parity.compare(expected, expected + 0.1)}
     with pytest.raises(ParityError, match="embedding: error"):
-        int8.judge(measured, {}, "some/folder")
+        int8_head.check(measured, {}, "some/folder")

@@ -1,4 +1,4 @@
-"""How well species can be told from embeddings, beside how well the model's own scores tell them."""
+"""How well classifiers on embeddings recognise species, compared with the model's own scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 from runtime.explore import metrics
 from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
-from runtime.explore.known import Known, explain_unlearnable, join
+from runtime.explore.labelled import LabelledRows, explain_not_learnable, join
 from runtime.explore.labels import Labels
 from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
 from runtime.explore.rows import RowFile
@@ -24,16 +24,21 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What was learnt from labelled windows, and how well.
+class Evaluation:
+    """Classifiers learnt from labelled windows, and how good they are.
 
-    `names` are the species that could be learnt. Of the labelled rows: `truth`, `probabilities` by classifiers and
-    calibrations that know nothing of their recordings, and the model's own scores `raw` of the species `named` by it,
-    or why there are none (`no_raw`). A window is given a species where its probability reaches that species' of
-    `thresholds`; `given` says so of the labelled rows, by thresholds that know nothing of their recordings.
+    names: the species that could be learnt.
+    truth: which species each labelled row holds, bool `[rows, species]`.
+    probabilities: of the labelled rows, float64 `[rows, species]`; classifier and calibration never saw the row's
+        recording.
+    thresholds: the probability from which on a window is given a species, float64 `[species]`.
+    given: which species the labelled rows would be given, bool `[rows, species]`, by thresholds that never saw the
+        row's recording.
+    raw, named: the model's own scores, float32 `[rows, named]`, and the species that they are of, as places in `names`.
+    no_raw: why some or all species have no raw scores, as a sentence; empty if all have.
     """
 
-    known: Known
+    labelled: LabelledRows
     names: tuple[str, ...]
     truth: NDArray[np.bool_]
     folds: NDArray[np.int64]
@@ -52,40 +57,40 @@ class Judgement:
         return self.calibration(self.probe(embeddings))
 
     def report(self) -> str:
-        """All of it as text."""
+        """The evaluation as text."""
         return "\n".join([*self._counts(), "", *self._comparison(), "", self._species(), "", *self._remarks()])
 
     def _counts(self) -> list[str]:
-        recordings, folds = self.known.recordings.max() + 1, self.folds.max() + 1
+        recordings, folds = self.labelled.recordings.max() + 1, self.folds.max() + 1
         strengths = ", ".join(f"{strength:g}" for strength in self.probe.strengths)
         lines = [
             f"{len(self.truth)} labelled windows of {recordings} recordings in {folds} folds; {len(self.names)} "
             f"species; C {strengths}"
         ]
-        if self.known.skipped:
-            lines.append(f"left out: {self.known.skipped} labelled windows that have no row")
-        if self.known.unscored:
-            lines.append(f"left out: {self.known.unscored} labelled windows whose rows have no score")
-        left_out = [name for name in self.known.names if name not in self.names]
+        if self.labelled.skipped:
+            lines.append(f"left out: {self.labelled.skipped} labelled windows that have no row")
+        if self.labelled.unscored:
+            lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows have no score")
+        left_out = [name for name in self.labelled.names if name not in self.names]
         if left_out:
-            lines.append(f"left out, known with and without from too few recordings: {_some(left_out)}")
+            lines.append(f"left out, labelled as present and as absent in too few recordings: {_some(left_out)}")
         return lines
 
     def _comparison(self) -> list[str]:
-        found = [("embedding, cross-validated", len(self.names), *_metrics(self.probe.scores, self.truth))]
+        lines_of = [("embedding, cross-validated", len(self.names), *_metrics(self.probe.scores, self.truth))]
         if len(self.named):
             truth = self.truth[:, self.named]
             if len(self.named) < len(self.names):
                 scores = self.probe.scores[:, self.named]
-                found.append(("embedding, of those the model names", len(self.named), *_metrics(scores, truth)))
-            found.append(("raw logits", len(self.named), *_metrics(self.raw, truth)))
-        lines = [format_table(("", "species", *METRICS), found)]
+                lines_of.append(("embedding, species with a raw logit", len(self.named), *_metrics(scores, truth)))
+            lines_of.append(("raw logits", len(self.named), *_metrics(self.raw, truth)))
+        lines = [format_table(("", "species", *METRICS), lines_of)]
         if self.no_raw:
             lines.append(self.no_raw)
         return lines
 
     def _species(self) -> str:
-        recordings = [len(np.unique(self.known.recordings[column])) for column in self.truth.T]
+        recordings = [len(np.unique(self.labelled.recordings[column])) for column in self.truth.T]
         raw = np.full(len(self.names), np.nan)
         if len(self.named):
             raw[self.named] = metrics.class_roc_auc(self.raw, self.truth[:, self.named])
@@ -107,40 +112,40 @@ class Judgement:
         best = self.probabilities.argmax(axis=1)
         rows = np.arange(len(best))
         most = metrics.calibration_error(self.probabilities[rows, best], self.truth[rows, best])
-        right, never = int((self.given & self.truth).sum()), int(np.isinf(self.thresholds).sum())
+        correct, never = int((self.given & self.truth).sum()), int(np.isinf(self.thresholds).sum())
         return [
             f"expected calibration error {metrics.calibration_error(self.probabilities, self.truth):.3f} over all "
             f"windows and species, {most:.3f} over each window's most probable one (10 bins, cross-validated)",
             f"at a precision of {self.precision:g} labelled windows would be given {int(self.given.sum())} species, "
-            f"{right} of them rightly (cross-validated); {never} of {len(self.names)} species are never given",
+            f"{correct} of them correctly (cross-validated); {never} of {len(self.names)} species are never given",
         ]
 
 
-def judge(files: Sequence[RowFile], labels: Labels, precision: float, skip_missing: bool = False) -> Judgement:
+def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_missing: bool = False) -> Evaluation:
     """Learns the species of `labels` from the embeddings of rows, recording by recording.
 
     Raises:
         InputError: labels and rows do not belong together, or nothing can be learnt from them.
     """
-    known = join(files, labels, skip_missing)
-    if not known.recordings.any():
+    labelled = join(files, labels, skip_missing)
+    if not labelled.recordings.any():
         raise InputError(
-            f"all labelled windows of {labels.source} are of one recording; nothing can be proved without others: "
-            "label windows of at least two, better five recordings"
+            f"all labelled windows of {labels.source} are of one recording; classifiers are tested on "
+            "recordings that they did not learn from: label windows of at least two, better five"
         )
-    if not known.names:
+    if not labelled.names:
         raise InputError(f"{labels.source} names no species; write a line for each window and species it holds")
-    folds = deal_folds(known.recordings, known.truth)
-    can = learnable(known.truth, folds)
+    folds = deal_folds(labelled.recordings, labelled.truth)
+    can = learnable(labelled.truth, folds)
     if not can.any():
-        raise InputError(f"nothing can be learnt from {labels.source}: {explain_unlearnable(known)}")
-    names = tuple(name for name, possible in zip(known.names, can, strict=True) if possible)
-    truth = known.truth[:, can]
-    raw, named, no_raw = _raw_logits(files, known, names)
-    probe = cross_validate(known.read(files, "embedding"), truth, folds)
+        raise InputError(f"nothing can be learnt from {labels.source}: {explain_not_learnable(labelled)}")
+    names = tuple(name for name, possible in zip(labelled.names, can, strict=True) if possible)
+    truth = labelled.truth[:, can]
+    raw, named, no_raw = _raw_logits(files, labelled, names)
+    probe = cross_validate(labelled.read(files, "embedding"), truth, folds)
     probabilities = calibrate_across(probe.scores, truth, folds)
-    return Judgement(
-        known=known,
+    return Evaluation(
+        labelled=labelled,
         names=names,
         truth=truth,
         folds=folds,
@@ -157,12 +162,10 @@ def judge(files: Sequence[RowFile], labels: Labels, precision: float, skip_missi
 
 
 def _raw_logits(
-    files: Sequence[RowFile], known: Known, names: Sequence[str]
+    files: Sequence[RowFile], labelled: LabelledRows, names: Sequence[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
-    """The model's own scores of species, `[labelled rows, named]`; which species these are; and what there is to say
-    of the others.
-    """
-    none = np.empty((len(known.truth), 0), np.float32), np.empty(0, np.int64)
+    """The model's own scores of species, `[labelled rows, named]`; their species; and why others have none."""
+    none = np.empty((len(labelled.truth), 0), np.float32), np.empty(0, np.int64)
     for file in files:
         if "label" not in file.shapes:
             return *none, f"{file.source} holds no raw logits to compare with (--outputs embedding,label keeps them)"
@@ -175,13 +178,13 @@ def _raw_logits(
     if not len(named):
         return (
             *none,
-            f"no species is known to the model (by {_some(names)}), so there are no raw logits to compare with",
+            f"the model has none of the species (such as {_some(names)}), so there are no raw logits to compare with",
         )
-    raw = known.read(files, "label", columns[named].tolist())
-    told = np.ptp(raw, axis=0) > 0  # else it is the constant of a class that the model does not know
-    named, raw = named[told], raw[:, told]
+    raw = labelled.read(files, "label", columns[named].tolist())
+    varies = np.ptp(raw, axis=0) > 0  # a constant stands for a class that the model does not have
+    named, raw = named[varies], raw[:, varies]
     others = [name for i, name in enumerate(names) if i not in named]
-    return raw, named, f"not known to the model: {_some(others)}" if others else ""
+    return raw, named, f"not among the model's classes: {_some(others)}" if others else ""
 
 
 def _metrics(scores: metrics.Scores, truth: metrics.Truth) -> tuple[float, float, float, float]:

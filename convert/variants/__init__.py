@@ -1,0 +1,1 @@
+"""The precisions in which a model can be converted, each proven in its own way."""

@@ -1,0 +1,64 @@
+"""Rows as Arrow: what Parquet files hold, and what pandas, polars and DuckDB take from memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from runtime.errors import InputError
+from runtime.files import utf8
+from runtime.rows.block import Block, Columns
+
+
+def import_pyarrow() -> Any:
+    """The package `pyarrow`, which running does not need otherwise.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError:
+        raise InputError(
+            "Parquet and Arrow need pyarrow: `pip install pyarrow` (or '.[parquet]' in the project's folder)"
+        ) from None
+    return pyarrow
+
+
+def arrow_schema(columns: Columns) -> Any:
+    """row_id, path, start_s, end_s, status, and each output as a list of fixed size.
+
+    An output of more than one dimension is flattened; its shape stands in the field's metadata, as do the names of a
+    class head's columns. The schema's own metadata says what made the rows.
+    """
+    pa = import_pyarrow()
+    fields = [
+        pa.field("row_id", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("status", pa.dictionary(pa.int8(), pa.string())),
+    ]
+    for name, shape in columns.shapes.items():
+        about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
+        dtype = pa.from_numpy_dtype(np.dtype(columns.dtypes.get(name, "float32")))
+        fields.append(pa.field(name, pa.list_(dtype, int(np.prod(shape))), metadata=about))
+    return pa.schema(fields, metadata={name: utf8(text) for name, text in columns.about.items()})
+
+
+def record_batch(schema: Any, block: Block) -> Any:
+    """A block's rows. Its outputs are not copied; in rows without a score they are null."""
+    pa = import_pyarrow()
+    arrays = [
+        pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
+        pa.array([utf8(path) for path in block.paths] or [utf8(block.path)] * len(block), pa.string()),
+        pa.array(block.start_s),
+        pa.array(block.end_s),
+        pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
+    ]
+    for name, values in block.outputs.items():
+        flat, mask = pa.array(np.ascontiguousarray(values).reshape(-1)), pa.array(~block.holds(name))
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=mask))
+    return pa.record_batch(arrays, schema=schema)

@@ -1,0 +1,47 @@
+"""The rows of one part, put together from the pieces that workers sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.rows.block import Block, Columns, Status, unscored
+from runtime.rows.naming import Naming
+from runtime.rows.received import Received
+
+
+def assembled(
+    path: Path, name: str, received: Received, part: int, indices: NDArray[np.int64], columns: Columns, naming: Naming
+) -> Block:
+    """A part's rows in order: those of the windows `indices`, whether they came or not."""
+    pieces = received.rows.get(part, ())
+    status, outputs = _statuses(received, part, indices), unscored(columns, len(indices))
+    if pieces:
+        outputs = {name: values.copy() for name, values in outputs.items()}
+    for piece in pieces:
+        asked = piece.indices <= indices[-1] if len(indices) else np.zeros(len(piece.indices), np.bool_)
+        at = np.searchsorted(indices, piece.indices[asked])
+        status[at] = np.where(piece.scored[asked], "scored", "failed")
+        for output, values in piece.outputs.items():
+            outputs[output][at] = values[asked]
+    row_ids = naming.row_ids(name, indices)
+    return Block(str(path), row_ids, naming.start_s(indices), naming.end_s(indices), status, outputs)
+
+
+def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDArray[np.str_]:
+    """The statuses of windows that did not come."""
+    status = np.full(len(indices), _missing(received, part), "<U12")
+    if _missing(received, part) == "filled":
+        for begin, end in received.unrecorded:
+            status[slice(*np.searchsorted(indices, (begin, end)))] = "unrecorded"
+    return status
+
+
+def _missing(received: Received, part: int) -> Status:
+    """Why windows of a part did not come."""
+    done = received.done.get(part)
+    if done is None or (part in received.rows and part not in received.visited):
+        return "filled"
+    return "failed" if done.failure else "unrecorded"

@@ -1,0 +1,40 @@
+"""How many detections were written, and what score to ask for where they are all windows or none."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from runtime.detections import Detections
+
+
+@dataclass
+class DetectionCounts:
+    """How many detections were written, and the best score of each window that has a score."""
+
+    detections: int = 0
+    windows: int = 0
+    """Windows with a detection."""
+    best_scores: array[float] = field(default_factory=lambda: array("f"))
+
+    def clear(self) -> None:
+        self.detections, self.windows, self.best_scores = 0, 0, array("f")
+
+    def summary(self, asked: Detections) -> str:
+        """How many there are; where no window has one, or every one, what a better threshold may be."""
+        if not self.best_scores:
+            return "no detections: no window was scored"
+        if self.detections:
+            text = f"{self.detections} detections in {self.windows} of {len(self.best_scores)} windows"
+        else:
+            text = f"no detections: none of {len(self.best_scores)} windows has one"
+        if asked.min_score is None or 0 < self.windows < len(self.best_scores):
+            return text
+        few, many = np.quantile(self.best_scores, (0.99, 0.9)).tolist()
+        why = "every window has one" if self.windows else f"the highest score is {max(self.best_scores):.4g}"
+        return (
+            f"{text}; {why}. 1% of the windows have a score from {few:.4g} on, 10% from {many:.4g} on: "
+            f"try --min-score {few:.4g} (Detections(min_score={few:.4g}))"
+        )

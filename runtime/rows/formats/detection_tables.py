@@ -1,0 +1,224 @@
+"""Detections: the windows and classes that score highest, as tables that people and their programs open.
+
+A CSV has the columns path, start_s, end_s, class, scientific_name, common_name and score; a Raven selection table
+(tab-separated) the same in Raven's names; Audacity labels are lines of start, end and text.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.classes.taxonomy import Taxon
+from runtime.detections import Detections
+from runtime.errors import InputError
+from runtime.files import check_folder, check_writable, make_folder, remove_leftovers, replacing
+from runtime.model.heads import NO_CLASS
+from runtime.rows.block import Block, Columns
+from runtime.rows.formats.detection_counts import DetectionCounts
+from runtime.rows.formats.format import Format
+
+TEMPORARY = "detections"
+MOST_NAME = 255
+"""Bytes of a name in any usual file system."""
+ENDINGS = {".selections.txt": "raven", ".txt": "audacity", ".csv": "csv"}
+RAVEN = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Begin Path",
+    "File Offset (s)",
+    "Class",
+    "Scientific Name",
+    "Common Name",
+    "Score",
+)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A class in a window."""
+
+    path: str
+    start_s: float
+    end_s: float
+    name: str
+    taxon: Taxon
+    score: float
+
+
+class DetectionTables(Format):
+    """One table, or a folder with a table for each recording, named like its rows.
+
+    Raven and Audacity open a table beside one recording: several recordings need a folder.
+
+    Raises:
+        InputError: the name of `target` says no format, and neither does `asked`.
+    """
+
+    every_row = False
+
+    def __init__(self, asked: Detections, target: Path) -> None:
+        ending = next((ending for ending in ENDINGS if target.name.lower().endswith(ending)), None)
+        kind = asked.format or (ENDINGS[ending] if ending is not None else None)
+        if kind is None:
+            raise InputError(
+                f"cannot tell what to write from the name {target}; end it in {', '.join(ENDINGS)}, or name a folder "
+                "and the format, raven or audacity"
+            )
+        self._asked, self._kind = asked, kind
+        self._write_table, self._ending = TABLES[kind]
+        self._in_folder = kind != "csv" and ending is None
+        self.detected: DetectionCounts = DetectionCounts()
+
+    def check_columns(self, columns: Columns) -> None:
+        class_head(columns)
+
+    def files(self, target: Path, names: Iterable[str]) -> list[Path]:
+        return [target / f"{name}{self._ending}" for name in names] if self._in_folder else [target]
+
+    def check_target(self, target: Path, names: Sequence[str]) -> None:
+        if self._in_folder:
+            _check_names(target, [Path(f"{name}{self._ending}") for name in names])
+            check_folder(target)
+            return
+        if self._kind != "csv" and len(names) > 1:
+            raise InputError(
+                f"{target} would be for {len(names)} recordings, but {self._kind} opens one beside each; name a folder "
+                f"instead: `-o {target.name.partition('.')[0]} --format {self._kind}`"
+            )
+        check_writable(target)
+
+    def write(self, blocks: Iterable[Block], target: Path, columns: Columns, fill: float) -> None:
+        self.detected.clear()
+        if self._in_folder:
+            self._write_folder(blocks, target, columns)
+            return
+        with replacing(target) as temporary:
+            self._write_file(blocks, temporary, columns)
+
+    def _write_folder(self, blocks: Iterable[Block], folder: Path, columns: Columns) -> None:
+        entered: set[Path] = set()
+        for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
+            path = folder / f"{name}{self._ending}"
+            if path.parent not in entered:
+                make_folder(path.parent)
+                remove_leftovers(path.with_name(TEMPORARY))
+                entered.add(path.parent)
+            with replacing(path, TEMPORARY) as temporary:  # a longer name might be too long with what is put around it
+                self._write_file(parts, temporary, columns)
+        make_folder(folder)
+
+    def _write_file(self, blocks: Iterable[Block], path: Path, columns: Columns) -> None:
+        # names of files need not be UTF-8
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            self._write_table(self._detect(blocks, columns), file, columns)
+
+    def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
+        """The detections, window by window, of each the highest first."""
+        head = class_head(columns)
+        classes = columns.classes[head]
+        taxa = [columns.taxonomy[name] for name in classes]
+        known = np.array(classes) != NO_CLASS
+        known[list(columns.constants)] = False
+        for block in blocks:
+            for row in np.flatnonzero(block.holds(head)):
+                scores = block.outputs[head][row]
+                times = float(block.start_s[row]), float(block.end_s[row])
+                chosen = self._highest(scores, known)
+                self.detected.detections += len(chosen)
+                self.detected.windows += bool(chosen)
+                self.detected.best_scores.append(float(scores.max(where=known, initial=-np.inf)))
+                for i in chosen:
+                    yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
+
+    def _highest(self, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:
+        """The classes of a window that are detections, the highest first."""
+        least = -np.inf if self._asked.min_score is None else self._asked.min_score
+        chosen = np.flatnonzero(known & (scores >= least))
+        if self._asked.top is not None and self._asked.top < len(chosen):  # sorting thousands of classes takes its time
+            chosen = chosen[scores[chosen] >= np.partition(scores[chosen], -self._asked.top)[-self._asked.top]]
+        order: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")].tolist()
+        return order[: self._asked.top]
+
+
+def class_head(columns: Columns) -> str:
+    """The output that detections are of.
+
+    Raises:
+        InputError: there is not exactly one output with classes.
+    """
+    heads = [name for name in columns.shapes if columns.classes.get(name)]
+    if len(heads) != 1:
+        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; ask for label")
+    return heads[0]
+
+
+def _check_names(target: Path, files: Sequence[Path]) -> None:
+    """Refuses files that a folder cannot hold."""
+    folders = {parent for file in files for parent in file.parents}
+    for file in files:
+        if any(len(os.fsencode(part)) > MOST_NAME for part in file.parts):
+            raise InputError(
+                f"{target} cannot hold {file}, a name of more than {MOST_NAME} bytes; rename the recording, or "
+                "write a .csv"
+            )
+        if file in folders or os.path.isdir(target / file):
+            raise InputError(f"{target / file} would be a file and a folder at once; name another folder")
+    for folder in folders:
+        if os.path.lexists(target / folder) and not os.path.isdir(target / folder):
+            raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
+
+
+def _name(block: Block) -> str:
+    """What a recording's rows are called."""
+    return block.row_ids[0].rpartition("_")[0]
+
+
+def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns) -> None:
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(("path", "start_s", "end_s", "class", "scientific_name", "common_name", "score"))
+    for each in detections:
+        names = each.name, each.taxon.scientific_name, each.taxon.common_name
+        table.writerow((each.path, f"{each.start_s:.10g}", f"{each.end_s:.10g}", *names, f"{each.score:.9g}"))
+
+
+def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Columns) -> None:
+    nyquist = int(columns.about["sample_rate"]) // 2
+    file.write("\t".join(RAVEN) + "\n")
+    for number, each in enumerate(detections, 1):
+        start, end = f"{each.start_s:.10g}", f"{each.end_s:.10g}"
+        names = each.name, each.taxon.scientific_name, each.taxon.common_name
+        cells = (number, "Spectrogram 1", 1, start, end, 0, nyquist, each.path, start, *names, f"{each.score:.9g}")
+        file.write("\t".join(_one_line(str(cell)) for cell in cells) + "\n")
+
+
+def _write_audacity(detections: Iterable[Detection], file: IO[str], columns: Columns) -> None:
+    for each in detections:
+        name = each.taxon.common_name or each.taxon.scientific_name or each.name
+        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{_one_line(name)} {each.score:.3g}\n")
+
+
+def _one_line(text: str) -> str:
+    """A cell of a table that knows no quotes."""
+    return " ".join(text.split())
+
+
+TABLES: dict[str, tuple[Callable[[Iterable[Detection], IO[str], Columns], None], str]] = {
+    "csv": (_write_csv, ".csv"),
+    "raven": (_write_raven, ".selections.txt"),
+    "audacity": (_write_audacity, ".txt"),
+}
+"""What writes a table, and how the name of one in a folder ends."""

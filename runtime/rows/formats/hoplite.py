@@ -1,0 +1,141 @@
+"""Embeddings as a perch-hoplite database, for its agile modelling and search.
+
+A recording's deployment is the first folder of its path below the run's root, as in perch-hoplite's own embedding. Its
+notebooks find the audio and can embed queries, since the database says where the recordings are and which preset model
+they belong to.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.errors import InputError, OutputError, reason
+from runtime.files import utf8
+from runtime.rows.block import Block, Columns
+from runtime.rows.formats.format import Format
+
+PRESETS = {"perch_v1": "perch_8", "perch_v2": "perch_v2_cpu"}
+
+
+class HopliteDatabase(Format):
+    """A new folder with the embeddings of all windows that have a score."""
+
+    replaces = every_row = False
+
+    def check_columns(self, columns: Columns) -> None:
+        if "embedding" not in columns.shapes:
+            raise InputError(f"a hoplite database holds embeddings, not {', '.join(columns.shapes)}; ask for embedding")
+        _import_hoplite()
+
+    def check_target(self, target: Path, names: Sequence[str]) -> None:
+        try:
+            str(target.absolute()).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the name of {target} is not UTF-8, as a database's must be; choose another folder"
+            ) from None
+        try:
+            if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+                raise InputError(f"{target} is there and not empty; name a new folder for the hoplite database")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _temporary(target).mkdir(exist_ok=True)
+            _temporary(target).rmdir()
+        except OSError as error:
+            raise OutputError(f"cannot write {target} ({reason(error)}); choose another folder") from None
+
+    def write(self, blocks: Iterable[Block], target: Path, columns: Columns, fill: float) -> None:
+        temporary = _temporary(target)
+        try:
+            _write_database(temporary, blocks, columns)
+            if target.exists():
+                target.rmdir()
+            temporary.replace(target)
+        except OutputError:  # of the blocks
+            raise
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"cannot write {target} ({reason(error)}); choose another folder") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> None:
+    implementation, configuration = _import_hoplite()
+    width = columns.shapes["embedding"][0]
+    database = implementation.SQLiteUSearchDB.create(
+        str(folder), usearch_cfg=implementation.get_default_usearch_config(width)
+    )
+    project = _insert_metadata(database, columns, configuration)
+    deployments: dict[str, int] = {}
+    for path, parts in itertools.groupby(blocks, lambda block: block.path):
+        name = utf8(Path(os.path.relpath(path, columns.about["root"])).as_posix())
+        deployment = name.partition("/")[0]
+        if deployment not in deployments:
+            deployments[deployment] = database.insert_deployment(name=deployment, project=project)
+        recording = database.insert_recording(filename=name, deployment_id=deployments[deployment])
+        for block in parts:
+            rows = np.flatnonzero(block.has_score)
+            windows = [
+                {"recording_id": recording, "offsets": [float(block.start_s[i]), float(block.end_s[i])]} for i in rows
+            ]
+            if windows:
+                embeddings = np.asarray(block.outputs["embedding"][rows])
+                database.insert_windows_batch(windows, embeddings, handle_duplicates="allow")
+    database.commit()
+    database.db.close()
+
+
+def _insert_metadata(database: Any, columns: Columns, configuration: Any) -> str:
+    """Says what made the rows, where the recordings are, and which model embeds queries; returns the project's name."""
+    root = utf8(columns.about["root"])
+    project = os.path.basename(root) or "recordings"
+    database.insert_metadata("perch_onnx", configuration({name: utf8(text) for name, text in columns.about.items()}))
+    sources = {"dataset_name": project, "base_path": root, "file_glob": "**/*"}
+    more = {"min_audio_len_s": 0.0, "target_sample_rate_hz": -2, "shard_len_s": None, "max_shards_per_file": None}
+    database.insert_metadata("audio_sources", configuration({"audio_globs": [sources | more]}))
+    model = _model(columns.about["model_family"], columns.shapes["embedding"][0], configuration)
+    if model is not None:
+        database.insert_metadata("model_config", model)
+    return project
+
+
+def _model(family: str, width: int, configuration: Any) -> Any:
+    """What a hoplite notebook embeds queries with; None where perch-hoplite knows no such model."""
+    try:
+        from perch_hoplite.zoo import model_configs
+
+        preset = model_configs.get_preset_model_config(PRESETS[family])
+    except (ImportError, LookupError, ValueError):
+        return None
+    if preset.embedding_dim != width:
+        return None
+    named = {"model_key": preset.model_key, "embedding_dim": width, "model_config": preset.model_config}
+    return configuration(named | {"logits_key": None, "logits_idxes": None})
+
+
+def _temporary(folder: Path) -> Path:
+    """Where the database is made before it takes the place of `folder`."""
+    return folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+
+
+def _import_hoplite() -> tuple[Any, Any]:
+    """The database's implementation, and the class of its configurations.
+
+    Raises:
+        InputError: perch-hoplite is not installed.
+    """
+    try:
+        from ml_collections import config_dict
+        from perch_hoplite.db import sqlite_usearch_impl
+    except ImportError as error:
+        raise InputError(
+            f"a hoplite database needs perch-hoplite ({error.name} is missing): `pip install perch-hoplite`"
+        ) from None
+    return sqlite_usearch_impl, config_dict.ConfigDict

@@ -1,0 +1,46 @@
+"""Parquet: any outputs, for data frames and for archives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
+from runtime.rows.block import Block, Columns
+from runtime.rows.formats.format import FileFormat
+
+ROW_GROUP_BYTES = 32 * 2**20
+
+
+class ParquetFile(FileFormat):
+    """row_id, path, start_s, end_s, status and each output as a list of fixed size, null in rows without a score."""
+
+    def check_columns(self, columns: Columns) -> None:
+        import_pyarrow()
+
+    def write_file(self, blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
+        write_parquet(blocks, path, columns)
+
+
+def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns) -> None:
+    """Writes the file, in place."""
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
+    schema = arrow_schema(columns)
+    group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
+    # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
+    # names of files need not be UTF-8, as those that pyarrow opens itself must be
+    with path.open("wb") as opened, parquet.ParquetWriter(opened, schema, **options) as file:
+        waiting, rows = [], 0
+        for block in blocks:
+            waiting.append(record_batch(schema, block))
+            rows += len(block)
+            del block  # it would stay while the next one is read
+            if rows >= group:
+                file.write_table(pa.Table.from_batches(waiting, schema), row_group_size=2 * group)
+                waiting, rows = [], 0
+        if waiting:
+            file.write_table(pa.Table.from_batches(waiting, schema))

@@ -1,0 +1,47 @@
+"""What is known of a run's rows before there are any: their columns, and what makes them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from runtime.classes.taxonomy import Taxonomy
+from runtime.model.artifact import Artifact
+from runtime.rows.block import Columns
+from runtime.workers.job import Job
+
+NOT_SHOWN = ("classes", "class_columns")
+"""Options that the columns themselves show."""
+
+
+def columns_of(artifact: Artifact, job: Job, root: Path, taxonomy: Taxonomy | None = None) -> Columns:
+    """The columns of the rows that a job makes of the recordings in the folder `root`."""
+    heads, class_map = artifact.heads, job.class_map
+    shapes = {name: heads[name].shape for name in job.outputs}
+    classes = {name: heads[name].names(job.request.namespace) for name in job.outputs}
+    constants: frozenset[int] = frozenset()
+    if class_map is not None:
+        shapes["label"], classes["label"] = (len(class_map.names),), class_map.names
+        constants = frozenset(np.flatnonzero(class_map.constant).tolist())
+    dtypes = {name: job.request.embedding_dtype for name in shapes if not classes[name]}
+    return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants)
+
+
+def about(artifact: Artifact, job: Job, root: Path) -> dict[str, str]:
+    """What makes the rows: the model, the options, and where the recordings are, as files tell it."""
+    hop_s = f"{job.hop / artifact.sample_rate:.10g}" if job.max_peaks is None else ""
+    return {
+        "artifact_sha256": artifact.artifact_sha256,
+        "saved_model_sha256": artifact.saved_model_sha256,
+        "model_family": artifact.family,
+        "perch_onnx": importlib.metadata.version("perch-onnx"),
+        "sample_rate": str(artifact.sample_rate),
+        "window_s": f"{artifact.window_s:g}",
+        "hop_s": hop_s,
+        "root": os.path.abspath(root),
+        "options": json.dumps({name: value for name, value in job.options.items() if name not in NOT_SHOWN}),
+    }

@@ -1,0 +1,47 @@
+"""What a run says of its recordings and rows at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.audio.endings import advice
+from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
+from runtime.rows.summary import Failure, Note
+
+MOST_REASONS = 3
+"""At most so many different things that are wrong with a recording are named."""
+
+
+class Report:
+    """Counts of rows, failures and notes. Recordings are added in the order of their rows.
+
+    Args:
+        around_events: whether windows are around events, of which a recording may have none.
+    """
+
+    def __init__(self, around_events: bool) -> None:
+        self._around_events = around_events
+        self.counts: Counter[str] = Counter()
+        """How many rows have each status."""
+        self.failures: list[Failure] = []
+        self.notes: list[Note] = []
+        self.passed_over = 0
+        """Recordings that have no rows because none was scored before the end, where a sample submission rules."""
+        self.without_events = self.not_reached = 0
+        """Where windows are around events: recordings that had none, and those not scored, or not to their end."""
+
+    def add(self, path: Path, outcomes: Sequence[Outcome], rows: int) -> None:
+        """Takes what became of each part of a recording, which has so many rows."""
+        said = dict.fromkeys(note for each in outcomes if isinstance(each, Read | Failed) for note in each.notes)
+        self.notes += [Note(path, note) for note in said]
+        if reasons := list(dict.fromkeys(each.reason for each in outcomes if isinstance(each, Failed))):
+            more = len(reasons) - MOST_REASONS
+            named = [*reasons[:MOST_REASONS], *([f"and so on in {more} more parts"] if more > 0 else [])]
+            self.failures.append(Failure(path, "; ".join(named) + advice(path)))
+        last = outcomes[-1]
+        self.passed_over += isinstance(last, PassedOver)
+        if self._around_events:
+            self.without_events += isinstance(last, Read) and not rows
+            self.not_reached += isinstance(last, NotReached)

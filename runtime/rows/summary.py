@@ -1,0 +1,126 @@
+"""What a run did, apart from its rows: how many of each kind there are, what went wrong, how fast it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from runtime.classes.class_map import ClassMap
+from runtime.rows.block import Status
+from runtime.rows.timing import Timing
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be read, or not to its end, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to know about a recording that was scored nevertheless. `text` is a phrase that follows its path."""
+
+    path: Path
+    text: str
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RunSummary:
+    """What a run did, apart from its rows."""
+
+    timing: Timing
+    """How long the run took, and how fast it was."""
+    counts: Mapping[str, int] = field(default_factory=Counter)
+    """How many rows have each status."""
+    failures: list[Failure] = field(default_factory=list)
+    """Recordings that could not be read, or not to their end."""
+    notes: list[Note] = field(default_factory=list)
+    """What is odd about recordings that were scored nevertheless, such as a header that was never finished."""
+    recordings: int = 0
+    """How many recordings were found."""
+    class_map: ClassMap | None = None
+    """Which of the model's columns stand for the wanted classes."""
+    namespace: str | None = None
+    """The class list in which wanted classes were looked up first, if that is not the model's first."""
+    without_events: int = 0
+    """Where windows are around events: recordings without any, which have no rows."""
+    not_reached: int = 0
+    """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
+    skipped_files: int = 0
+    """Files found among the recordings that are none."""
+    unread_folders: Sequence[str] = ()
+    """Folders that could not be read, and may hold recordings."""
+    passed_over: Sequence[str] = ()
+    """Lines about what was found and not scored: files that are no recordings, hidden folders and so on."""
+    lacking: int = 0
+    """How many of the "filled" rows are a sample submission's that no recording has."""
+    dropped: int = 0
+    """How many rows were dropped because the sample submission does not have them."""
+    of_sample: Sequence[str] = ()
+    """What the summary says about the rows of a sample submission."""
+    detections: int | None = None
+    """How many detections were written, if detections were asked for."""
+    detected: str = ""
+    """What the summary says about them."""
+    ill_conditioned: str | None = None
+    """What rounding does to the model's outputs, where that is more than usual."""
+    fill: float = -1000.0
+    """What a CSV holds in rows without a score."""
+    sink: Path | None = None
+    """The file that holds the rows, if they are not in memory."""
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The files that the run read, by what they are: none of them is written over."""
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def count(self, status: Status) -> int:
+        """How many rows have this status."""
+        return self.counts.get(status, 0)
+
+    def summary(self) -> str:
+        """What the run did, in a few lines."""
+        lines = [self.detected] if self.detected else []
+        lines += [self._counted(), *self._speed()]
+        if not self.recordings:
+            lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]
+        elif left := self.count("filled") - self.lacking:
+            lines.append(f"{left} rows were not reached before the end; a CSV holds {self.fill:g} there")
+        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.passed_over])
+
+    def _counted(self) -> str:
+        always = ("scored", "filled", "failed")
+        counted = [f"{self.count(each)} {each}" for each in get_args(Status) if each in always or self.count(each)]
+        return f"{len(self)} {'windows' if self.detected else 'rows'} ({', '.join(counted)})"
+
+    def _speed(self) -> Iterator[str]:
+        timing = self.timing
+        yield (
+            f"{timing.elapsed_s:.1f} s on {timing.device}, {timing.start_up_s:.1f} s of it start-up; then "
+            f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time"
+        )
+        yield (f"workers {timing.workers}, threads {timing.threads}, batch {timing.batch_size}: {timing.setup}")
+
+    def _remarks(self) -> Iterator[str]:
+        if self.count("interpolated"):
+            share = self.count("scored") / len(self)
+            yield f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours"
+        if self.namespace is not None:
+            yield f"classes were looked up first in the model's list {self.namespace}"
+        if self.class_map is not None:
+            yield f"classes: {self.class_map.summary()}"
+        if self.without_events:
+            yield f"without an event, and so without rows: {self.without_events} of {self.recordings} recordings"
+        if self.not_reached:
+            yield f"not reached before the end: {self.not_reached} of {self.recordings} recordings"
+        if self.failures:
+            yield f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings"
+        if self.notes:
+            yield f"scored, but look at them: {len({note.path for note in self.notes})} recordings"
+        if self.ill_conditioned is not None:
+            yield f"the model is {self.ill_conditioned}"

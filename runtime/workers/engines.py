@@ -1,0 +1,20 @@
+"""Which engine scores on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from runtime.model.artifact import Artifact
+from runtime.workers.job import Job
+from runtime.workers.pool import Pool
+from runtime.workers.stages import Stages
+from runtime.workers.supervisor import Engine
+
+EngineFactory = Callable[[Job, Artifact, int], Engine[Any]]
+"""Makes an engine of so many workers."""
+
+
+def engine_for(job: Job, artifact: Artifact, workers: int) -> Engine[Any]:
+    """The engine for a job's device."""
+    return Pool(job, workers) if job.device == "cpu" else Stages(job, artifact, workers)

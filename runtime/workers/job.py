@@ -1,0 +1,117 @@
+"""What all workers of a run are told: the request, and what follows from it with the model at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runtime.audio.peaks import peak_hop
+from runtime.audio.recording import count_part_windows
+from runtime.classes.class_map import ClassMap, map_classes
+from runtime.classes.wanted import WantedClasses
+from runtime.errors import InputError
+from runtime.model.artifact import Artifact
+from runtime.model.logits import check_logit_scale
+from runtime.model.profile import Setup
+from runtime.request import Request
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a run have in common.
+
+    `device` is "cpu" or "cuda:N"; `hop` is in samples, and where windows are around peaks their starts are multiples of
+    it; `part_windows` is how many windows each part of a long recording has; `class_map` applies to the head `label`.
+    """
+
+    model: Path
+    request: Request
+    device: str
+    setup: Setup
+    hop: int
+    part_windows: int
+    class_map: ClassMap | None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs that rows hold."""
+        return tuple(self.request.outputs)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The outputs that rows are made of, those included that the class map alone needs."""
+        return tuple(dict.fromkeys((*self.outputs, *(self.class_map.outputs if self.class_map else ()))))
+
+    @property
+    def max_peaks(self) -> int | None:
+        """How many windows around its loudest events a recording has at most; None where windows are a grid."""
+        return self.request.max_peaks if self.request.segments == "peaks" else None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What rows depend on besides the model and the recordings, as an unfinished run remembers it."""
+        mapped = self.class_map
+        resolved = {
+            "hop": self.hop,
+            "max_peaks": self.max_peaks,
+            "classes": mapped.names if mapped else None,
+            "class_columns": mapped.columns if mapped else None,
+            "unmapped": (mapped.proxy or mapped.unmapped_value) if mapped else None,
+            "smooth": self.request.weights,
+        }
+        asked = {key: resolved.get(key, value) for key, value in self.request.journal()}
+        chosen = {"batch_size": self.setup.batch_size, "threads": self.setup.threads}
+        return {**asked, "device": self.device.partition(":")[0], **chosen}
+
+
+def make_job(
+    artifact: Artifact, model: str | Path, request: Request, device: str, setup: Setup, wanted: WantedClasses | None
+) -> Job:
+    """What all workers are told.
+
+    Raises:
+        InputError: an option cannot be used with this model or these classes.
+    """
+    heads = [artifact.head(name) for name in request.outputs]
+    if not heads:
+        raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
+    named = ", ".join(request.outputs)
+    known = list(dict.fromkeys(known for head in heads for known in head.class_lists))
+    if request.namespace is not None and request.namespace not in known:
+        had = f"has {', '.join(known)}" if known else "has no class list"
+        raise InputError(f"namespace is {request.namespace!r}, but of {named} the model {had}")
+    if request.logit_scale is not None:
+        check_logit_scale(request.logit_scale, request.outputs, artifact.family)
+    if wanted is not None and "label" not in request.outputs:
+        raise InputError(f"classes are columns of the output 'label', which is not among {named}")
+    if wanted is not None and wanted.row_ids is not None and request.segments == "peaks":
+        raise InputError(
+            "segments is 'peaks', but the classes are a sample submission, whose rows are a grid; use segments='grid', "
+            "or a taxonomy or class list"
+        )
+    class_map = None
+    if wanted is not None:
+        genus = artifact.heads.get("genus")
+        class_map = map_classes(wanted, artifact.head("label"), request.unmapped, request.namespace, genus)
+    hop = _hop(artifact, request)
+    return Job(
+        model=Path(model).absolute(),
+        request=replace(request, progress=False),  # what is called on progress stays in this process
+        device=device,
+        setup=setup,
+        hop=hop,
+        part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
+        class_map=class_map,
+    )
+
+
+def _hop(artifact: Artifact, request: Request) -> int:
+    """Samples from one window's start to the next, or of which starts are multiples where windows are around peaks."""
+    if request.segments == "peaks":
+        return peak_hop(artifact.sample_rate)
+    if request.hop_s is None:
+        return artifact.window_samples
+    if request.hop_s * artifact.sample_rate < 1:
+        raise InputError(f"hop_s is {request.hop_s}, but must be at least a sample, 1/{artifact.sample_rate} s")
+    return round(request.hop_s * artifact.sample_rate)

@@ -1,0 +1,43 @@
+"""How much works at once, and why that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.cores import usable_cores
+from runtime.model import cuda
+from runtime.model.artifact import Artifact
+from runtime.model.profile import Setup, read_profile
+from runtime.request import Request
+
+CPU_BATCH = 2
+"""Small batches stay in a core's cache."""
+
+
+def choose_setup(
+    artifact: Artifact, device: str, request: Request, unfinished: Mapping[str, Any] | None = None
+) -> tuple[Setup, str]:
+    """How much works at once on "cpu" or "cuda:N", and why that.
+
+    This machine's profile was measured as a whole and is taken as a whole: where the request names workers, threads or
+    batch, the others are what they would be without a profile. Rows depend on threads and batch, so that a run which
+    goes on with an `unfinished` one takes those from its journal unless they are named.
+    """
+    named = {name: getattr(request, name) for name in ("workers", "threads", "batch_size")}
+    named = {name: count for name, count in named.items() if count is not None}
+    profile = None if named or unfinished else read_profile(artifact.artifact_sha256, device)
+    if profile is not None:
+        return profile.setup, str(profile)
+    before = unfinished or {}
+    kept = {name: count for name in ("threads", "batch_size") if type(count := before.get(name)) is int and count > 0}
+    taken = kept | named
+    on_cpu = device == "cpu"
+    threads = taken.get("threads", 1)
+    setup = Setup(
+        workers=taken.get("workers") or max(1, usable_cores() // (threads if on_cpu else 1)),
+        threads=threads,
+        batch_size=taken.get("batch_size") or (CPU_BATCH if on_cpu else cuda.batch_size(device)),
+    )
+    why = "as in the run that is resumed" if kept.keys() - named.keys() else "as asked" if named else "default"
+    return setup, why

@@ -1,0 +1,69 @@
+"""The windows of a task, for the process that scores or decodes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from runtime.audio.peaks import PeakFinder
+from runtime.audio.recording import Recording, Window
+from runtime.workers.job import Job
+from runtime.workers.protocol import Alive, Opened, Task
+
+ALIVE_EVERY_S = 1.0
+"""How often a process shows that it is alive while it looks for events."""
+
+
+class TaskWindows:
+    """The windows of a task that were recorded, to be read once.
+
+    Args:
+        task: whose windows.
+        job: how recordings are cut.
+        sample_rate: the model's, in Hz.
+        window: samples of a window.
+        send: sends a message to the parent, which hears how many parts a recording has, and signs of life.
+    """
+
+    def __init__(self, task: Task, job: Job, sample_rate: int, window: int, send: Callable[[object], object]) -> None:
+        self._task, self._job, self._send = task, job, send
+        self._recording = Recording(task.path, sample_rate, window, job.hop, job.request.normalize, job.part_windows)
+
+    def __iter__(self) -> Iterator[Window]:
+        most = self._job.max_peaks
+        windows = self._on_grid() if most is None else self._around_peaks(most)
+        return (window for window in windows if window.recorded)
+
+    @property
+    def failure(self) -> str | None:
+        """After reading: why the recording could not be read, or not to its end."""
+        return self._recording.failure
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """After reading: what a user should know of a recording that was read all the same."""
+        return tuple(self._recording.notes)
+
+    def count(self, failed: bool) -> int | None:
+        """After reading: how many windows the recording has, or if it `failed` before its end how many its header
+        promises; None where that cannot be told.
+        """
+        count = self._recording.count
+        return self._recording.promised_windows() if count is None and failed else count
+
+    def _on_grid(self) -> Iterator[Window]:
+        recording, task, parts = self._recording, self._task, self._task.parts
+        if parts is None:
+            parts, promised = recording.count_parts()
+            self._send(Opened(parts, promised, recording.unrecorded))
+        return recording.windows(recording.part(task.part, parts), task.offset, task.step)
+
+    def _around_peaks(self, most: int) -> Iterator[Window]:
+        finder = PeakFinder(self._recording.sample_rate, self._recording.window)
+        sent = time.monotonic()
+        for block in self._recording.samples():
+            finder.add(block)
+            if time.monotonic() - sent > ALIVE_EVERY_S:
+                self._send(Alive())
+                sent = time.monotonic()
+        return self._recording.windows_at(finder.starts(most))

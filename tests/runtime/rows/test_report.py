@@ -1,0 +1,53 @@
+"""What is said of recordings, from what became of their parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read, outcome_of
+from runtime.rows.report import Report
+from runtime.rows.summary import Failure, Note
+
+A = Path("a.wav")
+
+
+def test_a_worker_reads_or_fails() -> None:
+    assert outcome_of(None, ("a note",)) == Read(("a note",))
+    assert outcome_of("is broken", ()) == Failed("is broken")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reason"),
+    [
+        ([Read(), NotReached()], None),
+        ([Read(), Failed("a hole"), Failed("a hole"), Failed("another")], "a hole; another"),
+        ([Failed(f"hole {i}") for i in range(5)], "hole 0; hole 1; hole 2; and so on in 2 more parts"),
+    ],
+)
+def test_each_thing_that_is_wrong_is_named_once(outcomes: list[Outcome], reason: str | None) -> None:
+    report = Report(around_events=False)
+    report.add(A, outcomes, 3)
+    assert report.failures == ([] if reason is None else [Failure(A, reason)])
+
+
+def test_a_failure_says_how_to_read_the_file() -> None:
+    report = Report(around_events=False)
+    report.add(Path("a.mp4"), [Failed("cannot be decoded")], 1)
+    assert "convert it first" in report.failures[0].reason
+
+
+def test_notes_of_all_parts_are_said_once_a_recording() -> None:
+    report = Report(around_events=False)
+    for path in (A, Path("b.wav")):
+        report.add(path, [Read(("one",)), Failed("a hole", ("one", "two"))], 2)
+    assert report.notes == [Note(path, text) for path in (A, Path("b.wav")) for text in ("one", "two")]
+
+
+@pytest.mark.parametrize(("around_events", "counted"), [(True, (1, 1, 1)), (False, (0, 0, 1))])
+def test_recordings_without_rows_are_counted(around_events: bool, counted: tuple[int, int, int]) -> None:
+    report = Report(around_events)
+    for outcome, rows in ((Read(), 0), (Read(), 2), (NotReached(), 0), (Failed("is broken"), 0), (PassedOver(), 0)):
+        report.add(A, [outcome], rows)
+    assert (report.without_events, report.not_reached, report.passed_over) == counted

@@ -1,0 +1,30 @@
+"""Errors stand under the built-in ones that callers already catch, and survive a trip between processes."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from runtime import InputError, OutputError, PerchError
+from runtime.files import replacing
+
+
+def test_an_output_that_cannot_be_written_is_an_oserror_with_our_words(tmp_path: Path) -> None:
+    said = r"^cannot write to .*gone \(no such file or directory\); choose another output$"
+    with pytest.raises(OSError, match=said) as raised, replacing(tmp_path / "gone" / "out.csv"):
+        pass
+    error = raised.value
+    assert isinstance(error, OutputError)
+    assert isinstance(error, PerchError)
+    assert not isinstance(error, (InputError, ValueError))
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is OutputError
+    assert str(again) == str(error)
+
+
+def test_errors_of_what_is_written_are_not_taken_for_errors_of_where_it_goes(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"^the rows were changed$"), replacing(tmp_path / "out.csv"):
+        raise OutputError("the rows were changed")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,176 @@
+"""A request: checked by itself, and the one source of signature, docstring, `--help`, documentation and journal."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+import runtime
+from runtime import Detections, InputError, run_soundscapes
+from runtime.keywords import python_help
+from runtime.model.artifact import read_artifact
+from runtime.model.profile import Setup
+from runtime.option import options_of
+from runtime.options import make_parser, parse_args, request_of, terminal_help
+from runtime.options_page import options_page
+from runtime.request import Request
+from runtime.workers.job import make_job
+
+OPTIONS = options_of(Request)
+DOCS = Path(runtime.__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"activation": "relu"}, "activation is 'relu', but must be 'none', 'sigmoid' or 'softmax'"),
+        ({"normalize": None}, "normalize is None, but must be 'raw' or 'peak'"),
+        ({"logit_scale": "x"}, "logit_scale is 'x', but must be None or 'perch-hoplite'"),
+        ({"device": "gpu"}, "device is 'gpu', but must be 'auto', 'cpu', 'cuda' or 'cuda:1'"),
+        ({"hop_s": 0}, "hop_s is 0, but must be more than 0 seconds and less than a day"),
+        ({"hop_s": float("nan")}, "hop_s is nan"),
+        ({"threads": 0}, "threads is 0, but must be at least 1"),
+        ({"workers": "3"}, "workers is '3', but must be a whole number"),
+        ({"fill": "none"}, "fill is 'none', but must be a number"),
+        ({"deadline_s": -1}, "deadline_s is -1, but must be more than 0 seconds"),
+        ({"unmapped": "genus"}, "unmapped is 'genus', but must be 'zero' or a number, or one of"),
+        ({"resume": True}, "resume needs a sink"),
+        ({"detections": Detections(top=1)}, "detections need a sink"),
+        ({"segments": "peaks", "smooth": [1]}, "smooth takes the mean of neighbouring windows"),
+        ({"on_deadline": "interpolate", "resume": True, "sink": "x.csv"}, "cannot be resumed"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError, match=re.escape(problem)):
+        Request(**options)
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], [], [1, 0, 1], [1, -1, 1], [1, float("nan"), 1], ["x"]])
+def test_weights_that_make_no_mean_are_refused(wrong: list[float]) -> None:
+    with pytest.raises(InputError, match="must be the weights of a window"):
+        Request(smooth=wrong)
+
+
+def test_weights_of_any_size_are_shares() -> None:
+    for smooth in ([1e39, 2e39, 1e39], [1e-50, 2e-50, 1e-50]):
+        assert Request(smooth=smooth).weights == (0.25, 0.5, 0.25)
+
+
+def test_signature_and_docstring_are_the_requests() -> None:
+    parameters = inspect.signature(run_soundscapes).parameters
+    assert list(parameters) == ["soundscapes", "model", *(field.name for field in fields(Request))]
+    assert {name: parameters[name].default for name in list(parameters)[2:]} == {
+        field.name: field.default for field in fields(Request)
+    }
+    assert get_type_hints(run_soundscapes).keys() == {*parameters, "return"}
+    assert run_soundscapes.__doc__ is not None
+    doc = " ".join(run_soundscapes.__doc__.split())
+    assert "request:" not in doc
+    for option in OPTIONS:
+        assert f" {option.name}: {' '.join(python_help(option).split())} " in doc
+
+
+def test_keywords_that_nobody_knows_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"run_soundscapes\(\) got an unexpected keyword argument 'outptus'"):
+        run_soundscapes("in", "perch.onnx", outptus=["label"])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"run_soundscapes\(\) missing a required argument: 'model'"):
+        run_soundscapes("in")  # type: ignore[call-arg]
+
+
+def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10000")
+    said = make_parser().format_help()
+    for option in (*OPTIONS, *options_of(Detections)):
+        if option.group:
+            assert f"\n{option.group}:\n" in said
+            assert terminal_help(option) in said
+            assert "`" not in terminal_help(option)
+            assert all(flag in said for flag in option.flags)
+        else:
+            assert option.name in ("detections", "progress")
+    assert "after --activation. Windows" in said
+    assert "(default: the length of a window, 5 s)" in said
+    assert "--sink" not in said
+
+
+def test_documentation_says_the_same() -> None:
+    page = (DOCS / "options.md").read_text()
+    assert page == options_page(), "write it anew by `python -m runtime.options_page > docs/options.md`"
+    assert all(f"`{option.name}`" in page for option in OPTIONS)
+
+
+def test_command_line_asks_for_what_python_does() -> None:
+    arguments = "in --model m.onnx -o out.csv"
+    assert request_of(parse_args(arguments.split())) == Request(sink="out.csv")
+    more = (
+        "--outputs label,embedding --device cpu --workers 2 --hop 2.5 --unmapped -3.5 --smooth 1,2,1 --deadline 85m "
+        "--fill -1 --recording-timeout 60s --resume --top 3 --format raven --quiet --sink other.csv --max-peaks 3"
+    )
+    assert request_of(parse_args(f"{arguments} {more}".split())) == Request(
+        outputs=("label", "embedding"),
+        device="cpu",
+        workers=2,
+        hop_s=2.5,
+        unmapped="-3.5",  # type: ignore[arg-type]
+        smooth=(1.0, 2.0, 1.0),
+        deadline_s=5100.0,
+        fill=-1.0,
+        recording_timeout_s=60.0,
+        resume=True,
+        sink="other.csv",
+        max_peaks=3,
+        detections=Detections(top=3, format="raven"),
+        progress=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ("in --model m.onnx", "required: -o/--output"),
+        ("in -o out.csv", "required: --model"),
+        ("--map-report map.csv in --model m.onnx", "required: -o/--output"),
+        ("--doct in", "--doctor goes with --model and --device alone, not with soundscapes"),
+        ("--doctor --top 3", "not with top"),
+        ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
+        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no weights; write 1,2,1"),
+        ("in --model m.onnx -o out.csv --activation relu", "invalid choice: 'relu'"),
+    ],
+)
+def test_wrong_use_is_said(arguments: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_args(arguments.split())
+    assert problem in capsys.readouterr().err
+
+
+def test_abbreviations_are_known() -> None:
+    assert parse_args(["--doct"]).doctor
+    assert parse_args(["--map", "map.csv", "--model", "m.onnx"]).map_report == Path("map.csv")
+
+
+def test_journal_is_that_of_all_versions(model: Path) -> None:
+    """Keys, values and their order: what an older version left is resumed, and rows in files say the same of it."""
+    request = Request(
+        outputs=["label", "embedding", "label"],
+        hop_s=2.5,
+        namespace="ebird2021",
+        smooth=[1, 2, 1],
+        embedding_dtype="float16",
+        deadline_s=60,
+        workers=3,
+        progress=print,
+    )
+    job = make_job(read_artifact(model), model, request, "cuda:1", Setup(3, 1, 2), None)
+    assert json.dumps(job.options) == (
+        '{"outputs": ["label", "embedding"], "hop": 80000, "normalize": "raw", "segments": "grid", "max_peaks": null, '
+        '"classes": null, "class_columns": null, "unmapped": null, "namespace": "ebird2021", "logit_scale": null, '
+        '"activation": "none", "smooth": [0.25, 0.5, 0.25], "embedding_dtype": "float16", "device": "cuda", '
+        '"batch_size": 2, "threads": 1}'
+    )
+    assert job.request.progress is False  # it goes to other processes
