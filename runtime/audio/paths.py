@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.audio.endings import FORMATS, RECORDINGS, convertible, how_to_read
+from runtime.audio.extensions import FORMATS, RECORDINGS, convertible, how_to_read
 from runtime.errors import InputError, reason, some
 
 Sources = str | Path | Iterable[str | Path]

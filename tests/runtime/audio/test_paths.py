@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.audio.endings import advice
+from runtime.audio.extensions import advice
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 
