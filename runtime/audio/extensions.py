@@ -1,4 +1,4 @@
-"""Which files are recordings, by how their names end; and what to do with those that cannot be read."""
+"""File extensions: which files are recordings, and how to convert those that cannot be read."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ WITH_FFMPEG = {
     "recorders": (".wma", ".asf", ".dss", ".voc", ".mp2", ".mpga", ".oma"),
     "archives": (".ape", ".wv", ".tta", ".tak", ".mpc", ".dsf", ".dff", ".mka", ".ac3", ".eac3", ".ra", ".rm", ".spx"),
 }
-"""What `ffmpeg` reads, by where it comes from."""
+"""What `ffmpeg` can convert, by origin."""
 WAC = ".wac"
-"""Wildlife Acoustics' own."""
-
+"""Wildlife Acoustics' own format."""
 
 RECORDINGS = frozenset(itertools.chain(*READ.values()))
 FORMATS = ", ".join(READ)
@@ -34,24 +33,26 @@ _CONVERTIBLE = frozenset(itertools.chain(*WITH_FFMPEG.values(), [WAC]))
 
 
 def convertible(name: str) -> str | None:
-    """The ending, in small letters, of a file that holds sound but cannot be read before it is converted."""
-    ending = Path(name).suffix.lower()
-    return ending if ending in _CONVERTIBLE else None
+    """The extension, in lower case, of a file that holds sound and must be converted to be read; None for others."""
+    extension = Path(name).suffix.lower()
+    return extension if extension in _CONVERTIBLE else None
 
 
-def how_to_read(endings: Mapping[str, int]) -> str:
-    """How to convert files of such endings; the numbers say how many there are."""
-    told = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-    other = next((ending for ending in sorted(endings) if ending != WAC), None)
-    ways = [_way(ending) for ending in (other, WAC if WAC in endings else None) if ending is not None]
-    return f"{told}; convert them first, {' and '.join(ways)}"
+def conversion_advice(counts: Mapping[str, int]) -> str:
+    """Counts of files by extension, and how to convert them."""
+    listed = ", ".join(f"{count} {extension}" for extension, count in sorted(counts.items()))
+    for_ffmpeg = next((extension for extension in sorted(counts) if extension != WAC), None)
+    tools = [_tool(extension) for extension in (for_ffmpeg, WAC if WAC in counts else None) if extension is not None]
+    return f"{listed}; convert them first, {' and '.join(tools)}"
 
 
 def advice(path: Path) -> str:
-    """What to add where a file could not be read."""
-    ending = convertible(path.name)
-    return "" if ending is None else f"; convert it first, {_way(ending)}"
+    """What to add to the message on a file that could not be read; empty where conversion does not help."""
+    extension = convertible(path.name)
+    return "" if extension is None else f"; convert it first, {_tool(extension)}"
 
 
-def _way(ending: str) -> str:
-    return f"{WAC} by Wildlife Acoustics' Kaleidoscope" if ending == WAC else f"as by `ffmpeg -i a{ending} a.flac`"
+def _tool(extension: str) -> str:
+    return (
+        f"{WAC} with Wildlife Acoustics' Kaleidoscope" if extension == WAC else f"with `ffmpeg -i a{extension} a.flac`"
+    )

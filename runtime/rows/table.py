@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.paths import Found
+from runtime.audio.paths import FoundRecordings
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
@@ -44,7 +44,7 @@ class Table:
 
     def __init__(
         self,
-        found: Found,
+        found: FoundRecordings,
         artifact: Artifact,
         job: Job,
         sample: SampleSubmission | None = None,

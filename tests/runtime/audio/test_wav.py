@@ -169,7 +169,7 @@ def test_zeros_at_the_end_of_a_right_header_are_told(tmp_path: Path, monkeypatch
     list(first.windows(first.part(0, 4)))
     list(last.windows(last.part(3, 4)))
     assert first.notes == recording.notes
-    assert last.notes == [*recording.notes, "is silent for minutes on end: it holds one value alone"]
+    assert last.notes == [*recording.notes, "is silent for minutes on end: all samples are equal"]
 
 
 @pytest.mark.parametrize("behind", [bytes(4096), b"TAG" + bytes(125), chunk(b"LIST", b"INFO" * 9)[:20]])
