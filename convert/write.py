@@ -26,7 +26,11 @@ class ConvertedModel:
     artifact: Artifact
 
     def write(self, path: Path) -> None:
-        """Writes the file, description included."""
+        """Writes the file, description included.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         onnx.helper.set_model_props(self.proto, self.artifact.to_metadata())
         path.write_bytes(self.proto.SerializeToString(deterministic=True))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec, Protocol
 
@@ -94,6 +94,7 @@ def run_request(
     format = choose_format(request.sink, request.detections) if request.sink is not None else None
     artifact = read_true_artifact(model)
     inputs = read_inputs(soundscapes, model, request, every_row=format is None or format.every_row)
+    reads = {name: absolute(files) for name, files in inputs.files.items()}  # the working folder may be deleted later
     device = choose_device(request.device)
     unfinished = unfinished_run(sink_path(request.sink)) if request.sink is not None and request.resume else None
     setup, why = choose_setup(artifact, device, request, unfinished)
@@ -117,7 +118,7 @@ def run_request(
     finally:
         sink.close(keep)
     timing = _timing(started, measured, table.report.counts["scored"] - before, job, artifact, why)
-    result = _result(table, sink, job, artifact, inputs, sample, timing)
+    result = _result(table, sink, job, artifact, inputs, sample, reads, timing)
     if shield.interrupted:
         raise Interrupted(result)
     return result
@@ -213,6 +214,7 @@ def _result(
     artifact: Artifact,
     inputs: Inputs,
     sample: SampleSubmission | None,
+    reads: Mapping[str, Sequence[str]],
     timing: Timing,
 ) -> Soundscapes:
     found = inputs.found if sample is None else sample.found
@@ -239,7 +241,7 @@ def _result(
         ill_conditioned=artifact.ill_conditioned,
         fill=request.fill,
         sink=sink.path,
-        reads={name: absolute(files) for name, files in inputs.files.items()},
+        reads=reads,
     )
     return Soundscapes._of(sink.blocks, table.columns, summary)
 

@@ -55,7 +55,8 @@ def make_model(folder: Path) -> Path:
     """Makes and converts a Perch whose layers are few and narrow."""
     hush_native_log()  # before TensorFlow is imported
     from convert.conversion import convert
-    from convert.untrained.perch import TINY, write_saved_model
+    from convert.untrained.perch import write_saved_model
+    from convert.untrained.recipe import TINY
 
     path = folder / "tiny.onnx"
     print("A tiny untrained model", flush=True)

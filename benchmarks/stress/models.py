@@ -14,8 +14,8 @@ def models(folder: Path, model: Path) -> None:
     from convert.source.reference import Reference
     from convert.source.saved_model import inspect
     from convert.untrained.native import perch as native
-    from convert.untrained.perch import PERCH_V1, write_saved_model
-    from convert.untrained.recipe import PERCH_V2
+    from convert.untrained.perch import write_saved_model
+    from convert.untrained.recipe import PERCH_V1, PERCH_V2
     from runtime.model.session import Session
 
     windows = synthetic.windows(77, 5, 160_000)

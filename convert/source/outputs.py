@@ -15,7 +15,7 @@ from runtime.model.heads import ClassList
 
 
 @dataclass(frozen=True)
-class Output:
+class ModelOutput:
     """One output: its name in the converted file, its key in the signature, its shape without the batch.
 
     `problem` says why it cannot be a head of the file; it is empty if it can.
@@ -29,7 +29,7 @@ class Output:
 
 def named_outputs(
     folder: Path, structured: Any, batch: int | None, class_lists: Mapping[str, ClassList]
-) -> tuple[Output, ...]:
+) -> tuple[ModelOutput, ...]:
     """The outputs in the order of their keys, given what a concrete function returns and the batch it takes.
 
     Raises:
@@ -38,7 +38,7 @@ def named_outputs(
     specs = by_key(structured)
     shapes = {key: tuple(spec.shape[1:]) if spec.shape.rank else () for key, spec in specs.items()}
     outputs = tuple(
-        Output(_name(key, shapes[key], class_lists), key, shapes[key], _problem(key, specs[key], batch))
+        ModelOutput(_name(key, shapes[key], class_lists), key, shapes[key], _problem(key, specs[key], batch))
         for key in sorted(specs)
     )
     names = [output.name for output in outputs if not output.problem]

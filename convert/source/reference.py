@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from convert.errors import ConversionError
-from convert.source.outputs import Output, by_key
+from convert.source.outputs import ModelOutput, by_key
 from convert.source.saved_model import SavedModel, concrete_function
 
 
@@ -55,7 +55,7 @@ class Reference:
         """The columns of an output that this returns."""
         return values[..., self._columns[head]] if head in self._columns else values
 
-    def _rows(self, output: Output, value: Any, windows: int) -> NDArray[np.float32]:
+    def _rows(self, output: ModelOutput, value: Any, windows: int) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = self.select_columns(output.name, value.numpy())
         if len(rows) != windows:
             raise ConversionError(

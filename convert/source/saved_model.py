@@ -20,7 +20,7 @@ from convert.errors import ConversionError
 from convert.source import versions
 from convert.source.class_lists import class_list_files, lists_by_output, read_class_lists
 from convert.source.folder import GET_IT, GRAPH
-from convert.source.outputs import Output, named_outputs
+from convert.source.outputs import ModelOutput, named_outputs
 from convert.source.versions import StableHlo
 from runtime.errors import first_line, reason
 from runtime.model.heads import ClassList
@@ -41,7 +41,7 @@ class SavedModel:
 
     path: Path
     fingerprint: str
-    outputs: tuple[Output, ...]
+    outputs: tuple[ModelOutput, ...]
     free_batch: bool
     class_lists: dict[str, tuple[ClassList, ...]]
     function: Any
@@ -49,7 +49,7 @@ class SavedModel:
     compiled: bool = False
 
     @property
-    def usable_outputs(self) -> list[Output]:
+    def usable_outputs(self) -> list[ModelOutput]:
         """The outputs that can be heads of a converted file."""
         return [output for output in self.outputs if not output.problem]
 

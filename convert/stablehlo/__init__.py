@@ -1,5 +1,5 @@
 """StableHLO, as TensorFlow holds it in an `XlaCallModule`, to ONNX.
 
-`module` gets the text out of a SavedModel, `text` parses it, `translate` walks it with what `tensor`, `graph` and the
-op modules know. JAX is not needed.
+`module` gets the text out of a SavedModel, `text` parses it, and `translate` turns it into a `graph`, operation by
+operation, by the functions in the other files. JAX is not needed.
 """

@@ -1,8 +1,8 @@
-"""What does not depend on the audio, computed by TensorFlow's compiler as it computes it in the model.
+"""Values that do not depend on the audio, computed by XLA as it computes them in the model.
 
-A mel matrix in another library's logarithms is off by more than a spectrogram's own rounding. So the module is walked
-twice: once to learn which numbers the audio meets and what they are computed from, which becomes a module of its own
-for XLA; then with XLA's numbers in their place.
+A mel matrix by another library's logarithm differs by more than a spectrogram's own rounding. So the module is
+translated twice: first to find which constants meet the audio and from what they are computed, which becomes a module
+of its own for XLA; then with XLA's values in their place.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import onnx_ir as ir
 
 from convert.passes.edit import Array
 from convert.stablehlo import shapes, xla
-from convert.stablehlo.tensor import Held, Tensor
+from convert.stablehlo.tensor import Tensor, View
 from convert.stablehlo.text import DTYPES, STRING, VALUE, Op
 
 MOVES = {*shapes.OPERATIONS, "constant"}
-"""Operations that compute nothing: what they give needs no XLA."""
+"""Operations that only move elements: their results need no XLA."""
 MOST_ELEMENTS = 2**22
-"""Of one value; the weights of a large head, scaled to unit length, stay what NumPy makes of them."""
+"""Of a value that XLA computes; the normalised weights of a large head are computed by NumPy."""
 Values = Mapping[tuple[int, int], Mapping[int, Array]]
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "bf16"}
 
 
 @dataclass(frozen=True)
 class _Traced:
-    """An operation whose operands and results do not depend on the audio, or (`op` is None) a value given to it.
+    """An operation whose operands and results do not depend on the audio, or (`op` is None) an argument.
 
-    `rounds` says whether floats are computed in it, or in what it takes.
+    `rounds` says whether it computes floats, or one of its operands was computed so.
     """
 
     place: int
@@ -43,7 +43,7 @@ class _Traced:
 
 
 class Trace:
-    """Takes in operations as they are translated, in their order."""
+    """An `Observer` that records which values are to be computed by XLA, and from what."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -52,7 +52,7 @@ class Trace:
         self._asked: dict[str, None] = {}
 
     def __call__(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Remembers an operation, and that its operands are needed where it depends on the audio itself."""
+        """Records an operation; if it depends on the audio, asks for its operands."""
         place, self._count = self._count, self._count + 1
         if not self._traceable(op, operands, results):
             for operand in operands:
@@ -68,7 +68,7 @@ class Trace:
         return results
 
     def ask(self, tensor: Tensor) -> None:
-        """Wants a value from XLA, if it is computed; of one that is too large, or broadcast, what it is laid out of."""
+        """Asks XLA for a value, if it is computed; for the operands of one that is too large or broadcast."""
         name = self._names.get(id(tensor))
         if name is None or name in self._asked or not self._of(name).rounds:
             return
@@ -81,7 +81,7 @@ class Trace:
                 self.ask(self._tensor(operand))
 
     def computed(self) -> Values:
-        """XLA's values by the place of their operation and its line, and by their number among its results."""
+        """XLA's values by the position and line of their operation, then by the index of the result."""
         if not self._asked:
             return {}
         needed: dict[str, None] = {}
@@ -113,17 +113,17 @@ class Trace:
         return found
 
     def _traceable(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> bool:
-        """Whether it stands alone in one line, and its sizes and numbers are the same whatever the audio and batch."""
+        """Whether it is printed in one line, and its values depend neither on the audio nor on the batch."""
         if op.regions or len(operands) != len(op.operands) or "?" in op.types or "bf16" in op.types:
             return False
         if any(result is operand for result in results for operand in operands):
-            return False  # nothing is done
+            return False  # it passes a value through
         if not _moves(op) and any(tensor.shape[0].prod() > MOST_ELEMENTS for tensor in results):
             return False
         return all(_constant(tensor) and tensor.dtype in NAMES for tensor in (*operands, *results))
 
     def _name(self, tensor: Tensor) -> str:
-        """Its name in the module; a value that no traced operation gives becomes an argument."""
+        """Its name in XLA's module; a value of no traced operation becomes an argument."""
         if id(tensor) not in self._names:
             name = f"%a{len(self._names)}"
             self._names[id(tensor)] = name
@@ -138,7 +138,7 @@ class Trace:
 
 
 def _number(name: str) -> int:
-    """Which of its operation's results it is."""
+    """The index among its operation's results."""
     return int(name.partition("#")[2] or 0)
 
 
@@ -146,39 +146,39 @@ def _moves(op: Op) -> bool:
     return op.name.removeprefix("stablehlo.") in MOVES
 
 
-class Given:
-    """Puts XLA's values in the place of those that the same walk gave to `Trace`."""
+class Substitution:
+    """An `Observer` that replaces results by XLA's values, in a translation of the module that `Trace` observed."""
 
     def __init__(self, values: Values) -> None:
         self._count = 0
         self._values = values
 
     def __call__(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Sequence[Tensor]:
-        # Another line stands here if XLA's numbers make a loop end earlier: then they are of something else.
+        # The line differs if XLA's values make a loop end earlier: then they belong to another operation.
         arrays = self._values.get((self._count, op.line), {})
         self._count += 1
         return [_like(tensor, arrays[i]) if i in arrays else tensor for i, tensor in enumerate(results)]
 
 
 def _like(tensor: Tensor, array: Array) -> Tensor:
-    """A value held as another one, broadcast axes 1 long."""
+    """An array as a value with the views of another one."""
     parts = (array.real, array.imag) if tensor.dtype.kind == "c" else (array,)
-    return Tensor(tensor.shape, tensor.dtype, tuple(map(_held_like, tensor.parts, parts)))
+    return Tensor(tensor.shape, tensor.dtype, tuple(map(_view_like, tensor.parts, parts)))
 
 
-def _held_like(held: Held, array: Array) -> Held:
-    cut = tuple(slice(0, size) for size in held.sizes[0])
-    return Held((array.transpose(held.order)[cut].copy(),), held.order, held.sizes)
+def _view_like(view: View, array: Array) -> View:
+    cut = tuple(slice(0, size) for size in view.sizes[0])
+    return View((array.transpose(view.order)[cut].copy(),), view.order, view.sizes)
 
 
 def _constant(tensor: Tensor) -> bool:
-    """Whether it is known, and the same for all batches."""
+    """Whether it is known, and the same for all batch sizes."""
     one = all(not isinstance(part.data, ir.Value) and len(part.data) == 1 for part in tensor.parts)
     return one and bool((tensor.shape == tensor.shape[0]).all()) and not tensor.empty
 
 
 def _array(tensor: Tensor) -> Array:
-    """A known value's numbers, which may be complex."""
+    """A known value's array, which may be complex."""
     real, *imag = (Tensor(tensor.shape, tensor.dtype, (part,)).array() for part in tensor.parts)
     if not imag:
         return real
@@ -192,7 +192,7 @@ def _type(tensor: Tensor) -> str:
 
 
 def _renamed(made: _Traced) -> str:
-    """The operation's line with the names that its values have here."""
+    """The operation's line with the names of its values in XLA's module."""
     assert made.op is not None
     names = dict(zip(made.op.operands, made.operands, strict=True))
     left, _, right = made.op.text.partition(" = ")

@@ -1,4 +1,4 @@
-"""Operations that treat each element by itself; complex ones as what they come to on real and imaginary parts."""
+"""Elementwise operations; of complex numbers as arithmetic on real and imaginary parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convert.stablehlo.tensor import Tensor, UnknownError, known, number
 from convert.stablehlo.text import BFLOAT16, Op
 
 Operation = Callable[..., Tensor | tuple[Tensor, Tensor]]
-"""Of the graph, the operation's text and its operands."""
+"""Translates an operation: from the graph, the operation's text and its operands to its result."""
 
 UNARY = {
     "abs": "Abs", "ceil": "Ceil", "cosine": "Cos", "exponential": "Exp", "floor": "Floor", "log": "Log",
@@ -23,7 +23,7 @@ UNARY = {
 }  # fmt: skip
 BINARY = {"add": "Add", "maximum": "Max", "minimum": "Min", "multiply": "Mul", "subtract": "Sub"}
 LOGICAL = {"and": "And", "maximum": "Or", "minimum": "And", "multiply": "And", "or": "Or", "xor": "Xor"}
-"""What operations on two truth values are; their sum is not the same to all that compute StableHLO."""
+"""Operations on booleans. `add` is missing: compilers of StableHLO differ in it."""
 BITS: dict[str, Callable[..., Array]] = {
     "and": np.bitwise_and, "not": np.bitwise_not, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "shift_left": lambda array, by: integers.shifted(np.left_shift, "u", array, by),
@@ -35,21 +35,21 @@ COMPARED = {
     "EQ": ("Equal", False), "GE": ("GreaterOrEqual", False), "GT": ("Greater", False),
     "LE": ("LessOrEqual", False), "LT": ("Less", False), "NE": ("Equal", True),
 }  # fmt: skip
-"""ONNX's operation, and whether its result is turned round."""
+"""ONNX's operation, and whether its result is negated."""
 
 
 def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part; that of a real number is 0."""
+    """Real and imaginary part; the latter is 0 for a real value."""
     zero = number(0, tensor)
     real, imag = tensor.parts if len(tensor.parts) > 1 else (*tensor.parts, zero.part)
     return Tensor(tensor.shape, zero.dtype, (real,)), Tensor(tensor.shape, zero.dtype, (imag,))
 
 
-def joined(graph: Graph, real: Tensor, imag: Tensor) -> Tensor:
-    """A complex value of two real ones."""
+def complex_of(graph: Graph, real: Tensor, imag: Tensor) -> Tensor:
+    """A complex value of its real and imaginary part."""
     order = imag.part.order if real.known else real.part.order
-    held = tuple(graph.in_order(part.part, order) for part in (real, imag))
-    return Tensor(real.shape, np.result_type(real.dtype, np.complex64), held)
+    views = tuple(graph.in_order(part.part, order) for part in (real, imag))
+    return Tensor(real.shape, np.result_type(real.dtype, np.complex64), views)
 
 
 def unary(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -58,10 +58,10 @@ def unary(graph: Graph, op: Op, operand: Tensor) -> Tensor:
         return _complex_unary(graph, kind, operand)
     if kind == "negate" and operand.dtype.kind == "u":
         return graph.elementwise("Sub", [number(0, operand), operand])
-    if kind == "sign" and operand.dtype.kind in "iu":  # of int64 ONNX Runtime's looks at 32 bits alone (1.31)
+    if kind == "sign" and operand.dtype.kind in "iu":  # of int64 ONNX Runtime's (1.31) reads only 32 bits
         sides = [graph.elementwise(each, [operand, number(0, operand)], np.bool_) for each in ("Greater", "Less")]
         return graph.elementwise("Sub", [graph.cast(side, operand.dtype) for side in sides])
-    if kind == "sign" and operand.dtype.kind == "f":  # of what is no number none, which ONNX leaves open
+    if kind == "sign" and operand.dtype.kind == "f":  # of NaN it is NaN, which ONNX leaves undefined
         same = graph.elementwise("Equal", [operand, operand], np.bool_)
         return graph.elementwise("Where", [same, graph.elementwise("Sign", [operand]), operand], operand.dtype)
     if kind == "tan" and operand.dtype == np.float64:
@@ -72,7 +72,7 @@ def unary(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 def _complex_unary(graph: Graph, kind: str, operand: Tensor) -> Tensor:
     real, imag = parts(operand)
     if kind == "negate":
-        return joined(graph, *(graph.elementwise("Neg", [part]) for part in (real, imag)))
+        return complex_of(graph, *(graph.elementwise("Neg", [part]) for part in (real, imag)))
     if kind == "abs":
         if real.part.zero or imag.part.zero:
             return graph.elementwise("Abs", [imag if real.part.zero else real])
@@ -80,8 +80,8 @@ def _complex_unary(graph: Graph, kind: str, operand: Tensor) -> Tensor:
         return graph.elementwise("Sqrt", [graph.elementwise("Add", squares)])
     if kind == "exponential":
         size = graph.elementwise("Exp", [real])
-        turned = [graph.elementwise(function, [imag]) for function in ("Cos", "Sin")]
-        return joined(graph, *(graph.elementwise("Mul", [size, part]) for part in turned))
+        rotation = [graph.elementwise(function, [imag]) for function in ("Cos", "Sin")]
+        return complex_of(graph, *(graph.elementwise("Mul", [size, part]) for part in rotation))
     raise UnknownError("it takes complex numbers")
 
 
@@ -91,7 +91,7 @@ def binary(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
         return _complex_binary(graph, kind, left, right)
     if left.dtype == np.bool_:
         if kind not in LOGICAL:
-            raise UnknownError("it takes truths")
+            raise UnknownError("it takes booleans")
         return graph.elementwise(LOGICAL[kind], [left, right])
     return graph.elementwise(BINARY[kind], [left, right])
 
@@ -105,7 +105,7 @@ def divide(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
 
 
 def remainder(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
-    """Of the dividend's sign, as C's."""
+    """The remainder with the sign of the dividend, as in C."""
     if left.dtype.kind in "iu":
         return integers.quotient(graph, left, right, "Mod")
     return graph.elementwise("Mod", [left, right], fmod=1)
@@ -115,38 +115,38 @@ def _complex_binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Ten
     do = graph.elementwise
     (a, b), (c, d) = parts(left), parts(right)
     if kind in ("add", "subtract"):
-        return joined(graph, do(BINARY[kind], [a, c]), do(BINARY[kind], [b, d]))
+        return complex_of(graph, do(BINARY[kind], [a, c]), do(BINARY[kind], [b, d]))
     if kind == "divide" and d.part.zero:
-        return joined(graph, do("Div", [a, c]), do("Div", [b, c]))
-    if kind == "divide":  # times its conjugate, over its square
+        return complex_of(graph, do("Div", [a, c]), do("Div", [b, c]))
+    if kind == "divide":  # multiply by the conjugate over the squared magnitude
         square = do("Add", [do("Mul", [c, c]), do("Mul", [d, d])])
-        right = joined(graph, do("Div", [c, square]), do("Neg", [do("Div", [d, square])]))
+        right = complex_of(graph, do("Div", [c, square]), do("Neg", [do("Div", [d, square])]))
     elif kind != "multiply":
         raise UnknownError("it takes complex numbers")
     return complex_product(graph, partial(do, "Mul"), left, right)
 
 
 def complex_product(graph: Graph, times: Callable[[Sequence[Tensor]], Tensor], left: Tensor, right: Tensor) -> Tensor:
-    """A product of complex values by one of their parts, those that are nothing but zeros left out."""
+    """A product of complex values, given the product of real ones; parts that are known to be 0 are left out."""
     do = graph.elementwise
     (a, b), (c, d) = parts(left), parts(right)
     if d.part.zero:
-        return joined(graph, times([a, c]), times([b, c]))
+        return complex_of(graph, times([a, c]), times([b, c]))
     if b.part.zero:
-        return joined(graph, times([a, c]), times([a, d]))
+        return complex_of(graph, times([a, c]), times([a, d]))
     ac, bd, ad, bc = (times(pair) for pair in ([a, c], [b, d], [a, d], [b, c]))
-    return joined(graph, do("Sub", [ac, bd]), do("Add", [ad, bc]))
+    return complex_of(graph, do("Sub", [ac, bd]), do("Add", [ad, bc]))
 
 
 def compare(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     direction = op.word(r"\b(EQ|GE|GT|LE|LT|NE)\b") or ""
-    kind, turned = COMPARED[direction]
+    kind, negated = COMPARED[direction]
     if left.dtype.kind == "c":
         return _complex_compare(graph, direction, left, right)
     if "TOTALORDER" in op.header:
         left, right = (_folded(_total_order, [operand]) for operand in (left, right))
     result = graph.elementwise(kind, [left, right], np.bool_)
-    return graph.elementwise("Not", [result]) if turned else result
+    return graph.elementwise("Not", [result]) if negated else result
 
 
 def _complex_compare(graph: Graph, direction: str, left: Tensor, right: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def select(graph: Graph, op: Op, predicate: Tensor, chosen: Tensor, other: Tenso
         predicate = _scalar_of_rank(graph, predicate, chosen.rank)
     if chosen.dtype.kind == "c":
         pairs = zip(parts(chosen), parts(other), strict=True)
-        return joined(graph, *(graph.elementwise("Where", [predicate, *pair], pair[0].dtype) for pair in pairs))
+        return complex_of(graph, *(graph.elementwise("Where", [predicate, *pair], pair[0].dtype) for pair in pairs))
     return graph.elementwise("Where", [predicate, chosen, other], chosen.dtype)
 
 
@@ -184,16 +184,20 @@ def convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
         raise UnknownError(f"it converts to {op.types}")
     if kind.dtype.kind == "c":
         dtype = np.empty(0, kind.dtype).real.dtype
-        return joined(graph, *(graph.cast(part, dtype) for part in parts(operand)))
+        return complex_of(graph, *(graph.cast(part, dtype) for part in parts(operand)))
     real, _ = parts(operand)
     if real.dtype.kind == "f" and kind.dtype.kind in "iu":
-        return integers.converted(graph, real, kind.dtype)
+        return integers.from_float(graph, real, kind.dtype)
     result = graph.cast(real, kind.dtype)
     return graph.cast(result, np.float32) if kind.dtype == BFLOAT16 else result
 
 
 def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tensor:
-    """What ONNX has no operation for, of known values."""
+    """Computes an operation that ONNX lacks, of known values.
+
+    Raises:
+        UnknownError: an operand is not known.
+    """
     try:
         each = [operand.arrays() for operand in operands]
     except UnknownError as error:
@@ -204,13 +208,13 @@ def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tenso
 
 
 def _total_order(array: Array) -> Array:
-    """Floats as integers in the same order: -nan, -inf, …, -0, 0, …, inf, nan."""
+    """Floats as integers in IEEE 754's total order: -nan, -inf, ..., -0, 0, ..., inf, nan."""
     bits = array.view(f"i{array.itemsize}")
     return np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits)
 
 
 def bits(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
-    """Operations on the bits of integers; those on truth values are logical ones."""
+    """Bitwise operations on integers, logical ones on booleans."""
     kind = op.name.removeprefix("stablehlo.")
     if operands[0].dtype != np.bool_:
         return _folded(BITS[kind], operands)
@@ -220,7 +224,7 @@ def bits(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
 def bitcast_convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     (kind,), dtype = op.result_types, operand.dtype
     if kind.dtype is None or kind.dtype.itemsize != dtype.itemsize or BFLOAT16 in (kind.dtype, dtype):
-        raise UnknownError(f"it makes {op.types} of bits")
+        raise UnknownError(f"it reinterprets bits as {op.types}")
     return _folded(lambda array: array.view(kind.dtype), [operand])
 
 
@@ -247,7 +251,7 @@ def _infinite(graph: Graph, operand: Tensor) -> Tensor:
 
 
 def _negative(graph: Graph, operand: Tensor) -> Tensor:
-    """Whether a number's sign is minus, which a zero can have, too."""
+    """Whether the sign is minus, also of -0."""
     do, zero = graph.elementwise, number(0, operand)
     inverse = do("Where", [do("Equal", [operand, zero], np.bool_), do("Reciprocal", [operand]), operand], operand.dtype)
     return do("Less", [inverse, zero], np.bool_)
@@ -259,7 +263,7 @@ def cbrt(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def round_nearest_afz(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    """Rounded, halves away from zero."""
+    """Rounds halves away from zero."""
     do, size = graph.elementwise, graph.elementwise("Abs", [operand])
     below = do("Floor", [size])
     up = do("GreaterOrEqual", [do("Sub", [size, below]), number(0.5, operand)], np.bool_)
@@ -280,26 +284,26 @@ def power(graph: Graph, op: Op, base: Tensor, exponent: Tensor) -> Tensor:
 
 
 def log_plus_one(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    """`log(1 + x)`, exact where 1 + x rounds x away: log(u) * x / (u - 1) with u = 1 + x (Kahan's)."""
+    """`log(1 + x)` as `log(u) * x / (u - 1)` with u = 1 + x, exact also where u is rounded (Kahan)."""
     do, one = graph.elementwise, number(1, operand)
     u = do("Add", [operand, one])
     rounded = do("Sub", [u, one])
     exact = do("Mul", [do("Log", [u]), do("Div", [operand, rounded])])
     tiny = do("Equal", [rounded, number(0, operand)], np.bool_)
-    huge = do("Equal", [rounded, operand], np.bool_)  # also infinity, of which the quotient is none
+    huge = do("Equal", [rounded, operand], np.bool_)  # also infinity, for which the quotient is NaN
     return do("Where", [tiny, operand, do("Where", [huge, do("Log", [u]), exact], operand.dtype)], operand.dtype)
 
 
 def exponential_minus_one(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    """`exp(x) - 1`, as tanh(x / 2) * (exp(x) + 1) exact near 0."""
+    """`exp(x) - 1` as `tanh(x / 2) * (exp(x) + 1)`, exact near 0."""
     do = graph.elementwise
     half = do("Tanh", [do("Mul", [operand, number(0.5, operand)])])
     return do("Mul", [half, do("Add", [do("Exp", [operand]), number(1, operand)])])
 
 
 def is_finite(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    nothing = graph.elementwise("Sub", [operand, operand])  # 0, or not a number
-    return graph.elementwise("Equal", [nothing, number(0, operand)], np.bool_)
+    difference = graph.elementwise("Sub", [operand, operand])  # 0, or NaN
+    return graph.elementwise("Equal", [difference, number(0, operand)], np.bool_)
 
 
 def real(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -311,7 +315,7 @@ def imag(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def complex_(graph: Graph, op: Op, real_: Tensor, imag_: Tensor) -> Tensor:
-    return joined(graph, real_, imag_)
+    return complex_of(graph, real_, imag_)
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -1,4 +1,4 @@
-"""Arithmetic of integers as XLA has it, where ONNX leaves a result open or its runtime stops."""
+"""Integer arithmetic as XLA defines it, where ONNX leaves the result undefined or ONNX Runtime crashes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from convert.passes.edit import Array
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.tensor import Tensor, UnknownError, known, number
 
-MOST_TIMES = 64
-"""That an integer is multiplied by itself, for a power."""
+MOST_EXPONENT = 64
+"""Integer powers are written out as products."""
 
 
 def quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
-    """A quotient or remainder of integers: by 0 it is -1, or the dividend; the least number by -1 is itself, or 0.
+    """Div or Mod of integers, also where ONNX Runtime would crash by a trap of the processor.
 
-    With these ONNX Runtime, and the processor, would stop.
+    A quotient by 0 is -1, and a remainder by 0 the dividend. The least integer by -1 is itself, with remainder 0.
     """
     do = graph.elementwise
     zero, one, least = number(0, left), number(1, left), number(-1 if left.dtype.kind == "i" else 0, left)
@@ -40,23 +40,23 @@ def _divided(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
     if left.dtype.itemsize < 8:
         return graph.elementwise("Mod", [left, right], fmod=1)
     times = graph.elementwise("Mul", [graph.elementwise("Div", [left, right]), right])
-    return graph.elementwise("Sub", [left, times])  # ONNX Runtime's own goes by way of floats
+    return graph.elementwise("Sub", [left, times])  # ONNX Runtime's Mod computes in floats
 
 
-def converted(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
-    """Floats as integers, cut towards 0: what is no number is 0, what is too great or small the greatest or least.
+def from_float(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
+    """Floats as integers, truncated: NaN becomes 0, and values out of range the least or greatest integer.
 
-    ONNX leaves open what comes of them, and a processor's kinds of instructions differ.
+    ONNX leaves these cases undefined, and a processor's instruction sets differ in them.
     """
     do = graph.elementwise
     if operand.dtype == np.float16:
         operand = graph.cast(operand, np.float32)
     limits = np.iinfo(dtype)
-    nothing = do("Not", [do("Equal", [operand, operand], np.bool_)])
-    inside = do("Where", [nothing, number(0, operand), operand], operand.dtype)
+    is_nan = do("Not", [do("Equal", [operand, operand], np.bool_)])
+    inside = do("Where", [is_nan, number(0, operand), operand], operand.dtype)
     inside = do("Max", [inside, number(limits.min, operand)])
     ceiling = np.array(limits.max, operand.dtype)
-    if int(ceiling) <= limits.max:  # the greatest integer is one of these floats
+    if int(ceiling) <= limits.max:  # the greatest integer is exact in this float type
         return graph.cast(do("Min", [inside, number(limits.max, operand)]), dtype)
     below = number(float(np.nextafter(ceiling, 0)), operand)
     cut = graph.cast(do("Min", [inside, below]), dtype)
@@ -65,9 +65,10 @@ def converted(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
 
 
 def power(graph: Graph, base: Tensor, exponent: Tensor) -> Tensor:
+    """An integer to the power of one known number, up to `MOST_EXPONENT`."""
     numbers = {int(number) for array in exponent.arrays() for number in np.unique(array)} if exponent.known else set()
-    if len(numbers) != 1 or not 0 <= (times := numbers.pop()) <= MOST_TIMES:
-        raise UnknownError("it raises integers to powers that are not one small number")
+    if len(numbers) != 1 or not 0 <= (times := numbers.pop()) <= MOST_EXPONENT:
+        raise UnknownError(f"it raises integers to powers other than one number from 0 to {MOST_EXPONENT}")
     result = number(1, base)
     for _ in range(times):
         result = graph.elementwise("Mul", [result, base])
@@ -75,7 +76,7 @@ def power(graph: Graph, base: Tensor, exponent: Tensor) -> Tensor:
 
 
 def shifted(shift: Callable[..., Array], kind: str, array: Array, by: Array) -> Array:
-    """Shifted as integers with or without a sign; by as many bits as there are, or more, none of them are left."""
+    """Shifts integers as signed ("i") or unsigned ("u"); shifts by their width or more leave no bits."""
     bits, places = array.view(f"{kind}{array.itemsize}"), by.view(f"u{by.itemsize}")
     width = 8 * array.itemsize
     inside = shift(bits, np.minimum(places, width - 1).astype(bits.dtype))

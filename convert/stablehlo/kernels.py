@@ -1,6 +1,6 @@
-"""Types in which ONNX Runtime computes on a CPU: of many operations it has no kernel for truths and narrow integers.
+"""Types for which ONNX Runtime has kernels on a CPU; many operations have none for boolean, int8 or int16.
 
-What it lacks is computed in a wider type and cast back, which is exact: integers wrap round in both.
+Those are computed in a wider type and cast back. That is exact, since integers wrap around in both.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ KERNELS = {
     **dict.fromkeys(("ReduceMax", "ReduceMin"), FLOATS | _types("int32")),
     **dict.fromkeys(("ReduceProd", "ReduceSum"), FLOATS),
 }
-"""Of operations for which these are not the usual ones. That TopK, ArgMax and others of float16 are cast is its own."""
+"""Types of operations that do not have the usual ones. Of float16 ONNX Runtime casts TopK, ArgMax and others itself."""
 ANY = {"Cast", "IsNaN"}
 REDUCTIONS = {"ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"}
-"""Of integers that ONNX Runtime (1.31) computes by way of float32, or looks at 32 bits of: float64 holds 53."""
+"""Of integers ONNX Runtime (1.31) computes these in float32, or from the low 32 bits; float64 is exact to 53 bits."""
 
 
 def computed_in(op_type: str, dtype: np.dtype) -> np.dtype:
-    """The type in which an ONNX operation on such values is computed.
+    """The type, this one or a wider one, in which ONNX Runtime computes an operation on values of a type.
 
     Raises:
-        UnknownError: in none.
+        UnknownError: there is none.
     """
     wide = dtype
     while op_type not in ANY and wide not in KERNELS.get(op_type, USUAL):
         if op_type in REDUCTIONS and wide == np.int64:
             return np.dtype(np.float64)
         if wide not in WIDER:
-            raise UnknownError(f"it takes {dtype.name}, of which ONNX Runtime computes no {op_type}")
+            raise UnknownError(f"it takes {dtype.name}, for which ONNX Runtime has no {op_type}")
         wide = WIDER[wide]
     return wide

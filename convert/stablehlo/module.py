@@ -1,4 +1,4 @@
-"""From a SavedModel whose graph is StableHLO to ONNX."""
+"""Converts a SavedModel whose graph is StableHLO to ONNX."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError, warn_of_numpy_constants
 from convert.source import versions
 from convert.source.saved_model import SavedModel
-from convert.stablehlo.constants import Given, Trace, Values
+from convert.stablehlo.constants import Substitution, Trace, Values
 from convert.stablehlo.graph import Graph, natural
-from convert.stablehlo.tensor import PROBES, Held, Tensor, known
+from convert.stablehlo.tensor import PROBES, Tensor, View, known
 from convert.stablehlo.text import Function, parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
@@ -24,15 +24,15 @@ from runtime.model.schema import INPUTS
 
 TO_FUNCTIONS = "func.func(tf-executor-graph-pruning),func.func(tf-executor-to-functional-conversion)"
 TO_STABLEHLO = "tf-xla-call-module-deserialization"
-"""TensorFlow's own passes. Wrapped in `builtin.module(...)` they would do nothing, in silence."""
+"""TensorFlow's own passes. Inside `builtin.module(...)` they would silently do nothing."""
 
 
 def to_onnx(model: SavedModel) -> ir.Model:
     """The model as ONNX: input `inputs`, an output for each head under its name.
 
     Raises:
-        ConversionError: TensorFlow cannot read the StableHLO, or an operation cannot be translated; it is named, with
-            where it stands.
+        ConversionError: TensorFlow cannot read the StableHLO, or an operation cannot be translated; names it and its
+            line.
     """
     functions = parse(stablehlo_text(model))
     windows = ir.val(INPUTS, dtype=ir.DataType.FLOAT, shape=["batch" if model.free_batch else 1, WINDOW_SAMPLES])
@@ -57,9 +57,9 @@ def to_onnx(model: SavedModel) -> ir.Model:
 def translated(
     functions: Mapping[str, Function], windows: ir.Value, arguments: Sequence[Tensor]
 ) -> tuple[Graph, list[Tensor]]:
-    """The graph of the first function and its results, XLA's numbers in it where they do not depend on the audio."""
+    """The graph of the first function, with constants computed by XLA, and its results."""
     values, graph = _computed(functions, windows, arguments), Graph(windows)
-    return graph, translate(functions, graph, arguments, Given(values))
+    return graph, translate(functions, graph, arguments, Substitution(values))
 
 
 def _computed(functions: Mapping[str, Function], windows: ir.Value, arguments: Sequence[Tensor]) -> Values:
@@ -68,26 +68,26 @@ def _computed(functions: Mapping[str, Function], windows: ir.Value, arguments: S
         trace.ask(result)
     try:
         return trace.computed()
-    except Exception as error:  # whatever TensorFlow stumbles over
+    except Exception as error:  # TensorFlow raises many types
         warn_of_numpy_constants(error)
         return {}
 
 
 def _arguments(model: SavedModel, windows: ir.Value) -> list[Tensor]:
-    """The windows, then the model's variables, as the function takes them."""
+    """The function's arguments: the windows, then the model's variables."""
     sizes = np.array([[size if model.free_batch else 1, WINDOW_SAMPLES] for size in PROBES], np.int64)
-    first = Tensor(sizes, np.dtype(np.float32), (Held(windows, natural(2), sizes),))
+    first = Tensor(sizes, np.dtype(np.float32), (View(windows, natural(2), sizes),))
     return [first, *(known(np.asarray(each.numpy())) for each in captured(model))]
 
 
 def captured(model: SavedModel) -> list[Any]:
-    """The variables (and tensors) that the function takes after the windows, in its order."""
+    """The variables and tensors that the function takes after the windows, in its order."""
     variables = {id(variable.handle): variable for variable in model.function.graph.variables}
     return [variables.get(id(each), each) for each in model.function.captured_inputs]
 
 
 def stablehlo_text(model: SavedModel) -> str:
-    """The model's functions as MLIR's text, its StableHLO read.
+    """The model's functions as MLIR's text, with StableHLO deserialised.
 
     Raises:
         ConversionError: TensorFlow cannot read it; with the StableHLO versions of the model and of TensorFlow.
@@ -96,11 +96,11 @@ def stablehlo_text(model: SavedModel) -> str:
     try:
         text = mlir.convert_function(model.function, TO_FUNCTIONS)
         text = mlir.run_pass_pipeline(text, TO_STABLEHLO, show_debug_info=False)
-    except Exception as error:  # whatever MLIR stumbles over
+    except Exception as error:  # TensorFlow raises many types
         said = first_line(error)
     else:
         if "stablehlo." in text:
             return text
-        said = "its pass leaves it as it was"
+        said = "its pass leaves the module unchanged"
     assert model.stablehlo is not None
     raise ConversionError(versions.unreadable(model.path, model.stablehlo, said))

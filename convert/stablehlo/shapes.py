@@ -1,6 +1,6 @@
-"""Operations that move elements and compute nothing: reshapes, broadcasts, transposes, slices, padding, joining.
+"""Operations that move elements: reshapes, broadcasts, transposes, slices, padding, concatenation.
 
-They work on real and imaginary parts alike. Axes that are held broadcast, or in another order, stay so where they can.
+They treat real and imaginary parts alike. Axes that are broadcast or permuted stay so where possible.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.kernels import computed_in
-from convert.stablehlo.tensor import PROBES, Held, Known, Shape, Tensor, UnknownError, empty, known
+from convert.stablehlo.tensor import PROBES, Known, Shape, Tensor, UnknownError, View, empty, known
 from convert.stablehlo.text import BFLOAT16, Op
 
 END = np.iinfo(np.int64).max
@@ -30,19 +30,19 @@ def dynamic_reshape(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Ten
 
 
 def same(vectors: Shape) -> Known:
-    """One vector, if all probes have the same."""
+    """Sizes as known data: one vector, if all probes have the same."""
     return tuple(vectors) if (vectors != vectors[0]).any() else (vectors[0],)
 
 
 def fixed(sizes: Sequence[int | None]) -> Shape:
-    """The same sizes whatever the batch."""
+    """Static sizes as `[probes, axes]`."""
     if None in sizes:
-        raise UnknownError("it has a size that is not known")
+        raise UnknownError("it has a dynamic size")
     return np.array([sizes] * len(PROBES), np.int64).reshape(len(PROBES), -1)
 
 
 def reshaped(graph: Graph, tensor: Tensor, shape: Shape) -> Tensor:
-    """The same elements, row by row, in another shape."""
+    """The same elements, in row-major order, in another shape."""
     if tensor.empty:
         return empty(Tensor(shape, tensor.dtype, tensor.parts))
     before, after = (np.flatnonzero((sizes != 1).any(axis=0)) for sizes in (tensor.shape, shape))
@@ -50,19 +50,19 @@ def reshaped(graph: Graph, tensor: Tensor, shape: Shape) -> Tensor:
         # Only axes of length 1 come and go.
         return _placed(graph, tensor, dict(zip(before.tolist(), after.tolist(), strict=True)), shape)
     kept = min(tensor.rank, shape.shape[1]) > 0 and (tensor.shape[:, 0] == shape[:, 0]).all()
-    tensor = graph.whole(tensor, range(1 if kept else 0, tensor.rank))
+    tensor = graph.expanded(tensor, range(1 if kept else 0, tensor.rank))
     parts = []
     for part in tensor.parts:
-        held = graph.in_order(part, natural(tensor.rank))
+        view = graph.in_order(part, natural(tensor.rank))
         sizes = shape.copy()
         if kept:
-            sizes[:, 0] = held.sizes[:, 0]
-        parts.append(graph.reshaped(held, sizes, natural(shape.shape[1])))
+            sizes[:, 0] = view.sizes[:, 0]
+        parts.append(graph.reshaped(view, sizes, natural(shape.shape[1])))
     return Tensor(shape, tensor.dtype, tuple(parts))
 
 
 def _placed(graph: Graph, tensor: Tensor, places: dict[int, int], shape: Shape) -> Tensor:
-    """A value whose axis `i` becomes axis `places[i]`, those without a place being 1 long; other axes are new."""
+    """A value whose axis `i` becomes axis `places[i]`, or goes if it has length 1; all other axes are broadcast."""
     parts = []
     for part in tensor.parts:
         moved = [(places[axis], part.sizes[:, i]) for i, axis in enumerate(part.order) if axis in places]
@@ -87,39 +87,40 @@ def dynamic_broadcast_in_dim(graph: Graph, op: Op, operand: Tensor, sizes: Tenso
 
 
 def broadcast(graph: Graph, tensor: Tensor, dims: Sequence[int], shape: Shape) -> Tensor:
-    """A value spread over `shape`, its axis `i` along axis `dims[i]`."""
+    """A value broadcast to `shape`, with its axis `i` along axis `dims[i]`."""
     return _placed(graph, tensor, dict(enumerate(dims)), shape)
 
 
 def transpose(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    return renamed(operand, op.ints("dims"))
+    return transposed(operand, op.ints("dims"))
 
 
-def renamed(tensor: Tensor, permutation: list[int]) -> Tensor:
-    """A value transposed: the axis `permutation[i]` becomes axis `i`, and is held where it was."""
+def transposed(tensor: Tensor, permutation: list[int]) -> Tensor:
+    """A view of which axis `i` is axis `permutation[i]` of the value; no data are moved."""
     shape = tensor.shape[:, permutation]
-    return each_part(
-        tensor, shape, lambda part: Held(part.data, tuple(permutation.index(a) for a in part.order), part.sizes)
+    return map_parts(
+        tensor, shape, lambda part: View(part.data, tuple(permutation.index(a) for a in part.order), part.sizes)
     )
 
 
-def each_part(tensor: Tensor, shape: Shape, change: Callable[[Held], Held]) -> Tensor:
+def map_parts(tensor: Tensor, shape: Shape, change: Callable[[View], View]) -> Tensor:
+    """A value of this shape, with its parts changed."""
     return Tensor(shape, tensor.dtype, tuple(change(part) for part in tensor.parts))
 
 
 def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: Sequence[int]) -> Tensor:
-    """From `starts` to `limits` (`[probes, axes]`) by strides."""
+    """The slice from `starts` to `limits`, each `[probes, axes]`, by strides."""
     steps = np.array(strides, np.int64)
     shape = -(-(limits - starts) // steps)
-    if (nothing := Tensor(shape, tensor.dtype, tensor.parts)).empty:
-        return empty(nothing)
+    if (result := Tensor(shape, tensor.dtype, tensor.parts)).empty:
+        return empty(result)
     cut = [a for a in range(tensor.rank) if (shape[:, a] != tensor.shape[:, a]).any()]
 
-    def change(part: Held) -> Held:
+    def change(part: View) -> View:
         sizes = part.sizes.copy()
         arguments = []
         for axis in cut:
-            if part.lazy(axis, tensor.shape[:, axis]):
+            if part.is_broadcast(axis, tensor.shape[:, axis]):
                 continue
             place = part.order.index(axis)
             sizes[:, place] = shape[:, axis]
@@ -130,14 +131,14 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
         if len(arguments) == 1 and (steps[cut] == 1).all():
             place = arguments[0][0]
             axis = part.order[place]
-            if (found := graph.piece(part, place, starts[:, axis], limits[:, axis])) is not None:
+            if (found := graph.slice_of_pieces(part, place, starts[:, axis], limits[:, axis])) is not None:
                 return found
         places, first, last, by = zip(*arguments, strict=True)
         ends = [np.stack([np.broadcast_to(each, len(PROBES)) for each in column], axis=1) for column in (first, last)]
         inputs = [part.data, *map(same, ends), np.array(places), *([np.array(by)] if max(by) > 1 else [])]
-        return Held(graph.node("Slice", inputs), part.order, sizes)
+        return View(graph.node("Slice", inputs), part.order, sizes)
 
-    return each_part(tensor, shape, change)
+    return map_parts(tensor, shape, change)
 
 
 def slice_(graph: Graph, op: Op, operand: Tensor) -> Tensor:
@@ -152,21 +153,22 @@ def real_dynamic_slice(graph: Graph, op: Op, operand: Tensor, start: Tensor, lim
 
 
 def concatenate(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
-    return joined_along(graph, operands, op.integer("dim"))
+    return concatenated(graph, operands, op.integer("dim"))
 
 
-def joined_along(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
+def concatenated(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
+    """Values concatenated along an axis; axes that are broadcast in all of them stay so."""
     shape = tensors[0].shape.copy()
     shape[:, axis] = np.sum([t.shape[:, axis] for t in tensors], axis=0)
     tensors = [t for t in tensors if t.shape[:, axis].any()] or tensors[:1]
     if len(tensors) == 1:
         return tensors[0]
-    spread = [a for a in range(shape.shape[1]) if a == axis or not all(t.lazy(a) for t in tensors)]
-    whole = [graph.whole(tensor, spread) for tensor in tensors]
-    order = next((t.parts[0].order for t in whole if not t.known), natural(shape.shape[1]))
+    axes = [a for a in range(shape.shape[1]) if a == axis or not all(t.is_broadcast(a) for t in tensors)]
+    expanded = [graph.expanded(tensor, axes) for tensor in tensors]
+    order = next((t.parts[0].order for t in expanded if not t.known), natural(shape.shape[1]))
     parts = []
-    for held in zip(*(t.parts for t in whole), strict=True):
-        parts.append(graph.joined([graph.in_order(h, order) for h in held], order.index(axis)))
+    for views in zip(*(t.parts for t in expanded), strict=True):
+        parts.append(graph.concatenated([graph.in_order(view, order) for view in views], order.index(axis)))
     return Tensor(shape, tensors[0].dtype, tuple(parts))
 
 
@@ -182,7 +184,7 @@ def dynamic_pad(
 
 
 def dilated(graph: Graph, tensor: Tensor, value: Tensor, between: Sequence[int]) -> Tensor:
-    """With so many values between the elements of each axis."""
+    """The value with `between[i]` padding values between neighbours along each axis `i`."""
     rank = tensor.rank
     for axis, count in enumerate(between):
         if count and (tensor.shape[:, axis] > 1).any():
@@ -198,11 +200,11 @@ def dilated(graph: Graph, tensor: Tensor, value: Tensor, between: Sequence[int])
 
 
 def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high: Sequence[int]) -> Tensor:
-    """Padded at both ends of its axes; a negative amount takes elements away."""
-    fewer = [np.minimum(amounts, 0).astype(np.int64) for amounts in (np.array(low), np.array(high))]
-    if any(f.any() for f in fewer):
+    """The value padded at both ends of its axes; negative amounts remove elements."""
+    cropped = [np.minimum(amounts, 0).astype(np.int64) for amounts in (np.array(low), np.array(high))]
+    if any(amounts.any() for amounts in cropped):
         tensor = sliced(
-            graph, tensor, np.zeros_like(tensor.shape) - fewer[0], tensor.shape + fewer[1], [1] * tensor.rank
+            graph, tensor, np.zeros_like(tensor.shape) - cropped[0], tensor.shape + cropped[1], [1] * tensor.rank
         )
     amounts = [np.maximum(ends, 0) for ends in (np.array(low, np.int64), np.array(high, np.int64))]
     axes = np.flatnonzero(amounts[0] + amounts[1])
@@ -213,49 +215,49 @@ def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high
     )
     if wide != tensor.dtype:
         return graph.cast(padded(graph, graph.cast(tensor, wide), graph.cast(value, wide), low, high), tensor.dtype)
-    tensor = graph.whole(tensor, axes.tolist())
+    tensor = graph.expanded(tensor, axes.tolist())
     parts = []
     for part, filler in zip(tensor.parts, value.parts, strict=True):
         ends = np.concatenate([end[list(part.order)] for end in amounts])
         sizes = part.sizes + (amounts[0] + amounts[1])[list(part.order)]
         zero = not isinstance(filler.data, ir.Value) and not filler.data[0].any()
         inputs = [part.data, ends] if zero else [part.data, ends, filler.data]
-        parts.append(Held(graph.node("Pad", inputs), part.order, sizes))
+        parts.append(View(graph.node("Pad", inputs), part.order, sizes))
     return Tensor(tensor.shape + amounts[0] + amounts[1], tensor.dtype, tuple(parts))
 
 
 def reverse(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    return turned_round(graph, operand, op.ints("dims"))
+    return reversed_along(graph, operand, op.ints("dims"))
 
 
-def turned_round(graph: Graph, operand: Tensor, dims: Sequence[int]) -> Tensor:
-    """From the last element to the first along some axes."""
+def reversed_along(graph: Graph, operand: Tensor, dims: Sequence[int]) -> Tensor:
+    """The value with its elements in reverse order along some axes."""
 
-    def change(part: Held) -> Held:
-        lazy = {axis for axis in range(operand.rank) if part.lazy(axis, operand.shape[:, axis])}
-        places = [part.order.index(axis) for axis in dims if axis not in lazy]
+    def change(part: View) -> View:
+        broadcast_axes = {axis for axis in range(operand.rank) if part.is_broadcast(axis, operand.shape[:, axis])}
+        places = [part.order.index(axis) for axis in dims if axis not in broadcast_axes]
         if not places:
             return part
         columns: list[NDArray[np.int64]] = [
             np.array(c, np.int64) for c in ([-1] * len(places), [-END] * len(places), places)
         ]
         steps = np.full(len(places), -1, np.int64)
-        return Held(graph.node("Slice", [part.data, *columns, steps]), part.order, part.sizes)
+        return View(graph.node("Slice", [part.data, *columns, steps]), part.order, part.sizes)
 
-    return each_part(operand, operand.shape, change)
+    return map_parts(operand, operand.shape, change)
 
 
 def iota(graph: Graph, op: Op) -> Tensor:
     (kind,) = op.result_types
-    return counted(op, fixed(kind.sizes))
+    return iota_of(op, fixed(kind.sizes))
 
 
 def dynamic_iota(graph: Graph, op: Op, sizes: Tensor) -> Tensor:
-    return counted(op, sizes.sizes())
+    return iota_of(op, sizes.sizes())
 
 
-def counted(op: Op, shape: Shape) -> Tensor:
-    """0, 1, 2, … along one axis, the others broadcast."""
+def iota_of(op: Op, shape: Shape) -> Tensor:
+    """0, 1, 2, ... along one axis, the others broadcast."""
     (kind,), axis = op.result_types, op.integer("dim")
     if kind.dtype is None:
         raise UnknownError(f"it counts in {op.types}")

@@ -1,9 +1,8 @@
-"""What a value of the module is while it is translated.
+"""Values of a StableHLO module while it is translated.
 
-Nothing is computed before somebody needs it: a broadcast axis stays 1 long, a transposed value stays as it is held and
-its axes are renamed, and what does not depend on the audio is an array. Sizes that follow from the batch are known for
-several batch sizes at once, `PROBES`: what is the same for all is constant, and what is not is held as an array for
-each.
+Values are views as long as possible: a broadcast axis keeps length 1, a transpose permutes the axes of a view, and a
+value that does not depend on the audio is an array. Sizes that depend on the batch are computed for several batch sizes
+at once, `PROBES`: a value that is the same for all of them is constant, any other known one is an array per probe.
 """
 
 from __future__ import annotations
@@ -17,24 +16,25 @@ from numpy.typing import NDArray
 from convert.passes.edit import Array
 
 PROBES = (1, 2, 7, 101, 1009)
-"""Batch sizes for which shapes are computed: the smallest, where a rule may change, and primes that no model has."""
+"""Batch sizes for which shapes are computed: small ones, where a rule may change, and primes that no model has."""
 Shape = NDArray[np.int64]
 """Sizes `[probes, axes]`."""
 Sizes = NDArray[np.int64]
-"""Of one axis, `[probes]`."""
+"""Sizes of one axis, `[probes]`."""
 Known = tuple[Array, ...]
-"""An array, or one for each probe."""
+"""An array for all probes, or one for each."""
 
 
 class UnknownError(Exception):
-    """An operation that cannot be translated; says why."""
+    """An operation cannot be translated; says why."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """One real array as the graph holds it.
+class View:
+    """A real array of which axes may be permuted or broadcast.
 
-    `order[i]` is the value's axis that is held as axis `i`; `sizes` are in that order, 1 where an axis is broadcast.
+    Axis `i` of `data` is axis `order[i]` of the array; `sizes`, `[probes, axes]`, are those of `data`, 1 where an axis
+    is broadcast.
     """
 
     data: ir.Value | Known
@@ -47,24 +47,24 @@ class Held:
 
     @property
     def zero(self) -> bool:
-        """Whether it is known to be nothing but zeros."""
+        """Whether all elements are known to be 0."""
         return not isinstance(self.data, ir.Value) and not any(array.any() for array in self.data)
 
-    def lazy(self, axis: int, sizes: Sizes) -> bool:
-        """Whether an axis that has these sizes, `[probes]`, is held 1 long and is longer."""
+    def is_broadcast(self, axis: int, sizes: Sizes) -> bool:
+        """Whether an axis of the array, with these sizes, is broadcast."""
         return bool((self.sizes[:, self.order.index(axis)] != sizes).any())
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value: its shape, what its numbers are, and one part, or a real and an imaginary one held in the same order.
+    """A value: its shape, dtype and one part, or a real and an imaginary one with axes in the same order.
 
-    Each part is broadcast by itself: a real number made complex has an imaginary part of one zero.
+    Each part is broadcast by itself: a real value made complex has an imaginary part of a single zero.
     """
 
     shape: Shape
     dtype: np.dtype
-    parts: tuple[Held, ...]
+    parts: tuple[View, ...]
 
     @property
     def rank(self) -> int:
@@ -76,22 +76,26 @@ class Tensor:
 
     @property
     def empty(self) -> bool:
-        """Whether it has no elements, whatever the batch."""
+        """Whether it has no elements for any batch size."""
         return bool((self.shape == 0).all(axis=0).any())
 
     @property
-    def part(self) -> Held:
-        """The one part of a real value."""
+    def part(self) -> View:
+        """The one part of a real value.
+
+        Raises:
+            UnknownError: the value is complex.
+        """
         if len(self.parts) > 1:
             raise UnknownError("it takes complex numbers")
         return self.parts[0]
 
-    def lazy(self, axis: int) -> bool:
-        """Whether an axis is longer than all parts hold it."""
-        return all(part.lazy(axis, self.shape[:, axis]) for part in self.parts)
+    def is_broadcast(self, axis: int) -> bool:
+        """Whether an axis is broadcast in all parts."""
+        return all(part.is_broadcast(axis, self.shape[:, axis]) for part in self.parts)
 
     def arrays(self) -> Known:
-        """The whole array (of a real, known value), or one for each probe.
+        """The array of a real, known value, or one for each probe.
 
         Raises:
             UnknownError: it depends on the audio.
@@ -108,7 +112,7 @@ class Tensor:
         return tuple(np.broadcast_to(array, shape) for array, shape in zip(each, shapes, strict=True))
 
     def array(self) -> Array:
-        """The array of a value that is the same whatever the batch.
+        """The array of a value that is the same for all batch sizes.
 
         Raises:
             UnknownError: it depends on the audio, or on the batch.
@@ -124,12 +128,13 @@ class Tensor:
 
 
 def sizes_of(vectors: Known) -> Shape:
+    """Vectors of integers as sizes `[probes, axes]`."""
     each = vectors if len(vectors) > 1 else vectors * len(PROBES)
     return np.stack([np.asarray(vector, np.int64) for vector in each])
 
 
 def known(*arrays: Array) -> Tensor:
-    """A value from its array, or from one for each probe."""
+    """A value of an array, or of one for each probe."""
     if len(arrays) > 1 and all(array.shape == arrays[0].shape and (array == arrays[0]).all() for array in arrays):
         arrays = arrays[:1]
     shapes = [array.shape for array in arrays] * (1 if len(arrays) > 1 else len(PROBES))
@@ -137,20 +142,20 @@ def known(*arrays: Array) -> Tensor:
     dtype, order = arrays[0].dtype, tuple(range(arrays[0].ndim))
     if dtype.kind == "c":
         real, imag = tuple(a.real.copy() for a in arrays), tuple(a.imag.copy() for a in arrays)
-        return Tensor(shape, dtype, (Held(real, order, shape), Held(imag, order, shape)))
-    return Tensor(shape, dtype, (Held(arrays, order, shape),))
+        return Tensor(shape, dtype, (View(real, order, shape), View(imag, order, shape)))
+    return Tensor(shape, dtype, (View(arrays, order, shape),))
 
 
 def number(value: float, like: Tensor) -> Tensor:
-    """A number of the type and rank of another value's (real) parts."""
+    """A number with the rank and the real dtype of another value."""
     return known(np.full((1,) * like.rank, value).astype(np.empty(0, like.dtype).real.dtype))
 
 
 def empty(tensor: Tensor) -> Tensor:
-    """A value of no elements, known for what it is: to an ONNX node a size of 0 can mean another one."""
+    """A value without elements as a known one: ONNX nodes may take a size of 0 for another."""
     sizes = np.where((tensor.shape != tensor.shape[0]).any(axis=0), 1, tensor.shape)
     data = np.empty(sizes[0], np.empty(0, tensor.dtype).real.dtype)
-    parts = tuple(Held((data,), tuple(range(tensor.rank)), sizes) for _ in tensor.parts)
+    parts = tuple(View((data,), tuple(range(tensor.rank)), sizes) for _ in tensor.parts)
     return Tensor(tensor.shape, tensor.dtype, parts)
 
 

@@ -1,7 +1,7 @@
-"""MLIR's text, line by line, as far as TensorFlow prints it for a SavedModel's functions.
+"""A parser of MLIR's text, as far as TensorFlow prints it for a SavedModel's functions.
 
-MLIR prints an operation a line; one with regions opens them at its line's end, or on the lines that follow. What stands
-between an operation's name and its types is kept as text, in which `Op` finds what is asked for.
+MLIR prints one operation per line; the regions of an operation start at the end of its line, or on the lines after it.
+The text between an operation's name and its types is kept as it is, and `Op` searches it for attributes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OP = re.compile(r'(?:(%[\w$.-]+)(?::(\d+))? = )?"?([A-Za-z_][\w.$]*)"?(.*)')
 FUNCTION = re.compile(r'func\.func (?:private |public )?@("[^"]*"|[\w.$-]+)\(')
 NUMBER = {"true": 1.0, "false": 0.0, "inf": np.inf, "nan": np.nan}
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-"""Held as float32: it is rounded where a value is converted to it, not after each operation."""
+"""Computed in float32: values are rounded where they are converted to bfloat16, not after each operation."""
 DTYPES = {
     "bf16": BFLOAT16, "f16": np.float16, "f32": np.float32, "f64": np.float64,
     "i1": np.bool_, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
@@ -33,19 +33,19 @@ DTYPES = {
 
 
 class TextError(ConversionError):
-    """Text that is not as expected; says what."""
+    """A line of the text cannot be parsed; says which."""
 
 
 @dataclass(frozen=True)
 class TensorType:
-    """`sizes` are None where they are not known; `dtype` is None for what is no array of numbers."""
+    """A type `tensor<...>`. Sizes that are not static are None; `dtype` is None for other elements than numbers."""
 
     sizes: tuple[int | None, ...]
     dtype: np.dtype | None
 
     @classmethod
     def parse(cls, text: str) -> TensorType:
-        """From what stands between the brackets of `tensor<…>`."""
+        """Parses the text between the brackets of `tensor<...>`."""
         *sizes, element = text.partition(",")[0].split("x") if "complex" not in text else _complex_parts(text)
         if element not in DTYPES or "*" in sizes:
             return cls((), None)
@@ -67,8 +67,10 @@ class Region:
 
 @dataclass
 class Op:
-    """One operation. `results` are the names of its values, `header` the text between its name and its types, `text`
-    its first line."""
+    """One operation.
+
+    `results` are the names of its values, `header` is the text between its name and its types, `text` its first line.
+    """
 
     name: str
     results: list[str]
@@ -84,7 +86,7 @@ class Op:
 
     @property
     def symbol(self) -> str:
-        """The function or custom call that is named, without its @."""
+        """The name of the function or custom call that it refers to, without the @."""
         found = re.search(r'@("[^"]*"|[\w.$-]+)', self.header)
         if found is None:
             raise TextError(f"{self.name} in line {self.line} names no function")
@@ -110,7 +112,7 @@ class Op:
         return int(found[1]) if found else int(default or 0)
 
     def pairs(self, key: str) -> list[tuple[int, int]] | None:
-        """Pairs of integers, `key = [[1, 2], [3, 4]]` or `key = dense<…>`; None where there are none."""
+        """Pairs of integers, `key = [[1, 2], [3, 4]]` or `key = dense<...>`; None where the key is missing."""
         found = re.search(rf"\b{key} = (\[\[.*?\]\]|dense<.*?> : tensor<(\d+)x2x)", self.header)
         if found is None:
             return None
@@ -120,14 +122,14 @@ class Op:
         return list(zip(numbers[::2], numbers[1::2], strict=True))
 
     def word(self, pattern: str) -> str | None:
-        """The first group of a pattern in the header."""
+        """The first group of a pattern in the header; None where it does not match."""
         found = re.search(pattern, self.header)
         return found[1] if found else None
 
 
 @dataclass
 class Function:
-    """`platform_index` says whether its first argument is the platform's number in a module for several."""
+    """A function; `platform_index` says whether its first argument is the index of the platform it runs on."""
 
     name: str
     arguments: list[str]
@@ -139,7 +141,7 @@ def parse(text: str) -> dict[str, Function]:
     """The functions of a module by name.
 
     Raises:
-        TextError: a line cannot be understood.
+        TextError: a line cannot be parsed.
     """
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
     functions: dict[str, Function] = {}
@@ -157,7 +159,7 @@ def parse(text: str) -> dict[str, Function]:
 
 
 def _region(lines: Iterator[tuple[int, str]]) -> tuple[Region, str]:
-    """What stands up to the closing brace, and the line that holds it."""
+    """The region up to its closing brace, and the line of that brace."""
     region = Region([], [])
     for number, line in lines:
         if line.startswith("}"):
@@ -196,7 +198,7 @@ def _op(number: int, line: str, lines: Iterator[tuple[int, str]]) -> Op:
 
 
 def literal(op: Op) -> Array:
-    """The array of a constant: numbers in nested lists, one number for all, or bytes in hexadecimal."""
+    """The array of a constant, printed as nested lists of numbers, as one number for all elements, or as hex bytes."""
     (kind,) = op.result_types
     found = re.search(r"dense<(.*)>$", op.header.strip(), re.DOTALL)
     if found is None or kind.dtype is None or None in kind.sizes:
@@ -204,7 +206,7 @@ def literal(op: Op) -> Array:
     text, sizes = found[1], tuple(size or 0 for size in kind.sizes)
     if text.startswith('"0x'):
         raw = bytes.fromhex(text[3:-1])
-        if kind.dtype == np.bool_ and len(raw) * 8 >= np.prod(sizes) > len(raw):  # bits
+        if kind.dtype == np.bool_ and len(raw) * 8 >= np.prod(sizes) > len(raw):  # packed bits
             return (
                 np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[: np.prod(sizes)]
                 .astype(bool)
@@ -221,7 +223,7 @@ def literal(op: Op) -> Array:
 def _numbers(text: str, dtype: np.dtype) -> Array:
     words = re.findall(r"[^\s\[\](),]+", text)
     part = np.empty(0, dtype).real.dtype if dtype.kind == "c" else dtype
-    if any(word.startswith("0x") for word in words):  # a float by its bits: infinite, or not a number
+    if any(word.startswith("0x") for word in words):  # a float by its bits: infinity or NaN
         unsigned = np.dtype(f"u{part.itemsize}")
         numbers = np.array(
             [np.array(int(w, 16), unsigned).view(part) if w.startswith("0x") else float(w) for w in words], part

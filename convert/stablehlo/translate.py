@@ -1,4 +1,4 @@
-"""Walks a module's functions from the first one down, and makes the ONNX graph that computes the same."""
+"""Translates a module: walks its functions from the first on, and calls the translation of each operation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.errors import ConversionError
-from convert.stablehlo import elementwise, gather, products, shapes, updates, windows
+from convert.stablehlo import elementwise, gather, products, shapes, sliding, updates
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.tensor import PROBES, Sizes, Tensor, UnknownError, empty, known
 from convert.stablehlo.text import BFLOAT16, Function, Op, TensorType, literal
@@ -18,42 +18,42 @@ OPERATIONS = {
     **gather.OPERATIONS,
     **products.OPERATIONS,
     **shapes.OPERATIONS,
+    **sliding.OPERATIONS,
     **updates.OPERATIONS,
-    **windows.OPERATIONS,
 }
 PASSED_THROUGH = {
     "stablehlo.optimization_barrier", "tf.EnsureShape", "tf.Identity", "tf.IdentityN", "tf.PreventGradient",
     "tf.ReadVariableOp", "tf.StopGradient",
 }  # fmt: skip
-"""Operations whose results are their operands; a variable is given by its value."""
+"""Operations whose results are their operands; a variable stands for its value."""
 IGNORED = {"tf.NoOp"}
 RETURNS = {"return", "func.return", "stablehlo.return"}
 CALLS = {"call", "func.call", "tf.PartitionedCall", "tf.StatefulPartitionedCall"}
 MODULE = "tf.XlaCallModule"
 MOST_ROUNDS = 2000
-"""Of a loop, that is written out."""
+"""Loops are unrolled."""
 Names = Mapping[str, Tensor]
-Seen = Callable[[Op, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
-"""Is shown each operation with its operands and results, in order, and says what the results are."""
+Observer = Callable[[Op, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
+"""Gets each operation with its operands and results, in order, and returns the results to go on with."""
 
 
-def as_they_are(op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Sequence[Tensor]:
+def unchanged(op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> Sequence[Tensor]:
     return results
 
 
 def translate(
-    functions: Mapping[str, Function], graph: Graph, arguments: Sequence[Tensor], seen: Seen = as_they_are
+    functions: Mapping[str, Function], graph: Graph, arguments: Sequence[Tensor], observe: Observer = unchanged
 ) -> list[Tensor]:
-    """What the first function returns for these arguments.
+    """Translates the first function for these arguments; returns its results.
 
     Raises:
-        ConversionError: an operation cannot be translated; it is named, with where it stands.
+        ConversionError: an operation cannot be translated; names it and its line.
     """
-    return _Walk(functions, graph, seen).call(next(iter(functions)), arguments)
+    return _Walk(functions, graph, observe).call(next(iter(functions)), arguments)
 
 
 def callee(op: Op) -> str:
-    """The function that a call or a module runs."""
+    """The name of the function that a call or a module runs."""
     if op.name == MODULE:
         symbol = op.word(r'_entry_function = @("[^"]*"|[\w.$-]+)') or "main"
     else:
@@ -62,10 +62,10 @@ def callee(op: Op) -> str:
 
 
 class _Walk:
-    def __init__(self, functions: Mapping[str, Function], graph: Graph, seen: Seen) -> None:
+    def __init__(self, functions: Mapping[str, Function], graph: Graph, observe: Observer) -> None:
         self._functions = functions
         self._graph = graph
-        self._seen = seen
+        self._observe = observe
         self._where: list[str] = []
 
     def call(self, name: str, arguments: Sequence[Tensor]) -> list[Tensor]:
@@ -86,7 +86,7 @@ class _Walk:
                 results = self._results(op, operands, names)
             except ConversionError:
                 raise
-            except Exception as error:  # of what no module so far has held
+            except Exception as error:  # a form of the operation that no test has
                 unforeseen = f"there is no translation of this form of it, {op.types.strip()[:200]}"
                 said = str(error) if isinstance(error, UnknownError) else unforeseen
                 raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
@@ -106,9 +106,9 @@ class _Walk:
         if op.name in CALLS:
             return self.call(callee(op), operands)
         if kind == "constant":
-            return self._seen(op, operands, [known(literal(op))])
+            return self._observe(op, operands, [known(literal(op))])
         if kind == "custom_call":
-            return self._seen(op, operands, self._custom_call(op, operands))
+            return self._observe(op, operands, self._custom_call(op, operands))
         if kind in ("case", "if"):
             return self._case(op, operands, names)
         if kind == "while":
@@ -117,9 +117,9 @@ class _Walk:
             raise ConversionError(f"{self._place(op)} is not an operation that can be translated to ONNX")
         made = OPERATIONS[kind](self._graph, op, *operands)
         results = made if isinstance(made, tuple) else (made,)
-        if not all(map(_is_of, results, op.result_types[-len(results) :])):  # without an arrow the last ones are
-            raise UnknownError(f"what came of it is not {op.types.rpartition('-> ')[2]}, as it should be")
-        return self._seen(op, operands, [empty(result) if result.empty else result for result in results])
+        if not all(map(_is_of, results, op.result_types[-len(results) :])):  # without an arrow operand types come first
+            raise UnknownError(f"its result is not {op.types.rpartition('-> ')[2]}, as declared")
+        return self._observe(op, operands, [empty(result) if result.empty else result for result in results])
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
         entry = callee(op)
@@ -151,7 +151,7 @@ class _Walk:
         return self._block(op.regions[number].ops, dict(names))
 
     def _while(self, op: Op, names: Names) -> list[Tensor]:
-        """A loop, written out round by round."""
+        """Unrolls a loop."""
         arguments, starts = op.operands[::2], op.operands[1::2]
         condition, body = op.regions
         values = [names[name] for name in starts]
@@ -167,7 +167,7 @@ class _Walk:
 
 
 def _is_of(result: Tensor, kind: TensorType) -> bool:
-    """Whether a value has the type that the module says, as far as it says."""
+    """Whether a value has the type that the module declares, as far as it is static."""
     if kind.dtype is None:
         return True
     dtype = np.dtype(np.float32) if kind.dtype == BFLOAT16 else kind.dtype
@@ -176,7 +176,11 @@ def _is_of(result: Tensor, kind: TensorType) -> bool:
 
 
 def outputs(graph: Graph, results: Mapping[str, Tensor]) -> list[ir.Value]:
-    """Values of the graph to read the results from, under their names."""
+    """Names the graph's values of these results, and drops all nodes that they do not need.
+
+    Raises:
+        ConversionError: a result cannot be a value of the graph.
+    """
     made: list[ir.Value] = []
     for name, result in results.items():
         try:

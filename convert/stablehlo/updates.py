@@ -1,4 +1,4 @@
-"""Values of which a part is replaced, or combined with another value, at places that are known."""
+"""Updates of a part of a value at known indices: replaced, or combined with another value."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.gather import starts_inside
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.products import COMBINED, reducer
-from convert.stablehlo.shapes import joined_along, reshaped, sliced
+from convert.stablehlo.shapes import concatenated, reshaped, sliced
 from convert.stablehlo.tensor import Shape, Tensor, UnknownError
 from convert.stablehlo.text import Op
 
-MOST_PLACES = 100
-"""Of a scatter, that is written out place by place."""
+MOST_UPDATES = 100
+"""Of a scatter, which is unrolled."""
 
 
 def dynamic_update_slice(graph: Graph, op: Op, operand: Tensor, update: Tensor, *starts: Tensor) -> Tensor:
@@ -21,28 +21,28 @@ def dynamic_update_slice(graph: Graph, op: Op, operand: Tensor, update: Tensor, 
 
 
 def updated(graph: Graph, operand: Tensor, update: Tensor, first: Shape) -> Tensor:
-    """A value of which a part, from `first` on (`[probes, axes]`), is another's."""
+    """A value with the part that starts at `first`, `[probes, axes]`, replaced."""
     axes = np.flatnonzero((update.shape != operand.shape).any(axis=0))
     if not len(axes):
         return update
     axis, ones = int(axes[0]), [1] * operand.rank
     starts, limits = np.zeros_like(operand.shape), operand.shape.copy()
     starts[:, axis], limits[:, axis] = first[:, axis], first[:, axis] + update.shape[:, axis]
-    slab = updated(graph, sliced(graph, operand, starts, limits, ones), update, first)
+    block = updated(graph, sliced(graph, operand, starts, limits, ones), update, first)
     before, after = operand.shape.copy(), np.zeros_like(operand.shape)
     before[:, axis], after[:, axis] = starts[:, axis], limits[:, axis]
     pieces = [
         sliced(graph, operand, np.zeros_like(before), before, ones),
-        slab,
+        block,
         sliced(graph, operand, after, operand.shape, ones),
     ]
-    return joined_along(graph, pieces, axis)
+    return concatenated(graph, pieces, axis)
 
 
 def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tensor, *others: Tensor) -> Tensor:
-    """Slices of `updates` put or added to the operand, one after another; what does not fit inside is left out."""
+    """Slices of `updates` written to the operand, or combined with it, one by one; those not inside are skipped."""
     if others or op.ints("input_batching_dims", []):
-        raise UnknownError("it scatters several values, or in each row of a batch")
+        raise UnknownError("it scatters several values, or along batching axes")
     kind = None if _replaces(op) else reducer(op)
     if kind is not None and (kind not in COMBINED or updates.dtype.kind in "bc"):
         raise UnknownError(f"it scatters {updates.dtype} by {kind}")
@@ -51,8 +51,8 @@ def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tens
         places = reshaped(graph, places, np.insert(places.shape, vector, 1, axis=1))
     starts = np.moveaxis(places.array(), vector, -1)
     window, inserted = op.ints("update_window_dims", []), op.ints("inserted_window_dims", [])
-    if starts[..., 0].size > MOST_PLACES:
-        raise UnknownError(f"it scatters to more than {MOST_PLACES} places")
+    if starts[..., 0].size > MOST_UPDATES:
+        raise UnknownError(f"it scatters more than {MOST_UPDATES} slices")
     kept = [a for a in range(operand.rank) if a not in inserted]
     size = np.ones_like(operand.shape)
     size[:, kept] = updates.shape[:, window]
@@ -64,7 +64,7 @@ def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tens
         if (first < 0).any() or (first + size > operand.shape).any(axis=1).all():
             continue
         if (first + size > operand.shape).any():
-            raise UnknownError("whether a place is inside depends on the number of windows in the batch")
+            raise UnknownError("whether a slice is inside depends on the number of windows in the batch")
         low, high = np.zeros_like(updates.shape), updates.shape.copy()
         low[:, rows], high[:, rows] = place, np.array(place, np.int64) + 1
         update = reshaped(graph, sliced(graph, updates, low, high, ones), size)

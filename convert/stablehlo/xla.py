@@ -1,4 +1,4 @@
-"""StableHLO's text run by the XLA in TensorFlow."""
+"""Runs StableHLO by the XLA compiler in TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from convert.passes.edit import Array
 from convert.stablehlo.tensor import Shape
 
 CALLING_CONVENTION = 9
-"""Of XlaCallModule: the first in which a module says all by itself, and the one that JAX 0.4.30 and later writes."""
+"""Of XlaCallModule: the first whose modules need no further attributes, and the one that JAX writes since 0.4.30."""
 
 
 def run(module: str, arguments: Sequence[Array], results: Sequence[tuple[np.dtype, Shape]]) -> list[Array]:
-    """What the module's function `main` gives for these arguments, of which it is told no value when it is compiled."""
+    """Runs the module's function `main` on arguments whose values the compiler does not see, so that it folds none.
+
+    Args:
+        module: StableHLO as MLIR's text.
+        results: dtype and shape of each result.
+    """
     shapes = [tf.TensorShape(shape.tolist()) for _, shape in results]
 
     def call(*given: tf.Tensor) -> list[tf.Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convert.source.tensorflow import hush_native_log
 from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH, Recipe
-from runtime.errors import PerchError, first_line
+from runtime.errors import OutputError, PerchError, first_line
 from runtime.terminal import command, complain
 
 PROGRAM = "python -m convert.untrained"
@@ -79,7 +79,8 @@ def write(args: argparse.Namespace, recipe: Recipe) -> None:
     """Writes the model, natively by JAX or as plain TensorFlow ops.
 
     Raises:
-        PerchError: JAX is missing, or the folder cannot be written.
+        PerchError: JAX is missing.
+        OutputError: the folder cannot be written.
     """
     import tensorflow as tf
 
@@ -98,7 +99,7 @@ def write(args: argparse.Namespace, recipe: Recipe) -> None:
             "'.[dev]'` in the project's folder"
         ) from None
     except (OSError, tf.errors.OpError) as error:
-        raise PerchError(f"cannot write to {args.folder} ({first_line(error)})") from None
+        raise OutputError(f"cannot write to {args.folder} ({first_line(error)})") from None
 
 
 @command(PROGRAM)

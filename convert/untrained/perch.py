@@ -19,9 +19,7 @@ from convert.untrained import efficientnet
 from convert.untrained.frontend import spectrogram
 from convert.untrained.names import write_class_lists
 from convert.untrained.ops import Weights, head
-from convert.untrained.recipe import CALIBRATION_WINDOWS, PERCH_V1, TINY, Recipe
-
-__all__ = ["PERCH_V1", "TINY", "Recipe", "write_saved_model"]
+from convert.untrained.recipe import CALIBRATION_WINDOWS, PERCH_V1, Recipe
 
 
 def write_saved_model(folder: str | Path, recipe: Recipe = PERCH_V1) -> Path:

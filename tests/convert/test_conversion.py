@@ -14,7 +14,8 @@ from convert.passes import pipeline
 from convert.proof import parity, synthetic
 from convert.source.reference import Reference
 from convert.source.saved_model import inspect
-from convert.untrained.perch import Recipe, write_saved_model
+from convert.untrained.perch import write_saved_model
+from convert.untrained.recipe import Recipe
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
 from tests.support.kinds import KINDS

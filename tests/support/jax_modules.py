@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.module import stablehlo_text, translated
-from convert.stablehlo.tensor import PROBES, Held, Tensor
+from convert.stablehlo.tensor import PROBES, Tensor, View
 from convert.stablehlo.text import parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
@@ -56,7 +56,7 @@ def model_of(
     sizes = np.array([[probe if free else shape[0], *shape[1:]] for probe in PROBES], np.int64)
     dtype = np.dtype(dtype)
     inputs = ir.val("inputs", dtype=ir.DataType.from_numpy(dtype), shape=["batch" if free else shape[0], *shape[1:]])
-    functions, arguments = parse(text), [Tensor(sizes, dtype, (Held(inputs, natural(len(shape)), sizes),))]
+    functions, arguments = parse(text), [Tensor(sizes, dtype, (View(inputs, natural(len(shape)), sizes),))]
     graph = Graph(inputs)
     if constants:
         graph, results = translated(functions, inputs, arguments)

@@ -1,4 +1,4 @@
-"""Truths and narrow integers, what is no number, and what is out of range: as JAX computes it, or refused plainly."""
+"""Booleans, small integers, NaN and values out of range: computed as by JAX, or refused plainly."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ROWS = np.array([2, 0, 1, 1])
 
 
 def numbers(batch: int) -> np.ndarray[Any, Any]:
-    """Whole numbers on both sides of what 8 and 16 bits hold, zeros among them, `[batch, 4, 6]`."""
+    """Integers in and out of the range of 8 and 16 bits, zeros among them, `[batch, 4, 6]`."""
     return np.resize(np.float32([0, 3, -1, 200, -128, 7, 40_000, -3, 127, 1, -70_000, 255, 5]), (batch, 4, 6))
 
 
 def few(kind: Any) -> Function:
-    """Operations on integers (or truths) of a kind, of which ONNX Runtime lacks many."""
+    """Operations on integers (or booleans) of a type, many of which ONNX Runtime lacks."""
 
     def function(x: Any) -> Any:
         wide = x.astype(jnp.int32)
@@ -83,8 +83,8 @@ def test_floats_out_of_range() -> None:
 
 
 @pytest.mark.parametrize("width", [3, 17])
-def test_ties_and_what_is_no_number_in_batches_of_all_sizes(width: int) -> None:
-    """ONNX Runtime goes along eight or sixteen values at once, and what is no number is lost on some of the ways."""
+def test_ties_and_nan_in_batches_of_all_sizes(width: int) -> None:
+    """ONNX Runtime computes eight or sixteen values at once, and loses NaN on some of these paths."""
 
     def function(x: Any) -> Any:
         windows = [lax.reduce_window(x, start, f, (1, 2), (1, 1), "VALID") for start, f in LIMITS]
@@ -96,7 +96,7 @@ def test_ties_and_what_is_no_number_in_batches_of_all_sizes(width: int) -> None:
         x = rng.choice(np.array([np.inf, -np.inf, 0.0, 1.0], np.float32), (batch, width))
         x[rng.random(x.shape) < 0.1] = np.nan
         pairs = np.lib.stride_tricks.sliding_window_view(x, 2, 1)
-        order = np.argsort(-x, axis=1, kind="stable")  # what is no number last
+        order = np.argsort(-x, axis=1, kind="stable")  # NaN last
         order = np.take_along_axis(order, np.argsort(~np.isnan(np.take_along_axis(x, order, 1)), 1, kind="stable"), 1)
         places = order[:, :3]
         expected = (
@@ -111,7 +111,7 @@ LIMITS = ((-jnp.inf, lax.max), (jnp.inf, lax.min))
 
 
 def test_large_integers() -> None:
-    """ONNX Runtime adds int32 by way of float32."""
+    """ONNX Runtime sums int32 in float32."""
     x = np.array([[2**30, 2**30 - 1, 7, 2**24 + 1]], np.int32)
     cases = {"sum": lambda x: jnp.sum(x, 1), "products": lambda x: jnp.prod(x % 1000, 1), "rest": lambda x: x % 7}
     assert_equal_to_jax(each(cases), (1, 4), np.int32, inputs=lambda batch: np.repeat(x, batch, axis=0))
@@ -127,9 +127,9 @@ REFUSED: dict[str, tuple[Function, str]] = {
     ),
     "convolved integers": (
         lambda x: lax.conv(x.astype(jnp.int8)[:, None], np.ones((1, 1, 2, 2), np.int8), (1, 1), "SAME"),
-        r"stablehlo\.convolution .*: it takes int8, of which ONNX Runtime computes no Conv",
+        r"stablehlo\.convolution .*: it takes int8, for which ONNX Runtime has no Conv",
     ),
-    "sorted truths": (lambda x: jnp.sort(x > 0, axis=1), r"stablehlo\.sort .* is not an operation"),
+    "sorted booleans": (lambda x: jnp.sort(x > 0, axis=1), r"stablehlo\.sort .* is not an operation"),
 }
 
 
@@ -147,14 +147,14 @@ def sliced_away(graph: Graph, operand: Tensor) -> Tensor:
     return sliced(graph, operand, nothing, first, [1, 1])
 
 
-def test_what_was_not_foreseen_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unforeseen_errors_are_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def stumbles(*_: object) -> None:
         raise ValueError("tuple.index(x): x not in tuple")
 
     monkeypatch.setitem(translate.OPERATIONS, "sine", stumbles)
     monkeypatch.setitem(translate.OPERATIONS, "cosine", lambda graph, op, operand: operand)
     monkeypatch.setitem(translate.OPERATIONS, "tanh", lambda graph, op, operand: sliced_away(graph, operand))
-    with pytest.raises(ConversionError, match=r"stablehlo\.tanh .*what came of it is not tensor<\?x4xf32>"):
+    with pytest.raises(ConversionError, match=r"stablehlo\.tanh .*its result is not tensor<\?x4xf32>"):
         session_of(text_of(lambda x: jnp.tanh(jnp.cos(x)), (1, 4)), (1, 4))
     form = re.escape("there is no translation of this form of it, tensor<?x4xf32>")
     with pytest.raises(ConversionError, match=rf"stablehlo\.sine in @\w+ \(line \d+ .*{form}$"):

@@ -19,7 +19,7 @@ from convert.passes.pipeline import infer_shapes
 from convert.proof import parity, synthetic
 from convert.untrained import perch
 from convert.untrained.ops import Weights
-from convert.untrained.perch import TINY
+from convert.untrained.recipe import TINY
 from convert.variants import float16
 from runtime import run_soundscapes
 from runtime.errors import InputError

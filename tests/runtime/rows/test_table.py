@@ -1,8 +1,11 @@
-"""What the table makes of what comes, and of what was only promised; how much it looks at for that."""
+"""The order in which rows go out, and what goes out for recordings that were not read."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convert.proof.synthetic import soundscape
 from runtime.audio.paths import FoundRecordings
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
 from runtime.request import Request
+from runtime.rows.block import Block
 from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
 from runtime.rows.interpolation import Neighbours
 from runtime.rows.sample import SampleSubmission
+from runtime.rows.spool import Finished
 from runtime.rows.table import Table
 from runtime.workers.job import Job, make_job
 from runtime.workers.protocol import Done, Opened, Rows, Task
+from tests.support.recordings import write
+from tests.support.runs import run
 
 BOMB = 1_600_000
 
@@ -191,3 +199,26 @@ def test_what_is_wrong_with_each_part_is_named(
     assert [(failure.path, failure.reason) for failure in table.report.failures] == [
         (path, said) for path in recordings.paths
     ]
+
+
+def test_the_working_folder_may_be_deleted_during_a_run(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("gone", "in"):
+        (tmp_path / folder).mkdir()
+    for i in range(3):
+        write(tmp_path / "in" / f"{i}.wav", soundscape(i, 5))
+    (tmp_path / "in" / "bad.wav").write_text("no sound")
+    monkeypatch.chdir(tmp_path / "gone")
+    ready = Table.ready
+
+    def then_delete(table: Table) -> Iterator[tuple[Block, Finished]]:
+        for each in ready(table):
+            yield each
+            shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+
+    monkeypatch.setattr(Table, "ready", then_delete)
+    result = run(os.path.join("..", "in"), model, workers=1)
+    assert not (tmp_path / "gone").exists()
+    assert result.counts == {"scored": 3, "failed": 1}
+    assert [failure.path for failure in result.failures] == [Path("..", "in", "bad.wav")]
