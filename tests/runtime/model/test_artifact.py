@@ -65,7 +65,7 @@ def test_metadata_keeps_everything() -> None:
         ("parity", '{"a":' * 10**5, "wrongly"),
         ("heads", '{"label": [2], "label": [2]}', "label twice"),
         *(
-            ("heads", f'{{"label": {shape}}}', "is no shape of an output 'label'")
+            ("heads", f'{{"label": {shape}}}', "is no valid shape of the output 'label'")
             for shape in (
                 "[Infinity]",
                 "[1e999]",
@@ -82,7 +82,7 @@ def test_metadata_keeps_everything() -> None:
         ),
         ("heads", f'{{"label": [{"9" * 400}]}}', "is no shape"),
         ("heads", f'{{"label": [{"9" * 5000}]}}', "wrongly"),
-        ("heads", '{"label": [65536, 65536]}', "an output 'label' of 4294967296 numbers"),
+        ("heads", '{"label": [65536, 65536]}', "the output 'label' has 4294967296 numbers"),
         *(
             (key, value, "wrongly|impossible")
             for key in ("sample_rate", "window_samples")
