@@ -34,7 +34,7 @@ def test_report_for_people(model: Path) -> None:
     assert "all is well: a run with --device auto takes cpu" in done.stdout
     assert f"perch_v1, float32, any batch, id {read_artifact(model).artifact_sha256[:12]}" in done.stdout
     assert "label         40, classes of ebird2021; differs from TensorFlow by " in done.stdout
-    assert "which nodes cuda:0 leaves to the CPU cannot be told here" in done.stdout
+    assert "which nodes cuda:0 leaves to the CPU is unknown" in done.stdout
 
 
 @no_cuda
