@@ -28,6 +28,7 @@ class Option:
         check: given its name and its value, returns the value to keep, or raises InputError.
         journal: what an unfinished run remembers of it, to be resumed with the same. True: the option, where it is not
             at its default; False: nothing, since rows do not depend on it; names: under which it is always remembered.
+        recording: whether it is an argument of `Recording`, by its own name.
         name, default, choices, kind: as the field has them (see `options_of`).
     """
 
@@ -39,6 +40,7 @@ class Option:
     parse: Callable[[str], Any] | None = None
     check: Callable[[str, Any], Any] | None = None
     journal: bool | Sequence[str] = True
+    recording: bool = False
     name: str = ""
     default: Any = None
     choices: tuple[str, ...] = ()

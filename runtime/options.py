@@ -132,7 +132,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         defaults = vars(make_parser().parse_args([]))
         others = [name for name, value in vars(parsed).items() if value != defaults[name] and name not in OF_DOCTOR]
         if others:
-            parser.error(f"--doctor goes with --model and --device alone, not with {', '.join(others)}")
+            parser.error(f"--doctor goes with --model and --device alone, not with {', '.join(map(_flag, others))}")
         return parsed
     needed = {"SOUNDSCAPES": parsed.soundscapes, "-o/--output": parsed.sink}
     missing = [name for name, value in needed.items() if not value]

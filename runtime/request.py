@@ -132,6 +132,7 @@ class Request:
         "scales its peak to 0.25, as Perch's own library does",
         WHAT,
         journal=["normalize"],
+        recording=True,
     )
     segments: Segments = option(
         "grid",
@@ -313,6 +314,11 @@ class Request:
             return None
         shares = [weight / max(self.smooth) for weight in self.smooth]  # first, or the sum might be infinite
         return tuple(share / sum(shares) for share in shares)
+
+    @property
+    def of_recordings(self) -> dict[str, Any]:
+        """How recordings are read, as arguments of `Recording`."""
+        return {each.name: getattr(self, each.name) for each in options_of(type(self)) if each.recording}
 
     def journal(self) -> Iterator[tuple[str, Any]]:
         """What an unfinished run remembers of these options (see `Option`), key by key.

@@ -19,9 +19,9 @@ from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
 from convert.proof.synthetic import soundscape
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.sinks import FileSink
-from runtime.rows.spool import Finished
 
 FILES, EARLY = 2_000, 200
 MOST_GROWTH, MOST_FILES = 20 * MIB, 2

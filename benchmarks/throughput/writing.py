@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from benchmarks import SOUNDSCAPE_WINDOWS
 from runtime.model.artifact import Artifact
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.sinks import FileSink
-from runtime.rows.spool import Finished
 
 RECORDINGS = 10
 Format = Literal["csv", "parquet"]

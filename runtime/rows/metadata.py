@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from runtime.classes.taxonomy import Taxonomy
 from runtime.model.artifact import Artifact
 from runtime.rows.block import Columns
+from runtime.version import __version__
 from runtime.workers.job import Job
 
 NOT_SHOWN = ("classes", "class_columns")
@@ -38,7 +38,7 @@ def about(artifact: Artifact, job: Job, root: Path) -> dict[str, str]:
         "artifact_sha256": artifact.artifact_sha256,
         "saved_model_sha256": artifact.saved_model_sha256,
         "model_family": artifact.family,
-        "perch_onnx": importlib.metadata.version("perch-onnx"),
+        "perch_onnx": __version__,
         "sample_rate": str(artifact.sample_rate),
         "window_s": f"{artifact.window_s:g}",
         "hop_s": hop_s,

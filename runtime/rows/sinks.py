@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from runtime.errors import InputError, OutputError
 from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.formats.format import Format
 from runtime.rows.sample import SampleSubmission
 from runtime.rows.smoothing import smoothed
-from runtime.rows.spool import ChangedError, Finished, Spool
+from runtime.rows.spool import ChangedError, Spool
 
 
 class Sink(Protocol):

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, OutputError, reason
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.records import (
     CRC,
     LENGTH,
@@ -39,22 +40,6 @@ FORMAT = 5
 PREFIX = "output."
 OWN = {"start_s": "<f8", "end_s": "<f8", "status": "<U12"}
 """The arrays that each part has besides its outputs."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A part of a recording whose rows are final. `size` and `mtime_ns` are its file's before it was read."""
-
-    path: str
-    name: str
-    size: int
-    mtime_ns: int
-    part: int
-    parts: int
-    windows: int | None
-    """How many windows the recording has or promises, where that is known."""
-    failure: str | None
-    notes: Sequence[str] = ()
 
 
 class ChangedError(OutputError):
@@ -116,12 +101,13 @@ class Spool:
             first = not self._written.records
             if not first and not self.finished:
                 self._compare(before, run, resume)
-            if not (_says_run(record) if first else self._is_part(record)):
-                raise self._foreign()
-            if first:
+            part = None if first else self._part(record)
+            if part is not None:
+                self.finished.append(part)
+            elif first and _says_run(record):
                 before = record.text["run"]
             else:
-                self.finished.append((Finished(**record.text["finished"]), record.text["counts"]))
+                raise self._foreign()
             self._written = self._written.plus(record)
         if not self._written.records and not _broke_off(self._file):
             raise self._foreign()
@@ -170,7 +156,7 @@ class Spool:
 
     def _block(self, record: Record) -> Block:
         body = read_body(self._file, record)
-        if body is None or not self._is_part(record):
+        if body is None or self._part(record) is None:
             raise self._changed()
         row_ids, start = record.text["row_ids"], 0
         arrays: dict[str, NDArray[Any]] = {}  # views of `body`
@@ -198,10 +184,11 @@ class Spool:
                 f"{self.path} holds the rows of a run that did not end; go on with it by `--resume` (resume=True), or "
                 "delete it to start anew"
             )
-        changes = [
-            f"{name} was {_short(before.get(name))} and is {_short(now)}"
-            for name, now in json.loads(json.dumps(run)).items()
-            if before.get(name) != now
+        now = json.loads(json.dumps(run))
+        changes = [  # an option that is at its default may not be named at all
+            f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         ]
         if changes:
             raise InputError(
@@ -219,26 +206,23 @@ class Spool:
             ) from None
         self._written = self._written.plus(record)
 
-    def _is_part(self, record: Record) -> bool:
-        """Whether a record holds a part, with arrays as large as those of this run."""
-        row_ids, counts, finished = (record.text.get(name) for name in ("row_ids", "counts", "finished"))
-        if not (isinstance(row_ids, list) and isinstance(counts, dict) and isinstance(finished, dict)):
-            return False
-        numbers = [*counts.values(), *(finished.get(name) for name in ("size", "mtime_ns", "part", "parts"))]
-        texts = [*row_ids, record.text.get("path"), finished.get("path"), finished.get("name")]
-        notes, failure, windows = (finished.get(name) for name in ("notes", "failure", "windows"))
+    def _part(self, record: Record) -> tuple[Finished, dict[str, int]] | None:
+        """The part that a record holds, and how many rows of each status it has.
+
+        None if it holds none, or its arrays are not as large as this run's.
+        """
+        row_ids, counts, path = (record.text.get(name) for name in ("row_ids", "counts", "path"))
+        finished = Finished.read(record.text.get("finished"))
+        if finished is None or not (isinstance(row_ids, list) and isinstance(counts, dict)):
+            return None
         row_bytes = sum(kind.itemsize * math.prod(shape) for kind, shape in self._arrays.values())
-        return (
-            finished.keys() == Finished.__dataclass_fields__.keys()
-            and all(type(number) is int for number in numbers)
-            and all(type(text) is str for text in texts)
-            and isinstance(notes, list)
-            and all(type(note) is str for note in notes)
-            and (failure is None or type(failure) is str)
-            and (windows is None or type(windows) is int)
+        fits = (
+            all(type(text) is str for text in (path, *row_ids))
+            and all(type(count) is int for count in counts.values())
             and sum(counts.values()) == len(row_ids)
             and record.end - record.body == len(row_ids) * row_bytes
         )
+        return (finished, counts) if fits else None
 
     def _foreign(self) -> InputError:
         return InputError(

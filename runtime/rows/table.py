@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
 from runtime.classes.taxonomy import Taxonomy
-from runtime.errors import InputError
 from runtime.model.artifact import Artifact
 from runtime.rows.assembly import assembled
 from runtime.rows.block import Block, count_statuses
 from runtime.rows.deadline import FinalWork
+from runtime.rows.finished import Finished
 from runtime.rows.interpolation import Interpolation
 from runtime.rows.lengths import Lengths
 from runtime.rows.metadata import columns_of
 from runtime.rows.naming import Naming
-from runtime.rows.outcome import NotReached, Outcome, PassedOver, Read, outcome_of
+from runtime.rows.outcome import NotReached, Outcome, PassedOver, Read
 from runtime.rows.received import Received
 from runtime.rows.report import Report
 from runtime.rows.sample import Lack, SampleSubmission
-from runtime.rows.spool import Finished
 from runtime.workers.job import Job
 from runtime.workers.protocol import Done, Opened, Rows, Task
 
@@ -75,29 +74,15 @@ class Table:
         """Takes account of a part that an earlier run finished; parts come in order.
 
         Raises:
-            InputError: its recording has changed since, or is not at the same place among the recordings.
+            InputError: the recording has changed since, or is not at the same place among the recordings.
         """
-        here = self._found.paths[self._recording] if self._recording < len(self._found.paths) else None
-        if here is None or os.path.abspath(self._files[self._recording]) != finished.path:
-            raise InputError(
-                f"cannot resume: where {finished.path} was there is now {here or 'nothing'}; recordings may be added "
-                "after those that were finished, but not removed, renamed or put before them"
-            )
-        if (name := self._found.names[self._recording]) != finished.name:
-            raise InputError(
-                f"cannot resume: rows of {here} were named '{finished.name}' and would now be named '{name}', since "
-                "another recording has its stem; take that one away, or run it apart"
-            )
-        if finished.part != self._part:
-            raise InputError(f"cannot resume: part {finished.part} of {here} is not there in its place; start anew")
+        more = self._recording < len(self._files)
+        path, name = (self._found.paths[self._recording], self._found.names[self._recording]) if more else (None, "")
+        finished.check_place(path, name, self._part)
         received = self._of(self._recording)
+        finished.check_file(path, received.size, received.mtime_ns)
         received.parts, received.promised = finished.parts, finished.windows
-        if (received.size, received.mtime_ns) != (finished.size, finished.mtime_ns):
-            raise InputError(
-                f"cannot resume: {here} has changed since its rows were computed ({finished.size} bytes then, "
-                f"{received.size} now, or written since)"
-            )
-        self._next(received, outcome_of(finished.failure, finished.notes), counts)
+        self._next(received, finished.outcome, counts)
 
     def tasks(self) -> Iterator[Task]:
         """What is still to be scored."""

@@ -27,7 +27,8 @@ class TaskWindows:
 
     def __init__(self, task: Task, job: Job, sample_rate: int, window: int, send: Callable[[object], object]) -> None:
         self._task, self._job, self._send = task, job, send
-        self._recording = Recording(task.path, sample_rate, window, job.hop, job.request.normalize, job.part_windows)
+        options = job.request.of_recordings
+        self._recording = Recording(task.path, sample_rate, window, job.hop, part_windows=job.part_windows, **options)
 
     def __iter__(self) -> Iterator[Window]:
         most = self._job.max_peaks

@@ -137,7 +137,7 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("in -o out.csv", "required: --model"),
         ("--map-report map.csv in --model m.onnx", "required: -o/--output"),
         ("--doct in", "--doctor goes with --model and --device alone, not with soundscapes"),
-        ("--doctor --top 3", "not with top"),
+        ("--doctor --top 3", "not with --top"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
         ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no weights; write 1,2,1"),
         ("in --model m.onnx -o out.csv --activation relu", "invalid choice: 'relu'"),

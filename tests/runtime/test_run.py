@@ -21,6 +21,9 @@ from runtime import DeviceError, InputError, Soundscapes
 from runtime.audio.recording import Recording
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
+from runtime.request import Request
+from runtime.run import run_request
+from runtime.workers.stages import Stages
 from tests.support.broken import edited
 from tests.support.deadlines import LONG, ends_when
 from tests.support.processes import Killer, open_files
@@ -68,6 +71,11 @@ def test_rows_do_not_depend_on_the_batch(
 ) -> None:
     result = run(recordings, model, batch_size=batch_size)
     np.testing.assert_allclose(result["label"], reference["label"], atol=1e-4)
+
+
+def test_engine_may_be_another(recordings: Path, model: Path, reference: Soundscapes) -> None:
+    result = run_request(recordings, model, Request(outputs=["label", "embedding"], progress=False), engine=Stages)
+    np.testing.assert_array_equal(result["label"], reference["label"])
 
 
 def test_hop_and_normalisation(recordings: Path, model: Path, reference: Soundscapes) -> None:

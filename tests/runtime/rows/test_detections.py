@@ -12,10 +12,10 @@ from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
 from runtime.detections import DetectionFormat
 from runtime.model.artifact import read_artifact
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.sinks import FileSink
-from runtime.rows.spool import Finished
 from tests.support.recordings import cut
 
 LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})

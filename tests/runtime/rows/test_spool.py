@@ -12,9 +12,10 @@ import pytest
 
 from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
+from runtime.rows.finished import Finished
 from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.sinks import FileSink
-from runtime.rows.spool import ChangedError, Finished, Spool, unfinished_run
+from runtime.rows.spool import ChangedError, Spool, unfinished_run
 
 COLUMNS = Columns({"label": (3,), "embedding": (2, 2)}, {"label": ("a", "b", "c")}, {}, {"embedding": "float16"})
 RUN = {"model": "abc", "threads": 1, "outputs": ("label", "embedding")}
@@ -195,6 +196,14 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"outputs was .* and is"):
         Spool(tmp_path / "out.csv", narrow, {**RUN, "outputs": ("label",)}, resume=True)
     assert (tmp_path / "out.csv.partial").read_bytes() == before
+
+
+def test_options_that_one_run_does_not_name_count(tmp_path: Path) -> None:
+    filled(tmp_path / "out.csv").close(keep=True)
+    with pytest.raises(InputError, match=r"gain was null and is 2\.0"):
+        Spool(tmp_path / "out.csv", COLUMNS, {**RUN, "gain": 2.0}, resume=True)
+    with pytest.raises(InputError, match=r"outputs was .* and is null"):
+        Spool(tmp_path / "out.csv", COLUMNS, {name: value for name, value in RUN.items() if name != "outputs"}, True)
 
 
 @pytest.mark.parametrize(("at", "advice"), [(600, "--resume"), (0, "none is left; delete it, and run anew")])

@@ -20,9 +20,9 @@ from runtime.model.profile import Setup
 from runtime.request import Request
 from runtime.rows.block import Block
 from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
+from runtime.rows.finished import Finished
 from runtime.rows.interpolation import Neighbours
 from runtime.rows.sample import SampleSubmission
-from runtime.rows.spool import Finished
 from runtime.rows.table import Table
 from runtime.workers.job import Job, make_job
 from runtime.workers.protocol import Done, Opened, Rows, Task

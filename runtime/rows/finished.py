@@ -1,0 +1,81 @@
+"""A finished part of a recording, as an unfinished run remembers it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import InputError
+from runtime.rows.outcome import Failed, Read, outcome_of
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A part of a recording whose rows are final. `size` and `mtime_ns` are its file's before it was read."""
+
+    path: str
+    """The file's absolute path."""
+    name: str
+    """What its rows are called."""
+    size: int
+    mtime_ns: int
+    part: int
+    parts: int
+    windows: int | None
+    """How many windows the recording has or promises, where that is known."""
+    failure: str | None
+    notes: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, fields: object) -> Finished | None:
+        """One that was written as JSON, in which anything may stand; None if it makes no sense."""
+        if not (isinstance(fields, dict) and fields.keys() == cls.__dataclass_fields__.keys()):
+            return None
+        numbers = [fields[name] for name in ("size", "mtime_ns", "part", "parts")]
+        notes, failure, windows = fields["notes"], fields["failure"], fields["windows"]
+        makes_sense = (
+            all(type(number) is int for number in numbers)
+            and isinstance(notes, list)
+            and all(type(text) is str for text in (fields["path"], fields["name"], *notes))
+            and (failure is None or type(failure) is str)
+            and (windows is None or type(windows) is int)
+        )
+        return cls(**fields) if makes_sense else None
+
+    @property
+    def outcome(self) -> Read | Failed:
+        """What became of it."""
+        return outcome_of(self.failure, self.notes)
+
+    def check_place(self, path: Path | None, name: str, part: int) -> None:
+        """Checks that it is the part of the recording `path` that comes next in this run; None if none does.
+
+        Raises:
+            InputError: it is not.
+        """
+        if path is None or os.path.abspath(path) != self.path:
+            raise InputError(
+                f"cannot resume: where {self.path} was there is now {path or 'nothing'}; recordings may be added "
+                "after those that were finished, but not removed, renamed or put before them"
+            )
+        if name != self.name:
+            raise InputError(
+                f"cannot resume: rows of {path} were named '{self.name}' and would now be named '{name}', since "
+                "another recording has its stem; take that one away, or run it apart"
+            )
+        if part != self.part:
+            raise InputError(f"cannot resume: part {self.part} of {path} is not there in its place; start anew")
+
+    def check_file(self, path: Path | None, size: int, mtime_ns: int) -> None:
+        """Checks that the recording `path` is still the file that was read.
+
+        Raises:
+            InputError: it is not.
+        """
+        if (size, mtime_ns) != (self.size, self.mtime_ns):
+            raise InputError(
+                f"cannot resume: {path} has changed since its rows were computed ({self.size} bytes then, "
+                f"{size} now, or written since)"
+            )
