@@ -79,7 +79,7 @@ class FoundRecordings:
         lines = []
         if self.skipped:
             hidden = f", {self.hidden_files} of them hidden" if self.hidden_files else ""
-            lines.append(f"skipped {_count(self.skipped, 'file')} that are no recordings{hidden}")
+            lines.append(f"skipped {_count(self.skipped, 'other file')}{hidden}")
         if self.hidden:
             names = some([os.path.basename(folder) for folder in self.hidden])
             lines.append(f"skipped {_count(len(self.hidden), 'hidden or system folder')} ({names})")

@@ -76,7 +76,7 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
     done = perch_run(folder, "--model", model, "-o", tmp_path / "out.csv")
     assert done.returncode == 1
     assert "4 rows (2 scored, 0 filled, 2 failed)" in done.stdout
-    assert "skipped 1 file that" in done.stdout
+    assert "skipped 1 other file" in done.stdout
     assert "not read, or not to their end: 1 of 2 recordings" in done.stdout
     assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
 

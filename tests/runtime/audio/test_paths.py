@@ -116,7 +116,7 @@ def test_bins_and_hidden_folders_are_passed_over(tmp_path: Path) -> None:
     found = find_recordings(tmp_path)
     assert (found.skipped, found.hidden_files, len(found.hidden)) == (4, 3, len(HIDDEN) + 1)
     first, second = found.passed_over()
-    assert first == "skipped 4 files that are no recordings, 3 of them hidden"
+    assert first == "skipped 4 other files, 3 of them hidden"
     assert second.startswith("skipped 8 hidden or system folders (") and second.endswith("and 3 more)")
     assert found.warning is None
 
@@ -158,7 +158,7 @@ def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     assert found.names == ("a",)
     assert found.lost == (str(tmp_path / "closed"),)
     assert found.warning is not None
-    assert f"2 folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed" in found.warning
+    assert f"2 unreadable folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed" in found.warning
     assert f"skipped 1 unreadable folder ({tmp_path}/closed)" in found.passed_over()
     assert find_recordings(str(tmp_path / "*" / "*.wav")).lost == (str(tmp_path / "closed"),)
     assert find_recordings([tmp_path / "open", tmp_path / "closed"]).lost == (str(tmp_path / "closed"),)
