@@ -81,7 +81,7 @@ def test_report_names_columns_of_the_output_they_are_of(taxonomy: Path) -> None:
     lines, text = reported(V2, taxonomy, "genus-max")  # a column without a code is told by its first name
     assert (lines[2]["by"], lines[2]["columns"]) == ("genus-max", "comrav; Corvus ultor")
     lines, text = reported(V2, taxonomy, -4)
-    assert "fiscro: absent, -4; the model has 2 of its genus corvus, see --unmapped" in text
+    assert "fiscro: absent, -4; the model has 2 of its genus corvus; see --unmapped" in text
 
 
 def test_report_is_a_table(tmp_path: Path, taxonomy: Path) -> None:
