@@ -130,8 +130,6 @@ class Graph:
     def _cast(self, data: Data, dtype: np.dtype) -> Data:
         return self.node("Cast", [data], to=int(ir.DataType.from_numpy(dtype)))
 
-    # Shapes
-
     def concatenated(self, pieces: Sequence[View], place: int) -> View:
         """Views with the same order of axes, concatenated along axis `place` of their data."""
         flat = [part for piece in pieces for part in self._pieces(piece, place)]
@@ -191,8 +189,8 @@ class Graph:
             return view
         permutation = [view.order.index(axis) for axis in order]
         sizes = view.sizes[:, permutation]
-        long = [i for i in permutation if (view.sizes[:, i] != 1).any()]
-        if not view.known and long == sorted(long):  # only axes of length 1 move
+        longer = [i for i in permutation if (view.sizes[:, i] != 1).any()]
+        if not view.known and longer == sorted(longer):  # only axes of length 1 move
             return self.reshaped(view, sizes, order)
         return View(self.node("Transpose", [view.data], perm=permutation), order, sizes)
 
@@ -235,25 +233,25 @@ class Graph:
         Raises:
             UnknownError: ONNX Runtime computes the op neither in this type nor in a wider one.
         """
-        made, taken = np.dtype(dtype or operands[0].dtype), operands[-1].dtype
+        result_type, operand_type = np.dtype(dtype or operands[0].dtype), operands[-1].dtype
         all_known = all(t.known for t in operands)
-        wide = taken if all_known else computed_in(op_type, taken)
-        if wide != taken:
-            widened = [self.cast(t, wide) if t.dtype == taken else t for t in operands]
+        wide = operand_type if all_known else computed_in(op_type, operand_type)
+        if wide != operand_type:
+            widened = [self.cast(t, wide) if t.dtype == operand_type else t for t in operands]
             if op_type == "Where":
                 widened[0] = operands[0]
-            result = self.elementwise(op_type, widened, wide if made == taken else made, **attributes)
-            return self.cast(result, made)
-        if op_type in BY_COMPARISON and taken.kind in "iu" and taken.itemsize == 8 and not all_known:
+            wide_result = wide if result_type == operand_type else result_type
+            return self.cast(self.elementwise(op_type, widened, wide_result, **attributes), result_type)
+        if op_type in BY_COMPARISON and operand_type.kind in "iu" and operand_type.itemsize == 8 and not all_known:
             first = self.elementwise(BY_COMPARISON[op_type], operands, np.bool_)
-            return self.elementwise("Where", [first, *operands], made)
+            return self.elementwise("Where", [first, *operands], result_type)
         computed = [t.part for t in operands if not t.known]
         largest = max(computed, key=lambda view: int(view.sizes[-1].prod()), default=operands[0].part)
         views = [self.in_order(t.part, largest.order) for t in operands]
         sizes = np.max([view.sizes for view in views], axis=0)
         data = self.node(op_type, [view.data for view in views], **attributes)
         shape = np.max([t.shape for t in operands], axis=0)
-        return Tensor(shape, made, (View(data, largest.order, sizes),))
+        return Tensor(shape, result_type, (View(data, largest.order, sizes),))
 
     def cast(self, tensor: Tensor, dtype: np.dtype | type) -> Tensor:
         """A real value in another type, which holds all of its numbers, or else the low bits of its integers."""
@@ -263,6 +261,7 @@ class Graph:
 
 
 def _evaluated(op_type: str, inputs: Sequence[Known | None], attributes: dict[str, Any]) -> Known:
+    """The first output of an op on known inputs, for each probe or, if all agree, once."""
     count = max(len(each) for each in inputs if each is not None)
     function = BY_NUMPY.get(op_type) or load_op("", op_type, OPSET).eval
     results = []

@@ -23,35 +23,23 @@ DIMENSIONS = re.compile(r"\[([^\]]*)\]x\[([^\]]*)\]->\[([^\]]*)\]")
 
 def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor:
     """A convolution along one or two axes as ONNX's along two; its result is a view of channels-first data."""
-    found = DIMENSIONS.search(op.header)
-    if found is None:
-        raise UnknownError("it does not name its axes")
-    names = [[name.strip() for name in group.split(",")] for group in found.groups()]
-    axes = len(names[0]) - 2
-    spatial = [str(axis) for axis in range(axes)]
-    if not 1 <= axes <= 2:
-        raise UnknownError(f"its windows have {axes} axes")
+    operand_order, kernel_order, result_order = _orders(op)
+    axes = len(operand_order) - 2
     if op.integer("batch_group_count", 1) != 1:
         raise UnknownError("it has groups of the batch")
     operand, kernel = (in_result_type(graph, op, each) for each in (operand, kernel))
     if not (operand.known and kernel.known):
         computed_in("Conv", operand.dtype)
-    heads = ("bf", "oi", "bf")
-    orders = [tuple(group.index(name) for name in [*head, *spatial]) for group, head in zip(names, heads, strict=True)]
     pads = op.pairs("pad") or [(0, 0)] * axes
     strides, dilations = op.ints("stride", [1] * axes), op.ints("rhs_dilate", [1] * axes)
-
     factors = op.ints("lhs_dilate", [1] * axes)
     if max(factors) > 1 or min(map(min, pads)) < 0:
-        zero = known(np.zeros((), operand.dtype))
-        between, first, last = ([0] * operand.rank for _ in range(3))
-        for axis, factor, ends in zip(orders[0][2:], factors, pads, strict=True):
-            between[axis], (first[axis], last[axis]) = factor - 1, ends
-        operand = padded(graph, dilated(graph, operand, zero, between), zero, first, last)
+        operand = _dilated_and_padded(graph, operand, operand_order[2:], factors, pads)
         pads = [(0, 0)] * axes
-    reverse = (op.word(r"reverse = \[([^\]]*)\]") or "").split(",")  # of true and false
-    kernel = reversed_along(graph, kernel, [a for a, word in zip(orders[1][2:], reverse, strict=False) if "t" in word])
-    images, weights = (_of_two_axes(graph, t, order) for t, order in zip((operand, kernel), orders, strict=False))
+    words = (op.word(r"reverse = \[([^\]]*)\]") or "").split(",")  # true or false
+    reverse = [axis for axis, word in zip(kernel_order[2:], words, strict=False) if "t" in word]
+    kernel = reversed_along(graph, kernel, reverse)
+    images, weights = _of_two_axes(graph, operand, operand_order), _of_two_axes(graph, kernel, kernel_order)
     taps = [constant_size(weights.shape[:, 2 + i]) for i in range(axes)]
     shape = np.stack([images.shape[:, 0], weights.shape[:, 0], images.shape[:, 2], images.shape[:, 3]], axis=1)
     for i, (size, (low, high)) in enumerate(zip(taps, pads, strict=True)):
@@ -65,14 +53,40 @@ def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor
         "dilations": [*dilations, *second],
         "pads": [*(low for low, _ in pads), *(0 for _ in second), *(high for _, high in pads), *(0 for _ in second)],
     }
-    data = graph.node("Conv", [images.part.data, weights.part.data], **attributes)
-    images = graph.tensor(data, shape, operand.dtype)
-    order, logical = orders[2], np.empty((len(shape), axes + 2), np.int64)
-    logical[:, list(order)] = shape[:, : axes + 2]
-    flat = reshaped(graph, images, shape[:, : axes + 2]) if axes == 1 else images
-    result = graph.tensor(flat.part.data, logical, operand.dtype, order)
+    convolved = graph.tensor(
+        graph.node("Conv", [images.part.data, weights.part.data], **attributes), shape, operand.dtype
+    )
+    flat = reshaped(graph, convolved, shape[:, : axes + 2]) if axes == 1 else convolved
+    result_shape = np.empty((len(shape), axes + 2), np.int64)
+    result_shape[:, list(result_order)] = shape[:, : axes + 2]
+    result = graph.tensor(flat.part.data, result_shape, operand.dtype, result_order)
     # After a convolution that cuts frames a matrix product follows, for which frames must be rows: transposed at once.
-    return result if axes == 2 else graph.tensor(graph.data(result), logical, operand.dtype)
+    return result if axes == 2 else graph.tensor(graph.data(result), result_shape, operand.dtype)
+
+
+def _orders(op: Op) -> list[tuple[int, ...]]:
+    """The axes of operand, kernel and result in ONNX's order: batch and features (outputs and inputs), then spatial."""
+    found = DIMENSIONS.search(op.header)
+    if found is None:
+        raise UnknownError("it does not name its axes")
+    names = [[name.strip() for name in group.split(",")] for group in found.groups()]
+    axes = len(names[0]) - 2
+    if not 1 <= axes <= 2:
+        raise UnknownError(f"its windows have {axes} axes")
+    spatial = [str(axis) for axis in range(axes)]
+    firsts = ("bf", "oi", "bf")
+    return [tuple(group.index(name) for name in [*first, *spatial]) for group, first in zip(names, firsts, strict=True)]
+
+
+def _dilated_and_padded(
+    graph: Graph, operand: Tensor, axes: Sequence[int], factors: Sequence[int], pads: Sequence[tuple[int, int]]
+) -> Tensor:
+    """The operand dilated by factors and padded with zeros along its spatial axes; negative pads remove elements."""
+    zero = known(np.zeros((), operand.dtype))
+    between, low, high = ([0] * operand.rank for _ in range(3))
+    for axis, factor, ends in zip(axes, factors, pads, strict=True):
+        between[axis], (low[axis], high[axis]) = factor - 1, ends
+    return padded(graph, dilated(graph, operand, zero, between), zero, low, high)
 
 
 def _of_two_axes(graph: Graph, tensor: Tensor, order: tuple[int, ...]) -> Tensor:

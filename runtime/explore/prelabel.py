@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         InputError: an argument or a file cannot be used, or nothing can be learnt from the labels.
+        OutputError: a table cannot be written.
     """
     if not 0 < args.precision < 1:
         raise InputError(f"--precision is {args.precision:g}, but must be between 0 and 1")

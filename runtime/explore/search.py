@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         InputError: an argument or a file cannot be used.
+        OutputError: the table cannot be written.
     """
     count = at_least_one("--top", args.top)
     if args.output is not None:

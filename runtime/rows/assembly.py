@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.rows.block import Block, Columns, Status, unscored
+from runtime.rows.block import Block, Columns, Status, unscored, writable
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
 
@@ -17,9 +17,8 @@ def assembled(
 ) -> Block:
     """A part's rows in order: those of the windows `indices`, whether they came or not."""
     pieces = received.rows.get(part, ())
-    status, outputs = _statuses(received, part, indices), unscored(columns, len(indices))
-    if pieces:
-        outputs = {name: values.copy() for name, values in outputs.items()}
+    status = _statuses(received, part, indices)
+    outputs = writable(columns, len(indices)) if pieces else unscored(columns, len(indices))
     for piece in pieces:
         asked = piece.indices <= indices[-1] if len(indices) else np.zeros(len(piece.indices), np.bool_)
         at = np.searchsorted(indices, piece.indices[asked])
@@ -27,13 +26,14 @@ def assembled(
         for output, values in piece.outputs.items():
             outputs[output][at] = values[asked]
     row_ids = naming.row_ids(name, indices)
-    return Block(str(path), row_ids, naming.start_s(indices), naming.end_s(indices), status, outputs)
+    return Block(str(path), row_ids, *naming.times(indices), status, outputs)
 
 
 def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDArray[np.str_]:
     """The statuses of windows that did not come."""
-    status = np.full(len(indices), _missing(received, part), "<U12")
-    if _missing(received, part) == "filled":
+    missing = _missing(received, part)
+    status = np.full(len(indices), missing, "<U12")
+    if missing == "filled":
         for begin, end in received.unrecorded:
             status[slice(*np.searchsorted(indices, (begin, end)))] = "unrecorded"
     return status

@@ -127,6 +127,14 @@ def unscored(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
     }
 
 
+def writable(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
+    """Outputs of rows that are yet to be filled in: NaN."""
+    return {
+        name: np.full((count, *shape), np.nan, columns.dtypes.get(name, np.float32))
+        for name, shape in columns.shapes.items()
+    }
+
+
 def count_statuses(status: NDArray[np.str_]) -> Counter[str]:
     """How many rows have each status."""
     if len(status) < FEW_ROWS:

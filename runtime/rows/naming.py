@@ -23,10 +23,7 @@ class Naming:
         window, hop, rate = self.window, self.hop, self.sample_rate
         return [f"{recording}_{format_end(index, window, hop, rate)}" for index in indices.tolist()]
 
-    def start_s(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
-        """When the windows start, in seconds from the recording's start."""
-        return indices * self.hop / self.sample_rate
-
-    def end_s(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
-        """When they end, padding included."""
-        return self.start_s(indices) + self.window / self.sample_rate
+    def times(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """When the windows start and end, padding included, in seconds from the recording's start."""
+        starts = indices * self.hop / self.sample_rate
+        return starts, starts + self.window / self.sample_rate

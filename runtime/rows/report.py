@@ -34,8 +34,8 @@ class Report:
 
     def add(self, path: Path, outcomes: Sequence[Outcome], rows: int) -> None:
         """Takes what became of each part of a recording, which has so many rows."""
-        said = dict.fromkeys(note for each in outcomes if isinstance(each, Read | Failed) for note in each.notes)
-        self.notes += [Note(path, note) for note in said]
+        notes = dict.fromkeys(note for each in outcomes if isinstance(each, (Read, Failed)) for note in each.notes)
+        self.notes += [Note(path, note) for note in notes]
         if reasons := list(dict.fromkeys(each.reason for each in outcomes if isinstance(each, Failed))):
             more = len(reasons) - MOST_REASONS
             named = [*reasons[:MOST_REASONS], *([f"and so on in {more} more parts"] if more > 0 else [])]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from runtime.audio.paths import FoundRecordings
 from runtime.errors import InputError, some
 from runtime.files import composed
-from runtime.rows.block import Block, Columns, count_statuses, unscored
+from runtime.rows.block import Block, Columns, count_statuses, unscored, writable
 
 END = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
 NEAR_S = 0.005
@@ -72,14 +72,16 @@ class SampleSubmission:
         self.absent = [name for name, at in places.items() if at is None]
         """Names of recordings that do not exist."""
         self._owners, self._ends = np.array(owners, np.int64), ends
+        """Of each row its recording's place in `found`, -1 if that does not exist; and when it says that it ends."""
         self._indices = self._windows()
-        by_window = np.lexsort((self._indices, self._owners))
-        self._by_window = by_window
-        self._firsts = np.searchsorted(self._owners[by_window], np.arange(len(order) + 1))
+        self._by_window = np.lexsort((self._indices, self._owners))
+        """The rows by recording and window."""
+        self._firsts = np.searchsorted(self._owners[self._by_window], np.arange(len(order) + 1))
+        """Where each recording's rows begin in `_by_window`."""
         self._numbers = {name: number for number, name in enumerate(self.found.names)}
         self._lacks = [Lack.NOT_REACHED] * len(order)
         self.counts: Counter[str] = Counter()
-        """How many rows of each status there are."""
+        """How many rows have each status."""
         self.dropped = self._beyond_end = 0
 
     def _windows(self) -> NDArray[np.int64]:
@@ -118,14 +120,14 @@ class SampleSubmission:
         self.counts, self.dropped, self._beyond_end = Counter(), 0, 0
         status = np.full(len(self), "", "<U12")
         size = max(1, PAGE_BYTES // (4 * columns.numbers))
-        last = [int(self._owners[at : at + size].max()) for at in range(0, len(self), size)]
+        last_owners = [int(self._owners[at : at + size].max()) for at in range(0, len(self), size)]  # of each page
         pages: dict[int, dict[str, NDArray[np.floating]]] = {}
         at = 0
         for block in blocks:
             if not len(block):
                 continue
             number = self._numbers[block.row_ids[0].rpartition("_")[0]]
-            while at < len(last) and last[at] < number:
+            while at < len(last_owners) and last_owners[at] < number:
                 yield self._page(at, size, status, pages.pop(at, None), columns)
                 at += 1
             rows, places = self._wanted(block, number)
@@ -139,11 +141,11 @@ class SampleSubmission:
                 here = places // size == page
                 if page not in pages:
                     count = min(size, len(self) - page * size)
-                    pages[page] = {name: values.copy() for name, values in unscored(columns, count).items()}
+                    pages[page] = writable(columns, count)
                 for name, values in block.outputs.items():
                     pages[page][name][places[here] - page * size] = values[rows[here]]
             del block  # it would stay while the next one is read
-        for page in range(at, len(last)):
+        for page in range(at, len(last_owners)):
             yield self._page(page, size, status, pages.pop(page, None), columns)
 
     def _wanted(self, block: Block, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -162,6 +164,7 @@ class SampleSubmission:
         outputs: Mapping[str, NDArray[np.floating]] | None,
         columns: Columns,
     ) -> Block:
+        """A page of so many rows, where no more of its rows come. Completes `status` and counts."""
         rows = slice(page * size, (page + 1) * size)
         here, owners, indices = status[rows], self._owners[rows], self._indices[rows]
         missing = (here == "") & (indices >= 0) & (owners >= 0)

@@ -210,7 +210,7 @@ class Table:
         if read:
             self._lengths.learn_length(self._rows)
         if self._sample is not None:
-            reached = not any(isinstance(each, NotReached | PassedOver) for each in self._outcomes)
+            reached = not any(isinstance(each, (NotReached, PassedOver)) for each in self._outcomes)
             known = read or received.promised is not None
             lack = Lack.NO_SUCH_WINDOW if known else Lack.UNREADABLE
             self._sample.note(self._recording, lack if reached else Lack.NOT_REACHED)

@@ -1,4 +1,4 @@
-"""Small models of Perch's family, written in JAX: other frontends, backbones and poolings than Perch has."""
+"""Small audio models in JAX, with other frontends, backbones and poolings than Perch has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE, FRAME, HOP, BANDS = 32_000, 640, 320, 24
 
 
 class Seeded:
-    """Weights in the order in which they are asked for."""
+    """Random weights, the same for the same seed and order of calls."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -26,7 +26,7 @@ class Seeded:
 
 
 def mel_matrix(bins: int) -> NDArray[np.float32]:
-    """Triangles, evenly spaced in mel, over the bins of a spectrum."""
+    """Triangular filters, evenly spaced in mel: `[bins, BANDS]`."""
     mels = np.linspace(1127 * np.log1p(60 / 700), 1127 * np.log1p(16_000 / 700), BANDS + 2)
     edges = 700 * np.expm1(mels / 1127) / (RATE / 2) * (bins - 1)
     at = np.arange(bins)[:, None]
@@ -69,7 +69,7 @@ def framed_by_convolution(audio: Array) -> Array:
 
 
 def pcen_by_scan(audio: Array) -> dict[str, Array]:
-    """Power, mel, PCEN smoothed frame by frame; squeeze-excite blocks; attention over time."""
+    """Power spectrum, mel, PCEN smoothed frame by frame; squeeze-and-excite blocks; attention over time."""
     new = Seeded(1)
     spectrum = jnp.fft.rfft(framed_by_gather(audio) * np.hanning(FRAME).astype(np.float32), 1024)
     energy = (spectrum * jnp.conj(spectrum)).real @ mel_matrix(513)
@@ -94,7 +94,7 @@ def pcen_by_scan(audio: Array) -> dict[str, Array]:
 
 
 def decibels_and_residuals(audio: Array) -> dict[str, Array]:
-    """Decibels below the loudest, normalised in each window; residual blocks, pooling of greatest numbers."""
+    """Decibels below the loudest, normalised in each window; residual blocks, max pooling."""
     new = Seeded(2)
     audio = audio - jnp.mean(audio, axis=1, keepdims=True)
     audio = audio * (0.25 / jnp.maximum(jnp.max(jnp.abs(audio), axis=1, keepdims=True), 1e-6))
@@ -118,7 +118,7 @@ def decibels_and_residuals(audio: Array) -> dict[str, Array]:
 
 
 def conformer(audio: Array) -> dict[str, Array]:
-    """Log-mel, its frames thinned out; attention with relative places, gated convolutions, a token for the window."""
+    """Log-mel with fewer frames; attention with relative positions, gated convolutions, a class token."""
     new = Seeded(3)
     spectrum = jnp.fft.fft(framed_by_gather(audio) * np.hanning(FRAME).astype(np.float32))[..., : FRAME // 2 + 1]
     mel = jnp.log1p(1e3 * jnp.sqrt(spectrum.real**2 + spectrum.imag**2) @ mel_matrix(FRAME // 2 + 1))
@@ -141,7 +141,7 @@ def conformer(audio: Array) -> dict[str, Array]:
 
 
 def learned_filters(audio: Array) -> dict[str, Array]:
-    """Gabor filters on samples, squared and smoothed; dilated groups of convolutions; a head in bfloat16."""
+    """Gabor filters on samples, squared and smoothed; dilated grouped convolutions; a head in bfloat16."""
     new = Seeded(4)
     at = np.arange(-50, 51)[:, None]
     waves = np.exp(-0.5 * (at / 12) ** 2 + 1j * np.pi * at * np.linspace(0.01, 0.9, 8))

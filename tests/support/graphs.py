@@ -1,4 +1,4 @@
-"""Small ONNX graphs to try passes on: written as text, run unoptimised, compared before and after a pass."""
+"""Small ONNX graphs for tests of passes: written as text, run, and compared before and after a pass."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def graph_of(text: str, **weights: NDArray[np.generic]) -> ir.Model:
 
 
 def outputs_of(model: ir.Model, x: Array) -> list[Array]:
+    """All outputs, as ONNX Runtime computes them without optimising."""
     proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     options = ort.SessionOptions()
@@ -41,7 +42,7 @@ def outputs_of(model: ir.Model, x: Array) -> list[Array]:
 
 
 def run_graph(model: ir.Model, names: list[str], **feeds: NDArray[np.generic]) -> list[Array]:
-    """Outputs by name, as ONNX Runtime computes them when it optimises."""
+    """The outputs with these names, as ONNX Runtime computes them with its optimisations."""
     proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     options = ort.SessionOptions()
@@ -50,11 +51,12 @@ def run_graph(model: ir.Model, names: list[str], **feeds: NDArray[np.generic]) -
 
 
 def ops(model: ir.Model) -> Counter[str]:
+    """How many nodes of each op type the graph has."""
     return Counter(node.op_type for node in model.graph)
 
 
 def assert_same(model: ir.Model, x: Array, *passes: Callable[[ir.Graph], object], tolerance: float = 1e-5) -> ir.Model:
-    """Runs passes, and compares outputs before and after relative to their range."""
+    """Runs passes and asserts that each output differs by no more than `tolerance` times its range."""
     before = outputs_of(model, x)
     for run in passes:
         model = infer_shapes(model)

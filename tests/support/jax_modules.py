@@ -1,4 +1,4 @@
-"""Functions of JAX, exported as Perch v2 is, translated to ONNX and run, against JAX itself."""
+"""Functions of JAX, exported as Perch v2 is and translated to ONNX, compared with JAX."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from convert.write import IR_VERSION, OPSET
 
 Array = NDArray[Any]
 Function = Callable[[Any], Any]
-"""Of one array whose first axis is the batch; what it returns may be nested."""
+"""A function of one array, whose first axis is the batch, to an array or a nested structure of arrays."""
 
 CLOSE = 1e-5
-"""Of the greatest number of an output: float32 sums of a few hundred numbers in another order differ by 1e-6."""
+"""Relative tolerance: float32 sums of a few hundred numbers in another order differ by 1e-6."""
 settings.register_profile("modules", deadline=None, derandomize=True, database=None)
 settings.load_profile("modules")
 
@@ -35,7 +35,7 @@ settings.load_profile("modules")
 def text_of(
     function: Function, shape: Sequence[int], dtype: Any = np.float32, free: bool = True, **options: Any
 ) -> str:
-    """The module as TensorFlow prints it; the batch, `shape[0]`, is free or fixed."""
+    """The StableHLO module as TensorFlow prints it; the batch, `shape[0]`, is free or fixed."""
     sizes = ["b" if free else str(shape[0]), *map(str, shape[1:])]
     exported = jax2tf.convert(
         function,
@@ -52,7 +52,7 @@ def text_of(
 def model_of(
     text: str, shape: Sequence[int], dtype: Any = np.float32, free: bool = True, constants: bool = False
 ) -> ir.Model:
-    """The graph; `constants` has XLA compute what does not depend on the input, as a conversion has."""
+    """The graph; with `constants` XLA computes values that do not depend on the input, as in a conversion."""
     sizes = np.array([[probe if free else shape[0], *shape[1:]] for probe in PROBES], np.int64)
     dtype = np.dtype(dtype)
     inputs = ir.val("inputs", dtype=ir.DataType.from_numpy(dtype), shape=["batch" if free else shape[0], *shape[1:]])
@@ -82,6 +82,7 @@ def session_of(
 
 
 def sample(shape: Sequence[int], dtype: Any = np.float32) -> Array:
+    """Random numbers: normal floats, integers from -9 to 9, booleans; the same for the same number of elements."""
     rng, dtype = np.random.default_rng(int(np.prod(shape))), np.dtype(dtype)
     if dtype.kind == "f":
         return rng.standard_normal(shape).astype(dtype)
@@ -100,10 +101,14 @@ def assert_equal_to_jax(
     inputs: Callable[[int], Array] | None = None,
     constants: bool = False,
 ) -> None:
-    """Converts with a free batch and runs batches of 1, 2 and 5; or with the batch `shape[0]` alone.
+    """Translates a function and compares its outputs with JAX's, for batches of 1, 2 and 5, or of `shape[0]` alone.
 
-    Numbers may differ by `close` of themselves, and by `of_greatest` (as much, if None) of the output's greatest,
-    or of `floor`, where greater numbers than the output's were taken from each other.
+    Args:
+        close: relative tolerance of each number.
+        of_greatest: additional tolerance, relative to the output's greatest number or to `floor`; `close` if None.
+        floor: the greatest number computed on the way, where larger numbers than the output's are subtracted.
+        inputs: makes the input of a batch size; random numbers if None.
+        constants: whether XLA computes values that do not depend on the input.
     """
     session = session_of(text_of(function, shape, dtype, free), shape, dtype, free, constants)
     share = close if of_greatest is None else of_greatest
@@ -122,7 +127,7 @@ def assert_equal_to_jax(
 
 
 def each(cases: dict[str, Function], constant: Any = None) -> Function:
-    """All cases in one module, of its input and, where there is one, of a constant, which is folded."""
+    """All cases in one module, applied to its input and, if there is one, to a constant, which is folded."""
 
     def function(x: Any) -> dict[str, Any]:
         computed = {name: case(x) for name, case in cases.items()}

@@ -26,8 +26,8 @@ def block(found: Received, indices: Sequence[int], part: int = 0) -> Block:
 def test_names_and_times_follow_from_the_windows() -> None:
     indices = np.array([0, 1, 17281])
     assert NAMING.row_ids("north/a", indices) == ["north/a_5", "north/a_7.5", "north/a_43207.5"]
-    assert NAMING.start_s(indices).tolist() == [0, 2.5, 43202.5]
-    assert NAMING.end_s(indices).tolist() == [5, 7.5, 43207.5]
+    starts, ends = NAMING.times(indices)
+    assert (starts.tolist(), ends.tolist()) == ([0, 2.5, 43202.5], [5, 7.5, 43207.5])
 
 
 def test_pieces_are_put_in_order() -> None:
