@@ -158,7 +158,10 @@ def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     assert found.names == ("a",)
     assert found.lost == (str(tmp_path / "closed"),)
     assert found.warning is not None
-    assert f"2 unreadable folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed" in found.warning
+    assert (
+        f"2 unreadable folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed"
+        in found.warning
+    )
     assert f"skipped 1 unreadable folder ({tmp_path}/closed)" in found.passed_over()
     assert find_recordings(str(tmp_path / "*" / "*.wav")).lost == (str(tmp_path / "closed"),)
     assert find_recordings([tmp_path / "open", tmp_path / "closed"]).lost == (str(tmp_path / "closed"),)
