@@ -8,6 +8,7 @@
 
 from runtime.detections import Detections
 from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
+from runtime.loaded import Model, load_model
 from runtime.progress import Progress
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.summary import Failure
@@ -22,11 +23,13 @@ __all__ = [
     "Failure",
     "InputError",
     "Interrupted",
+    "Model",
     "OutputError",
     "PerchError",
     "Progress",
     "Soundscapes",
     "Timing",
     "__version__",
+    "load_model",
     "run_soundscapes",
 ]

@@ -39,18 +39,28 @@ def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every
     """
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     found = find_recordings(sources)
-    classes, taxonomy = request.classes, request.taxonomy
-    wanted = read_classes(classes, taxonomy) if classes is not None else None
-    known = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
-    if not found.paths and not (wanted is not None and wanted.row_ids):
+    inputs = read_classes_of(found, model, request, every_row)
+    if not found.paths and not (inputs.wanted is not None and inputs.wanted.row_ids):
         raise InputError(found.nothing(", ".join(map(str, sources)) or "an empty list"))
     if found.warning is not None:
         log.warning(found.warning)
+    return inputs
+
+
+def read_classes_of(found: FoundRecordings, model: str | Path, request: Request, every_row: bool) -> Inputs:
+    """Reads the classes and the taxonomy of a request; the recordings are `found`.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    classes, taxonomy = request.classes, request.taxonomy
+    wanted = read_classes(classes, taxonomy) if classes is not None else None
+    known = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
     files: Mapping[str, Files] = {
         "the model": model,
         "the classes": classes if isinstance(classes, (str, Path)) else None,
         "the taxonomy": taxonomy,
-        "the recording": found.paths,
+        "the recording": [path for path in found.paths if path not in found.sizes],
     }
     submission = wanted.row_ids if wanted is not None and every_row else None
     return Inputs(found, wanted, submission, known, files)

@@ -31,8 +31,8 @@ from runtime.rows.timing import Timing
 from runtime.scoring import Measured, ScoringLoop
 from runtime.shield import Shield
 from runtime.workers.engines import EngineFactory
-from runtime.workers.headers import Headers
 from runtime.workers.job import Job, make_job
+from runtime.workers.processes import Processes, Scorer
 from runtime.workers.setup import choose_setup
 
 RESERVE, MOST_RESERVE_S = 0.05, 30.0
@@ -94,25 +94,43 @@ def run_request(
     format = choose_format(request.sink, request.detections) if request.sink is not None else None
     artifact = read_true_artifact(model)
     inputs = read_inputs(soundscapes, model, request, every_row=format is None or format.every_row)
-    reads = {name: absolute(files) for name, files in inputs.files.items()}  # the working folder may be deleted later
     device = choose_device(request.device)
     unfinished = unfinished_run(sink_path(request.sink)) if request.sink is not None and request.resume else None
     setup, why = choose_setup(artifact, device, request, unfinished)
     job = make_job(artifact, model, request, device, setup, inputs.wanted)
+    if artifact.parity_warning is not None:
+        log.warning("%s: %s", model, artifact.parity_warning)
+    with Processes(artifact, job, engine, hurry=request.deadline_s is not None) as scorer:
+        return score_inputs(inputs, format, artifact, job, request, scorer, why, started)
+
+
+def score_inputs(
+    inputs: Inputs,
+    format: Format | None,
+    artifact: Artifact,
+    job: Job,
+    request: Request,
+    scorer: Scorer,
+    why: str,
+    started: float,
+) -> Soundscapes:
+    """Has the recordings of `inputs` scored, and gives the rows to the sink that the request names.
+
+    `format` is the sink's; `why` says why the job has its setup, and `started` when the run began.
+    """
+    reads = {name: absolute(files) for name, files in inputs.files.items()}  # the working folder may be deleted later
     sample = _sample(inputs, artifact, job)
     found = inputs.found if sample is None else sample.found
     deadline = _deadline(request, started)
     table = Table(found, artifact, job, sample, deadline is not None and deadline.interpolate, inputs.taxonomy)
     sink = _sink(format, table, job, artifact, inputs, found, sample)
     before = table.report.counts["scored"]
-    if artifact.parity_warning is not None:
-        log.warning("%s: %s", model, artifact.parity_warning)
     keep: bool | None = None
     try:
-        with Shield() as shield, Headers(artifact, job, at_once=deadline is not None) as headers:
-            loop = ScoringLoop(table, sink, job, artifact, deadline, engine)
-            measured = loop.run(len(found.paths), headers, shield, request.progress)
-            finish = functools.partial(_finish, table, sink, headers, shield, deadline, request, measured.rows)
+        with Shield() as shield:
+            loop = ScoringLoop(table, sink, job, deadline, scorer)
+            measured = loop.run(len(found.paths), shield, request.progress)
+            finish = functools.partial(_finish, table, sink, scorer, shield, deadline, request, measured.rows)
             resumable = shield.finish(finish)
         keep = resumable or shield.interrupted
     finally:
@@ -127,7 +145,7 @@ def run_request(
 def _finish(
     table: Table,
     sink: Sink,
-    headers: Headers,
+    scorer: Scorer,
     shield: Shield,
     deadline: Deadline | None,
     request: Request,
@@ -141,7 +159,7 @@ def _finish(
         work = table.final_work(rows)
         until = min(until, deadline.headers_end(table.columns, work))
         most_interpolated = deadline.rows_to_interpolate(table.columns, work, now)
-    rest = list(table.rest(functools.partial(headers.promised_windows, until=until), most_interpolated))
+    rest = list(table.rest(functools.partial(scorer.promised_windows, until=until), most_interpolated))
     resumable = shield.interrupted or (table.incomplete and (request.resume or deadline is None))
     sink.finish(rest, complete=not resumable)
     return resumable

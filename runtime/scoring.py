@@ -8,18 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runtime.model.artifact import Artifact
 from runtime.progress import Progress, ProgressReports
 from runtime.rows.deadline import Deadline
 from runtime.rows.sinks import Sink
 from runtime.rows.table import Table
 from runtime.shield import Shield
-from runtime.workers.engines import EngineFactory, engine_for
-from runtime.workers.headers import Headers
 from runtime.workers.job import Job
+from runtime.workers.processes import Scorer
 from runtime.workers.protocol import Done, Opened, Ready, Rows, Task
 from runtime.workers.schedule import Schedule
-from runtime.workers.supervisor import Supervisor
 
 MOST_WAITING_BYTES = 64 * 2**20
 """Rows held for want of earlier ones; above that nobody works ahead."""
@@ -46,31 +43,26 @@ class ScoringLoop:
         table: Table,
         sink: Sink,
         job: Job,
-        artifact: Artifact,
         deadline: Deadline | None,
-        engine: EngineFactory | None,
+        scorer: Scorer,
     ) -> None:
-        self._table, self._sink, self._job, self._artifact = table, sink, job, artifact
-        self._deadline, self._engine = deadline, engine
+        self._table, self._sink, self._job = table, sink, job
+        self._deadline, self._scorer = deadline, scorer
         self._ready: float | None = None
         self._ended: float | None = None
         self._most_open = 0
         """The most tasks that were ever open at once: more workers than that are not started."""
         self._rows = sum(table.report.counts.values())
 
-    def run(
-        self, recordings: int, headers: Headers, shield: Shield, report: bool | Callable[[Progress], object]
-    ) -> Measured:
+    def run(self, recordings: int, shield: Shield, report: bool | Callable[[Progress], object]) -> Measured:
         """Scores until all is done, the deadline comes, or Ctrl-C, which the shield notes."""
         with shield.noting_interrupt():
-            self._score(recordings, headers, shield, report)
+            self._score(recordings, shield, report)
         ended = self._ended or time.monotonic()
         workers = min(self._job.setup.workers, self._most_open)
         return Measured(self._ready or ended, ended, self._rows, workers)
 
-    def _score(
-        self, recordings: int, headers: Headers, shield: Shield, report: bool | Callable[[Progress], object]
-    ) -> None:
+    def _score(self, recordings: int, shield: Shield, report: bool | Callable[[Progress], object]) -> None:
         until = self._scoring_ends(self._rows)
         tasks = list(self._table.tasks())
         interpolate = self._deadline is not None and self._deadline.interpolate
@@ -79,8 +71,7 @@ class ScoringLoop:
         self._most_open = schedule.open
         timeout_s = self._job.request.recording_timeout_s or TIMEOUT_S
         stop = until if self._deadline is not None else None
-        engine = (self._engine or engine_for)(self._job, self._artifact, self._job.setup.workers)
-        events = Supervisor(schedule, engine, stop, timeout_s).events()
+        events = self._scorer.events(schedule, stop, timeout_s)
         finished = recordings - len({task.recording for task in tasks})
         with ProgressReports(recordings, finished, report) as progress, contextlib.closing(events):
             for event in events:
@@ -90,7 +81,7 @@ class ScoringLoop:
                     continue
                 task, message = event.task, event.message
                 if isinstance(message, Done) and message.lost:  # nobody read it; how long it is its header may tell
-                    message = replace(message, windows=headers.promised_windows(task.path, until))
+                    message = replace(message, windows=self._scorer.promised_windows(task.path, until))
                 self._take(task, message, schedule, shield, progress)
                 if self._ended is not None and self._ended > self._scoring_ends(self._rows):
                     return

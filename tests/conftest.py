@@ -23,7 +23,6 @@ from convert.untrained.recipe import TINY, TINY_V2
 from runtime.log import log
 from runtime.model.profile import VARIABLE
 from tests.support.recordings import write
-from tests.support.runs import in_stages
 
 # Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,9 +91,3 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "a.flac", np.stack([soundscape(2, 30), soundscape(3, 30)], axis=1), 48_000)
     write(folder / "c.ogg", soundscape(4, 7))
     return folder
-
-
-@pytest.fixture
-def staged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs go through the ring, though on the CPU."""
-    in_stages(monkeypatch)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 
 from convert.passes.edit import Array
-from convert.stablehlo import integers
+from convert.stablehlo import complex_pairs, integers
+from convert.stablehlo.complex_pairs import complex_of, parts
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.tensor import Tensor, UnknownError, known, number
 from convert.stablehlo.text import BFLOAT16, Op
@@ -38,24 +38,10 @@ COMPARED = {
 """ONNX's operation, and whether its result is negated."""
 
 
-def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part; the latter is 0 for a real value."""
-    zero = number(0, tensor)
-    real, imag = tensor.parts if len(tensor.parts) > 1 else (*tensor.parts, zero.part)
-    return Tensor(tensor.shape, zero.dtype, (real,)), Tensor(tensor.shape, zero.dtype, (imag,))
-
-
-def complex_of(graph: Graph, real: Tensor, imag: Tensor) -> Tensor:
-    """A complex value of its real and imaginary part."""
-    order = imag.part.order if real.known else real.part.order
-    views = tuple(graph.in_order(part.part, order) for part in (real, imag))
-    return Tensor(real.shape, np.result_type(real.dtype, np.complex64), views)
-
-
 def unary(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     kind = op.name.removeprefix("stablehlo.")
     if operand.dtype.kind == "c":
-        return _complex_unary(graph, kind, operand)
+        return complex_pairs.unary(graph, kind, operand)
     if kind == "negate" and operand.dtype.kind == "u":
         return graph.elementwise("Sub", [number(0, operand), operand])
     if kind == "sign" and operand.dtype.kind in "iu":  # of int64 ONNX Runtime's (1.31) reads only 32 bits
@@ -69,26 +55,10 @@ def unary(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     return graph.elementwise(UNARY[kind], [operand])
 
 
-def _complex_unary(graph: Graph, kind: str, operand: Tensor) -> Tensor:
-    real, imag = parts(operand)
-    if kind == "negate":
-        return complex_of(graph, *(graph.elementwise("Neg", [part]) for part in (real, imag)))
-    if kind == "abs":
-        if real.part.zero or imag.part.zero:
-            return graph.elementwise("Abs", [imag if real.part.zero else real])
-        squares = [graph.elementwise("Mul", [part, part]) for part in (real, imag)]
-        return graph.elementwise("Sqrt", [graph.elementwise("Add", squares)])
-    if kind == "exponential":
-        size = graph.elementwise("Exp", [real])
-        rotation = [graph.elementwise(function, [imag]) for function in ("Cos", "Sin")]
-        return complex_of(graph, *(graph.elementwise("Mul", [size, part]) for part in rotation))
-    raise UnknownError("it takes complex numbers")
-
-
 def binary(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     kind = op.name.removeprefix("stablehlo.")
     if left.dtype.kind == "c":
-        return _complex_binary(graph, kind, left, right)
+        return complex_pairs.binary(graph, kind, left, right)
     if left.dtype == np.bool_:
         if kind not in LOGICAL:
             raise UnknownError("it takes booleans")
@@ -100,7 +70,7 @@ def divide(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     if left.dtype.kind in "iu":
         return integers.quotient(graph, left, right, "Div")
     if left.dtype.kind == "c":
-        return _complex_binary(graph, "divide", left, right)
+        return complex_pairs.binary(graph, "divide", left, right)
     return graph.elementwise("Div", [left, right])
 
 
@@ -111,50 +81,15 @@ def remainder(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     return graph.elementwise("Mod", [left, right], fmod=1)
 
 
-def _complex_binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Tensor:
-    do = graph.elementwise
-    (a, b), (c, d) = parts(left), parts(right)
-    if kind in ("add", "subtract"):
-        return complex_of(graph, do(BINARY[kind], [a, c]), do(BINARY[kind], [b, d]))
-    if kind == "divide" and d.part.zero:
-        return complex_of(graph, do("Div", [a, c]), do("Div", [b, c]))
-    if kind == "divide":  # multiply by the conjugate over the squared magnitude
-        square = do("Add", [do("Mul", [c, c]), do("Mul", [d, d])])
-        right = complex_of(graph, do("Div", [c, square]), do("Neg", [do("Div", [d, square])]))
-    elif kind != "multiply":
-        raise UnknownError("it takes complex numbers")
-    return complex_product(graph, partial(do, "Mul"), left, right)
-
-
-def complex_product(graph: Graph, times: Callable[[Sequence[Tensor]], Tensor], left: Tensor, right: Tensor) -> Tensor:
-    """A product of complex values, given the product of real ones; parts that are known to be 0 are left out."""
-    do = graph.elementwise
-    (a, b), (c, d) = parts(left), parts(right)
-    if d.part.zero:
-        return complex_of(graph, times([a, c]), times([b, c]))
-    if b.part.zero:
-        return complex_of(graph, times([a, c]), times([a, d]))
-    ac, bd, ad, bc = (times(pair) for pair in ([a, c], [b, d], [a, d], [b, c]))
-    return complex_of(graph, do("Sub", [ac, bd]), do("Add", [ad, bc]))
-
-
 def compare(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
     direction = op.word(r"\b(EQ|GE|GT|LE|LT|NE)\b") or ""
     kind, negated = COMPARED[direction]
     if left.dtype.kind == "c":
-        return _complex_compare(graph, direction, left, right)
+        return complex_pairs.compare(graph, direction, left, right)
     if "TOTALORDER" in op.header:
         left, right = (_folded(_total_order, [operand]) for operand in (left, right))
     result = graph.elementwise(kind, [left, right], np.bool_)
     return graph.elementwise("Not", [result]) if negated else result
-
-
-def _complex_compare(graph: Graph, direction: str, left: Tensor, right: Tensor) -> Tensor:
-    if direction not in ("EQ", "NE"):
-        raise UnknownError("it orders complex numbers")
-    same = [graph.elementwise("Equal", list(pair), np.bool_) for pair in zip(parts(left), parts(right), strict=True)]
-    equal = graph.elementwise("And", same)
-    return equal if direction == "EQ" else graph.elementwise("Not", [equal])
 
 
 def select(graph: Graph, op: Op, predicate: Tensor, chosen: Tensor, other: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array
-from convert.stablehlo.elementwise import Operation, complex_of, complex_product, parts
+from convert.stablehlo import complex_pairs
+from convert.stablehlo.complex_pairs import complex_of, parts
+from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.shapes import reshaped
@@ -201,7 +203,9 @@ def dot(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
 def product(graph: Graph, left: Tensor, right: Tensor, contracted: AxisPairs, batching: AxisPairs) -> Tensor:
     """Products summed over the contracted axes: `[*batching axes, *left's other axes, *right's other axes]`."""
     if left.dtype.kind == "c":
-        return complex_product(graph, lambda pair: product(graph, pair[0], pair[1], contracted, batching), left, right)
+        return complex_pairs.product(
+            graph, lambda pair: product(graph, pair[0], pair[1], contracted, batching), left, right
+        )
     sides_axes = zip((left, right), contracted, batching, strict=True)
     own = [[a for a in range(t.rank) if a not in c + b] for t, c, b in sides_axes]
     shape = np.concatenate([left.shape[:, batching[0] + own[0]], right.shape[:, own[1]]], axis=1)

@@ -46,6 +46,8 @@ class FoundRecordings:
     """The reasons why folders could not be read, by folder."""
     convertible: Mapping[str, int] = field(default_factory=dict)
     """How many files must be converted to be read, by extension."""
+    sizes: Mapping[Path, int] = field(default_factory=dict)
+    """Bytes of recordings that are in memory, not in files."""
 
     @property
     def repeated_stem(self) -> tuple[Path, Path] | None:

@@ -35,8 +35,10 @@ class Received:
     """Whether it counts among the recordings whose length is known."""
 
     @classmethod
-    def nothing(cls, number: int, path: Path) -> Received:
-        """Before the first message."""
+    def nothing(cls, number: int, path: Path, size: int | None = None) -> Received:
+        """Before the first message. `size` is that of a recording in memory."""
+        if size is not None:
+            return cls(number, size)
         with contextlib.suppress(OSError):  # a worker will fail to read it, and say why
             status = path.stat()
             return cls(number, status.st_size, status.st_mtime_ns)

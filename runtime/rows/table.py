@@ -221,7 +221,9 @@ class Table:
         """What came of a recording."""
         received = self._received.get(recording)
         if received is None:
-            received = self._received[recording] = Received.nothing(recording, self._files[recording])
+            received = self._received[recording] = Received.nothing(
+                recording, self._files[recording], self._found.sizes.get(self._found.paths[recording])
+            )
         return received
 
 

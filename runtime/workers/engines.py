@@ -11,10 +11,9 @@ from runtime.workers.pool import Pool
 from runtime.workers.stages import Stages
 from runtime.workers.supervisor import Engine
 
-EngineFactory = Callable[[Job, Artifact, int], Engine[Any]]
-"""Makes an engine of so many workers."""
+EngineFactory = Callable[[Job, Artifact], Engine[Any]]
 
 
-def engine_for(job: Job, artifact: Artifact, workers: int) -> Engine[Any]:
+def engine_for(job: Job, artifact: Artifact) -> Engine[Any]:
     """The engine for a job's device."""
-    return Pool(job, workers) if job.device == "cpu" else Stages(job, artifact, workers)
+    return Pool(job) if job.device == "cpu" else Stages(job, artifact)

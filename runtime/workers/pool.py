@@ -1,4 +1,4 @@
-"""The way of the CPU: each worker turns recordings into rows by itself."""
+"""The engine for the CPU: each of its processes turns recordings into rows by itself."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class WorkerProcess(Child):
 
 
 class Pool(Engine[WorkerProcess]):
-    """Up to `workers` processes, and never more than tasks: a recording that turns out to have parts brings in more of
-    both.
+    """As many processes as the job has workers, but never more than tasks: a recording that turns out to have parts
+    brings in more of both.
     """
 
     kinds = (WorkerProcess,)
 
-    def __init__(self, job: Job, workers: int) -> None:
+    def __init__(self, job: Job) -> None:
         super().__init__()
-        self.setup, self._workers = job, workers
+        self.setup, self._workers = job, job.setup.workers
 
     def wanted(self, kind: type[WorkerProcess], tasks: int) -> int:
         return min(self._workers, tasks)

@@ -15,6 +15,11 @@ CPU_BATCH = 2
 """Small batches stay in a core's cache."""
 
 
+def default_batch(device: str) -> int:
+    """How many windows are computed at once on "cpu" or "cuda:N"."""
+    return CPU_BATCH if device == "cpu" else cuda.batch_size(device)
+
+
 def choose_setup(
     artifact: Artifact, device: str, request: Request, unfinished: Mapping[str, Any] | None = None
 ) -> tuple[Setup, str]:
@@ -37,7 +42,7 @@ def choose_setup(
     setup = Setup(
         workers=taken.get("workers") or max(1, usable_cores() // (threads if on_cpu else 1)),
         threads=threads,
-        batch_size=taken.get("batch_size") or (CPU_BATCH if on_cpu else cuda.batch_size(device)),
+        batch_size=taken.get("batch_size") or default_batch(device),
     )
     why = "as in the run that is resumed" if kept.keys() - named.keys() else "as asked" if named else "default"
     return setup, why

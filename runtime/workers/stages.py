@@ -1,4 +1,4 @@
-"""The way of the GPU: decoders fill a ring of batches in shared memory, and one process empties it."""
+"""The engine for a GPU: decoders fill a ring of batches in shared memory, and one process empties it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Attempt:
 
 
 class Stages(Engine[DecoderProcess | ScorerProcess]):
-    """So many `decoders`, and a scorer. Batches may hold windows of several recordings.
+    """As many decoders as the job has workers, and a scorer. Batches may hold windows of several recordings.
 
     Raises:
         PerchError: there is no room for the ring, when it is entered.
@@ -74,11 +74,11 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
     kinds = (ScorerProcess, DecoderProcess)
     setup: RingSetup
 
-    def __init__(self, job: Job, artifact: Artifact, decoders: int) -> None:
+    def __init__(self, job: Job, artifact: Artifact) -> None:
         super().__init__()
-        self._job, self._decoders = job, decoders
+        self._job, self._decoders = job, job.setup.workers
         self._sample_rate = artifact.sample_rate
-        self._shape = Shape(decoders + SPARE_SLOTS, job.setup.batch_size, artifact.window_samples)
+        self._shape = Shape(self._decoders + SPARE_SLOTS, job.setup.batch_size, artifact.window_samples)
         self._numbers = itertools.count()
         self._attempts: dict[int, _Attempt] = {}
         self._free = list(range(self._shape.slots))

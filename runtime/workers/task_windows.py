@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from runtime.audio.peaks import PeakFinder
 from runtime.audio.recording import Recording, Window
+from runtime.audio.source import Samples
 from runtime.workers.job import Job
 from runtime.workers.protocol import Alive, Opened, Task
 
@@ -23,12 +24,21 @@ class TaskWindows:
         sample_rate: the model's, in Hz.
         window: samples of a window.
         send: sends a message to the parent, which hears how many parts a recording has, and signs of life.
+        samples: the recording, if it is in memory.
     """
 
-    def __init__(self, task: Task, job: Job, sample_rate: int, window: int, send: Callable[[object], object]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        job: Job,
+        sample_rate: int,
+        window: int,
+        send: Callable[[object], object],
+        samples: Samples | None = None,
+    ) -> None:
         self._task, self._job, self._send = task, job, send
-        options = job.request.of_recordings
-        self._recording = Recording(task.path, sample_rate, window, job.hop, part_windows=job.part_windows, **options)
+        options, source = job.request.of_recordings, samples or task.path
+        self._recording = Recording(source, sample_rate, window, job.hop, part_windows=job.part_windows, **options)
 
     def __iter__(self) -> Iterator[Window]:
         most = self._job.max_peaks

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.recording import Window
+from runtime.audio.source import Samples
 from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.logits import activated, scaled
@@ -27,10 +28,15 @@ CHUNK = 16
 """Windows scored between two looks at the clock; never fewer than a batch."""
 
 
-def score(session: Session, job: Job, task: Task, send: Callable[[object], object]) -> None:
-    """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and that it is done."""
+def score(
+    session: Session, job: Job, task: Task, send: Callable[[object], object], samples: Samples | None = None
+) -> None:
+    """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and that it is done.
+
+    `samples` are the recording, if that is in memory.
+    """
     artifact = session.artifact
-    windows = TaskWindows(task, job, artifact.sample_rate, artifact.window_samples, send)
+    windows = TaskWindows(task, job, artifact.sample_rate, artifact.window_samples, send, samples)
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False

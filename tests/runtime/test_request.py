@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -16,10 +16,11 @@ from runtime import Detections, InputError, run_soundscapes
 from runtime.keywords import python_help
 from runtime.model.artifact import read_artifact
 from runtime.model.profile import Setup
-from runtime.option import options_of
+from runtime.option import option, options_of
 from runtime.options import make_parser, parse_args, request_of, terminal_help
 from runtime.options_page import options_page
 from runtime.request import Request
+from runtime.values import number
 from runtime.workers.job import make_job
 
 OPTIONS = options_of(Request)
@@ -72,8 +73,8 @@ def test_signature_and_docstring_are_the_requests() -> None:
     assert run_soundscapes.__doc__ is not None
     doc = " ".join(run_soundscapes.__doc__.split())
     assert "request:" not in doc
-    for option in OPTIONS:
-        assert f" {option.name}: {' '.join(python_help(option).split())} " in doc
+    for each in OPTIONS:
+        assert f" {each.name}: {' '.join(python_help(each).split())} " in doc
 
 
 def test_keywords_that_nobody_knows_are_refused() -> None:
@@ -86,14 +87,14 @@ def test_keywords_that_nobody_knows_are_refused() -> None:
 def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "10000")
     said = make_parser().format_help()
-    for option in (*OPTIONS, *options_of(Detections)):
-        if option.group:
-            assert f"\n{option.group}:\n" in said
-            assert terminal_help(option) in said
-            assert "`" not in terminal_help(option)
-            assert all(flag in said for flag in option.flags)
+    for each in (*OPTIONS, *options_of(Detections)):
+        if each.group:
+            assert f"\n{each.group}:\n" in said
+            assert terminal_help(each) in said
+            assert "`" not in terminal_help(each)
+            assert all(flag in said for flag in each.flags)
         else:
-            assert option.name in ("detections", "progress")
+            assert each.name in ("detections", "progress")
     assert "after --activation. Windows" in said
     assert "(default: the length of a window, 5 s)" in said
     assert "--sink" not in said
@@ -174,3 +175,16 @@ def test_journal_is_that_of_all_versions(model: Path) -> None:
         '"batch_size": 2, "threads": 1}'
     )
     assert job.request.progress is False  # it goes to other processes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Request):
+    """A request of a later version."""
+
+    gain: float = option(1.0, "what samples are multiplied by", check=number, recording=True)
+
+
+def test_a_new_option_leaves_older_journals_as_they_are() -> None:
+    assert dict(Later().journal()) == dict(Request().journal())
+    assert dict(Later(gain=2).journal()) == {**dict(Request().journal()), "gain": 2.0}
+    assert Later(gain=2).of_recordings == {"normalize": "raw", "gain": 2.0}

@@ -1,4 +1,4 @@
-"""Runs in tests: quiet, interrupted, through the ring."""
+"""Runs in tests: quiet, by an engine of the test's choice, interrupted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 import runtime.run
-import runtime.scoring
 from runtime import Interrupted, Soundscapes, run_soundscapes
-from runtime.workers.stages import Stages
+from runtime.request import Request
+from runtime.run import run_request
+from runtime.workers.engines import EngineFactory
 
 
-def run(soundscapes: object, model: Path, **options: object) -> Soundscapes:
-    """A run without a progress bar."""
-    return run_soundscapes(soundscapes, model, **{"progress": False, **options})  # type: ignore[arg-type]
+def run(soundscapes: object, model: Path, engine: EngineFactory | None = None, **options: object) -> Soundscapes:
+    """A run without a progress bar, by another engine than the device's if one is given."""
+    options = {"progress": False, **options}
+    if engine is None:
+        return run_soundscapes(soundscapes, model, **options)  # type: ignore[arg-type]
+    return run_request(soundscapes, model, Request(**options), engine)  # type: ignore[arg-type]
 
 
 def interrupt(
@@ -35,11 +39,6 @@ def interrupt(
         patch.setattr(runtime.run.FileSink, "append", counted)
         with pytest.raises(Interrupted):
             run(folder, model, sink=sink, **{"outputs": ("label", "embedding"), **options})
-
-
-def in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on runs go through the ring, though on the CPU."""
-    monkeypatch.setattr(runtime.scoring, "engine_for", Stages)
 
 
 def write_sample(path: Path, names: list[str], rows: tuple[str, ...] = ("x_5",)) -> Path:

@@ -12,6 +12,7 @@ import pytest
 import runtime.run
 from runtime import InputError, Soundscapes
 from runtime.cli import main
+from runtime.workers.stages import Stages
 from tests.support import runs
 from tests.support.planted import noise, plant
 from tests.support.recordings import RATE, cut, write
@@ -57,14 +58,11 @@ def test_rows_are_windows_around_events(folder: Path, model: Path, reference: So
 
 
 @pytest.mark.alone  # shared memory is the whole machine's
-def test_workers_do_not_change_a_bit(
-    folder: Path, model: Path, reference: Soundscapes, request: pytest.FixtureRequest
-) -> None:
+def test_workers_do_not_change_a_bit(folder: Path, model: Path, reference: Soundscapes) -> None:
     result = run(folder, model, workers=3)
     assert result.row_ids == reference.row_ids
     np.testing.assert_array_equal(result["label"], reference["label"])
-    request.getfixturevalue("staged")
-    result = run(folder, model, workers=2, batch_size=4)
+    result = run(folder, model, engine=Stages, workers=2, batch_size=4)
     assert result.row_ids == reference.row_ids
     assert [failure.path for failure in result.failures] == [failure.path for failure in reference.failures]
     np.testing.assert_allclose(result["label"], reference["label"], atol=1e-4)

@@ -22,7 +22,9 @@ from benchmarks.measuring.usage import alive, children
 from convert.proof.synthetic import soundscape
 from runtime import Interrupted, OutputError, Soundscapes
 from runtime.audio.paths import find_recordings
+from runtime.model.artifact import Artifact
 from runtime.rows.spool import Spool
+from runtime.workers.job import Job
 from runtime.workers.pool import Pool, WorkerProcess
 from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, Watch, open_files, perch_run, until
@@ -36,14 +38,19 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(crashing_decoder(tmp_path / "decoder"))
 
 
+class Patient(Pool):
+    """Times out recordings that hang alone, and no worker of a slow machine."""
+
+    def __init__(self, job: Job, artifact: Artifact) -> None:
+        super().__init__(job)
+
+    def is_busy(self, child: WorkerProcess) -> bool:
+        return child.task is not None and "hang" in child.task.path.name
+
+
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is counted of recordings that hang alone, so that no slow machine's worker is given up."""
-
-    def is_busy(pool: Pool, worker: WorkerProcess) -> bool:
-        return worker.task is not None and "hang" in worker.task.path.name
-
-    monkeypatch.setattr(Pool, "is_busy", is_busy)
+def patient_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers are read to the end, however slow the machine is."""
     monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
 
 
@@ -85,10 +92,10 @@ def test_decoder_that_crashes_costs_its_recording_alone(folder: Path, model: Pat
     np.testing.assert_array_equal(result["label"][keep], good["label"])
 
 
-@pytest.mark.usefixtures("decoder", "impatient")
+@pytest.mark.usefixtures("decoder", "patient_headers")
 def test_recording_that_hangs_is_given_up(folder: Path, model: Path, good: Soundscapes) -> None:
     write(folder / "hang.wav", soundscape(9, 10))
-    result = run(folder, model, workers=2, recording_timeout_s=1.0)
+    result = run(folder, model, engine=Patient, workers=2, recording_timeout_s=1.0)
     assert [failure.reason for failure in result.failures] == ["the worker did not respond for 1 s, 2 times"]
     unharmed(result, good)
 
@@ -296,10 +303,10 @@ def test_no_worker_left_ends_the_run_with_what_is_done(
     np.testing.assert_array_equal(np.array(rows, np.float32), reference["embedding"])
 
 
-@pytest.mark.usefixtures("decoder", "impatient")
+@pytest.mark.usefixtures("decoder", "patient_headers")
 def test_recording_that_hangs_has_the_rows_it_promises(folder: Path, model: Path) -> None:
     write(folder / "hang.wav", soundscape(9, 32))
-    result = run(folder, model, workers=1, recording_timeout_s=1.0)
+    result = run(folder, model, engine=Patient, workers=1, recording_timeout_s=1.0)
     assert [row_id for row_id in result.row_ids if "hang" in row_id] == [f"hang_{end}" for end in range(5, 40, 5)]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import queue
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from runtime import ArtifactError, PerchError
+from runtime.model.profile import Setup
+from runtime.workers.job import Job
 from runtime.workers.pool import Pool, WorkerProcess
 from runtime.workers.protocol import Done, Ready, Refused, Task
 from runtime.workers.schedule import Schedule
@@ -55,8 +58,9 @@ class ToldPool(Pool):
 def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[object]:
     """What becomes of so many tasks, with workers that each say the next of the scripts."""
     Told.scripts, Told.started = list(scripts), []
+    job = cast(Job, SimpleNamespace(setup=Setup(workers, threads=1, batch_size=1)))
     schedule = Schedule([Task(i, Path(f"{i}.wav")) for i in range(tasks)], lambda: True, 10)
-    events = list(Supervisor(schedule, ToldPool(None, workers), None, 60.0).events())  # type: ignore[arg-type]
+    events = list(Supervisor(schedule, ToldPool(job), None, 60.0).events())
     assert not schedule.unfinished
     return [event.message for event in events if isinstance(event, Event)]
 

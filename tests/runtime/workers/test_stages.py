@@ -36,7 +36,8 @@ pytestmark = pytest.mark.alone  # shared memory is the whole machine's
 OUTPUTS = ("label", "embedding")
 
 
-run = functools.partial(runs.run, outputs=OUTPUTS)
+run_in_pool = functools.partial(runs.run, outputs=OUTPUTS)
+run = functools.partial(run_in_pool, engine=Stages)
 
 
 @pytest.fixture
@@ -62,32 +63,20 @@ def same(result: Soundscapes, reference: Soundscapes) -> None:
 
 
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 7), (2, 32)])
-def test_rows_are_those_of_whole_workers(
-    folder: Path,
-    model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-    workers: int,
-    batch_size: int,
-) -> None:
-    reference = run(folder, model)
-    request.getfixturevalue("staged")
-    same(run(folder, model, workers=workers, batch_size=batch_size), reference)
+def test_rows_are_those_of_the_pool(folder: Path, model: Path, workers: int, batch_size: int) -> None:
+    same(run(folder, model, workers=workers, batch_size=batch_size), run_in_pool(folder, model))
     assert not children(os.getpid())
 
 
-def test_long_recording_is_shared(tmp_path: Path, model: Path, request: pytest.FixtureRequest) -> None:
+def test_long_recording_is_shared(tmp_path: Path, model: Path) -> None:
     path = write(tmp_path / "long.wav", np.tile(soundscape(0, 60)[::4], 21), 8_000)
-    reference = run(path, model)
-    request.getfixturevalue("staged")
-    same(run(path, model, workers=2, batch_size=16), reference)
+    same(run(path, model, workers=2, batch_size=16), run_in_pool(path, model))
 
 
 @pytest.mark.parametrize("module", ["runtime.workers.decoder", "runtime.workers.scorer"])
-def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest.FixtureRequest, module: str) -> None:
+def test_killed_process_costs_nothing(folder: Path, model: Path, module: str) -> None:
     write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 10), 8_000)
-    reference = run(folder, model)
-    request.getfixturevalue("staged")
+    reference = run_in_pool(folder, model)
 
     def at_work(pid: int) -> bool:
         if module == "runtime.workers.scorer":  # its lanes start when the session is ready
@@ -99,7 +88,6 @@ def test_killed_process_costs_nothing(folder: Path, model: Path, request: pytest
     assert len(killer.killed) == 1
 
 
-@pytest.mark.usefixtures("staged")
 def test_scorer_that_cannot_start_again_ends_the_run(
     tmp_path: Path, folder: Path, model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,7 +112,6 @@ def test_scorer_that_cannot_start_again_ends_the_run(
     assert {failure.path.name for failure in result.failures} <= {"half.wav", "nan.wav", "text.wav"}
 
 
-@pytest.mark.usefixtures("staged")
 def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,14 +119,15 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     monkeypatch.syspath_prepend(crashing_decoder(tmp_path / "decoder"))
     for name in ("crash", "hang"):
         write(folder / f"{name}.wav", soundscape(9, 10))
-    # Silence is counted of the recording that hangs alone, so that no slow machine's process is given up.
     monkeypatch.setattr(runtime.workers.headers, "MOST_S", 3600.0)
 
-    def is_busy(stages: Stages, child: DecoderProcess | ScorerProcess) -> bool:
-        return any(each.decoder is child and each.task.path.name == "hang.wav" for each in stages._attempts.values())
+    class Patient(Stages):
+        """Times out the recording that hangs alone, and no process of a slow machine."""
 
-    monkeypatch.setattr(Stages, "is_busy", is_busy)
-    result = run(folder, model, workers=2, batch_size=4, recording_timeout_s=1.0)
+        def is_busy(self, child: DecoderProcess | ScorerProcess) -> bool:
+            return any(each.decoder is child and each.task.path.name == "hang.wav" for each in self._attempts.values())
+
+    result = run(folder, model, engine=Patient, workers=2, batch_size=4, recording_timeout_s=1.0)
     reasons = {failure.path.name: failure.reason for failure in result.failures}
     assert "was killed by signal 11, 2 times" in reasons["crash.wav"]
     assert reasons["hang.wav"] == "the worker did not respond for 1 s, 2 times"
@@ -148,7 +136,6 @@ def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     np.testing.assert_allclose(result["label"][keep], good["label"], atol=1e-4)
 
 
-@pytest.mark.usefixtures("staged")
 def test_deadline_and_model_that_cannot_be_loaded(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,15 +153,16 @@ def test_deadline_and_model_that_cannot_be_loaded(
         run(folder, damaged)
 
 
-@pytest.mark.usefixtures("staged")
-def test_decoders_that_never_start_are_told(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoders_that_never_start_are_told(folder: Path, model: Path) -> None:
     class Misled(DecoderProcess):
         def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
             super().__init__(replace(setup, shape=replace(setup.shape, slots=1000)), inbox)
 
-    monkeypatch.setattr(Stages, "kinds", (ScorerProcess, Misled))
+    class WithoutDecoders(Stages):
+        kinds = (ScorerProcess, Misled)
+
     with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(ValueError: mmap"):
-        run(folder, model, workers=2)
+        run(folder, model, engine=WithoutDecoders, workers=2)
     assert not children(os.getpid())
 
 

@@ -1,0 +1,185 @@
+"""A model that is loaded once and called often."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Generic, ParamSpec, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.audio.paths import FoundRecordings
+from runtime.audio.source import Samples
+from runtime.errors import InputError
+from runtime.inputs import read_classes_of
+from runtime.keywords import takes_request
+from runtime.log import log
+from runtime.model.identity import read_true_artifact
+from runtime.model.profile import Setup
+from runtime.model.session import Device, Session, check_install, choose_device
+from runtime.request import Request
+from runtime.rows.formats.choice import choose_format
+from runtime.rows.soundscapes import Soundscapes
+from runtime.run import score_inputs
+from runtime.values import at_least_one
+from runtime.workers.in_process import InProcess
+from runtime.workers.job import make_job
+from runtime.workers.setup import default_batch
+
+OF_FILES = ("device", "workers", "threads", "resume", "recording_timeout_s")
+"""Options of a request that mean nothing for audio in memory, or that `load_model` decides."""
+P = ParamSpec("P")
+
+
+class _Run(Protocol[P]):
+    """`Model.run` for type checkers, with the options `P` as keywords."""
+
+    def __call__(
+        self, samples: NDArray[np.float32], sample_rate: int, name: str = ..., *args: P.args, **options: P.kwargs
+    ) -> Soundscapes: ...
+
+
+class _RunMethod(Generic[P]):
+    def __get__(self, model: object, owner: object = None) -> _Run[P]:
+        raise NotImplementedError  # at run time it is a function like others
+
+
+def _with_options(
+    request: Callable[P, Request],
+) -> Callable[[Callable[[Model, NDArray[np.float32], int, Request, str], Soundscapes]], _RunMethod[P]]:
+    return lambda method: cast(_RunMethod[P], takes_request(method))
+
+
+class Model:
+    """A converted model in memory. It may be called from several threads at once.
+
+    >>> model = load_model("perch.onnx")
+    >>> model(windows)["label"].shape  # of float32 [n, 160000]
+    (n, 10932)
+    >>> model.run(samples, 44_100, outputs=["embedding"])["embedding"].shape
+    (rows, 1280)
+    """
+
+    def __init__(self, session: Session, path: Path, threads: int) -> None:
+        self._session, self._path, self._threads = session, path, threads
+        self._artifact = session.artifact
+        self._batch = default_batch(session.device)
+
+    @property
+    def heads(self) -> Mapping[str, tuple[int, ...]]:
+        """The outputs, and the shape that each has for one window."""
+        return MappingProxyType({name: head.shape for name, head in self._artifact.heads.items()})
+
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the columns of each output, in the model's first class list; empty for embeddings."""
+        return MappingProxyType({name: head.classes for name, head in self._artifact.heads.items()})
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the windows, in Hz."""
+        return self._artifact.sample_rate
+
+    @property
+    def window_s(self) -> float:
+        """The length of a window in seconds."""
+        return self._artifact.window_s
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or "cuda:N"."""
+        return self._session.device
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(f"{name} {list(shape)}" for name, shape in self.heads.items())
+        return (
+            f"<Model {self._path.name}: {self._artifact.family} on {self.device}; windows of {self.window_s:g} s at "
+            f"{self.sample_rate:,} Hz to {outputs}>"
+        )
+
+    def __call__(
+        self, windows: NDArray[np.floating], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Outputs of windows, by name: `float32 [n, …]`, as the model gives them.
+
+        Args:
+            windows: `float32 [n, window]` with any n, at `sample_rate` and about ±1.
+            outputs: which ones, in this order; all if None.
+
+        Raises:
+            InputError: windows have another shape or type, or the model has no such output.
+        """
+        given = np.asarray(windows)
+        size = self._artifact.window_samples
+        if given.ndim != 2 or given.shape[1] != size:
+            raise InputError(
+                f"windows have the shape {list(given.shape)}, but must be [n, {size}]: {self.window_s:g} s each at "
+                f"{self.sample_rate:,} Hz; `run` cuts audio of any length and rate into windows"
+            )
+        if given.dtype.kind != "f":
+            raise InputError(f"windows are {given.dtype}, but must be float32, about ±1; divide int16 by 32768")
+        names = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs or self._artifact.heads))
+        heads = [self._artifact.head(name) for name in names]
+        if not len(given):
+            return {head.name: np.empty((0, *head.shape), np.float32) for head in heads}
+        return self._session.run(np.ascontiguousarray(given, np.float32), names, self._batch)
+
+    @_with_options(Request)
+    def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
+        """Scores audio in memory. Rows are the same bits as those of a WAV file with these samples.
+
+        Args:
+            samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged.
+            sample_rate: of the samples, in Hz; audio at another rate than the model's is resampled.
+            name: what rows are called, as a file's would be by its stem: `audio_5`.
+            request: the options of a run. `device` and `threads` are those of `load_model`; `workers`, `resume` and
+                `recording_timeout_s` are for files alone.
+
+        Returns:
+            The rows (see `Soundscapes`).
+
+        Raises:
+            InputError: an argument cannot be used.
+            OutputError: `sink` cannot be written.
+            Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`.
+        """
+        started = time.monotonic()
+        for field in fields(Request):
+            if field.name in OF_FILES and getattr(request, field.name) != field.default:
+                raise InputError(f"{field.name} cannot be given for audio in memory; leave it out")
+        audio, path = Samples(samples, sample_rate), Path(name)
+        format = choose_format(request.sink, request.detections) if request.sink is not None else None
+        found = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
+        inputs = read_classes_of(found, self._path, request, every_row=format is None or format.every_row)
+        setup = Setup(1, self._threads, request.batch_size or self._batch)
+        job = make_job(self._artifact, self._path, request, self.device, setup, inputs.wanted)
+        scorer = InProcess(self._session, job, audio)
+        return score_inputs(inputs, format, self._artifact, job, request, scorer, "as loaded", started)
+
+
+def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> Model:
+    """Loads a model that `perch-convert` made.
+
+    Args:
+        path: the `.onnx` file.
+        device: "auto" (a GPU if there is one to be used, else the CPU), "cpu", "cuda" or "cuda:1". "cuda" never falls
+            back to the CPU.
+        threads: that one call computes with on the CPU.
+
+    Raises:
+        InputError: an argument cannot be used.
+        ArtifactError: the file is missing, damaged, or not made by this project.
+        DeviceError: the device cannot be had; what is missing is named.
+    """
+    check_install()
+    count = at_least_one("threads", threads)
+    artifact = read_true_artifact(path)
+    session = Session(path, choose_device(device), count)
+    session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else default_batch(session.device))
+    if artifact.parity_warning is not None:
+        log.warning("%s: %s", path, artifact.parity_warning)
+    return Model(session, Path(path).absolute(), count)
