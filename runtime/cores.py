@@ -1,4 +1,4 @@
-"""The processor: its name, and how many processes can compute at once without getting in each other's way."""
+"""The processor: its name, and how many of its cores this process may use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may use: of its affinity, one a core, within its container's quota."""
+    """Physical cores in this process's affinity mask, at most its container's CPU quota, rounded down.
+
+    loky's `cpu_count` rounds the quota up and takes 0.2 s to import, in every worker.
+    """
     cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = {(_read(cpu, "physical_package_id"), _read(cpu, "core_id")) for cpu in cpus}
     count = len(cpus) if (None, None) in cores else len(cores)
@@ -19,7 +22,7 @@ def usable_cores() -> int:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name; the architecture where the system gives no name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""`perch-run --doctor`: what is installed here, which devices can really be used, and what a model asks of them."""
+"""`perch-run --doctor`: what is installed here, which devices really work, and whether a model runs on them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def run(model: Path | None, device: str) -> int:
     _section("installed", versions())
     _section("devices", devices(gpu, missing))
     if model is not None and artifact is not None:
-        found = list(_model_problems(model, artifact, "cpu" if problems else chosen))
-        problems += found
+        model_problems = list(_model_problems(model, artifact, "cpu" if problems else chosen))
+        problems += model_problems
         lines = described(artifact)
-        lines += [] if found else [_left_to_cpu(model, gpu, missing, artifact)]
+        lines += [] if model_problems else [_left_to_cpu(model, gpu, missing, artifact)]
         _section(f"model {model}", lines if problems else [*lines, *_setup(artifact, chosen, model)])
     for problem in problems:
         print(f"problem: {printable(problem)}")
@@ -50,7 +50,7 @@ def run(model: Path | None, device: str) -> int:
 
 
 def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
-    """The device that a run would take, and what would keep it from running; `missing` keeps it from a GPU."""
+    """The device that a run would take, and why it could not; `missing` is what the GPU lacks, None if it works."""
     problems, chosen = [], device
     try:
         chosen = choose_device(device)
@@ -63,20 +63,20 @@ def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
 
 
 def _model_problems(model: Path, artifact: Artifact, device: str) -> Iterator[str]:
-    """What is wrong with a file: whether it was changed, and whether a window of noise goes through it."""
+    """What is wrong with a file: whether it was changed, and whether a window of noise can be run through it."""
     if (changed := untrue(model, artifact)) is not None:
         yield changed
     noise = np.random.default_rng(0).standard_normal((1, artifact.window_samples)).astype(np.float32)
     try:
-        found = Session(model, device).score(0.1 * noise, tuple(artifact.heads), 1)
+        outputs = Session(model, device).run(0.1 * noise, tuple(artifact.heads), 1)
     except PerchError as error:
         yield str(error)
         return
     except Exception as error:  # onnxruntime has a class of its own for each status
         yield f"{model} cannot be run: {message_of(error)}; convert it again"
         return
-    if broken := [name for name, values in found.items() if not np.isfinite(values).all()]:
-        yield f"{model} gives no finite numbers of a window of noise, in {', '.join(broken)}; convert it again"
+    if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
+        yield f"{model} gives no finite numbers for a window of noise, in {', '.join(broken)}; convert it again"
 
 
 def _section(title: str, lines: Sequence[str]) -> None:
@@ -87,13 +87,13 @@ def versions() -> list[str]:
     """What is installed, a line each."""
     onnxruntimes = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
     return [
-        f"{'perch-onnx':<14}{_version('perch-onnx') or 'not installed: run from its folder'}",
+        f"{'perch-onnx':<14}{_version('perch-onnx') or 'not installed, but run from its folder'}",
         f"{'python':<14}{platform.python_version()} on {platform.system()} {platform.machine()}",
         f"{'onnxruntime':<14}{ort.__version__} (from {' and '.join(onnxruntimes) or 'no known distribution'})",
         f"{'numpy':<14}{np.__version__}",
         f"{'soundfile':<14}{soundfile.__version__} (libsndfile {soundfile.__libsndfile_version__})",
         f"{'soxr':<14}{_version('soxr')}",
-        f"{'cores':<14}{usable_cores()} to compute on, of {os.cpu_count()} that the system shows",
+        f"{'cores':<14}{usable_cores()} physical ones usable, of {os.cpu_count()} logical ones in the system",
     ]
 
 
@@ -105,9 +105,9 @@ def _version(name: str) -> str | None:
 
 
 def devices(gpu: str, missing: str | None) -> list[str]:
-    """What can be computed on, and what else there would be; `missing` is what keeps the GPU from it."""
+    """Which devices work; `missing` is what the GPU lacks, None if it works."""
     lines = ["cpu     works", f"{gpu:<8}{'works' if missing is None else f'cannot be used: {missing}'}"]
-    lines.append(f"        GPUs that a driver shows: {', '.join(cuda.gpus()) or 'none'}")
+    lines.append(f"        GPUs that the driver lists: {', '.join(cuda.gpus()) or 'none'}")
     if missing is not None and cuda.gpus():
         lines.append(f"        {INSTALL_CUDA}")
     return lines
@@ -132,31 +132,31 @@ def _parity(artifact: Artifact, head: str) -> str:
         error, distance = float(measured["error"]), float(measured["cosine_distance"])
     except (LookupError, TypeError, ValueError):
         return "parity unknown" if artifact.parity_warning is None else "parity not measured"
-    return f"off TensorFlow's by {error:.1e} of the range, 1 - cosine {distance:.1e}"
+    return f"differs from TensorFlow by {error:.1e} of its range, 1 - cosine {distance:.1e}"
 
 
 def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
-    """How much works at once in a run that is not told."""
+    """The setup of a run without --workers, --threads and --batch-size, and where it comes from."""
     setup, why = choose_setup(artifact, device, Request())
     yield f"a run on {device} takes {setup}: {why}"
     profile = read_profile(artifact.artifact_sha256, device)
     if profile is None:
-        yield f"no profile of it in {profile_path()}; `perch-bench throughput {model}` makes one"
+        yield f"no profile of this model in {profile_path()}; `perch-bench throughput {model}` makes one"
     else:
         yield f"profile: {profile_path()}, {profile.windows_per_s:.1f} windows/s"
 
 
 def _left_to_cpu(model: Path, gpu: str, missing: str | None, artifact: Artifact) -> str:
     if missing is not None:
-        return f"which nodes {gpu} leaves to the CPU cannot be told here, where it cannot be used"
+        return f"which nodes {gpu} leaves to the CPU is unknown, as it cannot be used here"
     left = Counter(nodes_on_cpu(model, gpu, artifact.window_samples))
     return f"nodes that {gpu} leaves to the CPU: {', '.join(f'{n} {kind}' for kind, n in left.items()) or 'none'}"
 
 
 def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:
-    """The kinds of the nodes that a run on a device computes on the CPU, copies to it included.
+    """The operators of the nodes that a run on a GPU computes on the CPU, copies between the two included.
 
-    Arithmetic on shapes belongs there, and is left out: nodes whose results hold whole numbers only.
+    Nodes that give whole numbers only are left out: they compute shapes, which belongs on the CPU.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.audio.paths import Found, Sources, find_recordings
+from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.classes.taxonomy import Taxonomy, read_taxonomy
 from runtime.classes.wanted import WantedClasses, read_classes
 from runtime.errors import InputError
@@ -24,7 +24,7 @@ class Inputs:
     are all that are read, by what they are.
     """
 
-    found: Found
+    found: FoundRecordings
     wanted: WantedClasses | None
     submission: Sequence[str] | None
     taxonomy: Taxonomy
@@ -47,7 +47,7 @@ def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every
     return inputs
 
 
-def read_classes_of(found: Found, model: str | Path, request: Request, every_row: bool) -> Inputs:
+def read_classes_of(found: FoundRecordings, model: str | Path, request: Request, every_row: bool) -> Inputs:
     """Reads the classes and the taxonomy of a request; the recordings are `found`.
 
     Raises:

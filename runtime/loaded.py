@@ -12,7 +12,7 @@ from typing import Generic, ParamSpec, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.paths import Found
+from runtime.audio.paths import FoundRecordings
 from runtime.audio.source import Samples
 from runtime.errors import InputError
 from runtime.inputs import read_classes_of
@@ -126,7 +126,7 @@ class Model:
         heads = [self._artifact.head(name) for name in names]
         if not len(given):
             return {head.name: np.empty((0, *head.shape), np.float32) for head in heads}
-        return self._session.score(np.ascontiguousarray(given, np.float32), names, self._batch)
+        return self._session.run(np.ascontiguousarray(given, np.float32), names, self._batch)
 
     @_with_options(Request)
     def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
@@ -153,7 +153,7 @@ class Model:
                 raise InputError(f"{field.name} cannot be given for audio in memory; leave it out")
         audio, path = Samples(samples, sample_rate), Path(name)
         format = choose_format(request.sink, request.detections) if request.sink is not None else None
-        found = Found((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
+        found = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
         inputs = read_classes_of(found, self._path, request, every_row=format is None or format.every_row)
         setup = Setup(1, self._threads, request.batch_size or self._batch)
         job = make_job(self._artifact, self._path, request, self.device, setup, inputs.wanted)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec, Protocol
 
-from runtime.audio.paths import Found, Sources
+from runtime.audio.paths import FoundRecordings, Sources
 from runtime.files import absolute, check_outputs
 from runtime.inputs import Inputs, read_inputs
 from runtime.keywords import takes_request
@@ -178,7 +178,7 @@ def _sink(
     job: Job,
     artifact: Artifact,
     inputs: Inputs,
-    found: Found,
+    found: FoundRecordings,
     sample: SampleSubmission | None,
 ) -> Sink:
     """Where rows go; `table` learns what an earlier run finished."""

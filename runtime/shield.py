@@ -1,4 +1,4 @@
-"""Work that Ctrl-C must not break off in the middle."""
+"""Work that Ctrl-C must not interrupt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Shield:
-    """Does work in a thread, which signals do not reach: they raise KeyboardInterrupt in the main thread alone."""
+    """Does work in a thread of its own: Ctrl-C raises KeyboardInterrupt in the main thread alone."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -26,7 +26,7 @@ class Shield:
         self._thread.shutdown()
 
     def __call__(self, work: Callable[[], T]) -> T:
-        """Returns, or raises what the work raised, when it is over; then KeyboardInterrupt if one came meanwhile."""
+        """Does the work to its end. Raises what the work raised, else KeyboardInterrupt if Ctrl-C came meanwhile."""
         future = self._thread.submit(work)
         interrupted = False
         while not future.done():
@@ -41,7 +41,7 @@ class Shield:
 
     @contextlib.contextmanager
     def noting_interrupt(self) -> Iterator[None]:
-        """Ends what is within at Ctrl-C, and goes on after it."""
+        """At Ctrl-C leaves the `with` block, whose successors then run."""
         try:
             yield
         except KeyboardInterrupt:
@@ -49,7 +49,7 @@ class Shield:
 
     def finish(self, work: Callable[[], T]) -> T:
         """Does the work once, to its end, however often Ctrl-C comes."""
-        once = functools.cache(work)  # Ctrl-C may come after the work began, and before anybody waits for it
+        once = functools.cache(work)  # Ctrl-C may come when the work has begun and nothing waits for it yet
         while True:
             try:
                 return self(once)

@@ -1,8 +1,8 @@
-"""A command's standard streams: whatever they are connected to, no text is lost, harmful, or the end of a run.
+"""A command's standard streams, made safe: no text can harm a terminal, and no broken stream can end a run.
 
-Names of files and classes, and what a damaged file says, may hold anything; characters that steer a terminal or turn
-the order of letters are shown by their numbers. A stream that is closed, full, or read by nobody any more takes what it
-is given and drops it; a run goes on, and its exit code stays.
+Names of files and classes, and text in damaged files, may hold any characters; those that control a terminal or change
+the direction of text are shown as escapes. Text for a stream that is closed, full, or read by nobody any more is
+dropped; the run goes on, and its exit code stays.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Main = Callable[[Sequence[str]], int]
 STEERING = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ufeff\U000e0000-\U000e007f"
 )
-"""Control characters (all but tab and newline), marks and overrides of direction, separators of lines, and tags."""
+"""Control characters except tab and newline, marks and overrides of direction, line separators, and tags."""
 STEERS = re.compile(f"[{STEERING}]")
 STEERS_OR_BREAKS = re.compile(f"[\t\n{STEERING}]")
 
 
 def printable(text: object) -> str:
-    """Text on one line, in which characters that steer a terminal stand as `\\x1b`, and bytes of a name as `\\xff`."""
+    """Text on one line, in which characters that control a terminal become `\\x1b`, and bytes of a name `\\xff`."""
     return STEERS_OR_BREAKS.sub(_escaped, utf8(str(text)))
 
 
@@ -41,12 +41,12 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def complain(name: str, text: object) -> None:
-    """Says in a line, on standard error, what the command of this name has to say."""
+    """Prints one line on standard error, after the command's name."""
     print(f"{name}: {printable(text)}", file=sys.stderr, flush=True)
 
 
 class Complaints(logging.Handler):
-    """What a run logs, said as the command of this name says things, and nowhere else."""
+    """Prints what a run logs as the command's own messages, and keeps it from other handlers."""
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.WARNING)
@@ -65,16 +65,16 @@ class Complaints(logging.Handler):
 
 
 class Output(io.TextIOBase):
-    """A stream for people to read, over one of Python's (None where that is closed).
+    """A safe stream for people to read, over one of Python's (None where that is closed).
 
-    `bare` is the same without care for what steers a terminal, for progress bars.
+    `bare` is the same stream without escapes, for progress bars.
     """
 
     def __init__(self, stream: TextIO | None, care: bool = True) -> None:
         self._stream = stream
         self._care = care
         self.problem: OSError | ValueError | None = None
-        """Why what was written did not arrive."""
+        """Why text was dropped; None if all was written."""
         self.bare = Output(stream, care=False) if care else self
 
     @property
@@ -115,7 +115,7 @@ class Output(io.TextIOBase):
 
 
 def _mute(stream: TextIO) -> None:
-    """Sends what a stream still holds to nowhere, or Python would try to write it at its end, and fail then."""
+    """Redirects a stream to nowhere: Python would write what it still holds at exit, and fail."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -124,8 +124,8 @@ def _mute(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def streams(name: str) -> Iterator[None]:
-    """Lets the command of this name print to anything."""
-    for descriptor in range(3):  # else the next file that is opened takes the place of a stream that is closed
+    """Makes the standard streams safe while the command of this name runs."""
+    for descriptor in range(3):  # else the next file that is opened takes the number of a closed stream
         try:
             os.fstat(descriptor)
         except OSError:
@@ -139,23 +139,23 @@ def streams(name: str) -> Iterator[None]:
     finally:
         out.flush()
         if out.problem is not None and not isinstance(out.problem, BrokenPipeError):
-            complain(name, f"what was to be printed is lost ({reason(out.problem)})")
+            complain(name, f"output was lost ({reason(out.problem)})")
         sys.stderr.flush()
         sys.stdout = before[0]
-        if sys.stderr is err:  # else another stands for one that was hushed
+        if sys.stderr is err:  # else something replaced it in the meantime
             sys.stderr = before[1]
 
 
 class Command(Protocol):
-    """A command's `main()`: its arguments, those of the process if None, and its exit code."""
+    """A command's `main()`: takes arguments, those of the process if None, and returns the exit code."""
 
     def __call__(self, args: Sequence[str] | None = None) -> int: ...
 
 
 def command(name: str) -> Callable[[Main], Command]:
-    """Makes a command's `main()` of what takes its arguments and returns its exit code.
+    """Decorates a function from arguments to exit code, making it a command's `main()`.
 
-    What the system refuses unforeseen, such as a disk that is full, is said in a line; then the exit code is 2.
+    An unforeseen error of the system, such as a full disk, is printed in one line, and the exit code is 2.
     """
 
     def made(main: Main) -> Command:
@@ -177,19 +177,19 @@ def command(name: str) -> Callable[[Main], Command]:
 
 
 def add_version(parser: argparse._ActionsContainer) -> None:
-    """Has a command say which version it is."""
+    """Adds the option --version."""
     parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {__version__}", help="say which version this is"
+        "--version", action="version", version=f"%(prog)s {__version__}", help="print the version and exit"
     )
 
 
 def _unusable(arguments: Sequence[str]) -> str | None:
-    """What keeps a command from running at all."""
+    """Why a command cannot run at all; None if it can."""
     for argument in arguments:
         if "\0" in argument:
             return f"no file can be called {argument!r}, which holds a NUL"
     try:
         os.getcwd()
     except OSError as error:
-        return f"the folder that this was started in is gone ({reason(error)}); change to one that is there"
+        return f"the working folder is gone ({reason(error)}); change to another one"
     return None

@@ -156,7 +156,7 @@ class _FileRun:
             if not comparisons or setting in self.file.failures:
                 continue
             try:
-                actual = self._sessions[setting.device].score(samples, list(comparisons), setting.batch_size)
+                actual = self._sessions[setting.device].run(samples, list(comparisons), setting.batch_size)
             except Exception as error:  # onnxruntime has a class for each status
                 self.file.failures[setting] = first_line(error)
                 continue

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES
-from runtime.audio.paths import Found
+from runtime.audio.paths import FoundRecordings
 from runtime.audio.recording import Recording
 from runtime.audio.windows import format_end
 from runtime.errors import InputError
@@ -31,7 +31,7 @@ class WindowRef:
     row_id: str
 
 
-def choose(found: Found, count: int, labels: Labels | None = None) -> list[WindowRef]:
+def choose(found: FoundRecordings, count: int, labels: Labels | None = None) -> list[WindowRef]:
     """At most `count` windows in the order of their rows; with labels, only labelled windows.
 
     Raises:

@@ -148,10 +148,10 @@ class _Worker:
         outputs = ("embedding",) if workload == "embedding" else self._outputs
         session = self._session
         if workload == "rows":
-            return lambda: _length(session.score(np.stack(list(islice(self._stream, count))), outputs, size))
+            return lambda: _length(session.run(np.stack(list(islice(self._stream, count))), outputs, size))
         if len(self._windows) < count:
             self._windows = np.stack(list(islice(self._stream, count)))
-        return lambda: _length(session.score(self._windows[:count], outputs, size))
+        return lambda: _length(session.run(self._windows[:count], outputs, size))
 
     def _backbone(self, workload: Workload, size: int, count: int) -> Callable[[], float]:
         """From spectrograms to embeddings; the values do not matter to the time, so they are random."""

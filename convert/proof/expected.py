@@ -66,9 +66,11 @@ def measure(session: Session, expected: Expected) -> dict[str, HeadParity]:
         parts = [_run(session, windows[i : i + size], heads) for i in range(0, len(windows), size)]
         for name, values in zip(heads, zip(*parts, strict=True), strict=True):
             results[name].append(parity.compare(expected.outputs[name], np.concatenate(values)))
-    if session.gathers:
-        (gathered,) = session(windows[:-1], [session.gathers_from])
-        for name, rows in zip(session.gathers, session(windows[-1:], session.gathers, gathered), strict=True):
+    if session.deferrable_heads:
+        (gathered,) = session(windows[:-1], [session.deferred_from])
+        for name, rows in zip(
+            session.deferrable_heads, session(windows[-1:], session.deferrable_heads, gathered), strict=True
+        ):
             results[name].append(parity.compare(expected.outputs[name], rows))
     return {name: parity.worst(each) for name, each in results.items()}
 

@@ -161,7 +161,7 @@ def _in_float64(expected: Expected, session: Session, heads: list[str]) -> dict[
     """
     assert expected.reference is not None
     windows = expected.windows[:FLOAT64_WINDOWS]
-    actual = session.score(windows, heads, len(windows) if session.artifact.free_batch else 1)
+    actual = session.run(windows, heads, len(windows) if session.artifact.free_batch else 1)
     compared = {}
     for name, values in in_float64(expected.source, heads, windows).items():
         exact = expected.reference.select_columns(name, values)

@@ -83,8 +83,8 @@ def compare(float32: Session, int8: Session, windows: NDArray[np.float32]) -> di
     """How each class head of the int8 file agrees with the float32 file's on windows `float32 [n, samples]`."""
     names = [head.name for head in float32.artifact.heads.values() if head.classes]
     # The graphs differ only in the heads: where these take gathered embeddings, the backbone need not run twice.
-    gathers = int8.gathers_from == float32.gathers_from and set(names) <= set(int8.gathers)
-    source = float32.gathers_from if gathers else ""
+    gathers = int8.deferred_from == float32.deferred_from and set(names) <= set(int8.deferrable_heads)
+    source = float32.deferred_from if gathers else ""
     expected: list[list[NDArray[np.float32]]] = []
     actual: list[list[NDArray[np.float32]]] = []
     for start in range(0, len(windows), BATCH):

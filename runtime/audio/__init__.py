@@ -1,1 +1,1 @@
-"""A recording on disk: its samples, what its container claims, its windows."""
+"""Recordings, from files or memory: finding them, reading them, cutting them into windows."""

@@ -60,7 +60,7 @@ class MonoReader:
             for sound in open_source(self._source):
                 self._notes += sound.notes
                 yield from self._stream(sound, begin)
-                if not sound.whole:
+                if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")
         except (soundfile.SoundFileError, OSError) as error:
             raise RecordingError(_reason(error)) from None

@@ -1,4 +1,4 @@
-"""Which recordings a user means, in which order, and what their rows are called."""
+"""Finds the recordings that a user names, and gives each the name that its rows carry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.audio.endings import FORMATS, RECORDINGS, convertible, how_to_read
+from runtime.audio.extensions import FORMATS, RECORDINGS, conversion_advice, convertible
 from runtime.errors import InputError, reason, some
 
 Sources = str | Path | Iterable[str | Path]
@@ -22,13 +22,13 @@ SYSTEM = frozenset(
         *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "~snapshot"),  # network drives
     )
 )
-"""Folders that hold no recordings, or those that were thrown away."""
+"""System folders and bins, which hold no recordings or deleted ones."""
 AUDACITY_BLOCK = re.compile(r"e[0-9a-f]{7}\.au")
-"""What Audacity's projects were made of: six seconds of a track each."""
+"""Names of the six-second pieces that older Audacity projects consist of."""
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRecordings:
     """Recordings in the order of their rows.
 
     `names` stand in row ids: the stem, or where stems repeat the path relative to `root`. `skipped` counts files that
@@ -41,17 +41,17 @@ class Found:
     skipped: int
     hidden_files: int = 0
     hidden: tuple[str, ...] = ()
-    """Hidden folders, bins and the system's own, which nobody looked into."""
+    """Folders that were not searched: hidden ones, bins and the system's."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Folders that could not be read, and why."""
+    """The reasons why folders could not be read, by folder."""
     convertible: Mapping[str, int] = field(default_factory=dict)
-    """By ending how many files hold sound that cannot be read before it is converted."""
+    """How many files must be converted to be read, by extension."""
     sizes: Mapping[Path, int] = field(default_factory=dict)
     """Bytes of recordings that are in memory, not in files."""
 
     @property
     def repeated_stem(self) -> tuple[Path, Path] | None:
-        """Two recordings with one stem, if there are any."""
+        """The first two recordings with the same stem; None if all stems differ."""
         seen: dict[str, Path] = {}
         for path in self.paths:
             if path.stem in seen:
@@ -61,47 +61,47 @@ class Found:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """Folders that could not be read and may hold recordings."""
+        """Unreadable folders that may hold recordings."""
         return tuple(folder for folder in self.unreadable if folder not in self.hidden)
 
     @property
     def warning(self) -> str | None:
-        """What is to be said of folders that could not be read."""
+        """A warning of folders that could not be read; None if all could."""
         if not self.unreadable:
             return None
         folders = some([f"{folder} ({why})" for folder, why in self.unreadable.items()])
-        return f"skipped, as they cannot be read: {len(self.unreadable)} folders: {folders}"
+        return f"skipped {_count(len(self.unreadable), 'unreadable folder')}: {folders}"
 
     def nothing(self, named: object) -> str:
-        """What is to be said where there are no recordings."""
+        """The message for a search that found no recordings in what was `named`."""
         return "; ".join([f"no recordings in {named} ({FORMATS})", *self.passed_over()])
 
     def passed_over(self) -> list[str]:
-        """Lines about what is not among the recordings."""
+        """Lines on what was skipped."""
         lines = []
         if self.skipped:
             hidden = f", {self.hidden_files} of them hidden" if self.hidden_files else ""
-            lines.append(f"skipped, being no recordings: {self.skipped} files{hidden}")
+            lines.append(f"skipped {_count(self.skipped, 'other file')}{hidden}")
         if self.hidden:
             names = some([os.path.basename(folder) for folder in self.hidden])
-            lines.append(f"skipped, being hidden or the system's: {len(self.hidden)} folders ({names})")
+            lines.append(f"skipped {_count(len(self.hidden), 'hidden or system folder')} ({names})")
         if self.lost:
-            lines.append(f"skipped, as they cannot be read: {len(self.lost)} folders ({some(self.lost)})")
+            lines.append(f"skipped {_count(len(self.lost), 'unreadable folder')} ({some(self.lost)})")
         if self.convertible:
-            lines.append(f"skipped, in formats that cannot be read: {how_to_read(self.convertible)}")
+            lines.append(f"skipped files in formats that cannot be read: {conversion_advice(self.convertible)}")
         return lines
 
 
-def find_recordings(soundscapes: Sources) -> Found:
+def find_recordings(soundscapes: Sources) -> FoundRecordings:
     """Finds recordings in a folder (read recursively), by a glob, at a path, or at several paths.
 
-    Folders and globs give files with a known ending, in any case. Hidden files and folders, bins and the system's own
-    folders are skipped and counted, as are others, and folders that cannot be read; but a folder that is named is read,
-    whatever it is called. A path that names a file is taken as it is.
+    Of folders and globs, files with a known extension, in any case, are taken. Other files, hidden files and folders,
+    bins, system folders and unreadable folders are skipped and counted; a folder that is named itself is always read. A
+    path that names a file is taken whatever its extension.
 
     Raises:
-        InputError: a path does not exist or cannot be read, or a glob matches nothing; or no recordings were found, and
-            a folder cannot be read.
+        InputError: a path does not exist or cannot be read, a glob matches nothing, or no recordings were found and a
+            folder cannot be read.
     """
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     search = _Search()
@@ -116,7 +116,7 @@ def find_recordings(soundscapes: Sources) -> Found:
 
 
 class _Search:
-    """What was met so far. Files are known by their absolute paths, so that none is taken or counted twice."""
+    """A search and its results so far, by absolute path, so that no file is taken or counted twice."""
 
     def __init__(self) -> None:
         self._taken: dict[str, Path] = {}
@@ -127,7 +127,7 @@ class _Search:
         self._convertible: dict[str, str] = {}
 
     def source(self, source: str) -> None:
-        """Takes what a path, folder or glob stands for."""
+        """Takes the recordings that a path, folder or glob stands for."""
         entered: set[str] = set()
         if os.path.isdir(source) and source:
             self._folder(source, entered)
@@ -141,7 +141,7 @@ class _Search:
     def _glob(self, pattern: str, entered: set[str]) -> None:
         matches = sorted(glob.glob(pattern, recursive=True))
         for folder in _folders_of(pattern):
-            if not _is_open(folder):  # which glob does not tell
+            if not _is_open(folder):  # glob skips it silently
                 self._unreadable[folder] = "permission denied"
         if not matches and not self._unreadable:
             raise InputError(f"there is no file or folder {pattern!r}")
@@ -179,31 +179,31 @@ class _Search:
             self._unreadable[folder] = "permission denied"
 
     def _file(self, path: str) -> None:
-        """Takes a file that is a recording by its name. A link that leads nowhere is one, so that it is reported; a
-        device or pipe is none."""
+        """Takes a file whose name is that of a recording: also a broken link, so that it is reported, but no device or
+        pipe."""
         name, absolute = os.path.basename(path), os.path.abspath(path)
-        ending = os.path.splitext(name)[1].lower()
+        extension = os.path.splitext(name)[1].lower()
         if name.startswith("."):
             self._hidden_files.add(absolute)
-        elif ending in RECORDINGS and not AUDACITY_BLOCK.fullmatch(name):
+        elif extension in RECORDINGS and not AUDACITY_BLOCK.fullmatch(name):
             if os.path.isfile(path) or not os.path.exists(path):
                 self._taken[absolute] = Path(path)
                 return
-        elif sound := convertible(name):
-            self._convertible[absolute] = sound
+        elif convertible(name):
+            self._convertible[absolute] = extension
             return
         self._skipped.add(absolute)
 
-    def found(self, sources: Sequence[str | Path]) -> Found:
-        """All of it, in order.
+    def found(self, sources: Sequence[str | Path]) -> FoundRecordings:
+        """The results, in order.
 
         Raises:
-            InputError: there is nothing, and a folder cannot be read.
+            InputError: there are no recordings, and a folder cannot be read.
         """
         root = _root(sources, self._taken)
         start = os.path.join(os.path.abspath(root), "")
         ordered = sorted((path.removeprefix(start).replace(os.sep, "/"), given) for path, given in self._taken.items())
-        found = Found(
+        found = FoundRecordings(
             tuple(path for _, path in ordered),
             tuple(_names(ordered)),
             root,
@@ -215,12 +215,12 @@ class _Search:
         )
         if not ordered and found.lost:
             why = self._unreadable[found.lost[0]]
-            raise InputError(f"cannot read the folder {found.lost[0]} ({why}), and there are no recordings elsewhere")
+            raise InputError(f"cannot read the folder {found.lost[0]} ({why}), and found no recordings elsewhere")
         return found
 
 
 def _folders_of(pattern: str) -> Iterator[str]:
-    """The folders that a glob looks into."""
+    """The folders that a glob searches."""
     while glob.has_magic(pattern):
         pattern = os.path.dirname(pattern)
         yield from filter(os.path.isdir, glob.glob(pattern, recursive=True) if pattern else ["."])
@@ -231,7 +231,7 @@ def _is_open(folder: str) -> bool:
 
 
 def _is_hidden(folder: str) -> bool:
-    """Whether nobody looks into a folder of this name unless it is told to."""
+    """Whether a folder of this name is skipped unless it is named itself."""
     return folder.startswith(".") or folder.casefold() in SYSTEM
 
 
@@ -242,8 +242,12 @@ def _root(sources: Sequence[str | Path], taken: Iterable[str]) -> Path:
     return Path(os.path.commonpath(folders)) if folders else Path()
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _names(ordered: Sequence[tuple[str, Path]]) -> list[str]:
-    """Stems; where they repeat, paths relative to the root without the ending; where those repeat too, with it."""
+    """Stems; where they repeat, paths relative to the root without the extension; where those repeat too, with it."""
     stems = Counter(path.stem for _, path in ordered)
     bare = {below: Path(below).with_suffix("").as_posix() for below, path in ordered if stems[path.stem] > 1}
     repeats = Counter(bare.values())
@@ -253,5 +257,5 @@ def _names(ordered: Sequence[tuple[str, Path]]) -> list[str]:
             names.append(path.stem)
         else:
             names.append(bare[below] if repeats[bare[below]] == 1 else below)
-    # `x.ogg.ogg` beside `x.wav` and `x.ogg` has the stem that another one's ending gave it
+    # `x.ogg.ogg` has the stem `x.ogg`, which is also the name of `x.ogg` beside `x.wav`
     return names if len(set(names)) == len(names) else [below for below, _ in ordered]

@@ -1,7 +1,7 @@
 """The loudest events of a recording, and the windows around them.
 
 After Perch's own detector for focal recordings (`find_peaks_from_audio` in google-research/perch): a log-mel
-spectrogram, in each band nothing but what stands out from the band's noise, summed over the bands; peaks of that sum.
+spectrogram, in each band only what stands out from the band's noise, summed over the bands; peaks of that sum.
 It differs in these points:
 
 - A value stands out when it is 3 standard deviations above its band's noise, not 0.75: short pure tones would be lost
@@ -31,25 +31,25 @@ FRAME_S, RATE_HZ = 0.08, 100
 BANDS, LOWEST_HZ, HIGHEST_HZ = 160, 60.0, 10_000.0
 FLOOR, SCALE = 1e-2, 0.1
 LOUDEST = 1e6
-"""Amplitudes above it, of damaged files, would have no finite spectrum."""
+"""Samples are clipped to this: those of damaged files would have no finite spectrum."""
 STANDING_OUT, FIRST = 3.0, 1.5
-"""How many standard deviations above its band's noise a value is an event's, and above which it is none of the noise
-from which those are taken."""
+"""Standard deviations above its band's noise from which a value belongs to an event; and those above which it does not
+count as noise when the deviation is measured."""
 ONE_BAND = 0.1
 """About what one band adds to the sum; its logarithm is taken in this unit, above 1."""
 WIDTHS = (12, 25, 50, 100)
 """Half of the wavelets' central lobes, in frames: they fit events of about 0.25, 0.5, 1 and 2 s."""
 REACH = 5 * WIDTHS[-1]
 LEAST_STRENGTH = 2.5
-"""Of the wavelets' fit, which the noise of a minute rarely brings above 1.4."""
+"""Least fit of a wavelet; a minute of noise rarely exceeds 1.4."""
 STRETCH = 300 * RATE_HZ
-"""Frames over which bands are compared with themselves: at least so many, where there are, and at most twice these."""
+"""Bands are compared with themselves over this many frames, or up to twice as many at a recording's end."""
 BANDS_AT_ONCE = 16
 PIECE = 2**16
 
 
 class PeakFinder:
-    """Finds the loudest events of a recording that comes block by block; no more than 10 minutes of it are held.
+    """Finds the loudest events of a recording, block by block; it holds no more than 10 minutes.
 
     Args:
         sample_rate: of the blocks, in Hz.
@@ -70,7 +70,7 @@ class PeakFinder:
         self._activity: list[NDArray[np.float32]] = []
 
     def add(self, samples: NDArray[np.float32]) -> None:
-        """Takes the next samples, about ±1, finite."""
+        """Adds the next samples, about ±1, finite."""
         self._samples += len(samples)
         joined = np.concatenate([self._rest, np.clip(samples, -LOUDEST, LOUDEST)])
         count = max(0, (len(joined) - self._frame) // self.step + 1)
@@ -105,7 +105,7 @@ class PeakFinder:
         return sorted(taken)
 
     def _sum_up(self, count: int) -> None:
-        """The first `count` of the frames held become numbers, one each."""
+        """Reduces the first `count` of the frames held to one number each."""
         if count:
             held = np.concatenate(self._held)
             self._activity.append(denoised_sum(held[:count]))
@@ -118,7 +118,7 @@ def peak_hop(sample_rate: int) -> int:
 
 
 def denoised_sum(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What stands out from the noise of each band, summed over bands: `[frames, bands]` to `[frames]`.
+    """The part of each band that stands out from its noise, summed over bands: `[frames, bands]` to `[frames]`.
 
     Frames that are at the floor in all bands, such as a recorder's zeros, count as the usual noise.
     """
@@ -138,7 +138,7 @@ def denoised_sum(mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def find_events(activity: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Frames in which events have their middle, in order, and how loud each is."""
+    """The frames at the middle of each event, in order, and how loud the events are."""
     kernels = [_ricker(width) for width in WIDTHS]
     places, loudness = [np.zeros(0, np.int64)], [np.zeros(0)]
     margin = REACH + 1

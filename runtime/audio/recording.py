@@ -102,7 +102,7 @@ class Recording:
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
         try:
-            first, *more = [(self._promised_by(sound), sound.whole) for sound in open_source(self.source)]
+            first, *more = [(self._promised_by(sound), sound.complete) for sound in open_source(self.source)]
         except CANNOT_OPEN:
             return None
         return first[0] if first[1] and not more else None

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 Normalization = Literal["raw", "peak"]
 Segments = Literal["grid", "peaks"]
 LEAST_REMAINDER_S = 0.05
-"""Less audio than this behind the last window is a codec's padding and makes no window."""
+"""Less audio than this after the last window is a codec's padding and makes no window."""
 PEAK = 0.25
 
 
 def has_window(index: int, samples: int, window: int, hop: int, sample_rate: int) -> bool:
     """Whether a recording of `samples` has a window of this index (from 0).
 
-    The first always exists. Each further one has to bring audio that no earlier one had: at least 0.05 s of it, or a
-    whole hop where hops are shorter than that.
+    The first always exists. Each further one must hold audio that no earlier one had: at least 0.05 s, or a hop
+    where hops are shorter.
     """
     if index == 0:
         return True
@@ -29,7 +29,7 @@ def has_window(index: int, samples: int, window: int, hop: int, sample_rate: int
 def count_windows(samples: int, window: int, hop: int, sample_rate: int) -> int:
     """How many windows a recording of `samples` has: 1 if it fits in one, else 1 + ceil((samples - window) / hop).
 
-    The last one is padded with zeros; a remainder that is only codec padding makes none (see `has_window`).
+    The last one is padded with zeros; a remainder under 0.05 s makes none (see `has_window`).
     """
     count = 1 + max(0, (samples - window) // hop)
     return count + 1 if has_window(count, samples, window, hop, sample_rate) else count

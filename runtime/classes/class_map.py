@@ -1,4 +1,4 @@
-"""From a model's class list to the columns that a user wants."""
+"""Maps the columns of a model's class head to the classes that a user asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.log import log
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]
-"""What stands for a class that the model does not know: the greatest score of its genus's classes, or their mean, or
+"""What a class without a column of its own gets: the greatest score of its genus's classes, their mean, or the score of
 the output `genus`."""
 Unmapped = float | Literal["zero", "genus-max", "genus-mean", "genus-head"]
 Met = Literal["exact", "genus", "absent"]
@@ -30,11 +30,11 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Match:
-    """What a model has of a wanted class.
+    """The columns that a model has for a wanted class.
 
-    `column` is its own one of the output `label`, -1 where there is none. It was found by what `by` says, the class's
-    `name`, its `scientific_name` or its eBird `code`, in the class list `namespace`. Without one, `relatives` are the
-    columns of its genus, and `genus_column` is that of the output `genus`, -1 where there is none.
+    `column` is the class's own column of the output `label`, found in the class list `namespace` by its `name`,
+    `scientific_name` or eBird `code`, as `by` says; -1 where it has none. Then `relatives` are its genus's columns of
+    `label`, and `genus_column` is that of the output `genus`, -1 where there is none.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Match:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Columns of the model's outputs to wanted columns.
+    """How the columns of wanted classes are made from those of the model's outputs.
 
-    A class without a column of its own gets what `proxy` says, or where that is None, or its genus has no columns,
-    `unmapped_value`. `namespace` is the class list in which names were looked up first; `repeated` are names that were
-    wanted more than once, and stand once.
+    A class without a column of its own gets what `proxy` says; where that is None, or its genus has no columns,
+    `unmapped_value`. `namespace` is the class list in which names were looked up first. `repeated` are names that were
+    asked for more than once, and get one column.
     """
 
     matches: tuple[Match, ...]
@@ -61,7 +61,7 @@ class ClassMap:
     namespace: str = ""
     repeated: tuple[str, ...] = ()
     near: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Of classes without a column of their own, names that nearly match and have one."""
+    """For classes without a column of their own, similar names that have one."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class ClassMap:
 
     @cached_property
     def columns(self) -> tuple[tuple[int, ...], ...]:
-        """Per class the columns that it is made of: of `label`, or with `genus-head` and no own one, of `genus`."""
+        """For each class the columns it is made from: of `label`; of `genus` where `genus-head` stands in for it."""
         return tuple((match.column,) if match.column >= 0 else self._stand_ins(match) for match in self.matches)
 
     def _stand_ins(self, match: Match) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class ClassMap:
 
     @cached_property
     def met(self) -> tuple[Met, ...]:
-        """Per class how it is met."""
+        """For each class whether it has its own column, is replaced by its genus, or is absent."""
         return tuple(
             "exact" if match.column >= 0 else "genus" if columns else "absent"
             for match, columns in zip(self.matches, self.columns, strict=True)
@@ -93,26 +93,26 @@ class ClassMap:
 
     @cached_property
     def constant(self) -> NDArray[np.bool_]:
-        """`bool [wanted]`: which columns are constants."""
+        """`bool [wanted]`: which classes get the constant `unmapped_value`."""
         return np.array(self.met) == "absent"
 
     @property
     def unmapped(self) -> list[str]:
-        """Wanted classes that are constants."""
+        """Classes that get the constant `unmapped_value`."""
         return [name for name, met in zip(self.names, self.met, strict=True) if met == "absent"]
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The model's outputs that it needs."""
+        """The model's outputs that the map reads."""
         return ("label", "genus") if self.proxy == "genus-head" else ("label",)
 
     @property
     def needed(self) -> list[int]:
-        """The columns of `label` that any choice of what to do with unknown classes needs."""
+        """The columns of `label` that the map reads with any choice of `unmapped`."""
         return sorted({i for match in self.matches for i in (match.column, *match.relatives) if i >= 0})
 
     def summary(self) -> str:
-        """How many classes are met how, in a line, and which are not met exactly."""
+        """One line: how many classes have their own column, and which do not."""
         by_genus = [match.name for match, met in zip(self.matches, self.met, strict=True) if met == "genus"]
         parts = [f"{self.met.count('exact')} exact"]
         if self.proxy is not None:
@@ -120,21 +120,21 @@ class ClassMap:
         constants = self.unmapped
         parts.append(f"{len(constants)} absent{_named(constants, f', which are {self.unmapped_value:g}')}")
         if self.repeated:
-            parts.append(f"{len(self.repeated)} wanted more than once, given once{_named(self.repeated)}")
+            parts.append(f"{len(self.repeated)} listed more than once, given one column{_named(self.repeated)}")
         if self.near:
             parts.append(did_you_mean(self.near))
         return "; ".join(parts)
 
     @cached_property
     def _proxies(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The classes met by their genus; the columns of all of them, one after another; where those of each start."""
+        """The classes replaced by their genus; the columns of all of these, concatenated; where those of each start."""
         classes = np.flatnonzero(np.array(self.met) == "genus")
         groups = [np.array(self.columns[i], np.int64) for i in classes]
         starts = np.cumsum([0, *map(len, groups)])[:-1]
         return classes, np.concatenate([np.empty(0, np.int64), *groups]), starts
 
     def apply(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Outputs by name, each `float32 [rows, columns]`, to `float32 [rows, wanted]`."""
+        """Maps outputs by name, each `float32 [rows, columns]`, to `float32 [rows, wanted]`."""
         mapped = outputs["label"][:, self.positions]
         mapped[:, self.constant] = self.unmapped_value
         classes, columns, starts = self._proxies
@@ -154,10 +154,10 @@ def map_classes(
     namespace: str | None = None,
     genus_head: Head | None = None,
 ) -> ClassMap:
-    """Finds what each wanted class is made of, as `match_classes` does.
+    """Maps each wanted class as `match_classes` does.
 
     Raises:
-        InputError: as there; or all would be constants.
+        InputError: as there; or no class has a column.
     """
     class_map = match_classes(wanted, head, unmapped, namespace, genus_head)
     if not class_map.constant.all():
@@ -165,8 +165,8 @@ def map_classes(
     lists = head.class_lists.values() if namespace is None else [head.class_lists[namespace]]
     meant = did_you_mean(class_map.near)
     raise InputError(
-        f"none of the {len(class_map.names)} classes of {wanted.source} is known to the model, "
-        f"whose names are like {' or '.join(map(_like, lists))}{f'; {meant}' if meant else ''}"
+        f"the model has none of the {len(class_map.names)} classes of {wanted.source}; "
+        f"its classes have names like {' or '.join(map(_like, lists))}{f'; {meant}' if meant else ''}"
     )
 
 
@@ -179,25 +179,25 @@ def match_classes(
 ) -> ClassMap:
     """Finds each wanted class among the columns of `head`.
 
-    It is looked up by its name: in the class list `namespace`, or if that is None in the one that knows most of them,
-    then in the others. What is not found so is looked up in all of them by its scientific name, then by its eBird code.
-    Of columns with the same name the first is taken; `no_ebird_code` is none. For the others see `check_unmapped`;
-    columns of a genus are those that have, in any class list, a name of that genus.
+    A class is looked up by its name in the class list `namespace`; if that is None, in the list that has most of the
+    classes, then in the others. If that fails it is looked up in all lists by its scientific name, then by its eBird
+    code. Of columns with the same name the first is taken; `no_ebird_code` names none. The columns of a genus are those
+    that have a name of that genus in any class list. See `check_unmapped` for classes that are not found.
 
     Raises:
         InputError: the head has no class list, or none of this namespace; a column that is needed was left out at
-            conversion; or `unmapped` cannot be used, or not with this model.
+            conversion; `unmapped` is invalid, or needs an output that the model lacks.
     """
     proxy, value = check_unmapped(unmapped)
     if not head.class_lists:
-        raise InputError(f"the output '{head.name}' has no class list to find classes in")
+        raise InputError(f"the output '{head.name}' has no class list, so `classes` cannot be used")
     if namespace is not None and namespace not in head.class_lists:
-        known_ones = ", ".join(head.class_lists)
-        raise InputError(f"the output '{head.name}' has no class list '{namespace}'; it has {known_ones}")
+        namespaces = ", ".join(head.class_lists)
+        raise InputError(f"the output '{head.name}' has no class list '{namespace}'; it has {namespaces}")
     if proxy == "genus-head" and (genus_head is None or not genus_head.classes):
         raise InputError(
-            "unmapped is 'genus-head', and the model has no output 'genus' (Perch v2 has none; of another it may have "
-            "been left out by `perch-convert --outputs`); use 'genus-max'"
+            "unmapped is 'genus-head', but the model has no output 'genus' (Perch v2 never has; in others "
+            "`perch-convert --outputs` may have left it out); use 'genus-max'"
         )
     lists = list(head.class_lists.values()) if namespace is None else [head.class_lists[namespace]]
     names = set(wanted.names) - {NO_CLASS}
@@ -222,11 +222,11 @@ def match_classes(
 
 
 def _is_text(match: Match, wanted: WantedClasses) -> bool:
-    """Whether a column of a sample submission is no class, such as Kaggle's `Usage`; then with a warning."""
+    """Whether a column of a sample submission is text, such as Kaggle's `Usage`, and no class; warns if so."""
     if match.name not in wanted.texts or match.column != -1 or wanted.taxonomy[match.name] != Taxon():
         return False
     log.warning(
-        "%s: the column '%s' is no class, and left out: no class list knows it, and its cells are no numbers",
+        "%s: the column '%s' is no class, and left out: no class list has it, and its cells are no numbers",
         wanted.source,
         match.name,
     )
@@ -235,9 +235,9 @@ def _is_text(match: Match, wanted: WantedClasses) -> bool:
 
 @dataclass(frozen=True)
 class _Finder:
-    """Finds what a model has of a class; the column of one that was left out at conversion is `DROPPED`.
+    """Finds the columns of a class; those left out at conversion are `DROPPED`.
 
-    Names as they were wanted are looked up in the list `chosen` first, and in no other one if `chosen_alone`.
+    A class's own name is looked up in the list `chosen` first, and in no other if `chosen_alone`.
     """
 
     head: Head
@@ -261,7 +261,7 @@ class _Finder:
 
     @cached_property
     def _columns(self) -> Mapping[str, Mapping[str, int]]:
-        """Per class list, the chosen one first, the first column of each name."""
+        """For each class list, the chosen one first: the first column of each name."""
         ordered = {self.chosen.namespace: self.chosen, **self.head.class_lists}
         return {
             namespace: dict.fromkeys(known.dropped, DROPPED) | first_columns(known.names)
@@ -279,7 +279,7 @@ class _Finder:
 
     @cached_property
     def dropped_genera(self) -> set[str]:
-        """Those of which columns were left out at conversion."""
+        """Genera of which columns were left out at conversion."""
         dropped = [name for known in self.head.class_lists.values() for name in known.dropped]
         return {genus for name in dropped if (genus := self.taxonomy[name].genus)}
 
@@ -299,12 +299,13 @@ def _like(known: ClassList) -> str:
 
 
 def check_unmapped(unmapped: float | str) -> tuple[Proxy | None, float]:
-    """What classes get that the model does not know: what stands for them, and the constant for those without it.
+    """Reads the option `unmapped`: what classes get that the model has no column for.
 
-    That is 0 for "zero" and all proxies, else the number that `unmapped` is.
+    Returns:
+        The proxy, None if a constant was asked for; and that constant, 0 for "zero" and for classes that have no proxy.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is no proxy, not "zero" and no finite number.
     """
     for proxy in get_args(Proxy):
         if unmapped == proxy:

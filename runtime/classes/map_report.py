@@ -1,4 +1,4 @@
-"""What became of each wanted class: `perch-run --map-report`."""
+"""`perch-run --map-report`: which column of the model each wanted class got."""
 
 from __future__ import annotations
 
@@ -25,41 +25,43 @@ FIELDS = (
     "suggestions",
 )
 SHOWN = 50
-BETWEEN = "; "
-"""Stands between names in a cell."""
+SEPARATOR = "; "
+"""Separates names in a cell."""
 Line = Mapping[str, str]
 
 
 def report_lines(class_map: ClassMap, heads: Mapping[str, Head], taxonomy: Taxonomy) -> list[Line]:
-    """For each wanted class what `FIELDS` name: whether it is met `exact`, by its `genus`, or is `absent`; by what, the
-    class list in which that was found, and the columns; what the class is, where known; and what may have been meant.
+    """One line for each wanted class, with the cells that `FIELDS` name.
+
+    `met` is `exact`, `genus` or `absent`; `by` is the kind of name that was found, or the proxy; `namespace` is the
+    class list it was found in. Then come its columns, its taxon where known, and similar names.
     """
     label = heads["label"]
     by_list = label.class_lists
     first = by_list[class_map.namespace].names
-    # A column that has no code is told by its name in the model's first list.
+    # A column without a code is listed under its name in the model's first list.
     names = [other if name == NO_CLASS else name for name, other in zip(first, label.classes, strict=True)]
     lines: list[Line] = []
     for match, met, columns in zip(class_map.matches, class_map.met, class_map.columns, strict=True):
         taxon = taxonomy[match.name]
-        told: Sequence[str] = names
+        column_names: Sequence[str] = names
         if met == "exact":
-            told = by_list[match.namespace].names
+            column_names = by_list[match.namespace].names
         elif class_map.proxy == "genus-head":
-            told = heads["genus"].classes
-        found = (
+            column_names = heads["genus"].classes
+        cells = (
             match.name,
             met,
             match.by if met == "exact" else str(class_map.proxy or "") if met == "genus" else "",
             match.namespace,
-            BETWEEN.join(told[i] for i in columns),
+            SEPARATOR.join(column_names[i] for i in columns),
             taxon.genus,
             taxon.scientific_name,
             taxon.common_name,
             taxon.class_name,
-            BETWEEN.join(class_map.near.get(match.name, ())),
+            SEPARATOR.join(class_map.near.get(match.name, ())),
         )
-        lines.append(dict(zip(FIELDS, found, strict=True)))
+        lines.append(dict(zip(FIELDS, cells, strict=True)))
     return lines
 
 
@@ -76,20 +78,20 @@ def write_report(lines: Sequence[Line], path: Path) -> None:
 
 
 def report_text(lines: Sequence[Line], class_map: ClassMap) -> str:
-    """Counts, counts by class_name, and the classes that are not met by their own names."""
+    """The report as text: counts, counts by class_name, and the classes that were not found by their own names."""
     text = [f"{len(lines)} classes: {_counts(lines)}"]
     kinds = sorted({line["class_name"] for line in lines}, key=lambda kind: (not kind, kind))
     if any(kinds):
         text += [f"  {kind or 'others'}: {_counts([x for x in lines if x['class_name'] == kind])}" for kind in kinds]
     if class_map.repeated:
-        text.append(f"wanted more than once, given once: {some(class_map.repeated, SHOWN)}")
+        text.append(f"listed more than once, given one column: {some(class_map.repeated, SHOWN)}")
     others = [pair for pair in zip(lines, class_map.matches, strict=True) if pair[0]["by"] != "name"]
     others.sort(key=lambda pair: ("absent", "genus", "exact").index(pair[0]["met"]))
-    told = [f"  {match.name}: {_told(line, match, class_map)}" for line, match in others]
-    if told:
-        text += ["not met by their own names:", *told[:SHOWN]]
-    if len(told) > SHOWN:
-        text.append(f"  and {len(told) - SHOWN} more")
+    described = [f"  {match.name}: {_described(line, match, class_map)}" for line, match in others]
+    if described:
+        text += ["not found by their own names:", *described[:SHOWN]]
+    if len(described) > SHOWN:
+        text.append(f"  and {len(described) - SHOWN} more")
     return "\n".join(text)
 
 
@@ -98,8 +100,8 @@ def _counts(lines: Sequence[Line]) -> str:
     return f"{met.count('exact')} exact, {met.count('genus')} by genus, {met.count('absent')} absent"
 
 
-def _told(line: Line, match: Match, class_map: ClassMap) -> str:
-    columns = line["columns"].split(BETWEEN)
+def _described(line: Line, match: Match, class_map: ClassMap) -> str:
+    columns = line["columns"].split(SEPARATOR)
     if line["met"] == "exact":
         return f"exact by its {line['by']}, {columns[0]} ({match.namespace})"
     if line["met"] == "genus":
@@ -109,5 +111,5 @@ def _told(line: Line, match: Match, class_map: ClassMap) -> str:
     else:
         text = f"absent, {class_map.unmapped_value:g}"
     if line["met"] == "absent" and match.relatives and class_map.proxy is None:
-        text += f"; the model has {len(match.relatives)} of its genus {match.genus}, see --unmapped"
+        text += f"; the model has {len(match.relatives)} of its genus {match.genus}; see --unmapped"
     return f"{text}; did you mean {line['suggestions']}?" if line["suggestions"] else text

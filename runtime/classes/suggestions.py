@@ -1,4 +1,4 @@
-"""Names that nearly match: what somebody may have meant."""
+"""Similar names, to suggest for classes that were not found."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ from runtime.errors import some
 from runtime.model.heads import NO_CLASS, Head
 
 FEWEST_LETTERS = 5
-"""Of names shorter than that one letter is too much to be a slip."""
+"""In shorter names a difference of one letter is no typing error."""
 MOST = 3
 
 
 def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping[str, list[str]]:
-    """Of classes that were not found in a head's class lists, names that nearly match their own or scientific one and
-    would be found. There are none of what the package's table knows to be another bird.
+    """For classes that were not found in a head's class lists, names like their own or scientific one that would be.
+
+    A name that is that of another bird in the package's table gets none.
     """
-    asked = {
+    sought = {
         other: name
         for name in names
         for other in (taxonomy[name].scientific_name, name)
         if other and not taxonomy.knows(other)
     }
     lists = head.class_lists.values()
-    known = {name: None for known in lists for name in (*known.names, *known.dropped) if name != NO_CLASS}
-    known |= {other: None for name in known if (other := taxonomy[name].scientific_name)}
-    return {asked[other]: near for other, near in near_names(asked, known).items()}
+    candidates = {name: None for known in lists for name in (*known.names, *known.dropped) if name != NO_CLASS}
+    candidates |= {other: None for name in candidates if (other := taxonomy[name].scientific_name)}
+    return {sought[other]: similar for other, similar in similar_names(sought, candidates).items()}
 
 
 def did_you_mean(near: Mapping[str, Sequence[str]]) -> str:
-    """A question, empty where nothing nearly matches."""
+    """The question "did you mean …?"; empty where no names are similar."""
     meant = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
     return f"did you mean {some(meant)}?" if meant else ""
 
 
-def near_names(unknown: Iterable[str], known: Iterable[str]) -> Mapping[str, list[str]]:
-    """Of each unknown name that nearly matches known ones, these: at most three.
+def similar_names(names: Iterable[str], candidates: Iterable[str]) -> Mapping[str, list[str]]:
+    """For each name that is similar to any candidates, these: at most three.
 
-    Names match that differ in case, spaces, underscores and such alone; or where there are none, those that become
-    equal when each loses at most one letter. Codes of two species often differ in their digits alone: they do not.
+    Similar are names that differ only in case, spaces and punctuation; where there are none, names that become equal
+    when each loses at most one letter. Names that both have digits, and others, are not: codes of two species often
+    differ only in these.
     """
     shortened = defaultdict(list)
-    for name in unknown:
+    for name in names:
         for short in _shortened(_folded(name)):
             shortened[short].append(name)
     equal: dict[str, dict[str, None]] = defaultdict(dict)
     slips: dict[str, dict[str, None]] = defaultdict(dict)
-    for candidate in known:
+    for candidate in candidates:
         folded = _folded(candidate)
         for name in {name for short in _shortened(folded) for name in shortened.get(short, ()) if name != candidate}:
             if _folded(name) == folded:
@@ -68,7 +70,7 @@ def _digits(name: str) -> str:
 
 
 def _shortened(folded: str) -> set[str]:
-    """The name, and if it is long enough, what is left when it loses one of its letters."""
+    """The name; if it is long enough, also all that it becomes by losing one letter."""
     if len(folded) < FEWEST_LETTERS:
         return {folded}
     return {folded, *(folded[:i] + folded[i + 1 :] for i in range(len(folded)))}

@@ -1,4 +1,4 @@
-"""What the names of classes stand for: eBird's codes and scientific names, and a competition's `taxonomy.csv`.
+"""What class names stand for, by eBird's taxonomy and a competition's `taxonomy.csv`.
 
 `ebird.csv` beside this file holds the code, genus and scientific name of 11,053 birds. Genera are those of eBird's
 taxonomy of 2021, from google-research/perch (Apache-2.0), and for 121 codes of later years the first word of their
@@ -17,25 +17,25 @@ from pathlib import Path
 from runtime.errors import InputError, reason, repeated, some
 
 BINOMIAL = re.compile(r"[A-Z][a-z-]+ [a-z][a-z-]+")
-"""How a scientific name starts; names of sounds have underscores."""
+"""The start of a scientific name; names of sounds have underscores instead of spaces."""
 BIRDS = "Aves"
-"""The class of all that the package's table holds."""
+"""The class of all animals in the package's table."""
 
 
 @dataclass(frozen=True)
 class Taxon:
-    """What is known of a class; empty where nothing is. `class_name` is such as Aves or Insecta."""
+    """What a class name stands for; fields are empty where unknown. `class_name` is such as Aves or Insecta."""
 
     scientific_name: str = ""
     common_name: str = ""
     class_name: str = ""
     genus: str = ""
-    """In small letters."""
+    """In lower case."""
 
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Finds the taxon of a class's name. What `own` says, by name, comes before the table of the package.
+    """Finds the taxon of a class name: in `own`, by name, before the package's table.
 
     `source` is the file that `own` was read from.
     """
@@ -44,7 +44,7 @@ class Taxonomy:
     source: str = ""
 
     def __getitem__(self, name: str) -> Taxon:
-        """The taxon of an eBird code, a scientific name, or a name that `own` has, as its own or a scientific one."""
+        """The taxon of an eBird code, a scientific name, or a class or scientific name in `own`."""
         known = _named(name)
         own = self.own.get(name) or self._by_scientific_name.get(name)
         if own is None:
@@ -62,19 +62,20 @@ class Taxonomy:
         return {taxon.scientific_name: taxon for taxon in self.own.values() if taxon.scientific_name}
 
     def other_names(self, name: str) -> list[tuple[str, str]]:
-        """What else a class is certainly called, as pairs of what it is, `scientific_name` or `code`, and the name."""
+        """Other names of a class, as pairs: `scientific_name` or `code`, and the name."""
         scientific = [self[name].scientific_name, _named(name).scientific_name]
         found = [("scientific_name", other) for other in scientific]
         found += [("code", code_of(other) or "") for other in scientific]
         return [(kind, other) for kind, other in dict.fromkeys(found) if other not in ("", name)]
 
     def knows(self, name: str) -> bool:
-        """Whether the package's table has a code or scientific name."""
+        """Whether a name is an eBird code or scientific name in the package's table."""
         return name in birds() or name in _codes()
 
 
 def read_taxonomy(path: str | Path) -> Taxonomy:
-    """Reads a `taxonomy.csv`: primary_label, and of scientific_name, common_name, class_name and genus what it has.
+    """Reads a `taxonomy.csv`: its column `primary_label`, and where it has them `scientific_name`, `common_name`,
+    `class_name` and `genus`.
 
     Raises:
         InputError: the file cannot be read, has no column `primary_label`, or names a class twice.
@@ -88,10 +89,10 @@ def read_taxonomy(path: str | Path) -> Taxonomy:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the taxonomy from {path}: {reason(error)}") from None
     if not rows or "primary_label" not in rows[0]:
-        raise InputError(f"{path} is no taxonomy: it has no column 'primary_label'")
+        raise InputError(f"{path} is no taxonomy, as it has no column 'primary_label'")
     named = [row for row in rows if row.get("primary_label")]
     if twice := repeated([row["primary_label"] for row in named]):
-        raise InputError(f"{path} has classes more than once: {some(twice)}")
+        raise InputError(f"{path} repeats classes: {some(twice)}")
     taxa = {
         row["primary_label"]: Taxon(
             row.get("scientific_name", ""),

@@ -1,4 +1,4 @@
-"""The classes that a user wants, and what is known of them."""
+"""The classes that a user asks for, read from a file or a list."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from runtime.model.heads import NO_CLASS
 class WantedClasses:
     """The columns a user asked for, in their order.
 
-    `row_ids` are a sample submission's own rows, or None where the classes came from elsewhere: then the result need
-    not be a competition's submission. `taxonomy` says what the names stand for.
+    `row_ids` are the rows of a sample submission, None where the classes came from elsewhere. `taxonomy` says what the
+    names stand for.
     """
 
     names: tuple[str, ...]
@@ -27,13 +27,13 @@ class WantedClasses:
     header: str = ""
     """The first line of a class list."""
     repeated: tuple[str, ...] = ()
-    """Names that a class list has more than once."""
+    """Names that a class list repeats."""
     texts: tuple[str, ...] = ()
-    """Columns of a sample submission whose cells are no numbers: classes only if they are known to be."""
+    """Columns of a sample submission whose cells are no numbers: classes only if a class list or taxonomy has them."""
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
     def options(self, namespace: str | None) -> str:
-        """How `perch-convert` is told to keep what they need."""
+        """The options with which `perch-convert` keeps the columns of these classes."""
         given = {"classes": self.source, "taxonomy": self.taxonomy.source, "namespace": namespace or ""}
         if self.taxonomy.source == self.source:
             del given["taxonomy"]
@@ -44,12 +44,12 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     """Reads wanted classes from a file, or takes them as a list.
 
     A file is a `sample_submission.csv` (columns after `row_id`), a `taxonomy.csv` (its column `primary_label`), or a
-    class list: a header, then one name a line; lines `no_ebird_code`, which a model's own list has, name none, and one
-    that comes again adds nothing. What the names stand for is read from the file `taxonomy`, or from `source` where
-    that is a taxonomy itself.
+    class list: a header, then one name a line. In a class list `no_ebird_code`, found in those of models, is skipped,
+    and so are repeated names. What the names stand for is read from the file `taxonomy`, or from `source` if that is a
+    taxonomy itself.
 
     Raises:
-        InputError: a file cannot be read, is none of these, or names a class twice.
+        InputError: a file cannot be read, is none of these, or repeats a class.
     """
     taxa = read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
     if not isinstance(source, (str, Path)):
@@ -84,7 +84,7 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
 
 
 def _sample_submission(header: Sequence[str], file: Iterable[str], path: Path, taxonomy: Taxonomy) -> WantedClasses:
-    """Of what follows the header, which may be a hundred million numbers, no more is looked at than must be."""
+    """Reads the rows after the header, which may hold 100 million numbers, and parses no more of them than it must."""
     row_ids, texts, numbers = [], set[int](), set[int]()
     undecided: Sequence[int] = range(1, len(header))
     rest = iter(file)
@@ -122,5 +122,5 @@ def _checked(wanted: WantedClasses) -> WantedClasses:
         raise InputError(f"{wanted.source} has a row without a row_id")
     for what, names in (("classes", wanted.names), ("rows", wanted.row_ids or ())):
         if twice := repeated(names):
-            raise InputError(f"{wanted.source} has {what} more than once: {some(twice)}")
+            raise InputError(f"{wanted.source} repeats {what}: {some(twice)}")
     return wanted

@@ -126,4 +126,4 @@ def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.
     if window is None or window.samples is None:
         why = "it ends before" if window is None or window.recorded else "nothing was recorded there"
         raise InputError(f"cannot listen to {path} at {start_s:g} s: {recording.failure or why}")
-    return Session(model).score(window.samples[None], ("embedding",), 1)["embedding"][0]
+    return Session(model).run(window.samples[None], ("embedding",), 1)["embedding"][0]

@@ -1,1 +1,1 @@
-"""The model: what a converted file says of itself, and a session that runs it."""
+"""The model: a converted file's description of itself, and sessions that run it."""

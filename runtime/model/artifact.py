@@ -1,4 +1,4 @@
-"""What a converted `.onnx` file says of itself: the schema of its metadata, written by `convert`, read here.
+"""The description that a converted `.onnx` file holds of itself: `convert` writes it, this module reads it.
 
 Every entry is text in the file's `metadata_props`.
 """
@@ -22,10 +22,10 @@ SCHEMA = "1"
 METADATA_PROPS = 14
 """Number of `metadata_props` in ONNX's ModelProto."""
 DESCRIPTION = "description_sha256"
-"""The entry that is the fingerprint of the others; older files have none."""
+"""The entry that holds the SHA-256 of all others; older files lack it."""
 VARINT, MOST_FIELDS, MOST_ENTRY_FIELDS, MOST_TEXT = 10, 10_000, 16, 2**26
-"""Bytes of protobuf's longest number; more fields of a file and of an entry, and bytes of a description, than any
-model has."""
+"""Bytes of protobuf's longest number; then limits that no model comes near: fields of a file, fields of an entry, bytes
+of a description."""
 MOST_REASON = 300
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
 
@@ -57,27 +57,30 @@ class Artifact:
 
     @property
     def parity_warning(self) -> str | None:
-        """That this file was not compared with TensorFlow, and why, in one line; None if it was."""
+        """One line that says why this file was not compared with TensorFlow; None if it was."""
         if self.parity.get("measured", True):
             return None
-        why = " ".join(str(self.parity.get("reason", "no reason is given")).split())
+        why = " ".join(str(self.parity.get("reason", "no reason given")).split())
         return f"parity with TensorFlow was not measured ({why[:MOST_REASON]})"
 
     @property
     def ill_conditioned(self) -> str | None:
-        """Which heads rounding moves further than conversion's bounds, in TensorFlow as in this file, in one line."""
+        """One line naming the heads that rounding alone moves beyond the tolerance, in TensorFlow too; None if none."""
         rounding = self.parity.get("rounding")
-        told = rounding.get("ill_conditioned") if isinstance(rounding, Mapping) else None
-        names = [name for name in self.heads if name in told] if isinstance(told, list) else []
-        return f"ill-conditioned: {'; '.join(map(self._off_itself, names))}" if names else None
+        listed = rounding.get("ill_conditioned") if isinstance(rounding, Mapping) else None
+        names = [name for name in self.heads if name in listed] if isinstance(listed, list) else []
+        return f"ill-conditioned: {'; '.join(map(self._rounding_of, names))}" if names else None
 
-    def _off_itself(self, name: str) -> str:
+    def _rounding_of(self, name: str) -> str:
         try:
-            off = float(self.parity["heads"][name]["error"])
-            own = float(self.parity["rounding"]["heads"][name]["itself"]["error"])
+            error = float(self.parity["heads"][name]["error"])
+            own_error = float(self.parity["rounding"]["heads"][name]["itself"]["error"])
         except (LookupError, TypeError, ValueError):
-            return f"'{name}', by how much is not told"
-        return f"'{name}' is off TensorFlow by {off:.1e} of its range, TensorFlow off itself by {own:.1e} by rounding"
+            return f"'{name}' (errors unknown)"
+        return (
+            f"'{name}' differs from TensorFlow by {error:.1e} of its range, where rounding alone moves TensorFlow by "
+            f"{own_error:.1e}"
+        )
 
     def head(self, name: str) -> Head:
         """The head of this name.
@@ -110,10 +113,10 @@ class Artifact:
 
     @classmethod
     def from_metadata(cls, entries: Mapping[str, str], path: str | Path) -> Artifact:
-        """Reads and checks a file's entries; `path` is for messages.
+        """Builds the description from a file's entries and checks it; `path` is for messages.
 
         Raises:
-            ArtifactError: this project did not make the file, or made it with another schema, or it was tampered with.
+            ArtifactError: the file was not made by this project, or has another schema, or entries that make no sense.
         """
         schema = entries.get("perch_onnx_schema")
         if schema is None:
@@ -136,19 +139,19 @@ class Artifact:
             )
         except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError(
-                f"{path} describes itself wrongly ({error!r:.{MOST_REASON}}); convert it again"
+                f"{path} holds a wrong description of itself ({error!r:.{MOST_REASON}}); convert it again"
             ) from None
         if not (heads and 0 < artifact.window_samples <= 10**8 and 0 < artifact.sample_rate <= 10**6):
             raise ArtifactError(
-                f"{path} describes itself wrongly (no heads, or an impossible window); convert it again"
+                f"{path} holds a wrong description of itself (no heads, or an impossible window); convert it again"
             )
         return artifact
 
 
 def read_artifact(path: str | Path) -> Artifact:
-    """A file's description of itself, read without loading its graph.
+    """Reads a file's description of itself without loading its graph.
 
-    Whether it is true is for `runtime.model.identity` to say.
+    `runtime.model.identity` checks whether it is true.
 
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
@@ -168,25 +171,25 @@ def read_entries(path: str | Path) -> dict[str, str]:
         with open(path, "rb") as file:
             entries = [_entry(file, field) for field in fields(file) if field.is_metadata]
             if not os.fstat(file.fileno()).st_size or sum(len(key) + len(value) for key, value in entries) > MOST_TEXT:
-                raise ValueError("empty, or a description beyond measure")
+                raise ValueError("an empty file, or too long a description")
     except OSError as error:
         raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
     except ValueError:
         raise ArtifactError(f"{path} cannot be loaded as ONNX (it is damaged or another format); {CONVERT}") from None
     if twice := repeated([key for key, _ in entries]):
-        raise ArtifactError(f"{path} describes itself wrongly ({some(twice)} twice); convert it again")
+        raise ArtifactError(f"{path} holds a wrong description of itself ({some(twice)} twice); convert it again")
     return dict(entries)
 
 
 def description_sha256(entries: Mapping[str, str]) -> str:
-    """The fingerprint of a description, itself left out."""
-    told = {key: value for key, value in entries.items() if key != DESCRIPTION}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    """The SHA-256 of a description without the entry that holds it."""
+    described = {key: value for key, value in entries.items() if key != DESCRIPTION}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a protobuf message: its number and wire type, where it starts, its value does, and it ends."""
+    """A field of a protobuf message: its number, its wire type, and where it, its value, and the next field start."""
 
     number: int
     kind: int
@@ -201,11 +204,10 @@ class Field:
 
 
 def fields(file: BinaryIO, most: int = MOST_FIELDS) -> Iterator[Field]:
-    """The fields of a protobuf message (its wire format: tags of number and type, and the lengths of what is longer
-    than a number). What they hold is not read.
+    """The fields of a message in protobuf's wire format, whose values are skipped, not read.
 
     Raises:
-        ValueError: the bytes are no such message, or of more fields than `most`.
+        ValueError: the bytes are no such message, or have more fields than `most`.
     """
     size, start = file.seek(0, os.SEEK_END), 0
     for _ in range(most + 1):
@@ -225,7 +227,7 @@ def fields(file: BinaryIO, most: int = MOST_FIELDS) -> Iterator[Field]:
         else:
             raise ValueError(f"wire type {kind}")
         if not 0 < number < 2**29 or start + end > size:
-            raise ValueError("a field without a number, or that ends behind its message")
+            raise ValueError("a field without a number, or one that reaches beyond its message")
         yield Field(number, kind, start, start + value, start + end)
         start += end
     raise ValueError("too many fields")
@@ -234,7 +236,7 @@ def fields(file: BinaryIO, most: int = MOST_FIELDS) -> Iterator[Field]:
 def _entry(file: BinaryIO, field: Field) -> tuple[str, str]:
     """Key and value of a StringStringEntryProto."""
     if field.end - field.value > MOST_TEXT:
-        raise ValueError("an entry beyond measure")
+        raise ValueError("too long an entry")
     file.seek(field.value)
     data = file.read(field.end - field.value)
     parts = fields(io.BytesIO(data), MOST_ENTRY_FIELDS)
@@ -243,7 +245,7 @@ def _entry(file: BinaryIO, field: Field) -> tuple[str, str]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
+    """Protobuf's number of variable length at a byte, and the byte after it."""
     value = 0
     for count, byte in enumerate(data[at : at + VARINT]):
         value |= (byte & 127) << 7 * count
@@ -259,7 +261,7 @@ def _number(text: str) -> int:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """A JSON object, of which no key is there twice."""
+    """A JSON object in which no key is repeated."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if twice := repeated([key for key, _ in pairs]):

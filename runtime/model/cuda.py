@@ -1,4 +1,4 @@
-"""Whether CUDA can really be used here, and what keeps it from it."""
+"""Whether CUDA can really be used here, and if not, why."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime.errors import first_line
+
 PROVIDER = "CUDAExecutionProvider"
 LIBRARIES = ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll")
 WINDOW_BYTES, MOST_BATCH = 48 * 2**20, 128
-"""What a window is taken to need on a GPU (three times what its activations need on the CPU), and enough of them."""
+"""Memory that one window is assumed to need on a GPU (three times that of its activations on the CPU), and a batch from
+which on larger ones are no faster."""
 MISSING = re.compile(r"(\S+): cannot open shared object file")
 ONE_NODE = (
     b'\x08\x08:9\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
 )
-"""An ONNX file of one Identity, to try a device on; what would write it, onnx, is not here."""
+"""An ONNX file with a single Identity node, to try a device with: `onnx`, which could write one, is no dependency."""
 
 
 def gpus() -> list[str]:
-    """The GPUs that a driver shows, by name where it gives one; asked without loading CUDA, which takes seconds."""
+    """Names of the GPUs that a driver lists, found without loading CUDA, which takes seconds."""
     described = [path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
     names = [re.search(r"Model:\s*(.+)", text) for text in described]
     if names:
@@ -37,9 +40,9 @@ def gpus() -> list[str]:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Loads CUDA and cuDNN from their own wheels, which the loader does not search, for a session to be made.
+    """Loads CUDA and cuDNN from their wheels, where the system's loader does not look, so that a session can be made.
 
-    ONNX Runtime prints what it misses; that is said in our own words, by whoever asks for it.
+    What ONNX Runtime prints meanwhile of missing libraries is dropped; see `missing_library`.
     """
     ort.set_default_logger_severity(4)
     try:
@@ -52,10 +55,10 @@ def loading() -> Iterator[None]:
 
 
 def missing_library() -> str | None:
-    """What ONNX Runtime's CUDA provider lacks, such as `libcublasLt.so.13: not found`; None if nothing.
+    """The library that ONNX Runtime's CUDA provider lacks, such as `libcublasLt.so.13: not found`; None if it has all.
 
-    To be asked after a session fell back: ONNX Runtime tells its log alone, and a provider that can be loaded must have
-    been loaded by it first.
+    Call it only after a session fell back to the CPU, the reason for which ONNX Runtime writes to its log alone: a
+    provider that works must first be loaded by ONNX Runtime itself.
     """
     folder = Path(ort.__file__).parent / "capi"
     for path in (folder / name for name in LIBRARIES):
@@ -69,7 +72,7 @@ def missing_library() -> str | None:
 
 
 def problem(device: str) -> str | None:
-    """What keeps "cuda:N" from being used; None if a graph can be loaded there."""
+    """Why "cuda:N" cannot be used; None if a graph can be loaded there."""
     if PROVIDER not in ort.get_available_providers():
         return "this is a CPU build of onnxruntime"
     options = ort.SessionOptions()
@@ -79,14 +82,14 @@ def problem(device: str) -> str | None:
         try:
             session = ort.InferenceSession(ONE_NODE, options, providers=[chosen, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
-            return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            return first_line(error)[:300]
     if PROVIDER in session.get_providers():
         return None
-    return missing_library() or "ONNX Runtime does not say why"
+    return missing_library() or "ONNX Runtime gives no reason"
 
 
 def pin(array: NDArray[np.float32]) -> bool:
-    """Lets a GPU copy from memory directly (`cudaHostRegister`), if it can be done; it is slower without."""
+    """Pins memory (`cudaHostRegister`), from which a GPU then copies faster; returns whether that worked."""
     runtime = _runtime()
     if runtime is None:
         return False
@@ -94,7 +97,7 @@ def pin(array: NDArray[np.float32]) -> bool:
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that is free on "cuda:N", or None where that cannot be told."""
+    """Free memory of "cuda:N"; None where it is unknown."""
     runtime = _runtime()
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
@@ -103,7 +106,7 @@ def free_bytes(device: str) -> int | None:
 
 
 def batch_size(device: str) -> int:
-    """A batch that half of the free memory has room for; 32 where that cannot be told."""
+    """A batch that fits in half of the free memory; 32 where that is unknown."""
     with loading():
         free = free_bytes(device)
     if free is None:

@@ -1,7 +1,7 @@
-"""A model's outputs and what names their columns, as a file's metadata tells it.
+"""The heads of a model (its outputs) and their class lists, as entries of a file's metadata.
 
-A class list stands there as it stood in the SavedModel's assets: its header, then one name a line. The first one of
-head `label` is the entry `classes.label`, others are `classes.label.NAMESPACE`.
+A class list is stored as in the SavedModel's assets: its header, then one name a line. The first one of the head
+`label` is the entry `classes.label`; others are `classes.label.NAMESPACE`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 NO_CLASS = "no_ebird_code"
-"""Stands in a class list where a column has no name in that namespace; it is no class."""
+"""The entry of a class list for a column that has no name in its namespace; it is no class."""
 MOST_DIMENSIONS, MOST_NUMBERS = 8, 2**26
-"""More than any output has of a window."""
+"""Limits on one window's output, which no model comes near."""
 
 
 def first_columns(names: Sequence[str]) -> dict[str, int]:
@@ -28,8 +28,8 @@ def first_columns(names: Sequence[str]) -> dict[str, int]:
 class ClassList:
     """Names of a class head's columns, in order; a name may repeat.
 
-    `namespace` is the header they stood under, such as `ebird2021`. `dropped` are the classes that the SavedModel has
-    and this file does not, because it was converted with `--classes`.
+    `namespace` is the list's header, such as `ebird2021`. `dropped` are classes of the SavedModel that this file lacks,
+    because it was converted with `--classes`.
     """
 
     namespace: str
@@ -47,7 +47,7 @@ class ClassList:
 class Head:
     """One output of the model.
 
-    `shape` leaves the batch out. `classes`, `namespace` and `dropped` are the first class list of a class head (see
+    `shape` is without the batch. `classes`, `namespace` and `dropped` are the first class list of a class head (see
     `ClassList`), and empty for others. `other_lists`, in the order of their namespaces, name the same columns.
     """
 
@@ -60,29 +60,30 @@ class Head:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that it makes of a window, in float32."""
+        """Bytes of one window's output, in float32."""
         return 4 * math.prod(self.shape)
 
     @property
     def class_lists(self) -> dict[str, ClassList]:
-        """Its class lists by namespace, the first one first; empty for other heads."""
+        """The class lists by namespace, the first one first; empty for heads without classes."""
         first = (ClassList(self.namespace, self.classes, self.dropped),) if self.classes else ()
         return {known.namespace: known for known in (*first, *self.other_lists)}
 
     def names(self, namespace: str | None) -> tuple[str, ...]:
-        """The names of its columns in a namespace, or where it has none of that name in its first one."""
+        """The names of the columns in a namespace; in the first one if there is no list of that namespace."""
         known = self.class_lists.get(self.namespace if namespace is None else namespace)
         return self.classes if known is None else known.names
 
     def keeping(self, columns: Sequence[int]) -> Head:
-        """A class head with these columns alone."""
+        """The class head with only these columns."""
         first, *others = (known.keeping(columns) for known in self.class_lists.values())
         return Head(self.name, (len(columns),), first.names, first.namespace, first.dropped, tuple(others))
 
     def with_namesakes(self, columns: Iterable[int]) -> list[int]:
         """These columns and all others that share a name with one of them in any class list, in order.
 
-        A file that keeps either all columns of a name or none cannot take another column for it than the whole one.
+        Of columns with the same name the first is taken: a file that keeps all or none of them takes the same one as a
+        file with all columns.
         """
         kept: set[int] = set()
         more = set(columns)
@@ -94,7 +95,7 @@ class Head:
         return sorted(kept)
 
     def to_metadata(self) -> dict[str, str]:
-        """Entries for its class lists."""
+        """Metadata entries of the class lists."""
         entries = {}
         for known in self.class_lists.values():
             key = self.name if known.namespace == self.namespace else f"{self.name}.{known.namespace}"
@@ -105,10 +106,10 @@ class Head:
 
 
 def read_heads(shapes: Mapping[str, Any], entries: Mapping[str, str]) -> dict[str, Head]:
-    """The heads of these shapes, with their class lists.
+    """Reads the heads of these shapes, with their class lists.
 
     Raises:
-        ValueError, LookupError, TypeError: the entries make no sense.
+        ValueError, LookupError, TypeError: the entries are invalid.
     """
     return {name: _head(name, _shape(name, shape), _lists(name, shapes, entries)) for name, shape in shapes.items()}
 
@@ -116,9 +117,9 @@ def read_heads(shapes: Mapping[str, Any], entries: Mapping[str, str]) -> dict[st
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
     dimensions = shape if isinstance(shape, list) and 0 < len(shape) <= MOST_DIMENSIONS else [0]
     if not all(type(size) is int and 0 < size <= MOST_NUMBERS for size in dimensions):
-        raise ValueError(f"{str(shape)[:40]} is no shape of an output '{name[:40]}'")
+        raise ValueError(f"{str(shape)[:40]} is no valid shape of the output '{name[:40]}'")
     if math.prod(dimensions) > MOST_NUMBERS:
-        raise ValueError(f"an output '{name[:40]}' of {math.prod(dimensions)} numbers")
+        raise ValueError(f"the output '{name[:40]}' has {math.prod(dimensions)} numbers")
     return tuple(dimensions)
 
 
@@ -134,13 +135,13 @@ def _head(name: str, shape: tuple[int, ...], lists: dict[str, ClassList]) -> Hea
 
 
 def _lists(name: str, heads: Iterable[str], entries: Mapping[str, str]) -> dict[str, ClassList]:
-    """The class lists of a head, by what their entries are called."""
-    found = {}
+    """The class lists of a head, by the names of their entries."""
+    lists = {}
     for entry, text in entries.items():
         key = entry.removeprefix("classes.")
         if entry != key and (key == name or (key.startswith(f"{name}.") and key not in heads)):
-            found[key] = _class_list(text, entries.get(f"dropped_classes.{key}"))
-    return found
+            lists[key] = _class_list(text, entries.get(f"dropped_classes.{key}"))
+    return lists
 
 
 def _class_list(text: str, dropped: str | None) -> ClassList:

@@ -1,9 +1,8 @@
-"""Whether a converted file is what it says: its graph and weights are held against its own fingerprint.
+"""Whether a converted file is unchanged: the SHA-256 of its graph, weights and description are compared with its own.
 
-A bit that flipped on a disk, or weights put in the place of others, give other rows and no error; and a run is only
-taken up again with the model that it was begun with. Reading and hashing a file costs one to two seconds a gigabyte,
-once: files that were found true are remembered in the user's cache folder by where they are, their size and their
-times.
+A flipped bit or exchanged weights change rows and raise no error, and an interrupted run may only be resumed with the
+model that it was started with. Hashing takes one to two seconds a gigabyte, once: files that passed are remembered in
+the user's cache folder by inode, size and times.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from runtime.model.profile import profile_path
 CHUNK = 2**22
 MOST_REMEMBERED = 64
 SETTLED_S = 2.0
-"""A file that was written less than so long ago may change again without a change of its times."""
+"""A file written less than this many seconds ago can change again and keep its times, so it is not remembered."""
 
 
 def read_true_artifact(path: str | Path) -> Artifact:
-    """A file's description of itself, which is true.
+    """Reads a file's description of itself and checks that the file is unchanged.
 
     Raises:
         ArtifactError: the file is missing, damaged, changed, or not made by this project.
@@ -40,7 +39,7 @@ def read_true_artifact(path: str | Path) -> Artifact:
 
 
 def untrue(path: str | Path, artifact: Artifact) -> str | None:
-    """What is not as `perch-convert` wrote it, in a sentence; None if nothing is."""
+    """One sentence that says what changed since `perch-convert` wrote the file; None if nothing did."""
     try:
         with open(path, "rb") as file:
             state = _state(file)
@@ -61,20 +60,20 @@ def untrue(path: str | Path, artifact: Artifact) -> str | None:
 
 
 def _graph_sha256(file: BinaryIO) -> str:
-    """The SHA-256 of all but the description: what `convert` took before it wrote that."""
-    found = hashlib.sha256()
+    """The SHA-256 of all fields but the description, which `convert` took before it added that."""
+    digest = hashlib.sha256()
     for field in fields(file):
         if not field.is_metadata:
             file.seek(field.start)
             for start in range(field.start, field.end, CHUNK):
-                found.update(file.read(min(CHUNK, field.end - start)))
-    return found.hexdigest()
+                digest.update(file.read(min(CHUNK, field.end - start)))
+    return digest.hexdigest()
 
 
 def _state(file: BinaryIO) -> str:
-    """What changes when a file does."""
-    known = os.fstat(file.fileno())
-    return f"{known.st_dev} {known.st_ino} {known.st_size} {known.st_mtime_ns} {known.st_ctime_ns}"
+    """What identifies a file and changes whenever it is written."""
+    stat = os.fstat(file.fileno())
+    return f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 
 
 def _memory() -> Path:
@@ -82,19 +81,19 @@ def _memory() -> Path:
 
 
 def _remembered() -> list[str]:
-    """The states of files that were found true; none where that cannot be told."""
+    """The states of files that passed; none where they cannot be read."""
     try:
-        found = json.loads(_memory().read_text())
-    except (OSError, ValueError, RecursionError, RuntimeError):  # RuntimeError: there is no home
+        states = json.loads(_memory().read_text())
+    except (OSError, ValueError, RecursionError, RuntimeError):  # RuntimeError: there is no home folder
         return []
-    return [str(state) for state in found] if isinstance(found, list) else []
+    return [str(state) for state in states] if isinstance(states, list) else []
 
 
 def _remember(state: str, file: BinaryIO) -> None:
-    known = os.fstat(file.fileno())
-    if time.time() - max(known.st_mtime, known.st_ctime) < SETTLED_S:
+    stat = os.fstat(file.fileno())
+    if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED_S:
         return
-    with contextlib.suppress(OSError, InputError, RuntimeError):  # then it costs as much again
+    with contextlib.suppress(OSError, InputError, RuntimeError):  # then it is hashed again next time
         _memory().parent.mkdir(parents=True, exist_ok=True)
         with replacing(_memory()) as temporary:
             temporary.write_text(json.dumps([*_remembered(), state][-MOST_REMEMBERED:]))

@@ -1,4 +1,4 @@
-"""What is made of the model's scores, where they are not left as they are."""
+"""Optional transformations of the model's logits: another scale, and activations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scores = NDArray[np.float32]
 LogitScale = Literal["perch-hoplite"]
 Activation = Literal["none", "sigmoid", "softmax"]
 FACTOR, OFFSET = 0.97, -10.0
-"""What perch-hoplite makes of Perch v2's logits."""
+"""perch-hoplite's scale of Perch v2's logits: 0.97 x - 10."""
 FAMILY = "perch_v2"
 
 
@@ -31,25 +31,25 @@ def check_logit_scale(scale: LogitScale, outputs: Sequence[str], family: str) ->
 
 
 def scaled(logits: Scores, scale: LogitScale | None) -> Scores:
-    """Scores on that scale; `float32`, of the same shape."""
+    """Logits on that scale, `float32`, of the same shape; unchanged if it is None."""
     return logits if scale is None else logits * np.float32(FACTOR) + np.float32(OFFSET)
 
 
 def activated(logits: Scores, activation: Activation, constant: NDArray[np.bool_] | None = None) -> Scores:
     """Logits `[rows, classes]` after an activation; columns that are `constant` stay as they are.
 
-    The softmax is over the other columns of a row: those that are written, whatever more the model knows.
+    The softmax of a row is over its other columns: those that are written, not all classes of the model.
     """
     if activation == "none" or not logits.size:
         return logits
-    found = logits if constant is None else logits[:, ~constant]
+    values = logits if constant is None else logits[:, ~constant]
     if activation == "sigmoid":
-        found = np.exp(-np.logaddexp(np.float32(0), -found))
+        values = np.exp(-np.logaddexp(np.float32(0), -values))
     else:
-        found = np.exp(found - found.max(axis=1, keepdims=True, initial=-np.inf))
-        found /= found.sum(axis=1, keepdims=True)
+        values = np.exp(values - values.max(axis=1, keepdims=True, initial=-np.inf))
+        values /= values.sum(axis=1, keepdims=True)
     if constant is None:
-        return found
+        return values
     result = logits.copy()
-    result[:, ~constant] = found
+    result[:, ~constant] = values
     return result

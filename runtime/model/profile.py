@@ -1,8 +1,8 @@
-"""What was measured to be fastest on this machine, for runs to use: `perch-bench throughput` writes it.
+"""The fastest setup measured on this machine, which `perch-bench throughput` writes and runs use.
 
-A small JSON file in the user's cache folder, with an entry for each artifact and device. An entry holds for the machine
-it was measured on: where processor, cores or ONNX Runtime are others it is as if it were not there. So is a file that
-is damaged or cannot be read.
+Profiles lie in a small JSON file in the user's cache folder, with an entry for each artifact and device. An entry is
+ignored where processor, cores, GPUs or ONNX Runtime differ from those it was measured with; a file that is damaged or
+cannot be read is ignored too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from runtime.files import replacing
 from runtime.model import cuda
 
 VARIABLE = "PERCH_ONNX_PROFILE"
-"""Names another file than the one in the user's cache folder."""
+"""The environment variable that names another file."""
 MOST = 4096
-"""Greater counts than this were not measured by anybody."""
+"""Greater counts are damage."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How much works at once: processes, threads that each of them computes with on the CPU, windows of one call."""
+    """How much runs at once: worker processes, CPU threads of each, and windows of one call."""
 
     workers: int
     threads: int
@@ -54,7 +54,8 @@ class Profile:
 
 
 def profile_path() -> Path:
-    """Where profiles are kept."""
+    """The file that holds the profiles."""
+    # platformdirs would look elsewhere on macOS, and not find what is there.
     if named := os.environ.get(VARIABLE):
         return Path(named)
     cache = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
@@ -62,7 +63,7 @@ def profile_path() -> Path:
 
 
 def read_profile(artifact_sha256: str, device: str) -> Profile | None:
-    """This machine's profile of an artifact on "cpu" or "cuda:N", if there is one that holds."""
+    """This machine's profile of an artifact on "cpu" or "cuda:N"; None if there is none that applies."""
     try:
         entry = _entries()[artifact_sha256][device]
         if entry["machine"] != _machine(device):
@@ -75,7 +76,7 @@ def read_profile(artifact_sha256: str, device: str) -> Profile | None:
 
 
 def write_profile(artifact_sha256: str, device: str, setup: Setup, windows_per_s: float) -> Path:
-    """Keeps a setup as this machine's profile, beside those of other artifacts and devices; where it was written.
+    """Stores a setup as this machine's profile of an artifact on a device; returns the file.
 
     Raises:
         OutputError: it cannot be written.
@@ -103,15 +104,15 @@ def write_profile(artifact_sha256: str, device: str, setup: Setup, windows_per_s
 
 
 def _entries() -> dict[str, Any]:
-    """By artifact and device; none if the file is missing or damaged."""
+    """Entries by artifact and device; empty if the file is missing or damaged."""
     try:
         entries = json.loads(profile_path().read_text())
-    except (OSError, ValueError, RecursionError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, ValueError, RecursionError, RuntimeError):  # RuntimeError: there is no home folder
         return {}
     return entries if isinstance(entries, dict) else {}
 
 
 def _machine(device: str) -> Mapping[str, Any]:
-    """What a profile was measured with."""
+    """What a profile depends on."""
     gpus = [] if device == "cpu" else cuda.gpus()
     return {"processor": processor(), "cores": usable_cores(), "gpus": gpus, "onnxruntime": ort.__version__}

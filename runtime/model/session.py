@@ -1,4 +1,4 @@
-"""One ONNX Runtime session on one execution provider, and what it takes to be sure of that."""
+"""One ONNX Runtime session, on the device that was asked for and no other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_install() -> None:
     """Refuses an environment in which two distributions share the module `onnxruntime`.
 
     Raises:
-        DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed: which one's files are left is chance.
+        DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed, and have overwritten each other's files.
     """
     both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if len(both) > 1:
@@ -60,7 +60,7 @@ def check_device(name: str, device: str) -> str:
 
 
 def choose_device(device: str) -> str:
-    """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU if it can be had, else the CPU.
+    """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU where there is one, else the CPU.
 
     Raises:
         InputError: not "auto", "cpu", "cuda" or "cuda:N".
@@ -81,15 +81,17 @@ def choose_device(device: str) -> str:
 
 
 class Session:
-    """A converted model, loaded on a device.
+    """A converted model, loaded on a device. Several threads may call it at once.
 
     Args:
         path: the `.onnx` file.
         device: "cpu" or "cuda:N" (see `choose_device`).
         threads: threads that one call uses on the CPU.
 
-    `spares` names the heads that give only as many of a batch's rows as they are asked for; of these, `gathers` names
-    those that also give the rows of what was `gathers_from` batches before. They are empty where a file cannot do so.
+    Attributes:
+        skippable_heads: heads that a call can compute for some of its windows only, or for none.
+        deferrable_heads: those of them that a later call can compute for the windows of earlier ones.
+        deferred_from: the output of the earlier calls from which it does so; empty if there are no such heads.
 
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
@@ -100,16 +102,16 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what matters is raised
-        # Else a second run plans one block for all that the first allocated piece by piece, and holds both.
+        options.log_severity_level = 4  # errors are raised as well
+        # With it the second run allocates one block for all tensors, while those of the first run are still held.
         options.enable_mem_pattern = device != "cpu"
         self.device = device
         self._session = load(Path(path), options, device)
         self.artifact = read_artifact(path)
         self._path = path
         _check_io(self._session, self.artifact, path)
-        self.spares, self.gathers_from = _optional_inputs(self._session, self.artifact)
-        self.gathers = self.spares if self.gathers_from else ()
+        self.skippable_heads, self.deferred_from = _optional_inputs(self._session, self.artifact)
+        self.deferrable_heads = self.skippable_heads if self.deferred_from else ()
 
     def __call__(
         self,
@@ -118,13 +120,20 @@ class Session:
         gathered: NDArray[np.float32] | None = None,
         head_rows: int | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Outputs in the order asked for, of `float32 [n, samples]`; a graph for one window is fed one by one.
+        """One batch.
 
-        With `gathered`, rows that earlier calls gave of the output `gathers_from`, the heads in `gathers` start with
-        the rows of these. With `head_rows` those in `spares` then have as many of the batch's own rows, instead of all.
+        Args:
+            windows: `float32 [n, samples]`; a graph that takes one window at a time is fed one by one.
+            outputs: names of the outputs to compute.
+            gathered: rows of the output `deferred_from` that earlier calls gave, on the CPU alone. The rows of
+                `deferrable_heads` then start with those computed from them.
+            head_rows: for how many of the windows, from the first on, `skippable_heads` are computed; all if None.
+
+        Returns:
+            The outputs in the order asked for, `float32 [rows, ...]`.
         """
         if self.device != "cpu":
-            return self._bound(windows, outputs, head_rows)
+            return self._run_on_gpu(windows, outputs, head_rows)
         if self.artifact.free_batch or len(windows) == 1:
             feeds: dict[str, NDArray[Any]] = {INPUTS: windows}
             if gathered is not None:
@@ -135,41 +144,47 @@ class Session:
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
 
-    def _bound(
+    def _run_on_gpu(
         self, windows: NDArray[np.float32], outputs: Sequence[str], head_rows: int | None
     ) -> list[NDArray[np.float32]]:
-        """Outputs of a batch that is copied to the device before the run and from it after, not piece by piece."""
+        """One batch, copied to the GPU before the run and from it after, not piece by piece during it."""
         device, number = self.device.split(":")
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(INPUTS, ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
         if head_rows is not None:
             rows = ort.OrtValue.ortvalue_from_numpy(np.array([head_rows]))
-            binding.bind_ortvalue_input(HEAD_ROWS, rows)  # bind_cpu_input knows no optional input
+            binding.bind_ortvalue_input(HEAD_ROWS, rows)  # bind_cpu_input refuses optional inputs
         for name in outputs:
             binding.bind_output(name, device, int(number))
         self._session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
 
-    def score(
+    def run(
         self, windows: NDArray[np.float32], outputs: Sequence[str], batch_size: int
     ) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name of any number of windows, computed `batch_size` at a time."""
+        """Outputs by name, `float32 [n, ...]`, of windows `float32 [n, samples]`, `batch_size` at a time."""
+        if not len(windows):
+            return {name: np.empty((0, *self.artifact.heads[name].shape), np.float32) for name in outputs}
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        if self.device != "cpu":  # a GPU tunes itself anew for every shape it has not met
+        if self.device != "cpu":  # a GPU picks its kernels anew for every new shape
             batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
-        gathers = self.gathers if self.device == "cpu" else ()
-        heads = [name for name in outputs if name in gathers]
-        others = [name for name in outputs if name not in heads]
-        asked = list(dict.fromkeys([*others, *([self.gathers_from] if heads else [])]))
-        first, last = (batches[:-1], batches[-1:]) if heads else (batches, [])
-        none = 0 if self.spares and not set(asked) & set(self.spares) else None  # rows of heads
-        parts = [dict(zip(asked, self(batch, asked, head_rows=none), strict=True)) for batch in first]
-        for batch in last:  # the heads' weights are streamed once for all batches
-            gathered = np.concatenate([part[self.gathers_from] for part in parts]) if parts else None
-            parts.append(dict(zip([*others, *heads], self(batch, [*others, *heads], gathered), strict=True)))
-        found = {name: np.concatenate([part[name] for part in parts]) for name in others}
-        found |= {name: parts[-1][name] for name in heads}
-        return {name: found[name][: len(windows)] for name in outputs}
+        deferred = [name for name in outputs if name in self.deferrable_heads and self.device == "cpu"]
+        others = [name for name in outputs if name not in deferred]
+        if not deferred:
+            parts = [self._run_others(batch, others) for batch in batches]
+            return {name: np.concatenate([part[name] for part in parts])[: len(windows)] for name in outputs}
+        earlier = [self._run_others(batch, [*others, self.deferred_from]) for batch in batches[:-1]]
+        gathered = np.concatenate([part[self.deferred_from] for part in earlier]) if earlier else None
+        # The weights of the heads are read from memory once for all batches.
+        last = dict(zip([*others, *deferred], self(batches[-1], [*others, *deferred], gathered), strict=True))
+        found = {name: np.concatenate([*(part[name] for part in earlier), last[name]]) for name in others}
+        return {name: found[name] if name in found else last[name] for name in outputs}
+
+    def _run_others(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """A batch, for which heads that are not among the outputs are not computed."""
+        names = list(dict.fromkeys(outputs))
+        head_rows = 0 if self.skippable_heads and not set(names) & set(self.skippable_heads) else None
+        return dict(zip(names, self(batch, names, head_rows=head_rows), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
         """Runs a batch of silence, so that no later call pays for what only the first one does.
@@ -178,13 +193,13 @@ class Session:
             ArtifactError: the graph cannot be run.
         """
         try:
-            self.score(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
-        except Exception as error:  # onnxruntime has a class of its own for each status
+            self.run(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+        except Exception as error:  # onnxruntime raises a class of its own for each status
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
-    """ONNX Runtime's own session of a file, on this device or not at all.
+    """ONNX Runtime's own session of a file, never on another device than this one.
 
     Raises:
         ArtifactError: there is no such file, or it is no ONNX.
@@ -213,16 +228,16 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
 
 
 def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Path) -> None:
-    """What a file says of itself is held against what its graph takes and gives."""
+    """Compares the file's description with the inputs and outputs of its graph."""
     inputs = {value.name: list(value.shape or ()) for value in session.get_inputs()}
     outputs = {value.name: tuple(value.shape or ())[1:] for value in session.get_outputs()}
     described = {head.name: head.shape for head in artifact.heads.values()}
     if inputs.get(INPUTS, [])[1:] != [artifact.window_samples] or outputs != described:
-        raise ArtifactError(f"{path} describes another graph than its own; convert it again")
+        raise ArtifactError(f"{path} has a description that does not match its graph; convert it again")
 
 
 def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple[tuple[str, ...], str]:
-    """The heads whose first dimension is not the batch alone, and the output of which rows can be gathered for them."""
+    """The heads of which a call can compute fewer rows, and the output from which a later call can compute them."""
     inputs = {value.name: value.shape for value in session.get_overridable_initializers()}
     if not artifact.free_batch or HEAD_ROWS not in inputs:
         return (), ""
@@ -233,7 +248,7 @@ def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple
 
 
 def _loadable(path: Path) -> str | bytes:
-    """The path, or where ONNX Runtime cannot take it, its name being no UTF-8, the file's bytes."""
+    """The path; where its name is no UTF-8, which ONNX Runtime refuses, the file's bytes."""
     try:
         return str(path).encode().decode()
     except UnicodeEncodeError:

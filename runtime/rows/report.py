@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.audio.endings import advice
+from runtime.audio.extensions import advice
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
 from runtime.rows.summary import Failure, Note
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.paths import Found
+from runtime.audio.paths import FoundRecordings
 from runtime.errors import InputError, some
 from runtime.files import composed
 from runtime.rows.block import Block, Columns, count_statuses, unscored, writable
@@ -54,7 +54,7 @@ class SampleSubmission:
         InputError: a row could be of several recordings.
     """
 
-    def __init__(self, row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int) -> None:
+    def __init__(self, row_ids: Sequence[str], found: FoundRecordings, sample_rate: int, window: int, hop: int) -> None:
         self.row_ids = tuple(row_ids)
         self._rate, self._window, self._hop = sample_rate, window, hop
         names, ends = _split(self.row_ids)
@@ -217,7 +217,7 @@ class SampleSubmission:
 class _ByName:
     """Finds the recording that a row names: by its stem, or by its path below the folder."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: FoundRecordings) -> None:
         self._paths = found.paths
         self._by_name: list[dict[str, list[int]]] = []
         for kind in zip(*(_names(path, found.root) for path in found.paths)):
@@ -236,7 +236,7 @@ class _ByName:
 
 
 def match_sample(
-    row_ids: Sequence[str], found: Found, sample_rate: int, window: int, hop: int
+    row_ids: Sequence[str], found: FoundRecordings, sample_rate: int, window: int, hop: int
 ) -> SampleSubmission | None:
     """A sample submission's rows matched to recordings; None where it names none of those that exist.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.paths import Found
+from runtime.audio.paths import FoundRecordings
 from runtime.classes.taxonomy import Taxonomy
 from runtime.model.artifact import Artifact
 from runtime.rows.assembly import assembled
@@ -43,7 +43,7 @@ class Table:
 
     def __init__(
         self,
-        found: Found,
+        found: FoundRecordings,
         artifact: Artifact,
         job: Job,
         sample: SampleSubmission | None = None,

@@ -72,7 +72,7 @@ def main() -> None:
 
     try:
         session = Session(job.model, job.device, job.setup.threads)
-        scorer = Scorer(lambda windows, size: session.score(windows, job.computed, size), job.setup.batch_size, send)
+        scorer = Scorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
         scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
         send(Refused(refusal(error, job)))

@@ -67,7 +67,7 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
 def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
-    outputs = session.score(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
+    outputs = session.run(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
     return rows_of(np.array([window.index for window in chunk]), readable, outputs, session.artifact, job)
 
 

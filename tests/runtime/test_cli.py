@@ -76,7 +76,7 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
     done = perch_run(folder, "--model", model, "-o", tmp_path / "out.csv")
     assert done.returncode == 1
     assert "4 rows (2 scored, 0 filled, 2 failed)" in done.stdout
-    assert "skipped, being no recordings: 1 files" in done.stdout
+    assert "skipped 1 other file" in done.stdout
     assert "not read, or not to their end: 1 of 2 recordings" in done.stdout
     assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
 
@@ -97,18 +97,15 @@ def test_what_is_passed_over_is_told(
     monkeypatch.setattr(os, "scandir", refuse)
     assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 1
     printed = capsys.readouterr()
-    assert (
-        printed.err
-        == f"perch-run: skipped, as they cannot be read: 1 folders: {tmp_path}/in/closed (permission denied)\n"
-    )
+    assert printed.err == f"perch-run: skipped 1 unreadable folder: {tmp_path}/in/closed (permission denied)\n"
     assert "1 rows (1 scored, 0 filled, 0 failed)" in printed.out
-    assert "skipped, being hidden or the system's: 1 folders ($RECYCLE.BIN)" in printed.out
-    assert "skipped, in formats that cannot be read: 1 .m4a; convert them first, as by `ffmpeg" in printed.out
+    assert "skipped 1 hidden or system folder ($RECYCLE.BIN)" in printed.out
+    assert "skipped files in formats that cannot be read: 1 .m4a; convert them first, with `ffmpeg" in printed.out
     shutil.rmtree(tmp_path / "in" / "closed")
     shutil.rmtree(tmp_path / "in" / "$RECYCLE.BIN")
     (tmp_path / "in" / "good.aif").unlink()
     assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 2
-    assert "AU); skipped, in formats that cannot be read: 1 .m4a; convert them" in capsys.readouterr().err
+    assert "AU); skipped files in formats that cannot be read: 1 .m4a; convert them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

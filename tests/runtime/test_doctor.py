@@ -27,14 +27,14 @@ def test_report_for_people(model: Path) -> None:
     command = [sys.executable, "-m", "runtime", "--doctor", "--model", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
-    for said in (platform.python_version(), ort.__version__, "libsndfile 1.", "soxr", "to compute on"):
+    for said in (platform.python_version(), ort.__version__, "libsndfile 1.", "soxr", "physical ones usable"):
         assert said in done.stdout
     assert "cpu     works" in done.stdout
     assert "cuda:0  cannot be used: " in done.stdout
     assert "all is well: a run with --device auto takes cpu" in done.stdout
     assert f"perch_v1, float32, any batch, id {read_artifact(model).artifact_sha256[:12]}" in done.stdout
-    assert "label         40, classes of ebird2021; off TensorFlow's by " in done.stdout
-    assert "which nodes cuda:0 leaves to the CPU cannot be told here" in done.stdout
+    assert "label         40, classes of ebird2021; differs from TensorFlow by " in done.stdout
+    assert "which nodes cuda:0 leaves to the CPU is unknown" in done.stdout
 
 
 @no_cuda
@@ -134,12 +134,12 @@ def not_finite(proto: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (one_dimension_less, "describes another graph than its own"),
+        (one_dimension_less, "description that does not match its graph"),
         (unknown_op, "NoSuchOp"),
         (future_opset, "99"),
         (weights_elsewhere, "weights.bin"),
         (fails_when_run, "cannot be"),
-        (not_finite, "gives no finite numbers of a window of noise, in label"),
+        (not_finite, "gives no finite numbers for a window of noise, in label"),
     ],
 )
 def test_files_that_cannot_be_run_are_a_problem(

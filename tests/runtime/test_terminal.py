@@ -83,7 +83,7 @@ def test_streams_that_are_closed_take_what_they_get() -> None:
         (
             ">/dev/full",
             "",
-            "perch-test: größe 鳥\nperch-test: what was to be printed is lost (no space left on device)\n",
+            "perch-test: größe 鳥\nperch-test: output was lost (no space left on device)\n",
         ),
         (">&-", "", "perch-test: größe 鳥\n"),
         ("2>/dev/full", "größe 鳥 x\n", ""),
@@ -110,7 +110,7 @@ def test_every_command_refuses_a_nul_and_a_folder_that_is_gone(
     gone.rmdir()
     assert main(["plot"]) == 2  # type: ignore[operator]
     (line,) = capsys.readouterr().err.splitlines()
-    assert "the folder that this was started in is gone" in line
+    assert "the working folder is gone" in line
 
 
 def test_what_the_system_refuses_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Sound files as they are opened: what a container says of its length is a claim that is held against the file."""
+"""Opens sound files, and checks what their containers claim of their length against the file itself."""
 
 from runtime.audio.containers.reading import AudioFile, Decoded
 from runtime.audio.containers.sound import LEAST_RATE, MOST_RATE, Sound, open_streams

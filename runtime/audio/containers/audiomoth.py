@@ -1,7 +1,7 @@
-"""Triggered recordings of AudioMoth (`…T.WAV`): what was too quiet was not written, but counted.
+"""Triggered recordings of AudioMoth (`…T.WAV`), in which silent blocks were counted instead of written.
 
-Each silent stretch is one block of 512 bytes, aligned in the file: 32 samples of 1 or -1, which are the bits of a count
-of such blocks, lowest first, and then zeros (as the firmware writes it, and `AudioMoth-Utils` reads it).
+A silent stretch is one block of 512 bytes, aligned in the file: 32 samples of 1 or -1 are the bits of a count of such
+blocks, lowest first; zeros follow (as the firmware writes it and `AudioMoth-Utils` reads it).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FRAMES = BLOCK // 2
 NAME = re.compile(r"(^|_)\d{6}T$", re.IGNORECASE)
 COMMENT = re.compile(rb"AudioMoth.*(threshold|trigger)", re.DOTALL)
 MOST_S = 24 * 3600
-"""What silent stretches of one file add up to at most: recorders begin a new file after twelve hours."""
+"""A limit on the silent stretches of a file together: recorders begin a new file after twelve hours."""
 STEP = 2**22
 """Bytes read at once."""
 
 
 @dataclass(frozen=True)
-class Field:
-    """What was heard when: `pieces` are the sound with its silent stretches, `gaps` the frames of these."""
+class Timeline:
+    """A recording's real timeline: `pieces` are the sound and its silent stretches, `gaps` the frames of the latter."""
 
     pieces: Sequence[Piece]
     gaps: tuple[tuple[int, int], ...]
@@ -43,20 +43,20 @@ class Field:
 
 
 def may_be_triggered(path: Path, file: BinaryIO, start: int) -> bool:
-    """Whether its name or the recorder's comment before the sound say so."""
+    """Whether the file's name, or the recorder's comment before the sound, says that it is a triggered recording."""
     file.seek(0)
     return NAME.search(path.stem) is not None or COMMENT.search(file.read(min(start, 2**16))) is not None
 
 
-def read_field(file: BinaryIO, start: int, end: int, rate: int) -> Field | None:
+def read_timeline(file: BinaryIO, start: int, end: int, rate: int) -> Timeline | None:
     """Looks for counts of silent blocks in bytes `start` to `end`; None if there are none.
 
-    Zeros alone are silent blocks as well, which the firmware writes at both ends.
+    Blocks of zeros, which the firmware writes at both ends, are silent as well.
 
     Raises:
-        RecordingError: they add up to more than a recording can be.
+        RecordingError: the silent blocks add up to more than a recording can last.
     """
-    for first in (start + -start % BLOCK, start):  # where programs have changed the header, too
+    for first in (start + -start % BLOCK, start):  # unaligned where a program changed the header's length
         counts, is_coded = _counts(file, first, end)
         if is_coded:
             break
@@ -80,17 +80,17 @@ def read_field(file: BinaryIO, start: int, end: int, rate: int) -> Field | None:
             gaps.append((frame, there))
         pieces.append(piece)
         frame = there
-    return Field(pieces, tuple(gaps))
+    return Timeline(pieces, tuple(gaps))
 
 
 def _edge(file: BinaryIO, start: int, end: int) -> Piece:
-    """What is no whole block: silent where it is zeros."""
+    """An incomplete block at either end; silent if it holds zeros alone."""
     file.seek(start)
     return (start, end) if any(file.read(end - start)) else end - start
 
 
 def _stretches(counts: NDArray[np.int64], first: int) -> Iterator[Piece]:
-    """Sound and silence in turn, of blocks from byte `first` on."""
+    """Alternating stretches of sound and silence, of blocks from byte `first` on."""
     silent = counts > 0
     for here, there in itertools.pairwise([0, *(np.flatnonzero(np.diff(silent)) + 1).tolist(), len(counts)]):
         if silent[here]:
@@ -100,7 +100,7 @@ def _stretches(counts: NDArray[np.int64], first: int) -> Iterator[Piece]:
 
 
 def _counts(file: BinaryIO, start: int, end: int) -> tuple[NDArray[np.int64], bool]:
-    """How many silent blocks each stands for: none if it is sound, one if it is zeros; and whether any is a count."""
+    """How many silent blocks each block stands for, 0 for sound and 1 for zeros; and whether any is a count."""
     file.seek(start)
     found, is_coded = [np.zeros(0, np.int64)], False
     for at in range(start, end, STEP):

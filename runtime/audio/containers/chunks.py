@@ -1,7 +1,7 @@
-"""Where the sound of a file made of chunks lies, as far as its header can be believed.
+"""Finds the sound in a file made of chunks, by its header.
 
 WAV (RIFF, and RIFX in the other order of bytes), RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), Sony's W64, AIFF, AU and
-Apple's CAF: all say what they hold first, and then how many bytes of sound follow.
+Apple's CAF: all describe the sound first, and then say how many bytes of it follow.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MOST_HEADER, MOST_CHUNKS = 4 * 2**20, 4096
-"""Sound that begins behind more bytes or chunks than this is not looked for."""
+"""Sound that begins after more bytes or chunks than this is not sought."""
 NAME = re.compile(rb"[\x20-\x7e]{4}(?<!    )", re.DOTALL)
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-"""What all names of W64 end with, but for that of the file itself."""
+"""The end of all names in W64 except that of the file itself."""
 NAMES = """fmt data fact ds64 r64m JUNK junk PAD FLLR LIST INFO adtl bext iXML axml chna cart guan GUAN wamd _PMX id3
 ID3 cue smpl inst plst ltxt note labl PEAK afsp minf elm1 regn umid levl AFAn DISP acid strc COMM SSND FVER MARK COMT
 ANNO NAME AUTH (c) APPL INST desc chan info free uuid strg mark ovvw edct"""
@@ -40,12 +40,12 @@ class Chunks:
 
     head: str
     own: bool = False
-    """Whether a size counts the name and itself."""
+    """Whether a size includes the name and itself."""
     align: int = 2
 
     def at(self, file: BinaryIO, place: int, size: int) -> Chunk | None:
         """The chunk at a byte of a file of so many bytes; None if there is none."""
-        if place >= size:  # which may be more than a file can be sought to
+        if place >= size:  # seek fails far beyond a file's end
             return None
         file.seek(place)
         start = place + struct.calcsize(self.head)
@@ -59,7 +59,7 @@ class Chunks:
         return Chunk(name[:4], start, end, self._behind(file, end, size))
 
     def walk(self, file: BinaryIO, place: int, size: int) -> Iterator[Chunk]:
-        """Chunks from a byte on, as long as there are any."""
+        """The chunks from a byte on."""
         for _ in range(MOST_CHUNKS):
             if (chunk := self.at(file, place, size)) is None:
                 return
@@ -67,7 +67,7 @@ class Chunks:
             place = chunk.next
 
     def _behind(self, file: BinaryIO, end: int, size: int) -> int:
-        """Where the next chunk begins: odd sizes should be padded, and are not always."""
+        """Where the next chunk begins: odd sizes should be padded, but not all programs do it."""
         pad = -end % self.align
         if not pad or end >= size:
             return end
@@ -80,7 +80,7 @@ class Chunks:
 
 
 MPEG = 0x50, 0x55
-"""Codecs that say themselves where their frames begin."""
+"""Codecs whose frames are found by `mp3`."""
 RIFF, RIFX, AIFF = Chunks("<4sI"), Chunks(">4sI"), Chunks(">4sI")
 W64, CAF = Chunks("<16sQ", own=True, align=8), Chunks(">4sQ", align=1)
 
@@ -89,10 +89,10 @@ W64, CAF = Chunks("<16sQ", own=True, align=8), Chunks(">4sQ", align=1)
 class Layout:
     """Where sound lies in a file.
 
-    It begins at byte `start` and has `declared` bytes, None where the header leaves that open. `header` gives the bytes
-    that go before the sound if it has so many. `chunks` is how others may follow; `rate` is in Hz, None where
-    libsndfile has to tell; `block` bytes, or nearly, are decoded at once; `mono16` is whether it is WAV of one channel
-    in 16 bits.
+    It begins at byte `start` and has `declared` bytes, None where the header does not say. `header` makes the header of
+    so many bytes of sound. `chunks` is the format of chunks that may follow. `rate` is in Hz, None where
+    only libsndfile finds it. `block` is about how many bytes are decoded at once. `mono16` is whether it is WAV of one
+    channel in 16 bits.
     """
 
     start: int
@@ -110,7 +110,7 @@ def read_layout(file: BinaryIO, size: int) -> Layout | None:
     head = file.read(64)
     try:
         layout = _layout(file, size, head)
-    except struct.error:  # it breaks off within its header
+    except struct.error:  # the file ends within its header
         return None
     return layout if layout is not None and layout.start <= min(size, MOST_HEADER) else None
 

@@ -1,6 +1,6 @@
-"""The frames of a FLAC file (RFC 9639), as far as libsndfile believes its header instead of looking at them.
+"""The frames of a FLAC file (RFC 9639), which libsndfile does not look at: it believes the file's header.
 
-Each frame's header holds its number and a checksum, so that from any place in the file the way goes on exactly.
+Each frame's header holds its number and a checksum, so that decoding can go on exactly from any frame.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ SYNC = re.compile(b"\xff[\xf8\xf9][%b][%b]" % (re.escape(_CODES), re.escape(_CHA
 """A frame's first four bytes: sync code, sizes, channels."""
 LONGEST_HEADER = 16
 LONGEST_FRAME = 1 << 17
-"""Bytes of the last frame and what is behind it, that its checksum is looked for in."""
+"""Bytes of the last frame and of what follows it, in which its checksum is sought."""
 AHEAD = 8
-"""Among so many further headers a frame's successor is looked for; there are few false ones."""
+"""A frame's successor is sought among this many further headers; few of them are false."""
 FIRST_LOOK, MOST_LOOK = 1 << 17, 1 << 24
-"""Bytes at the end that hold its last frame as a rule, and in which it is looked for at most."""
+"""Bytes at the end in which the last frame is sought, first and at most."""
 PLACES = 8
-"""At so many places it is looked whether a file is one stream or several."""
+"""Numbers of frames are compared at so many places to tell one stream from several."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame's place in the file, and the samples (of each channel) before it and in it."""
+    """A frame: its byte in the file, and how many samples (of each channel) come before it and are in it."""
 
     at: int
     sample: int
@@ -47,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Header:
-    """STREAMINFO: `at` is where the stream begins, `end` where the file or another stream follows."""
+    """STREAMINFO: `at` is the byte where the stream begins, `end` where the file ends or another stream begins."""
 
     at: int
     frames_at: int
@@ -59,7 +59,7 @@ class Header:
 
     @classmethod
     def read(cls, data: Bytes, at: int, end: int) -> Header | None:
-        """None if there is none."""
+        """The header at byte `at`; None if there is none."""
         if not START.match(data, at):
             return None
         info = data[at + 8 : at + 8 + INFO]
@@ -73,7 +73,7 @@ class Header:
         return cls(at, min(frames_at, end), end, block, bits >> 44, channels, bits & (1 << 36) - 1)
 
     def patched(self, data: Bytes, total: int) -> bytes:
-        """It as a header of its own, with another total."""
+        """The bytes of this header with another total."""
         return header_with_total(data[self.at + 8 : self.at + 8 + INFO], total)
 
 
@@ -87,12 +87,12 @@ def streams(path: Path) -> list[Stream]:
     """The streams of a file: one, or several that were joined."""
     data = mapped(path)
     at = tag_size(data, 0)
-    whole = Header.read(data, at, len(data))
-    if whole is None:
+    header = Header.read(data, at, len(data))
+    if header is None:
         return [Stream()]
-    last = _last(data, whole, len(data))
-    if last is not None and last.end == whole.total and not START.search(data, last.at) and _ascends(data, whole):
-        return [Stream(None, whole.total, behind=_Search(path, whole))]
+    last = _last(data, header, len(data))
+    if last is not None and last.end == header.total and not START.search(data, last.at) and _ascends(data, header):
+        return [Stream(None, header.total, entry_after=_Search(path, header))]
     starts = [match.start() for match in START.finditer(data, at)]
     headers = [Header.read(data, start, end) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
     return [
@@ -107,25 +107,25 @@ def _stream(path: Path, data: Bytes, header: Header) -> Stream:
     there = last.end if last is not None else 0
     notes: tuple[str, ...] = ()
     promised = there
-    if header.total > there and not (last is not None and _ends_whole(data, last, header.end)):
+    if header.total > there and not (last is not None and _is_complete(data, last, header.end)):
         promised = header.total
     elif header.total and header.total != there:
-        told, true = header.total / max(1, header.rate), there / max(1, header.rate)
-        notes = (f"was read to its end: its header promises {told:.1f} s, {true:.1f} s are there",)
+        promised_s, there_s = header.total / max(1, header.rate), there / max(1, header.rate)
+        notes = (f"was read to its end: its header promises {promised_s:.1f} s, {there_s:.1f} s are there",)
     pieces = (header.patched(data, promised), (header.frames_at, header.end))
-    return Stream(Entry(0, pieces), promised, notes=notes, behind=_Search(path, header))
+    return Stream(Entry(0, pieces), promised, notes=notes, entry_after=_Search(path, header))
 
 
 class _Search:
-    """Finds the first sample at or behind another that is in a frame, and what follows without a gap.
+    """Finds the first frame that ends after a sample, and the frames that follow it without a gap.
 
-    It only goes on, so that all of its calls together read the file twice at most.
+    It only moves forwards, so that all calls together read the file twice at most.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
         self._path, self._header = path, header
         self._frame = Frame(header.frames_at, 0, 0)  # found last
-        self._run = Frame(header.frames_at, 0, 0)  # behind the frames that follow it without a gap
+        self._run = Frame(header.frames_at, 0, 0)  # after the frames that follow it without a gap
 
     def __call__(self, sample: int) -> Entry | None:
         header = self._header
@@ -136,14 +136,14 @@ class _Search:
             return None
         self._frame = frame
         if frame.sample >= self._run.sample:
-            self._run = _behind_run(frame, frames, header.end)
+            self._run = _end_of_run(frame, frames, header.end)
         start, left = max(sample, frame.sample), self._run.sample - frame.sample
         pieces = (header.patched(data, left), (frame.at, self._run.at))
         return Entry(start, pieces, start - frame.sample)
 
 
-def _behind_run(frame: Frame, frames: Iterator[Frame], end: int) -> Frame:
-    """Where frames end that follow one without a gap, as a frame without samples."""
+def _end_of_run(frame: Frame, frames: Iterator[Frame], end: int) -> Frame:
+    """Where the frames end that follow one without a gap, as a frame without samples."""
     for following in frames:
         if following.sample != frame.end:
             return Frame(following.at, frame.end, 0)
@@ -152,7 +152,7 @@ def _behind_run(frame: Frame, frames: Iterator[Frame], end: int) -> Frame:
 
 
 def _last(data: Bytes, header: Header, end: int, most: int = MOST_LOOK) -> Frame | None:
-    """The last frame that begins before `end`, sought in the last bytes first, but in no more than `most`."""
+    """The last frame that begins before `end`, sought in the last bytes first and in no more than about `most`."""
     look = FIRST_LOOK
     while True:
         begin = max(header.frames_at, end - look)
@@ -164,7 +164,7 @@ def _last(data: Bytes, header: Header, end: int, most: int = MOST_LOOK) -> Frame
 
 
 def _ascends(data: Bytes, header: Header) -> bool:
-    """Whether frames are numbered upwards through all of the file, as those of one stream are."""
+    """Whether frame numbers ascend through all of the file, as those of one stream do."""
     size = header.end - header.frames_at
     if size < FIRST_LOOK * PLACES:
         return len(START.findall(data, header.at)) == 1
@@ -175,9 +175,9 @@ def _ascends(data: Bytes, header: Header) -> bool:
 
 
 def _linked(frames: Iterator[Frame], expected: int) -> Iterator[Frame]:
-    """Frames that follow one another: a header that neither follows nor is followed is chance.
+    """Frames that follow one another; what looks like a header but neither follows nor is followed is chance.
 
-    `expected` is the sample at which the first one begins, -1 if that is not known.
+    `expected` is the sample at which the first one begins, -1 if unknown.
     """
     ahead: list[Frame] = []
     while True:
@@ -191,7 +191,7 @@ def _linked(frames: Iterator[Frame], expected: int) -> Iterator[Frame]:
 
 
 def _frames(data: Bytes, header: Header, begin: int, end: int) -> Iterator[Frame]:
-    """What looks like a frame's header, its checksum included."""
+    """Everything that looks like a frame's header and has its checksum."""
     for match in SYNC.finditer(data, begin, end):
         frame = _frame(data[match.start() : match.start() + LONGEST_HEADER], match.start(), header)
         if frame is not None:
@@ -222,8 +222,8 @@ def _frame(head: bytes, at: int, header: Header) -> Frame | None:
 _BLOCKS = {1: 192, **{n: 576 << n - 2 for n in range(2, 6)}, **{n: 256 << n - 8 for n in range(8, 16)}}
 
 
-def _ends_whole(data: Bytes, last: Frame, end: int) -> bool:
-    """Whether the last frame is all there and nothing but zeros or tags follows: then nothing was cut off."""
+def _is_complete(data: Bytes, last: Frame, end: int) -> bool:
+    """Whether the last frame is complete and followed by zeros or tags alone; then nothing was cut off."""
     frame = data[last.at : min(end, last.at + LONGEST_FRAME)]
     if frame[-128:].startswith(b"TAG"):
         frame = frame[:-128]

@@ -1,4 +1,4 @@
-"""A file's bytes without reading all of them."""
+"""Access to a file's bytes without reading all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Bytes = bytes | mmap.mmap
 
 
 def mapped(path: Path) -> Bytes:
-    """Maps a file into memory, or where its file system cannot do that reads it. Raises OSError."""
+    """Maps a file into memory, or reads it where its file system cannot do that. Raises OSError."""
     with path.open("rb") as file:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

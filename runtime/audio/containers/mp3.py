@@ -1,4 +1,4 @@
-"""MPEG audio files, their frames counted: where no Xing header tells of them, or a wrong one, libsndfile guesses."""
+"""Counts the frames of MPEG audio files: where the Xing header is missing or wrong, libsndfile guesses the length."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from runtime.audio.containers.tags import tag_size
 
 SYNC = re.compile(rb"\xff[\xe2-\xff][\x00-\xef]")
 ALIKE, ANOTHER = 3, 6
-"""So many frames in a row are sound again behind what is none: of the same kind, or of another."""
+"""So many frames in a row, of the same kind or of another, are taken for sound again after bytes that are none."""
 RESERVOIR = 1024
-"""Bytes before a frame from which it borrows (511 at most), and what the decoder's filters need."""
+"""Bytes before a frame that decoding it needs: those it borrows (511 at most), and for the decoder's filters."""
 MUCH = 4096
-"""Bytes at the end that are neither sound nor a tag nor zeros, from which on a user is told."""
+"""More bytes than this at the end, neither sound nor tags nor zeros, are worth a note."""
 MOST_BY_GUESS = 256
-"""So many times larger than its mean frame the first one can be, by which libsndfile reckons the length."""
+"""The most by which a file's first frame, from whose size libsndfile guesses the length, can exceed the mean one."""
 
 
 @dataclass
 class Run:
-    """Frames one after another: the stream's frame that is first, how many there are, where they lie in the file."""
+    """Consecutive frames: the number of the first in its stream, how many there are, and where they lie in the file."""
 
     first: int
     count: int
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass
 class Track:
-    """A stream as it lies in the file: runs of frames, others between them lost. `cut` is whether it ends in one."""
+    """A stream: runs of frames, between which others are lost. `cut` is whether the file ends within a frame of it."""
 
     kind: Kind
     xing: Xing | None
@@ -53,7 +53,7 @@ class Track:
         return self.runs[-1].end if self.runs else 0
 
     def add(self, begin: int, end: int, count: int, lost: int) -> None:
-        """Frames that follow those there are, after some that are lost."""
+        """Appends frames, after some that are lost."""
         self._frames += count
         self._bytes += end - begin
         if not self.runs or lost:
@@ -63,12 +63,12 @@ class Track:
             self.runs[-1].pieces.append((begin, end))
 
     def frames_in(self, size: int) -> int:
-        """How many frames so many bytes are, by the mean of those there are."""
+        """How many frames so many bytes are likely to hold, by the mean size of a frame."""
         return round(size * self._frames / max(1, self._bytes))
 
 
 class Walk:
-    """Goes through a file from frame to frame: `tracks` is what there is of sound, in order.
+    """Goes through a file from frame to frame; `tracks` are the streams it holds, in order.
 
     `junk` counts bytes at the end that are neither sound nor tags; zeros alone are none.
     """
@@ -83,17 +83,17 @@ class Walk:
             track, first = tracks[-1], begin
             last, at, count = self._run(first, track.kind)
             track.cut = self._is_cut(at, track.kind)
-            begin, whole = (None, True) if track.cut else self._next(last, at, track.kind)
-            if begin is not None and not whole and count:  # the size of the last frame is not to be trusted
+            begin, complete = (None, True) if track.cut else self._next(last, at, track.kind)
+            if begin is not None and not complete and count:  # the last frame may be shorter than it says
                 at, count = last, count - 1
             if count:
                 track.add(first, at, count, lost)
-            lost = 0 if begin is None or whole else max(1, track.frames_in(begin - at))
+            lost = 0 if begin is None or complete else max(1, track.frames_in(begin - at))
         self.tracks = [track for track in tracks if track.runs]
         self.junk = 0 if not self.tracks or self.tracks[-1].cut else self._count_junk(self._past_tags(at))
 
     def _enter(self, tracks: list[Track], begin: int) -> int:
-        """Sees to it that the last track is the one whose frames begin here; returns where its sound does."""
+        """Adds a track unless the frames that begin here continue the last one; returns where their sound begins."""
         found = self._frames.frame(begin)
         assert found is not None
         xing = self._frames.xing(begin, *found)
@@ -102,12 +102,12 @@ class Walk:
         return begin + (xing.size if xing is not None else 0)
 
     def _is_another(self, begin: int, kind: Kind) -> bool:
-        """Whether frames that begin here are of another stream."""
+        """Whether the frames that begin here are of another stream."""
         found = self._frames.frame(begin)
         return found is not None and (found[0] != kind or self._frames.xing(begin, *found) is not None)
 
     def _run(self, at: int, kind: Kind) -> tuple[int, int, int]:
-        """Frames from here on: where the last one begins, where it ends, how many there are."""
+        """The frames from here on: where the last one begins and ends, and how many there are."""
         last, count = at - 1, 0
         while (found := self._frames.frame(at)) is not None and found[0] == kind and at + found[1] <= self._size:
             if self._frames.xing(at, *found) is not None:
@@ -123,7 +123,7 @@ class Walk:
         return found is not None and found[0] == kind and at + found[1] > self._size
 
     def _next(self, last: int, at: int, kind: Kind) -> tuple[int | None, bool]:
-        """Where sound goes on behind a run, and whether the run's last frame is whole; None if there is no more."""
+        """Where sound continues after a run, None if nowhere; and whether the run's last frame is complete."""
         after = self._past_tags(at)
         if self._begins(after, kind):
             return after, True
@@ -136,12 +136,12 @@ class Walk:
         return min(at, self._size)
 
     def _resync(self, at: int, kind: Kind | None) -> int | None:
-        """Where frames begin again."""
+        """The next place where frames begin; None if there is none."""
         found = (match.start() for match in SYNC.finditer(self._data, at))
         return next((place for place in found if self._begins(place, kind)), None)
 
     def _begins(self, at: int, kind: Kind | None) -> bool:
-        """Whether frames begin here: one alone is chance, unless the file's end or a tag follows it."""
+        """Whether frames begin here: a single one is chance, unless the file's end or a tag follows it."""
         first = found = self._frames.frame(at)
         for _ in range(ALIKE if first is not None and kind in (None, first[0]) else ANOTHER):
             if found is None or first is None or found[0] != first[0]:
@@ -166,55 +166,55 @@ def streams(path: Path, plain: bool = True) -> list[Stream]:
     walk = Walk(data)
     found = [_stream(path, track, plain and len(walk.tracks) == 1) for track in walk.tracks]
     if found and walk.junk > MUCH:
-        track, note = walk.tracks[-1], f"ends in {walk.junk:,} bytes that are no sound"
+        track, note = walk.tracks[-1], f"ends with {walk.junk:,} bytes that are no sound"
         sure = track.xing is not None and track.xing.frames in (track.frames, track.frames + 1)
-        found[-1] = replace(found[-1], whole=sure, notes=(*found[-1].notes, note))
+        found[-1] = replace(found[-1], complete=sure, notes=(*found[-1].notes, note))
     return found
 
 
 def _stream(path: Path, track: Track, alone: bool) -> Stream:
     samples, xing, runs = track.kind.samples, track.xing, track.runs
-    told, delay, padding = (xing.frames, xing.delay, xing.padding) if xing is not None else (0, 0, 0)
-    if told and len(runs) == 2 and not track.cut:  # surer than the bytes between, where bit rates vary
-        runs[1].first = max(runs[0].end, runs[1].first + told - track.frames)
+    declared, delay, padding = (xing.frames, xing.delay, xing.padding) if xing is not None else (0, 0, 0)
+    if declared and len(runs) == 2 and not track.cut:  # more exact than the bytes lost, where bit rates vary
+        runs[1].first = max(runs[0].end, runs[1].first + declared - track.frames)
     notes: tuple[str, ...] = ()
     if len(runs) > 1:
-        notes = ("lacks frames here and there: how many was reckoned from the bytes between those that are there",)
-    frames = told if track.cut and told > track.frames else track.frames
-    if told and not frames <= told <= frames + 1:
-        seconds = told * samples / track.kind.rate, frames * samples / track.kind.rate
+        notes = ("lacks frames in places: how many was estimated from the bytes between the others",)
+    frames = declared if track.cut and declared > track.frames else track.frames
+    if declared and not frames <= declared <= frames + 1:
+        seconds = declared * samples / track.kind.rate, frames * samples / track.kind.rate
         notes += ("was read to its end: its header promises {:.1f} s, {:.1f} s are there".format(*seconds),)
     entry = None
-    if xing is None or told < track.frames or len(runs) > 1:
+    if xing is None or declared < track.frames or len(runs) > 1:
         entry = _entry(0, runs[0].pieces, delay)
-    elif told > track.frames or not alone or len(runs[0].pieces) > 1:
+    elif declared > track.frames or not alone or len(runs[0].pieces) > 1:
         entry = Entry(0, [(xing.at, xing.at + xing.size), *runs[0].pieces])
     promised = max(1, frames * samples - delay - padding)
-    return Stream(entry, promised, not track.cut or told >= track.frames, notes, _Search(path, track, delay))
+    return Stream(entry, promised, not track.cut or declared >= track.frames, notes, _Search(path, track, delay))
 
 
 def _entry(start: int, pieces: Sequence[tuple[int, int]], skip: int) -> Entry:
-    """One without a header in front, whose length the decoder must not reckon too short."""
+    """An entry without a Xing header, claiming a size from which the decoder cannot guess too short a length."""
     size = sum(end - begin for begin, end in pieces)
     return Entry(start, pieces, skip, claimed=MOST_BY_GUESS * size)
 
 
 class _Search:
-    """Finds the first place at or behind a sample where a frame can be decoded that lacks nothing of those before it.
+    """Finds the first frame at or after a sample that can be decoded, as all bytes it borrows are there.
 
-    It only goes on, so that all of its calls together read the file once.
+    It only moves forwards, so that all calls together read the file once.
     """
 
     def __init__(self, path: Path, track: Track, delay: int) -> None:
         self._path, self._samples, self._delay = path, track.kind.samples, delay
         self._runs = list(track.runs)
-        self._number, self._at = 0, 0  # of the first run's frames, one from which on it is looked
+        self._number, self._at = 0, 0  # of the first run's frames, one from which the search continues
 
     def __call__(self, sample: int) -> Entry | None:
         frames = Frames(mapped(self._path))
         wanted = -(-(sample + self._delay) // self._samples)
         while self._runs:
-            run, before = self._runs[0], deque[int]()  # frames whose bytes it may need
+            run, before = self._runs[0], deque[int]()  # frames whose bytes a later one may need
             first = max(run.first, self._number)
             for number, at in enumerate(_offsets(frames, run, self._at), first) if run.end > wanted else ():
                 while len(before) > 1 and at - before[1] >= RESERVOIR:
@@ -229,7 +229,7 @@ class _Search:
 
 
 def _offsets(frames: Frames, run: Run, start: int) -> Iterator[int]:
-    """Where each frame of a run begins, from a place in the file on."""
+    """Where each frame of a run begins, from byte `start` of the file on."""
     for begin, end in run.pieces:
         at = max(begin, start)
         while at < end and (found := frames.frame(at)):

@@ -19,7 +19,7 @@ RATES = (44_100, 48_000, 32_000)
 LONGEST_FRAME = 4608
 """Bytes; more than any frame has."""
 DECODER_DELAY = 529
-"""Samples that a decoder leaves out at the beginning besides the encoder's own, where a Xing header is in front."""
+"""Samples that a decoder drops at the start of a file with a Xing header, besides the encoder's delay."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Kind:
 
     @property
     def samples(self) -> int:
-        """Of each channel, in a frame."""
+        """Samples of each channel in a frame."""
         return 384 if self.layer == 1 else 576 if self.layer == 3 and not self.mpeg1 else 1152
 
     @property
     def xing_at(self) -> int:
-        """Where in a frame a Xing header is."""
+        """The byte of a frame at which a Xing header begins."""
         return 4 + ((17 if self.mono else 32) if self.mpeg1 else (9 if self.mono else 17))
 
 
 @dataclass(frozen=True)
 class Xing:
-    """The frame in front that tells of the others: how many there are, how many samples to leave out at both ends."""
+    """The first frame, which describes the others: how many there are, and how many samples to drop at both ends."""
 
     at: int
     size: int
@@ -55,7 +55,7 @@ class Xing:
 
 @functools.cache
 def _read(one: int, two: int, mono: bool) -> tuple[Kind, int] | None:
-    """Kind and size in bytes of the frame whose header's second and third bytes these are; size 0 if it is free."""
+    """Kind and size in bytes of a frame, by its header's second and third bytes; size 0 if its bit rate is free."""
     version, layer, bitrate, rate = one >> 3 & 3, 4 - (one >> 1 & 3), two >> 4, two >> 2 & 3
     if one & 0xE0 != 0xE0 or version == 1 or layer == 4 or bitrate == 15 or rate == 3:
         return None
@@ -71,14 +71,14 @@ def _padding(two: int, kind: Kind) -> int:
 
 
 class Frames:
-    """Looks at places of a file for frames."""
+    """Reads the headers of frames at places of a file."""
 
     def __init__(self, data: Bytes) -> None:
         self._data, self._size = data, len(data)
         self._free: dict[Kind, int] = {}
 
     def frame(self, at: int) -> tuple[Kind, int] | None:
-        """Kind and size in bytes of the frame that begins here."""
+        """Kind and size in bytes of the frame that begins here; None if there is none."""
         head = self._data[at : at + 4]
         if len(head) < 4 or head[0] != 0xFF or (found := _read(head[1], head[2], head[3] >> 6 == 3)) is None:
             return None
@@ -88,7 +88,7 @@ class Frames:
         return (found[0], size + _padding(head[2], found[0])) if size else None
 
     def xing(self, at: int, kind: Kind, size: int) -> Xing | None:
-        """The Xing, Info or VBRI header in this frame."""
+        """The Xing, Info or VBRI header in this frame; None if there is none."""
         data, mark = self._data, at + kind.xing_at
         if data[mark : mark + 4] in (b"Xing", b"Info"):
             flags = int.from_bytes(data[mark + 4 : mark + 8], "big")
@@ -103,7 +103,7 @@ class Frames:
         return None
 
     def _free_size(self, at: int, head: bytes, kind: Kind) -> int:
-        """The size, without padding, of frames whose header does not tell their bit rate: how far the next one is."""
+        """The size, without padding, of frames of free bit rate: the distance to the next; 0 if there is none."""
         data, slot = self._data, _padding(0xFF, kind)
         place = data.find(head[:2], at + 1, at + LONGEST_FRAME)
         if place < at + kind.xing_at:  # none, or no room for a frame between

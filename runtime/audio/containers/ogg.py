@@ -1,7 +1,6 @@
-"""The pages of an OGG file (RFC 3533, section 6), as far as libsndfile does not look at them itself.
+"""The pages of an OGG file (RFC 3533, section 6), which tell where sound belongs when some of them are lost.
 
-Where pages are missing or damaged it goes on as if nothing had been there, so that all behind comes too early; the
-positions that pages hold tell where they belong.
+libsndfile skips missing and damaged pages, so that all sound after them comes too early; each page holds its position.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ from runtime.audio.containers.stream import Entry, Piece, Stream
 HEADER = 27
 MARK = b"OggS"
 FIRST, LAST = 2, 4
-"""Flags of a page: it begins a stream, it ends one."""
+"""Flags of pages that begin and end a stream."""
 NO_POSITION = -1
 OPUS_RATE = 48_000
 OPUS = b"OpusHead"
 FLAC = b"\x7fFLAC"
 FLAC_INFO = 17
-"""Where STREAMINFO is in a first page."""
+"""Where STREAMINFO begins in a first page."""
 CODECS = (b"\x01vorbis", OPUS, FLAC)
 LONGEST_PACKET = 8192
-"""Frames; none has more."""
+"""In frames."""
 MOST_LOST = 16
-"""A stream that lacks more pages than this right behind its headers, and no bytes, was taken up in its middle."""
+"""A stream that lacks more pages than this right after its headers, and no bytes, was recorded from its middle on."""
 MORE_THAN_OTHERS = 1.5
-"""How much longer the last page's packets may be than those of any other page."""
+"""The most by which the last page's packets can be longer than those of any other page."""
 BACKWARDS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-"""Each byte with its bits in reverse: a page's checksum runs the other way than zlib's."""
+"""Each byte with its bits reversed: a page's checksum takes bits in the opposite order to zlib's."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page: where it is, and what its header says."""
+    """A page: the bytes where it begins and ends, and what its header says."""
 
     at: int
     end: int
@@ -57,62 +56,62 @@ class Page:
 
 @dataclass(frozen=True)
 class Link:
-    """A stream of a file that may chain several: pages of its headers, then runs of pages between which some are lost.
+    """A stream of a file that may chain several: pages of its headers, then runs of pages, between which some are lost.
 
-    `whole` is whether its last page is there, `head` what its first one holds.
+    `complete` is whether its last page is there; `head` is the content of its first one.
     """
 
     headers: list[Page]
     runs: list[list[Page]]
-    whole: bool
+    complete: bool
     head: bytes
 
     @property
     def end(self) -> int:
-        """Its last position."""
+        """The position at which it ends."""
         return next((page.position for page in reversed(self.runs[-1]) if page.position != NO_POSITION), 0)
 
     def frames(self, position: int, rate: int) -> int:
         """How many frames come before a position."""
         if not self.head.startswith(OPUS):
             return position
-        left_out = int.from_bytes(self.head[10:12], "little")  # by the decoder, at the beginning
-        return round((position - left_out) * rate / OPUS_RATE)
+        pre_skip = int.from_bytes(self.head[10:12], "little")  # dropped by the decoder
+        return round((position - pre_skip) * rate / OPUS_RATE)
 
     def pieces(self, run: list[Page]) -> list[Piece]:
-        """What a decoder needs for a run."""
+        """The pieces of the file that a decoder needs to read a run."""
         return [(page.at, page.end) for page in (*self.headers, *run)]
 
 
 def streams(path: Path) -> list[Stream]:
-    """The streams of a file: one, or several that are chained, of which libsndfile reads the first alone."""
+    """The streams of a file: one, or several that are chained, of which libsndfile reads only the first."""
     data = mapped(path)
     links = [link for pages in _chained(_pages(data)) if (link := _link(data, pages)) is not None]
     return [_stream(path, link, len(links) == 1, link is links[-1]) for link in links]
 
 
 def _stream(path: Path, link: Link, alone: bool, last: bool) -> Stream:
-    notes = () if link.whole or last else ("chains streams of which one lacks its end",)
-    whole = link.whole or not last
-    if link.head.startswith(FLAC):  # which libsndfile knows without pages alone
+    notes = () if link.complete or last else ("chains streams of which one lacks its end",)
+    complete = link.complete or not last
+    if link.head.startswith(FLAC):  # libsndfile reads FLAC only without pages
         info = link.head[FLAC_INFO : FLAC_INFO + flac.INFO]
         frames = [(page.at + HEADER + page.segments, page.end) for page in link.runs[0]]
-        return Stream(Entry(0, [flac.header_with_total(info, link.end), *frames]), link.end, whole, notes)
-    if len(link.runs) == 1 and link.whole:
+        return Stream(Entry(0, [flac.header_with_total(info, link.end), *frames]), link.end, complete, notes)
+    if len(link.runs) == 1 and link.complete:
         pieces = [(link.headers[0].at, link.runs[0][-1].end)]
-        return Stream(None if alone else Entry(0, pieces), None, whole, notes)
+        return Stream(None if alone else Entry(0, pieces), None, complete, notes)
     entry = Entry(0, link.pieces(link.runs[0]))
     with contextlib.suppress(soundfile.SoundFileError), entry.open(path) as file:
         promised = link.frames(link.end, file.samplerate)
-        behind = functools.partial(_behind, path, link, file.samplerate)
-        return Stream(entry, promised, whole, notes, behind)
-    return Stream(entry, None, whole, notes)
+        entry_after = functools.partial(_entry_after, path, link, file.samplerate)
+        return Stream(entry, promised, complete, notes, entry_after)
+    return Stream(entry, None, complete, notes)
 
 
-def _behind(path: Path, link: Link, rate: int, frame: int) -> Entry | None:
-    """The first run that has something at a frame or behind it.
+def _entry_after(path: Path, link: Link, rate: int, frame: int) -> Entry | None:
+    """The start of the first run that reaches beyond a frame.
 
-    libsndfile knows how many frames a run has, its last page where it ends.
+    Its last page says where the run ends, libsndfile how many frames it has.
     """
     for run in link.runs[1:]:
         position = next((page.position for page in reversed(run) if page.position != NO_POSITION), 0)
@@ -126,7 +125,7 @@ def _behind(path: Path, link: Link, rate: int, frame: int) -> Entry | None:
 
 
 def _link(data: Bytes, pages: list[Page]) -> Link | None:
-    """The stream of sound among those that are interleaved, None if it has no sound."""
+    """The stream of sound among interleaved ones; None if there is none."""
     firsts = {page.serial: data[page.at + HEADER + page.segments : page.end] for page in pages if page.flags & FIRST}
     serial = next((serial for serial, head in firsts.items() if head.startswith(CODECS)), next(iter(firsts), None))
     own = [page for page in pages if page.serial == serial]
@@ -134,20 +133,20 @@ def _link(data: Bytes, pages: list[Page]) -> Link | None:
     sound = own[len(headers) :]
     if serial is None or not sound:
         return None
-    whole = bool(sound[-1].flags & LAST) and all(page.serial in firsts for page in pages)
+    complete = bool(sound[-1].flags & LAST) and all(page.serial in firsts for page in pages)
     if not _is_plausible(sound):
-        sound, whole = sound[:-1], False
+        sound, complete = sound[:-1], False
     runs: list[list[Page]] = [[]]
     for before, page in zip([headers[-1], *sound], sound, strict=False):
         lost = page.number - before.number - 1
         if lost > 0 and (runs[-1] or page.at > before.end or lost <= MOST_LOST):
             runs.append([])
         runs[-1].append(page)
-    return Link(headers, runs, whole, firsts[serial])
+    return Link(headers, runs, complete, firsts[serial])
 
 
 def _is_plausible(sound: list[Page]) -> bool:
-    """Whether the last page's position, which is the stream's length, fits the packets it has, judged by the others."""
+    """Whether the last page's position, the stream's length, fits its number of packets as those of other pages do."""
     placed = [page for page in sound if page.position != NO_POSITION]
     if len(placed) < 2 or placed[-1].number != placed[-2].number + 1:
         return True
@@ -157,7 +156,7 @@ def _is_plausible(sound: list[Page]) -> bool:
 
 
 def _chained(pages: Iterator[Page]) -> Iterator[list[Page]]:
-    """The pages of each link: those that begin streams, as many as are interleaved, then others."""
+    """The pages of each link: first those that begin its interleaved streams, then the others."""
     link: list[Page] = []
     for page in pages:
         if page.flags & FIRST and link and not link[-1].flags & FIRST:
@@ -170,7 +169,7 @@ def _chained(pages: Iterator[Page]) -> Iterator[list[Page]]:
 
 
 def _pages(data: Bytes) -> Iterator[Page]:
-    """Pages whose checksum is right."""
+    """All pages with a correct checksum."""
     at = 0
     while (at := data.find(MARK + b"\0", at)) >= 0:
         page = _page(data, at)
@@ -195,6 +194,6 @@ def _page(data: Bytes, at: int) -> Page | None:
 
 
 def checksum(page: bytes) -> int:
-    """A page's, which it has where it holds zeros here."""
+    """The checksum of a page whose own checksum is replaced by zeros."""
     crc = zlib.crc32(page.translate(BACKWARDS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""Reading a stream past what is damaged in it."""
+"""Reads a stream, past damage where that can be done."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from runtime.audio.containers.stream import Stream
 
 CLOSER = 25
-"""Into so many pieces a block is divided that cannot be decoded in one go."""
+"""A block that cannot be decoded at once is read in this many pieces."""
 MOST_TRIES, PATIENT_TRIES = 2000, 64
-"""So many places that cannot be decoded end a recording; after so many in a row steps grow longer and longer."""
+"""Reading ends after so many failures; after so many in a row its steps grow longer and longer."""
 
 
 class AudioFile(Protocol):
@@ -39,37 +39,37 @@ class AudioFile(Protocol):
 
 Decoded = tuple[int, NDArray[np.float32] | None]
 """Frames: how many, and they themselves, `float32 [frames, channels]`, or None where they are lost."""
-Opener = Callable[[int], tuple[int, soundfile.SoundFile] | None]
-"""Opens a stream anew at the first place at or behind a frame where decoding can begin, and says which."""
+Resume = Callable[[int], tuple[int, soundfile.SoundFile] | None]
+"""Opens a stream anew at the first frame, at or after another, where decoding can begin; returns that frame too."""
 
 
-def nothing_behind(frame: int) -> tuple[int, soundfile.SoundFile] | None:
-    """Where a stream cannot be entered."""
+def never_resume(frame: int) -> tuple[int, soundfile.SoundFile] | None:
+    """For streams that can only be read from their start."""
     return None
 
 
-def opener(path: Path, stream: Stream, rate: int, most: float) -> Opener:
-    """That of a stream as it was looked at; frames that number themselves beyond `most` are damaged."""
+def resuming(path: Path, stream: Stream, rate: int, most: float) -> Resume:
+    """How to resume a stream; frames whose number exceeds `most` are damaged."""
 
-    def behind(frame: int) -> tuple[int, soundfile.SoundFile] | None:
+    def resume(frame: int) -> tuple[int, soundfile.SoundFile] | None:
         step = max(1, rate // 50)
-        while (entry := stream.behind(frame)) is not None and entry.start <= most:
+        while (entry := stream.entry_after(frame)) is not None and entry.start <= most:
             with contextlib.suppress(soundfile.SoundFileError):
                 return entry.start, entry.open(path)
             frame, step = entry.start + step, 2 * step
         return None
 
-    return behind
+    return resume
 
 
-def read_blocks(file: AudioFile, promised: int | None, behind: Opener, begin: int, size: int) -> Iterator[Decoded]:
+def read_blocks(file: AudioFile, promised: int | None, resume: Resume, begin: int, size: int) -> Iterator[Decoded]:
     """Frames from `begin` on, `size` at once or fewer.
 
     Raises:
-        soundfile.SoundFileError: it cannot be decoded, here or behind.
+        soundfile.SoundFileError: it cannot be decoded, and no later frame either.
     """
     at, closer = begin, max(1, size // CLOSER)
-    near = -1  # up to this frame it is read in small pieces, to lose no more than must be
+    near = -1  # up to this frame it is read in small pieces, to lose as little as possible
     resumed, sought, step, failed_here = -1, -1, closer, 0
     for _ in range(MOST_TRIES):
         count, error = closer if at < near else size, None
@@ -87,11 +87,11 @@ def read_blocks(file: AudioFile, promised: int | None, behind: Opener, begin: in
             return
         if error is None or (at >= near and at > resumed):
             frame, near, step, failed_here = at, at + size, closer, 0
-        else:  # it is here
+        else:  # the damage is right here
             failed_here += 1
             frame, step = at + step, 2 * step if step < size or failed_here > PATIENT_TRIES else step
         sought = max(frame, sought + 1)
-        if (found := behind(sought)) is None:
+        if (found := resume(sought)) is None:
             break
         resumed, file = found
         while at < resumed:

@@ -1,4 +1,4 @@
-"""A sound file that is open, and what it claims of itself."""
+"""An open sound file, and what is known of its length."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from pathlib import Path
 import soundfile
 
 from runtime.audio.containers import flac, mp3, ogg, wav
-from runtime.audio.containers.reading import AudioFile, Decoded, Opener, nothing_behind, opener, read_blocks
+from runtime.audio.containers.reading import AudioFile, Decoded, Resume, never_resume, read_blocks, resuming
 from runtime.audio.containers.stream import Stream
 from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
-"""Formats in which a sample is found without decoding what comes before it; the others are read in one part."""
+"""Formats in which a frame is found without decoding those before it; others are read in one part."""
 MOST_FRAMES_A_BYTE = 4096
-"""More than silence compresses to: a header that promises more is damaged."""
+"""More than silence compresses to; a header that promises more is damaged."""
 MOST_S_A_BYTE = 1 / 16
-"""Likewise for seconds: silence of 8 kHz in FLAC has 22 bytes a second."""
+"""The same for seconds: silence at 8 kHz in FLAC takes 22 bytes a second."""
 MOST_MISSING, MOST_MISSING_S = 64, 600
-"""A file that lacks its end has rows for what is missing, up to so many times what is there, or so many seconds."""
+"""Rows are made for what a file lacks at its end, up to so many times what it holds, or so many seconds."""
 LEAST_RATE, MOST_RATE = 1_000, 6_144_000
-"""In Hz, far outside of what recorders offer (8,000 to 500,000): other rates are damaged headers."""
+"""In Hz, far beyond what recorders offer (8,000 to 500,000); other rates mean damaged headers."""
 
 
 @dataclass(frozen=True)
 class Sound:
     """One stream of a file.
 
-    `promised` is how many frames the file says it has, None where it says nothing that can be believed. `seekable` is
-    whether a frame is found without decoding those before it. `notes` are what a user should know of a file that is
-    read all the same, each a phrase that follows its path ("was never finished: …"). `whole` is false where the file
-    lacks its end. `behind` goes on behind damage. `gaps` are frames, from the first to before the last, that read as
-    zeros and were not recorded.
+    `promised` is how many frames the file claims, None where it claims nothing credible. `seekable`: whether frames are
+    found without decoding those before them. `notes` tell what is unusual about a file that can be read, each a phrase
+    that follows its path ("was never finished: …"). `complete` is false where the file lacks its end. `resume`
+    opens the stream anew after damage. `gaps` are stretches, from the first frame to before the second, that were not
+    recorded and read as zeros.
     """
 
     file: AudioFile
     promised: int | None
     seekable: bool
-    whole: bool = True
+    complete: bool = True
     notes: tuple[str, ...] = ()
-    behind: Opener = nothing_behind
+    resume: Resume = never_resume
     enterable: bool = False
-    """Whether it can be read from any frame on: exactly if it is `seekable`, else nearly."""
+    """Whether it can be read from any frame on; if it is not `seekable`, only approximately."""
     gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def believed(self) -> int | None:
-        """How many frames rows are made for: those promised, unless next to nothing of them is there."""
+        """How many frames rows are made for: those promised, unless the file holds next to nothing of them."""
         if self.promised is None:
             return None
         return min(self.promised, max(MOST_MISSING * self.file.frames, MOST_MISSING_S * self.file.samplerate))
 
     def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
         """See `read_blocks`."""
-        return read_blocks(self.file, self.promised, self.behind, begin, size)
+        return read_blocks(self.file, self.promised, self.resume, begin, size)
 
 
 def open_streams(path: Path) -> Generator[Sound, None, None]:
-    """Each stream of a file in turn, open until the next is asked for: one, but in chained OGG files and joined WAVs.
+    """Each stream of a file in turn, open until the next is asked for. Chained OGG files and joined WAVs have several.
 
     Raises:
-        RecordingError: the file is empty, or what its header says cannot be.
+        RecordingError: the file is empty, or its header impossible.
         OSError, soundfile.SoundFileError: it cannot be opened.
     """
     with path.open("rb") as file:  # the system's own reason, where libsndfile only says "System error"
@@ -85,12 +85,12 @@ def _streams(path: Path) -> Generator[Sound, None, None]:
         joined = extent.joined
         following = wav.examine(path, joined) if joined is not None else None
         if extent.layout.rate is not None:
-            _check_rate(extent.layout.rate)  # some of which libsndfile does not open, without saying why
+            _check_rate(extent.layout.rate)  # libsndfile refuses some rates without a reason
         with _chunked(path, extent) as file:
             seekable = joined is None and not extent.base and _is_seekable(file)
-            notes, gaps = extent.notes(file), extent.field.gaps if extent.field is not None else ()
+            notes, gaps = extent.notes(file), extent.timeline.gaps if extent.timeline is not None else ()
             if joined is not None and following is None:
-                notes.append(f"is joined with another file at byte {joined:,}, of which no sound can be found")
+                notes.append(f"is joined with another file at byte {joined:,}, in which no sound was found")
             yield Sound(file, extent.promised(file), seekable, notes=tuple(notes), enterable=seekable, gaps=gaps)
         extent = following
 
@@ -126,7 +126,7 @@ def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
 
 
 def _look_closer(path: Path) -> list[Stream]:
-    """The streams of a file that libsndfile does not know: FLAC in OGG, MP3 that begins in the middle of a frame."""
+    """The streams of a file that libsndfile does not recognise: FLAC in OGG, MP3 that begins within a frame."""
     with path.open("rb") as file:
         is_ogg = file.read(len(ogg.MARK)) == ogg.MARK
     return ogg.streams(path) if is_ogg else mp3.streams(path, plain=False) if path.suffix.lower() == ".mp3" else []
@@ -142,9 +142,9 @@ def _name(path: Path) -> Path | bytes:
 
 @contextlib.contextmanager
 def _chunked(path: Path, extent: wav.Extent) -> Iterator[soundfile.SoundFile]:
-    """The file as it is where libsndfile reads it right, else with a header that is right."""
+    """The file as it is if libsndfile finds all of its sound, else with a corrected header."""
     with contextlib.suppress(soundfile.LibsndfileError), soundfile.SoundFile(_name(path)) as file:
-        if extent.is_seen_by(file):
+        if extent.agrees_with(file):
             yield file
             return
     with extent.open(path) as pieces, soundfile.SoundFile(pieces) as file:
@@ -161,9 +161,9 @@ def _check_rate(rate: int) -> None:
 def _sound(file: soundfile.SoundFile, stream: Stream, path: Path, seekable: bool, enterable: bool) -> Sound:
     size = path.stat().st_size
     most, most_s = size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE
-    if (promised := stream.promised) is None:  # nobody has looked
+    if (promised := stream.promised) is None:  # only the decoder's word
         promised, most = int(file.frames), min(most, most_s * file.samplerate)
-    behind = opener(path, stream, file.samplerate, most_s * file.samplerate)
-    whole = stream.whole and (stream.promised is None or promised <= most)  # else nobody knows what is missing
+    resume = resuming(path, stream, file.samplerate, most_s * file.samplerate)
+    complete = stream.complete and (stream.promised is None or promised <= most)  # else the missing length is unknown
     believed = promised if 0 < promised <= most else None
-    return Sound(file, believed, seekable, whole, stream.notes, behind, enterable)
+    return Sound(file, believed, seekable, complete, stream.notes, resume, enterable)

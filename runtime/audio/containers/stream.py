@@ -1,4 +1,4 @@
-"""The streams of a file, as a decoder is to be shown them."""
+"""Streams of a file, and the pieces of it that a decoder is given to read them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import soundfile
 
 BUFFER = 1 << 16
 Piece = bytes | int | tuple[int, int]
-"""Bytes, so many zeros, or what a file holds from the first number to the second."""
+"""Bytes, a number of zeros, or the bytes of a file from the first number to before the second."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where decoding can begin: at `start`, a frame of the stream, if a decoder is given these pieces of the file.
+    """Where decoding can begin: a decoder that is given these pieces of the file starts at frame `start` of the stream.
 
-    The first `skip` frames that it gives come before that. `claimed` is the size that it is told where it would guess
-    a length from the true one.
+    The first `skip` frames that it gives come before that. `claimed` is a file size to report to decoders that would
+    guess too short a length from the real one.
     """
 
     start: int
@@ -40,8 +40,8 @@ class Entry:
 
 
 class Forward(soundfile.SoundFile):
-    """A sound file that is read forwards alone: `SoundFile` seeks whenever it has read, for which a FLAC file would
-    have to begin with its first frame."""
+    """A sound file that is only read forwards: `SoundFile` seeks after each read, which fails in FLAC without its first
+    frame."""
 
     def seekable(self) -> bool:
         return False
@@ -53,17 +53,17 @@ def _nowhere(frame: int) -> Entry | None:
 
 @dataclass(frozen=True)
 class Stream:
-    """What became of looking at a stream: `entry` is None where the decoder may have the file as it stands.
+    """How to read a stream: from `entry`, or if that is None from the file as it is.
 
-    `promised`, `whole` and `notes` are as in `Sound`; where `promised` is None the decoder's word is taken. `behind`
-    gives the first place at or behind a frame where decoding can begin anew.
+    `promised`, `complete` and `notes` are as in `Sound`; where `promised` is None the decoder's length is taken.
+    `entry_after` gives the first place at or after a frame where decoding can begin anew.
     """
 
     entry: Entry | None = None
     promised: int | None = None
-    whole: bool = True
+    complete: bool = True
     notes: tuple[str, ...] = ()
-    behind: Callable[[int], Entry | None] = _nowhere
+    entry_after: Callable[[int], Entry | None] = _nowhere
 
 
 def size_of(piece: Piece) -> int:
@@ -74,7 +74,7 @@ def size_of(piece: Piece) -> int:
 
 
 class Pieces(io.RawIOBase):
-    """Pieces of a file, one after another, as if they were all of it."""
+    """A file that consists of pieces of another one, in order."""
 
     def __init__(self, path: Path, pieces: Sequence[Piece], claimed: int = 0) -> None:
         self._file = path.open("rb")
@@ -90,7 +90,7 @@ class Pieces(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        end = self._starts[-1] if offset else self._claimed  # who looks for tags at the end shall find it
+        end = self._starts[-1] if offset else self._claimed  # a search for tags needs the real end
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: end}[whence]
         self._at = max(0, base + offset)
         return self._at

@@ -1,4 +1,4 @@
-"""Tags that stand before, behind and between sound: titles, pictures, lyrics."""
+"""Tags before, after and between sound: titles, pictures, lyrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LONGEST_LYRICS = 1 << 20
 
 
 def tag_size(data: Bytes, at: int) -> int:
-    """How many bytes the tag that begins here has, 0 where none does: ID3v1, ID3v2, APEv1 and 2, Lyrics3."""
+    """The size in bytes of the tag that begins here, 0 if there is none: ID3v1, ID3v2, APEv1 and 2, Lyrics3."""
     head = data[at : at + 32]
     if head.startswith(b"ID3") and len(head) >= 10 and max(head[6:10]) < 128:
         return 10 + sum(byte << 7 * (3 - k) for k, byte in enumerate(head[6:10])) + (10 if head[5] & 0x10 else 0)

@@ -1,7 +1,7 @@
-"""How much sound lies in a file of chunks, whatever its header says.
+"""How much sound a file of chunks really holds, whatever its header says.
 
-Recorders write the size of the sound last, and lose power before that; sizes of 32 bits run over at 4 GiB; copies break
-off.
+Recorders write the size of the sound last, and may lose power before that; sizes of 32 bits overflow at 4 GiB; copies
+are cut short.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from runtime.audio.containers.chunks import KNOWN, MOST_CHUNKS, NAME, Chunks, La
 from runtime.audio.containers.stream import BUFFER, Piece, Pieces, size_of
 
 UNFINISHED, NEARLY = (0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF), 0x1000
-"""Sizes, and how near to them others come, that programs write which do not know the size yet."""
+"""Sizes that programs write while they do not know the real one yet, and by how much others differ from these."""
 SAMPLE_BYTES = {
     **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
     **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
 }
 SECTOR = 512
-"""Fewer bytes than this behind the sound are not taken for sound."""
+"""Fewer bytes than this after the declared sound are not taken for more sound."""
 TAGS = b"ID3", b"TAG", b"APETAGEX"
-"""How tags of other formats begin, which some programs append as they are."""
+"""The first bytes of tags from other formats, which some programs append."""
 TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 TAIL, STEP = 4 * 2**20, 2**20
-"""In how many bytes at the end of a file chunks are looked for that no header leads to; how many are read at once."""
+"""Bytes at the end of a file in which chunks are sought that no header leads to, and bytes read at once."""
 MOST_LAST = 32
-"""So many of them at most."""
+"""The most chunks sought there."""
 MOST_ZEROS = 2**30
-"""How many zeros are counted at most."""
+"""The most zeros that are counted."""
 LEAST_ZEROS_S = 5.0
-"""Zeros for so long, at the end of a recording, are worth a word."""
+"""Zeros of this length at the end of a recording are worth a note."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Sound is what lies from the layout's `start` to byte `end`.
+    """Where sound lies: from the layout's `start` to byte `end`.
 
-    `declared` is how many bytes of it the header promises, None where that was never written; `available` are all from
-    `start` to the end of the file. `zeros` are the last ones, in the sound, or behind it where the header does not tell
-    where it ends. `unknown` lie behind it and are neither sound nor chunks. Files may be joined: this one begins at
-    byte `base` of them all, and the next one at `joined`.
+    `declared` is how many bytes of sound the header promises, None where that was never written; `available` counts all
+    bytes after `start`. `zeros` counts those that the sound ends with, or that follow it where the header
+    does not say where it ends. `unknown` counts bytes after it that are neither sound nor chunks. Files may be joined:
+    this one begins at byte `base` of the whole, the next one at `joined`.
     """
 
     layout: Layout
@@ -62,8 +62,8 @@ class Extent:
     unknown: int = 0
     base: int = 0
     joined: int | None = None
-    field: audiomoth.Field | None = None
-    """When the sound was heard, if that is not all the time."""
+    timeline: audiomoth.Timeline | None = None
+    """When the sound was recorded, where the recorder left out silence."""
 
     @property
     def size(self) -> int:
@@ -75,27 +75,27 @@ class Extent:
         """Whether there is more sound than the header says."""
         return self.declared is None or self.declared < self.size
 
-    def is_seen_by(self, file: soundfile.SoundFile) -> bool:
-        """Whether libsndfile finds the same sound by itself."""
-        if self.field is not None or self.base:
+    def agrees_with(self, file: soundfile.SoundFile) -> bool:
+        """Whether libsndfile finds the same sound on its own."""
+        if self.timeline is not None or self.base:
             return False
         if file.subtype in SAMPLE_BYTES:
             return bool(file.frames == self._frames(file, self.size))
         return self.size == min(self.available if self.declared is None else self.declared, self.available)
 
     def open(self, path: Path) -> io.BufferedReader:
-        """The file with a header that is right."""
+        """The file with a corrected header."""
         pieces: Sequence[Piece] = [(self.base + self.layout.start, self.base + self.end)]
-        if self.field is not None:
-            pieces = self.field.pieces
+        if self.timeline is not None:
+            pieces = self.timeline.pieces
         header = self.layout.header(sum(map(size_of, pieces)))
         return io.BufferedReader(Pieces(path, [header, *pieces]), BUFFER)
 
     def promised(self, file: soundfile.SoundFile) -> int | None:
-        """How many frames there should be; None if that is none."""
+        """How many frames there should be; None if there should be none."""
         if self.declared is None or self.declared <= self.available:
             return int(file.frames) or None
-        if self.field is not None:
+        if self.timeline is not None:
             return int(file.frames) + self._frames(file, self.declared - self.available)
         return self._frames(file, self.declared)
 
@@ -108,16 +108,16 @@ class Extent:
             says = "was never finished"
             if self.declared is not None:
                 says = f"says {self._frames(file, self.declared) / rate:.1f} s"
-            rest = f", but for {zeros_s:.1f} s of zeros behind it" if zeros_s >= LEAST_ZEROS_S else ""
+            rest = f", except {zeros_s:.1f} s of zeros after it" if zeros_s >= LEAST_ZEROS_S else ""
             notes.append(f"has a header that {says}; its sound of {there_s:.1f} s was read to the end{rest}")
         else:
             notes += notes_on_zeros(there_s, zeros_s)
         if self.unknown:
             notes.append(
-                f"has {self.unknown} bytes behind its sound that are neither sound nor chunks; they were not read"
+                f"has {self.unknown} bytes after its sound that are neither sound nor chunks; they were not read"
             )
-        if self.field is not None:
-            silent_s, all_s = self.field.silent / rate, file.frames / rate
+        if self.timeline is not None:
+            silent_s, all_s = self.timeline.silent / rate, file.frames / rate
             notes.append(
                 f"is a triggered recording: {all_s - silent_s:.1f} s of sound in {all_s:.1f} s; windows in between "
                 "were not recorded"
@@ -125,7 +125,7 @@ class Extent:
         return notes
 
     def _frames(self, file: soundfile.SoundFile, size: int) -> int:
-        """How many frames so many bytes of its sound are; nearly, where they are compressed."""
+        """How many frames so many bytes of its sound hold; an estimate where they are compressed."""
         if file.subtype in SAMPLE_BYTES:
             return size // (SAMPLE_BYTES[file.subtype] * int(file.channels))
         return round(int(file.frames) * size / max(self.size, 1))
@@ -139,17 +139,17 @@ def notes_on_zeros(sound_s: float, zeros_s: float) -> list[str]:
 
 
 def examine(path: Path, base: int = 0) -> Extent | None:
-    """Where the sound of a file lies that begins at byte `base` of this one; None if it is no file of chunks.
+    """Finds the sound of the file that begins at byte `base`; None if that is no file of chunks.
 
     Raises:
         OSError: it cannot be read.
-        RecordingError: it cannot be believed.
+        RecordingError: its silent stretches are impossibly long.
     """
     stat = path.stat()
     return _examine(path, base, stat.st_size - base, stat.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=8)  # every part of a long recording asks
+@functools.lru_cache(maxsize=8)  # once for all parts of a long recording
 def _examine(path: Path, base: int, size: int, _: int) -> Extent | None:
     with path.open("rb") if not base else io.BufferedReader(Pieces(path, [(base, base + size)])) as file:
         layout = read_layout(file, size)
@@ -159,8 +159,8 @@ def _examine(path: Path, base: int, size: int, _: int) -> Extent | None:
         joined = base + extent.joined if extent.joined is not None else None
         extent = dataclasses.replace(extent, base=base, joined=joined)
         if layout.mono16 and not base and audiomoth.may_be_triggered(path, file, layout.start):
-            field = audiomoth.read_field(file, layout.start, extent.end, layout.rate or 1)
-            extent = dataclasses.replace(extent, field=field)
+            timeline = audiomoth.read_timeline(file, layout.start, extent.end, layout.rate or 1)
+            extent = dataclasses.replace(extent, timeline=timeline)
         return extent
 
 
@@ -184,7 +184,7 @@ def _is_wav(file: BinaryIO, at: int) -> bool:
 
 
 def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> tuple[int | None, int | None]:
-    """How many bytes from `at` on are neither chunks nor zeros, None if they are sound; and where a file is joined."""
+    """How many bytes from `at` on are neither chunks nor zeros, None if they are sound; where a joined file begins."""
     for number, chunk in enumerate(chunks.walk(file, at, size) if chunks is not None else ()):
         if _is_wav(file, at):
             return 0, at
@@ -205,7 +205,7 @@ def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> tuple[
 
 def _written(file: BinaryIO, start: int, end: int) -> int:
     """Where the zeros begin that bytes `start` to `end` of a file end with."""
-    step = 4096  # seldom are there any
+    step = 4096  # there are seldom any
     start = max(start, end - MOST_ZEROS)
     while end > start:
         first = max(start, end - step)
@@ -217,7 +217,7 @@ def _written(file: BinaryIO, start: int, end: int) -> int:
 
 
 def _first_chunk(file: BinaryIO, chunks: Chunks | None, start: int, size: int) -> int:
-    """Where the chunks begin that a file ends with, as their sizes show, which lead to its end exactly."""
+    """Where the chunks at a file's end begin: their sizes lead exactly to that end."""
     if chunks is None or struct.calcsize(chunks.head) != 8:
         return size
     begin = max(start, size - TAIL)

@@ -80,7 +80,7 @@ def test_no_embedding_among_the_outputs() -> None:
 @pytest.mark.parametrize("sizes", [(7,), (1, 6), (6, 1), (2, 2, 2, 1)])
 def test_session_gathers(model: Path, sizes: tuple[int, ...]) -> None:
     session = Session(model)
-    assert set(session.gathers) == {"label", "genus"}
+    assert set(session.deferrable_heads) == {"label", "genus"}
     windows = synthetic.windows(5, 7, 160_000)
     expected = session(windows, ["label", "genus", "frontend"])
     parts = np.split(windows, np.cumsum(sizes)[:-1])
@@ -105,7 +105,7 @@ def test_gathered_embeddings_give_the_same_bits_as_their_own_batch(model: Path) 
 def test_score_gives_what_single_batches_give(model: Path, outputs: tuple[str, ...]) -> None:
     session = Session(model)
     windows = synthetic.windows(5, 7, 160_000)
-    found = session.score(windows, outputs, 2)
+    found = session.run(windows, outputs, 2)
     assert list(found) == list(outputs)
     for name, values in found.items():
         parts = [session(windows[i : i + 2], [name])[0] for i in range(0, 7, 2)]
@@ -113,7 +113,7 @@ def test_score_gives_what_single_batches_give(model: Path, outputs: tuple[str, .
 
 
 def test_files_without_the_input(label_model: Path) -> None:
-    assert Session(label_model).gathers == ()
+    assert Session(label_model).deferrable_heads == ()
 
 
 def test_plain_onnxruntime_needs_the_windows_alone(model: Path) -> None:

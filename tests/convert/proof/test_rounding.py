@@ -70,8 +70,8 @@ def test_an_ill_conditioned_model_is_converted_and_reported(printed: str, ill_mo
         figures = [f"{value['error']:.1e} (mean {value['mean_error']:.1e}" for value in (off, own)]
         (line,) = (line for line in printed.splitlines() if line.startswith(f"{name} is ill-conditioned"))
         assert all(figure in line for figure in figures)
-        short = f"'{name}' is off TensorFlow by {off['error']:.1e} of its range, TensorFlow off itself by "
-        short += f"{own['error']:.1e}"
+        short = f"'{name}' differs from TensorFlow by {off['error']:.1e} of its range, where rounding alone moves "
+        short += f"TensorFlow by {own['error']:.1e}"
         assert artifact.ill_conditioned is not None and short in artifact.ill_conditioned
     assert "from float64 on 4 windows: TensorFlow differs by " in printed
     assert artifact.ill_conditioned in described(artifact)
@@ -169,5 +169,5 @@ def test_nan_excuses_nothing() -> None:
 def test_metadata_about_rounding_may_make_no_sense(model: Path, told: Any) -> None:
     artifact = read_artifact(model)
     odd: Artifact = replace(artifact, parity={**artifact.parity, "rounding": told})
-    assert odd.ill_conditioned in (None, "ill-conditioned: 'label', by how much is not told")
+    assert odd.ill_conditioned in (None, "ill-conditioned: 'label' (errors unknown)")
     assert described(odd)

@@ -76,7 +76,7 @@ def test_what_was_not_recorded_is_not_made_up(
 ) -> None:
     """Where a deadline comes before all windows are visited, those between get means; silent stretches get none."""
     triggered(tmp_path, (100 * RATE // FRAMES, 43 * RATE // FRAMES))
-    ends_when(monkeypatch, lambda table: any(progress.done for progress in table._progress.values()))
+    ends_when(monkeypatch, lambda table: any(received.done for received in table._received.values()))
     monkeypatch.setattr(Schedule, "_first_step", lambda self: 4)
     result = run_soundscapes(tmp_path, label_model, workers=1, on_deadline="interpolate", progress=False, **LONG)
     recorded = np.array([*range(4), *range(24, 28), *range(36, 41)])

@@ -18,7 +18,7 @@ import runtime.audio.recording
 from convert.proof.synthetic import soundscape
 from runtime.audio.containers.mpeg import Frames
 from runtime.audio.containers.ogg import checksum
-from runtime.audio.containers.reading import opener
+from runtime.audio.containers.reading import resuming
 from runtime.audio.containers.stream import Entry, Stream
 from runtime.audio.recording import Recording
 from tests.support.recordings import RATE, WINDOW, write
@@ -169,7 +169,7 @@ def test_mp3_with_frames_missing_keeps_its_times(tmp_path: Path) -> None:
     assert 1 <= len(lost(windows)) <= 2
     check_times(windows, SECONDS)
     assert recording.failure is not None and re.search(r"from \d+\.\d to \d+\.\d s", recording.failure)
-    assert "reckoned" in recording.notes[0]
+    assert "estimated" in recording.notes[0]
 
 
 def test_joined_mp3_is_read_to_the_end(tmp_path: Path) -> None:
@@ -367,10 +367,10 @@ def test_ogg_whose_positions_cannot_be_ends_and_says_so(tmp_path: Path) -> None:
 def test_a_place_beyond_what_a_file_can_hold_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     write(path, tones(1))
-    stream = Stream(behind=lambda frame: Entry(frame + RATE, [path.read_bytes()]))
-    assert (found := opener(path, stream, RATE, most=RATE)(0)) is not None
+    stream = Stream(entry_after=lambda frame: Entry(frame + RATE, [path.read_bytes()]))
+    assert (found := resuming(path, stream, RATE, most=RATE)(0)) is not None
     assert found[0] == RATE
-    assert opener(path, stream, RATE, most=RATE - 1)(0) is None
+    assert resuming(path, stream, RATE, most=RATE - 1)(0) is None
 
 
 def test_ogg_that_was_taken_up_in_the_middle_of_a_stream(tmp_path: Path) -> None:

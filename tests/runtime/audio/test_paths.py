@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.audio.endings import advice
+from runtime.audio.extensions import advice
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 
@@ -116,8 +116,8 @@ def test_bins_and_hidden_folders_are_passed_over(tmp_path: Path) -> None:
     found = find_recordings(tmp_path)
     assert (found.skipped, found.hidden_files, len(found.hidden)) == (4, 3, len(HIDDEN) + 1)
     first, second = found.passed_over()
-    assert first == "skipped, being no recordings: 4 files, 3 of them hidden"
-    assert second.startswith("skipped, being hidden or the system's: 8 folders (") and second.endswith("and 3 more)")
+    assert first == "skipped 4 other files, 3 of them hidden"
+    assert second.startswith("skipped 8 hidden or system folders (") and second.endswith("and 3 more)")
     assert found.warning is None
 
 
@@ -158,8 +158,11 @@ def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     assert found.names == ("a",)
     assert found.lost == (str(tmp_path / "closed"),)
     assert found.warning is not None
-    assert f"2 folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed" in found.warning
-    assert f"skipped, as they cannot be read: 1 folders ({tmp_path}/closed)" in found.passed_over()
+    assert (
+        f"2 unreadable folders: {tmp_path}/System Volume Information (permission denied), {tmp_path}/closed"
+        in found.warning
+    )
+    assert f"skipped 1 unreadable folder ({tmp_path}/closed)" in found.passed_over()
     assert find_recordings(str(tmp_path / "*" / "*.wav")).lost == (str(tmp_path / "closed"),)
     assert find_recordings([tmp_path / "open", tmp_path / "closed"]).lost == (str(tmp_path / "closed"),)
     for nothing in (tmp_path / "closed", str(tmp_path / "closed" / "*.wav")):
@@ -184,8 +187,8 @@ def test_other_endings_are_read_or_counted(tmp_path: Path) -> None:
     found = find_recordings(tmp_path)
     assert (len(found.paths), found.skipped) == (len(read) + 1, 2)
     assert found.passed_over()[-1] == (
-        "skipped, in formats that cannot be read: 1 .aac, 2 .m4a, 1 .wac; convert them first, as by `ffmpeg -i a.aac "
-        "a.flac` and .wac by Wildlife Acoustics' Kaleidoscope"
+        "skipped files in formats that cannot be read: 1 .aac, 2 .m4a, 1 .wac; convert them first, with `ffmpeg "
+        "-i a.aac a.flac` and .wac with Wildlife Acoustics' Kaleidoscope"
     )
     assert "`ffmpeg -i a.m4a a.flac`" in advice(Path("x.M4A"))
     assert advice(Path("x.wav")) == ""

@@ -155,7 +155,7 @@ def test_other_order_of_bytes_and_other_names(tmp_path: Path) -> None:
 def test_zeros_that_were_never_written_are_no_sound(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(DATA + bytes(20 * 2 * RATE), RATE, 0))
-    expect_all(path, "but for 20.0 s of zeros")
+    expect_all(path, "except 20.0 s of zeros")
 
 
 def test_zeros_at_the_end_of_a_right_header_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_zeros_at_the_end_of_a_right_header_are_told(tmp_path: Path, monkeypatch
     list(first.windows(first.part(0, 4)))
     list(last.windows(last.part(3, 4)))
     assert first.notes == recording.notes
-    assert last.notes == [*recording.notes, "is silent for minutes on end: it holds one value alone"]
+    assert last.notes == [*recording.notes, "is silent for minutes on end: all samples are equal"]
 
 
 @pytest.mark.parametrize("behind", [bytes(4096), b"TAG" + bytes(125), chunk(b"LIST", b"INFO" * 9)[:20]])
@@ -183,7 +183,7 @@ def test_what_is_no_sound_behind_it(tmp_path: Path, behind: bytes) -> None:
 def test_what_is_neither_is_counted(tmp_path: Path, behind: bytes) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(DATA, RATE, behind=behind))
-    expect_all(path, f"{len(behind)} bytes behind its sound")
+    expect_all(path, f"{len(behind)} bytes after its sound")
 
 
 def test_joined_files_are_read_to_the_end(tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def test_taxonomy_and_class_list(tmp_path: Path) -> None:
         ("id,houspa\nx_5,0\n", "not 'row_id'"),
         ("row_id\nx_5\n", "names no classes"),
         ("", "first column is ''"),
-        ("row_id,houspa,houspa\n", "classes more than once: houspa"),
+        ("row_id,houspa,houspa\n", "repeats classes: houspa"),
         ("a,primary_label\nx\n", "too short"),
-        ("row_id,houspa\nx_5,0\nx_5,0\n", "rows more than once: x_5"),
+        ("row_id,houspa\nx_5,0\nx_5,0\n", "repeats rows: x_5"),
         ("row_id,,houspa\n", "class without a name"),
     ],
 )
@@ -104,7 +104,7 @@ def test_namespace_that_a_model_has_not_is_refused_with_those_it_has() -> None:
         map_classes(read_classes(["houspa"]), V2, "zero", "ebird2022")
     with pytest.raises(InputError, match=r"like Anaxyrus .*Passer domesticus \(inat2024_fsd50k\) or comrav, houspa \("):
         map_classes(read_classes(["amecro"]), V2)
-    with pytest.raises(InputError, match=r"names are like comrav, houspa \(ebird2021\)"):
+    with pytest.raises(InputError, match=r"names like comrav, houspa \(ebird2021\)"):
         map_classes(read_classes(["Speech"]), V2, "zero", "ebird2021")
 
 
@@ -231,7 +231,7 @@ def test_output_genus_that_is_not_there_is_refused() -> None:
 def test_class_list_keeps_a_repeated_class_once_and_says_so(tmp_path: Path) -> None:
     wanted = read_classes(file(tmp_path, "\ufeffebird2021\r\n houspa\r\nblujay \r\nhouspa\r\n"))
     assert wanted.names == ("houspa", "blujay")
-    assert "1 wanted more than once, given once: houspa" in map_classes(wanted, HEAD).summary()
+    assert "1 listed more than once, given one column: houspa" in map_classes(wanted, HEAD).summary()
 
 
 def test_nothing_known_suggests_what_was_meant(tmp_path: Path) -> None:

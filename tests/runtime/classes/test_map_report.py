@@ -65,7 +65,7 @@ def test_report_names_how_each_class_is_met(taxonomy: Path) -> None:
         "  Amphibia: 0 exact, 0 by genus, 1 absent",
         "  Aves: 2 exact, 1 by genus, 1 absent",
         "  others: 0 exact, 0 by genus, 1 absent",
-        "not met by their own names:",
+        "not found by their own names:",
         "  Blujay: absent, 0; did you mean blujay?",
         "  7: absent, 0",
         "  x: absent, 0",
@@ -81,7 +81,7 @@ def test_report_names_columns_of_the_output_they_are_of(taxonomy: Path) -> None:
     lines, text = reported(V2, taxonomy, "genus-max")  # a column without a code is told by its first name
     assert (lines[2]["by"], lines[2]["columns"]) == ("genus-max", "comrav; Corvus ultor")
     lines, text = reported(V2, taxonomy, -4)
-    assert "fiscro: absent, -4; the model has 2 of its genus corvus, see --unmapped" in text
+    assert "fiscro: absent, -4; the model has 2 of its genus corvus; see --unmapped" in text
 
 
 def test_report_is_a_table(tmp_path: Path, taxonomy: Path) -> None:
@@ -97,7 +97,7 @@ def test_long_lists_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("names\nhouspa\nhouspa\n" + "".join(f"{i}\n" for i in range(60)))
     _, text = reported(V1, path, "zero")
-    assert "wanted more than once, given once: houspa" in text
+    assert "listed more than once, given one column: houspa" in text
     assert text.splitlines()[-1] == "  and 10 more"
 
 
@@ -137,11 +137,11 @@ def test_list_of_which_nothing_is_known_is_reported_and_not_scored(
     [
         (["--classes", "nowhere.csv"], "cannot read the classes from nowhere.csv: no such file"),
         ([], "--map-report says how --classes are met, and there are none"),
-        (["--classes", "list.csv", "--taxonomy", "list.csv"], "list.csv is no taxonomy: it has no column"),
+        (["--classes", "list.csv", "--taxonomy", "list.csv"], "list.csv is no taxonomy, as it has no column"),
         (["--classes", "list.csv", "--unmapped", "genus"], "unmapped is 'genus', but must be 'zero' or a number, or"),
         (["--classes", "list.csv", "--unmapped", "genus-head"], "no output 'genus'"),
         (["--classes", "list.csv", "--namespace", "x"], "no class list 'x'; it has inat2024_fsd50k, ebird2021"),
-        (["--classes", "twice.csv"], "twice.csv has classes more than once: comrav"),
+        (["--classes", "twice.csv"], "twice.csv repeats classes: comrav"),
     ],
 )
 def test_what_cannot_be_reported_is_refused_in_a_line(

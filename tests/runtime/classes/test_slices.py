@@ -104,7 +104,7 @@ def scores(model: Path, wanted: WantedClasses, unmapped: str) -> NDArray[np.floa
     """Rows of four windows."""
     session, asked = Session(model), job(model, wanted, unmapped)
     samples = windows(3, 4, WINDOW)
-    found = session.score(samples, asked.computed, asked.setup.batch_size)
+    found = session.run(samples, asked.computed, asked.setup.batch_size)
     rows = rows_of(np.arange(4), np.ones(4, bool), found, session.artifact, asked)
     assert set(rows.outputs) == {"label"}
     return rows.outputs["label"]

@@ -1,4 +1,4 @@
-from runtime.classes.suggestions import near_names, suggestions
+from runtime.classes.suggestions import similar_names, suggestions
 from runtime.classes.taxonomy import Taxon, Taxonomy
 from runtime.model.heads import NO_CLASS, Head
 
@@ -17,7 +17,7 @@ def test_case_spaces_and_slips_are_seen_through() -> None:
         "aakspa",
         "Spech",
     ]
-    assert near_names(unknown, known) == {
+    assert similar_names(unknown, known) == {
         " Aakspa1": ["aakspa1"],
         "corvus_corax": ["Corvus corax"],
         "Pasesr domesticus": ["Passer domesticus"],
@@ -28,8 +28,8 @@ def test_case_spaces_and_slips_are_seen_through() -> None:
 
 
 def test_what_only_looks_alike_is_not_suggested() -> None:
-    assert near_names(["rufant7", "gull", "1139490"], ["rufant1", "bull", "1139491", "seagull"]) == {}
-    assert near_names(["Bark"], ["bark", "Bark ", "BARK", "b_ark", "park"]) == {"Bark": ["bark", "Bark ", "BARK"]}
+    assert similar_names(["rufant7", "gull", "1139490"], ["rufant1", "bull", "1139491", "seagull"]) == {}
+    assert similar_names(["Bark"], ["bark", "Bark ", "BARK", "b_ark", "park"]) == {"Bark": ["bark", "Bark ", "BARK"]}
 
 
 def test_suggestions_are_names_that_would_be_found() -> None:
@@ -47,5 +47,5 @@ def test_suggestions_are_names_that_would_be_found() -> None:
 def test_another_bird_is_no_slip() -> None:
     """`barswa` and `banswa` are a letter apart, and both eBird's."""
     other = Head("label", (1,), ("barswa",), "ebird2021")
-    assert near_names(["banswa"], ["barswa"]) == {"banswa": ["barswa"]}
+    assert similar_names(["banswa"], ["barswa"]) == {"banswa": ["barswa"]}
     assert suggestions(["banswa", "batswa"], other, Taxonomy()) == {"batswa": ["barswa"]}

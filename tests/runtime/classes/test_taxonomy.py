@@ -68,7 +68,7 @@ def test_birds_of_the_table_are_known_as_such() -> None:
 def test_repeated_class_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "taxonomy.csv"
     path.write_text("primary_label,class_name\ncomrav,Aves\nhouspa,Aves\ncomrav,Aves\n")
-    with pytest.raises(InputError, match=r"taxonomy\.csv has classes more than once: comrav"):
+    with pytest.raises(InputError, match=r"taxonomy\.csv repeats classes: comrav"):
         read_taxonomy(path)
 
 

@@ -56,7 +56,7 @@ def test_other_weights_under_the_same_description_are_refused(
     renamed = edited(
         model, tmp_path / "renamed.onnx", lambda proto: edit_lines(proto, "classes.label", lambda it: it.reverse())
     )
-    with pytest.raises(ArtifactError, match=r"describes itself wrongly|its description of itself does not match"):
+    with pytest.raises(ArtifactError, match=r"holds a wrong description|its description of itself does not match"):
         run_soundscapes(recordings, renamed, progress=False)
     assert untrue(edited(model, tmp_path / "own.onnx", lambda proto: None, {}), read_artifact(model)) is None
 

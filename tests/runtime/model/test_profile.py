@@ -167,7 +167,7 @@ def test_doctor_shows_it(artifact: Artifact, model: Path, path: Path, capsys: py
     assert main(doctor) == 0
     shown = capsys.readouterr().out
     assert f"a run on cpu takes workers {usable_cores()}, threads 1, batch 2: default" in shown
-    assert f"no profile of it in {path}; `perch-bench throughput {model}` makes one" in shown
+    assert f"no profile of this model in {path}; `perch-bench throughput {model}` makes one" in shown
     write_profile(artifact.artifact_sha256, "cpu", FASTEST, 60.0)
     assert main(doctor) == 0
     shown = capsys.readouterr().out

@@ -1,7 +1,8 @@
-"""Heads that a session spares, or computes for many batches at once."""
+"""Heads that a session skips, or defers to the last of many batches; calls from several threads."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -45,19 +46,19 @@ def calls(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, 
 
 
 def test_file_without_the_inputs_is_taken(plain: Session) -> None:
-    assert (plain.spares, plain.gathers, plain.gathers_from) == ((), (), "")
-    assert len(plain.score(windows(3), ["embedding"], 2)["embedding"]) == 3
+    assert (plain.skippable_heads, plain.deferrable_heads, plain.deferred_from) == ((), (), "")
+    assert len(plain.run(windows(3), ["embedding"], 2)["embedding"]) == 3
 
 
 @pytest.mark.parametrize("outputs", [("label",), NAMES, ("spatial_embedding", "label")])
 def test_label_is_computed_with_the_last_batch(
     plain: Session, session: Session, outputs: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert session.gathers_from == "spatial_embedding" and "label" in session.gathers
+    assert session.deferred_from == "spatial_embedding" and "label" in session.deferrable_heads
     x = windows(7)
-    expected = plain.score(x, outputs, 2)
+    expected = plain.run(x, outputs, 2)
     noted = calls(session, monkeypatch)
-    found = session.score(x, outputs, 2)
+    found = session.run(x, outputs, 2)
     assert list(found) == list(outputs)
     for name in outputs:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5)
@@ -66,7 +67,7 @@ def test_label_is_computed_with_the_last_batch(
 
 def test_head_that_nobody_asks_for_has_no_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = calls(session, monkeypatch)
-    assert len(session.score(windows(3), ["spectrogram"], 2)["spectrogram"]) == 3
+    assert len(session.run(windows(3), ["spectrogram"], 2)["spectrogram"]) == 3
     assert noted == [(2, 0, 0), (1, 0, 0)]
 
 
@@ -75,6 +76,22 @@ def test_on_a_gpu_heads_are_spared_too(session: Session, plain: Session, monkeyp
     session.device = plain.device = "cpu:0"  # bound as on a GPU
     x = windows(3)
     for outputs in (["spectrogram"], ["label"]):
-        found, expected = (each.score(x, outputs, 2)[outputs[0]] for each in (session, plain))
+        found, expected = (each.run(x, outputs, 2)[outputs[0]] for each in (session, plain))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert [call[2] for call in noted] == [0, 0, None, None, None, None, None, None]
+
+
+def test_threads_share_a_session(session: Session) -> None:
+    outputs, inputs = ("label", "embedding"), [windows(3)[:count] for count in (1, 2, 3, 3)]
+    expected = [session.run(x, outputs, 2) for x in inputs]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda x: session.run(x, outputs, 2), inputs))
+    for one, other in zip(found, expected, strict=True):
+        for name in outputs:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_no_windows_have_no_rows(session: Session) -> None:
+    assert {name: values.shape for name, values in session.run(windows(0), ("label", "embedding"), 2).items()} == {
+        name: (0, *session.artifact.heads[name].shape) for name in ("label", "embedding")
+    }

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from convert.proof.synthetic import soundscape
-from runtime.audio.paths import Found
+from runtime.audio.paths import FoundRecordings
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
 from runtime.request import Request
@@ -42,11 +42,11 @@ def job(artifact: Artifact, model: Path) -> Job:
     return make_job(artifact, model, Request(), "cpu", Setup(1, 1, 1), None)
 
 
-def found(folder: Path, count: int, size: int = 2000) -> Found:
+def found(folder: Path, count: int, size: int = 2000) -> FoundRecordings:
     paths = tuple(folder / f"{i:04d}.wav" for i in range(count))
     for path in paths:
         path.write_bytes(bytes(size))
-    return Found(paths, tuple(path.stem for path in paths), folder, 0)
+    return FoundRecordings(paths, tuple(path.stem for path in paths), folder, 0)
 
 
 def rows(table: Table, first: int, count: int, scored: bool = True) -> Rows:
