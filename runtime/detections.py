@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runtime.errors import InputError
-from runtime.option import check_options, option
+from runtime.field import check_options, option
 from runtime.values import at_least_one, number
 
 DetectionFormat = Literal["csv", "raven", "audacity"]

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from runtime.option import Option, options_of
+from runtime.field import Option, options_of
 from runtime.request import Request
 
 WIDTH = 120

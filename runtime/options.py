@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.detections import Detections
-from runtime.option import Option, options_of
+from runtime.field import Option, options_of
 from runtime.request import Request
 from runtime.terminal import add_version
 

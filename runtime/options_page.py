@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runtime.option import Option, options_of
+from runtime.field import Option, options_of
 from runtime.options import command_options, shown
 from runtime.request import Request
 

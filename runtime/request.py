@@ -16,9 +16,9 @@ from runtime.audio.windows import Normalization, Segments
 from runtime.classes.class_map import Unmapped, check_unmapped
 from runtime.detections import Detections
 from runtime.errors import InputError
+from runtime.field import check_options, option, options_of
 from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import Device, check_device
-from runtime.option import check_options, option, options_of
 from runtime.progress import Progress
 from runtime.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
 

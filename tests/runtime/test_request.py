@@ -13,10 +13,10 @@ import pytest
 
 import runtime
 from runtime import Detections, InputError, run_soundscapes
+from runtime.field import option, options_of
 from runtime.keywords import python_help
 from runtime.model.artifact import read_artifact
 from runtime.model.profile import Setup
-from runtime.option import option, options_of
 from runtime.options import make_parser, parse_args, request_of, terminal_help
 from runtime.options_page import options_page
 from runtime.request import Request
