@@ -237,7 +237,7 @@ def test_wrong_use_is_one_line(
     for arguments, message in (
         ([saved_model, tmp_path / "none.onnx"], "there is no model at"),
         ([tmp_path / "none", model], "there is no folder"),
-        ([v2, model], "was not made of"),
+        ([v2, model], "was not made from"),
         ([saved_model, model, "--soundscapes", tmp_path / "empty"], "no recordings in"),
         ([saved_model, model, "--soundscapes", tmp_path / "short"], "exactly 60 s at 32000 Hz"),
         ([saved_model, model, "--classes", tmp_path / "unknown.csv"], "none of the 2 classes"),
