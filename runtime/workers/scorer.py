@@ -27,7 +27,7 @@ OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "cuda_error_out_o
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
 
-class Scorer:
+class BatchScorer:
     """Scores batches, and in smaller pieces once memory has run out.
 
     Args:
@@ -72,7 +72,7 @@ def main() -> None:
 
     try:
         session = Session(job.model, job.device, job.setup.threads)
-        scorer = Scorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
+        scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
         scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
         send(Refused(refusal(error, job)))
@@ -94,7 +94,7 @@ def _lane(
     batches: queue.SimpleQueue[Batch],
     ring: Ring,
     session: Session,
-    scorer: Scorer,
+    scorer: BatchScorer,
     job: Job,
     send: Callable[[object], None],
 ) -> None:

@@ -23,7 +23,7 @@ from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.protocol import Notice, RingSetup
 from runtime.workers.ring import Ring, Shape
-from runtime.workers.scorer import LANES, Scorer
+from runtime.workers.scorer import LANES, BatchScorer
 from runtime.workers.stages import DecoderProcess, ScorerProcess, Stages
 from tests.support import runs
 from tests.support.broken import edited
@@ -184,7 +184,7 @@ def test_batch_is_halved_when_memory_runs_out() -> None:
             raise RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 1")
         return {"label": windows}
 
-    scorer = Scorer(score, 16, notices.append)
+    scorer = BatchScorer(score, 16, notices.append)
     windows = np.zeros((16, 4), np.float32)
     assert scorer(windows)["label"] is windows
     scorer(windows)
@@ -196,7 +196,7 @@ def test_batch_is_halved_when_memory_runs_out() -> None:
         raise RuntimeError("an illegal instruction was encountered")
 
     with pytest.raises(RuntimeError, match="illegal instruction"):
-        Scorer(broken, 16, notices.append)(windows)
+        BatchScorer(broken, 16, notices.append)(windows)
 
 
 def command(pid: int) -> str:
