@@ -145,9 +145,9 @@ class Graph:
         return concatenation[1] if concatenation is not None and concatenation[0] == place else [view]
 
     def slice_of_pieces(self, view: View, place: int, starts: Sizes, limits: Sizes) -> View | None:
-        """The slice from `starts` to `limits` of a concatenation, such as a loop's results; None of any other view.
+        """The slice from `starts` to `limits` of a concatenation, such as a loop's results; None for any other view.
 
-        Pieces are taken from before the concatenation: else each round of a loop would copy the results of all before.
+        It reads the pieces, not the concatenation: else each round of a loop would copy all earlier results.
         """
         pieces = self._pieces(view, place)
         lengths = np.array([piece.sizes[:, place] for piece in pieces])

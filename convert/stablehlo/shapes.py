@@ -96,7 +96,7 @@ def transpose(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def transposed(tensor: Tensor, permutation: list[int]) -> Tensor:
-    """A view of which axis `i` is axis `permutation[i]` of the value; no data are moved."""
+    """A view whose axis `i` is axis `permutation[i]` of the value; no data are moved."""
     shape = tensor.shape[:, permutation]
     return map_parts(
         tensor, shape, lambda part: View(part.data, tuple(permutation.index(a) for a in part.order), part.sizes)

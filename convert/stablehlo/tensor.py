@@ -31,7 +31,7 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True)
 class View:
-    """A real array of which axes may be permuted or broadcast.
+    """A real array whose axes may be permuted or broadcast.
 
     Axis `i` of `data` is axis `order[i]` of the array; `sizes`, `[probes, axes]`, are those of `data`, 1 where an axis
     is broadcast.
