@@ -73,10 +73,10 @@ def is_row(array: Array) -> bool:
 
 def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """An attribute's value, or the operator's default where it is left out."""
-    found = node.attributes.get(name)
-    if found is None:
+    given = node.attributes.get(name)
+    if given is None:
         return default
-    return tuple(found.value) if isinstance(found.value, (list, tuple)) else found.value
+    return tuple(given.value) if isinstance(given.value, (list, tuple)) else given.value
 
 
 def sliced_axes(node: ir.Node) -> list[int] | None:

@@ -90,15 +90,15 @@ def _spectrogram(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _ancestors(node: ir.Node) -> set[ir.Node]:
-    found: set[ir.Node] = set()
+    ancestors: set[ir.Node] = set()
     waiting = [node]
     while waiting:
         for value in waiting.pop().inputs:
             maker = value.producer() if value is not None else None
-            if maker is not None and maker not in found:
-                found.add(maker)
+            if maker is not None and maker not in ancestors:
+                ancestors.add(maker)
                 waiting.append(maker)
-    return found
+    return ancestors
 
 
 def _narrow(graph: ir.Graph, consumer: ir.Node, value: ir.Value) -> ir.Value:

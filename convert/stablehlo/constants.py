@@ -105,12 +105,12 @@ class Trace:
             ]
         )
         arrays = xla.run(module, [_array(made.results[0]) for made in given], [(t.dtype, t.shape[0]) for t in tensors])
-        found: dict[tuple[int, int], dict[int, Array]] = {}
+        values: dict[tuple[int, int], dict[int, Array]] = {}
         for name, array in zip(self._asked, arrays, strict=True):
             made = self._of(name)
             assert made.op is not None
-            found.setdefault((made.place, made.op.line), {})[_number(name)] = array
-        return found
+            values.setdefault((made.place, made.op.line), {})[_number(name)] = array
+        return values
 
     def _traceable(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> bool:
         """Whether it is printed in one line, and its values depend neither on the audio nor on the batch."""
@@ -172,13 +172,13 @@ def _view_like(view: View, array: Array) -> View:
 
 
 def _constant(tensor: Tensor) -> bool:
-    """Whether it is known, and the same for all batch sizes."""
+    """Whether it is a constant, and the same for all batch sizes."""
     one = all(not isinstance(part.data, ir.Value) and len(part.data) == 1 for part in tensor.parts)
     return one and bool((tensor.shape == tensor.shape[0]).all()) and not tensor.empty
 
 
 def _array(tensor: Tensor) -> Array:
-    """A known value's array, which may be complex."""
+    """A constant's array, which may be complex."""
     real, *imag = (Tensor(tensor.shape, tensor.dtype, (part,)).array() for part in tensor.parts)
     if not imag:
         return real
@@ -199,5 +199,5 @@ def _renamed(made: _Traced) -> str:
     _, colon, count = left.partition(":")
     pieces = re.split(f"({STRING.pattern})", right)
     for i in range(0, len(pieces), 2):
-        pieces[i] = VALUE.sub(lambda found: names[found[0]], pieces[i])
+        pieces[i] = VALUE.sub(lambda match: names[match[0]], pieces[i])
     return f"{made.name}{colon}{count} = {''.join(pieces)}"

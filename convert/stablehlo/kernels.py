@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.stablehlo.tensor import UnknownError
+from convert.stablehlo.tensor import UnsupportedError
 
 
 def _types(*names: str) -> frozenset[np.dtype]:
@@ -43,13 +43,13 @@ def computed_in(op_type: str, dtype: np.dtype) -> np.dtype:
     """The type, this one or a wider one, in which ONNX Runtime computes an operation on values of a type.
 
     Raises:
-        UnknownError: there is none.
+        UnsupportedError: there is none.
     """
     wide = dtype
     while op_type not in ANY and wide not in KERNELS.get(op_type, USUAL):
         if op_type in REDUCTIONS and wide == np.int64:
             return np.dtype(np.float64)
         if wide not in WIDER:
-            raise UnknownError(f"it takes {dtype.name}, for which ONNX Runtime has no {op_type}")
+            raise UnsupportedError(f"it takes {dtype.name}, for which ONNX Runtime has no {op_type}")
         wide = WIDER[wide]
     return wide

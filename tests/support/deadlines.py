@@ -13,7 +13,7 @@ from runtime.rows.deadline import Deadline
 from runtime.rows.table import Table
 
 LONG = {"deadline_s": 3600.0}
-"""What a run is told that `ends_when` shall end."""
+"""Options of a run that `ends_when` shall end."""
 
 
 def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:

@@ -70,15 +70,15 @@ def _read_rows(
 
 def _row_wise_descendants(sources: Sequence[ir.Value]) -> list[ir.Value]:
     """All values computed from the sources; none if one of them may mix or count rows."""
-    found: dict[ir.Value, None] = {}
+    descendants: dict[ir.Value, None] = {}
     waiting = list(sources)
     while waiting:
         for node, _ in waiting.pop().uses():
-            new = [value for value in node.outputs if value not in found]
-            found.update(dict.fromkeys(new))
+            new = [value for value in node.outputs if value not in descendants]
+            descendants.update(dict.fromkeys(new))
             waiting += new
-    if any(source in found or not row_shape(source) for source in sources):
+    if any(source in descendants or not row_shape(source) for source in sources):
         return []
-    rows = {*sources, *found}
-    makers = [maker for value in found if (maker := value.producer()) is not None]
-    return list(found) if all(is_row_wise(maker, rows) for maker in makers) else []
+    rows = {*sources, *descendants}
+    makers = [maker for value in descendants if (maker := value.producer()) is not None]
+    return list(descendants) if all(is_row_wise(maker, rows) for maker in makers) else []
