@@ -166,8 +166,8 @@ def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> M
 
     Args:
         path: the `.onnx` file.
-        device: "auto" (a GPU if one can be used, else the CPU), "cpu", "cuda" or "cuda:1". "cuda" never falls
-            back to the CPU.
+        device: "auto" (the first GPU if there is one and onnxruntime-gpu is installed, else the CPU), "cpu", "cuda" or
+            "cuda:1". "cuda" never falls back to the CPU.
         threads: that one call computes with on the CPU.
 
     Raises:

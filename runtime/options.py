@@ -46,8 +46,8 @@ not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM
 DOCTOR = """\
 instead of a run: show what is installed and which devices can be used; with --model also what the file holds, whether
 it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU, and run a window
-through it. Exit codes: 0 the device that runs take, or --device, works; 1 it does not, the installation is broken, or the model
-cannot be run; 2 wrong use, or no model
+through it. Exit codes: 0 the device that runs take, or --device, works; 1 it does not, the installation is broken, or
+the model cannot be run; 2 wrong use, or no model
 """
 MAP_REPORT = """\
 write whether the model has each of --classes exactly, by its genus or not at all, and print a summary; without

@@ -79,8 +79,8 @@ class Request:
     )
     device: Device = option(
         "auto",
-        'where to compute: "auto" takes a GPU if one can be used, else the CPU; "cpu"; "cuda" or "cuda:1" take '
-        "that GPU and never fall back to the CPU",
+        'where to compute: "auto" takes the first GPU if there is one and onnxruntime-gpu is installed, else the CPU; '
+        '"cpu"; "cuda" or "cuda:1" take that GPU and never fall back to the CPU',
         HOW,
         check=check_device,
         journal=False,  # what was chosen is remembered: see `Job.options`
