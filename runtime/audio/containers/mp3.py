@@ -160,8 +160,8 @@ class Walk:
 def streams(path: Path, plain: bool = True) -> list[Stream]:
     """The streams of a file: one, or several that were joined; none if it holds no frames.
 
-    `plain` is whether libsndfile recognises the file as MPEG audio: false for a WAV that holds some, and for a file that it
-    does not recognise.
+    `plain` is whether libsndfile recognises the file as MPEG audio: false for a WAV that holds some, and for a file
+    that it does not recognise.
     """
     data = mapped(path)
     walk = Walk(data)
