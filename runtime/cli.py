@@ -81,8 +81,8 @@ def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) ->
     where = result.sink or output
     if not quiet:
         print(f"{printable(where)}: {result.summary()}", flush=True)
-    _tell([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
-    _tell([f"{note.path}: {note.text}" for note in result.notes], "notes")
+    _complain_all([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
+    _complain_all([f"{note.path}: {note.text}" for note in result.notes], "notes")
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
@@ -92,8 +92,8 @@ def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) ->
         complain("perch-run", f"interrupted; {kept} in {where}{more}")
 
 
-def _tell(lines: Sequence[str], what: str) -> None:
-    """The first few of these, and how many more there are."""
+def _complain_all(lines: Sequence[str], what: str) -> None:
+    """Prints the first few lines, and how many more there are."""
     for line in lines[:SHOWN]:
         complain("perch-run", line)
     if len(lines) > SHOWN:
@@ -101,7 +101,7 @@ def _tell(lines: Sequence[str], what: str) -> None:
 
 
 def _report_map(args: argparse.Namespace, request: Request) -> None:
-    """Writes and prints how the model meets the wanted classes."""
+    """Writes and prints which columns of the model the wanted classes get."""
     if request.classes is None:
         raise InputError("--map-report says how --classes are met, and there are none")
     artifact = read_artifact(args.model)

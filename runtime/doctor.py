@@ -156,7 +156,7 @@ def _left_to_cpu(model: Path, gpu: str, missing: str | None, artifact: Artifact)
 def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:
     """The operators of the nodes that a run on a GPU computes on the CPU, copies between the two included.
 
-    Nodes that give whole numbers only are left out: they compute shapes, which belongs on the CPU.
+    Nodes whose outputs are all integers are left out: they compute shapes, which belongs on the CPU.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4

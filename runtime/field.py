@@ -1,4 +1,4 @@
-"""An option of a run: what one text serves the documentation, `--help` and the check of what is given.
+"""An option of a run, declared once for the documentation, `--help` and the check of its value.
 
 A help text is true for Python and the command line alike. In it `smooth` stands for the option of that name, which a
 terminal shows as --smooth; values are in double quotes, which a terminal shows without them.
@@ -24,12 +24,13 @@ class Option:
         unset: what None stands for, as a phrase.
         flags: how it is called on the command line, if not by its own name.
         metavar: what stands for its value there.
-        parse: makes its value of a text; by its type if None.
+        parse: turns text into its value; by its type if None.
         check: given its name and its value, returns the value to keep, or raises InputError.
-        journal: what an unfinished run remembers of it, to be resumed with the same. True: the option, where it is not
-            at its default; False: nothing, since rows do not depend on it; names: under which it is always remembered.
+        journal: what an unfinished run records of it, so that it is resumed with the same value. True: the option,
+            unless it is at its default; False: nothing, since rows do not depend on it; names: the keys under which it
+            is always recorded.
         recording: whether it is an argument of `Recording`, by its own name.
-        name, default, choices, kind: as the field has them (see `options_of`).
+        name, default, choices, kind: taken from the field (see `options_of`).
     """
 
     help: str
@@ -55,8 +56,8 @@ def option(default: Any, help: str, group: str = "", **more: Any) -> Any:
 def options_of(request: type) -> tuple[Option, ...]:
     """The options of `Request` or `Detections`, in their order.
 
-    `choices` are the values of a `Literal`, unless the option has a check of its own; `kind` is bool, int, float or,
-    for whatever else is given as text, str.
+    `choices` are the values of a `Literal`, unless the option has a check of its own; `kind` is bool, int or float,
+    and str for everything else.
     """
     hints = get_type_hints(request)
     options = []
@@ -73,7 +74,7 @@ def options_of(request: type) -> tuple[Option, ...]:
 
 
 def check_options(request: object) -> None:
-    """Checks each option by itself, and keeps it as its check returns it.
+    """Checks each option by itself, and keeps the value that its check returns.
 
     Raises:
         InputError: one cannot be used.

@@ -21,7 +21,7 @@ Files = str | Path | None | Iterable[str | Path] | Callable[[], Iterable[str | P
 def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
     """A temporary path beside `target`, which it replaces if all goes well; otherwise nothing is left.
 
-    Its name is made from `target`'s, or from `name`; by that name `remove_leftovers` finds it.
+    Its name is made from `target`'s, or from `name`, so that `remove_leftovers` recognises it.
 
     Raises:
         OutputError: the folder is missing or cannot be written, or the disk is full.
@@ -36,14 +36,14 @@ def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OutputError:  # what was to be written came from, or went to, somewhere else
+    except OutputError:  # another file could not be written; the error names it
         raise
     except OSError as error:
         raise OutputError(f"cannot write to {target.parent} ({reason(error)}); choose another output") from None
 
 
 def remove_leftovers(target: Path) -> None:
-    """Removes what `replacing` left beside `target` in processes that were killed. None may be writing it now."""
+    """Removes what `replacing` left beside `target` in processes that were killed. No process may be writing it now."""
     target = real_path(target)
     left = re.compile(rf"\.+{re.escape(target.name)}\.\d+\.(partial|probe|probe\.\d+\.partial)")
     with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def remove_leftovers(target: Path) -> None:
 
 
 def rescue(name: str, write: Callable[[Path], None]) -> Path | None:
-    """Writes to a temporary folder what could not be written where it was wanted.
+    """Writes to a temporary folder what could not be written to its target.
 
     Returns the file; None where that fails, too.
     """
@@ -70,7 +70,7 @@ def rescue(name: str, write: Callable[[Path], None]) -> Path | None:
 
 
 def check_writable(target: Path) -> None:
-    """Finds out before the work whether `target` could be written after it.
+    """Checks before the work that `target` can be written after it.
 
     Raises:
         OutputError: its folder is missing or cannot be written.
@@ -144,7 +144,7 @@ def _status(path: str | Path) -> os.stat_result | None:
 
 
 def _identities(real: str, status: os.stat_result | None) -> list[object]:
-    """What two names of one file have in common: the path without links or, if it exists, its number on its device."""
+    """What two names of one file have in common: the path without links and, if it exists, its inode."""
     if status is None or not status.st_ino:  # some file systems number nothing
         return [os.path.normcase(real)]
     return [os.path.normcase(real), (status.st_dev, status.st_ino)]
@@ -161,7 +161,7 @@ def _listed(files: Files) -> Iterable[str | Path]:
 
 
 def real_path(path: str | Path) -> Path:
-    """The path that a path with links leads to.
+    """A path with all links resolved.
 
     Raises:
         InputError: no file can have this name.
@@ -188,10 +188,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_folder(target: Path) -> None:
-    """Finds out before the work whether files could be written to a folder, which is made for them if need be.
+    """Checks before the work that files can be written to a folder; one that does not exist is made and removed again.
 
     Raises:
-        OutputError: they could not.
+        OutputError: they cannot.
     """
     made = not os.path.lexists(target)
     make_folder(target)
@@ -201,7 +201,7 @@ def check_folder(target: Path) -> None:
 
 
 def composed(text: str) -> str:
-    """A text with its letters put together (Unicode NFC): some systems take those of file names apart."""
+    """A text with composed letters (Unicode NFC); some systems decompose those of file names."""
     return unicodedata.normalize("NFC", text)
 
 

@@ -18,8 +18,8 @@ WIDTH = 120
 def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a function whose last parameter is a `request` take the options of one as keywords instead.
 
-    In its docstring a line `request: …` stands for their descriptions. Type checkers see the keywords where what is
-    made is annotated with the parameters of `Request` itself, as `run_soundscapes` is.
+    In its docstring their descriptions replace the line `request: …`. Type checkers see the keywords only if the result
+    is annotated with the parameters of `Request` itself, as `run_soundscapes` is.
     """
     before = inspect.signature(function)
     options = inspect.signature(Request)
@@ -43,7 +43,7 @@ def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def documented(doc: str | None) -> str | None:
-    """A docstring in which descriptions of all options stand for the line `request: …`."""
+    """A docstring in which descriptions of all options replace the line `request: …`."""
     return re.sub(r"^( +)request: .*\n", _descriptions, doc, flags=re.M) if doc else doc
 
 

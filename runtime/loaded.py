@@ -81,7 +81,7 @@ class Model:
 
     @property
     def sample_rate(self) -> int:
-        """Of the windows, in Hz."""
+        """The sample rate of the windows, in Hz."""
         return self._artifact.sample_rate
 
     @property
@@ -153,8 +153,8 @@ class Model:
                 raise InputError(f"{field.name} cannot be given for audio in memory; leave it out")
         audio, path = Samples(samples, sample_rate), Path(name)
         format = choose_format(request.sink, request.detections) if request.sink is not None else None
-        found = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
-        inputs = read_classes_of(found, self._path, request, every_row=format is None or format.every_row)
+        recordings = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
+        inputs = read_classes_of(recordings, self._path, request, every_row=format is None or format.every_row)
         setup = Setup(1, self._threads, request.batch_size or self._batch)
         job = make_job(self._artifact, self._path, request, self.device, setup, inputs.wanted)
         scorer = InProcess(self._session, job, audio)
@@ -166,14 +166,14 @@ def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> M
 
     Args:
         path: the `.onnx` file.
-        device: "auto" (a GPU if there is one to be used, else the CPU), "cpu", "cuda" or "cuda:1". "cuda" never falls
-            back to the CPU.
+        device: "auto" (the first GPU if there is one and onnxruntime-gpu is installed, else the CPU), "cpu", "cuda" or
+            "cuda:1". "cuda" never falls back to the CPU.
         threads: that one call computes with on the CPU.
 
     Raises:
         InputError: an argument cannot be used.
         ArtifactError: the file is missing, damaged, or not made by this project.
-        DeviceError: the device cannot be had; what is missing is named.
+        DeviceError: the device cannot be used; the message names what is missing.
     """
     check_install()
     count = at_least_one("threads", threads)

@@ -22,13 +22,13 @@ examples:
   perch-run test_soundscapes --model perch.onnx --classes sample_submission.csv -o submission.csv --deadline 85m
       a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
   perch-run --map-report map.csv --model perch.onnx --classes taxonomy.csv --unmapped genus-max
-      which of these classes the model knows, and what stands for the others; nothing is scored
+      which of these classes the model has, and what stands for the others; nothing is scored
   perch-run archive --model perch.onnx --outputs embedding,label -o out.parquet --resume
       embeddings and scores of any amount of audio; the same command goes on after an interruption
   perch-run recordings --model perch.onnx --outputs embedding,label -o out.npz
       the same as arrays, for numpy
   perch-run archive --model perch.onnx --top 3 --min-score 5 -o detections.csv
-      what was heard where: at most 3 classes a window, none that scores less
+      the species in each window: at most 3, each scoring 5 or more
   perch-run archive --model perch.onnx --top 1 --min-score 5 -o labels --format audacity
       the same as labels, a file for each recording
   perch-run xeno_canto --model perch.onnx --segments peaks --normalize peak -o focal.csv
@@ -40,18 +40,18 @@ scores are the model's logits: not probabilities, and not comparable between cla
 thing for each class, and is best found by listening to some detections.
 TIME is a number of seconds, or has a unit: 300, 300s, 85m, 1.5h.
 exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings or folders could
-not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM, what was scored so far being written
+not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM; what was scored so far is written
 """
 
 DOCTOR = """\
-instead of a run: what is installed, which devices can be used, and with --model what a file holds, whether it is as it
-was converted, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU; a window is run through
-it. Exit codes: 0 the device that runs take, or --device, works; 1 it does not, the installation is broken, or the model
-cannot be run; 2 wrong use, or no model
+instead of a run: show what is installed and which devices can be used; with --model also what the file holds, whether
+it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU, and run a window
+through it. Exit codes: 0 the device that runs take, or --device, works; 1 it does not, the installation is broken, or
+the model cannot be run; 2 wrong use, or no model
 """
 MAP_REPORT = """\
-write how each of --classes is met, exactly, by its genus or not at all, and print a summary; without SOUNDSCAPES and
---output nothing else is done
+write whether the model has each of --classes exactly, by its genus or not at all, and print a summary; without
+SOUNDSCAPES and --output nothing else is done
 """
 OF_DOCTOR = ("doctor", "model", "device")
 
@@ -125,7 +125,7 @@ def _flag(name: str) -> str:
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, where all that are needed are there."""
+    """Parses the arguments, and exits with a message if required ones are missing."""
     parser = make_parser()
     parsed = parser.parse_args(args)
     if parsed.doctor:
@@ -146,10 +146,10 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def request_of(parsed: argparse.Namespace) -> Request:
-    """What is asked for on the command line.
+    """The request that the command line makes.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: an option cannot be used.
     """
     given = {option.name: getattr(parsed, option.name) for option in command_options().values()}
     wanted = {option.name: given.pop(option.name) for option in options_of(Detections)}

@@ -12,7 +12,7 @@ INTRODUCTION = """\
 # Options of a run
 
 Each is an option of `perch-run` and an argument of `run_soundscapes`. `TIME` may have a unit: `300`, `300s`, `85m` or
-`1.5h`; in Python it is a number of seconds. `perch-run --help` also has what is no part of a run: `--doctor`,
+`1.5h`; in Python it is a number of seconds. `perch-run --help` also lists the options beside a run: `--doctor`,
 `--map-report`, `--quiet`, `--version`.
 
 This page is made from `runtime/request.py` by `python -m runtime.options_page > docs/options.md`.

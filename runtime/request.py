@@ -61,7 +61,7 @@ def _names(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Everything that can be asked of a run, checked as far as it can be without the model and the recordings.
+    """All options of a run, checked as far as possible without the model and the recordings.
 
     Raises:
         InputError: an option cannot be used, or not with another.
@@ -79,8 +79,8 @@ class Request:
     )
     device: Device = option(
         "auto",
-        'where to compute: "auto" takes a GPU if there is one to be used, else the CPU; "cpu"; "cuda" or "cuda:1" take '
-        "that GPU and never fall back to the CPU",
+        'where to compute: "auto" takes the first GPU if there is one and onnxruntime-gpu is installed, else the CPU; '
+        '"cpu"; "cuda" or "cuda:1" take that GPU and never fall back to the CPU',
         HOW,
         check=check_device,
         journal=False,  # what was chosen is remembered: see `Job.options`
@@ -105,9 +105,9 @@ class Request:
     )
     batch_size: int | None = option(
         None,
-        "windows computed at once. On a GPU it is halved, with a warning, where memory runs out. Where `workers`, "
+        "windows computed at once. On a GPU it is halved, with a warning, where memory runs out. If `workers`, "
         "`threads` and `batch_size` are all left out, and `perch-bench throughput` has measured this model on this "
-        "machine and device, they are what it found to be fastest, and the summary says so; a run that is resumed "
+        "machine and device, the run takes the fastest setup that it measured, and the summary says so; a resumed run "
         "keeps the threads and batch it began with",
         HOW,
         unset="2 on the CPU, and on a GPU what its free memory has room for",
@@ -151,11 +151,11 @@ class Request:
     )
     classes: str | Path | Sequence[str] | None = option(
         None,
-        'the columns wanted of "label", in order: a sample_submission.csv, a taxonomy.csv, a class list (a header, '
-        "then a name a line), or in Python a list of names. Classes that the model does not call so are found by their "
-        "scientific names or eBird codes. Where rows of a sample submission name recordings that are there, the result "
-        'has exactly its rows in its order: those that no recording has are "filled", and recordings that it does not '
-        "name are left out. (Detections and hoplite databases are no submissions, and take its classes alone)",
+        'the wanted columns of "label", in order: a sample_submission.csv, a taxonomy.csv, a class list (a header, '
+        "then a name a line), or in Python a list of names. Classes that the model has under another name are found by "
+        "their scientific names or eBird codes. If a sample submission names any of the recordings, the result has "
+        'exactly its rows in its order: rows that match no recording are "filled", and recordings that it does not '
+        "name are left out. (Detections and hoplite databases are no submissions; they use only its classes)",
         WHAT,
         unset="all that the model has",
         metavar="FILE.csv",
@@ -164,15 +164,15 @@ class Request:
     taxonomy: str | Path | None = option(
         None,
         "a CSV with the columns primary_label, scientific_name, common_name and class_name, which says what the names "
-        "in `classes` and of detections stand for; not needed where `classes` is such a file",
+        "in `classes` and in detections stand for; not needed where `classes` is such a file",
         WHAT,
-        unset="an eBird code is what the package's own table says, any other name a scientific one if it looks so",
+        unset="the package's own table explains eBird codes; names that look scientific are taken as scientific",
         metavar="FILE.csv",
         journal=False,  # it acts through the columns of `classes`
     )
     unmapped: Unmapped = option(
         "zero",
-        'the score of wanted classes that the model does not know: "zero", another number, or a score of their genus: '
+        'the score of wanted classes that the model lacks: "zero", another number, or a score of their genus: '
         '"genus-max" and "genus-mean" take the greatest or mean score of its classes, "genus-head" the output "genus" '
         "of Perch v1. A class without relatives then gets 0",
         WHAT,
@@ -186,7 +186,7 @@ class Request:
         'the model\'s class list that names columns, and in which `classes` are looked up, such as "ebird2021"; class '
         "heads without it keep their own",
         WHAT,
-        unset="the model's first; for `classes` the one that knows most of them, then the others",
+        unset="the model's first; for `classes` the one that has most of them, then the others",
         metavar="NAME",
         journal=["namespace"],
     )
@@ -211,7 +211,7 @@ class Request:
         "weights of a window (in their middle) and its neighbours in the same recording, such as 1,2,1: scores of "
         "heads with classes become the weighted mean, after `activation`. Windows without a score do not count",
         WHAT,
-        unset="each window for itself",
+        unset="no smoothing",
         metavar="WEIGHTS",
         parse=parse_weights,
         check=_weights,
@@ -228,7 +228,7 @@ class Request:
         "seconds from its start within which the run ends, with time left to write a CSV; rows not reached by then are "
         '"filled"',
         HOW,
-        unset="however long it takes",
+        unset="no deadline",
         flags=["--deadline"],
         metavar="TIME",
         parse=parse_seconds,
@@ -248,7 +248,7 @@ class Request:
     )
     recording_timeout_s: float | None = option(
         None,
-        "seconds without a word of a recording after which its worker is given up",
+        "seconds without news of a recording after which its worker is ended; the recording is tried once more",
         HOW,
         unset="300",
         flags=["--recording-timeout"],
@@ -269,7 +269,7 @@ class Request:
     )
     resume: bool = option(
         False,
-        "go on with what an interrupted run left beside `sink`; where nothing is left, start",
+        "continue an interrupted run from what it left beside `sink`; if it left nothing, start anew",
         WHERE,
         journal=False,
     )
@@ -309,7 +309,7 @@ class Request:
 
     @property
     def weights(self) -> tuple[float, ...] | None:
-        """`smooth`, of which the sum is made 1."""
+        """`smooth`, scaled to a sum of 1."""
         if self.smooth is None:
             return None
         shares = [weight / max(self.smooth) for weight in self.smooth]  # first, or the sum might be infinite
@@ -323,7 +323,7 @@ class Request:
     def journal(self) -> Iterator[tuple[str, Any]]:
         """What an unfinished run remembers of these options (see `Option`), key by key.
 
-        A new option is not in the journals of older versions, and in none where it is at its default.
+        A new option is left out at its default, so that journals of older versions, which lack it, still match.
         """
         for each in options_of(type(self)):
             value = getattr(self, each.name)

@@ -65,7 +65,7 @@ class Complaints(logging.Handler):
 
 
 class Output(io.TextIOBase):
-    """A safe stream for people to read, over one of Python's (None where that is closed).
+    """A safe text stream around one of Python's, which is None if it is closed.
 
     `bare` is the same stream without escapes, for progress bars.
     """
@@ -96,8 +96,8 @@ class Output(io.TextIOBase):
 
     def write(self, text: str) -> int:
         shown = STEERS.sub(_escaped, utf8(text)) if self._care else text
-        known = shown.encode(self.encoding, "backslashreplace").decode(self.encoding)
-        self._try(lambda stream: stream.write(known))
+        encodable = shown.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        self._try(lambda stream: stream.write(encodable))
         return len(text)
 
     def flush(self) -> None:
@@ -115,7 +115,7 @@ class Output(io.TextIOBase):
 
 
 def _mute(stream: TextIO) -> None:
-    """Redirects a stream to nowhere: Python would write what it still holds at exit, and fail."""
+    """Redirects a stream to nowhere: at exit Python would write what is left in its buffer, and fail."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

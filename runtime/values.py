@@ -31,7 +31,7 @@ def number(name: str, value: object) -> float:
     """The argument of this name, any number.
 
     Raises:
-        InputError: it is none.
+        InputError: it is no number.
     """
     try:
         return float(value)  # type: ignore[arg-type]
@@ -58,8 +58,8 @@ def one_of(name: str, value: object, choices: Sequence[str | None]) -> None:
         InputError: it is none of them.
     """
     if value not in choices:
-        known = [repr(choice) for choice in choices]
-        listed = f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]
+        allowed = [repr(choice) for choice in choices]
+        listed = f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
         raise InputError(f"{name} is {value!r}, but must be {listed}")
 
 

@@ -9,14 +9,14 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**2
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """`1,2,4`: whole numbers of at least 1, returned in rising order and each once."""
+    """`1,2,4`: whole numbers of at least 1, returned in ascending order without duplicates."""
     try:
-        found = tuple(sorted({int(part) for part in text.split(",")}))
+        values = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        found = (0,)
-    if found[0] < 1:
+        values = (0,)
+    if values[0] < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers of at least 1; write 1,2,4")
-    return found
+    return values
 
 
 def memory_size(text: str) -> int:

@@ -13,7 +13,7 @@ from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 
 DISTINCT = 24
-"""So many synthetic soundscapes differ; the others are copies, which take as long to decode and to score."""
+"""How many synthetic soundscapes differ; the others are copies, which take as long to decode and to score."""
 
 
 @contextlib.contextmanager
@@ -24,10 +24,10 @@ def soundscapes(folder: Path | None, count: int) -> Iterator[list[Path]]:
         InputError: the folder holds no recordings.
     """
     if folder is not None:
-        found = find_recordings([folder])
-        if not found.paths:
-            raise InputError(found.nothing(folder))
-        yield list(found.paths)
+        recordings = find_recordings([folder])
+        if not recordings.paths:
+            raise InputError(recordings.nothing(folder))
+        yield list(recordings.paths)
         return
     with tempfile.TemporaryDirectory(prefix="perch-bench-") as made:
         paths = [Path(made, f"{i:03d}.ogg") for i in range(count)]

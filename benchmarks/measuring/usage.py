@@ -12,7 +12,7 @@ import psutil
 
 LOOK_EVERY_S = 0.2
 CHILDREN_EVERY = 5
-"""Children are looked for at one look in five, since psutil goes through all processes of the machine for them."""
+"""Children are listed at every fifth look, since psutil goes through all processes of the machine to find them."""
 MIB = 2**20
 
 
@@ -63,10 +63,10 @@ def usage(pid: int) -> Usage | None:
 def _peak_rss(pid: int) -> int:
     """The kernel's own record, which psutil does not read; 0 outside Linux."""
     try:
-        found = re.search(r"^VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        match = re.search(r"^VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
         return 0
-    return int(found.group(1)) * 1024 if found else 0
+    return int(match.group(1)) * 1024 if match else 0
 
 
 def children(pid: int) -> list[int]:

@@ -37,12 +37,13 @@ def match_columns(head: Head, shape: tuple[int, ...], lists: Sequence[ClassList]
         here, there = ("x".join(map(str, each)) for each in (head.shape, shape))
         problem = f"it has {here} values a window, the SavedModel {there}, and its classes do not say which of these"
         return ColumnMatch(None, (problem,))
-    known = head.class_lists
     findings = [
-        f"it lacks the SavedModel's class list '{each.namespace}'" for each in lists if each.namespace not in known
+        f"it lacks the SavedModel's class list '{each.namespace}'"
+        for each in lists
+        if each.namespace not in head.class_lists
     ]
     names = {each.namespace: each.names for each in lists}
-    for namespace, own in known.items():
+    for namespace, own in head.class_lists.items():
         if namespace not in names:
             findings.append(f"the SavedModel has no class list '{namespace}', it has")
         else:

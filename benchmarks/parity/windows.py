@@ -31,13 +31,13 @@ class WindowRef:
     row_id: str
 
 
-def choose(found: FoundRecordings, count: int, labels: Labels | None = None) -> list[WindowRef]:
+def choose(recordings: FoundRecordings, count: int, labels: Labels | None = None) -> list[WindowRef]:
     """At most `count` windows in the order of their rows; with labels, only labelled windows.
 
     Raises:
         InputError: no recording can be read, or no window has a label.
     """
-    pairs = list(zip(found.paths, found.names, strict=True))
+    pairs = list(zip(recordings.paths, recordings.names, strict=True))
     if labels is None and len(pairs) > count:
         pairs = _evenly(pairs, count)
     windows: list[WindowRef] = []
@@ -59,7 +59,7 @@ def choose(found: FoundRecordings, count: int, labels: Labels | None = None) -> 
             )
         windows = labelled
     if not windows:
-        raise InputError(f"none of the {len(found.paths)} recordings can be read, such as {found.paths[0]}")
+        raise InputError(f"none of the {len(recordings.paths)} recordings can be read, such as {recordings.paths[0]}")
     return _evenly(windows, count)
 
 

@@ -45,12 +45,12 @@ def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for command in COMMANDS:
         path = figures / f"{model}.{command}.json"
         try:
-            found = json.loads(path.read_text())
+            results = json.loads(path.read_text())
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read ({error}); run `make results` again") from None
-        yield command, found
+        yield command, results
 
 
 def _plot(folder: Path, model: str, commands: dict[str, dict[str, Any]]) -> None:

@@ -25,11 +25,11 @@ ORPHANS_END_S, PATIENCE_S = 5.0, 120.0
 
 def kills(folder: Path, model: Path) -> None:
     """Kills runs and their workers at random moments, and a run while it writes its file; each is resumed."""
-    source, whole = folder / "recordings", folder / "whole.parquet"
+    source, undisturbed = folder / "recordings", folder / "undisturbed.parquet"
     source.mkdir()
     for i, minutes in enumerate(MINUTES):
         write_soundscape(source / f"{i:02d}.wav", i, 60.0 * minutes)
-    seconds = watched_run(source, model, whole).seconds
+    seconds = watched_run(source, model, undisturbed).seconds
     print(f"  seed {SEED}; an undisturbed run takes {seconds:.1f} s", flush=True)
     chance, killed, lost, ended = random.Random(SEED), 0, 0, 0
     while killed < KILLS or lost < KILLS_OF_WORKERS:
@@ -44,9 +44,9 @@ def kills(folder: Path, model: Path) -> None:
         else:
             over = check_end(process)
         if over:
-            check_same_rows(target, whole)
+            check_same_rows(target, undisturbed)
             ended += 1
-    kill_while_writing(source, model, folder / "writing" / "rows.parquet", whole)
+    kill_while_writing(source, model, folder / "writing" / "rows.parquet", undisturbed)
     print(f"  {killed + 1} runs and {lost} workers killed, {ended + 1} runs completed", flush=True)
 
 
@@ -87,7 +87,7 @@ def spool_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.partial")
 
 
-def kill_while_writing(source: Path, model: Path, target: Path, whole: Path) -> None:
+def kill_while_writing(source: Path, model: Path, target: Path, undisturbed: Path) -> None:
     """Kills a run in the short time in which its file is being written from the spool."""
     target.parent.mkdir()
     process = perch_run(source, model, target, "--resume")
@@ -99,12 +99,12 @@ def kill_while_writing(source: Path, model: Path, target: Path, whole: Path) -> 
     print(f"  a run was killed while it wrote its file; it left {', '.join(left)}", flush=True)
     if spool_of(target).exists():
         check_end(perch_run(source, model, target, "--resume"))
-    check_same_rows(target, whole)
+    check_same_rows(target, undisturbed)
 
 
-def check_same_rows(target: Path, whole: Path) -> None:
+def check_same_rows(target: Path, undisturbed: Path) -> None:
     """Promises that the rows are the same, bit for bit, and that no other file is left."""
-    table, reference = pq.read_table(target), pq.read_table(whole)
+    table, reference = pq.read_table(target), pq.read_table(undisturbed)
     equal = all(table[name].to_pylist() == reference[name].to_pylist() for name in ("row_id", "status", "start_s"))
     bits, expected = (np.asarray(each["embedding"].combine_chunks().flatten()) for each in (table, reference))
     promise(

@@ -1,4 +1,4 @@
-"""Float16 for GPUs, in all that keeps its accuracy.
+"""Float16 for GPUs, wherever it is accurate enough.
 
 The spectrogram stays float32: its squares and roots span more than float16 can hold. So do the average poolings, which
 add up thousands of values. Nodes that only move values (Reshape, Concat) stay float32 where their inputs are.
@@ -47,7 +47,7 @@ def to_float16(graph: ir.Graph) -> None:
 def emulate_float16(graph: ir.Graph) -> None:
     """Turns each float16 of a graph to float32, but rounds its values to float16.
 
-    On a CPU the result computes what the graph given computes on a GPU, up to the order of sums. Requires inferred
+    On a CPU the result computes what the original graph computes on a GPU, up to the order of sums. Requires inferred
     types.
     """
     for value in list(graph.initializers.values()):
@@ -58,7 +58,7 @@ def emulate_float16(graph: ir.Graph) -> None:
         for value in node.outputs:
             if value.dtype == ir.DataType.FLOAT16:
                 uses = list(value.uses())
-                # ONNX Runtime keeps a pair of casts that stands in the graph; those that it inserts itself it removes.
+                # ONNX Runtime keeps casts that stand in the graph; it removes only those that it inserts itself.
                 half = value if node.op_type == "Cast" else _cast_after(node, value, ir.DataType.FLOAT16)
                 rounded = _cast_after(half.producer() or node, half, ir.DataType.FLOAT)
                 for consumer, position in uses:
@@ -90,15 +90,15 @@ def _spectrogram(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _ancestors(node: ir.Node) -> set[ir.Node]:
-    found: set[ir.Node] = set()
+    ancestors: set[ir.Node] = set()
     waiting = [node]
     while waiting:
         for value in waiting.pop().inputs:
             maker = value.producer() if value is not None else None
-            if maker is not None and maker not in found:
-                found.add(maker)
+            if maker is not None and maker not in ancestors:
+                ancestors.add(maker)
                 waiting.append(maker)
-    return found
+    return ancestors
 
 
 def _narrow(graph: ir.Graph, consumer: ir.Node, value: ir.Value) -> ir.Value:

@@ -20,7 +20,7 @@ from convert.errors import ConversionError
 from convert.source.saved_model import SavedModel
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.module import captured, stablehlo_text
-from convert.stablehlo.tensor import known
+from convert.stablehlo.tensor import constant
 from convert.stablehlo.text import Function, Op, literal, parse
 from convert.stablehlo.translate import CALLS, MODULE, callee, translate
 from convert.tf import ops as tf_ops
@@ -86,11 +86,11 @@ def _by_numpy(source: SavedModel, indices: Sequence[int], windows: Exact) -> lis
         value = np.asarray(variables[i].numpy())
         arguments[i] = value.astype(np.float64) if value.dtype == np.float32 else value
     graph = _Numbers(ir.val("inputs", dtype=ir.DataType.DOUBLE, shape=windows.shape))
-    return [result.array() for result in translate(functions, graph, [known(argument) for argument in arguments])]
+    return [result.array() for result in translate(functions, graph, [constant(argument) for argument in arguments])]
 
 
 class _Numbers(Graph):
-    """A graph whose values are all known: operations that would become nodes are computed instead."""
+    """A graph whose values are all constant: operations that would become nodes are computed instead."""
 
     def node(self, op_type: str, inputs: Sequence[Data | NDArray[Any] | None], **attributes: Any) -> Data:
         if op_type != "Conv":

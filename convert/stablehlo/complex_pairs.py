@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Tensor, UnknownError, number
+from convert.stablehlo.tensor import Tensor, UnsupportedError, number
 
 OPS = {"add": "Add", "subtract": "Sub"}
 
@@ -22,7 +22,7 @@ def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 def complex_of(graph: Graph, real: Tensor, imag: Tensor) -> Tensor:
     """A complex value of its real and imaginary part."""
-    order = imag.part.order if real.known else real.part.order
+    order = imag.part.order if real.is_constant else real.part.order
     views = tuple(graph.in_order(part.part, order) for part in (real, imag))
     return Tensor(real.shape, np.result_type(real.dtype, np.complex64), views)
 
@@ -40,7 +40,7 @@ def unary(graph: Graph, kind: str, operand: Tensor) -> Tensor:
         size = graph.elementwise("Exp", [real])
         rotation = [graph.elementwise(function, [imag]) for function in ("Cos", "Sin")]
         return complex_of(graph, *(graph.elementwise("Mul", [size, part]) for part in rotation))
-    raise UnknownError("it takes complex numbers")
+    raise UnsupportedError("it takes complex numbers")
 
 
 def binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Tensor:
@@ -54,12 +54,12 @@ def binary(graph: Graph, kind: str, left: Tensor, right: Tensor) -> Tensor:
         square = do("Add", [do("Mul", [c, c]), do("Mul", [d, d])])
         right = complex_of(graph, do("Div", [c, square]), do("Neg", [do("Div", [d, square])]))
     elif kind != "multiply":
-        raise UnknownError("it takes complex numbers")
+        raise UnsupportedError("it takes complex numbers")
     return product(graph, partial(do, "Mul"), left, right)
 
 
 def product(graph: Graph, times: Callable[[Sequence[Tensor]], Tensor], left: Tensor, right: Tensor) -> Tensor:
-    """A product of complex values, given the product of real ones; parts that are known to be 0 are left out."""
+    """A product of complex values, given the product of real ones; parts that are constant 0 are left out."""
     do = graph.elementwise
     (a, b), (c, d) = parts(left), parts(right)
     if d.part.zero:
@@ -72,7 +72,7 @@ def product(graph: Graph, times: Callable[[Sequence[Tensor]], Tensor], left: Ten
 
 def compare(graph: Graph, direction: str, left: Tensor, right: Tensor) -> Tensor:
     if direction not in ("EQ", "NE"):
-        raise UnknownError("it orders complex numbers")
+        raise UnsupportedError("it orders complex numbers")
     same = [graph.elementwise("Equal", list(pair), np.bool_) for pair in zip(parts(left), parts(right), strict=True)]
     equal = graph.elementwise("And", same)
     return equal if direction == "EQ" else graph.elementwise("Not", [equal])

@@ -22,7 +22,7 @@ from convert.stablehlo.text import DTYPES, STRING, VALUE, Op
 MOVES = {*shapes.OPERATIONS, "constant"}
 """Operations that only move elements: their results need no XLA."""
 MOST_ELEMENTS = 2**22
-"""Of a value that XLA computes; the normalised weights of a large head are computed by NumPy."""
+"""The greatest size of a value that XLA computes; NumPy computes the normalised weights of a large head."""
 Values = Mapping[tuple[int, int], Mapping[int, Array]]
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "bf16"}
 
@@ -68,7 +68,7 @@ class Trace:
         return results
 
     def ask(self, tensor: Tensor) -> None:
-        """Asks XLA for a value, if it is computed; for the operands of one that is too large or broadcast."""
+        """Asks XLA for a computed value or, if that is too large or a broadcast, for its operands."""
         name = self._names.get(id(tensor))
         if name is None or name in self._asked or not self._of(name).rounds:
             return
@@ -105,12 +105,12 @@ class Trace:
             ]
         )
         arrays = xla.run(module, [_array(made.results[0]) for made in given], [(t.dtype, t.shape[0]) for t in tensors])
-        found: dict[tuple[int, int], dict[int, Array]] = {}
+        values: dict[tuple[int, int], dict[int, Array]] = {}
         for name, array in zip(self._asked, arrays, strict=True):
             made = self._of(name)
             assert made.op is not None
-            found.setdefault((made.place, made.op.line), {})[_number(name)] = array
-        return found
+            values.setdefault((made.place, made.op.line), {})[_number(name)] = array
+        return values
 
     def _traceable(self, op: Op, operands: Sequence[Tensor], results: Sequence[Tensor]) -> bool:
         """Whether it is printed in one line, and its values depend neither on the audio nor on the batch."""
@@ -172,13 +172,13 @@ def _view_like(view: View, array: Array) -> View:
 
 
 def _constant(tensor: Tensor) -> bool:
-    """Whether it is known, and the same for all batch sizes."""
+    """Whether it is a constant, and the same for all batch sizes."""
     one = all(not isinstance(part.data, ir.Value) and len(part.data) == 1 for part in tensor.parts)
     return one and bool((tensor.shape == tensor.shape[0]).all()) and not tensor.empty
 
 
 def _array(tensor: Tensor) -> Array:
-    """A known value's array, which may be complex."""
+    """A constant's array, which may be complex."""
     real, *imag = (Tensor(tensor.shape, tensor.dtype, (part,)).array() for part in tensor.parts)
     if not imag:
         return real
@@ -199,5 +199,5 @@ def _renamed(made: _Traced) -> str:
     _, colon, count = left.partition(":")
     pieces = re.split(f"({STRING.pattern})", right)
     for i in range(0, len(pieces), 2):
-        pieces[i] = VALUE.sub(lambda found: names[found[0]], pieces[i])
+        pieces[i] = VALUE.sub(lambda match: names[match[0]], pieces[i])
     return f"{made.name}{colon}{count} = {''.join(pieces)}"

@@ -10,7 +10,7 @@ from convert.passes.edit import Array
 from convert.stablehlo import complex_pairs, integers
 from convert.stablehlo.complex_pairs import complex_of, parts
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Tensor, UnknownError, known, number
+from convert.stablehlo.tensor import Tensor, UnsupportedError, constant, number
 from convert.stablehlo.text import BFLOAT16, Op
 
 Operation = Callable[..., Tensor | tuple[Tensor, Tensor]]
@@ -61,7 +61,7 @@ def binary(graph: Graph, op: Op, left: Tensor, right: Tensor) -> Tensor:
         return complex_pairs.binary(graph, kind, left, right)
     if left.dtype == np.bool_:
         if kind not in LOGICAL:
-            raise UnknownError("it takes booleans")
+            raise UnsupportedError("it takes booleans")
         return graph.elementwise(LOGICAL[kind], [left, right])
     return graph.elementwise(BINARY[kind], [left, right])
 
@@ -116,7 +116,7 @@ def _scalar_of_rank(graph: Graph, tensor: Tensor, rank: int) -> Tensor:
 def convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     (kind,) = op.result_types
     if kind.dtype is None:
-        raise UnknownError(f"it converts to {op.types}")
+        raise UnsupportedError(f"it converts to {op.types}")
     if kind.dtype.kind == "c":
         dtype = np.empty(0, kind.dtype).real.dtype
         return complex_of(graph, *(graph.cast(part, dtype) for part in parts(operand)))
@@ -128,18 +128,18 @@ def convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def _folded(function: Callable[..., Array], operands: Sequence[Tensor]) -> Tensor:
-    """Computes an operation that ONNX lacks, of known values.
+    """Computes an operation that ONNX lacks, on constants.
 
     Raises:
-        UnknownError: an operand is not known.
+        UnsupportedError: an operand is not constant.
     """
     try:
         each = [operand.arrays() for operand in operands]
-    except UnknownError as error:
-        raise UnknownError(f"{error}, and opset 17 of ONNX has no such operation") from None
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{error}, and opset 17 of ONNX has no such operation") from None
     count = max(len(arrays) for arrays in each)
     each = [arrays * (count // len(arrays)) for arrays in each]
-    return known(*(function(*(np.array(array) for array in arrays)) for arrays in zip(*each, strict=True)))
+    return constant(*(function(*(np.array(array) for array in arrays)) for arrays in zip(*each, strict=True)))
 
 
 def _total_order(array: Array) -> Array:
@@ -159,14 +159,14 @@ def bits(graph: Graph, op: Op, *operands: Tensor) -> Tensor:
 def bitcast_convert(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     (kind,), dtype = op.result_types, operand.dtype
     if kind.dtype is None or kind.dtype.itemsize != dtype.itemsize or BFLOAT16 in (kind.dtype, dtype):
-        raise UnknownError(f"it reinterprets bits as {op.types}")
+        raise UnsupportedError(f"it reinterprets bits as {op.types}")
     return _folded(lambda array: array.view(kind.dtype), [operand])
 
 
 def reduce_precision(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     name = op.word(r"format = (\w+)")
     if name not in PRECISIONS:
-        raise UnknownError(f"it rounds to {name}")
+        raise UnsupportedError(f"it rounds to {name}")
     return graph.cast(graph.cast(operand, PRECISIONS[name]), operand.dtype)
 
 
@@ -212,7 +212,7 @@ def rsqrt(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 def power(graph: Graph, op: Op, base: Tensor, exponent: Tensor) -> Tensor:
     if base.dtype.kind == "c":
-        raise UnknownError("it takes complex numbers")
+        raise UnsupportedError("it takes complex numbers")
     if base.dtype.kind == "f":
         return graph.elementwise("Pow", [base, exponent])
     return integers.power(graph, base, exponent)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.shapes import broadcast, concatenated, fixed, reshaped, sliced, transposed
-from convert.stablehlo.tensor import PROBES, Shape, Tensor, View, constant_size, known, sizes_of
+from convert.stablehlo.tensor import PROBES, Shape, Tensor, View, constant, constant_size, sizes_of
 from convert.stablehlo.text import Op
 
 
@@ -26,15 +26,17 @@ def dynamic_gather(graph: Graph, op: Op, operand: Tensor, starts: Tensor, sizes:
 def dynamic_slice(graph: Graph, op: Op, operand: Tensor, *starts: Tensor) -> Tensor:
     sizes = fixed(op.ints("sizes"))
     for axis, start in enumerate(starts):
-        if not start.known and (sizes[:, axis] != operand.shape[:, axis]).any():
+        if not start.is_constant and (sizes[:, axis] != operand.shape[:, axis]).any():
             operand = _gather_along(graph, operand, start, axis, constant_size(sizes[:, axis]))
     # Axes that were gathered already have the length of the slice.
-    first = starts_inside([start if start.known else known(np.array(0)) for start in starts], operand.shape - sizes)
+    first = starts_inside(
+        [start if start.is_constant else constant(np.array(0)) for start in starts], operand.shape - sizes
+    )
     return sliced(graph, operand, first, first + sizes, [1] * operand.rank)
 
 
 def starts_inside(starts: Sequence[Tensor], most: Shape) -> Shape:
-    """Known starts, clamped so that slices fit inside, as StableHLO does it: `[probes, axes]`."""
+    """Constant starts, clamped so that slices fit inside, as StableHLO does it: `[probes, axes]`."""
     columns = [sizes_of(start.arrays()) for start in starts]
     return np.clip(np.stack(columns, axis=1).reshape(len(PROBES), -1), 0, most)
 
@@ -55,7 +57,7 @@ def gather_slices(graph: Graph, op: Op, operand: Tensor, starts: Tensor, sizes: 
     # Axes that have the same start for all rows are sliced instead.
     first = np.zeros_like(operand.shape)
     for axis, column in list(columns.items()):
-        if column.known and not shared[0] and _same_everywhere(column):
+        if column.is_constant and not shared[0] and _same_everywhere(column):
             places = [int(array.reshape(-1)[0]) for array in _each(columns.pop(axis))]
             first[:, axis] = np.clip(places, 0, operand.shape[:, axis] - sizes[:, axis])
     limits = first + sizes
@@ -98,7 +100,7 @@ def _inside(graph: Graph, starts: Tensor, most: NDArray[np.int64]) -> Tensor:
     """Indices of a type that ONNX takes, clamped to 0 and `most`, `[probes]`."""
     if starts.dtype != np.int32:
         starts = graph.cast(starts, np.int64)
-    low, high = (known(*(np.full((1,) * starts.rank, n, starts.dtype) for n in each)) for each in (most * 0, most))
+    low, high = (constant(*(np.full((1,) * starts.rank, n, starts.dtype) for n in each)) for each in (most * 0, most))
     return graph.elementwise("Min", [graph.elementwise("Max", [starts, low]), high])
 
 
@@ -106,7 +108,7 @@ def _gather_along(graph: Graph, operand: Tensor, starts: Tensor, axis: int, size
     """Slices of `size` along one axis at `starts`: the axis becomes those of `starts`, then one of `size`."""
     inside = _inside(graph, starts, operand.shape[:, axis] - size)
     shape = np.concatenate([inside.shape, np.ones((len(inside.shape), 1), np.int64)], axis=1)
-    within = known(np.arange(size, dtype=inside.dtype).reshape((1,) * starts.rank + (-1,)))
+    within = constant(np.arange(size, dtype=inside.dtype).reshape((1,) * starts.rank + (-1,)))
     places = graph.elementwise("Add", [reshaped(graph, inside, shape), within])
     operand = graph.expanded(operand, [axis])
     parts = []
@@ -133,7 +135,7 @@ def _gather_nd(
             graph, inside, np.concatenate([inside.shape, np.ones_like(sizes[:, : len(columns)])], axis=1)
         )
         along = np.where(np.arange(count) == rows + i, -1, 1)
-        within = known(np.arange(constant_size(sizes[:, axis]), dtype=inside.dtype).reshape(along))
+        within = constant(np.arange(constant_size(sizes[:, axis]), dtype=inside.dtype).reshape(along))
         places.append(graph.elementwise("Add", [widened, within]))
     shape = np.max([place.shape for place in places], axis=0)
     own = [a for a in range(rows) if a not in shared[1]]

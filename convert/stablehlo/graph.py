@@ -1,7 +1,7 @@
 """The ONNX graph that is built while a module is translated, and the layout of its values.
 
-All nodes are made by `Graph.node`. Where all inputs are known it makes none, but computes the result at once, by onnx's
-reference implementation.
+All nodes are made by `Graph.node`. Where all inputs are constant it makes none, but computes the result at once, by
+onnx's reference implementation.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from onnx.reference.ops import load_op
 
 from convert.passes.edit import Array
 from convert.stablehlo.kernels import computed_in
-from convert.stablehlo.tensor import PROBES, Known, Shape, Sizes, Tensor, UnknownError, View
+from convert.stablehlo.tensor import PROBES, Constant, Shape, Sizes, Tensor, UnsupportedError, View
 from convert.write import OPSET
 
-Data = ir.Value | Known
+Data = ir.Value | Constant
 
 
 BY_NUMPY: dict[str, Callable[..., Any]] = {
@@ -50,7 +50,7 @@ class Graph:
         self._batch: ir.Value | None = None
 
     def node(self, op_type: str, inputs: Sequence[Data | Array | None], **attributes: Any) -> Data:
-        """The first output of a new node, or its value if all inputs are known."""
+        """The first output of a new node, or its value if all inputs are constant."""
         data = [(np.asarray(each),) if isinstance(each, np.ndarray | np.generic) else each for each in inputs]
         if all(not isinstance(each, ir.Value) for each in data):
             return _evaluated(op_type, data, attributes)  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ class Graph:
         return node.outputs
 
     def value(self, data: Data) -> ir.Value:
-        """Data as a value of the graph: known data as a constant, or computed from the size of the batch."""
+        """Data as a value of the graph: a constant as an initializer, or computed from the size of the batch."""
         if isinstance(data, ir.Value):
             return data
         if len(data) > 1:
@@ -96,7 +96,7 @@ class Graph:
         self.nodes = kept[::-1]
         self.constants = {key: value for key, value in self.constants.items() if value in needed}
 
-    def _from_batch(self, data: Known) -> ir.Value:
+    def _from_batch(self, data: Constant) -> ir.Value:
         """Data that depends on the batch: linear in its size, or along an axis of its length."""
         if any(array.shape != data[0].shape for array in data):
             return self._from_range(data)
@@ -106,15 +106,15 @@ class Graph:
         added = self.node("Add", [scaled, start]) if start.any() or start.ndim > 1 else scaled
         return self.value(self.node("Squeeze", [added, np.array([0])]) if start.ndim == 0 else added)
 
-    def _from_range(self, data: Known) -> ir.Value:
+    def _from_range(self, data: Constant) -> ir.Value:
         """Arrays with one axis of the batch's length, along which they are linear, such as `arange(batch)`."""
         axes = [a for a in range(data[0].ndim) if len({array.shape[a] for array in data}) > 1]
         if len(axes) != 1 or any(array.shape[axes[0]] != size for array, size in zip(data, PROBES, strict=True)):
-            raise UnknownError("a constant's shape depends on the number of windows in the batch")
+            raise UnsupportedError("a constant's shape depends on the number of windows in the batch")
         (axis,) = axes
         longest = np.moveaxis(data[-1], axis, 0)
         if any((np.moveaxis(array, axis, 0) != longest[:size]).any() for array, size in zip(data, PROBES, strict=True)):
-            raise UnknownError("a constant's shape depends on the number of windows in the batch")
+            raise UnsupportedError("a constant's shape depends on the number of windows in the batch")
         step, start = (np.expand_dims(numbers, axis) for numbers in _line(longest, range(PROBES[-1])))
         size = self.node("Squeeze", [self._batch_as(np.dtype(np.int64))])
         count = self.node("Range", [np.array(0, np.int64), size, np.array(1, np.int64)])
@@ -141,13 +141,13 @@ class Graph:
         return View(data, pieces[0].order, sizes)
 
     def _pieces(self, view: View, place: int) -> list[View]:
-        found = self._concatenated.get(view.data) if isinstance(view.data, ir.Value) else None
-        return found[1] if found is not None and found[0] == place else [view]
+        concatenation = self._concatenated.get(view.data) if isinstance(view.data, ir.Value) else None
+        return concatenation[1] if concatenation is not None and concatenation[0] == place else [view]
 
     def slice_of_pieces(self, view: View, place: int, starts: Sizes, limits: Sizes) -> View | None:
-        """The slice from `starts` to `limits` of a concatenation, such as a loop's results; None of any other view.
+        """The slice from `starts` to `limits` of a concatenation, such as a loop's results; None for any other view.
 
-        Pieces are taken from before the concatenation: else each round of a loop would copy the results of all before.
+        It reads the pieces, not the concatenation: else each round of a loop would copy all earlier results.
         """
         pieces = self._pieces(view, place)
         lengths = np.array([piece.sizes[:, place] for piece in pieces])
@@ -190,7 +190,7 @@ class Graph:
         permutation = [view.order.index(axis) for axis in order]
         sizes = view.sizes[:, permutation]
         longer = [i for i in permutation if (view.sizes[:, i] != 1).any()]
-        if not view.known and longer == sorted(longer):  # only axes of length 1 move
+        if not view.is_constant and longer == sorted(longer):  # only axes of length 1 move
             return self.reshaped(view, sizes, order)
         return View(self.node("Transpose", [view.data], perm=permutation), order, sizes)
 
@@ -231,21 +231,21 @@ class Graph:
         first operand's.
 
         Raises:
-            UnknownError: ONNX Runtime computes the op neither in this type nor in a wider one.
+            UnsupportedError: ONNX Runtime computes the op neither in this type nor in a wider one.
         """
         result_type, operand_type = np.dtype(dtype or operands[0].dtype), operands[-1].dtype
-        all_known = all(t.known for t in operands)
-        wide = operand_type if all_known else computed_in(op_type, operand_type)
+        all_constant = all(t.is_constant for t in operands)
+        wide = operand_type if all_constant else computed_in(op_type, operand_type)
         if wide != operand_type:
             widened = [self.cast(t, wide) if t.dtype == operand_type else t for t in operands]
             if op_type == "Where":
                 widened[0] = operands[0]
             wide_result = wide if result_type == operand_type else result_type
             return self.cast(self.elementwise(op_type, widened, wide_result, **attributes), result_type)
-        if op_type in BY_COMPARISON and operand_type.kind in "iu" and operand_type.itemsize == 8 and not all_known:
+        if op_type in BY_COMPARISON and operand_type.kind in "iu" and operand_type.itemsize == 8 and not all_constant:
             first = self.elementwise(BY_COMPARISON[op_type], operands, np.bool_)
             return self.elementwise("Where", [first, *operands], result_type)
-        computed = [t.part for t in operands if not t.known]
+        computed = [t.part for t in operands if not t.is_constant]
         largest = max(computed, key=lambda view: int(view.sizes[-1].prod()), default=operands[0].part)
         views = [self.in_order(t.part, largest.order) for t in operands]
         sizes = np.max([view.sizes for view in views], axis=0)
@@ -260,8 +260,8 @@ class Graph:
         return self.elementwise("Cast", [tensor], dtype, to=int(ir.DataType.from_numpy(np.dtype(dtype))))
 
 
-def _evaluated(op_type: str, inputs: Sequence[Known | None], attributes: dict[str, Any]) -> Known:
-    """The first output of an op on known inputs, for each probe or, if all agree, once."""
+def _evaluated(op_type: str, inputs: Sequence[Constant | None], attributes: dict[str, Any]) -> Constant:
+    """The first output of an op on constant inputs, for each probe or, if all agree, once."""
     count = max(len(each) for each in inputs if each is not None)
     function = BY_NUMPY.get(op_type) or load_op("", op_type, OPSET).eval
     results = []
@@ -280,7 +280,7 @@ def _line(arrays: Sequence[Array] | Array, places: Sequence[int]) -> tuple[Array
     """`step` and `start` of arrays that are `step * place + start` for each place.
 
     Raises:
-        UnknownError: they are not linear.
+        UnsupportedError: they are not linear.
     """
     dtype, wide = arrays[0].dtype, [array.astype(np.float64) for array in arrays]
     step = (wide[-1] - wide[0]) / (places[-1] - places[0])
@@ -290,11 +290,11 @@ def _line(arrays: Sequence[Array] | Array, places: Sequence[int]) -> tuple[Array
         np.allclose(start + step * place, each, rtol=1e-6, atol=0) for place, each in zip(places, wide, strict=True)
     )
     if dtype.kind == "b" or not all(even):
-        raise UnknownError("it computes a value that is not linear in the number of windows")
+        raise UnsupportedError("it computes a value that is not linear in the number of windows")
     return step.astype(dtype), start.astype(dtype)
 
 
-def _target(sizes: Shape, before: Shape) -> Known:
+def _target(sizes: Shape, before: Shape) -> Constant:
     """A Reshape's target: static sizes, 0 for an axis that keeps the batch, -1 for one other size that varies."""
     target = sizes[0].copy()
     varying = np.flatnonzero((sizes != sizes[0]).any(axis=0))

@@ -8,10 +8,10 @@ import numpy as np
 
 from convert.passes.edit import Array
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import Tensor, UnknownError, known, number
+from convert.stablehlo.tensor import Tensor, UnsupportedError, constant, number
 
 MOST_EXPONENT = 64
-"""Integer powers are written out as products."""
+"""The greatest exponent of integers: powers are written out as products."""
 
 
 def quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
@@ -21,17 +21,17 @@ def quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
     """
     do = graph.elementwise
     zero, one, least = number(0, left), number(1, left), number(-1 if left.dtype.kind == "i" else 0, left)
-    divisors = right.arrays() if right.known else ()
+    divisors = right.arrays() if right.is_constant else ()
     if divisors and not any(np.isin(array, [0, -1]).any() for array in divisors):
         return _divided(graph, left, right, op_type)
     by_zero = do("Equal", [right, zero], np.bool_)
     by_minus_one = do("Equal", [right, least], np.bool_) if left.dtype.kind == "i" else by_zero
     safe = do("Where", [do("Or", [by_zero, by_minus_one]), one, right], left.dtype)
-    found = _divided(graph, left, safe, op_type)
+    result = _divided(graph, left, safe, op_type)
     turned, without = (do("Sub", [zero, left]), number(-1, left)) if op_type == "Div" else (zero, left)
     if left.dtype.kind == "i":
-        found = do("Where", [by_minus_one, turned, found], left.dtype)
-    return do("Where", [by_zero, without, found], left.dtype)
+        result = do("Where", [by_minus_one, turned, result], left.dtype)
+    return do("Where", [by_zero, without, result], left.dtype)
 
 
 def _divided(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:
@@ -60,15 +60,17 @@ def from_float(graph: Graph, operand: Tensor, dtype: np.dtype) -> Tensor:
         return graph.cast(do("Min", [inside, number(limits.max, operand)]), dtype)
     below = number(float(np.nextafter(ceiling, 0)), operand)
     cut = graph.cast(do("Min", [inside, below]), dtype)
-    greatest = known(np.full((1,) * operand.rank, limits.max, dtype))
+    greatest = constant(np.full((1,) * operand.rank, limits.max, dtype))
     return do("Where", [do("Greater", [inside, below], np.bool_), greatest, cut], dtype)
 
 
 def power(graph: Graph, base: Tensor, exponent: Tensor) -> Tensor:
-    """An integer to the power of one known number, up to `MOST_EXPONENT`."""
-    numbers = {int(number) for array in exponent.arrays() for number in np.unique(array)} if exponent.known else set()
+    """An integer to the power of one constant number, up to `MOST_EXPONENT`."""
+    numbers = (
+        {int(number) for array in exponent.arrays() for number in np.unique(array)} if exponent.is_constant else set()
+    )
     if len(numbers) != 1 or not 0 <= (times := numbers.pop()) <= MOST_EXPONENT:
-        raise UnknownError(f"it raises integers to powers other than one number from 0 to {MOST_EXPONENT}")
+        raise UnsupportedError(f"it raises integers to powers other than one number from 0 to {MOST_EXPONENT}")
     result = number(1, base)
     for _ in range(times):
         result = graph.elementwise("Mul", [result, base])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.stablehlo.tensor import UnknownError
+from convert.stablehlo.tensor import UnsupportedError
 
 
 def _types(*names: str) -> frozenset[np.dtype]:
@@ -33,23 +33,23 @@ KERNELS = {
     **dict.fromkeys(("ReduceMax", "ReduceMin"), FLOATS | _types("int32")),
     **dict.fromkeys(("ReduceProd", "ReduceSum"), FLOATS),
 }
-"""Types of operations that do not have the usual ones. Of float16 ONNX Runtime casts TopK, ArgMax and others itself."""
+"""Types of operations that lack the usual ones. ONNX Runtime itself casts float16 for TopK, ArgMax and others."""
 ANY = {"Cast", "IsNaN"}
 REDUCTIONS = {"ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"}
-"""Of integers ONNX Runtime (1.31) computes these in float32, or from the low 32 bits; float64 is exact to 53 bits."""
+"""ONNX Runtime (1.31) reduces integers in float32, or by their low 32 bits; float64 is exact to 53 bits."""
 
 
 def computed_in(op_type: str, dtype: np.dtype) -> np.dtype:
     """The type, this one or a wider one, in which ONNX Runtime computes an operation on values of a type.
 
     Raises:
-        UnknownError: there is none.
+        UnsupportedError: there is none.
     """
     wide = dtype
     while op_type not in ANY and wide not in KERNELS.get(op_type, USUAL):
         if op_type in REDUCTIONS and wide == np.int64:
             return np.dtype(np.float64)
         if wide not in WIDER:
-            raise UnknownError(f"it takes {dtype.name}, for which ONNX Runtime has no {op_type}")
+            raise UnsupportedError(f"it takes {dtype.name}, for which ONNX Runtime has no {op_type}")
         wide = WIDER[wide]
     return wide

@@ -15,7 +15,7 @@ from convert.source import versions
 from convert.source.saved_model import SavedModel
 from convert.stablehlo.constants import Substitution, Trace, Values
 from convert.stablehlo.graph import Graph, natural
-from convert.stablehlo.tensor import PROBES, Tensor, View, known
+from convert.stablehlo.tensor import PROBES, Tensor, View, constant
 from convert.stablehlo.text import Function, parse
 from convert.stablehlo.translate import outputs, translate
 from convert.write import IR_VERSION, OPSET
@@ -77,7 +77,7 @@ def _arguments(model: SavedModel, windows: ir.Value) -> list[Tensor]:
     """The function's arguments: the windows, then the model's variables."""
     sizes = np.array([[size if model.free_batch else 1, WINDOW_SAMPLES] for size in PROBES], np.int64)
     first = Tensor(sizes, np.dtype(np.float32), (View(windows, natural(2), sizes),))
-    return [first, *(known(np.asarray(each.numpy())) for each in captured(model))]
+    return [first, *(constant(np.asarray(each.numpy())) for each in captured(model))]
 
 
 def captured(model: SavedModel) -> list[Any]:

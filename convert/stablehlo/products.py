@@ -14,11 +14,11 @@ from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.shapes import reshaped
-from convert.stablehlo.tensor import Tensor, UnknownError, View, constant_size, known, number
+from convert.stablehlo.tensor import Tensor, UnsupportedError, View, constant, constant_size, number
 from convert.stablehlo.text import BFLOAT16, Op
 
 AxisPairs = tuple[list[int], list[int]]
-"""Axes of the left operand, and those of the right one that they go with."""
+"""Axes of the left operand, and the matching axes of the right one."""
 REDUCTIONS = {"add": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin", "multiply": "ReduceProd"}
 COMBINED = {"add": "Add", "maximum": "Max", "minimum": "Min", "multiply": "Mul"}
 ON_BOOLEANS = {
@@ -30,14 +30,14 @@ def reducer(op: Op) -> str:
     """The operation by which a reduction combines two elements, such as "add".
 
     Raises:
-        UnknownError: it combines them by several.
+        UnsupportedError: it combines them by several operations.
     """
     if word := op.word(r"applies stablehlo\.(\w+)"):
         return word
     (region,) = op.regions
     first, *_ = region.ops
     if len(region.ops) != 2 or sorted(first.operands) != sorted(region.arguments):
-        raise UnknownError("it reduces by more than one operation")
+        raise UnsupportedError("it reduces by more than one operation")
     return first.name.removeprefix("stablehlo.")
 
 
@@ -48,26 +48,26 @@ def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor
     kind = reducer(op)
     if operand.dtype == np.bool_:
         if kind not in ON_BOOLEANS:
-            raise UnknownError(f"it reduces booleans by {kind}")
+            raise UnsupportedError(f"it reduces booleans by {kind}")
         result = reduced(graph, ON_BOOLEANS[kind], operand, axes)
-        if start.known and bool(start.array()) == (ON_BOOLEANS[kind] == "minimum"):
+        if start.is_constant and bool(start.array()) == (ON_BOOLEANS[kind] == "minimum"):
             return result
         both = [result, reshaped(graph, start, np.ones_like(result.shape))]
         return graph.elementwise("And" if ON_BOOLEANS[kind] == "minimum" else "Or", both)
     if operand.dtype.kind == "c":
         if kind != "add":
-            raise UnknownError("it takes complex numbers")
+            raise UnsupportedError("it takes complex numbers")
         if not all(part.zero for part in start.parts):
-            raise UnknownError("it starts from a complex number other than 0")
+            raise UnsupportedError("it starts from a complex number other than 0")
         return complex_of(graph, *(reduced(graph, kind, part, axes) for part in parts(operand)))
     result = reduced(graph, kind, operand, axes)
-    if start.known and np.array_equal(start.array(), neutral(kind, operand.dtype)):
+    if start.is_constant and np.array_equal(start.array(), neutral(kind, operand.dtype)):
         return result
     return graph.elementwise(COMBINED[kind], [result, reshaped(graph, start, np.ones_like(result.shape))])
 
 
 ARG_MAX = "compare compare or compare compare and or select select"
-"""The operations by which JAX's argmax and argmin choose one of two numbers, of equal ones the first."""
+"""The operations by which JAX's argmax and argmin choose between two numbers; of equal ones they take the first."""
 
 
 def _arg_max(graph: Graph, op: Op, operand: Tensor, start: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,16 +75,16 @@ def _arg_max(graph: Graph, op: Op, operand: Tensor, start: Tensor, counted: Tens
     (region,), axes = op.regions, op.ints("dimensions")
     names = " ".join(inner.name.removeprefix("stablehlo.") for inner in region.ops[:-1])
     direction = region.ops[0].word(r"\b(GT|LT)\b")
-    if names != ARG_MAX or direction is None or len(axes) != 1 or not counted.known:
-        raise UnknownError("it reduces several values at once")
+    if names != ARG_MAX or direction is None or len(axes) != 1 or not counted.is_constant:
+        raise UnsupportedError("it reduces several values at once")
     (axis,), kind = axes, "maximum" if direction == "GT" else "minimum"
     places = np.arange(constant_size(operand.shape[:, axis])).reshape(
         [-1 if a == axis else 1 for a in range(operand.rank)]
     )
     if any((array != places).any() for array in counted.arrays()):
-        raise UnknownError("it reduces several values at once")
+        raise UnsupportedError("it reduces several values at once")
     if not np.array_equal(start.array(), neutral(kind, operand.dtype)):
-        raise UnknownError("it starts from a number that could be its result")
+        raise UnsupportedError("it starts from a number that could be its result")
     value = reduced(graph, kind, operand, axes)
     place = _first(graph, "ArgMax" if direction == "GT" else "ArgMin", operand, axis)
     if operand.dtype.kind == "f":  # NaN comes before all numbers
@@ -97,7 +97,7 @@ def _arg_max(graph: Graph, op: Op, operand: Tensor, start: Tensor, counted: Tens
 
 def _first(graph: Graph, op_type: str, operand: Tensor, axis: int) -> Tensor:
     """The index of the maximum or minimum along an axis, which is removed."""
-    dtype = operand.dtype if operand.known else computed_in(op_type, operand.dtype)
+    dtype = operand.dtype if operand.is_constant else computed_in(op_type, operand.dtype)
     expanded = graph.expanded(graph.cast(operand, dtype), [axis])
     place = expanded.part.order.index(axis)
     data = graph.node(op_type, [expanded.part.data], axis=place, keepdims=0)
@@ -105,7 +105,7 @@ def _first(graph: Graph, op_type: str, operand: Tensor, axis: int) -> Tensor:
 
 
 def _without(operand: Tensor, view: View, places: Sequence[int], data: Data, dtype: np.dtype | type) -> Tensor:
-    """The value of a node's output, of which the node removed the axes at these places of its input."""
+    """The value of a node's output; the node removed the axes at these places of its input."""
     removed = [view.order[place] for place in places]
     left = [axis for axis in range(operand.rank) if axis not in removed]
     order = tuple(left.index(axis) for axis in view.order if axis not in removed)
@@ -132,11 +132,13 @@ def neutral(kind: str, dtype: np.dtype) -> np.ndarray:
 def reduced(graph: Graph, kind: str, operand: Tensor, axes: Sequence[int]) -> Tensor:
     """A real value reduced over axes, which are removed."""
     if kind not in REDUCTIONS:
-        raise UnknownError(f"it reduces {operand.dtype.name} by {kind}")
+        raise UnsupportedError(f"it reduces {operand.dtype.name} by {kind}")
     if not axes:
         return operand
     wide = (
-        operand.dtype if operand.known and operand.dtype != np.bool_ else computed_in(REDUCTIONS[kind], operand.dtype)
+        operand.dtype
+        if operand.is_constant and operand.dtype != np.bool_
+        else computed_in(REDUCTIONS[kind], operand.dtype)
     )
     if wide != operand.dtype:
         result = reduced(graph, kind, graph.cast(operand, wide), axes)
@@ -150,7 +152,7 @@ def reduced(graph: Graph, kind: str, operand: Tensor, axes: Sequence[int]) -> Te
     else:
         data = graph.node(REDUCTIONS[kind], [view.data], axes=places, keepdims=0)
     result = _without(operand, view, places, data, operand.dtype)
-    if kind in ("add", "multiply") or operand.dtype.kind != "f" or operand.known or _of_product(view.data):
+    if kind in ("add", "multiply") or operand.dtype.kind != "f" or operand.is_constant or _of_product(view.data):
         return result
     has_nan = reduced(graph, "maximum", _is_nan(graph, operand), axes)
     return graph.elementwise("Where", [has_nan, number(np.nan, result), result], result.dtype)
@@ -192,7 +194,7 @@ def in_result_type(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     """An operand in the type of the result, in which its products are summed."""
     kind = op.result_types[0].dtype
     if operand.dtype == np.bool_ or kind is None:
-        raise UnknownError("it multiplies booleans")
+        raise UnsupportedError("it multiplies booleans")
     return operand if kind.kind == "c" or kind == BFLOAT16 else graph.cast(operand, kind)
 
 
@@ -223,7 +225,7 @@ def product(graph: Graph, left: Tensor, right: Tensor, contracted: AxisPairs, ba
             np.concatenate([common, depth, columns.prod(axis=1, keepdims=True)], axis=1),
         ),
     ]
-    wide = left.dtype if left.known and right.known else computed_in("MatMul", left.dtype)
+    wide = left.dtype if left.is_constant and right.is_constant else computed_in("MatMul", left.dtype)
     data = graph.node("MatMul", [graph.cast(side, wide).part.data for side in sides])
     made = np.concatenate([common, flat, columns.prod(axis=1, keepdims=True)], axis=1)
     return reshaped(graph, graph.cast(graph.tensor(data, made, wide), left.dtype), shape)
@@ -243,14 +245,14 @@ def fft(graph: Graph, op: Op, operand: Tensor) -> Tensor:
     kind = op.word(r"\b(I?R?FFT)\b") or ""
     length = op.ints("length")
     if len(length) != 1:
-        raise UnknownError(f"it transforms {len(length)} axes")
+        raise UnsupportedError(f"it transforms {len(length)} axes")
     (count,) = length
     half, inverse = count // 2 + 1, kind.startswith("I")
     turns = np.outer(np.arange(count), np.arange(count)) % count
     matrix = np.exp((2j if inverse else -2j) * np.pi * turns / count) / (count if inverse else 1)
 
     def times(value: Tensor, side: Array) -> Tensor:
-        return product(graph, value, known(side.astype(value.dtype)), ([value.rank - 1], [0]), ([], []))
+        return product(graph, value, constant(side.astype(value.dtype)), ([value.rank - 1], [0]), ([], []))
 
     if kind == "RFFT":
         return complex_of(graph, *(times(operand, side[:, :half]) for side in (matrix.real, matrix.imag)))
@@ -268,7 +270,7 @@ def top_k(graph: Graph, count: int, operand: Tensor) -> tuple[Tensor, Tensor]:
     if not isinstance(data, ir.Value):
         array = operand.array()
         places = _descending(array)[..., :count]
-        return known(np.take_along_axis(array, places, -1)), known(places.astype(np.int32))
+        return constant(np.take_along_axis(array, places, -1)), constant(places.astype(np.int32))
     keys = graph.cast(operand, computed_in("TopK", operand.dtype))
     if keys.dtype.kind == "f":  # NaN comes before infinity, and infinity before all others
         finite = graph.elementwise("Min", [keys, number(np.finfo(keys.dtype).max, keys)])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.kernels import computed_in
-from convert.stablehlo.tensor import PROBES, Known, Shape, Tensor, UnknownError, View, empty, known
+from convert.stablehlo.tensor import PROBES, Constant, Shape, Tensor, UnsupportedError, View, constant, empty
 from convert.stablehlo.text import BFLOAT16, Op
 
 END = np.iinfo(np.int64).max
@@ -29,15 +29,15 @@ def dynamic_reshape(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Ten
     return reshaped(graph, operand, sizes.sizes())
 
 
-def same(vectors: Shape) -> Known:
-    """Sizes as known data: one vector, if all probes have the same."""
+def same(vectors: Shape) -> Constant:
+    """Sizes as a constant: one vector, if all probes have the same."""
     return tuple(vectors) if (vectors != vectors[0]).any() else (vectors[0],)
 
 
 def fixed(sizes: Sequence[int | None]) -> Shape:
     """Static sizes as `[probes, axes]`."""
     if None in sizes:
-        raise UnknownError("it has a dynamic size")
+        raise UnsupportedError("it has a dynamic size")
     return np.array([sizes] * len(PROBES), np.int64).reshape(len(PROBES), -1)
 
 
@@ -96,7 +96,7 @@ def transpose(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def transposed(tensor: Tensor, permutation: list[int]) -> Tensor:
-    """A view of which axis `i` is axis `permutation[i]` of the value; no data are moved."""
+    """A view whose axis `i` is axis `permutation[i]` of the value; no data are moved."""
     shape = tensor.shape[:, permutation]
     return map_parts(
         tensor, shape, lambda part: View(part.data, tuple(permutation.index(a) for a in part.order), part.sizes)
@@ -131,8 +131,8 @@ def sliced(graph: Graph, tensor: Tensor, starts: Shape, limits: Shape, strides: 
         if len(arguments) == 1 and (steps[cut] == 1).all():
             place = arguments[0][0]
             axis = part.order[place]
-            if (found := graph.slice_of_pieces(part, place, starts[:, axis], limits[:, axis])) is not None:
-                return found
+            if (piece := graph.slice_of_pieces(part, place, starts[:, axis], limits[:, axis])) is not None:
+                return piece
         places, first, last, by = zip(*arguments, strict=True)
         ends = [np.stack([np.broadcast_to(each, len(PROBES)) for each in column], axis=1) for column in (first, last)]
         inputs = [part.data, *map(same, ends), np.array(places), *([np.array(by)] if max(by) > 1 else [])]
@@ -165,7 +165,7 @@ def concatenated(graph: Graph, tensors: Sequence[Tensor], axis: int) -> Tensor:
         return tensors[0]
     axes = [a for a in range(shape.shape[1]) if a == axis or not all(t.is_broadcast(a) for t in tensors)]
     expanded = [graph.expanded(tensor, axes) for tensor in tensors]
-    order = next((t.parts[0].order for t in expanded if not t.known), natural(shape.shape[1]))
+    order = next((t.parts[0].order for t in expanded if not t.is_constant), natural(shape.shape[1]))
     parts = []
     for views in zip(*(t.parts for t in expanded), strict=True):
         parts.append(graph.concatenated([graph.in_order(view, order) for view in views], order.index(axis)))
@@ -211,7 +211,9 @@ def padded(graph: Graph, tensor: Tensor, value: Tensor, low: Sequence[int], high
     if not len(axes):
         return tensor
     wide = (
-        tensor.dtype if tensor.dtype.kind == "c" or (tensor.known and value.known) else computed_in("Pad", tensor.dtype)
+        tensor.dtype
+        if tensor.dtype.kind == "c" or (tensor.is_constant and value.is_constant)
+        else computed_in("Pad", tensor.dtype)
     )
     if wide != tensor.dtype:
         return graph.cast(padded(graph, graph.cast(tensor, wide), graph.cast(value, wide), low, high), tensor.dtype)
@@ -260,15 +262,15 @@ def iota_of(op: Op, shape: Shape) -> Tensor:
     """0, 1, 2, ... along one axis, the others broadcast."""
     (kind,), axis = op.result_types, op.integer("dim")
     if kind.dtype is None:
-        raise UnknownError(f"it counts in {op.types}")
+        raise UnsupportedError(f"it counts in {op.types}")
     dtype = np.dtype(np.float32) if kind.dtype == BFLOAT16 else kind.dtype
     along = np.where(np.arange(shape.shape[1]) == axis, -1, 1)
-    numbers = known(*(np.arange(count).astype(kind.dtype).astype(dtype).reshape(along) for count in shape[:, axis]))
+    numbers = constant(*(np.arange(count).astype(kind.dtype).astype(dtype).reshape(along) for count in shape[:, axis]))
     return Tensor(shape, dtype, numbers.parts)
 
 
 def get_dimension_size(graph: Graph, op: Op, operand: Tensor) -> Tensor:
-    return known(*(np.array(size, np.int32) for size in operand.shape[:, op.integer("dim")]))
+    return constant(*(np.array(size, np.int32) for size in operand.shape[:, op.integer("dim")]))
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -15,7 +15,7 @@ from convert.stablehlo.graph import Data, Graph
 from convert.stablehlo.kernels import computed_in
 from convert.stablehlo.products import COMBINED, in_result_type, neutral, reducer
 from convert.stablehlo.shapes import dilated, map_parts, padded, reshaped, reversed_along, sliced
-from convert.stablehlo.tensor import Shape, Sizes, Tensor, UnknownError, View, constant_size, known
+from convert.stablehlo.tensor import Shape, Sizes, Tensor, UnsupportedError, View, constant, constant_size
 from convert.stablehlo.text import Op
 
 DIMENSIONS = re.compile(r"\[([^\]]*)\]x\[([^\]]*)\]->\[([^\]]*)\]")
@@ -26,9 +26,9 @@ def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor
     operand_order, kernel_order, result_order = _orders(op)
     axes = len(operand_order) - 2
     if op.integer("batch_group_count", 1) != 1:
-        raise UnknownError("it has groups of the batch")
+        raise UnsupportedError("it has groups of the batch")
     operand, kernel = (in_result_type(graph, op, each) for each in (operand, kernel))
-    if not (operand.known and kernel.known):
+    if not (operand.is_constant and kernel.is_constant):
         computed_in("Conv", operand.dtype)
     pads = op.pairs("pad") or [(0, 0)] * axes
     strides, dilations = op.ints("stride", [1] * axes), op.ints("rhs_dilate", [1] * axes)
@@ -66,13 +66,13 @@ def convolution(graph: Graph, op: Op, operand: Tensor, kernel: Tensor) -> Tensor
 
 def _orders(op: Op) -> list[tuple[int, ...]]:
     """The axes of operand, kernel and result in ONNX's order: batch and features (outputs and inputs), then spatial."""
-    found = DIMENSIONS.search(op.header)
-    if found is None:
-        raise UnknownError("it does not name its axes")
-    names = [[name.strip() for name in group.split(",")] for group in found.groups()]
+    match = DIMENSIONS.search(op.header)
+    if match is None:
+        raise UnsupportedError("it does not name its axes")
+    names = [[name.strip() for name in group.split(",")] for group in match.groups()]
     axes = len(names[0]) - 2
     if not 1 <= axes <= 2:
-        raise UnknownError(f"its windows have {axes} axes")
+        raise UnsupportedError(f"its windows have {axes} axes")
     spatial = [str(axis) for axis in range(axes)]
     firsts = ("bf", "oi", "bf")
     return [tuple(group.index(name) for name in [*first, *spatial]) for group, first in zip(names, firsts, strict=True)]
@@ -82,7 +82,7 @@ def _dilated_and_padded(
     graph: Graph, operand: Tensor, axes: Sequence[int], factors: Sequence[int], pads: Sequence[tuple[int, int]]
 ) -> Tensor:
     """The operand dilated by factors and padded with zeros along its spatial axes; negative pads remove elements."""
-    zero = known(np.zeros((), operand.dtype))
+    zero = constant(np.zeros((), operand.dtype))
     between, low, high = ([0] * operand.rank for _ in range(3))
     for axis, factor, ends in zip(axes, factors, pads, strict=True):
         between[axis], (low[axis], high[axis]) = factor - 1, ends
@@ -111,7 +111,7 @@ class SlidingWindow:
     def parse(cls, op: Op, rank: int) -> SlidingWindow:
         ones = [1] * rank
         if any(d != 1 for d in op.ints("base_dilations", ones)):
-            raise UnknownError("it dilates its operand")
+            raise UnsupportedError("it dilates its operand")
         low, high = zip(*(op.pairs("padding") or [(0, 0)] * rank), strict=True)
         strides, dilations = op.ints("window_strides", ones), op.ints("window_dilations", ones)
         return cls(op.ints("window_dimensions"), strides, dilations, low, high)
@@ -122,7 +122,7 @@ class SlidingWindow:
         return [axis for axis, size in enumerate(self.sizes) if size > 1]
 
     def is_cumulative(self, shape: Shape) -> bool:
-        """Whether each result's window is all elements of an axis up to, or from, its own, as JAX's cumsum has it."""
+        """Whether each window spans all elements up to the result's own, or from it on, as in JAX's cumsum."""
         if len(self.axes) != 1 or any(n != 1 for n in (*self.strides, *self.dilations)):
             return False
         (axis,) = self.axes
@@ -137,23 +137,23 @@ class SlidingWindow:
 def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor) -> Tensor:
     """Sums, maxima or minima of windows along at most two axes."""
     if others:
-        raise UnknownError("it reduces several values at once")
+        raise UnsupportedError("it reduces several values at once")
     kind = reducer(op)
     if kind not in ("add", "maximum", "minimum") or operand.dtype.kind not in "iuf":
-        raise UnknownError(f"it reduces windows of {operand.dtype} by {kind}")
+        raise UnsupportedError(f"it reduces windows of {operand.dtype} by {kind}")
     identity = neutral(kind, operand.dtype)
     if not np.array_equal(start.array(), identity):
         if kind == "add":
-            raise UnknownError("it starts from a number other than 0")
-        result = reduce_window(graph, op, operand, known(identity))
+            raise UnsupportedError("it starts from a number other than 0")
+        result = reduce_window(graph, op, operand, constant(identity))
         return graph.elementwise(COMBINED[kind], [result, reshaped(graph, start, np.ones_like(result.shape))])
     window = SlidingWindow.parse(op, operand.rank)
     if kind == "add" and window.is_cumulative(operand.shape):
         return _cumulative_sum(graph, operand, window)
     if operand.dtype != np.float32:
-        raise UnknownError(f"it reduces windows of {operand.dtype}")
+        raise UnsupportedError(f"it reduces windows of {operand.dtype}")
     if len(window.axes) > 2:
-        raise UnknownError(f"its windows have {len(window.axes)} axes")
+        raise UnsupportedError(f"its windows have {len(window.axes)} axes")
     operand = padded(graph, operand, start, window.low, window.high)
     steps = [1 if axis in window.axes else stride for axis, stride in enumerate(window.strides)]
     operand = sliced(graph, operand, np.zeros_like(operand.shape), operand.shape, steps)
@@ -162,7 +162,7 @@ def reduce_window(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others:
 
 def _cumulative_sum(graph: Graph, operand: Tensor, window: SlidingWindow) -> Tensor:
     (axis,) = window.axes
-    wide = operand.dtype if operand.known else computed_in("CumSum", operand.dtype)
+    wide = operand.dtype if operand.is_constant else computed_in("CumSum", operand.dtype)
     expanded = graph.expanded(graph.cast(operand, wide), [axis])
     place = np.array(expanded.part.order.index(axis))
     reverse = int(window.low[axis] == 0)

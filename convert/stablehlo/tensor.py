@@ -2,7 +2,7 @@
 
 Values are views as long as possible: a broadcast axis keeps length 1, a transpose permutes the axes of a view, and a
 value that does not depend on the audio is an array. Sizes that depend on the batch are computed for several batch sizes
-at once, `PROBES`: a value that is the same for all of them is constant, any other known one is an array per probe.
+at once, `PROBES`: a constant is one array if it is the same for all of them, else an array per probe.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ Shape = NDArray[np.int64]
 """Sizes `[probes, axes]`."""
 Sizes = NDArray[np.int64]
 """Sizes of one axis, `[probes]`."""
-Known = tuple[Array, ...]
-"""An array for all probes, or one for each."""
+Constant = tuple[Array, ...]
+"""What conversion computes: an array for all probes, or one for each."""
 
 
-class UnknownError(Exception):
+class UnsupportedError(Exception):
     """An operation cannot be translated; says why."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A real array of which axes may be permuted or broadcast.
+    """A real array whose axes may be permuted or broadcast.
 
     Axis `i` of `data` is axis `order[i]` of the array; `sizes`, `[probes, axes]`, are those of `data`, 1 where an axis
     is broadcast.
     """
 
-    data: ir.Value | Known
+    data: ir.Value | Constant
     order: tuple[int, ...]
     sizes: Shape
 
     @property
-    def known(self) -> bool:
+    def is_constant(self) -> bool:
         return not isinstance(self.data, ir.Value)
 
     @property
     def zero(self) -> bool:
-        """Whether all elements are known to be 0."""
+        """Whether it is constant and all elements are 0."""
         return not isinstance(self.data, ir.Value) and not any(array.any() for array in self.data)
 
     def is_broadcast(self, axis: int, sizes: Sizes) -> bool:
@@ -71,8 +71,8 @@ class Tensor:
         return int(self.shape.shape[1])
 
     @property
-    def known(self) -> bool:
-        return all(part.known for part in self.parts)
+    def is_constant(self) -> bool:
+        return all(part.is_constant for part in self.parts)
 
     @property
     def empty(self) -> bool:
@@ -84,25 +84,25 @@ class Tensor:
         """The one part of a real value.
 
         Raises:
-            UnknownError: the value is complex.
+            UnsupportedError: the value is complex.
         """
         if len(self.parts) > 1:
-            raise UnknownError("it takes complex numbers")
+            raise UnsupportedError("it takes complex numbers")
         return self.parts[0]
 
     def is_broadcast(self, axis: int) -> bool:
         """Whether an axis is broadcast in all parts."""
         return all(part.is_broadcast(axis, self.shape[:, axis]) for part in self.parts)
 
-    def arrays(self) -> Known:
-        """The array of a real, known value, or one for each probe.
+    def arrays(self) -> Constant:
+        """The array of a real constant, or one for each probe.
 
         Raises:
-            UnknownError: it depends on the audio.
+            UnsupportedError: it depends on the audio.
         """
         data = self.part.data
         if isinstance(data, ir.Value):
-            raise UnknownError("it depends on the audio")
+            raise UnsupportedError("it depends on the audio")
         axes = [self.part.order.index(axis) for axis in range(self.rank)]
         data = tuple(array.transpose(axes) for array in data)
         shapes = [tuple(sizes) for sizes in self.shape]
@@ -115,26 +115,26 @@ class Tensor:
         """The array of a value that is the same for all batch sizes.
 
         Raises:
-            UnknownError: it depends on the audio, or on the batch.
+            UnsupportedError: it depends on the audio, or on the batch.
         """
         arrays = self.arrays()
         if len(arrays) > 1:
-            raise UnknownError("it depends on the number of windows in the batch")
+            raise UnsupportedError("it depends on the number of windows in the batch")
         return arrays[0]
 
     def sizes(self) -> Shape:
-        """A known vector of integers as sizes `[probes, axes]`."""
+        """A constant vector of integers as sizes `[probes, axes]`."""
         return sizes_of(self.arrays())
 
 
-def sizes_of(vectors: Known) -> Shape:
+def sizes_of(vectors: Constant) -> Shape:
     """Vectors of integers as sizes `[probes, axes]`."""
     each = vectors if len(vectors) > 1 else vectors * len(PROBES)
     return np.stack([np.asarray(vector, np.int64) for vector in each])
 
 
-def known(*arrays: Array) -> Tensor:
-    """A value of an array, or of one for each probe."""
+def constant(*arrays: Array) -> Tensor:
+    """A constant from an array, or from one for each probe."""
     if len(arrays) > 1 and all(array.shape == arrays[0].shape and (array == arrays[0]).all() for array in arrays):
         arrays = arrays[:1]
     shapes = [array.shape for array in arrays] * (1 if len(arrays) > 1 else len(PROBES))
@@ -148,11 +148,11 @@ def known(*arrays: Array) -> Tensor:
 
 def number(value: float, like: Tensor) -> Tensor:
     """A number with the rank and the real dtype of another value."""
-    return known(np.full((1,) * like.rank, value).astype(np.empty(0, like.dtype).real.dtype))
+    return constant(np.full((1,) * like.rank, value).astype(np.empty(0, like.dtype).real.dtype))
 
 
 def empty(tensor: Tensor) -> Tensor:
-    """A value without elements as a known one: ONNX nodes may take a size of 0 for another."""
+    """A value without elements as a constant: ONNX nodes may take a size of 0 for another."""
     sizes = np.where((tensor.shape != tensor.shape[0]).any(axis=0), 1, tensor.shape)
     data = np.empty(sizes[0], np.empty(0, tensor.dtype).real.dtype)
     parts = tuple(View((data,), tuple(range(tensor.rank)), sizes) for _ in tensor.parts)
@@ -163,8 +163,8 @@ def constant_size(sizes: Sizes) -> int:
     """One axis's size, `[probes]`.
 
     Raises:
-        UnknownError: it depends on the batch.
+        UnsupportedError: it depends on the batch.
     """
     if (sizes != sizes[0]).any():
-        raise UnknownError("a size depends on the number of windows in the batch")
+        raise UnsupportedError("a size depends on the number of windows in the batch")
     return int(sizes[0])

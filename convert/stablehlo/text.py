@@ -38,7 +38,7 @@ class TextError(ConversionError):
 
 @dataclass(frozen=True)
 class TensorType:
-    """A type `tensor<...>`. Sizes that are not static are None; `dtype` is None for other elements than numbers."""
+    """A type `tensor<...>`. Sizes that are not static are None; `dtype` is None if elements are not numbers."""
 
     sizes: tuple[int | None, ...]
     dtype: np.dtype | None
@@ -87,44 +87,44 @@ class Op:
     @property
     def symbol(self) -> str:
         """The name of the function or custom call that it refers to, without the @."""
-        found = re.search(r'@("[^"]*"|[\w.$-]+)', self.header)
-        if found is None:
+        match = re.search(r'@("[^"]*"|[\w.$-]+)', self.header)
+        if match is None:
             raise TextError(f"{self.name} in line {self.line} names no function")
-        return found[1].strip('"')
+        return match[1].strip('"')
 
     @property
     def result_types(self) -> list[TensorType]:
         _, arrow, after = self.types.rpartition("->")
-        return [TensorType.parse(found) for found in TYPE.findall(after if arrow else self.types)]
+        return [TensorType.parse(inner) for inner in TYPE.findall(after if arrow else self.types)]
 
     def ints(self, key: str, default: list[int] | None = None) -> list[int]:
         """The list of integers `key = [1, 2]` or `key = array<i64: 1, 2>`."""
-        found = re.search(rf"\b{key} = (?:\[|array<i64(?::|>))([^\]>]*)", self.header)
-        if found is None and default is None:
+        match = re.search(rf"\b{key} = (?:\[|array<i64(?::|>))([^\]>]*)", self.header)
+        if match is None and default is None:
             raise TextError(f"{self.name} in line {self.line} has no {key}")
-        return [int(n) for n in found[1].split(",") if n.strip()] if found else list(default or [])
+        return [int(n) for n in match[1].split(",") if n.strip()] if match else list(default or [])
 
     def integer(self, key: str, default: int | None = None) -> int:
         """The integer `key = 1`."""
-        found = re.search(rf"\b{key} = (-?\d+)", self.header)
-        if found is None and default is None:
+        match = re.search(rf"\b{key} = (-?\d+)", self.header)
+        if match is None and default is None:
             raise TextError(f"{self.name} in line {self.line} has no {key}")
-        return int(found[1]) if found else int(default or 0)
+        return int(match[1]) if match else int(default or 0)
 
     def pairs(self, key: str) -> list[tuple[int, int]] | None:
         """Pairs of integers, `key = [[1, 2], [3, 4]]` or `key = dense<...>`; None where the key is missing."""
-        found = re.search(rf"\b{key} = (\[\[.*?\]\]|dense<.*?> : tensor<(\d+)x2x)", self.header)
-        if found is None:
+        match = re.search(rf"\b{key} = (\[\[.*?\]\]|dense<.*?> : tensor<(\d+)x2x)", self.header)
+        if match is None:
             return None
-        numbers = [int(n) for n in re.findall(r"-?\d+", found[1].partition(">")[0])]
+        numbers = [int(n) for n in re.findall(r"-?\d+", match[1].partition(">")[0])]
         if len(numbers) == 1:  # a splat
-            numbers *= 2 * int(found[2])
+            numbers *= 2 * int(match[2])
         return list(zip(numbers[::2], numbers[1::2], strict=True))
 
     def word(self, pattern: str) -> str | None:
         """The first group of a pattern in the header; None where it does not match."""
-        found = re.search(pattern, self.header)
-        return found[1] if found else None
+        match = re.search(pattern, self.header)
+        return match[1] if match else None
 
 
 @dataclass
@@ -146,13 +146,13 @@ def parse(text: str) -> dict[str, Function]:
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
     functions: dict[str, Function] = {}
     for _, line in lines:
-        found = FUNCTION.match(line)
-        if found is None:
+        match = FUNCTION.match(line)
+        if match is None:
             continue
-        name = found[1].strip('"')
-        head = STRING.sub('""', line[found.end() :].partition(" -> ")[0])
+        name = match[1].strip('"')
+        head = STRING.sub('""', line[match.end() :].partition(" -> ")[0])
         arguments = re.findall(r"(%[\w$.-]+): ", head)
-        first = line[found.end() :].partition(", %")[0]
+        first = line[match.end() :].partition(", %")[0]
         region, _ = _region(lines)
         functions[name] = Function(name, arguments, '"_platform_index"' in first, region.ops)
     return functions
@@ -180,10 +180,10 @@ def _region(lines: Iterator[tuple[int, str]]) -> tuple[Region, str]:
 
 
 def _op(number: int, line: str, lines: Iterator[tuple[int, str]]) -> Op:
-    found = OP.fullmatch(line)
-    if found is None:
+    match = OP.fullmatch(line)
+    if match is None:
         raise TextError(f"line {number} of the module cannot be read: {line[:80]}")
-    first, count, name, rest = found.groups()
+    first, count, name, rest = match.groups()
     regions: list[Region] = []
     if rest.endswith("({"):
         rest = rest[:-2]
@@ -200,10 +200,10 @@ def _op(number: int, line: str, lines: Iterator[tuple[int, str]]) -> Op:
 def literal(op: Op) -> Array:
     """The array of a constant, printed as nested lists of numbers, as one number for all elements, or as hex bytes."""
     (kind,) = op.result_types
-    found = re.search(r"dense<(.*)>$", op.header.strip(), re.DOTALL)
-    if found is None or kind.dtype is None or None in kind.sizes:
+    match = re.search(r"dense<(.*)>$", op.header.strip(), re.DOTALL)
+    if match is None or kind.dtype is None or None in kind.sizes:
         raise TextError(f"the constant in line {op.line} cannot be read: {op.header[:80]}")
-    text, sizes = found[1], tuple(size or 0 for size in kind.sizes)
+    text, sizes = match[1], tuple(size or 0 for size in kind.sizes)
     if text.startswith('"0x'):
         raw = bytes.fromhex(text[3:-1])
         if kind.dtype == np.bool_ and len(raw) * 8 >= np.prod(sizes) > len(raw):  # packed bits

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from convert.errors import ConversionError
 from convert.stablehlo import elementwise, gather, products, shapes, sliding, updates
 from convert.stablehlo.graph import Graph
-from convert.stablehlo.tensor import PROBES, Sizes, Tensor, UnknownError, empty, known
+from convert.stablehlo.tensor import PROBES, Sizes, Tensor, UnsupportedError, constant, empty
 from convert.stablehlo.text import BFLOAT16, Function, Op, TensorType, literal
 
 OPERATIONS = {
@@ -31,7 +31,7 @@ RETURNS = {"return", "func.return", "stablehlo.return"}
 CALLS = {"call", "func.call", "tf.PartitionedCall", "tf.StatefulPartitionedCall"}
 MODULE = "tf.XlaCallModule"
 MOST_ROUNDS = 2000
-"""Loops are unrolled."""
+"""The most rounds of a loop, which is unrolled."""
 Names = Mapping[str, Tensor]
 Observer = Callable[[Op, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
 """Gets each operation with its operands and results, in order, and returns the results to go on with."""
@@ -86,9 +86,9 @@ class _Walk:
                 results = self._results(op, operands, names)
             except ConversionError:
                 raise
-            except Exception as error:  # a form of the operation that no test has
+            except Exception as error:  # a form of the operation that no test covers
                 unforeseen = f"there is no translation of this form of it, {op.types.strip()[:200]}"
-                said = str(error) if isinstance(error, UnknownError) else unforeseen
+                said = str(error) if isinstance(error, UnsupportedError) else unforeseen
                 raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
             names.update(zip(op.results, results, strict=True))
         return []
@@ -106,7 +106,7 @@ class _Walk:
         if op.name in CALLS:
             return self.call(callee(op), operands)
         if kind == "constant":
-            return self._observe(op, operands, [known(literal(op))])
+            return self._observe(op, operands, [constant(literal(op))])
         if kind == "custom_call":
             return self._observe(op, operands, self._custom_call(op, operands))
         if kind in ("case", "if"):
@@ -118,7 +118,7 @@ class _Walk:
         made = OPERATIONS[kind](self._graph, op, *operands)
         results = made if isinstance(made, tuple) else (made,)
         if not all(map(_is_of, results, op.result_types[-len(results) :])):  # without an arrow operand types come first
-            raise UnknownError(f"its result is not {op.types.rpartition('-> ')[2]}, as declared")
+            raise UnsupportedError(f"its result is not {op.types.rpartition('-> ')[2]}, as declared")
         return self._observe(op, operands, [empty(result) if result.empty else result for result in results])
 
     def _module(self, op: Op, operands: list[Tensor]) -> list[Tensor]:
@@ -126,7 +126,7 @@ class _Walk:
         if self._functions[entry].platform_index:
             platforms = [name.strip(' "') for name in (op.word(r"platforms = \[([^\]]*)\]") or "").split(",")]
             index = platforms.index("CPU") if "CPU" in platforms else 0
-            operands = [known(np.array(index, np.int32)), *operands]
+            operands = [constant(np.array(index, np.int32)), *operands]
         return self.call(entry, operands)
 
     def _custom_call(self, op: Op, operands: list[Tensor]) -> Sequence[Tensor]:
@@ -141,8 +141,8 @@ class _Walk:
 
     def _case(self, op: Op, operands: list[Tensor], names: Names) -> list[Tensor]:
         (index,) = operands
-        if not index.known:
-            raise UnknownError("which branch is taken depends on the audio")
+        if not index.is_constant:
+            raise UnsupportedError("which branch is taken depends on the audio")
         number = int(index.array())
         if op.name == "stablehlo.if":
             number = 0 if number else 1
@@ -158,12 +158,12 @@ class _Walk:
         for _ in range(MOST_ROUNDS):
             inside = {**names, **dict(zip(arguments, values, strict=True))}
             (goes_on,) = self._block(condition.ops, dict(inside))
-            if not goes_on.known:
-                raise UnknownError("how many rounds it takes depends on the audio")
+            if not goes_on.is_constant:
+                raise UnsupportedError("how many rounds it takes depends on the audio")
             if not goes_on.array():
                 return values
             values = self._block(body.ops, inside)
-        raise UnknownError(f"it takes more than {MOST_ROUNDS} rounds")
+        raise UnsupportedError(f"it takes more than {MOST_ROUNDS} rounds")
 
 
 def _is_of(result: Tensor, kind: TensorType) -> bool:
@@ -185,7 +185,7 @@ def outputs(graph: Graph, results: Mapping[str, Tensor]) -> list[ir.Value]:
     for name, result in results.items():
         try:
             value = graph.value(graph.data(result))
-        except UnknownError as error:
+        except UnsupportedError as error:
             raise ConversionError(f"the output {name} cannot be computed by ONNX: {error}") from None
         if value.producer() is None or value in made:  # an input, a constant, or the same result twice
             node = ir.node("Identity", [value])

@@ -1,4 +1,4 @@
-"""Updates of a part of a value at known indices: replaced, or combined with another value."""
+"""Updates of a part of a value at constant indices: replaced, or combined with another value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from convert.stablehlo.gather import starts_inside
 from convert.stablehlo.graph import Graph
 from convert.stablehlo.products import COMBINED, reducer
 from convert.stablehlo.shapes import concatenated, reshaped, sliced
-from convert.stablehlo.tensor import Shape, Tensor, UnknownError
+from convert.stablehlo.tensor import Shape, Tensor, UnsupportedError
 from convert.stablehlo.text import Op
 
 MOST_UPDATES = 100
-"""Of a scatter, which is unrolled."""
+"""The most slices of a scatter, which is unrolled."""
 
 
 def dynamic_update_slice(graph: Graph, op: Op, operand: Tensor, update: Tensor, *starts: Tensor) -> Tensor:
@@ -42,17 +42,17 @@ def updated(graph: Graph, operand: Tensor, update: Tensor, first: Shape) -> Tens
 def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tensor, *others: Tensor) -> Tensor:
     """Slices of `updates` written to the operand, or combined with it, one by one; those not inside are skipped."""
     if others or op.ints("input_batching_dims", []):
-        raise UnknownError("it scatters several values, or along batching axes")
+        raise UnsupportedError("it scatters several values, or along batching axes")
     kind = None if _replaces(op) else reducer(op)
     if kind is not None and (kind not in COMBINED or updates.dtype.kind in "bc"):
-        raise UnknownError(f"it scatters {updates.dtype} by {kind}")
+        raise UnsupportedError(f"it scatters {updates.dtype} by {kind}")
     vector = op.integer("index_vector_dim", 0)
     if vector == places.rank:
         places = reshaped(graph, places, np.insert(places.shape, vector, 1, axis=1))
     starts = np.moveaxis(places.array(), vector, -1)
     window, inserted = op.ints("update_window_dims", []), op.ints("inserted_window_dims", [])
     if starts[..., 0].size > MOST_UPDATES:
-        raise UnknownError(f"it scatters more than {MOST_UPDATES} slices")
+        raise UnsupportedError(f"it scatters more than {MOST_UPDATES} slices")
     kept = [a for a in range(operand.rank) if a not in inserted]
     size = np.ones_like(operand.shape)
     size[:, kept] = updates.shape[:, window]
@@ -64,7 +64,7 @@ def scatter(graph: Graph, op: Op, operand: Tensor, places: Tensor, updates: Tens
         if (first < 0).any() or (first + size > operand.shape).any(axis=1).all():
             continue
         if (first + size > operand.shape).any():
-            raise UnknownError("whether a slice is inside depends on the number of windows in the batch")
+            raise UnsupportedError("whether a slice is inside depends on the number of windows in the batch")
         low, high = np.zeros_like(updates.shape), updates.shape.copy()
         low[:, rows], high[:, rows] = place, np.array(place, np.int64) + 1
         update = reshaped(graph, sliced(graph, updates, low, high, ones), size)

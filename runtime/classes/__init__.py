@@ -1,1 +1,1 @@
-"""The classes that a user asks for, found among the columns of a model's class head."""
+"""The classes that a user asks for, matched to the columns of a model's class head."""

@@ -32,9 +32,9 @@ SHOWN = 20
 class Match:
     """The columns that a model has for a wanted class.
 
-    `column` is the class's own column of the output `label`, found in the class list `namespace` by its `name`,
-    `scientific_name` or eBird `code`, as `by` says; -1 where it has none. Then `relatives` are its genus's columns of
-    `label`, and `genus_column` is that of the output `genus`, -1 where there is none.
+    `column` is the class's own column of the output `label`, listed in the class list `namespace` under its
+    `name`, `scientific_name` or eBird `code`, as `by` says; -1 where it has none. Then `relatives` are its genus's
+    columns of `label`, and `genus_column` is its genus's column of the output `genus`, -1 where there is none.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Match:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """How the columns of wanted classes are made from those of the model's outputs.
+    """How scores of the wanted classes are made from the model's outputs.
 
     A class without a column of its own gets what `proxy` says; where that is None, or its genus has no columns,
     `unmapped_value`. `namespace` is the class list in which names were looked up first. `repeated` are names that were
@@ -127,7 +127,7 @@ class ClassMap:
 
     @cached_property
     def _proxies(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The classes replaced by their genus; the columns of all of these, concatenated; where those of each start."""
+        """The classes replaced by their genus; their columns, concatenated; where each class's columns start."""
         classes = np.flatnonzero(np.array(self.met) == "genus")
         groups = [np.array(self.columns[i], np.int64) for i in classes]
         starts = np.cumsum([0, *map(len, groups)])[:-1]
@@ -181,8 +181,8 @@ def match_classes(
 
     A class is looked up by its name in the class list `namespace`; if that is None, in the list that has most of the
     classes, then in the others. If that fails it is looked up in all lists by its scientific name, then by its eBird
-    code. Of columns with the same name the first is taken; `no_ebird_code` names none. The columns of a genus are those
-    that have a name of that genus in any class list. See `check_unmapped` for classes that are not found.
+    code. If columns share a name, the first is taken; `no_ebird_code` names none. A column belongs to a genus if any
+    class list gives it a name of that genus. See `check_unmapped` for classes without a column.
 
     Raises:
         InputError: the head has no class list, or none of this namespace; a column that is needed was left out at
@@ -201,7 +201,7 @@ def match_classes(
         )
     lists = list(head.class_lists.values()) if namespace is None else [head.class_lists[namespace]]
     names = set(wanted.names) - {NO_CLASS}
-    chosen = max(lists, key=lambda known: len(names.intersection((*known.names, *known.dropped))))
+    chosen = max(lists, key=lambda each: len(names.intersection((*each.names, *each.dropped))))
     find = _Finder(head, chosen, namespace is not None, wanted.taxonomy, genus_head)
     if wanted.taxonomy.knows(wanted.header) or find(wanted.header).column != -1:
         raise InputError(
@@ -216,8 +216,8 @@ def match_classes(
             f"the model was converted without {some(needed)} of {wanted.source}, or classes of the same genus; "
             f"convert it again with `{wanted.options(namespace)}`"
         )
-    unknown = [match.name for match in matches if match.column < 0]
-    near = suggestions(unknown, head, wanted.taxonomy) if unknown else {}
+    without_column = [match.name for match in matches if match.column < 0]
+    near = suggestions(without_column, head, wanted.taxonomy) if without_column else {}
     return ClassMap(matches, proxy, value, chosen.namespace, wanted.repeated, near)
 
 
@@ -264,23 +264,23 @@ class _Finder:
         """For each class list, the chosen one first: the first column of each name."""
         ordered = {self.chosen.namespace: self.chosen, **self.head.class_lists}
         return {
-            namespace: dict.fromkeys(known.dropped, DROPPED) | first_columns(known.names)
-            for namespace, known in ordered.items()
+            namespace: dict.fromkeys(class_list.dropped, DROPPED) | first_columns(class_list.names)
+            for namespace, class_list in ordered.items()
         }
 
     @cached_property
     def _genera(self) -> Mapping[str, set[int]]:
         """The columns of each genus."""
-        found = defaultdict(set)
-        for known in self.head.class_lists.values():
-            for i, name in enumerate(known.names):
-                found[self.taxonomy[name].genus].add(i)
-        return found
+        columns = defaultdict(set)
+        for class_list in self.head.class_lists.values():
+            for i, name in enumerate(class_list.names):
+                columns[self.taxonomy[name].genus].add(i)
+        return columns
 
     @cached_property
     def dropped_genera(self) -> set[str]:
         """Genera of which columns were left out at conversion."""
-        dropped = [name for known in self.head.class_lists.values() for name in known.dropped]
+        dropped = [name for class_list in self.head.class_lists.values() for name in class_list.dropped]
         return {genus for name in dropped if (genus := self.taxonomy[name].genus)}
 
     @cached_property
@@ -293,13 +293,13 @@ def _named(names: Sequence[str], what: str = "") -> str:
     return f"{what}: {some(names, SHOWN)}" if names else ""
 
 
-def _like(known: ClassList) -> str:
-    names = [name for name in known.names if name != NO_CLASS]
-    return f"{', '.join(names[:3])} ({known.namespace})"
+def _like(class_list: ClassList) -> str:
+    names = [name for name in class_list.names if name != NO_CLASS]
+    return f"{', '.join(names[:3])} ({class_list.namespace})"
 
 
 def check_unmapped(unmapped: float | str) -> tuple[Proxy | None, float]:
-    """Reads the option `unmapped`: what classes get that the model has no column for.
+    """Reads the option `unmapped`: what classes without a column get.
 
     Returns:
         The proxy, None if a constant was asked for; and that constant, 0 for "zero" and for classes that have no proxy.

@@ -33,8 +33,8 @@ Line = Mapping[str, str]
 def report_lines(class_map: ClassMap, heads: Mapping[str, Head], taxonomy: Taxonomy) -> list[Line]:
     """One line for each wanted class, with the cells that `FIELDS` name.
 
-    `met` is `exact`, `genus` or `absent`; `by` is the kind of name that was found, or the proxy; `namespace` is the
-    class list it was found in. Then come its columns, its taxon where known, and similar names.
+    `met` is `exact`, `genus` or `absent`; `by` is the kind of name that a class list has, or the proxy; `namespace` is
+    that class list. Then come the class's columns, its taxon as far as it is known, and similar names.
     """
     label = heads["label"]
     by_list = label.class_lists
@@ -78,7 +78,7 @@ def write_report(lines: Sequence[Line], path: Path) -> None:
 
 
 def report_text(lines: Sequence[Line], class_map: ClassMap) -> str:
-    """The report as text: counts, counts by class_name, and the classes that were not found by their own names."""
+    """The report as text: counts, counts by class_name, and the classes that no column has under their own names."""
     text = [f"{len(lines)} classes: {_counts(lines)}"]
     kinds = sorted({line["class_name"] for line in lines}, key=lambda kind: (not kind, kind))
     if any(kinds):

@@ -1,4 +1,4 @@
-"""Similar names, to suggest for classes that were not found."""
+"""Similar names, to suggest for classes that the model lacks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MOST = 3
 
 
 def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping[str, list[str]]:
-    """For classes that were not found in a head's class lists, names like their own or scientific one that would be.
+    """For classes that a head's class lists lack, names in these lists similar to the class's or its scientific one.
 
-    A name that is that of another bird in the package's table gets none.
+    A name in the package's table is another bird's, not a misspelling, so it gets none.
     """
     sought = {
         other: name
@@ -27,7 +27,7 @@ def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping
         if other and not taxonomy.knows(other)
     }
     lists = head.class_lists.values()
-    candidates = {name: None for known in lists for name in (*known.names, *known.dropped) if name != NO_CLASS}
+    candidates = {name: None for each in lists for name in (*each.names, *each.dropped) if name != NO_CLASS}
     candidates |= {other: None for name in candidates if (other := taxonomy[name].scientific_name)}
     return {sought[other]: similar for other, similar in similar_names(sought, candidates).items()}
 
@@ -39,11 +39,11 @@ def did_you_mean(near: Mapping[str, Sequence[str]]) -> str:
 
 
 def similar_names(names: Iterable[str], candidates: Iterable[str]) -> Mapping[str, list[str]]:
-    """For each name that is similar to any candidates, these: at most three.
+    """The candidates similar to each name, at most three; names without any are left out.
 
-    Similar are names that differ only in case, spaces and punctuation; where there are none, names that become equal
-    when each loses at most one letter. Names that both have digits, and others, are not: codes of two species often
-    differ only in these.
+    A candidate is similar if it differs only in case, spaces and punctuation. If there is no such candidate, it is also
+    similar if both become equal when each loses at most one letter, unless both have digits and these differ: codes of
+    two species often differ only in digits.
     """
     shortened = defaultdict(list)
     for name in names:

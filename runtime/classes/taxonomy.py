@@ -2,7 +2,7 @@
 
 `ebird.csv` beside this file holds the code, genus and scientific name of 11,053 birds. Genera are those of eBird's
 taxonomy of 2021, from google-research/perch (Apache-2.0), and for 121 codes of later years the first word of their
-name; scientific names are those that Perch v2's class lists (Apache-2.0) give these codes, where they do.
+name. Scientific names are from Perch v2's class lists (Apache-2.0), for the codes that these name.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Taxonomy:
 
     def __getitem__(self, name: str) -> Taxon:
         """The taxon of an eBird code, a scientific name, or a class or scientific name in `own`."""
-        known = _named(name)
+        fallback = _named(name)
         own = self.own.get(name) or self._by_scientific_name.get(name)
         if own is None:
-            return known
+            return fallback
         first, *_ = own.scientific_name.lower().split() or [""]
         return Taxon(
-            own.scientific_name or known.scientific_name,
+            own.scientific_name or fallback.scientific_name,
             own.common_name,
-            own.class_name or known.class_name,
-            own.genus or first or known.genus,
+            own.class_name or fallback.class_name,
+            own.genus or first or fallback.genus,
         )
 
     @functools.cached_property
@@ -64,9 +64,9 @@ class Taxonomy:
     def other_names(self, name: str) -> list[tuple[str, str]]:
         """Other names of a class, as pairs: `scientific_name` or `code`, and the name."""
         scientific = [self[name].scientific_name, _named(name).scientific_name]
-        found = [("scientific_name", other) for other in scientific]
-        found += [("code", code_of(other) or "") for other in scientific]
-        return [(kind, other) for kind, other in dict.fromkeys(found) if other not in ("", name)]
+        names = [("scientific_name", other) for other in scientific]
+        names += [("code", code_of(other) or "") for other in scientific]
+        return [(kind, other) for kind, other in dict.fromkeys(names) if other not in ("", name)]
 
     def knows(self, name: str) -> bool:
         """Whether a name is an eBird code or scientific name in the package's table."""
@@ -111,8 +111,8 @@ def code_of(scientific_name: str) -> str | None:
 
 
 def _named(name: str) -> Taxon:
-    if found := birds().get(name):
-        return found
+    if bird := birds().get(name):
+        return bird
     if BINOMIAL.match(name):
         return Taxon(name, class_name=BIRDS if name in _codes() else "", genus=name.split()[0].lower())
     return Taxon()

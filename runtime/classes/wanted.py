@@ -44,7 +44,7 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     """Reads wanted classes from a file, or takes them as a list.
 
     A file is a `sample_submission.csv` (columns after `row_id`), a `taxonomy.csv` (its column `primary_label`), or a
-    class list: a header, then one name a line. In a class list `no_ebird_code`, found in those of models, is skipped,
+    class list: a header, then one name a line. In a class list `no_ebird_code`, which models' lists have, is skipped,
     and so are repeated names. What the names stand for is read from the file `taxonomy`, or from `source` if that is a
     taxonomy itself.
 

@@ -53,16 +53,16 @@ def calibrate(scores: Floats, truth: NDArray[np.bool_]) -> Calibration:
 
 def calibrate_across(scores: Floats, truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.float64]:
     """Probabilities of each fold's windows, calibrated on the other folds, float64 `[rows, species]`."""
-    found = np.empty(truth.shape)
+    probabilities = np.empty(truth.shape)
     for fold in np.unique(folds):
-        held = folds == fold
-        found[held] = calibrate(scores[~held], truth[~held])(scores[held])
-    return found
+        held_out = folds == fold
+        probabilities[held_out] = calibrate(scores[~held_out], truth[~held_out])(scores[held_out])
+    return probabilities
 
 
 def thresholds(probabilities: Floats, truth: NDArray[np.bool_], precision: float) -> NDArray[np.float64]:
-    """Each species' threshold, float64 `[species]`: the lowest probability from which on the share `precision` of the
-    windows holds it; infinite if there is none.
+    """Each species' threshold, float64 `[species]`: the lowest probability from which on at least the share `precision`
+    of the windows hold it; infinite if there is none.
 
     The share is counted as (correct + 1) / (all + 2), so that a few lucky windows are no evidence: 0.9 takes 8 correct
     of 8. The mean of those probabilities must reach it as well, since the best of many thresholds may be luck. A
@@ -82,12 +82,12 @@ def thresholds(probabilities: Floats, truth: NDArray[np.bool_], precision: float
 def give_across(
     probabilities: Floats, truth: NDArray[np.bool_], folds: NDArray[np.int64], precision: float
 ) -> NDArray[np.bool_]:
-    """Which species each fold's windows get by the other folds' thresholds, bool `[rows, species]`."""
-    found = np.empty(truth.shape, np.bool_)
+    """Which species the other folds' thresholds give each fold's windows, bool `[rows, species]`."""
+    given = np.empty(truth.shape, np.bool_)
     for fold in np.unique(folds):
-        held = folds == fold
-        found[held] = probabilities[held] >= thresholds(probabilities[~held], truth[~held], precision)
-    return found
+        held_out = folds == fold
+        given[held_out] = probabilities[held_out] >= thresholds(probabilities[~held_out], truth[~held_out], precision)
+    return given
 
 
 def _sigmoid(features: Floats, truth: NDArray[np.bool_]) -> tuple[float, ...]:

@@ -68,7 +68,7 @@ def check_about(about: object) -> Mapping[str, str]:
 
 
 def check_names(row_ids: Sequence[Any], paths: Sequence[Any], statuses: NDArray[Any]) -> None:
-    """Each row has its own name, a status and a path (but for a sample submission's rows that no recording has)."""
+    """Each row has its own name and a status. Only a sample submission's rows that match no recording lack a path."""
     if not all(row_ids) or any(status == "scored" and not path for status, path in zip(statuses, paths)):
         raise NotRowsError("some scored rows have no name or no path")
     for what, texts in (("row_id", row_ids), ("path", paths)):

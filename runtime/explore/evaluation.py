@@ -34,7 +34,7 @@ class Evaluation:
     thresholds: the probability from which on a window is given a species, float64 `[species]`.
     given: which species the labelled rows would be given, bool `[rows, species]`, by thresholds that never saw the
         row's recording.
-    raw, named: the model's own scores, float32 `[rows, named]`, and the species that they are of, as places in `names`.
+    raw, named: the model's own scores, float32 `[rows, named]`, and the place of each column's species in `names`.
     no_raw: why some or all species have no raw scores, as a sentence; empty if all have.
     """
 
@@ -164,7 +164,7 @@ def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_mi
 def _raw_logits(
     files: Sequence[RowFile], labelled: LabelledRows, names: Sequence[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
-    """The model's own scores of species, `[labelled rows, named]`; their species; and why others have none."""
+    """The model's own scores, `[labelled rows, named]`; places of their species; and why other species have none."""
     none = np.empty((len(labelled.truth), 0), np.float32), np.empty(0, np.int64)
     for file in files:
         if "label" not in file.shapes:
@@ -181,7 +181,7 @@ def _raw_logits(
             f"the model has none of the species (such as {_some(names)}), so there are no raw logits to compare with",
         )
     raw = labelled.read(files, "label", columns[named].tolist())
-    varies = np.ptp(raw, axis=0) > 0  # a constant stands for a class that the model does not have
+    varies = np.ptp(raw, axis=0) > 0  # a constant column is a class that the model lacks
     named, raw = named[varies], raw[:, varies]
     others = [name for i, name in enumerate(names) if i not in named]
     return raw, named, f"not among the model's classes: {_some(others)}" if others else ""

@@ -78,11 +78,11 @@ class Labels:
         case, and folders of the row's path in front. A label that could mean several rows stays as it is.
         """
         renamed: dict[str, str] = {}
-        if left := self.rows.keys() - set(map(self.key, row_ids)):
+        if unmatched := self.rows.keys() - set(map(self.key, row_ids)):
             for find in (_by_form(comparable), _by_form(lambda name: comparable(name).casefold()), _by_path):
-                found = find(left, row_ids, paths)
-                renamed |= {label: min(rows) for label, rows in found.items() if len(rows) == 1}
-                left -= found.keys()
+                matches = find(unmatched, row_ids, paths)
+                renamed |= {label: min(rows) for label, rows in matches.items() if len(rows) == 1}
+                unmatched -= matches.keys()
         rows: dict[str, frozenset[str]] = {}
         for label, species in self.rows.items():
             name = renamed.get(label, label)
@@ -92,7 +92,7 @@ class Labels:
     def truth(
         self, row_ids: Sequence[str], classes: Sequence[str]
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64], tuple[str, ...]]:
-        """Which of the classes the labelled ones among these rows hold.
+        """Which of the classes each labelled row among these holds.
 
         Returns:
             bool `[labelled rows, classes]`; the places of the labelled rows among `row_ids`, int64 `[labelled rows]`;
@@ -173,23 +173,23 @@ def _by_path(labels: Collection[str], row_ids: Sequence[str], paths: Sequence[st
     rows = defaultdict(list)
     stems = {path: (pure(path).parent / pure(path).stem).as_posix() for path in dict.fromkeys(paths)}
     for row_id, path in zip(row_ids, paths):
-        whole = f"/{stems[path]}_{comparable(row_id).rpartition('_')[2]}"
-        rows[whole.rpartition("/")[2]].append((whole, row_id))
+        full_id = f"/{stems[path]}_{comparable(row_id).rpartition('_')[2]}"
+        rows[full_id.rpartition("/")[2]].append((full_id, row_id))
     names = {label: name for label in labels if "/" in (name := comparable(label))}
-    found = {
-        label: {row_id for whole, row_id in rows.get(name.rpartition("/")[2], ()) if whole.endswith(f"/{name}")}
+    matches = {
+        label: {row_id for full_id, row_id in rows.get(name.rpartition("/")[2], ()) if full_id.endswith(f"/{name}")}
         for label, name in names.items()
     }
-    return {label: some for label, some in found.items() if some}
+    return {label: ids for label, ids in matches.items() if ids}
 
 
 def _species_column(sheet: Sheet, columns: Mapping[str, int]) -> str:
-    found = [name for name in SPECIES if name in columns]
+    species = [name for name in SPECIES if name in columns]
     others = [name for name in columns if name != ROW]
-    if ROW in columns and (found or len(others) == 1):
-        return (found or others)[0]
-    if found and all(name in columns for name in TIMES):
-        return found[0]
+    if ROW in columns and (species or len(others) == 1):
+        return (species or others)[0]
+    if species and all(name in columns for name in TIMES):
+        return species[0]
     named = ", ".join(name for name in sheet.header if name)
     raise InputError(f"{sheet.path} is no label file: its columns are {named or 'none'}; {FORMS}")
 
@@ -226,8 +226,8 @@ class _Names:
     def of(self, cell: str, where: str) -> frozenset[str]:
         """The species in a cell."""
         parts = [name for part in cell.split(";") for name in self._split(" ".join(composed(part).split()), where)]
-        heard = [name for name in parts if name.casefold() not in ("", NOTHING)]
-        return frozenset(self.spellings.setdefault(name.casefold(), name) for name in heard)
+        species = [name for name in parts if name.casefold() not in ("", NOTHING)]
+        return frozenset(self.spellings.setdefault(name.casefold(), name) for name in species)
 
     def _split(self, name: str, where: str) -> list[str]:
         """A species' name as it is, or split into the codes that it consists of."""

@@ -1,7 +1,7 @@
 """How well scores rank what is present: the metrics of Perch's evaluation, and the score of BirdCLEF.
 
-The average precision of a ranking is a mean over its positives: of the share of positives among all that score at least
-as high. It is scikit-learn's `average_precision_score`, and where no two scores are equal that of Perch
+The average precision of a ranking is a mean over its positives: for each one, the share of positives among all that
+score at least as high. It is scikit-learn's `average_precision_score`, and where no two scores are equal that of Perch
 (`average_precision` in chirp/models/metrics.py of google-research/perch). MAP ranks the classes of each row (`map_`
 there). cMAP ranks the rows of each class (chirp/models/cmap.py) and leaves out classes with few positives, in cMAP5
 those with fewer than 5. Macro ROC-AUC is the score of BirdCLEF.
@@ -24,7 +24,7 @@ Truth = NDArray[np.bool_]
 LEAST = 5
 """Positives that a class needs to count in cMAP5."""
 BLOCK = 64
-"""Rankings that are sorted at a time, which bounds memory."""
+"""Rankings that are sorted at once; it bounds memory."""
 
 
 def mean_average_precision(scores: Scores, truth: Truth) -> float:
@@ -54,16 +54,16 @@ def class_roc_auc(scores: Scores, truth: Truth) -> NDArray[np.float64]:
     It is the share of pairs of a positive and a negative in which the positive scores higher, where pairs of equal
     scores count half (Mann and Whitney's U, from the sum of the positives' ranks).
     """
-    found = np.full(truth.shape[1], np.nan)
+    areas = np.full(truth.shape[1], np.nan)
     positives = truth.sum(axis=0)
     counted = (positives > 0) & (positives < len(truth))
     if not counted.any():
-        return found
+        return areas
     positives = positives[counted]
     ranks = rankdata(scores[:, counted], axis=0)
     above = (ranks * truth[:, counted]).sum(axis=0) - positives * (positives + 1) / 2
-    found[counted] = above / (positives * (len(truth) - positives))
-    return found
+    areas[counted] = above / (positives * (len(truth) - positives))
+    return areas
 
 
 def calibration_error(probabilities: Scores, truth: Truth, bins: int = 10) -> float:
@@ -79,10 +79,10 @@ def calibration_error(probabilities: Scores, truth: Truth, bins: int = 10) -> fl
 
 def row_precision(scores: Scores, truth: Truth) -> NDArray[np.float64]:
     """The average precision of each row, `[rows]`; NaN for rows without a label."""
-    found = np.full(len(truth), np.nan)
+    precisions = np.full(len(truth), np.nan)
     labelled = truth.any(axis=1)
-    found[labelled] = _average_precision(scores[labelled], truth[labelled])
-    return found
+    precisions[labelled] = _average_precision(scores[labelled], truth[labelled])
+    return precisions
 
 
 def row_top1(scores: Scores, truth: Truth) -> NDArray[np.float64]:
@@ -114,5 +114,5 @@ def _of_block(scores: Scores, truth: Truth) -> NDArray[np.float64]:
     last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
     so_far = np.maximum.accumulate(np.where(last, hits, 0), axis=1)
     gained = np.diff(so_far, axis=1, prepend=0)
-    found: NDArray[np.float64] = (gained * hits / np.arange(1, scores.shape[1] + 1)).sum(axis=1) / hits[:, -1]
-    return found
+    precisions: NDArray[np.float64] = (gained * hits / np.arange(1, scores.shape[1] + 1)).sum(axis=1) / hits[:, -1]
+    return precisions

@@ -24,6 +24,6 @@ def comparable(row_id: str) -> str:
     return END.sub(_second, composed(row_id).replace("\\", "/"))
 
 
-def _second(found: re.Match[str]) -> str:
-    fraction = found[2].rstrip("0")
-    return f"_{found[1]}.{fraction}" if fraction else f"_{found[1]}"
+def _second(match: re.Match[str]) -> str:
+    fraction = match[2].rstrip("0")
+    return f"_{match[1]}.{fraction}" if fraction else f"_{match[1]}"

@@ -60,11 +60,11 @@ def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: i
     possible. `recordings` are numbers from 0. There are never more folds than recordings.
     """
     columns = np.concatenate([truth, ~truth], axis=1)
-    held = np.stack([np.bincount(recordings, weights=column) for column in columns.T], axis=1)
-    shares = held / np.maximum(held.sum(axis=0), 1)
-    totals = np.zeros((min(count, len(held)), held.shape[1]))
+    windows = np.stack([np.bincount(recordings, weights=column) for column in columns.T], axis=1)
+    shares = windows / np.maximum(windows.sum(axis=0), 1)
+    totals = np.zeros((min(count, len(windows)), windows.shape[1]))
     sizes = np.zeros(len(totals))
-    folds = np.empty(len(held), np.int64)
+    folds = np.empty(len(windows), np.int64)
     # Recordings with the largest share of a species first; each goes to the fold that has least of its species.
     for recording in np.argsort(-shares.max(axis=1), kind="stable"):
         burden = totals @ shares[recording]
@@ -76,11 +76,11 @@ def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: i
 
 
 def learnable(truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which species can be learnt when any one fold is held out: the others have windows with and without it."""
-    outside = [truth[folds != fold] for fold in np.unique(folds)]
-    if len(outside) < 2:
+    """Which species can be learnt whichever fold is held out: the others have windows with and without it."""
+    others = [truth[folds != fold] for fold in np.unique(folds)]
+    if len(others) < 2:
         return np.zeros(truth.shape[1], np.bool_)
-    return np.logical_and.reduce([held.any(axis=0) & ~held.all(axis=0) for held in outside])
+    return np.logical_and.reduce([rows.any(axis=0) & ~rows.all(axis=0) for rows in others])
 
 
 def cross_validate(embeddings: NDArray[np.float32], truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> Probe:
@@ -92,19 +92,21 @@ def cross_validate(embeddings: NDArray[np.float32], truth: NDArray[np.bool_], fo
     strengths = []
     with progress_bar(count * truth.shape[1] * 2, desc="species") as bar:
         for fold in range(count):
-            held, learnt = folds == fold, embeddings[folds != fold]
+            held_out, learnt = folds == fold, embeddings[folds != fold]
             mean, scale = learnt.mean(axis=0), learnt.std(axis=0)
             scale[scale == 0] = 1
             learnt -= mean
             learnt /= scale
-            others = folds[~held]
+            others = folds[~held_out]
             # Among the remaining folds, the next one validates the strength of regularisation.
-            strength = _choose(learnt, truth[~held], others != (fold + 1) % count, bar) if count > 2 else USUAL_STRENGTH
-            fitted = _parallel(((learnt, column, (strength,)) for column in truth[~held].T), bar)
+            strength = (
+                _choose(learnt, truth[~held_out], others != (fold + 1) % count, bar) if count > 2 else USUAL_STRENGTH
+            )
+            fitted = _parallel(((learnt, column, (strength,)) for column in truth[~held_out].T), bar)
             coefficients = np.array([line[-1] for line in fitted], np.float64)
             slopes = coefficients[:, :-1].T / scale[:, None]
             offset = coefficients[:, -1] - mean @ slopes
-            scores[held] = embeddings[held] @ slopes + offset
+            scores[held_out] = embeddings[held_out] @ slopes + offset
             weights += slopes / count
             bias += offset / count
             strengths.append(strength)
@@ -112,7 +114,7 @@ def cross_validate(embeddings: NDArray[np.float32], truth: NDArray[np.bool_], fo
 
 
 def _choose(x: NDArray[np.float32], truth: NDArray[np.bool_], learn: NDArray[np.bool_], bar: Any) -> float:
-    """The C with the least loss on the rows not learnt from, averaged over species.
+    """The C with the least loss on the rows that are not in `learn`, averaged over species.
 
     A species' presence and absence weigh the same.
     """
@@ -131,14 +133,14 @@ def _choose(x: NDArray[np.float32], truth: NDArray[np.bool_], learn: NDArray[np.
 
 
 def _parallel(jobs: Iterable[tuple[Any, ...]], bar: Any) -> list[Floats]:
-    found = []
+    fits = []
     # One thread for each fit: all cores are busy anyway, and sums do not depend on the number of threads.
     with threadpool_limits(1), warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as threads:
         warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it no longer changes ranks
         for lines in threads.map(lambda job: _fit(*job), jobs):
-            found.append(lines)
+            fits.append(lines)
             bar.update()
-    return found
+    return fits
 
 
 def _fit(x: NDArray[np.float32], y: NDArray[np.bool_], strengths: Sequence[float]) -> Floats:
@@ -148,8 +150,8 @@ def _fit(x: NDArray[np.float32], y: NDArray[np.bool_], strengths: Sequence[float
         rows = np.sort(np.concatenate([side[:: -(-len(side) // MOST)] for side in sides]))
         x, y = x[rows], y[rows]
     model = LogisticRegression(class_weight="balanced", tol=1e-3, max_iter=300, warm_start=True)
-    found = []
+    lines = []
     for strength in strengths:
         model.set_params(C=strength).fit(x, y)
-        found.append(np.append(model.coef_[0], model.intercept_))
-    return np.stack(found)
+        lines.append(np.append(model.coef_[0], model.intercept_))
+    return np.stack(lines)

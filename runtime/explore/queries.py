@@ -77,8 +77,8 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
             else f"no row belongs to {recording}"
         )
         raise InputError(f"{what}; `--model perch.onnx` scores the recording itself")
-    there = Path(recording if path is None or os.path.isfile(recording) else path)
-    embedding = embed(there, start_s, files[0], model)
+    audio = Path(recording if path is None or os.path.isfile(recording) else path)
+    embedding = embed(audio, start_s, files[0], model)
     return Query(text, embedding, recordings=frozenset() if path is None else frozenset({path}))
 
 

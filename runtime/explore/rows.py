@@ -33,9 +33,9 @@ TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
 BLOCK_BYTES = 32 * 2**20
 """How much of an output is read at a time."""
 MOST_BLOCKS = 8
-"""Larger row groups are read in pieces. (Reading one whole takes half the time, and memory for all of it.)"""
+"""Larger row groups are read in pieces. (Reading one at once takes half the time, but memory for all of it.)"""
 MOST_UNPACKED, UNPACKED_BYTES = 16, 64 * 2**20
-"""Ours are not compressed. A compressed `.npz` may unpack to at most so many times its size, plus so many bytes."""
+"""perch-run does not compress. A compressed `.npz` may unpack to at most so many times its size, plus so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def open_rows(path: str | Path) -> RowFile:
 
 
 def open_runs(paths: Sequence[str | Path], output: str | None = None) -> list[RowFile]:
-    """Opens files whose rows can stand together: of one SavedModel, with the same preprocessing.
+    """Opens files whose rows can be compared: made by one SavedModel, with the same preprocessing.
 
     Raises:
         InputError: a file cannot be read, lacks the output, or is given twice; two were made differently; or none has

@@ -24,7 +24,7 @@ METADATA_PROPS = 14
 DESCRIPTION = "description_sha256"
 """The entry that holds the SHA-256 of all others; older files lack it."""
 VARINT, MOST_FIELDS, MOST_ENTRY_FIELDS, MOST_TEXT = 10, 10_000, 16, 2**26
-"""Bytes of protobuf's longest number; then limits that no model comes near: fields of a file, fields of an entry, bytes
+"""Bytes of protobuf's longest number; then limits far above any model's: fields of a file, fields of an entry, bytes
 of a description."""
 MOST_REASON = 300
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
@@ -268,7 +268,7 @@ def _object(text: str) -> dict[str, Any]:
             raise ValueError(f"{some(twice)} twice")
         return dict(pairs)
 
-    found = json.loads(text, object_pairs_hook=distinct)
-    if not isinstance(found, dict):
+    parsed = json.loads(text, object_pairs_hook=distinct)
+    if not isinstance(parsed, dict):
         raise ValueError(f"{text[:20]!r} is no JSON object")
-    return found
+    return parsed

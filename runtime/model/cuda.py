@@ -18,22 +18,22 @@ from runtime.errors import first_line
 PROVIDER = "CUDAExecutionProvider"
 LIBRARIES = ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll")
 WINDOW_BYTES, MOST_BATCH = 48 * 2**20, 128
-"""Memory that one window is assumed to need on a GPU (three times that of its activations on the CPU), and a batch from
-which on larger ones are no faster."""
+"""Memory that one window is assumed to need on a GPU (three times that of its activations on the CPU), and the
+largest useful batch: larger ones are no faster."""
 MISSING = re.compile(r"(\S+): cannot open shared object file")
 ONE_NODE = (
     b'\x08\x08:9\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
 )
-"""An ONNX file with a single Identity node, to try a device with: `onnx`, which could write one, is no dependency."""
+"""An ONNX file with a single Identity node, to try a device with. (`onnx`, which could write it, is no dependency.)"""
 
 
 def gpus() -> list[str]:
-    """Names of the GPUs that a driver lists, found without loading CUDA, which takes seconds."""
+    """Names of the GPUs that a driver lists, read without loading CUDA, which takes seconds."""
     described = [path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
-    names = [re.search(r"Model:\s*(.+)", text) for text in described]
-    if names:
-        return [found.group(1).strip() if found else "unnamed GPU" for found in names]
+    matches = [re.search(r"Model:\s*(.+)", text) for text in described]
+    if matches:
+        return [match.group(1).strip() if match else "unnamed GPU" for match in matches]
     present = any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))
     return ["unnamed GPU"] if present else []
 
@@ -42,7 +42,7 @@ def gpus() -> list[str]:
 def loading() -> Iterator[None]:
     """Loads CUDA and cuDNN from their wheels, where the system's loader does not look, so that a session can be made.
 
-    What ONNX Runtime prints meanwhile of missing libraries is dropped; see `missing_library`.
+    Messages that ONNX Runtime prints about missing libraries are dropped; see `missing_library`.
     """
     ort.set_default_logger_severity(4)
     try:
@@ -51,14 +51,14 @@ def loading() -> Iterator[None]:
                 ort.preload_dlls()
         yield
     finally:
-        ort.set_default_logger_severity(2)  # its own default, which cannot be asked for
+        ort.set_default_logger_severity(2)  # ONNX Runtime's default; it has no getter
 
 
 def missing_library() -> str | None:
     """The library that ONNX Runtime's CUDA provider lacks, such as `libcublasLt.so.13: not found`; None if it has all.
 
-    Call it only after a session fell back to the CPU, the reason for which ONNX Runtime writes to its log alone: a
-    provider that works must first be loaded by ONNX Runtime itself.
+    Call it only after a session fell back to the CPU, since ONNX Runtime itself must be the first to load a provider
+    that works. It writes the reason for falling back to its log alone.
     """
     folder = Path(ort.__file__).parent / "capi"
     for path in (folder / name for name in LIBRARIES):
@@ -66,8 +66,8 @@ def missing_library() -> str | None:
             try:
                 ctypes.CDLL(str(path))
             except OSError as error:
-                found = MISSING.match(str(error))
-                return f"{found.group(1)}: not found" if found else str(error).splitlines()[0]
+                match = MISSING.match(str(error))
+                return f"{match.group(1)}: not found" if match else str(error).splitlines()[0]
     return None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 NO_CLASS = "no_ebird_code"
 """The entry of a class list for a column that has no name in its namespace; it is no class."""
 MOST_DIMENSIONS, MOST_NUMBERS = 8, 2**26
-"""Limits on one window's output, which no model comes near."""
+"""Limits on one window's output, far above any model's."""
 
 
 def first_columns(names: Sequence[str]) -> dict[str, int]:
@@ -39,8 +39,8 @@ class ClassList:
     def keeping(self, columns: Sequence[int]) -> ClassList:
         """The names of these columns; the classes of others are dropped."""
         names = tuple(self.names[i] for i in columns)
-        without = {*names, NO_CLASS}
-        return ClassList(self.namespace, names, tuple(name for name in self.names if name not in without))
+        kept = {*names, NO_CLASS}
+        return ClassList(self.namespace, names, tuple(name for name in self.names if name not in kept))
 
 
 @dataclass(frozen=True)
@@ -67,41 +67,41 @@ class Head:
     def class_lists(self) -> dict[str, ClassList]:
         """The class lists by namespace, the first one first; empty for heads without classes."""
         first = (ClassList(self.namespace, self.classes, self.dropped),) if self.classes else ()
-        return {known.namespace: known for known in (*first, *self.other_lists)}
+        return {each.namespace: each for each in (*first, *self.other_lists)}
 
     def names(self, namespace: str | None) -> tuple[str, ...]:
         """The names of the columns in a namespace; in the first one if there is no list of that namespace."""
-        known = self.class_lists.get(self.namespace if namespace is None else namespace)
-        return self.classes if known is None else known.names
+        class_list = self.class_lists.get(self.namespace if namespace is None else namespace)
+        return self.classes if class_list is None else class_list.names
 
     def keeping(self, columns: Sequence[int]) -> Head:
         """The class head with only these columns."""
-        first, *others = (known.keeping(columns) for known in self.class_lists.values())
+        first, *others = (each.keeping(columns) for each in self.class_lists.values())
         return Head(self.name, (len(columns),), first.names, first.namespace, first.dropped, tuple(others))
 
     def with_namesakes(self, columns: Iterable[int]) -> list[int]:
         """These columns and all others that share a name with one of them in any class list, in order.
 
-        Of columns with the same name the first is taken: a file that keeps all or none of them takes the same one as a
-        file with all columns.
+        A lookup takes the first of the columns that share a name. A file that keeps all or none of them therefore takes
+        the same column as the file it was made from.
         """
         kept: set[int] = set()
         more = set(columns)
         while more - kept:
             kept |= more
-            for known in self.class_lists.values():
-                names = {known.names[i] for i in kept} - {NO_CLASS}
-                more |= {i for i, name in enumerate(known.names) if name in names}
+            for class_list in self.class_lists.values():
+                names = {class_list.names[i] for i in kept} - {NO_CLASS}
+                more |= {i for i, name in enumerate(class_list.names) if name in names}
         return sorted(kept)
 
     def to_metadata(self) -> dict[str, str]:
         """Metadata entries of the class lists."""
         entries = {}
-        for known in self.class_lists.values():
-            key = self.name if known.namespace == self.namespace else f"{self.name}.{known.namespace}"
-            entries[f"classes.{key}"] = "\n".join([known.namespace, *known.names])
-            if known.dropped:
-                entries[f"dropped_classes.{key}"] = "\n".join(known.dropped)
+        for class_list in self.class_lists.values():
+            key = self.name if class_list.namespace == self.namespace else f"{self.name}.{class_list.namespace}"
+            entries[f"classes.{key}"] = "\n".join([class_list.namespace, *class_list.names])
+            if class_list.dropped:
+                entries[f"dropped_classes.{key}"] = "\n".join(class_list.dropped)
         return entries
 
 
@@ -125,11 +125,11 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
 
 def _head(name: str, shape: tuple[int, ...], lists: dict[str, ClassList]) -> Head:
     first = lists.pop(name, ClassList("", ()))
-    others = tuple(known for _, known in sorted(lists.items()))
-    for known in (first, *others):
-        if known.names and len(known.names) != shape[-1]:
-            raise ValueError(f"{len(known.names)} classes of '{known.namespace}' for an output '{name}' of {shape[-1]}")
-    if {f"{name}.{known.namespace}" for known in others if known.namespace != first.namespace} != set(lists):
+    others = tuple(each for _, each in sorted(lists.items()))
+    for each in (first, *others):
+        if each.names and len(each.names) != shape[-1]:
+            raise ValueError(f"{len(each.names)} classes of '{each.namespace}' for an output '{name}' of {shape[-1]}")
+    if {f"{name}.{each.namespace}" for each in others if each.namespace != first.namespace} != set(lists):
         raise ValueError(f"class lists of '{name}' whose headers are not their names")
     return Head(name, shape, first.names, first.namespace, first.dropped, others)
 

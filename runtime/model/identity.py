@@ -46,7 +46,7 @@ def untrue(path: str | Path, artifact: Artifact) -> str | None:
             if state in _remembered():
                 return None
             entries = read_entries(path)
-            if entries.get(DESCRIPTION, found := description_sha256(entries)) != found:
+            if entries.get(DESCRIPTION, digest := description_sha256(entries)) != digest:
                 part = "description of itself does not match its"
             elif _graph_sha256(file) != artifact.artifact_sha256:
                 part = "graph and weights do not match their"
@@ -60,7 +60,7 @@ def untrue(path: str | Path, artifact: Artifact) -> str | None:
 
 
 def _graph_sha256(file: BinaryIO) -> str:
-    """The SHA-256 of all fields but the description, which `convert` took before it added that."""
+    """The SHA-256 of all fields but the description, as `convert` computed it before it added the description."""
     digest = hashlib.sha256()
     for field in fields(file):
         if not field.is_metadata:

@@ -19,7 +19,7 @@ FAMILY = "perch_v2"
 
 
 def check_logit_scale(scale: LogitScale, outputs: Sequence[str], family: str) -> None:
-    """Whether a scale can be applied.
+    """Checks that a scale can be applied.
 
     Raises:
         InputError: it is not for this model or these outputs.
@@ -38,7 +38,7 @@ def scaled(logits: Scores, scale: LogitScale | None) -> Scores:
 def activated(logits: Scores, activation: Activation, constant: NDArray[np.bool_] | None = None) -> Scores:
     """Logits `[rows, classes]` after an activation; columns that are `constant` stay as they are.
 
-    The softmax of a row is over its other columns: those that are written, not all classes of the model.
+    The softmax of a row covers the other columns of `logits`, not all classes of the model.
     """
     if activation == "none" or not logits.size:
         return logits

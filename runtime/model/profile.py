@@ -26,7 +26,7 @@ from runtime.model import cuda
 VARIABLE = "PERCH_ONNX_PROFILE"
 """The environment variable that names another file."""
 MOST = 4096
-"""Greater counts are damage."""
+"""Greater counts mean that the file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Profile:
 
 def profile_path() -> Path:
     """The file that holds the profiles."""
-    # platformdirs would look elsewhere on macOS, and not find what is there.
+    # platformdirs would look elsewhere on macOS, and miss the profiles that exist.
     if named := os.environ.get(VARIABLE):
         return Path(named)
     cache = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
@@ -63,7 +63,7 @@ def profile_path() -> Path:
 
 
 def read_profile(artifact_sha256: str, device: str) -> Profile | None:
-    """This machine's profile of an artifact on "cpu" or "cuda:N"; None if there is none that applies."""
+    """This machine's profile of an artifact on "cpu" or "cuda:N"; None if no profile applies."""
     try:
         entry = _entries()[artifact_sha256][device]
         if entry["machine"] != _machine(device):

@@ -9,7 +9,7 @@ heads. The last call takes those embeddings as `GATHERED`, and its heads give th
 
     rows of the heads = concat(GATHERED, embedding[:HEAD_ROWS])
 
-- `GATHERED`, `float32 [gathered, *features]`: rows that earlier calls gave of the embedding; none by default. The
+- `GATHERED`, `float32 [gathered, *features]`: rows of the embedding from earlier calls; none by default. The
   embedding is the first of `EMBEDDINGS` from which the heads are computed; a graph may have `HEAD_ROWS` without it.
 - `HEAD_ROWS`, `int64 [1]`: how many of the batch's own rows the heads compute; all by default.
 

@@ -20,7 +20,7 @@ from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
 Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
-"""What a type checker lets pass; a GPU of any number is taken."""
+"""Values that type checkers accept; at run time a GPU may have any number."""
 DEVICE = re.compile(r"auto|cpu|cuda(?::\d+)?")
 SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
@@ -60,7 +60,7 @@ def check_device(name: str, device: str) -> str:
 
 
 def choose_device(device: str) -> str:
-    """The device a run takes: "cpu" or "cuda:N". "auto" is the first GPU where there is one, else the CPU.
+    """The device that a run uses: "cpu" or "cuda:N". "auto" is the first GPU where there is one, else the CPU.
 
     Raises:
         InputError: not "auto", "cpu", "cuda" or "cuda:N".
@@ -90,8 +90,8 @@ class Session:
 
     Attributes:
         skippable_heads: heads that a call can compute for some of its windows only, or for none.
-        deferrable_heads: those of them that a later call can compute for the windows of earlier ones.
-        deferred_from: the output of the earlier calls from which it does so; empty if there are no such heads.
+        deferrable_heads: the skippable heads that a later call can compute for the windows of earlier calls.
+        deferred_from: the output of earlier calls from which it computes them; empty if there are no such heads.
 
     Raises:
         ArtifactError: the file is missing, damaged, or not made by this project.
@@ -103,7 +103,7 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised as well
-        # With it the second run allocates one block for all tensors, while those of the first run are still held.
+        # With it the second run allocates one block for all tensors, while those of the first run are still allocated.
         options.enable_mem_pattern = device != "cpu"
         self.device = device
         self._session = load(Path(path), options, device)
@@ -125,8 +125,8 @@ class Session:
         Args:
             windows: `float32 [n, samples]`; a graph that takes one window at a time is fed one by one.
             outputs: names of the outputs to compute.
-            gathered: rows of the output `deferred_from` that earlier calls gave, on the CPU alone. The rows of
-                `deferrable_heads` then start with those computed from them.
+            gathered: rows of the output `deferred_from` from earlier calls; only on the CPU. The rows of
+                `deferrable_heads` then start with the ones computed from these.
             head_rows: for how many of the windows, from the first on, `skippable_heads` are computed; all if None.
 
         Returns:
@@ -177,17 +177,17 @@ class Session:
         gathered = np.concatenate([part[self.deferred_from] for part in earlier]) if earlier else None
         # The weights of the heads are read from memory once for all batches.
         last = dict(zip([*others, *deferred], self(batches[-1], [*others, *deferred], gathered), strict=True))
-        found = {name: np.concatenate([*(part[name] for part in earlier), last[name]]) for name in others}
-        return {name: found[name] if name in found else last[name] for name in outputs}
+        joined = {name: np.concatenate([*(part[name] for part in earlier), last[name]]) for name in others}
+        return {name: joined[name] if name in joined else last[name] for name in outputs}
 
     def _run_others(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """A batch, for which heads that are not among the outputs are not computed."""
+        """Runs a batch; skips the heads that are not among the outputs."""
         names = list(dict.fromkeys(outputs))
         head_rows = 0 if self.skippable_heads and not set(names) & set(self.skippable_heads) else None
         return dict(zip(names, self(batch, names, head_rows=head_rows), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
-        """Runs a batch of silence, so that no later call pays for what only the first one does.
+        """Runs a batch of silence, so that no later call takes the extra time of a first one.
 
         Raises:
             ArtifactError: the graph cannot be run.
@@ -199,7 +199,7 @@ class Session:
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
-    """ONNX Runtime's own session of a file, never on another device than this one.
+    """ONNX Runtime's own session of a file, on this device and no other.
 
     Raises:
         ArtifactError: there is no such file, or it is no ONNX.
@@ -248,7 +248,7 @@ def _optional_inputs(session: ort.InferenceSession, artifact: Artifact) -> tuple
 
 
 def _loadable(path: Path) -> str | bytes:
-    """The path; where its name is no UTF-8, which ONNX Runtime refuses, the file's bytes."""
+    """The path, or the file's bytes if the path is not UTF-8, which ONNX Runtime refuses."""
     try:
         return str(path).encode().decode()
     except UnicodeEncodeError:

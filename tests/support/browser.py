@@ -37,7 +37,7 @@ class Page:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process, self.errors = process, list[str]()
-        self._number, self._held, self._session = 0, b"", {}
+        self._number, self._buffer, self._session = 0, b"", {}
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
         for domain in ("Page", "Runtime"):
@@ -61,13 +61,13 @@ class Page:
     def _receive(self, method: str) -> dict[str, Any]:
         assert self.process.stdout
         deadline = time.monotonic() + PATIENCE_S
-        while b"\0" not in self._held:
+        while b"\0" not in self._buffer:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
             assert ready, f"the page hangs: no answer to {method}"
             part = os.read(self.process.stdout.fileno(), 2**20)
             assert part, "the browser has gone"
-            self._held += part
-        first, _, self._held = self._held.partition(b"\0")
+            self._buffer += part
+        first, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(first))
 
     def open(self, path: Path, width: int = 700, height: int = 500) -> None:
@@ -77,14 +77,14 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def touch(self, on: bool) -> None:
-        """Makes the screen one that fingers touch, or no more."""
+        """Turns touch input on or off."""
         self.call("Emulation.setTouchEmulationEnabled", enabled=on)
 
     def run(self, script: str) -> Any:
         """The value of an expression of JavaScript, when it is there."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        reply = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
 
     def until(self, condition: str) -> None:
         """Waits until an expression is true."""
@@ -104,7 +104,7 @@ class Page:
         self.call("Input.dispatchMouseEvent", type="mouseReleased", buttons=0, **{**button, "x": x + moved})
 
     def tap(self, x: float, y: float, held_s: float = 0.1) -> None:
-        """A finger there for so long."""
+        """Touches a point for `held_s` seconds."""
         self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         time.sleep(held_s)
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])

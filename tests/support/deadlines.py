@@ -13,11 +13,11 @@ from runtime.rows.deadline import Deadline
 from runtime.rows.table import Table
 
 LONG = {"deadline_s": 3600.0}
-"""What a run is told that `ends_when` shall end."""
+"""Options of a run that `ends_when` shall end."""
 
 
 def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:
-    """A run with a deadline scores until `over` holds of what has come; then its deadline is there."""
+    """Runs with a deadline score until `over` holds for their table; then the deadline has come."""
     tables: list[Table] = []
     begin = Table.__init__
 

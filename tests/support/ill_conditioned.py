@@ -23,7 +23,7 @@ def write_ill_conditioned(folder: Path, gain: float, exported: bool = False) -> 
     variables = [tf.Variable(array) for array in arrays]
     infer = _exported(gain) if exported else _plain
     module = tf.Module()
-    module.held = variables
+    module.weights = variables
     spec = tf.TensorSpec([1 if exported else None, 160_000], tf.float32, name="inputs")
     function = tf.function(lambda inputs: infer(inputs, *variables, gain), [spec], jit_compile=True, autograph=False)
     tf.saved_model.save(module, str(folder), signatures=function.get_concrete_function())

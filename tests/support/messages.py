@@ -21,9 +21,9 @@ def scores(indices: Sequence[int], values: Sequence[float] | None = None, scored
 
 
 def received(*messages: object, number: int = 0, size: int = 10**6) -> Received:
-    """What came of a recording of one part, or of the parts that pairs of a number and a message say."""
-    found = Received(number, size)
+    """A recording after these messages, each about part 0 or, as a pair `(part, message)`, about that part."""
+    result = Received(number, size)
     for each in messages:
         part, message = each if isinstance(each, tuple) else (0, each)
-        found.add(Task(number, Path("a.wav"), part), message)
-    return found
+        result.add(Task(number, Path("a.wav"), part), message)
+    return result

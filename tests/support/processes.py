@@ -73,8 +73,8 @@ def until(condition: Callable[[], object], seconds: float = 600.0) -> object:
     """Waits until a condition is true; returns its value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if held := condition():
-            return held
+        if value := condition():
+            return value
         time.sleep(0.02)
     raise AssertionError("the condition was not true in time")
 

@@ -42,10 +42,10 @@ def check_times(windows: list[np.ndarray | None], seconds: float, late_s: float 
             second = 5 * index + k
             if window is None or second + 1 > seconds:
                 break
-            heard = window[k * RATE : (k + 1) * RATE].astype(np.float64)
-            spectrum = np.abs(np.fft.rfft(heard * np.hanning(RATE)))[:4000]
+            sound = window[k * RATE : (k + 1) * RATE].astype(np.float64)
+            spectrum = np.abs(np.fft.rfft(sound * np.hanning(RATE)))[:4000]
             assert abs(int(spectrum[300:].argmax()) + 300 - 700 - 30 * second) <= 8
-            middle = float((heard**2 * np.arange(RATE)).sum() / (heard**2).sum() / RATE)
+            middle = float((sound**2 * np.arange(RATE)).sum() / (sound**2).sum() / RATE)
             assert abs(middle - 0.5) < late_s
 
 

@@ -27,12 +27,12 @@ def fold_shape_arithmetic(graph: ir.Graph) -> None:
         if target is None or target.count(None) != 1:
             continue
         if node.op_type == "Reshape" and -1 not in target:
-            known = [-1 if size is None else size for size in target]
+            constant_target = [-1 if size is None else size for size in target]
         elif node.op_type == "Expand" and target[0] is None and _keeps_rank(node) and _leads_with_batch(node.inputs[0]):
-            known = [1 if size is None else size for size in target]
+            constant_target = [1 if size is None else size for size in target]
         else:
             continue
-        node.replace_input_with(1, new_constant(graph, np.array(known, np.int64), f"{node.name}/target"))
+        node.replace_input_with(1, new_constant(graph, np.array(constant_target, np.int64), f"{node.name}/target"))
 
 
 def copy_batch(graph: ir.Graph) -> None:
@@ -51,7 +51,7 @@ def copy_batch(graph: ir.Graph) -> None:
 
 
 def _sizes(value: ir.Value | None) -> list[int | None] | None:
-    """A vector of sizes, None for each one that is computed; None if its length is not known."""
+    """A vector of sizes, None for each one that is computed; None if its length is not constant."""
     array = constant(value)
     if array is not None:
         return [int(size) for size in array.reshape(-1)]

@@ -81,7 +81,7 @@ def _shared_taps(conv: ir.Node) -> Array | None:
 
 def _moving_above(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | None]:
     """The nodes before a value that only move elements, in topological order, and the one value they start from."""
-    found: set[ir.Node] = set()
+    nodes: set[ir.Node] = set()
     sources: set[ir.Value] = set()
     frontier = [value] if value is not None else []
     while frontier:
@@ -89,11 +89,11 @@ def _moving_above(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | Non
         node = current.producer()
         if node is None or node.op_type not in MOVING:
             sources.add(current)
-        elif node not in found:
-            found.add(node)
+        elif node not in nodes:
+            nodes.add(node)
             frontier.extend(v for v in node.inputs if v is not None and constant(v) is None)
-    graph = next(iter(found)).graph if found else None
-    return [node for node in graph or () if node in found], sources.pop() if len(sources) == 1 else None
+    graph = next(iter(nodes)).graph if nodes else None
+    return [node for node in graph or () if node in nodes], sources.pop() if len(sources) == 1 else None
 
 
 def _layout_below(conv: ir.Node) -> list[ir.Node]:

@@ -57,12 +57,12 @@ def fuse_spectrogram(graph: ir.Graph) -> None:
         if weights is None or weights.ndim != 2:
             continue
         region = _region_above(mel)
-        transforms = [_transform(node) for node in region if node.op_type == "MatMul"]
-        known = [t for t in transforms if t is not None]
-        if not known or len(known) < len(transforms) or len({t.conv for t in known}) > 1 or not _closed(region, mel):
+        followed = [_transform(node) for node in region if node.op_type == "MatMul"]
+        transforms = [t for t in followed if t is not None]
+        if len(transforms) < len(followed) or len({t.conv for t in transforms}) != 1 or not _closed(region, mel):
             continue
-        if {t.kernel.shape[0] for t in known} == {weights.shape[0]}:
-            _rewrite(graph, mel, weights, region, known)
+        if {t.kernel.shape[0] for t in transforms} == {weights.shape[0]}:
+            _rewrite(graph, mel, weights, region, transforms)
 
 
 def _region_above(mel: ir.Node) -> list[ir.Node]:

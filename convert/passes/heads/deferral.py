@@ -21,11 +21,11 @@ from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, ROWS
 
 
 def defer_heads(graph: ir.Graph) -> None:
-    """Gives the graph the optional inputs `gathered` and `head_rows`, and lets its heads read rows by them.
+    """Gives the graph the optional inputs `gathered` and `head_rows`, which select the rows that its heads compute.
 
-    Requires a free batch and inferred shapes. The heads are all that is computed from an embedding among the outputs.
-    Where prototypes are compared with positions that are no output, `head_rows` stands alone: they can be left out, not
-    deferred. The graph is left alone where one of the heads may mix or count rows.
+    Requires a free batch and inferred shapes. The heads are everything that is computed from an embedding, if that is
+    an output. Where prototypes are compared with positions that are not an output, the graph gets `head_rows` alone:
+    its heads can be skipped, but not deferred. The graph stays unchanged if one of the heads may mix or count rows.
     """
     outputs = {value.name: value for value in graph.outputs}
     for name in EMBEDDINGS:
@@ -70,15 +70,15 @@ def _read_rows(
 
 def _row_wise_descendants(sources: Sequence[ir.Value]) -> list[ir.Value]:
     """All values computed from the sources; none if one of them may mix or count rows."""
-    found: dict[ir.Value, None] = {}
+    descendants: dict[ir.Value, None] = {}
     waiting = list(sources)
     while waiting:
         for node, _ in waiting.pop().uses():
-            new = [value for value in node.outputs if value not in found]
-            found.update(dict.fromkeys(new))
+            new = [value for value in node.outputs if value not in descendants]
+            descendants.update(dict.fromkeys(new))
             waiting += new
-    if any(source in found or not row_shape(source) for source in sources):
+    if any(source in descendants or not row_shape(source) for source in sources):
         return []
-    rows = {*sources, *found}
-    makers = [maker for value in found if (maker := value.producer()) is not None]
-    return list(found) if all(is_row_wise(maker, rows) for maker in makers) else []
+    rows = {*sources, *descendants}
+    makers = [maker for value in descendants if (maker := value.producer()) is not None]
+    return list(descendants) if all(is_row_wise(maker, rows) for maker in makers) else []
