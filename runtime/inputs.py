@@ -19,12 +19,12 @@ from runtime.request import Request
 class Inputs:
     """What a run reads besides the model.
 
-    `found` are the recordings; `wanted` the classes, if not all of the model's are; `submission` the row_ids of a
-    sample submission, where rows are written that it can rule; `taxonomy` is what names of classes stand for; `files`
-    are all that are read, by what they are.
+    `wanted` are the classes asked for, None for all of the model's; `submission` the row_ids of a sample submission,
+    None without one or where not every row is written; `taxonomy` says what names of classes stand for; `files` are all
+    files that are read, by what they are.
     """
 
-    found: FoundRecordings
+    recordings: FoundRecordings
     wanted: WantedClasses | None
     submission: Sequence[str] | None
     taxonomy: Taxonomy
@@ -38,29 +38,29 @@ def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every
         InputError: one cannot be read, or there is nothing to score.
     """
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
-    found = find_recordings(sources)
-    inputs = read_classes_of(found, model, request, every_row)
-    if not found.paths and not (inputs.wanted is not None and inputs.wanted.row_ids):
-        raise InputError(found.nothing(", ".join(map(str, sources)) or "an empty list"))
-    if found.warning is not None:
-        log.warning(found.warning)
+    recordings = find_recordings(sources)
+    inputs = read_classes_of(recordings, model, request, every_row)
+    if not recordings.paths and not (inputs.wanted is not None and inputs.wanted.row_ids):
+        raise InputError(recordings.nothing(", ".join(map(str, sources)) or "an empty list"))
+    if recordings.warning is not None:
+        log.warning(recordings.warning)
     return inputs
 
 
-def read_classes_of(found: FoundRecordings, model: str | Path, request: Request, every_row: bool) -> Inputs:
-    """Reads the classes and the taxonomy of a request; the recordings are `found`.
+def read_classes_of(recordings: FoundRecordings, model: str | Path, request: Request, every_row: bool) -> Inputs:
+    """Reads the classes and the taxonomy of a request.
 
     Raises:
         InputError: one cannot be read.
     """
     classes, taxonomy = request.classes, request.taxonomy
     wanted = read_classes(classes, taxonomy) if classes is not None else None
-    known = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
+    taxa = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
     files: Mapping[str, Files] = {
         "the model": model,
         "the classes": classes if isinstance(classes, (str, Path)) else None,
         "the taxonomy": taxonomy,
-        "the recording": [path for path in found.paths if path not in found.sizes],
+        "the recording": [path for path in recordings.paths if path not in recordings.sizes],
     }
     submission = wanted.row_ids if wanted is not None and every_row else None
-    return Inputs(found, wanted, submission, known, files)
+    return Inputs(recordings, wanted, submission, taxa, files)

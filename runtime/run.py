@@ -77,7 +77,7 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
     Raises:
         InputError: an argument cannot be used, or there is nothing to score.
         ArtifactError: `model` is missing, damaged, or not made by this project.
-        DeviceError: the device cannot be had; what is missing is named.
+        DeviceError: the device cannot be used; the message names what is missing.
         OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
         PerchError: the processes that score cannot be started.
         Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
@@ -116,20 +116,20 @@ def score_inputs(
 ) -> Soundscapes:
     """Has the recordings of `inputs` scored, and gives the rows to the sink that the request names.
 
-    `format` is the sink's; `why` says why the job has its setup, and `started` when the run began.
+    `format` is the sink's, `why` the reason for the job's setup, `started` when the run began.
     """
     reads = {name: absolute(files) for name, files in inputs.files.items()}  # the working folder may be deleted later
     sample = _sample(inputs, artifact, job)
-    found = inputs.found if sample is None else sample.found
+    recordings = inputs.recordings if sample is None else sample.recordings
     deadline = _deadline(request, started)
-    table = Table(found, artifact, job, sample, deadline is not None and deadline.interpolate, inputs.taxonomy)
-    sink = _sink(format, table, job, artifact, inputs, found, sample)
+    table = Table(recordings, artifact, job, sample, deadline is not None and deadline.interpolate, inputs.taxonomy)
+    sink = _sink(format, table, job, artifact, inputs, recordings, sample)
     before = table.report.counts["scored"]
     keep: bool | None = None
     try:
         with Shield() as shield:
             loop = ScoringLoop(table, sink, job, deadline, scorer)
-            measured = loop.run(len(found.paths), shield, request.progress)
+            measured = loop.run(len(recordings.paths), shield, request.progress)
             finish = functools.partial(_finish, table, sink, scorer, shield, deadline, request, measured.rows)
             resumable = shield.finish(finish)
         keep = resumable or shield.interrupted
@@ -151,7 +151,7 @@ def _finish(
     request: Request,
     rows: int,
 ) -> bool:
-    """Gives the sink all rows that it does not have yet, of which `rows` were scored; whether a later run can go on."""
+    """Gives the sink the remaining rows; returns whether a later run can resume. `rows` is how many were scored."""
     now = time.monotonic()
     until = now + MOST_HEADERS_S if shield.interrupted or deadline is not None else math.inf
     most_interpolated = None
@@ -166,10 +166,10 @@ def _finish(
 
 
 def _sample(inputs: Inputs, artifact: Artifact, job: Job) -> SampleSubmission | None:
-    """The rows of a sample submission, where what is written has just these."""
+    """The sample submission that decides the rows, if there is one."""
     if inputs.submission is None:
         return None
-    return match_sample(inputs.submission, inputs.found, artifact.sample_rate, artifact.window_samples, job.hop)
+    return match_sample(inputs.submission, inputs.recordings, artifact.sample_rate, artifact.window_samples, job.hop)
 
 
 def _sink(
@@ -178,19 +178,19 @@ def _sink(
     job: Job,
     artifact: Artifact,
     inputs: Inputs,
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     sample: SampleSubmission | None,
 ) -> Sink:
-    """Where rows go; `table` learns what an earlier run finished."""
+    """Where rows go. Tells `table` which parts an earlier run finished."""
     request, columns, weights = job.request, table.columns, job.request.weights
     if request.sink is None or format is None:
         return MemorySink(columns, weights, sample)
     target = sink_path(request.sink)
     waiting = target.with_name(f"{target.name}.partial")
-    check_outputs({"the sink": format.files(target, found.names), "the unfinished rows": waiting}, inputs.files)
+    check_outputs({"the sink": format.files(target, recordings.names), "the unfinished rows": waiting}, inputs.files)
     run = {"model": artifact.artifact_sha256, **job.options}
     run["sample_rows"] = sample.fingerprint if sample is not None else None
-    sink = FileSink(target, format, columns, request.fill, run, request.resume, found.names, weights, sample)
+    sink = FileSink(target, format, columns, request.fill, run, request.resume, recordings.names, weights, sample)
     try:
         for finished, counts in sink.finished:
             table.skip(finished, counts)
@@ -210,13 +210,13 @@ def _deadline(request: Request, started: float) -> Deadline | None:
 
 def _timing(started: float, measured: Measured, scored: int, job: Job, artifact: Artifact, why: str) -> Timing:
     rate = scored / max(measured.ended - measured.ready, 1e-9)
-    heard = job.hop if job.max_peaks is None else artifact.window_samples  # samples that a row stands for
+    row_samples = job.hop if job.max_peaks is None else artifact.window_samples
     return Timing(
         elapsed_s=time.monotonic() - started,
         start_up_s=measured.ready - started,
         windows=scored,
         windows_per_s=rate,
-        times_real_time=rate * heard / artifact.sample_rate,
+        times_real_time=rate * row_samples / artifact.sample_rate,
         device=job.device,
         workers=measured.workers,
         threads=job.setup.threads,
@@ -235,9 +235,9 @@ def _result(
     reads: Mapping[str, Sequence[str]],
     timing: Timing,
 ) -> Soundscapes:
-    found = inputs.found if sample is None else sample.found
+    recordings = inputs.recordings if sample is None else sample.recordings
     request, detected = job.request, sink.detected
-    names_none = [NAMES_NONE] if inputs.submission and found.paths else []
+    names_none = [NAMES_NONE] if inputs.submission and recordings.paths else []
     summary = RunSummary(
         failures=table.report.failures,
         timing=timing,
@@ -245,12 +245,12 @@ def _result(
         notes=table.report.notes,
         class_map=job.class_map,
         namespace=_other_namespace(job, artifact),
-        recordings=len(found.paths),
+        recordings=len(recordings.paths),
         without_events=table.report.without_events,
         not_reached=table.report.not_reached,
-        skipped_files=found.skipped,
-        unread_folders=found.lost,
-        passed_over=found.passed_over(),
+        skipped_files=recordings.skipped,
+        unread_folders=recordings.lost,
+        passed_over=recordings.passed_over(),
         lacking=0 if sample is None else sample.lacking,
         dropped=0 if sample is None else sample.dropped,
         detected="" if detected is None or request.detections is None else detected.summary(request.detections),

@@ -1,4 +1,4 @@
-"""The middle of a run: workers score, rows come in and go out, the clock is watched."""
+"""The middle of a run: workers score, rows come in and go out, the deadline is watched."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from runtime.workers.protocol import Done, Opened, Ready, Rows, Task
 from runtime.workers.schedule import Schedule
 
 MOST_WAITING_BYTES = 64 * 2**20
-"""Rows held for want of earlier ones; above that nobody works ahead."""
+"""Bytes of rows that wait for earlier ones; above that no later task is started."""
 TIMEOUT_S = 300.0
-"""How long a worker may say nothing of a recording, unless another time is asked for."""
+"""How long a worker may be silent during a recording, unless the request sets another time."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ScoringLoop:
         self._ready: float | None = None
         self._ended: float | None = None
         self._most_open = 0
-        """The most tasks that were ever open at once: more workers than that are not started."""
+        """The most tasks that were ever open at once, and so the most workers that were started."""
         self._rows = sum(table.report.counts.values())
 
     def run(self, recordings: int, shield: Shield, report: bool | Callable[[Progress], object]) -> Measured:
@@ -80,7 +80,7 @@ class ScoringLoop:
                     progress.start()
                     continue
                 task, message = event.task, event.message
-                if isinstance(message, Done) and message.lost:  # nobody read it; how long it is its header may tell
+                if isinstance(message, Done) and message.lost:  # no worker read it; its header may say how long it is
                     message = replace(message, windows=self._scorer.promised_windows(task.path, until))
                 self._take(task, message, schedule, shield, progress)
                 if self._ended is not None and self._ended > self._scoring_ends(self._rows):
@@ -89,7 +89,7 @@ class ScoringLoop:
     def _take(
         self, task: Task, message: Opened | Rows | Done, schedule: Schedule, shield: Shield, progress: ProgressReports
     ) -> None:
-        """Takes what a worker sent of a task."""
+        """Takes a message about a task."""
         now = time.monotonic()
         self._most_open = max(self._most_open, schedule.open)
         self._table.add(task, message)
@@ -102,7 +102,7 @@ class ScoringLoop:
         self._ended = now
 
     def _hand_over(self) -> None:
-        """What is ready goes out."""
+        """Hands finished parts to the sink, in order."""
         for block, finished in self._table.ready():
             self._sink.append(block, finished)
 

@@ -2,7 +2,7 @@
 
 That needs labels, which synthetic soundscapes do not have and an untrained model would not find. So a full run is taken
 for the truth: a class counts as present in the 5% of rows in which it scores highest, which is about as rare as most
-species are. The full run then has a ROC-AUC of 1 by definition, and whatever is missing to 1 was lost to the deadline.
+species are. The full run then has a ROC-AUC of 1 by definition, and what a run lacks to 1 was lost to the deadline.
 Classes whose scores are constant, such as those that the model does not know, are left out.
 
 A few soundscapes that stand out hold many of those rows, and whether they are reached is chance. So the ROC-AUC is also
@@ -21,7 +21,7 @@ from runtime.explore.metrics import macro_roc_auc
 PRESENT = 0.05
 """Share of the rows in which a class counts as present."""
 MOST_CLASSES = 300
-"""The average over orders takes so many classes, evenly spaced, so that it takes seconds."""
+"""How many classes the average over orders uses, evenly spaced: few enough to take seconds."""
 
 
 def highest_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:

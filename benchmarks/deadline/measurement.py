@@ -201,7 +201,7 @@ class DeadlineBenchmark:
             return
         paths = self._paths[:SOUNDSCAPES]
         if name == ONNX:
-            whole_s = self._perch.run(paths, progress=True).timing.elapsed_s
+            measured_s = self._perch.run(paths, progress=True).timing.elapsed_s
         else:
-            whole_s = self._ways[name].start_up_s + self._ways[name].seconds(paths)
-        self._figures.projections[name] = TimeProjection(projected.start_up_s, projected.rounds, whole_s)
+            measured_s = self._ways[name].start_up_s + self._ways[name].seconds(paths)
+        self._figures.projections[name] = TimeProjection(projected.start_up_s, projected.rounds, measured_s)

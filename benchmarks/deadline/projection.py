@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.measuring.timing import figure
 
 SOUNDSCAPES = 700
-"""About how many the competition's hidden folder holds."""
+"""About as many as the competition's hidden folder holds."""
 CONFIDENCE = 0.95
 
 
@@ -24,13 +24,13 @@ CONFIDENCE = 0.95
 class TimeProjection:
     """The time that all soundscapes take, in seconds.
 
-    `rounds` are seconds a soundscape, from its file to its rows in a submission, without start-up. `whole_s` is the
+    `rounds` are seconds a soundscape, from its file to its rows in a submission, without start-up. `measured_s` is the
     time of all soundscapes, with start-up, if that was measured.
     """
 
     start_up_s: float
     rounds: Sequence[float]
-    whole_s: float | None = None
+    measured_s: float | None = None
     soundscapes: int = SOUNDSCAPES
 
     @property
@@ -41,13 +41,13 @@ class TimeProjection:
     @property
     def total_s(self) -> float:
         """For all soundscapes: measured, or projected."""
-        return self.start_up_s + self.soundscapes * self.rate if self.whole_s is None else self.whole_s
+        return self.start_up_s + self.soundscapes * self.rate if self.measured_s is None else self.measured_s
 
     @property
     def interval_s(self) -> tuple[float, float]:
         """The interval of `total_s`: unbounded above with a single round, of no width if the total was measured."""
-        if self.whole_s is not None:
-            return self.whole_s, self.whole_s
+        if self.measured_s is not None:
+            return self.measured_s, self.measured_s
         count = len(self.rounds)
         if count < 2:
             return self.start_up_s, math.inf
@@ -67,7 +67,7 @@ class TimeProjection:
         """In words: the minutes, whether they were measured, the margin, and how many cores would do."""
         low, high = (end / 60 for end in self.interval_s)
         minutes, deadline = self.total_s / 60, deadline_s / 60
-        how = "measured" if self.whole_s is not None else f"projected, {low:.3g}..{high:.3g}"
+        how = "measured" if self.measured_s is not None else f"projected, {low:.3g}..{high:.3g}"
         margin = abs(deadline - minutes)
         if low <= deadline < high:
             end = "too close to call"
@@ -86,7 +86,7 @@ class TimeProjection:
             "start_up_s": self.start_up_s,
             "seconds_a_soundscape": figure(self.rounds) | {"mean": self.rate},
             "soundscapes": self.soundscapes,
-            "kind": "projected" if self.whole_s is None else "measured",
+            "kind": "projected" if self.measured_s is None else "measured",
             "total_minutes": self.total_s / 60,
             "interval_minutes": [low / 60, high / 60],
             "margin_minutes": (deadline_s - self.total_s) / 60,

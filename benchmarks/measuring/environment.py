@@ -16,7 +16,7 @@ from runtime.cores import processor, usable_cores
 
 PACKAGES = ("perch-onnx", "tensorflow", "onnx", "tf2onnx", "numpy", "soundfile", "soxr")
 BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
-"""Processor times that are no idling, as far as a system tells them apart; those of guests are part of `user`."""
+"""Processor times other than idle ones, as far as the system reports them; those of guests are part of `user`."""
 GIB = 2**30
 
 

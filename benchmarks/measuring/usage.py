@@ -12,7 +12,7 @@ import psutil
 
 LOOK_EVERY_S = 0.2
 CHILDREN_EVERY = 5
-"""Children are looked for at one look in five, since psutil goes through all processes of the machine for them."""
+"""Children are listed at every fifth look, since psutil goes through all processes of the machine to find them."""
 MIB = 2**20
 
 

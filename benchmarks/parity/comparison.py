@@ -92,7 +92,7 @@ class HeadComparison:
             self._ranks.append(_correlations(rankdata(a, axis=1), rankdata(b, axis=1)))
 
     def _is_new(self, values: NDArray[np.float32]) -> bool:
-        """Whether no earlier window had the same values; silence does, each time with the same rounding."""
+        """Whether no earlier window had the same values. Silent windows repeat, each time with the same rounding."""
         digest = hashlib.sha256(values.tobytes()).digest()
         new = digest not in self._seen
         self._seen.add(digest)

@@ -24,7 +24,7 @@ class Histogram:
 
 
 def histogram(errors: NDArray[np.float64]) -> Histogram:
-    """Of errors `[windows]`; an error of 0 counts as the smallest other one, one that is not finite as the greatest."""
+    """Counts errors `[windows]`; 0 counts as the smallest other error, one that is not finite as the greatest."""
     finite = errors[np.isfinite(errors) & (errors > 0)]
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (1e-8, 1e-8)
     first = int(np.floor(np.log10(least)))

@@ -127,7 +127,7 @@ def _check_rounding(
 
 
 class _FileRun:
-    """A file during the comparison: its sessions, and what they have given so far."""
+    """A file during the comparison: its sessions, and their results so far."""
 
     def __init__(self, source: SavedModel, path: Path, devices: Sequence[str], batch_sizes: Sequence[int]) -> None:
         self._sessions = {device: Session(path, device) for device in devices}

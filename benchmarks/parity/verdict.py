@@ -48,7 +48,7 @@ OTHER_AUDIO = 10
 TIMES_STORED = 10
 STORED_MEASURES = {"error": "error", "mean_error": "mean error", "cosine_distance": "1 - cosine"}
 LEAST = {"error": 1e-7, "mean_error": 1e-9, "cosine_distance": 1e-11}
-"""A stored figure counts as at least this: what float32 itself rounds by."""
+"""A stored figure counts as at least this, the rounding of float32 itself."""
 BY_CHANCE, STORED = 1.5, 1.2
 """What errors may have in common, as multiples of what chance leaves and of the value at conversion."""
 MOST_STORED = 1.25

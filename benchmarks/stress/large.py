@@ -18,7 +18,7 @@ DAY_S, DAY_RATE = 86_400, 48_000
 MOST_MORE = 100 * MIB
 """How much more memory a process may take for a day than for a minute."""
 LEAST_SHARE = 0.25
-"""The other worker's processor time, as a share of the busiest one's, must be at least this."""
+"""The least processor time of the other worker, as a share of the busiest one's."""
 WAV_SECONDS = 23_440
 """3,000,320,000 bytes of 16-bit stereo at 32 kHz."""
 BURSTS = (10, 2_000, WAV_SECONDS // 5 - 2)
@@ -28,10 +28,10 @@ SAME_WITHIN = 1e-4
 
 def day(folder: Path, model: Path) -> None:
     """A day in one FLAC file needs no more memory than a minute, and all workers take part."""
-    minute, whole = write_quiet(folder / "minute.flac", 60), write_quiet(folder / "day.flac", DAY_S)
-    print(f"  {whole.name}: {DAY_S // 3600} h at {DAY_RATE // 1000} kHz, {mib(whole.stat().st_size)}", flush=True)
-    few = watched_run(minute, model, folder / "minute.parquet")
-    many = watched_run(whole, model, folder / "day.parquet")
+    minute_flac, day_flac = write_quiet(folder / "minute.flac", 60), write_quiet(folder / "day.flac", DAY_S)
+    print(f"  {day_flac.name}: {DAY_S // 3600} h at {DAY_RATE // 1000} kHz, {mib(day_flac.stat().st_size)}", flush=True)
+    few = watched_run(minute_flac, model, folder / "minute.parquet")
+    many = watched_run(day_flac, model, folder / "day.parquet")
     all_scored(folder / "day.parquet", DAY_S // 5)
     print(f"  {many.seconds:.0f} s, {DAY_S / many.seconds:.0f} times real time", flush=True)
     no_more_memory(few, many)

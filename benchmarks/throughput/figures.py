@@ -80,7 +80,7 @@ class Breakdown:
         return {**stages, "head": seconds["graph"] - embedding} if "embedding" in seconds else stages
 
     def ratios(self) -> dict[str, float]:
-        """Times divided by that of the floor, and that of a full run divided by those of reading and of the graph."""
+        """Times divided by the floor's, and a full run's divided by those of reading and of the graph together."""
         floor: Workload = "floor" if "floor" in self.rates else "backbone"
         compared: tuple[Workload, ...] = ("embedding", "graph") if floor in self.rates else ()
         ratios = {f"{name}_over_floor": self.rate(floor) / self.rate(name) for name in compared if name in self.rates}
@@ -88,7 +88,7 @@ class Breakdown:
         return {**ratios, "run_over_graph_and_reading": 1 / self.run_rate / apart}
 
     def used(self) -> dict[str, Any]:
-        """What full runs used; of the workers the greatest of each figure."""
+        """What full runs used; for the workers, the greatest of each figure."""
         watched, busy = self.runs[0], [run.busy for run in self.runs if run.busy is not None]
         return {
             "start_up_s": statistics.median(run.start_up_s for run in self.runs),
@@ -124,12 +124,12 @@ class FileFigures:
 
     @property
     def ranking(self) -> list[Configuration]:
-        """The fastest first, those that were not measured last."""
+        """Configurations, the fastest first; those without a measurement come last."""
         return sorted(self.configurations, key=lambda each: -each.rate)
 
     @property
     def best(self) -> Configuration:
-        """The fastest usable one.
+        """The fastest usable configuration.
 
         Raises:
             InputError: none is usable.
@@ -142,7 +142,7 @@ class FileFigures:
 
     @property
     def precision(self) -> str:
-        """That of the file, and that of its head where the two differ."""
+        """The file's precision, and its head's where that differs."""
         options = self.artifact.options
         precision, head = options.get("precision", "float32"), options.get("head", "float32")
         return f"{precision}, head {head}" if head != "float32" else str(precision)

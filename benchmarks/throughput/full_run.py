@@ -76,7 +76,7 @@ def time_full_run(plan: RunPlan) -> FullRun:
 
 
 def recordings_for(windows: float, recordings: Sequence[Path], artifact: Artifact, workers: int) -> tuple[Path, ...]:
-    """The first recordings that hold this many windows together, as many for each worker; all if they hold less."""
+    """The first recordings that together hold this many windows, as many for each worker; all if they hold fewer."""
     taken, count = 0, 0
     while taken < len(recordings) and (not taken or count < windows or taken % workers):
         recording = Recording(recordings[taken], artifact.sample_rate, artifact.window_samples)
@@ -86,7 +86,7 @@ def recordings_for(windows: float, recordings: Sequence[Path], artifact: Artifac
 
 
 class _Warnings(logging.Handler):
-    """Keeps what a run warns of."""
+    """Keeps the warnings of a run."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -22,7 +22,7 @@ from convert.proof.synthetic import write_soundscape
 from runtime.progress import progress_bar
 
 KEPT, FAR_SLOWER = 10, 0.75
-"""After the first round the ten fastest setups go on, and of the others those above this share of the fastest rate."""
+"""After the first round the ten fastest setups stay, and others whose rate is above this share of the fastest."""
 MOST_ROUNDS, OVERTIME = 7, 1.8
 LONG_SLICES = 2.0
 """A batch that takes more slices of time than this needs no warm-up: the cost of the first one is lost in it."""
@@ -35,8 +35,8 @@ class Effort:
     """How much to measure.
 
     The sweep takes `rounds` or, if that is None, as many as fit into `sweep_s` for each file; up to 1.8 times that long
-    if they would else be fewer than `least_rounds`. A workload is repeated for `slice_s` in each round. Then follow
-    `part_rounds` of single steps and full runs, fewer if they take longer than `parts_s`. A full run takes about
+    if there would otherwise be fewer than `least_rounds`. A workload is repeated for `slice_s` in each round. Then
+    follow `part_rounds` of single steps and full runs, fewer if they take longer than `parts_s`. A full run takes about
     `whole_s`.
     """
 
@@ -103,7 +103,7 @@ class _Sweeper:
         """Memory of a single worker, by batch size."""
 
     def groups(self) -> list[list[Configuration]]:
-        """The configurations that are still measured: on the CPU those that the same processes serve, else one each."""
+        """The configurations still measured: on the CPU grouped by the processes that serve them, else one by one."""
         by_setup = {each.setup: each for each in self._file.configurations if each.note is None}
         if self._conditions.device != "cpu":
             return [[each] for each in by_setup.values()]

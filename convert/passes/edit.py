@@ -80,7 +80,7 @@ def attribute(node: ir.Node, name: str, default: Any) -> Any:
 
 
 def sliced_axes(node: ir.Node) -> list[int] | None:
-    """The axes of which a Slice takes a part; None where they are not constant, or it has steps."""
+    """The axes that a Slice shortens; None where they are not constant, or it has steps."""
     if len(node.inputs) < 4:
         return None
     starts, ends, axes = (constant(value) for value in node.inputs[1:4])
@@ -118,7 +118,7 @@ def replace(old: ir.Value, new: ir.Value) -> None:
 
 
 def zero_pads(pad: ir.Node) -> list[int] | None:
-    """The pads of a Pad with zeros, of all axes' starts and then of their ends; None for any other Pad."""
+    """The pads of a Pad with zeros: at the start of every axis, then at the end of every axis; None for others."""
     amounts, value = constant(pad.inputs[1]), pad.inputs[2] if len(pad.inputs) > 2 else None
     zero = value is None or scalar(value) == 0
     if amounts is None or not zero or len(pad.inputs) > 3 or attribute(pad, "mode", "constant") != "constant":

@@ -1,4 +1,4 @@
-"""Float16 for GPUs, in all that keeps its accuracy.
+"""Float16 for GPUs, wherever it is accurate enough.
 
 The spectrogram stays float32: its squares and roots span more than float16 can hold. So do the average poolings, which
 add up thousands of values. Nodes that only move values (Reshape, Concat) stay float32 where their inputs are.
@@ -47,7 +47,7 @@ def to_float16(graph: ir.Graph) -> None:
 def emulate_float16(graph: ir.Graph) -> None:
     """Turns each float16 of a graph to float32, but rounds its values to float16.
 
-    On a CPU the result computes what the graph given computes on a GPU, up to the order of sums. Requires inferred
+    On a CPU the result computes what the original graph computes on a GPU, up to the order of sums. Requires inferred
     types.
     """
     for value in list(graph.initializers.values()):
@@ -58,7 +58,7 @@ def emulate_float16(graph: ir.Graph) -> None:
         for value in node.outputs:
             if value.dtype == ir.DataType.FLOAT16:
                 uses = list(value.uses())
-                # ONNX Runtime keeps a pair of casts that stands in the graph; those that it inserts itself it removes.
+                # ONNX Runtime keeps casts that stand in the graph; it removes only those that it inserts itself.
                 half = value if node.op_type == "Cast" else _cast_after(node, value, ir.DataType.FLOAT16)
                 rounded = _cast_after(half.producer() or node, half, ir.DataType.FLOAT)
                 for consumer, position in uses:

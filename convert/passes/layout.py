@@ -1,7 +1,7 @@
 """What nodes that only move elements do, found by running them on indices.
 
-Exporters reach the same layout by many routes. Nodes run on an array of indices, for a batch of two, show from where
-each element comes whatever the route is, and that windows stay apart.
+Exporters reach the same layout by many routes. Nodes run on an array of indices, for a batch of two, show where each
+element comes from, whatever the route, and that windows stay apart.
 """
 
 from __future__ import annotations

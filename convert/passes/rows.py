@@ -63,7 +63,7 @@ def _multiplies_within_rows(left: ir.Value, right: ir.Value, rows: Container[ir.
 
 
 def _keeps_rows(node: ir.Node, data: ir.Value) -> bool:
-    """Whether a node whose only operand is `data`, other inputs being parameters, leaves its rows apart."""
+    """Whether a node whose only operand is `data`, other inputs being parameters, keeps its rows apart."""
     parameter = constant(node.inputs[1]) if len(node.inputs) > 1 else None
     match node.op_type:
         case "Conv" | "GlobalAveragePool":  # the first axis is the batch by definition
@@ -122,7 +122,7 @@ def row_shape(value: ir.Value | None) -> list[int] | None:
 
 
 def reshapes_each_row(reshape: ir.Node) -> bool:
-    """Whether a Reshape gives each row a constant shape of as many elements, whatever it does to the first axis."""
+    """Whether a Reshape gives each row a constant shape with the same number of elements; the first axis may change."""
     target, sizes = constant(reshape.inputs[1]), row_shape(reshape.inputs[0])
     if target is None or sizes is None or len(target) < 2 or attribute(reshape, "allowzero", 0):
         return False

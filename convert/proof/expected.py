@@ -22,7 +22,7 @@ Outputs = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Expected:
-    """What TensorFlow gives for windows `float32 [n, samples]`: `outputs` by head, of as many rows.
+    """What TensorFlow gives for windows `float32 [n, samples]`: `outputs` by head, a row for each window.
 
     `reference` is the model that gave them. Where TensorFlow cannot run the SavedModel it is None, and `outputs` empty.
     """
@@ -53,7 +53,7 @@ def batch_sizes(session: Session) -> tuple[int, ...]:
 
 
 def measure(session: Session, expected: Expected) -> dict[str, HeadParity]:
-    """How far the heads of a converted file are from TensorFlow's, the worst of all batch sizes; empty without these.
+    """How far a converted file's heads are from TensorFlow's, the worst of all batch sizes; empty if these are missing.
 
     Raises:
         ParityError: ONNX Runtime cannot run the file.

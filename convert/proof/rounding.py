@@ -44,7 +44,7 @@ MOST = FLOAT16
 NEAR = 0.5
 """The share of a tolerance from which on rounding is measured."""
 SEEDS = (0, 1)
-"""Of the directions in which samples move."""
+"""The seed of the directions in which samples move."""
 FLOAT64_WINDOWS = 4
 
 
@@ -85,10 +85,10 @@ NOT_MEASURED = Rounding({}, {}, ())
 
 
 def widened(bound: Tolerance, error: float, mean_error: float, cosine_distance: float, many: float = 1.0) -> Tolerance:
-    """The tolerance of a head for which TensorFlow differs from itself by so much: `bound`, or `TIMES` as much.
+    """The tolerance of a head in which TensorFlow differs from itself by this much: `bound`, or `TIMES` as much.
 
-    If more windows are compared than TensorFlow was with itself, their greatest 1 - cosine is greater: `many` times as
-    much is allowed, and the root of that for the error.
+    The more windows are compared, the greater is their greatest 1 - cosine. If they are more than those on which
+    TensorFlow was compared with itself, 1 - cosine may be `many` times as great, and the error `sqrt(many)` times.
     """
     return Tolerance(
         error=max(bound.error, many**0.5 * min(TIMES.error * error, MOST.error)),

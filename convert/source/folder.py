@@ -1,4 +1,4 @@
-"""The files of a SavedModel, as far as they can be known without TensorFlow."""
+"""The files of a SavedModel, as far as they can be listed without TensorFlow."""
 
 from __future__ import annotations
 

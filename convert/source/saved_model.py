@@ -1,4 +1,4 @@
-"""A Perch SavedModel as it is found: its signature, outputs, batch, kind of graph, and class lists."""
+"""A Perch SavedModel before conversion: its signature, outputs, batch, kind of graph, and class lists."""
 
 from __future__ import annotations
 

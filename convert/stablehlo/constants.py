@@ -22,7 +22,7 @@ from convert.stablehlo.text import DTYPES, STRING, VALUE, Op
 MOVES = {*shapes.OPERATIONS, "constant"}
 """Operations that only move elements: their results need no XLA."""
 MOST_ELEMENTS = 2**22
-"""Of a value that XLA computes; the normalised weights of a large head are computed by NumPy."""
+"""The greatest size of a value that XLA computes; NumPy computes the normalised weights of a large head."""
 Values = Mapping[tuple[int, int], Mapping[int, Array]]
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "bf16"}
 
@@ -68,7 +68,7 @@ class Trace:
         return results
 
     def ask(self, tensor: Tensor) -> None:
-        """Asks XLA for a value, if it is computed; for the operands of one that is too large or broadcast."""
+        """Asks XLA for a computed value or, if that is too large or a broadcast, for its operands."""
         name = self._names.get(id(tensor))
         if name is None or name in self._asked or not self._of(name).rounds:
             return

@@ -11,7 +11,7 @@ from convert.stablehlo.graph import Graph
 from convert.stablehlo.tensor import Tensor, UnsupportedError, constant, number
 
 MOST_EXPONENT = 64
-"""Integer powers are written out as products."""
+"""The greatest exponent of integers: powers are written out as products."""
 
 
 def quotient(graph: Graph, left: Tensor, right: Tensor, op_type: str) -> Tensor:

@@ -33,10 +33,10 @@ KERNELS = {
     **dict.fromkeys(("ReduceMax", "ReduceMin"), FLOATS | _types("int32")),
     **dict.fromkeys(("ReduceProd", "ReduceSum"), FLOATS),
 }
-"""Types of operations that do not have the usual ones. Of float16 ONNX Runtime casts TopK, ArgMax and others itself."""
+"""Types of operations that lack the usual ones. ONNX Runtime itself casts float16 for TopK, ArgMax and others."""
 ANY = {"Cast", "IsNaN"}
 REDUCTIONS = {"ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"}
-"""Of integers ONNX Runtime (1.31) computes these in float32, or from the low 32 bits; float64 is exact to 53 bits."""
+"""ONNX Runtime (1.31) reduces integers in float32, or by their low 32 bits; float64 is exact to 53 bits."""
 
 
 def computed_in(op_type: str, dtype: np.dtype) -> np.dtype:

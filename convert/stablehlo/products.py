@@ -18,7 +18,7 @@ from convert.stablehlo.tensor import Tensor, UnsupportedError, View, constant, c
 from convert.stablehlo.text import BFLOAT16, Op
 
 AxisPairs = tuple[list[int], list[int]]
-"""Axes of the left operand, and those of the right one that they go with."""
+"""Axes of the left operand, and the matching axes of the right one."""
 REDUCTIONS = {"add": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin", "multiply": "ReduceProd"}
 COMBINED = {"add": "Add", "maximum": "Max", "minimum": "Min", "multiply": "Mul"}
 ON_BOOLEANS = {
@@ -30,7 +30,7 @@ def reducer(op: Op) -> str:
     """The operation by which a reduction combines two elements, such as "add".
 
     Raises:
-        UnsupportedError: it combines them by several.
+        UnsupportedError: it combines them by several operations.
     """
     if word := op.word(r"applies stablehlo\.(\w+)"):
         return word
@@ -67,7 +67,7 @@ def reduce(graph: Graph, op: Op, operand: Tensor, start: Tensor, *others: Tensor
 
 
 ARG_MAX = "compare compare or compare compare and or select select"
-"""The operations by which JAX's argmax and argmin choose one of two numbers, of equal ones the first."""
+"""The operations by which JAX's argmax and argmin choose between two numbers; of equal ones they take the first."""
 
 
 def _arg_max(graph: Graph, op: Op, operand: Tensor, start: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ def _first(graph: Graph, op_type: str, operand: Tensor, axis: int) -> Tensor:
 
 
 def _without(operand: Tensor, view: View, places: Sequence[int], data: Data, dtype: np.dtype | type) -> Tensor:
-    """The value of a node's output, of which the node removed the axes at these places of its input."""
+    """The value of a node's output; the node removed the axes at these places of its input."""
     removed = [view.order[place] for place in places]
     left = [axis for axis in range(operand.rank) if axis not in removed]
     order = tuple(left.index(axis) for axis in view.order if axis not in removed)

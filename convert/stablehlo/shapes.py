@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.kernels import computed_in
-from convert.stablehlo.tensor import PROBES, Constant, Shape, Tensor, UnsupportedError, View, constant, empty
+from convert.stablehlo.tensor import PROBES, ConstantData, Shape, Tensor, UnsupportedError, View, constant, empty
 from convert.stablehlo.text import BFLOAT16, Op
 
 END = np.iinfo(np.int64).max
@@ -29,7 +29,7 @@ def dynamic_reshape(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Ten
     return reshaped(graph, operand, sizes.sizes())
 
 
-def same(vectors: Shape) -> Constant:
+def same(vectors: Shape) -> ConstantData:
     """Sizes as a constant: one vector, if all probes have the same."""
     return tuple(vectors) if (vectors != vectors[0]).any() else (vectors[0],)
 
@@ -96,7 +96,7 @@ def transpose(graph: Graph, op: Op, operand: Tensor) -> Tensor:
 
 
 def transposed(tensor: Tensor, permutation: list[int]) -> Tensor:
-    """A view of which axis `i` is axis `permutation[i]` of the value; no data are moved."""
+    """A view whose axis `i` is axis `permutation[i]` of the value; no data are moved."""
     shape = tensor.shape[:, permutation]
     return map_parts(
         tensor, shape, lambda part: View(part.data, tuple(permutation.index(a) for a in part.order), part.sizes)

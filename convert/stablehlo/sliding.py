@@ -122,7 +122,7 @@ class SlidingWindow:
         return [axis for axis, size in enumerate(self.sizes) if size > 1]
 
     def is_cumulative(self, shape: Shape) -> bool:
-        """Whether each result's window is all elements of an axis up to, or from, its own, as JAX's cumsum has it."""
+        """Whether each window spans all elements up to the result's own, or from it on, as in JAX's cumsum."""
         if len(self.axes) != 1 or any(n != 1 for n in (*self.strides, *self.dilations)):
             return False
         (axis,) = self.axes

@@ -38,7 +38,7 @@ class TextError(ConversionError):
 
 @dataclass(frozen=True)
 class TensorType:
-    """A type `tensor<...>`. Sizes that are not static are None; `dtype` is None for other elements than numbers."""
+    """A type `tensor<...>`. Sizes that are not static are None; `dtype` is None if elements are not numbers."""
 
     sizes: tuple[int | None, ...]
     dtype: np.dtype | None

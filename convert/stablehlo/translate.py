@@ -31,7 +31,7 @@ RETURNS = {"return", "func.return", "stablehlo.return"}
 CALLS = {"call", "func.call", "tf.PartitionedCall", "tf.StatefulPartitionedCall"}
 MODULE = "tf.XlaCallModule"
 MOST_ROUNDS = 2000
-"""Loops are unrolled."""
+"""The most rounds of a loop, which is unrolled."""
 Names = Mapping[str, Tensor]
 Observer = Callable[[Op, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
 """Gets each operation with its operands and results, in order, and returns the results to go on with."""
@@ -86,10 +86,10 @@ class _Walk:
                 results = self._results(op, operands, names)
             except ConversionError:
                 raise
-            except Exception as error:  # a form of the operation that no test has
+            except Exception as error:  # a form of the operation that no test covers
                 unforeseen = f"there is no translation of this form of it, {op.types.strip()[:200]}"
-                said = str(error) if isinstance(error, UnsupportedError) else unforeseen
-                raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
+                reason = str(error) if isinstance(error, UnsupportedError) else unforeseen
+                raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {reason}") from error
             names.update(zip(op.results, results, strict=True))
         return []
 

@@ -13,7 +13,7 @@ from convert.stablehlo.tensor import Shape, Tensor, UnsupportedError
 from convert.stablehlo.text import Op
 
 MOST_UPDATES = 100
-"""Of a scatter, which is unrolled."""
+"""The most slices of a scatter, which is unrolled."""
 
 
 def dynamic_update_slice(graph: Graph, op: Op, operand: Tensor, update: Tensor, *starts: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from convert.passes.edit import Array
 from convert.stablehlo.tensor import Shape
 
 CALLING_CONVENTION = 9
-"""Of XlaCallModule: the first whose modules need no further attributes, and the one that JAX writes since 0.4.30."""
+"""The version of XlaCallModule: the first that needs no further attributes, written by JAX since 0.4.30."""
 
 
 def run(module: str, arguments: Sequence[Array], results: Sequence[tuple[np.dtype, Shape]]) -> list[Array]:

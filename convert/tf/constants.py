@@ -17,7 +17,7 @@ MOVES = {
 }  # fmt: skip
 """Operations that only move values."""
 ENLARGING = {"BroadcastTo", "Fill", "Tile"}
-"""Of those, the ones that make constants larger: their inputs are stored instead."""
+"""Operations in `MOVES` that enlarge constants: their inputs are stored instead."""
 
 
 def with_constants(

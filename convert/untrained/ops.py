@@ -1,4 +1,4 @@
-"""TensorFlow ops combined as JAX's exporter writes them, so that whatever converts these converts Perch.
+"""TensorFlow ops combined as JAX's exporter writes them, so that a converter that handles them handles Perch.
 
 The exporter knows nothing of fused layers: a broadcast is Reshape + BroadcastTo, a swish is Neg/Exp/Add/RealDiv,
 a convolution stands between transposes, and shapes are computed from the batch size with Pack.

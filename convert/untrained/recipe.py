@@ -115,9 +115,9 @@ PERCH_V2 = Recipe(
 )
 """What Google's public source exports (chirp/models/perch_2.py in google-research/perch)."""
 PERCH_V2_PUBLISHED = replace(PERCH_V2, frontend="simple", activation="swish")
-"""As others found the published model to be: frames by convolution, swish inside the blocks."""
+"""The published model, as others have described it: frames by convolution, swish inside the blocks."""
 SURFPERCH = Recipe(pair=True, mel=Mel(128, 50.0, 16_000.0), classes=PERCH_V1.classes[:1])
-"""A sibling of v1 for coral reefs. All that is published of its outputs: a pair, with 10,932 classes."""
+"""A sibling of v1 for coral reefs. Of its outputs only this is published: they are a pair, with 10,932 classes."""
 
 TINY = Recipe(
     stages=stages.TINY,

@@ -68,7 +68,7 @@ class Levels:
     def notes(self, complete: bool) -> list[str]:
         """What a user should know, each a phrase that follows the recording's name.
 
-        They hold no figures, so that all parts of a recording give the same. `complete` is whether all of it was read.
+        Notes hold no figures, so that all parts of a recording give the same. `complete` is whether all of it was read.
         """
         channels = len(self._sum)
         if self._first is None:

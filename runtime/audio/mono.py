@@ -17,11 +17,11 @@ from runtime.audio.windows import LEAST_REMAINDER_S
 from runtime.errors import RecordingError, reason
 
 BLOCK_S, MOST_BLOCK = 0.5, 2**22
-"""Seconds decoded at once, and samples of all channels: a decoder that fails loses the whole block."""
+"""The most decoded at once, in seconds and in samples of all channels: a decoder that fails loses a whole block."""
 PREROLL_S = 0.25
-"""What the resampler is fed before the first sample that is asked for, many times the length of its filter."""
+"""Seconds given to the resampler before the first sample wanted: many times the length of its filter."""
 MOST_SPANS = 3
-"""So many stretches that cannot be decoded are named."""
+"""The most stretches that a message names as damaged."""
 
 
 class MonoReader:
@@ -43,7 +43,7 @@ class MonoReader:
         self.gaps = np.zeros((0, 2))
         """Stretches that were not recorded, `float64 [gaps, 2]`: from the first to before the second position."""
         self._unusable: list[tuple[int, int]] = []  # first and last of each run of samples
-        self._damaged: list[tuple[int, int]] = []  # those that could not be decoded
+        self._damaged: list[tuple[int, int]] = []  # likewise, of samples that could not be decoded
         self._notes: list[str] = []
         self._levels: list[Levels] = []  # of each stream
         self._start = 0  # of the stream that is being read
@@ -72,7 +72,7 @@ class MonoReader:
 
     @property
     def damage(self) -> str | None:
-        """Which stretches so far could not be decoded, while later ones could; None if there are none."""
+        """Names the stretches so far that could not be decoded, while later ones could; None if there are none."""
         spans = [
             f"from {first / self.sample_rate:.1f} to {last / self.sample_rate:.1f} s" for first, last in self._damaged
         ]
@@ -80,9 +80,9 @@ class MonoReader:
         return f"is damaged: cannot be decoded {', '.join(spans[:MOST_SPANS] + more)}" if spans else None
 
     def notes(self, complete: bool) -> list[str]:
-        """What a user should know of what was read; `complete` is whether that is the recording from start to end."""
-        heard = (note for levels in self._levels for note in levels.notes(complete))
-        return list(dict.fromkeys([*self._notes, *heard]))
+        """What a user should know of the sound that was read; `complete` is whether that is the entire recording."""
+        on_levels = (note for levels in self._levels for note in levels.notes(complete))
+        return list(dict.fromkeys([*self._notes, *on_levels]))
 
     def _stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
         """Blocks of one stream."""
@@ -163,7 +163,7 @@ def find_gaps(sound: Sound, scale: float) -> NDArray[np.float64]:
 
 
 def _next(blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
-    """The next block, None if there is no more; `there_s` is how many seconds were decoded before it."""
+    """The next block, None at the end; `there_s` is how many seconds were decoded before it."""
     try:
         return next(blocks, None)
     except soundfile.SoundFileError as error:
@@ -171,7 +171,7 @@ def _next(blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
 
 
 def _mix(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of a block's channels; of two with the bits of `mean`, which takes ten times as long."""
+    """The mean of a block's channels. For two it has the same bits as `mean`, in a tenth of the time."""
     if block.shape[1] == 1:
         return block[:, 0]
     return np.asarray((block[:, 0] + block[:, 1]) / 2 if block.shape[1] == 2 else block.mean(axis=1), np.float32)

@@ -73,7 +73,7 @@ class FoundRecordings:
         return f"skipped {_count(len(self.unreadable), 'unreadable folder')}: {folders}"
 
     def nothing(self, named: object) -> str:
-        """The message for a search that found no recordings in what was `named`."""
+        """The message for a search without results; `named` is where the user asked to look."""
         return "; ".join([f"no recordings in {named} ({FORMATS})", *self.passed_over()])
 
     def passed_over(self) -> list[str]:
@@ -95,7 +95,7 @@ class FoundRecordings:
 def find_recordings(soundscapes: Sources) -> FoundRecordings:
     """Finds recordings in a folder (read recursively), by a glob, at a path, or at several paths.
 
-    Of folders and globs, files with a known extension, in any case, are taken. Other files, hidden files and folders,
+    Folders and globs give the files with a known extension, in any case. Other files, hidden files and folders,
     bins, system folders and unreadable folders are skipped and counted; a folder that is named itself is always read. A
     path that names a file is taken whatever its extension.
 
@@ -112,7 +112,7 @@ def find_recordings(soundscapes: Sources) -> FoundRecordings:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"cannot look for recordings at {source!r} ({reason(error)})") from None
-    return search.found(sources)
+    return search.results(sources)
 
 
 class _Search:
@@ -194,8 +194,8 @@ class _Search:
             return
         self._skipped.add(absolute)
 
-    def found(self, sources: Sequence[str | Path]) -> FoundRecordings:
-        """The results, in order.
+    def results(self, sources: Sequence[str | Path]) -> FoundRecordings:
+        """The recordings, in the order of their rows.
 
         Raises:
             InputError: there are no recordings, and a folder cannot be read.
@@ -203,7 +203,7 @@ class _Search:
         root = _root(sources, self._taken)
         start = os.path.join(os.path.abspath(root), "")
         ordered = sorted((path.removeprefix(start).replace(os.sep, "/"), given) for path, given in self._taken.items())
-        found = FoundRecordings(
+        recordings = FoundRecordings(
             tuple(path for _, path in ordered),
             tuple(_names(ordered)),
             root,
@@ -213,10 +213,10 @@ class _Search:
             self._unreadable,
             Counter(self._convertible.values()),
         )
-        if not ordered and found.lost:
-            why = self._unreadable[found.lost[0]]
-            raise InputError(f"cannot read the folder {found.lost[0]} ({why}), and found no recordings elsewhere")
-        return found
+        if not ordered and recordings.lost:
+            why = self._unreadable[recordings.lost[0]]
+            raise InputError(f"cannot read the folder {recordings.lost[0]} ({why}), and found no recordings elsewhere")
+        return recordings
 
 
 def _folders_of(pattern: str) -> Iterator[str]:

@@ -65,7 +65,7 @@ class PeakFinder:
         self._mel = _mel_matrix(self._frame, sample_rate)
         self._samples = 0
         self._rest = np.zeros(0, np.float32)  # what the next frame starts with
-        self._held: list[NDArray[np.float32]] = []  # log-mel frames of the stretch at hand
+        self._log_mel: list[NDArray[np.float32]] = []  # frames not yet summed up
         self._frames = 0
         self._activity: list[NDArray[np.float32]] = []
 
@@ -78,7 +78,7 @@ class PeakFinder:
         if count:
             frames = np.lib.stride_tricks.sliding_window_view(joined, self._frame)[:: self.step]
             spectrum = np.abs(np.fft.rfft(frames * self._taper)[:, : len(self._mel)]).astype(np.float32)
-            self._held.append(SCALE * np.log(np.maximum(spectrum @ self._mel, FLOOR)))
+            self._log_mel.append(SCALE * np.log(np.maximum(spectrum @ self._mel, FLOOR)))
             self._frames += count
         if self._frames >= 2 * STRETCH:
             self._sum_up(STRETCH)
@@ -105,11 +105,11 @@ class PeakFinder:
         return sorted(taken)
 
     def _sum_up(self, count: int) -> None:
-        """Reduces the first `count` of the frames held to one number each."""
+        """Reduces the first `count` buffered frames to one number each."""
         if count:
-            held = np.concatenate(self._held)
-            self._activity.append(denoised_sum(held[:count]))
-            self._held, self._frames = [held[count:]], len(held) - count
+            log_mel = np.concatenate(self._log_mel)
+            self._activity.append(denoised_sum(log_mel[:count]))
+            self._log_mel, self._frames = [log_mel[count:]], len(log_mel) - count
 
 
 def peak_hop(sample_rate: int) -> int:
@@ -122,18 +122,18 @@ def denoised_sum(mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Frames that are at the floor in all bands, such as a recorder's zeros, count as the usual noise.
     """
-    heard = (mel > SCALE * np.log(np.float32(FLOOR))).any(axis=1)
-    total = np.zeros(int(heard.sum()), np.float32)
+    audible = (mel > SCALE * np.log(np.float32(FLOOR))).any(axis=1)
+    total = np.zeros(int(audible.sum()), np.float32)
     if not len(total):
         return np.zeros(len(mel), np.float32)
     for band in range(0, mel.shape[1], BANDS_AT_ONCE):
-        above = np.ascontiguousarray(mel[heard, band : band + BANDS_AT_ONCE].T)
+        above = np.ascontiguousarray(mel[audible, band : band + BANDS_AT_ONCE].T)
         above -= np.median(above, axis=1, keepdims=True)
         noise = above <= FIRST * _spread(above, above <= 0)
         above -= (above * noise).sum(axis=1, keepdims=True) / noise.sum(axis=1, keepdims=True)
         total += np.where(above > STANDING_OUT * _spread(above, noise), above, 0).sum(axis=0)
     activity = np.full(len(mel), np.median(total), np.float32)
-    activity[heard] = total
+    activity[audible] = total
     return activity
 
 

@@ -43,7 +43,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive windows of a recording: `first` and those up to `end`, or to the recording's end if it is None.
+    """Consecutive windows of a recording: from `first` to before `end`, or to the recording's end if that is None.
 
     Borders depend on the recording and the hop alone, so that rows are the same bits however many workers share it.
     """
@@ -100,7 +100,7 @@ class Recording:
         return self._reader.notes(complete=not self._is_read_in_parts)
 
     def promised_windows(self) -> int | None:
-        """How many windows the file's header promises; None if that cannot be told (an OGG file's end tells it)."""
+        """How many windows the file's header promises; None if unknown (in OGG it follows from the file's end)."""
         try:
             first, *more = [(self._promised_by(sound), sound.complete) for sound in open_source(self.source)]
         except CANNOT_OPEN:
@@ -108,7 +108,7 @@ class Recording:
         return first[0] if first[1] and not more else None
 
     def count_parts(self) -> tuple[int, int | None]:
-        """In how many parts the recording is read, and how many windows it promises if that is more than one."""
+        """In how many parts the recording is read, and if in more than one, how many windows it promises."""
         windows = None
         try:
             with contextlib.closing(open_source(self.source)) as streams:
@@ -126,7 +126,7 @@ class Recording:
         return (parts, windows) if parts > 1 else (1, None)
 
     def is_enterable(self) -> bool:
-        """Whether it can be read from its middle on; else only from its start."""
+        """Whether reading can begin in its middle, not only at its start."""
         try:
             with contextlib.closing(open_source(self.source)) as streams:
                 return next(streams).enterable
@@ -138,19 +138,19 @@ class Recording:
         return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)
 
     def windows(self, part: Part = Part(), offset: int = 0, step: int = 1) -> Iterator[Window]:
-        """A part's windows in order, of each `step` only the one at `offset`.
+        """A part's windows in order: every `step`-th, from the one at `offset` on.
 
-        `failure` is set by the time the last one came, if there is something to say. Where the recording ends too
-        early, windows that its header promises follow without samples.
+        `failure` is set, if anything failed, by the time the last window came. Where the recording ends too early, the
+        other windows that its header promises follow without samples.
         """
         end = part.end if part.end is not None else sys.maxsize
         self._is_read_in_parts = part != Part()
         return self._cut(range(part.first + offset, end, step), part.first * self.hop)
 
     def samples(self) -> Iterator[NDArray[np.float32]]:
-        """All of it in mono blocks at the windows' rate, with zeros for what is not finite.
+        """The entire recording in mono blocks at the windows' rate, with zeros for samples that are not finite.
 
-        `failure` is set by the time the last one came, if there is something to say; windows can be cut afterwards.
+        `failure` is set, if anything failed, by the time the last block came. Windows can be cut afterwards.
         """
         total = 0
         try:
@@ -163,31 +163,31 @@ class Recording:
             self._fail(error)
 
     def windows_at(self, indices: Sequence[int]) -> Iterator[Window]:
-        """Windows of some indices, which ascend; those that cannot be read come without samples."""
+        """The windows at `indices`, which ascend; windows that cannot be read have no samples."""
         return self._cut(indices, 0)
 
     def _cut(self, indices: Iterable[int], begin: int) -> Iterator[Window]:
         """Windows of these indices; `begin` is where reading starts, in samples of the windows' rate."""
         pending: list[NDArray[np.float32]] = []
         start = total = begin  # of pending[0], and of the next block
-        held, remaining = 0, iter(indices)
+        buffered, remaining = 0, iter(indices)  # samples in `pending`
         index = next(remaining, sys.maxsize)
         try:
             for block in self._blocks(begin):
                 pending.append(block)
-                held += len(block)
+                buffered += len(block)
                 total += len(block)
-                while start + held >= index * self.hop + self.window:
+                while start + buffered >= index * self.hop + self.window:
                     joined = np.concatenate(pending)
                     at = index * self.hop - start
                     yield self._window(index, joined[at : at + self.window])
                     index = next(remaining, sys.maxsize)
                     keep = min(max(0, index * self.hop - start), len(joined))
-                    pending, held, start = [joined[keep:]], len(joined) - keep, start + keep
+                    pending, buffered, start = [joined[keep:]], len(joined) - keep, start + keep
                 if index == sys.maxsize:  # never of the last part
                     return
-                if start + held <= index * self.hop:  # the next window starts later
-                    pending, held, start = [], 0, start + held
+                if start + buffered <= index * self.hop:  # the next window starts later
+                    pending, buffered, start = [], 0, start + buffered
             if not total:
                 raise RecordingError("holds no samples")
         except RecordingError as error:

@@ -49,14 +49,14 @@ class Samples:
         return np.atleast_2d(self.samples).T
 
     def open(self) -> Sound:
-        """The samples as one stream, with what would be said of a file."""
+        """The samples as one stream, with the notes that a file would get."""
         file = _SampleFile(self.frames, int(self.sample_rate))
         notes = notes_on_zeros(file.frames / file.samplerate, self._zeros / file.samplerate)
         return Sound(file, file.frames or None, seekable=True, enterable=True, notes=tuple(notes))
 
     @cached_property
     def _zeros(self) -> int:
-        """How many frames of zeros the samples end with; -0.0, which has a bit that is set, is none."""
+        """How many frames of zeros the samples end with; -0.0, whose sign bit is set, does not count."""
         written = ((self.frames != 0) | np.signbit(self.frames)).any(axis=1)
         return int(written[::-1].argmax()) if written.any() else len(written)
 

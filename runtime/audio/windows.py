@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Normalization = Literal["raw", "peak"]
 Segments = Literal["grid", "peaks"]
 LEAST_REMAINDER_S = 0.05
-"""Less audio than this after the last window is a codec's padding and makes no window."""
+"""Less audio than this after the last window is taken for a codec's padding and makes no window."""
 PEAK = 0.25
 
 

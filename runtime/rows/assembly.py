@@ -15,7 +15,7 @@ from runtime.rows.received import Received
 def assembled(
     path: Path, name: str, received: Received, part: int, indices: NDArray[np.int64], columns: Columns, naming: Naming
 ) -> Block:
-    """A part's rows in order: those of the windows `indices`, whether they came or not."""
+    """A part's rows for the windows `indices`, in order, with a status for windows that no worker sent."""
     pieces = received.rows.get(part, ())
     status = _statuses(received, part, indices)
     outputs = writable(columns, len(indices)) if pieces else unscored(columns, len(indices))
@@ -30,7 +30,7 @@ def assembled(
 
 
 def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDArray[np.str_]:
-    """The statuses of windows that did not come."""
+    """The statuses of windows that no worker sent."""
     missing = _missing(received, part)
     status = np.full(len(indices), missing, "<U12")
     if missing == "filled":
@@ -40,7 +40,7 @@ def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDAr
 
 
 def _missing(received: Received, part: int) -> Status:
-    """Why windows of a part did not come."""
+    """The status of a part's windows that no worker sent, unless they were not recorded."""
     done = received.done.get(part)
     if done is None or (part in received.rows and part not in received.visited):
         return "filled"

@@ -30,7 +30,7 @@ class Columns:
     about: Mapping[str, str] = field(default_factory=dict)
     """What made the rows: the model, its version, the options."""
     dtypes: Mapping[str, str] = field(default_factory=dict)
-    """Those of outputs that are not float32."""
+    """The types of outputs that are not float32."""
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
     """What the names of classes stand for."""
     constants: frozenset[int] = frozenset()
@@ -46,7 +46,7 @@ class Columns:
         return self.classes.get(output) or tuple(f"e{i}" for i in range(math.prod(self.shapes[output])))
 
     def only(self, output: str) -> Columns:
-        """The same for one output alone."""
+        """These columns with one output alone."""
         return replace(self, shapes={output: self.shapes[output]}, classes={output: self.classes[output]})
 
     @property
@@ -81,7 +81,7 @@ class Block:
         return (self.status == "scored") | (self.status == "interpolated")
 
     def holds(self, output: str) -> NDArray[np.bool_]:
-        """Which rows have values of an output, be it that a user wrote them there."""
+        """Which rows have values of an output, from scoring or written by a user."""
         values = self.outputs[output]
         first: tuple[Any, ...] = (slice(None), *[0] * (values.ndim - 1))
         return ~np.isnan(values[first])
@@ -128,7 +128,7 @@ def unscored(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
 
 
 def writable(columns: Columns, count: int) -> dict[str, NDArray[np.floating]]:
-    """Outputs of rows that are yet to be filled in: NaN."""
+    """Outputs of rows to be filled in later: NaN."""
     return {
         name: np.full((count, *shape), np.nan, columns.dtypes.get(name, np.float32))
         for name, shape in columns.shapes.items()

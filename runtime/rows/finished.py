@@ -30,7 +30,7 @@ class Finished:
 
     @classmethod
     def read(cls, fields: object) -> Finished | None:
-        """One that was written as JSON, in which anything may stand; None if it makes no sense."""
+        """Reads a part from its JSON, which may hold anything; None if that is not a part."""
         if not (isinstance(fields, dict) and fields.keys() == cls.__dataclass_fields__.keys()):
             return None
         numbers = [fields[name] for name in ("size", "mtime_ns", "part", "parts")]
@@ -50,10 +50,10 @@ class Finished:
         return outcome_of(self.failure, self.notes)
 
     def check_place(self, path: Path | None, name: str, part: int) -> None:
-        """Checks that it is the part of the recording `path` that comes next in this run; None if none does.
+        """Checks that this is the part that comes next in this run; `path` is None if no recording is left.
 
         Raises:
-            InputError: it is not.
+            InputError: another part comes next, or none.
         """
         if path is None or os.path.abspath(path) != self.path:
             raise InputError(

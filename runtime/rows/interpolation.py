@@ -1,4 +1,4 @@
-"""Rows of windows that were not reached, made of their scored neighbours."""
+"""Interpolates rows of windows that were not reached from their scored neighbours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Neighbours:
 
     @classmethod
     def among(cls, rows: Iterable[Rows]) -> Neighbours:
-        """The scored windows among all that came; of one that came twice the later scores."""
+        """The scored windows among `rows`; a window that came twice has its later scores."""
         pieces = list(rows)
         scored = np.flatnonzero(np.concatenate([piece.scored for piece in pieces]))
         indices = np.concatenate([piece.indices for piece in pieces])[scored]
@@ -33,7 +33,7 @@ class Neighbours:
         return cls(indices, scored[::-1][last], outputs)
 
     def means(self, windows: NDArray[np.int64], output: str) -> NDArray[np.float32]:
-        """For each window the mean of the scored ones before and after it, or the only one of these."""
+        """For each window the mean of the nearest scored ones before and after it, or the one of them that exists."""
         after = np.searchsorted(self.indices, windows)
         before = self.rows[np.where(after > 0, after - 1, after)]
         after = self.rows[np.where(after < len(self.indices), after, after - 1)]
@@ -42,7 +42,7 @@ class Neighbours:
 
 
 class Interpolation:
-    """Interpolates part by part, in the order of the rows; at most so many rows, None for all."""
+    """Interpolates part by part, in the order of the rows; `most` rows at most, all if None."""
 
     def __init__(self, most: int | None) -> None:
         self._left = most
@@ -50,7 +50,7 @@ class Interpolation:
         self._neighbours: Neighbours | None = None
 
     def fill(self, block: Block, received: Received, first: int) -> Block:
-        """A part's rows, those that were "filled" interpolated; its first row is the window `first`."""
+        """A part's rows, "filled" ones interpolated; its first row is the window `first`."""
         filled = np.flatnonzero(block.status == "filled")[: self._left]
         if not len(filled) or not received.rows:
             return block
@@ -67,9 +67,9 @@ class Interpolation:
         return replace(block, status=status, outputs=outputs)
 
     def _neighbours_in(self, received: Received) -> Neighbours:
-        """A recording's, found once."""
+        """A recording's neighbours, collected once."""
         if self._neighbours is None or self._recording != received.number:
-            self._neighbours = None  # a long recording's need not be there twice
+            self._neighbours = None  # frees the memory of the recording before
             self._recording, self._neighbours = (
                 received.number,
                 Neighbours.among(piece for part in received.rows.values() for piece in part),

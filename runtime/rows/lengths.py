@@ -15,8 +15,9 @@ LEAST_BYTES_A_SECOND = 16
 class Lengths:
     """How many rows each recording of a run has, where windows are a grid.
 
-    One that was read has a row for each window. One that was not, or not to its end, has as many as its header
-    promises. Where that promises nothing it has as many as most other recordings, if `guess`; else those that came.
+    A recording that was read has a row for each window; one that was not, or not to its end, has as many as its header
+    promises. If the header promises nothing, it has as many as most other recordings if `guess`, else those that
+    workers sent.
 
     Args:
         received: what workers sent, by recording.
@@ -24,7 +25,7 @@ class Lengths:
         part_windows: how many windows every part but a recording's last has.
         hop: samples from one window's start to the next.
         sample_rate: of the windows, in Hz.
-        guess: whether a recording of unknown length gets rows for windows that nobody has seen.
+        guess: whether a recording of unknown length gets rows for windows that no worker has seen.
     """
 
     def __init__(
@@ -40,40 +41,41 @@ class Lengths:
         self._part_windows, self._hop, self._sample_rate = part_windows, hop, sample_rate
         self._lengths: Counter[int] = Counter()  # of recordings that were read
         self._commonest: int | None = None
-        self._looked_at = 0  # no recording before this place tells a length, but for those that are in `_lengths`
-        self._known = self._known_rows = 0  # recordings of which a worker has said how many windows they have; the sum
+        self._looked_at = 0  # recordings before this place have no usable length
+        self._counted = self._counted_rows = 0  # recordings whose length a worker reported, and their rows together
 
     def learn(self, received: Received, windows: int | None) -> None:
-        """Takes how many windows a worker says that a recording has or promises. The first answer stays."""
+        """Takes a worker's report of how many windows a recording has or promises. The first report counts."""
         if windows is not None and not received.counted:
             received.counted = True
-            self._known, self._known_rows = self._known + 1, self._known_rows + self._plausible(received, windows)
+            self._counted += 1
+            self._counted_rows += self._plausible(received, windows)
 
     def learn_length(self, rows: int) -> None:
-        """Takes how many rows a recording had that was read to its end."""
+        """Takes the number of rows of a recording that was read to its end."""
         self._lengths[rows] += 1
         if self._lengths[rows] > self._lengths[self._commonest or 0]:
             self._commonest = rows
 
     def estimate(self) -> int:
         """How many rows all recordings have, if those that workers have not opened are as long as the others."""
-        return self._known_rows * self._recordings // max(1, self._known)
+        return self._counted_rows * self._recordings // max(1, self._counted)
 
     def parts(self, received: Received) -> int:
-        """In how many parts a recording is that was not read, or not to its end."""
+        """How many parts a recording has that was not read, or not to its end."""
         promised = self._plausible(received, received.promised or 0)
         last_to_come = max((*received.rows, *received.done), default=0)
         return max(1 + last_to_come, math.ceil(promised / self._part_windows))
 
     def part(self, received: Received, part: int, final: bool) -> int | None:
-        """How many rows a part has; None if another recording will tell.
+        """How many rows a part has; None if that depends on a recording that is not finished.
 
         `final` is whether the run is over, so that no more recordings are finished.
         """
         first, done = part * self._part_windows, received.done.get(part)
         came, last = received.end(part, first), part >= received.parts - 1
         if last and done is not None and done.windows is not None:
-            received.promised = done.windows  # it was read to its end, or somebody looked again
+            received.promised = done.windows  # it was read to its end, or its header was read again
         if done is not None and done.failure is None:
             return max(done.windows - first, came) if last and done.windows is not None else self._part_windows
         if received.promised is not None:
@@ -85,17 +87,16 @@ class Lengths:
         return None if usual is None else max(usual - first, came)
 
     def _plausible(self, received: Received, windows: int) -> int:
-        """As many windows as are promised, but no more than a file of its size can hold, or one part has.
+        """The promised windows, up to one part or what a file of this size can hold, whichever is more.
 
-        Else a few bytes could promise millions of rows, none of them read.
+        Otherwise a few bytes could promise millions of rows, none of them read.
         """
         most_s = received.size / LEAST_BYTES_A_SECOND
         return min(windows, max(self._part_windows, math.ceil(most_s * self._sample_rate / self._hop)))
 
     def _usual(self, number: int, final: bool) -> int | None:
-        """How many rows most recordings have that were read before this one, or else the next good one.
-
-        None where that one is not finished, though it may be.
+        """The most common number of rows of recordings read before this one; if there are none, that of the next one
+        that can be read. None while that one is not finished and still may be.
         """
         if self._commonest is not None:
             return self._commonest

@@ -1,4 +1,4 @@
-"""What is known of a run's rows before there are any: their columns, and what makes them."""
+"""What describes a run's rows before there are any: their columns, and what makes them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def columns_of(artifact: Artifact, job: Job, root: Path, taxonomy: Taxonomy | No
 
 
 def about(artifact: Artifact, job: Job, root: Path) -> dict[str, str]:
-    """What makes the rows: the model, the options, and where the recordings are, as files tell it."""
+    """What makes the rows: the model, the options, and where the recordings are, as files record it."""
     hop_s = f"{job.hop / artifact.sample_rate:.10g}" if job.max_peaks is None else ""
     return {
         "artifact_sha256": artifact.artifact_sha256,

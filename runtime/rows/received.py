@@ -22,7 +22,7 @@ class Received:
     mtime_ns: int = 0
     parts: int = 1
     promised: int | None = None
-    """How many windows its header promises, or once it was read how many there are; None if that is not known."""
+    """How many windows its header promises, or how many there are once it was read; None if unknown."""
     unrecorded: tuple[tuple[int, int], ...] = ()
     """Windows in silent stretches: the first of each, and the one after its last."""
     rows: dict[int, list[Rows]] = field(default_factory=dict)
@@ -32,11 +32,11 @@ class Received:
     visited: set[int] = field(default_factory=set)
     """Parts of which a worker visited every window."""
     counted: bool = False
-    """Whether it counts among the recordings whose length is known."""
+    """Whether it was counted among the recordings of known length."""
 
     @classmethod
     def nothing(cls, number: int, path: Path, size: int | None = None) -> Received:
-        """Before the first message. `size` is that of a recording in memory."""
+        """The state before the first message. `size` is that of a recording in memory."""
         if size is not None:
             return cls(number, size)
         with contextlib.suppress(OSError):  # a worker will fail to read it, and say why
@@ -62,7 +62,7 @@ class Received:
         return NotReached() if done is None else outcome_of(done.failure, done.notes)
 
     def end(self, part: int, first: int) -> int:
-        """How many rows a part has at least, whose first window is `first`: as many as it takes to hold all that came.
+        """The least number of rows of a part whose first window is `first`: enough for all windows that came.
 
         Where a header promises windows, only those with a score count: the others may not exist.
         """

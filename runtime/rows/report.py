@@ -11,7 +11,7 @@ from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
 from runtime.rows.summary import Failure, Note
 
 MOST_REASONS = 3
-"""At most so many different things that are wrong with a recording are named."""
+"""The most reasons named for one recording."""
 
 
 class Report:
@@ -28,12 +28,12 @@ class Report:
         self.failures: list[Failure] = []
         self.notes: list[Note] = []
         self.passed_over = 0
-        """Recordings that have no rows because none was scored before the end, where a sample submission rules."""
+        """Recordings without rows: none was scored before the end, and a sample submission decides the rows."""
         self.without_events = self.not_reached = 0
-        """Where windows are around events: recordings that had none, and those not scored, or not to their end."""
+        """Where windows are around events: recordings without any, and recordings not scored, or not to their end."""
 
     def add(self, path: Path, outcomes: Sequence[Outcome], rows: int) -> None:
-        """Takes what became of each part of a recording, which has so many rows."""
+        """Adds a recording of `rows` rows, with the outcome of each of its parts."""
         notes = dict.fromkeys(note for each in outcomes if isinstance(each, (Read, Failed)) for note in each.notes)
         self.notes += [Note(path, note) for note in notes]
         if reasons := list(dict.fromkeys(each.reason for each in outcomes if isinstance(each, Failed))):

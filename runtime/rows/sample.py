@@ -1,4 +1,4 @@
-"""A sample submission's rows: the recordings that they name, and the rows of a run made into exactly these."""
+"""A sample submission: the recordings that its rows name, and a run's rows arranged to match it exactly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SampleSubmission:
 
     Args:
         row_ids: its rows.
-        found: all recordings.
+        recordings: all recordings.
         sample_rate: of windows, in Hz.
         window: samples of a window.
         hop: samples from one window's start to the next.
@@ -54,31 +54,33 @@ class SampleSubmission:
         InputError: a row could be of several recordings.
     """
 
-    def __init__(self, row_ids: Sequence[str], found: FoundRecordings, sample_rate: int, window: int, hop: int) -> None:
+    def __init__(
+        self, row_ids: Sequence[str], recordings: FoundRecordings, sample_rate: int, window: int, hop: int
+    ) -> None:
         self.row_ids = tuple(row_ids)
         self._rate, self._window, self._hop = sample_rate, window, hop
         names, ends = _split(self.row_ids)
-        recordings = _ByName(found)
-        order: dict[int, int] = {}  # from places in `found` to places among the recordings that are named
-        places = {name: recordings[name] for name in dict.fromkeys(names)}
+        by_name = _ByName(recordings)
+        order: dict[int, int] = {}  # from places among all recordings to places among the named ones
+        places = {name: by_name[name] for name in dict.fromkeys(names)}
         owners = [-1 if (at := places[name]) is None else order.setdefault(at, len(order)) for name in names]
-        self.found = replace(
-            found,
-            paths=tuple(found.paths[at] for at in order),
-            names=tuple(found.names[at] for at in order),
+        self.recordings = replace(
+            recordings,
+            paths=tuple(recordings.paths[at] for at in order),
+            names=tuple(recordings.names[at] for at in order),
         )
         """The recordings that are named, in the order of their first rows."""
-        self.unnamed = [path for at, path in enumerate(found.paths) if at not in order]
+        self.unnamed = [path for at, path in enumerate(recordings.paths) if at not in order]
         self.absent = [name for name, at in places.items() if at is None]
         """Names of recordings that do not exist."""
         self._owners, self._ends = np.array(owners, np.int64), ends
-        """Of each row its recording's place in `found`, -1 if that does not exist; and when it says that it ends."""
+        """For each row its recording's place in `recordings`, -1 if there is none; and its end in seconds."""
         self._indices = self._windows()
         self._by_window = np.lexsort((self._indices, self._owners))
         """The rows by recording and window."""
         self._firsts = np.searchsorted(self._owners[self._by_window], np.arange(len(order) + 1))
         """Where each recording's rows begin in `_by_window`."""
-        self._numbers = {name: number for number, name in enumerate(self.found.names)}
+        self._numbers = {name: number for number, name in enumerate(self.recordings.names)}
         self._lacks = [Lack.NOT_REACHED] * len(order)
         self.counts: Counter[str] = Counter()
         """How many rows have each status."""
@@ -96,7 +98,7 @@ class SampleSubmission:
 
     @property
     def lacking(self) -> int:
-        """How many rows no recording has: it does not exist, is too short, or has no window that ends then."""
+        """How many rows have no window: no such recording, one that is too short, or no window that ends then."""
         return self._beyond_end + self._off_grid + int((self._owners < 0).sum())
 
     @property
@@ -109,11 +111,11 @@ class SampleSubmission:
         return f"{len(self)} rows ({zlib.crc32(chr(10).join(self.row_ids).encode(errors='surrogateescape')):08x})"
 
     def note(self, recording: int, lack: Lack) -> None:
-        """Takes why a recording lacks those of its rows that do not come."""
+        """Records why a recording lacks the rows that do not come."""
         self._lacks[recording] = lack
 
     def arranged(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Block]:
-        """Exactly the sample's rows, in its order; `blocks` are the recordings' own, in the order of `found`.
+        """Exactly the sample's rows, in its order; `blocks` are the recordings' own, in the order of `recordings`.
 
         `note` must have been called for each recording when the last block has come.
         """
@@ -164,7 +166,7 @@ class SampleSubmission:
         outputs: Mapping[str, NDArray[np.floating]] | None,
         columns: Columns,
     ) -> Block:
-        """A page of so many rows, where no more of its rows come. Completes `status` and counts."""
+        """A page of `size` rows, once all of its rows have come. Completes `status` and counts the rows."""
         rows = slice(page * size, (page + 1) * size)
         here, owners, indices = status[rows], self._owners[rows], self._indices[rows]
         missing = (here == "") & (indices >= 0) & (owners >= 0)
@@ -175,7 +177,7 @@ class SampleSubmission:
         self.counts.update(count_statuses(here))
         window_s = self._window / self._rate
         starts = np.where(indices >= 0, indices * self._hop / self._rate, self._ends[rows] - window_s)
-        paths = [*map(str, self.found.paths), ""]
+        paths = [*map(str, self.recordings.paths), ""]
         values = unscored(columns, len(here)) if outputs is None else outputs
         row_ids = list(self.row_ids[rows])
         return Block("", row_ids, starts, starts + window_s, here, values, [paths[owner] for owner in owners.tolist()])
@@ -189,7 +191,7 @@ class SampleSubmission:
             lines.append(
                 f"{self._off_grid} rows of the sample submission are filled: no window ends where they do{self._advice}"
             )
-        if self.absent and self.found.paths:
+        if self.absent and self.recordings.paths:
             count = int((self._owners < 0).sum())
             lines.append(
                 f"{count} rows of the sample submission are filled: they name {len(self.absent)} recordings that are "
@@ -217,18 +219,18 @@ class SampleSubmission:
 class _ByName:
     """Finds the recording that a row names: by its stem, or by its path below the folder."""
 
-    def __init__(self, found: FoundRecordings) -> None:
-        self._paths = found.paths
-        self._by_name: list[dict[str, list[int]]] = []
-        for kind in zip(*(_names(path, found.root) for path in found.paths)):
-            known = defaultdict(list)
-            for at, name in enumerate(kind):
-                known[_comparable(name)].append(at)
-            self._by_name.append(known)
+    def __init__(self, recordings: FoundRecordings) -> None:
+        self._paths = recordings.paths
+        self._indexes: list[dict[str, list[int]]] = []  # one for each way to name a recording
+        for names in zip(*(_names(path, recordings.root) for path in recordings.paths)):
+            index = defaultdict(list)
+            for at, name in enumerate(names):
+                index[_comparable(name)].append(at)
+            self._indexes.append(index)
 
     def __getitem__(self, name: str) -> int | None:
-        for known in self._by_name:
-            if places := known.get(_comparable(name)):
+        for index in self._indexes:
+            if places := index.get(_comparable(name)):
                 if len(places) > 1:
                     raise _ambiguous(*(self._paths[at] for at in places[:2]))
                 return places[0]
@@ -236,19 +238,19 @@ class _ByName:
 
 
 def match_sample(
-    row_ids: Sequence[str], found: FoundRecordings, sample_rate: int, window: int, hop: int
+    row_ids: Sequence[str], recordings: FoundRecordings, sample_rate: int, window: int, hop: int
 ) -> SampleSubmission | None:
-    """A sample submission's rows matched to recordings; None where it names none of those that exist.
+    """A sample submission's rows matched to recordings; None where it names none of them.
 
     Raises:
         InputError: recordings would have the same row_ids.
     """
     if row_ids:
-        sample = SampleSubmission(row_ids, found, sample_rate, window, hop)
-        if sample.found.paths or not found.paths:
+        sample = SampleSubmission(row_ids, recordings, sample_rate, window, hop)
+        if sample.recordings.paths or not recordings.paths:
             return sample
-    if found.repeated_stem is not None:
-        raise _ambiguous(*found.repeated_stem)
+    if recordings.repeated_stem is not None:
+        raise _ambiguous(*recordings.repeated_stem)
     return None
 
 
@@ -263,12 +265,12 @@ def _names(path: Path, root: Path) -> tuple[str, str, str]:
 
 
 def _comparable(name: str) -> str:
-    """Equal for names that differ in how letters are encoded, in spaces around, or in which slashes they have."""
+    """The same for names that differ only in how letters are encoded, in spaces around them, or in their slashes."""
     return composed(name.strip().replace("\\", "/"))
 
 
 def _split(row_ids: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
-    """The recording that each row names, and when it says that it ends, in seconds; NaN where it says no time."""
+    """The recording that each row names, and the row's end in seconds; NaN where it has none."""
     parts = [row_id.rpartition("_") for row_id in row_ids]
     ends = [float(end) if END.fullmatch(end := last.strip()) else math.nan for _, _, last in parts]
     return [name for name, _, _ in parts], np.array(ends, np.float64)

@@ -23,9 +23,9 @@ class Sink(Protocol):
     """Takes rows in order."""
 
     path: Path | None
-    """What holds the rows in the end, if they are not in memory."""
+    """The file or folder that holds the rows in the end; None if they are in memory."""
     detected: DetectionCounts | None
-    """What was written, where detections are."""
+    """Counts of the detections written, if the sink holds detections."""
 
     @property
     def blocks(self) -> list[Block]:
@@ -35,10 +35,10 @@ class Sink(Protocol):
         """Takes the rows of a part of a recording that is finished."""
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
-        """Takes the remaining rows, and makes a table of all. It is `complete` if no later run will go on with it."""
+        """Takes the remaining rows, and makes a table of all. It is `complete` if no later run will resume it."""
 
     def close(self, keep: bool | None) -> None:
-        """Ends it. `keep` is whether a later run can go on with it; None: if there is anything to go on with."""
+        """Closes the sink. `keep` is whether a later run can resume it; None: if it holds anything to resume."""
 
 
 class MemorySink:
@@ -83,7 +83,7 @@ class FileSink:
         columns: what rows hold.
         fill: what a CSV holds in rows without a score.
         run: what the rows depend on.
-        resume: whether to go on with what an earlier run left; `finished` says what that was.
+        resume: whether to go on with the rows of an earlier run, which `finished` lists.
         names: what the rows of each recording are called.
         smooth: the weights of neighbouring windows, if scores are smoothed. They are spooled as they were.
         sample: a sample submission, if one says which rows are written.
@@ -128,7 +128,7 @@ class FileSink:
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
         """Writes the file; where that fails, to a temporary folder, so that no row is lost.
 
-        What a later run could not replace is written only when it is `complete`.
+        A target that a later run could not replace is written only if the table is `complete`.
         """
         if not (complete or self._format.replaces):
             self.path = self._spool.path

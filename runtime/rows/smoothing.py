@@ -28,7 +28,7 @@ def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float]
 
 
 def _smoothed(parts: Iterable[Block], heads: Sequence[str], weights: Sequence[float]) -> Iterator[Block]:
-    """The rows of one recording. A part is held only until enough rows after it have come."""
+    """The rows of one recording. A part waits only until enough rows after it have come."""
     reach = len(weights) // 2
     waiting: list[Block] = []
     before: dict[str, list[Scores]] = {name: [] for name in heads}  # the last scores before these, not smoothed

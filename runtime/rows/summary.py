@@ -52,13 +52,13 @@ class RunSummary:
     not_reached: int = 0
     """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
     skipped_files: int = 0
-    """Files found among the recordings that are none."""
+    """How many files beside the recordings were skipped because they are not recordings."""
     unread_folders: Sequence[str] = ()
     """Folders that could not be read, and may hold recordings."""
     passed_over: Sequence[str] = ()
-    """Lines about what was found and not scored: files that are no recordings, hidden folders and so on."""
+    """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
     lacking: int = 0
-    """How many of the "filled" rows are a sample submission's that no recording has."""
+    """How many of the "filled" rows are a sample submission's rows that no recording has."""
     dropped: int = 0
     """How many rows were dropped because the sample submission does not have them."""
     of_sample: Sequence[str] = ()

@@ -32,28 +32,28 @@ class Table:
     """Puts the rows of a run in order, part by part.
 
     Args:
-        found: the recordings.
+        recordings: the recordings.
         artifact: the model's description.
         job: what is computed.
-        sample: a sample submission's rows, where they rule; a recording of which nothing came then has no rows here.
-        interpolate: whether windows not reached take the mean of their scored neighbours. Then nothing goes out
+        sample: a sample submission, if it decides the rows; then recordings without any message have no rows here.
+        interpolate: whether windows not reached take the mean of their scored neighbours; if so, nothing goes out
             before the end.
         taxonomy: what the names of classes stand for.
     """
 
     def __init__(
         self,
-        found: FoundRecordings,
+        recordings: FoundRecordings,
         artifact: Artifact,
         job: Job,
         sample: SampleSubmission | None = None,
         interpolate: bool = False,
         taxonomy: Taxonomy | None = None,
     ) -> None:
-        self._found, self._sample, self._interpolate = found, sample, interpolate
-        self._files = tuple(path.absolute() for path in found.paths)  # the working folder may be deleted meanwhile
+        self._recordings, self._sample, self._interpolate = recordings, sample, interpolate
+        self._files = tuple(path.absolute() for path in recordings.paths)  # the working folder may be deleted meanwhile
         self._on_grid = job.max_peaks is None
-        self.columns = columns_of(artifact, job, found.root, taxonomy)
+        self.columns = columns_of(artifact, job, recordings.root, taxonomy)
         """What the rows hold."""
         self.part_windows = job.part_windows
         """How many windows every part but a recording's last has."""
@@ -63,10 +63,10 @@ class Table:
         )
         self._naming = Naming(artifact.window_samples, job.hop, artifact.sample_rate)
         self.report = Report(around_events=not self._on_grid)
-        """What went out so far."""
+        """Counts and notes of the rows that went out so far."""
         self.waiting_bytes = 0
-        """What rows hold that did not go out yet."""
-        # The first part whose rows did not go out yet, and what became of those before it in the same recording.
+        """Bytes in rows that did not go out yet."""
+        # The current part: the first whose rows did not go out yet. Outcomes are of earlier parts of its recording.
         self._recording = self._part = self._rows = 0
         self._outcomes: list[Outcome] = []
 
@@ -76,10 +76,10 @@ class Table:
         Raises:
             InputError: the recording has changed since, or is not at the same place among the recordings.
         """
-        more = self._recording < len(self._files)
-        path, name = (self._found.paths[self._recording], self._found.names[self._recording]) if more else (None, "")
+        recordings, at = self._recordings, self._recording
+        path, name = (recordings.paths[at], recordings.names[at]) if at < len(self._files) else (None, "")
         finished.check_place(path, name, self._part)
-        received = self._of(self._recording)
+        received = self._received_for(self._recording)
         finished.check_file(path, received.size, received.mtime_ns)
         received.parts, received.promised = finished.parts, finished.windows
         self._next(received, finished.outcome, counts)
@@ -96,7 +96,7 @@ class Table:
 
     def add(self, task: Task, message: Opened | Rows | Done) -> None:
         """Takes what a worker sent about one task."""
-        received = self._of(task.recording)
+        received = self._received_for(task.recording)
         received.add(task, message)
         if isinstance(message, Rows):
             self.waiting_bytes += _bytes(message)
@@ -104,7 +104,7 @@ class Table:
             self._lengths.learn(received, message.windows)
 
     def final_work(self, scored: int) -> FinalWork:
-        """What is left to do if the run ends when so many rows are scored, as far as that can be estimated."""
+        """An estimate of what is left to do if the run ends with `scored` rows scored."""
         if self._sample is not None:
             return FinalWork(scored, max(0, len(self._sample) - scored))
         unscored = max(0, self._lengths.estimate() - scored)
@@ -112,12 +112,12 @@ class Table:
 
     @property
     def incomplete(self) -> bool:
-        """Whether a later run would find more to do, when all rows went out."""
+        """Whether a later run would have more to do; meaningful once all rows went out."""
         report = self.report
         return bool(report.counts["filled"] or report.not_reached or report.passed_over)
 
     def ready(self) -> Iterator[tuple[Block, Finished]]:
-        """Parts that are finished and before which nothing is missing, in order."""
+        """Finished parts, in order, up to the first that is not finished."""
         while not self._interpolate and self._recording < len(self._files):
             received = self._received.get(self._recording)
             done = received.done.get(self._part) if received is not None else None
@@ -133,14 +133,14 @@ class Table:
     def rest(
         self, promised_windows: Callable[[Path], int | None], most_interpolated: int | None = None
     ) -> Iterator[Block]:
-        """All that did not go out yet, whether it was reached or not.
+        """All rows that did not go out yet, of windows that were reached and of others.
 
         `promised_windows` reads how many windows a header promises, for recordings that were not reached;
         `most_interpolated` is how many rows there is time to interpolate, None for all.
         """
         interpolation = Interpolation(most_interpolated)
         while self._recording < len(self._files):
-            received = self._of(self._recording)
+            received = self._received_for(self._recording)
             if self._sample is not None and not (self._part or received.rows or received.done):
                 received.parts = 1
                 self._next(received, PassedOver(), {})
@@ -155,33 +155,33 @@ class Table:
             self._sent(received, block)
 
     def _settle_length(self, received: Received, promised_windows: Callable[[Path], int | None]) -> None:
-        """Decides how long the recording at hand is, where it was not read to its end."""
-        unknown = self._part not in received.done and received.promised is None
-        # Where a sample submission says which rows there are, only interpolation needs those that did not come.
-        asked = unknown and self._on_grid and (self._sample is None or self._interpolate)
-        if asked:
+        """Decides how long the current recording is, if it was not read to its end."""
+        has_no_length = self._part not in received.done and received.promised is None
+        # Where a sample submission decides the rows, only interpolation needs the other ones.
+        reads_header = has_no_length and self._on_grid and (self._sample is None or self._interpolate)
+        if reads_header:
             received.promised = promised_windows(self._files[self._recording])
         if not self._part:
             parts = self._lengths.parts(received)
-            # One of which rows came, though it promised nothing then, is read in one part, however long.
-            received.parts = parts if asked and not received.rows else min(received.parts, parts)
+            # A recording that promised nothing when its rows came is read in one part, however long it is.
+            received.parts = parts if reads_header and not received.rows else min(received.parts, parts)
 
     def _indices(self, received: Received, final: bool) -> NDArray[np.int64] | None:
-        """The windows that the part at hand has; None if that cannot be told yet, and the run is not over."""
+        """The windows of the current part; None if they are not known yet and the run is not over."""
         if not self._on_grid:
             return received.indices
         count = self._lengths.part(received, self._part, final)
         return None if count is None else self._part * self.part_windows + np.arange(count)
 
     def _block(self, received: Received, indices: NDArray[np.int64]) -> Block:
-        path, name = self._found.paths[self._recording], self._found.names[self._recording]
+        path, name = self._recordings.paths[self._recording], self._recordings.names[self._recording]
         return assembled(path, name, received, self._part, indices, self.columns, self._naming)
 
     def _finished(self, received: Received, done: Done) -> Finished:
-        """What the part at hand is, for a later run to compare."""
+        """The current part as a record for a later run to compare."""
         return Finished(
             path=os.path.abspath(self._files[self._recording]),
-            name=self._found.names[self._recording],
+            name=self._recordings.names[self._recording],
             size=received.size,
             mtime_ns=received.mtime_ns,
             part=self._part,
@@ -192,7 +192,7 @@ class Table:
         )
 
     def _sent(self, received: Received, block: Block) -> None:
-        """On to the next part, when the rows of the one at hand are out."""
+        """Goes on to the next part after the rows of the current one went out."""
         outcome = received.outcome(self._part)
         if not self._interpolate:
             self.waiting_bytes -= sum(map(_bytes, received.rows.pop(self._part, ())))
@@ -205,24 +205,24 @@ class Table:
         self._part += 1
         if self._part < received.parts:
             return
-        self.report.add(self._found.paths[self._recording], self._outcomes, self._rows)
+        self.report.add(self._recordings.paths[self._recording], self._outcomes, self._rows)
         read = all(isinstance(each, Read) for each in self._outcomes)
         if read:
             self._lengths.learn_length(self._rows)
         if self._sample is not None:
             reached = not any(isinstance(each, (NotReached, PassedOver)) for each in self._outcomes)
-            known = read or received.promised is not None
-            lack = Lack.NO_SUCH_WINDOW if known else Lack.UNREADABLE
+            has_length = read or received.promised is not None
+            lack = Lack.NO_SUCH_WINDOW if has_length else Lack.UNREADABLE
             self._sample.note(self._recording, lack if reached else Lack.NOT_REACHED)
         self._received.pop(self._recording, None)
         self._recording, self._part, self._rows, self._outcomes = self._recording + 1, 0, 0, []
 
-    def _of(self, recording: int) -> Received:
-        """What came of a recording."""
+    def _received_for(self, recording: int) -> Received:
+        """What workers sent about a recording so far."""
         received = self._received.get(recording)
         if received is None:
             received = self._received[recording] = Received.nothing(
-                recording, self._files[recording], self._found.sizes.get(self._found.paths[recording])
+                recording, self._files[recording], self._recordings.sizes.get(self._recordings.paths[recording])
             )
         return received
 

@@ -11,7 +11,7 @@ class Timing:
 
     `elapsed_s` is from the call to the result, `start_up_s` of it until the first worker was ready. `windows` is how
     many were scored, `windows_per_s` and `times_real_time` how fast after start-up. `device` is "cpu" or "cuda:N";
-    `workers`, `threads` and `batch_size` are how much worked at once, and `setup` says why so much.
+    `setup` says why these numbers of `workers`, `threads` and windows a batch were used.
     """
 
     elapsed_s: float

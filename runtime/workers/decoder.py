@@ -29,7 +29,7 @@ MOST_UNREADABLE = 1024
 
 
 class Decoder:
-    """Fills batches, which may hold windows of several recordings; one that is not full waits for the next recording.
+    """Fills batches, which may hold windows of several recordings: one that is not full waits for the next.
 
     Args:
         setup: what all decoders have in common.

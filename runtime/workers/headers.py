@@ -39,7 +39,7 @@ class Headers:
             self._child.stop()
 
     def promised_windows(self, path: Path, until: float = math.inf) -> int | None:
-        """How many windows a recording promises; None if that cannot be told, or not `until` then, a value of
+        """How many windows a recording promises; None if unknown, or without an answer before `until`, a value of
         `time.monotonic()`.
         """
         left = min(until - time.monotonic(), MOST_S)
@@ -65,7 +65,7 @@ class Headers:
 
 
 def main() -> None:
-    """Answers each path with a number of windows, or -1 where it cannot be told, until standard input closes."""
+    """Answers each path with a number of windows, or -1 if unknown, until standard input closes."""
     receive, send = serve()
     shape: tuple[int, int, int] = pickle.load(receive)
     while True:

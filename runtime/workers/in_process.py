@@ -20,7 +20,7 @@ from runtime.workers.worker import score
 
 
 class _LeftError(Exception):
-    """Nobody waits for the rows any more."""
+    """No one waits for the rows any more."""
 
 
 class InProcess:
@@ -32,9 +32,9 @@ class InProcess:
     def events(
         self, schedule: Schedule, deadline: float | None, timeout_s: float
     ) -> Generator[Event | Ready, None, None]:
-        """What happens to the schedule's tasks, as it happens, until all are done or the deadline comes.
+        """The events of the schedule's tasks, as they happen, until all are done or the deadline comes.
 
-        Scoring does not fall silent here as a process may, so that `timeout_s` does not matter.
+        `timeout_s` is ignored: nothing here can fall silent as a process can.
         """
         yield Ready()
         while (task := schedule.next()) is not None:
@@ -46,7 +46,7 @@ class InProcess:
                 return
 
     def _messages(self, task: Task, deadline: float | None) -> Generator[Opened | Rows | Done, None, None]:
-        """What is sent of a task. A thread scores it, so that rows go out as they come, and Ctrl-C is heard."""
+        """The messages about a task. A thread scores it, so that rows go out as they come and Ctrl-C works."""
         outbox: queue.SimpleQueue[Opened | Rows | Done | None] = queue.SimpleQueue()
         left = threading.Event()
 

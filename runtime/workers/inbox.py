@@ -1,4 +1,4 @@
-"""Where a parent hears its child processes."""
+"""Where a parent receives the messages of its child processes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Inbox:
     ) -> tuple[Any, Any] | None:
         """The next message and its child; None after a while without one, or at the deadline.
 
-        Those of the children that are `busy` owe an answer. The end of one that is killed for its silence is a message
-        like any other's.
+        The `busy` children are those that owe an answer. The end of a child killed for its silence is a message
+        like any other.
         """
         now = self._now(children)
         waits = [LONGEST_WAIT_S] if deadline is None else [LONGEST_WAIT_S, deadline - now]

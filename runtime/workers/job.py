@@ -1,4 +1,4 @@
-"""What all workers of a run are told: the request, and what follows from it with the model at hand."""
+"""The job of a run's workers: the request, and what follows from it for this model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Job:
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """The outputs that rows are made of, those included that the class map alone needs."""
+        """The outputs that the model computes: those of rows, and others that the class map needs."""
         return tuple(dict.fromkeys((*self.outputs, *(self.class_map.outputs if self.class_map else ()))))
 
     @property
@@ -68,7 +68,7 @@ class Job:
 def make_job(
     artifact: Artifact, model: str | Path, request: Request, device: str, setup: Setup, wanted: WantedClasses | None
 ) -> Job:
-    """What all workers are told.
+    """The job of all workers of a run.
 
     Raises:
         InputError: an option cannot be used with this model or these classes.
@@ -77,9 +77,9 @@ def make_job(
     if not heads:
         raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
     named = ", ".join(request.outputs)
-    known = list(dict.fromkeys(known for head in heads for known in head.class_lists))
-    if request.namespace is not None and request.namespace not in known:
-        had = f"has {', '.join(known)}" if known else "has no class list"
+    namespaces = list(dict.fromkeys(name for head in heads for name in head.class_lists))
+    if request.namespace is not None and request.namespace not in namespaces:
+        had = f"has {', '.join(namespaces)}" if namespaces else "has no class list"
         raise InputError(f"namespace is {request.namespace!r}, but of {named} the model {had}")
     if request.logit_scale is not None:
         check_logit_scale(request.logit_scale, request.outputs, artifact.family)
@@ -97,7 +97,7 @@ def make_job(
     hop = _hop(artifact, request)
     return Job(
         model=Path(model).absolute(),
-        request=replace(request, progress=False),  # what is called on progress stays in this process
+        request=replace(request, progress=False),  # a callback for progress stays in this process
         device=device,
         setup=setup,
         hop=hop,

@@ -13,7 +13,7 @@ from runtime.workers.supervisor import Engine, Event
 
 
 class WorkerProcess(Child):
-    """A child that scores; `task` is the one it has."""
+    """A child that scores; `task` is the one it works on."""
 
     def __init__(self, job: Job, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.workers.worker", job, inbox)

@@ -28,8 +28,8 @@ from runtime.workers.ring import Shape
 class Task:
     """Windows for one process to read: every `step`-th of a part of a recording, from the one at `offset` on.
 
-    `recording` is its place in the run. `parts` is None until somebody has looked at the recording; whoever gets its
-    first part then says how many there are.
+    `recording` is its place in the run. `parts` is None until the recording has been opened; the process that
+    gets its first part then reports how many there are.
     """
 
     recording: int
@@ -99,7 +99,7 @@ class Done:
     """The end of a task.
 
     `failure` says what is wrong with the recording. `windows` is how many it has, or if it failed how many its header
-    promises; None where that cannot be told.
+    promises; None if unknown.
     """
 
     failure: str | None

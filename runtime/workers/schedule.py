@@ -12,13 +12,13 @@ from runtime.workers.protocol import Done, Opened, Rows, Task
 
 ATTEMPTS = 2
 FIRST_STEP, MOST_STEP = 2, 1024
-"""Windows from one that is visited first to the next: at least, while the speed is not known, and at most."""
+"""Distance in windows between those visited first: the least until a speed was measured, and the most ever."""
 FIRST_WINDOWS = 64
-"""At most about so many windows of a part are visited while the speed is not known."""
+"""About the most windows of a part that are visited first until a speed was measured."""
 PACE = 0.9
 """Share of the speed measured so far that is relied on."""
 UNVISITED = -2 * MOST_STEP
-"""Rank of tasks of which no window was visited yet, ahead of all others."""
+"""Rank of tasks without a visited window, ahead of all others."""
 
 
 class Schedule:
@@ -107,7 +107,7 @@ class Schedule:
         self._put(task)
 
     def retry(self, task: Task) -> bool:
-        """Makes a task whose process was lost wait again, and says so; or gives it up after so many attempts."""
+        """Makes a task whose process was lost wait again and returns True, or gives it up after `ATTEMPTS` attempts."""
         self._running.remove(task)
         self._attempts[task] = self._attempts.get(task, 0) + 1
         if self._attempts[task] < ATTEMPTS:
@@ -134,7 +134,7 @@ class Schedule:
         heapq.heappush(self._waiting, (rank, place, task))
 
     def _first_step(self) -> int:
-        """The smallest power of two such that one window of so many can be visited everywhere in the time left."""
+        """The smallest power of two as a step with which all unvisited tasks fit into the time left."""
         if not self._first_visits or self._time_left is None:
             return max(FIRST_STEP, 1 << max(0, (self._part_windows // FIRST_WINDOWS).bit_length() - 1))
         speed = PACE * self._scored / (time.monotonic() - self._started)

@@ -1,4 +1,4 @@
-"""How much works at once, and why that."""
+"""How many workers and threads a run uses, in what batches, and why."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def default_batch(device: str) -> int:
 def choose_setup(
     artifact: Artifact, device: str, request: Request, unfinished: Mapping[str, Any] | None = None
 ) -> tuple[Setup, str]:
-    """How much works at once on "cpu" or "cuda:N", and why that.
+    """The workers, threads and batch for "cpu" or "cuda:N", and the reason for this choice.
 
-    This machine's profile was measured as a whole and is taken as a whole: where the request names workers, threads or
-    batch, the others are what they would be without a profile. Rows depend on threads and batch, so that a run which
-    goes on with an `unfinished` one takes those from its journal unless they are named.
+    This machine's profile was measured as a whole and is used as a whole: if the request names any of the three, the
+    others are chosen as if there were no profile. Rows depend on threads and batch, so a run that resumes an
+    `unfinished` one takes both from its journal unless the request names them.
     """
     named = {name: getattr(request, name) for name in ("workers", "threads", "batch_size")}
     named = {name: count for name, count in named.items() if count is not None}

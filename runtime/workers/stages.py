@@ -30,12 +30,12 @@ from runtime.workers.ring import Ring, Shape
 from runtime.workers.supervisor import Engine, Event
 
 SPARE_SLOTS = 4
-"""Slots of the ring beyond one for each decoder: they wait for the scorer or are with it."""
+"""Slots of the ring beyond one for each decoder, for batches that wait for the scorer or are being scored."""
 
 
 class DecoderProcess(Child):
-    """A child that decodes. `ticket` is the one it is at, `slot` the one it fills, `waits` whether it wants one;
-    `flushed` is whether it was told to send off what it has.
+    """A child that decodes. `ticket` is the one it works on, `slot` the one it fills, `waits` whether it waits for a
+    slot, `flushed` whether it was asked to send its batch although it is not full.
     """
 
     def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
@@ -46,7 +46,7 @@ class DecoderProcess(Child):
 
 
 class ScorerProcess(Child):
-    """A child that scores. `slots` are those it has."""
+    """A child that scores. `slots` are those of the batches it has yet to score."""
 
     def __init__(self, setup: RingSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.workers.scorer", setup, inbox, [setup.ring])
@@ -55,7 +55,7 @@ class ScorerProcess(Child):
 
 @dataclass
 class _Attempt:
-    """What has become of a ticket. `scored` counts windows; `overflow` is whether some scores are not finite."""
+    """The state of a ticket. `scored` counts windows; `overflow` is whether some scores are not finite."""
 
     task: Task
     decoder: DecoderProcess
@@ -168,7 +168,7 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
                 yield from self._finish(number)
 
     def _finish(self, number: int) -> Iterator[Event]:
-        """That a ticket is done, once all its windows are scored."""
+        """Reports a ticket as done once all its windows are scored."""
         attempt = self._attempts[number]
         decoded = attempt.decoded
         if decoded is None or attempt.scored < decoded.sent:

@@ -1,4 +1,4 @@
-"""The supervisor of a run's child processes, whatever they do: `Engine` says what that is."""
+"""The supervisor of a run's child processes; an `Engine` decides what they do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.workers.protocol import Alive, Done, Notice, Opened, Ready, Refused
 from runtime.workers.schedule import ATTEMPTS, Schedule
 
 MOST_FAILED_STARTS = 3
-"""After so many processes of one kind in a row that ended before they were ready, no more of it are started."""
+"""No more processes of a kind are started once so many in a row ended before they were ready."""
 
 C = TypeVar("C", bound=Child)
 
@@ -31,13 +31,13 @@ class Event:
 
 
 class Engine(ABC, Generic[C]):
-    """A way from recordings to rows: which processes it takes, and what they and their parent say to each other.
+    """A way from recordings to rows: which processes it takes, and which messages they exchange with their parent.
 
     It is entered before the first process is started, and left after the last one has ended.
     """
 
     kinds: tuple[type[C], ...]
-    """Kinds of processes, in the order in which they are started. It takes at least one of each to score."""
+    """Kinds of processes, in the order in which they are started. Scoring takes at least one of each."""
     setup: object
     """The first message that each process gets."""
 
@@ -55,7 +55,7 @@ class Engine(ABC, Generic[C]):
 
     @abstractmethod
     def wanted(self, kind: type[C], tasks: int) -> int:
-        """How many processes of a kind there should be while so many tasks are not done."""
+        """How many processes of a kind there should be while `tasks` tasks are not done."""
 
     @abstractmethod
     def is_busy(self, child: C) -> bool:
@@ -71,7 +71,7 @@ class Engine(ABC, Generic[C]):
 
     @abstractmethod
     def lose(self, child: C) -> tuple[list[C], list[Task]]:
-        """Which processes go when one has ended, itself among them, and which tasks are lost with them."""
+        """The processes to stop because one has ended, itself included, and the tasks lost with them."""
 
 
 class Supervisor:
@@ -92,11 +92,11 @@ class Supervisor:
         self._refusal: PerchError | None = None
 
     def events(self) -> Generator[Event | Ready, None, None]:
-        """What happens to the schedule's tasks, as it happens, until all are done or the deadline comes.
+        """The events of the schedule's tasks, as they happen, until all are done or the deadline comes.
 
         `Ready` comes before all else, when a process of each kind is ready, and again with each one that starts later.
         Rows of one task come in order; those of several are interleaved. A task whose process dies, or is silent for
-        too long, is tried once more, its rows coming anew, and is then given up. Leaving the iterator ends all
+        too long, is tried once more, which sends its rows anew, and is then given up. Leaving the iterator ends all
         processes.
 
         Raises:
@@ -122,7 +122,7 @@ class Supervisor:
         return all(any(isinstance(child, kind) for child in children) for kind in self._engine.kinds)
 
     def _start(self) -> None:
-        """Starts the processes that are missing. If the system has no room for all, those there are must do."""
+        """Starts the processes that are missing. If the system has no room for all, the run goes on with fewer."""
         engine = self._engine
         try:
             for kind in engine.kinds:

@@ -23,7 +23,7 @@ class TaskWindows:
         job: how recordings are cut.
         sample_rate: the model's, in Hz.
         window: samples of a window.
-        send: sends a message to the parent, which hears how many parts a recording has, and signs of life.
+        send: sends a message to the parent: how many parts a recording has, and signs of life.
         samples: the recording, if it is in memory.
     """
 
@@ -57,7 +57,7 @@ class TaskWindows:
 
     def count(self, failed: bool) -> int | None:
         """After reading: how many windows the recording has, or if it `failed` before its end how many its header
-        promises; None where that cannot be told.
+        promises; None if unknown.
         """
         count = self._recording.count
         return self._recording.promised_windows() if count is None and failed else count

@@ -77,7 +77,7 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def touch(self, on: bool) -> None:
-        """Makes the screen one that fingers touch, or no more."""
+        """Turns touch input on or off."""
         self.call("Emulation.setTouchEmulationEnabled", enabled=on)
 
     def run(self, script: str) -> Any:
@@ -104,7 +104,7 @@ class Page:
         self.call("Input.dispatchMouseEvent", type="mouseReleased", buttons=0, **{**button, "x": x + moved})
 
     def tap(self, x: float, y: float, held_s: float = 0.1) -> None:
-        """A finger there for so long."""
+        """Touches a point for `held_s` seconds."""
         self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         time.sleep(held_s)
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])

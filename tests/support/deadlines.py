@@ -17,7 +17,7 @@ LONG = {"deadline_s": 3600.0}
 
 
 def ends_when(patch: pytest.MonkeyPatch, over: Callable[[Table], bool]) -> None:
-    """A run with a deadline scores until `over` holds of what has come; then its deadline is there."""
+    """Runs with a deadline score until `over` holds for their table; then the deadline has come."""
     tables: list[Table] = []
     begin = Table.__init__
 

@@ -1,4 +1,4 @@
-"""Noise, and chirps planted in it, whose places are known."""
+"""Noise, and chirps planted in it at chosen times."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def write_rows(
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, str]]) -> Path:
-    """A label file of row_ids and species, apart by semicolons."""
+    """A label file of row_ids and species, separated by semicolons."""
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("row_id", "species"), *labels])
     return path

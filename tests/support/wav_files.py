@@ -29,7 +29,7 @@ def wav(
     behind: bytes = b"",
     channels: int = 1,
 ) -> bytes:
-    """A WAV of 16 bits, whose header says `size` of the sound and `riff` of it all."""
+    """A WAV of 16 bits, whose header states `size` for the sound and `riff` for the whole."""
     fmt = struct.pack("<HHIIHH", 1, channels, rate, 2 * rate * channels % 2**32, 2 * channels, 16)
     head = struct.pack("<4sI", b"data", len(data) if size is None else size)
     body = b"WAVE" + chunk(b"fmt ", fmt) + before + head + data + behind

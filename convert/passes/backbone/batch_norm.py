@@ -16,7 +16,7 @@ import onnx_ir as ir
 from convert.passes.edit import Array, constant, insert, new_constant, only_consumer, replace, with_constant
 
 MOST_SHIFT = 8.0
-"""By which a batch norm may shift a channel, in standard deviations of its output, to be folded in one step."""
+"""The greatest shift of a channel that is folded in one step, in standard deviations of its output."""
 
 
 def fold_batch_norm(graph: ir.Graph) -> None:

@@ -36,7 +36,7 @@ def gate_by_map(graph: ir.Graph) -> None:
 
 
 def _convolved(value: ir.Value | None) -> bool:
-    """Whether a convolution by constant weights makes a value, with an activation or without."""
+    """Whether a convolution with constant weights computes a value, with an activation after it or without."""
     node = producer(value, "Relu", "Sigmoid")
     before = swished(producer(value, "Mul")) if node is None else node.inputs[0]
     conv = producer(value if before is None else before, "Conv")

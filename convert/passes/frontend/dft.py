@@ -34,7 +34,7 @@ class Factors:
     second: Array
     """`[groups, 2 * bins, 2 * cols]`: from each group's Y to the real parts of its bins, then the imaginary ones."""
     order: Array
-    """`[groups * bins]`: the index among the kernels' bins of each; -1 for padding of a group."""
+    """`[groups * bins]`: for each output its index among the kernels' bins; -1 for padding of a group."""
 
 
 def factorise(kernels: list[Array], bins: Array, length: int) -> Factors | None:
@@ -86,7 +86,7 @@ def _products(bins: Array, taps: int, length: int, rows: int) -> tuple[Array, Ar
                 parts = (twiddle, 1j * twiddle if k % rows == group else -1j * twiddle)
             second[group, 0, i] = np.real(parts)
             second[group, 1, i] = np.imag(parts)
-        # Padded with a bin of the group: whatever is computed of it later stays finite.
+        # Padded with a bin of the group, so that whatever is computed from the padding stays finite.
         second[group, :, len(indices) :] = second[group, :, :1]
     return first.reshape(rows, -1), second.reshape(groups, 2 * width, 2 * cols), order.reshape(-1)
 

@@ -43,7 +43,7 @@ def frames_by_convolution(graph: ir.Graph) -> None:
 
 
 def _stride(indices: Array) -> int | None:
-    """Samples from one frame's start to the next; None if `[frames, taps]` are no evenly spaced runs of samples."""
+    """Samples from one frame's start to the next; None if indices `[frames, taps]` are not evenly spaced runs."""
     if indices.ndim != 2 or min(indices.shape) < 2:
         return None
     starts = indices[:, :1]

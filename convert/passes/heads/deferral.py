@@ -21,11 +21,11 @@ from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, ROWS
 
 
 def defer_heads(graph: ir.Graph) -> None:
-    """Gives the graph the optional inputs `gathered` and `head_rows`, and lets its heads read rows by them.
+    """Gives the graph the optional inputs `gathered` and `head_rows`, which select the rows that its heads compute.
 
-    Requires a free batch and inferred shapes. The heads are all that is computed from an embedding among the outputs.
-    Where prototypes are compared with positions that are no output, `head_rows` stands alone: they can be left out, not
-    deferred. The graph is left alone where one of the heads may mix or count rows.
+    Requires a free batch and inferred shapes. The heads are everything that is computed from an embedding, if that is
+    an output. Where prototypes are compared with positions that are not an output, the graph gets `head_rows` alone:
+    its heads can be skipped, but not deferred. The graph stays unchanged if one of the heads may mix or count rows.
     """
     outputs = {value.name: value for value in graph.outputs}
     for name in EMBEDDINGS:

@@ -26,7 +26,7 @@ POSITION_STEPS, PROTOTYPE_STEPS = 255, 64
 def quantise_prototypes(graph: ir.Graph, tile_bytes: int = TILE_BYTES) -> None:
     """Computes float32 prototype heads from int8 products, tile by tile where they are large.
 
-    Requires inferred shapes and a free batch. It has to be the last pass, since none looks into a Loop.
+    Requires inferred shapes and a free batch. It has to be the last pass, since no pass looks into a Loop.
 
     Raises:
         ConversionError: the graph has no prototype head.

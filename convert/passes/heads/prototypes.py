@@ -43,7 +43,7 @@ class PrototypeHead:
 
 
 def find_prototypes(graph: ir.Graph) -> list[PrototypeHead]:
-    """Every product with constant prototypes of which nothing is read but the maximum over all positions.
+    """Every product with constant prototypes whose only use is the maximum over all positions.
 
     Requires inferred shapes.
     """

@@ -12,7 +12,7 @@ from convert.passes.heads.prototypes import slice_prototypes
 
 
 def keep_heads(graph: ir.Graph, names: Sequence[str]) -> None:
-    """Keeps the outputs that are named, in this order; the next clean-up removes the nodes of the others."""
+    """Keeps the named outputs, in this order; the next clean-up removes the nodes of the others."""
     outputs = {value.name: value for value in graph.outputs}
     graph.outputs[:] = [outputs[name] for name in names]
 
@@ -22,8 +22,8 @@ def keep_classes(graph: ir.Graph, head: str, columns: Sequence[int]) -> None:
 
         x @ weights + bias  ->  x @ weights[:, columns] + bias[columns]
 
-    So it is for a dense head, and alike for a prototype head: the file gets smaller and the values stay the same. Any
-    other head, and one that another node reads, is computed in full and its columns gathered.
+    A prototype head is sliced likewise: the file gets smaller and the values stay the same. Any other head, or one that
+    another node reads, is computed in full and its columns are gathered.
     """
     output = next(value for value in graph.outputs if value.name == head)
     node = output.producer()
@@ -48,7 +48,7 @@ def _slice_dense(graph: ir.Graph, node: ir.Node, index: np.ndarray) -> bool:
     dense = node if add is None else next((p for v in add.inputs if (p := producer(v, "MatMul", "Gemm"))), None)
     if dense is None or dense.op_type not in ("MatMul", "Gemm") or constant(dense.inputs[1]) is None:
         return False
-    # Node, position of its input, and the axis of that along which classes lie.
+    # Node, position of its input, and the axis of classes in that input.
     parameters = [(dense, 1, 0 if attribute(dense, "transB", 0) else -1)]
     parameters += [(dense, 2, -1)] if len(dense.inputs) > 2 else []
     if add is not None:

@@ -5,8 +5,8 @@
             max over positions of x[windows] @ prototypes[:, tile]
 
 All products of Perch v2's head are 15 MB a window, of which 0.2 MB are kept. A tile has four windows: their 256
-positions make as good use of each weight that is read as more would (the 64 of one window are a tenth slower). It has a
-part of the prototypes, so that its products are still in a processor's cache when their maximum is taken.
+positions use each weight that is read as well as more would (the 64 of one window are a tenth slower). It has some of
+the prototypes, so that its products are still in a processor's cache when their maximum is taken.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from convert.passes.heads.prototypes import PrototypeHead, find_prototypes
 
 TILE_WINDOWS = 4
 TILE_BYTES = 2**23
-"""Size of a tile's products, about."""
+"""Approximate size of a tile's products."""
 POSITIONS_AT_ONCE = 16
-"""The maximum is taken of so many positions, then of the results: ONNX Runtime is slow to reduce all of a window's at
-once."""
+"""The maximum is taken over so many positions at a time, then over the results: ONNX Runtime is slow to reduce all
+positions of a window at once."""
 Similarity = Callable[[ir.Node, ir.Value], ir.Value]
 """Inserts nodes before another that compute `[windows, prototypes]` of `[windows, *positions, features]`."""
 
@@ -32,7 +32,7 @@ Similarity = Callable[[ir.Node, ir.Value], ir.Value]
 def tile_prototypes(graph: ir.Graph, tile_bytes: int = TILE_BYTES) -> None:
     """Computes prototype heads tile by tile, where the products of `TILE_WINDOWS` windows are larger than a tile.
 
-    Requires inferred shapes and a free batch. It has to be the last pass, since none looks into a Loop.
+    Requires inferred shapes and a free batch. It has to be the last pass, since no pass looks into a Loop.
     """
     for head in find_prototypes(graph):
         count = tile_count(head, tile_bytes)

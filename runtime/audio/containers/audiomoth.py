@@ -49,7 +49,7 @@ def may_be_triggered(path: Path, file: BinaryIO, start: int) -> bool:
 
 
 def read_timeline(file: BinaryIO, start: int, end: int, rate: int) -> Timeline | None:
-    """Looks for counts of silent blocks in bytes `start` to `end`; None if there are none.
+    """Looks for counts of silent blocks in bytes `start` to `end`; None without any.
 
     Blocks of zeros, which the firmware writes at both ends, are silent as well.
 
@@ -102,7 +102,7 @@ def _stretches(counts: NDArray[np.int64], first: int) -> Iterator[Piece]:
 def _counts(file: BinaryIO, start: int, end: int) -> tuple[NDArray[np.int64], bool]:
     """How many silent blocks each block stands for, 0 for sound and 1 for zeros; and whether any is a count."""
     file.seek(start)
-    found, is_coded = [np.zeros(0, np.int64)], False
+    counts_so_far, is_coded = [np.zeros(0, np.int64)], False
     for at in range(start, end, STEP):
         data = file.read(min(STEP, end - at))
         blocks = np.frombuffer(data[: len(data) // BLOCK * BLOCK], "<i2").reshape(-1, FRAMES)
@@ -110,5 +110,5 @@ def _counts(file: BinaryIO, start: int, end: int) -> tuple[NDArray[np.int64], bo
         coded = (np.abs(bits) == 1).all(axis=1) & ~blocks[:, BITS:].any(axis=1)
         counts = np.where(coded, (bits == 1) @ (1 << np.arange(BITS, dtype=np.int64)), 0)
         is_coded = is_coded or bool(counts.any())
-        found.append(np.where(blocks.any(axis=1), counts, 1))
-    return np.concatenate(found), is_coded
+        counts_so_far.append(np.where(blocks.any(axis=1), counts, 1))
+    return np.concatenate(counts_so_far), is_coded

@@ -44,7 +44,7 @@ class Chunks:
     align: int = 2
 
     def at(self, file: BinaryIO, place: int, size: int) -> Chunk | None:
-        """The chunk at a byte of a file of so many bytes; None if there is none."""
+        """The chunk at byte `place` of a file of `size` bytes; None if there is none."""
         if place >= size:  # seek fails far beyond a file's end
             return None
         file.seek(place)
@@ -80,7 +80,7 @@ class Chunks:
 
 
 MPEG = 0x50, 0x55
-"""Codecs whose frames are found by `mp3`."""
+"""Codecs of MPEG audio, which `mp3` reads."""
 RIFF, RIFX, AIFF = Chunks("<4sI"), Chunks(">4sI"), Chunks(">4sI")
 W64, CAF = Chunks("<16sQ", own=True, align=8), Chunks(">4sQ", align=1)
 
@@ -90,7 +90,7 @@ class Layout:
     """Where sound lies in a file.
 
     It begins at byte `start` and has `declared` bytes, None where the header does not say. `header` makes the header of
-    so many bytes of sound. `chunks` is the format of chunks that may follow. `rate` is in Hz, None where
+    a given number of bytes of sound. `chunks` is the format of chunks that may follow. `rate` is in Hz, None where
     only libsndfile finds it. `block` is about how many bytes are decoded at once. `mono16` is whether it is WAV of one
     channel in 16 bits.
     """
@@ -105,7 +105,7 @@ class Layout:
 
 
 def read_layout(file: BinaryIO, size: int) -> Layout | None:
-    """Where the sound of a file lies; None if it is another kind of file, or has no sound that can be found."""
+    """Where the sound of a file lies; None if it is another kind of file, or its sound cannot be located."""
     file.seek(0)
     head = file.read(64)
     try:
@@ -134,12 +134,12 @@ def is_wav(head: bytes) -> bool:
 
 def _find(file: BinaryIO, size: int, chunks: Chunks, at: int, wanted: bytes) -> dict[bytes, Chunk]:
     """The chunks up to the one wanted, by name."""
-    found: dict[bytes, Chunk] = {}
+    by_name: dict[bytes, Chunk] = {}
     for here in chunks.walk(file, at, size):
-        found.setdefault(here.name, here)
+        by_name.setdefault(here.name, here)
         if here.name == wanted or here.next > MOST_HEADER:
             break
-    return found
+    return by_name
 
 
 def _read(file: BinaryIO, start: int, end: int) -> bytes:
@@ -148,64 +148,64 @@ def _read(file: BinaryIO, start: int, end: int) -> bytes:
 
 
 def _riff(file: BinaryIO, size: int, chunks: Chunks) -> Layout | None:
-    found = _find(file, size, chunks, 12, b"data")
+    by_name = _find(file, size, chunks, 12, b"data")
     order = chunks.head[0]
-    if b"fmt " not in found:
+    if b"fmt " not in by_name:
         return None
-    fmt = _read(file, found[b"fmt "].start, found[b"fmt "].end)
-    if b"data" not in found:  # a chunk between the two lies about its size
-        at = _read(file, 0, MOST_HEADER).find(b"data", found[b"fmt "].end)
-        found |= _find(file, size, chunks, at, b"data") if at >= 0 else {}
-    if b"data" not in found:
+    fmt = _read(file, by_name[b"fmt "].start, by_name[b"fmt "].end)
+    if b"data" not in by_name:  # a chunk between the two lies about its size
+        at = _read(file, 0, MOST_HEADER).find(b"data", by_name[b"fmt "].end)
+        by_name |= _find(file, size, chunks, at, b"data") if at >= 0 else {}
+    if b"data" not in by_name:
         return None
     tag, channels, rate, _, block, bits = struct.unpack_from(order + "HHIIHH", fmt)
     if tag in MPEG:
         return None
-    start = found[b"data"].start
-    declared: int | None = found[b"data"].end - start
-    if b"ds64" in found and declared in (0, 0xFFFFFFFF):
-        declared = struct.unpack_from("<Q", _read(file, found[b"ds64"].start, found[b"ds64"].end), 8)[0] or None
+    start = by_name[b"data"].start
+    declared: int | None = by_name[b"data"].end - start
+    if b"ds64" in by_name and declared in (0, 0xFFFFFFFF):
+        declared = struct.unpack_from("<Q", _read(file, by_name[b"ds64"].start, by_name[b"ds64"].end), 8)[0] or None
     if declared is not None and declared >= 2**62:
         declared = None
 
     def header(count: int) -> bytes:
         body = struct.pack(chunks.head, b"fmt ", len(fmt)) + fmt + bytes(len(fmt) % 2)
-        whole = len(body) + 12 + count
-        if order == ">" or whole < 2**32:
-            whole, count = (min(each, 0xFFFFFFFF) for each in (whole, count))
-            riff = struct.pack(chunks.head, b"RIFF" if order == "<" else b"RIFX", whole)
+        riff_size = len(body) + 12 + count
+        if order == ">" or riff_size < 2**32:
+            riff_size, count = (min(each, 0xFFFFFFFF) for each in (riff_size, count))
+            riff = struct.pack(chunks.head, b"RIFF" if order == "<" else b"RIFX", riff_size)
             return riff + b"WAVE" + body + struct.pack(chunks.head, b"data", count)
-        riff = struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, whole + 36, count, 0, 0)
+        riff = struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, riff_size + 36, count, 0, 0)
         return riff + body + struct.pack("<4sI", b"data", 0xFFFFFFFF)
 
     return Layout(start, declared, header, chunks, rate, max(1, block), (tag, channels, bits, order) == (1, 1, 16, "<"))
 
 
 def _w64(file: BinaryIO, size: int) -> Layout | None:
-    found = _find(file, size, W64, 40, b"data")
-    if b"data" not in found or b"fmt " not in found:
+    by_name = _find(file, size, W64, 40, b"data")
+    if b"data" not in by_name or b"fmt " not in by_name:
         return None
-    start, end = found[b"data"].start, found[b"data"].end
+    start, end = by_name[b"data"].start, by_name[b"data"].end
     before = _read(file, 0, start)
 
     def header(count: int) -> bytes:
         return before[:16] + struct.pack("<Q", start + count) + before[24:-8] + struct.pack("<Q", 24 + count)
 
-    _, rate, _, block = struct.unpack_from("<IIIH", _read(file, found[b"fmt "].start, found[b"fmt "].end))
+    _, rate, _, block = struct.unpack_from("<IIIH", _read(file, by_name[b"fmt "].start, by_name[b"fmt "].end))
     return Layout(start, end - start if end - start < 2**62 else None, header, W64, rate, max(1, block))
 
 
 def _aiff(file: BinaryIO, size: int) -> Layout | None:
-    found = _find(file, size, AIFF, 12, b"SSND")
-    if b"SSND" not in found or b"COMM" not in found:
+    by_name = _find(file, size, AIFF, 12, b"SSND")
+    if b"SSND" not in by_name or b"COMM" not in by_name:
         return None
-    place, end = found[b"SSND"].start, found[b"SSND"].end
+    place, end = by_name[b"SSND"].start, by_name[b"SSND"].end
     start = place + 8 + struct.unpack(">I", _read(file, place, place + 4))[0]
     before = _read(file, 0, start)
 
     def header(count: int) -> bytes:
-        whole, sound = (struct.pack(">I", min(size + count, 0xFFFFFFFF)) for size in (start - 8, start - place))
-        return before[:4] + whole + before[8 : place - 4] + sound + before[place:]
+        form, sound = (struct.pack(">I", min(size + count, 0xFFFFFFFF)) for size in (start - 8, start - place))
+        return before[:4] + form + before[8 : place - 4] + sound + before[place:]
 
     return Layout(start, end - start if end >= start else None, header, AIFF)
 
@@ -221,13 +221,13 @@ def _au(file: BinaryIO, head: bytes) -> Layout:
 
 
 def _caf(file: BinaryIO, size: int) -> Layout | None:
-    found = _find(file, size, CAF, 8, b"data")
-    if b"data" not in found or b"desc" not in found or b"pakt" in found:
+    by_name = _find(file, size, CAF, 8, b"data")
+    if b"data" not in by_name or b"desc" not in by_name or b"pakt" in by_name:
         return None
-    place, end = found[b"data"].start, found[b"data"].end
+    place, end = by_name[b"data"].start, by_name[b"data"].end
     start = place + 4  # a count of edits comes first
     before = _read(file, 0, start)
-    rate, codec = struct.unpack(">d4s", _read(file, found[b"desc"].start, found[b"desc"].start + 12))
+    rate, codec = struct.unpack(">d4s", _read(file, by_name[b"desc"].start, by_name[b"desc"].start + 12))
 
     def header(count: int) -> bytes:
         return before[: place - 8] + struct.pack(">Q", 4 + count) + before[place:]

@@ -124,7 +124,7 @@ class _Search:
 
     def __init__(self, path: Path, header: Header) -> None:
         self._path, self._header = path, header
-        self._frame = Frame(header.frames_at, 0, 0)  # found last
+        self._frame = Frame(header.frames_at, 0, 0)  # the last one found
         self._run = Frame(header.frames_at, 0, 0)  # after the frames that follow it without a gap
 
     def __call__(self, sample: int) -> Entry | None:
@@ -169,13 +169,13 @@ def _ascends(data: Bytes, header: Header) -> bool:
     if size < FIRST_LOOK * PLACES:
         return len(START.findall(data, header.at)) == 1
     ends = (header.frames_at + size * k // PLACES for k in range(1, PLACES + 1))
-    found = [_last(data, header, end, most=FIRST_LOOK) for end in ends]
-    samples = [frame.sample for frame in found if frame is not None]
+    frames = [_last(data, header, end, most=FIRST_LOOK) for end in ends]
+    samples = [frame.sample for frame in frames if frame is not None]
     return all(one <= other for one, other in itertools.pairwise(samples))
 
 
 def _linked(frames: Iterator[Frame], expected: int) -> Iterator[Frame]:
-    """Frames that follow one another; what looks like a header but neither follows nor is followed is chance.
+    """Frames that follow one another. What looks like a header but has no neighbour is chance.
 
     `expected` is the sample at which the first one begins, -1 if unknown.
     """

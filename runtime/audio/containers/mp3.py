@@ -15,7 +15,7 @@ from runtime.audio.containers.tags import tag_size
 
 SYNC = re.compile(rb"\xff[\xe2-\xff][\x00-\xef]")
 ALIKE, ANOTHER = 3, 6
-"""So many frames in a row, of the same kind or of another, are taken for sound again after bytes that are none."""
+"""So many frames in a row, of the same kind or of another, are taken for sound again after bytes that are not sound."""
 RESERVOIR = 1024
 """Bytes before a frame that decoding it needs: those it borrows (511 at most), and for the decoder's filters."""
 MUCH = 4096
@@ -39,13 +39,13 @@ class Run:
 
 @dataclass
 class Track:
-    """A stream: runs of frames, between which others are lost. `cut` is whether the file ends within a frame of it."""
+    """A stream: runs of frames with lost ones between them. `cut` is whether the file ends within one of its frames."""
 
     kind: Kind
     xing: Xing | None
     runs: list[Run] = field(default_factory=list)
     cut: bool = False
-    _frames: int = 0  # without those that are lost
+    _frames: int = 0  # without lost ones
     _bytes: int = 0
 
     @property
@@ -53,7 +53,7 @@ class Track:
         return self.runs[-1].end if self.runs else 0
 
     def add(self, begin: int, end: int, count: int, lost: int) -> None:
-        """Appends frames, after some that are lost."""
+        """Appends `count` frames, after `lost` ones that are missing."""
         self._frames += count
         self._bytes += end - begin
         if not self.runs or lost:
@@ -94,33 +94,33 @@ class Walk:
 
     def _enter(self, tracks: list[Track], begin: int) -> int:
         """Adds a track unless the frames that begin here continue the last one; returns where their sound begins."""
-        found = self._frames.frame(begin)
-        assert found is not None
-        xing = self._frames.xing(begin, *found)
+        frame = self._frames.frame(begin)
+        assert frame is not None
+        xing = self._frames.xing(begin, *frame)
         if not tracks or self._is_another(begin, tracks[-1].kind):
-            tracks.append(Track(found[0], xing))
+            tracks.append(Track(frame[0], xing))
         return begin + (xing.size if xing is not None else 0)
 
     def _is_another(self, begin: int, kind: Kind) -> bool:
         """Whether the frames that begin here are of another stream."""
-        found = self._frames.frame(begin)
-        return found is not None and (found[0] != kind or self._frames.xing(begin, *found) is not None)
+        frame = self._frames.frame(begin)
+        return frame is not None and (frame[0] != kind or self._frames.xing(begin, *frame) is not None)
 
     def _run(self, at: int, kind: Kind) -> tuple[int, int, int]:
-        """The frames from here on: where the last one begins and ends, and how many there are."""
+        """Follows the frames from here on; returns where the last one begins and ends, and how many there are."""
         last, count = at - 1, 0
-        while (found := self._frames.frame(at)) is not None and found[0] == kind and at + found[1] <= self._size:
-            if self._frames.xing(at, *found) is not None:
+        while (frame := self._frames.frame(at)) is not None and frame[0] == kind and at + frame[1] <= self._size:
+            if self._frames.xing(at, *frame) is not None:
                 break
-            last, at, count = at, at + found[1], count + 1
+            last, at, count = at, at + frame[1], count + 1
         return last, at, count
 
     def _is_cut(self, at: int, kind: Kind) -> bool:
         """Whether the file ends in the middle of the frame that begins here."""
         if at < self._size < at + 4:
             return self._data[at] == 0xFF
-        found = self._frames.frame(at)
-        return found is not None and found[0] == kind and at + found[1] > self._size
+        frame = self._frames.frame(at)
+        return frame is not None and frame[0] == kind and at + frame[1] > self._size
 
     def _next(self, last: int, at: int, kind: Kind) -> tuple[int | None, bool]:
         """Where sound continues after a run, None if nowhere; and whether the run's last frame is complete."""
@@ -137,19 +137,19 @@ class Walk:
 
     def _resync(self, at: int, kind: Kind | None) -> int | None:
         """The next place where frames begin; None if there is none."""
-        found = (match.start() for match in SYNC.finditer(self._data, at))
-        return next((place for place in found if self._begins(place, kind)), None)
+        places = (match.start() for match in SYNC.finditer(self._data, at))
+        return next((place for place in places if self._begins(place, kind)), None)
 
     def _begins(self, at: int, kind: Kind | None) -> bool:
         """Whether frames begin here: a single one is chance, unless the file's end or a tag follows it."""
-        first = found = self._frames.frame(at)
+        first = frame = self._frames.frame(at)
         for _ in range(ALIKE if first is not None and kind in (None, first[0]) else ANOTHER):
-            if found is None or first is None or found[0] != first[0]:
+            if frame is None or first is None or frame[0] != first[0]:
                 return False
-            at += found[1]
+            at += frame[1]
             if at == self._size or tag_size(self._data, at):
                 return True
-            found = self._frames.frame(at)
+            frame = self._frames.frame(at)
         return True
 
     def _count_junk(self, at: int) -> int:
@@ -160,16 +160,17 @@ class Walk:
 def streams(path: Path, plain: bool = True) -> list[Stream]:
     """The streams of a file: one, or several that were joined; none if it holds no frames.
 
-    `plain` is whether libsndfile takes the file for MPEG audio, and not for a WAV that holds some, or for nothing.
+    `plain` is whether libsndfile recognises the file as MPEG audio: false for a WAV that holds some, and for a file
+    that it does not recognise.
     """
     data = mapped(path)
     walk = Walk(data)
-    found = [_stream(path, track, plain and len(walk.tracks) == 1) for track in walk.tracks]
-    if found and walk.junk > MUCH:
+    result = [_stream(path, track, plain and len(walk.tracks) == 1) for track in walk.tracks]
+    if result and walk.junk > MUCH:
         track, note = walk.tracks[-1], f"ends with {walk.junk:,} bytes that are no sound"
         sure = track.xing is not None and track.xing.frames in (track.frames, track.frames + 1)
-        found[-1] = replace(found[-1], complete=sure, notes=(*found[-1].notes, note))
-    return found
+        result[-1] = replace(result[-1], complete=sure, notes=(*result[-1].notes, note))
+    return result
 
 
 def _stream(path: Path, track: Track, alone: bool) -> Stream:
@@ -200,7 +201,7 @@ def _entry(start: int, pieces: Sequence[tuple[int, int]], skip: int) -> Entry:
 
 
 class _Search:
-    """Finds the first frame at or after a sample that can be decoded, as all bytes it borrows are there.
+    """Finds the first frame at or after a sample that can be decoded: all bytes that it borrows are there.
 
     It only moves forwards, so that all calls together read the file once.
     """
@@ -208,7 +209,7 @@ class _Search:
     def __init__(self, path: Path, track: Track, delay: int) -> None:
         self._path, self._samples, self._delay = path, track.kind.samples, delay
         self._runs = list(track.runs)
-        self._number, self._at = 0, 0  # of the first run's frames, one from which the search continues
+        self._number, self._at = 0, 0  # of the frame in the first run at which the search continues
 
     def __call__(self, sample: int) -> Entry | None:
         frames = Frames(mapped(self._path))
@@ -232,6 +233,6 @@ def _offsets(frames: Frames, run: Run, start: int) -> Iterator[int]:
     """Where each frame of a run begins, from byte `start` of the file on."""
     for begin, end in run.pieces:
         at = max(begin, start)
-        while at < end and (found := frames.frame(at)):
+        while at < end and (frame := frames.frame(at)):
             yield at
-            at += found[1]
+            at += frame[1]

@@ -80,12 +80,13 @@ class Frames:
     def frame(self, at: int) -> tuple[Kind, int] | None:
         """Kind and size in bytes of the frame that begins here; None if there is none."""
         head = self._data[at : at + 4]
-        if len(head) < 4 or head[0] != 0xFF or (found := _read(head[1], head[2], head[3] >> 6 == 3)) is None:
+        if len(head) < 4 or head[0] != 0xFF or (parsed := _read(head[1], head[2], head[3] >> 6 == 3)) is None:
             return None
-        if found[1]:
-            return found
-        size = self._free.get(found[0]) or self._free_size(at, head, found[0])
-        return (found[0], size + _padding(head[2], found[0])) if size else None
+        kind, size = parsed
+        if size:
+            return parsed
+        size = self._free.get(kind) or self._free_size(at, head, kind)
+        return (kind, size + _padding(head[2], kind)) if size else None
 
     def xing(self, at: int, kind: Kind, size: int) -> Xing | None:
         """The Xing, Info or VBRI header in this frame; None if there is none."""

@@ -56,7 +56,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Link:
-    """A stream of a file that may chain several: pages of its headers, then runs of pages, between which some are lost.
+    """One of the streams that a file chains: the pages of its headers, then runs of pages with lost ones between them.
 
     `complete` is whether its last page is there; `head` is the content of its first one.
     """
@@ -84,7 +84,7 @@ class Link:
 
 
 def streams(path: Path) -> list[Stream]:
-    """The streams of a file: one, or several that are chained, of which libsndfile reads only the first."""
+    """The streams of a file: one, or several that are chained, of which libsndfile reads the first only."""
     data = mapped(path)
     links = [link for pages in _chained(_pages(data)) if (link := _link(data, pages)) is not None]
     return [_stream(path, link, len(links) == 1, link is links[-1]) for link in links]

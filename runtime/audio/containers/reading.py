@@ -1,4 +1,4 @@
-"""Reads a stream, past damage where that can be done."""
+"""Reads a stream, past damage where possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_TRIES, PATIENT_TRIES = 2000, 64
 
 
 class AudioFile(Protocol):
-    """What of `soundfile.SoundFile` is needed to read sound; rates are in Hz, `frames` counts samples of a channel."""
+    """The part of `soundfile.SoundFile` that reading needs; rates are in Hz, `frames` counts samples of a channel."""
 
     @property
     def samplerate(self) -> int: ...
@@ -38,9 +38,9 @@ class AudioFile(Protocol):
 
 
 Decoded = tuple[int, NDArray[np.float32] | None]
-"""Frames: how many, and they themselves, `float32 [frames, channels]`, or None where they are lost."""
+"""A number of frames, and the frames, `float32 [frames, channels]`, or None where they are lost."""
 Resume = Callable[[int], tuple[int, soundfile.SoundFile] | None]
-"""Opens a stream anew at the first frame, at or after another, where decoding can begin; returns that frame too."""
+"""Opens a stream anew at the first place, from a given frame on, where decoding can begin; returns its frame too."""
 
 
 def never_resume(frame: int) -> tuple[int, soundfile.SoundFile] | None:

@@ -16,13 +16,13 @@ from runtime.audio.containers.stream import Stream
 from runtime.errors import RecordingError
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
-"""Formats in which a frame is found without decoding those before it; others are read in one part."""
+"""Formats that can be read from any frame without decoding those before it; others are read in one part."""
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to; a header that promises more is damaged."""
 MOST_S_A_BYTE = 1 / 16
 """The same for seconds: silence at 8 kHz in FLAC takes 22 bytes a second."""
 MOST_MISSING, MOST_MISSING_S = 64, 600
-"""Rows are made for what a file lacks at its end, up to so many times what it holds, or so many seconds."""
+"""Rows are made for a file's missing end, up to this many times what the file holds, or this many seconds."""
 LEAST_RATE, MOST_RATE = 1_000, 6_144_000
 """In Hz, far beyond what recorders offer (8,000 to 500,000); other rates mean damaged headers."""
 
@@ -31,11 +31,11 @@ LEAST_RATE, MOST_RATE = 1_000, 6_144_000
 class Sound:
     """One stream of a file.
 
-    `promised` is how many frames the file claims, None where it claims nothing credible. `seekable`: whether frames are
-    found without decoding those before them. `notes` tell what is unusual about a file that can be read, each a phrase
-    that follows its path ("was never finished: …"). `complete` is false where the file lacks its end. `resume`
-    opens the stream anew after damage. `gaps` are stretches, from the first frame to before the second, that were not
-    recorded and read as zeros.
+    `promised` is how many frames the file claims, None where it claims nothing credible. `seekable` is whether it can
+    be read from any frame without decoding those before it. `notes` say what is unusual about a file that can be read,
+    each a phrase that follows its path ("was never finished: …"). `complete` is false where the file lacks its end.
+    `resume` opens the stream anew after damage. `gaps` are stretches, from the first frame to before the second, that
+    were not recorded and read as zeros.
     """
 
     file: AudioFile
@@ -161,7 +161,7 @@ def _check_rate(rate: int) -> None:
 def _sound(file: soundfile.SoundFile, stream: Stream, path: Path, seekable: bool, enterable: bool) -> Sound:
     size = path.stat().st_size
     most, most_s = size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE
-    if (promised := stream.promised) is None:  # only the decoder's word
+    if (promised := stream.promised) is None:  # only the decoder gives a length
         promised, most = int(file.frames), min(most, most_s * file.samplerate)
     resume = resuming(path, stream, file.samplerate, most_s * file.samplerate)
     complete = stream.complete and (stream.promised is None or promised <= most)  # else the missing length is unknown

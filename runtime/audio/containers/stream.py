@@ -1,4 +1,4 @@
-"""Streams of a file, and the pieces of it that a decoder is given to read them."""
+"""Streams of a file, and the pieces of the file that a decoder reads them from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Piece = bytes | int | tuple[int, int]
 class Entry:
     """Where decoding can begin: a decoder that is given these pieces of the file starts at frame `start` of the stream.
 
-    The first `skip` frames that it gives come before that. `claimed` is a file size to report to decoders that would
+    It gives `skip` frames before that one. `claimed` is a file size to report to decoders that would
     guess too short a length from the real one.
     """
 
@@ -53,7 +53,7 @@ def _nowhere(frame: int) -> Entry | None:
 
 @dataclass(frozen=True)
 class Stream:
-    """How to read a stream: from `entry`, or if that is None from the file as it is.
+    """How to read a stream: from `entry`, or from the file as it is if that is None.
 
     `promised`, `complete` and `notes` are as in `Sound`; where `promised` is None the decoder's length is taken.
     `entry_after` gives the first place at or after a frame where decoding can begin anew.

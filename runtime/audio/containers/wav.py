@@ -49,9 +49,9 @@ class Extent:
     """Where sound lies: from the layout's `start` to byte `end`.
 
     `declared` is how many bytes of sound the header promises, None where that was never written; `available` counts all
-    bytes after `start`. `zeros` counts those that the sound ends with, or that follow it where the header
-    does not say where it ends. `unknown` counts bytes after it that are neither sound nor chunks. Files may be joined:
-    this one begins at byte `base` of the whole, the next one at `joined`.
+    bytes after `start`. `zeros` counts the zeros at the end of the sound, or after it where the header
+    does not say where it ends. `junk` counts bytes after it that are neither sound nor chunks. Files may be joined:
+    this one begins at byte `base` of the file on disk, the next one at `joined`.
     """
 
     layout: Layout
@@ -59,7 +59,7 @@ class Extent:
     declared: int | None
     available: int
     zeros: int
-    unknown: int = 0
+    junk: int = 0
     base: int = 0
     joined: int | None = None
     timeline: audiomoth.Timeline | None = None
@@ -112,10 +112,8 @@ class Extent:
             notes.append(f"has a header that {says}; its sound of {there_s:.1f} s was read to the end{rest}")
         else:
             notes += notes_on_zeros(there_s, zeros_s)
-        if self.unknown:
-            notes.append(
-                f"has {self.unknown} bytes after its sound that are neither sound nor chunks; they were not read"
-            )
+        if self.junk:
+            notes.append(f"has {self.junk} bytes after its sound that are neither sound nor chunks; they were not read")
         if self.timeline is not None:
             silent_s, all_s = self.timeline.silent / rate, file.frames / rate
             notes.append(
@@ -125,14 +123,14 @@ class Extent:
         return notes
 
     def _frames(self, file: soundfile.SoundFile, size: int) -> int:
-        """How many frames so many bytes of its sound hold; an estimate where they are compressed."""
+        """How many frames are in `size` bytes of its sound; an estimate where they are compressed."""
         if file.subtype in SAMPLE_BYTES:
             return size // (SAMPLE_BYTES[file.subtype] * int(file.channels))
         return round(int(file.frames) * size / max(self.size, 1))
 
 
 def notes_on_zeros(sound_s: float, zeros_s: float) -> list[str]:
-    """What a user should know of sound of so many seconds that ends with so many seconds of zeros."""
+    """What a user should know of `sound_s` seconds of sound, the last `zeros_s` of them zeros."""
     if zeros_s < LEAST_ZEROS_S:
         return []
     return [f"holds nothing but zeros from {sound_s - zeros_s:.1f} s on, of {sound_s:.1f} s"]
@@ -170,9 +168,9 @@ def _extent(file: BinaryIO, size: int, layout: Layout) -> Extent:
         declared = None
     if declared is not None:
         end = start + min(declared, available)
-        unknown, joined = _behind(file, layout.chunks, end, size)
-        if unknown is not None:
-            return Extent(layout, end, declared, available, end - _written(file, start, end), unknown, joined=joined)
+        junk, joined = _behind(file, layout.chunks, end, size)
+        if junk is not None:
+            return Extent(layout, end, declared, available, end - _written(file, start, end), junk, joined=joined)
     last = _first_chunk(file, layout.chunks, start, size)
     end = min(last, start + -(-(_written(file, start, last) - start) // layout.block) * layout.block)
     return Extent(layout, end, declared, available, last - end, joined=last if _is_wav(file, last) else None)
@@ -204,7 +202,7 @@ def _behind(file: BinaryIO, chunks: Chunks | None, at: int, size: int) -> tuple[
 
 
 def _written(file: BinaryIO, start: int, end: int) -> int:
-    """Where the zeros begin that bytes `start` to `end` of a file end with."""
+    """Where the zeros at the end of bytes `start` to `end` of a file begin."""
     step = 4096  # there are seldom any
     start = max(start, end - MOST_ZEROS)
     while end > start:
@@ -233,8 +231,8 @@ def _first_chunk(file: BinaryIO, chunks: Chunks | None, start: int, size: int) -
         places[: len(sizes)] = sizes + (np.arange(len(sizes)) * 4 + row + 8)
     for _ in range(MOST_LAST):
         rows, columns = np.nonzero((leads == end) | (leads == end - 1))  # one that is padded, too
-        found = [place for place in (columns * 4 + rows).tolist() if place < end and NAME.match(data, place)]
-        if not found:
+        starts = [place for place in (columns * 4 + rows).tolist() if place < end and NAME.match(data, place)]
+        if not starts:
             break
-        end = min(found)  # some chunks hold others
+        end = min(starts)  # chunks can be nested
     return begin + end

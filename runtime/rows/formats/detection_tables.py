@@ -65,7 +65,7 @@ class DetectionTables(Format):
     Raven and Audacity open a table beside one recording: several recordings need a folder.
 
     Raises:
-        InputError: the name of `target` says no format, and neither does `asked`.
+        InputError: neither the name of `target` nor `asked` says which format.
     """
 
     every_row = False
@@ -127,27 +127,27 @@ class DetectionTables(Format):
             self._write_table(self._detect(blocks, columns), file, columns)
 
     def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
-        """The detections, window by window, of each the highest first."""
+        """The detections, window by window, the highest score first in each."""
         head = class_head(columns)
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
-        known = np.array(classes) != NO_CLASS
-        known[list(columns.constants)] = False
+        eligible = np.array(classes) != NO_CLASS
+        eligible[list(columns.constants)] = False
         for block in blocks:
             for row in np.flatnonzero(block.holds(head)):
                 scores = block.outputs[head][row]
                 times = float(block.start_s[row]), float(block.end_s[row])
-                chosen = self._highest(scores, known)
+                chosen = self._highest(scores, eligible)
                 self.detected.detections += len(chosen)
                 self.detected.windows += bool(chosen)
-                self.detected.best_scores.append(float(scores.max(where=known, initial=-np.inf)))
+                self.detected.best_scores.append(float(scores.max(where=eligible, initial=-np.inf)))
                 for i in chosen:
                     yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
 
-    def _highest(self, scores: NDArray[np.float32], known: NDArray[np.bool_]) -> list[int]:
-        """The classes of a window that are detections, the highest first."""
+    def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
+        """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
         least = -np.inf if self._asked.min_score is None else self._asked.min_score
-        chosen = np.flatnonzero(known & (scores >= least))
+        chosen = np.flatnonzero(eligible & (scores >= least))
         if self._asked.top is not None and self._asked.top < len(chosen):  # sorting thousands of classes takes its time
             chosen = chosen[scores[chosen] >= np.partition(scores[chosen], -self._asked.top)[-self._asked.top]]
         order: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")].tolist()

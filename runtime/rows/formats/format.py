@@ -19,7 +19,7 @@ class Format(ABC):
     every_row = True
     """Whether all rows are written, in order, with their scores."""
     detected: DetectionCounts | None = None
-    """What was written, where detections are."""
+    """Counts of the detections written, if the format holds detections."""
 
     @abstractmethod
     def check_columns(self, columns: Columns) -> None:

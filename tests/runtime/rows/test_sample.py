@@ -238,7 +238,7 @@ def test_names_of_rows(tmp_path: Path, files: Sequence[str], row_ids: Sequence[s
     rows = rows_of(row_ids, folder_of(tmp_path, *files))
     assert not rows.absent
     assert rows.lacking == 0
-    found = arranged(rows, [block(name, 0, 1) for name in rows.found.names])
+    found = arranged(rows, [block(name, 0, 1) for name in rows.recordings.names])
     assert found == [(row_id, 5, "scored") for row_id in row_ids]
 
 
@@ -256,7 +256,7 @@ def test_rows_that_no_window_has(tmp_path: Path) -> None:
 def test_recordings_come_in_the_order_of_the_sample(tmp_path: Path) -> None:
     folder_of(tmp_path, *(f"{name}.wav" for name in "abcd"))
     rows = rows_of(["d_5", "d_10", "b_10", "b_5", "x_5", "c_5"], tmp_path)
-    assert rows.found.names == ("d", "b", "c")
+    assert rows.recordings.names == ("d", "b", "c")
     assert [path.name for path in rows.unnamed] == ["a.wav"]
     assert rows.absent == ["x"]
 
@@ -309,4 +309,4 @@ def test_ambiguous_names_are_refused(tmp_path: Path) -> None:
     folder_of(tmp_path, "north/x.wav", "south/x.wav", "y.wav")
     with pytest.raises(InputError, match=r"north.x\.wav and .*south.x\.wav would have the same row_ids"):
         rows_of(["y_5", "x_5"], tmp_path)
-    assert rows_of(["y_5"], tmp_path).found.names == ("y",)
+    assert rows_of(["y_5"], tmp_path).recordings.names == ("y",)

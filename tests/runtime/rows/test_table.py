@@ -132,7 +132,7 @@ def test_no_header_is_asked_where_a_sample_says_which_rows_there_are(
     sample = SampleSubmission(
         [f"{i:04d}_{end}" for i in range(50) for end in (5, 10)], recordings, 32_000, 160_000, 160_000
     )
-    table = Table(sample.found, artifact, job, sample)
+    table = Table(sample.recordings, artifact, job, sample)
     table.add(Task(0, recordings.paths[0]), rows(table, 0, 1))
     blocks = list(table.rest(asked_too_much))
     assert table.final_work(1) == FinalWork(1, 99)
