@@ -28,10 +28,10 @@ SAME_WITHIN = 1e-4
 
 def day(folder: Path, model: Path) -> None:
     """A day in one FLAC file needs no more memory than a minute, and all workers take part."""
-    minute, day = write_quiet(folder / "minute.flac", 60), write_quiet(folder / "day.flac", DAY_S)
-    print(f"  {day.name}: {DAY_S // 3600} h at {DAY_RATE // 1000} kHz, {mib(day.stat().st_size)}", flush=True)
-    few = watched_run(minute, model, folder / "minute.parquet")
-    many = watched_run(day, model, folder / "day.parquet")
+    minute_flac, day_flac = write_quiet(folder / "minute.flac", 60), write_quiet(folder / "day.flac", DAY_S)
+    print(f"  {day_flac.name}: {DAY_S // 3600} h at {DAY_RATE // 1000} kHz, {mib(day_flac.stat().st_size)}", flush=True)
+    few = watched_run(minute_flac, model, folder / "minute.parquet")
+    many = watched_run(day_flac, model, folder / "day.parquet")
     all_scored(folder / "day.parquet", DAY_S // 5)
     print(f"  {many.seconds:.0f} s, {DAY_S / many.seconds:.0f} times real time", flush=True)
     no_more_memory(few, many)

@@ -16,10 +16,10 @@ from onnx.reference.ops import load_op
 
 from convert.passes.edit import Array
 from convert.stablehlo.kernels import computed_in
-from convert.stablehlo.tensor import PROBES, Constant, Shape, Sizes, Tensor, UnsupportedError, View
+from convert.stablehlo.tensor import PROBES, ConstantData, Shape, Sizes, Tensor, UnsupportedError, View
 from convert.write import OPSET
 
-Data = ir.Value | Constant
+Data = ir.Value | ConstantData
 
 
 BY_NUMPY: dict[str, Callable[..., Any]] = {
@@ -96,7 +96,7 @@ class Graph:
         self.nodes = kept[::-1]
         self.constants = {key: value for key, value in self.constants.items() if value in needed}
 
-    def _from_batch(self, data: Constant) -> ir.Value:
+    def _from_batch(self, data: ConstantData) -> ir.Value:
         """Data that depends on the batch: linear in its size, or along an axis of its length."""
         if any(array.shape != data[0].shape for array in data):
             return self._from_range(data)
@@ -106,7 +106,7 @@ class Graph:
         added = self.node("Add", [scaled, start]) if start.any() or start.ndim > 1 else scaled
         return self.value(self.node("Squeeze", [added, np.array([0])]) if start.ndim == 0 else added)
 
-    def _from_range(self, data: Constant) -> ir.Value:
+    def _from_range(self, data: ConstantData) -> ir.Value:
         """Arrays with one axis of the batch's length, along which they are linear, such as `arange(batch)`."""
         axes = [a for a in range(data[0].ndim) if len({array.shape[a] for array in data}) > 1]
         if len(axes) != 1 or any(array.shape[axes[0]] != size for array, size in zip(data, PROBES, strict=True)):
@@ -260,7 +260,7 @@ class Graph:
         return self.elementwise("Cast", [tensor], dtype, to=int(ir.DataType.from_numpy(np.dtype(dtype))))
 
 
-def _evaluated(op_type: str, inputs: Sequence[Constant | None], attributes: dict[str, Any]) -> Constant:
+def _evaluated(op_type: str, inputs: Sequence[ConstantData | None], attributes: dict[str, Any]) -> ConstantData:
     """The first output of an op on constant inputs, for each probe or, if all agree, once."""
     count = max(len(each) for each in inputs if each is not None)
     function = BY_NUMPY.get(op_type) or load_op("", op_type, OPSET).eval
@@ -294,7 +294,7 @@ def _line(arrays: Sequence[Array] | Array, places: Sequence[int]) -> tuple[Array
     return step.astype(dtype), start.astype(dtype)
 
 
-def _target(sizes: Shape, before: Shape) -> Constant:
+def _target(sizes: Shape, before: Shape) -> ConstantData:
     """A Reshape's target: static sizes, 0 for an axis that keeps the batch, -1 for one other size that varies."""
     target = sizes[0].copy()
     varying = np.flatnonzero((sizes != sizes[0]).any(axis=0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from convert.stablehlo.elementwise import Operation
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.kernels import computed_in
-from convert.stablehlo.tensor import PROBES, Constant, Shape, Tensor, UnsupportedError, View, constant, empty
+from convert.stablehlo.tensor import PROBES, ConstantData, Shape, Tensor, UnsupportedError, View, constant, empty
 from convert.stablehlo.text import BFLOAT16, Op
 
 END = np.iinfo(np.int64).max
@@ -29,7 +29,7 @@ def dynamic_reshape(graph: Graph, op: Op, operand: Tensor, sizes: Tensor) -> Ten
     return reshaped(graph, operand, sizes.sizes())
 
 
-def same(vectors: Shape) -> Constant:
+def same(vectors: Shape) -> ConstantData:
     """Sizes as a constant: one vector, if all probes have the same."""
     return tuple(vectors) if (vectors != vectors[0]).any() else (vectors[0],)
 

@@ -21,7 +21,7 @@ Shape = NDArray[np.int64]
 """Sizes `[probes, axes]`."""
 Sizes = NDArray[np.int64]
 """Sizes of one axis, `[probes]`."""
-Constant = tuple[Array, ...]
+ConstantData = tuple[Array, ...]
 """What conversion computes: an array for all probes, or one for each."""
 
 
@@ -37,7 +37,7 @@ class View:
     is broadcast.
     """
 
-    data: ir.Value | Constant
+    data: ir.Value | ConstantData
     order: tuple[int, ...]
     sizes: Shape
 
@@ -94,7 +94,7 @@ class Tensor:
         """Whether an axis is broadcast in all parts."""
         return all(part.is_broadcast(axis, self.shape[:, axis]) for part in self.parts)
 
-    def arrays(self) -> Constant:
+    def arrays(self) -> ConstantData:
         """The array of a real constant, or one for each probe.
 
         Raises:
@@ -127,7 +127,7 @@ class Tensor:
         return sizes_of(self.arrays())
 
 
-def sizes_of(vectors: Constant) -> Shape:
+def sizes_of(vectors: ConstantData) -> Shape:
     """Vectors of integers as sizes `[probes, axes]`."""
     each = vectors if len(vectors) > 1 else vectors * len(PROBES)
     return np.stack([np.asarray(vector, np.int64) for vector in each])

@@ -88,8 +88,8 @@ class _Walk:
                 raise
             except Exception as error:  # a form of the operation that no test covers
                 unforeseen = f"there is no translation of this form of it, {op.types.strip()[:200]}"
-                said = str(error) if isinstance(error, UnsupportedError) else unforeseen
-                raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {said}") from error
+                reason = str(error) if isinstance(error, UnsupportedError) else unforeseen
+                raise ConversionError(f"{self._place(op)} cannot be translated to ONNX: {reason}") from error
             names.update(zip(op.results, results, strict=True))
         return []
 
