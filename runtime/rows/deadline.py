@@ -1,4 +1,4 @@
-"""When a run has to end, and how much of that time it keeps back for what comes after scoring."""
+"""When a run has to end, and how much time it keeps back for the work after scoring."""
 
 from __future__ import annotations
 
