@@ -149,8 +149,8 @@ def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
 def _left_to_cpu(model: Path, gpu: str, missing: str | None, artifact: Artifact) -> str:
     if missing is not None:
         return f"which nodes {gpu} leaves to the CPU is unknown, as it cannot be used here"
-    left = Counter(nodes_on_cpu(model, gpu, artifact.window_samples))
-    return f"nodes that {gpu} leaves to the CPU: {', '.join(f'{n} {kind}' for kind, n in left.items()) or 'none'}"
+    operators = Counter(nodes_on_cpu(model, gpu, artifact.window_samples))
+    return f"nodes that {gpu} leaves to the CPU: {', '.join(f'{n} {kind}' for kind, n in operators.items()) or 'none'}"
 
 
 def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:

@@ -45,9 +45,9 @@ def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
 def remove_leftovers(target: Path) -> None:
     """Removes what `replacing` left beside `target` in processes that were killed. No process may be writing it now."""
     target = real_path(target)
-    left = re.compile(rf"\.+{re.escape(target.name)}\.\d+\.(partial|probe|probe\.\d+\.partial)")
+    leftover = re.compile(rf"\.+{re.escape(target.name)}\.\d+\.(partial|probe|probe\.\d+\.partial)")
     with contextlib.suppress(OSError):
-        for path in [path for path in target.parent.iterdir() if left.fullmatch(path.name)]:
+        for path in [path for path in target.parent.iterdir() if leftover.fullmatch(path.name)]:
             with contextlib.suppress(OSError):  # one that stays does no harm
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -29,11 +29,11 @@ def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            arguments = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{function.__name__}() {error}") from None
-        request = Request(**{name: given.pop(name) for name in options.parameters if name in given})
-        return function(**given, request=request)
+        request = Request(**{name: arguments.pop(name) for name in options.parameters if name in arguments})
+        return function(**arguments, request=request)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.__annotations__ = {**get_type_hints(Request), **function.__annotations__}

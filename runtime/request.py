@@ -83,7 +83,7 @@ class Request:
         '"cpu"; "cuda" or "cuda:1" take that GPU and never fall back to the CPU',
         HOW,
         check=check_device,
-        journal=False,  # what was chosen is remembered: see `Job.options`
+        journal=False,  # the chosen value is recorded: see `Job.options`
     )
     workers: int | None = option(
         None,
@@ -101,7 +101,7 @@ class Request:
         unset="1",
         metavar="N",
         check=at_least_one,
-        journal=False,  # what was chosen is remembered: see `Job.options`
+        journal=False,  # the chosen value is recorded: see `Job.options`
     )
     batch_size: int | None = option(
         None,
@@ -113,7 +113,7 @@ class Request:
         unset="2 on the CPU, and on a GPU what its free memory has room for",
         metavar="N",
         check=at_least_one,
-        journal=False,  # what was chosen is remembered: see `Job.options`
+        journal=False,  # the chosen value is recorded: see `Job.options`
     )
     hop_s: float | None = option(
         None,
@@ -321,7 +321,7 @@ class Request:
         return {each.name: getattr(self, each.name) for each in options_of(type(self)) if each.recording}
 
     def journal(self) -> Iterator[tuple[str, Any]]:
-        """What an unfinished run remembers of these options (see `Option`), key by key.
+        """What the journal of an unfinished run records of these options (see `Option`), key by key.
 
         A new option is left out at its default, so that journals of older versions, which lack it, still match.
         """

@@ -113,7 +113,7 @@ class ScoringLoop:
         return self._scoring_ends(0) - time.monotonic()
 
     def _scoring_ends(self, rows: int) -> float:
-        """When scoring must stop if so many rows are scored by then."""
+        """When scoring must stop if `rows` rows are scored by then."""
         if self._deadline is None:
             return math.inf
         return self._deadline.scoring_ends(self._table.columns, self._table.final_work(rows))

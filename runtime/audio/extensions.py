@@ -1,4 +1,4 @@
-"""File extensions: which files are recordings, and how to convert those that cannot be read."""
+"""File extensions: which files are recordings, and how to convert the others that hold sound."""
 
 from __future__ import annotations
 

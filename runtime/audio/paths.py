@@ -32,7 +32,7 @@ class FoundRecordings:
     """Recordings in the order of their rows.
 
     `names` stand in row ids: the stem, or where stems repeat the path relative to `root`. `skipped` counts files that
-    are no recordings, of which `hidden_files` are hidden.
+    are not recordings, `hidden_files` the hidden ones among them.
     """
 
     paths: tuple[Path, ...]
@@ -156,7 +156,7 @@ class _Search:
                 self._file(match)
 
     def _folder(self, top: str, entered: set[str]) -> None:
-        """Takes the recordings below a folder, also through linked folders, each of which is entered once."""
+        """Takes the recordings below a folder, and below linked folders, entering each folder once."""
 
         def note(error: OSError) -> None:
             self._unreadable[str(error.filename)] = reason(error)

@@ -58,7 +58,7 @@ class PeakFinder:
 
     def __init__(self, sample_rate: int, window: int) -> None:
         self.step = peak_hop(sample_rate)
-        """Samples from one frame's start to the next, of which windows' starts are multiples."""
+        """Samples from one frame's start to the next; windows start at multiples of it."""
         self._frame = round(FRAME_S * sample_rate)
         self._window = window
         self._taper = np.hanning(self._frame + 1)[:-1].astype(np.float32)
@@ -113,7 +113,7 @@ class PeakFinder:
 
 
 def peak_hop(sample_rate: int) -> int:
-    """Samples of which the starts of windows around events are multiples: 0.01 s."""
+    """The step in samples at whose multiples windows around events start: 0.01 s."""
     return round(sample_rate / RATE_HZ)
 
 

@@ -53,7 +53,7 @@ class Part:
 
 
 def count_part_windows(sample_rate: int, hop: int, row_bytes: int = 4) -> int:
-    """How many windows a part has, if each makes a row of so many bytes."""
+    """How many windows a part has, if each makes a row of `row_bytes` bytes."""
     return max(1, min(round(PART_S * sample_rate) // hop, MOST_PART_BYTES // row_bytes))
 
 

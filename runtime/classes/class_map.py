@@ -163,10 +163,10 @@ def map_classes(
     if not class_map.constant.all():
         return class_map
     lists = head.class_lists.values() if namespace is None else [head.class_lists[namespace]]
-    meant = did_you_mean(class_map.near)
+    question = did_you_mean(class_map.near)
     raise InputError(
         f"the model has none of the {len(class_map.names)} classes of {wanted.source}; "
-        f"its classes have names like {' or '.join(map(_like, lists))}{f'; {meant}' if meant else ''}"
+        f"its classes have names like {' or '.join(map(_like, lists))}{f'; {question}' if question else ''}"
     )
 
 

@@ -34,8 +34,8 @@ def suggestions(names: Sequence[str], head: Head, taxonomy: Taxonomy) -> Mapping
 
 def did_you_mean(near: Mapping[str, Sequence[str]]) -> str:
     """The question "did you mean …?"; empty where no names are similar."""
-    meant = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
-    return f"did you mean {some(meant)}?" if meant else ""
+    pairs = [f"{names[0]!r} for {name!r}" for name, names in near.items()]
+    return f"did you mean {some(pairs)}?" if pairs else ""
 
 
 def similar_names(names: Iterable[str], candidates: Iterable[str]) -> Mapping[str, list[str]]:

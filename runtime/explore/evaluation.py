@@ -136,11 +136,11 @@ def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_mi
     if not labelled.names:
         raise InputError(f"{labels.source} names no species; write a line for each window and species it holds")
     folds = deal_folds(labelled.recordings, labelled.truth)
-    can = learnable(labelled.truth, folds)
-    if not can.any():
+    can_learn = learnable(labelled.truth, folds)
+    if not can_learn.any():
         raise InputError(f"nothing can be learnt from {labels.source}: {explain_not_learnable(labelled)}")
-    names = tuple(name for name, possible in zip(labelled.names, can, strict=True) if possible)
-    truth = labelled.truth[:, can]
+    names = tuple(name for name, possible in zip(labelled.names, can_learn, strict=True) if possible)
+    truth = labelled.truth[:, can_learn]
     raw, named, no_raw = _raw_logits(files, labelled, names)
     probe = cross_validate(labelled.read(files, "embedding"), truth, folds)
     probabilities = calibrate_across(probe.scores, truth, folds)

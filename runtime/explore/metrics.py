@@ -6,8 +6,8 @@ score at least as high. It is scikit-learn's `average_precision_score`, and wher
 there). cMAP ranks the rows of each class (chirp/models/cmap.py) and leaves out classes with few positives, in cMAP5
 those with fewer than 5. Macro ROC-AUC is the score of BirdCLEF.
 
-All functions take `scores`, finite floats `[rows, classes]`, and `truth`, bools of the same shape; what is not defined
-is NaN. They give what scikit-learn gives (the tests hold them to it), but rank all classes at once: scikit-learn goes
+All functions take `scores`, finite floats `[rows, classes]`, and `truth`, bools of the same shape; undefined results
+are NaN. They give what scikit-learn gives (the tests hold them to it), but rank all classes at once: scikit-learn goes
 through them one by one, which takes 14 to 140 times as long.
 """
 

@@ -22,8 +22,8 @@ def find_columns(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int
     taxonomy = Taxonomy()
 
     def column(name: str) -> int:
-        usual = name.capitalize()
-        others = (name, code_of(name), taxonomy[name].scientific_name, usual, code_of(usual))
+        capitalized = name.capitalize()
+        others = (name, code_of(name), taxonomy[name].scientific_name, capitalized, code_of(capitalized))
         return next((places[other] for other in others if other in places), -1)
 
     return np.array([column(name) for name in names], np.int64)

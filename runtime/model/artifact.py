@@ -86,7 +86,7 @@ class Artifact:
         """The head of this name.
 
         Raises:
-            InputError: the file has no such head; those it has are named.
+            InputError: the file has no such head; the message names the heads that it has.
         """
         if name not in self.heads:
             raise InputError(f"the model has no output '{name}'; it has {', '.join(self.heads)}")

@@ -103,7 +103,7 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised as well
-        # With it the second run allocates one block for all tensors, while those of the first run are still allocated.
+        # With it the second run allocates one block for all tensors while the tensors of the first are still allocated.
         options.enable_mem_pattern = device != "cpu"
         self.device = device
         self._session = load(Path(path), options, device)

@@ -1,4 +1,4 @@
-"""When a run has to end, and how much of that time it keeps back for what comes after scoring."""
+"""When a run has to end, and how much time it keeps back for the work after scoring."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Deadline:
 
 
 def writing_s(columns: Columns, rows: float) -> float:
-    """Seconds kept back to write so many rows of numbers."""
+    """Seconds kept back to write `rows` rows of numbers."""
     return rows * columns.numbers * (CSV_NUMBER_S if columns.fit_csv else BINARY_NUMBER_S)
 
 

@@ -58,7 +58,7 @@ class Lengths:
             self._commonest = rows
 
     def estimate(self) -> int:
-        """How many rows all recordings have, if those that workers have not opened are as long as the others."""
+        """How many rows all recordings have, if the ones not opened yet are as long as the others."""
         return self._counted_rows * self._recordings // max(1, self._counted)
 
     def parts(self, received: Received) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Read:
-    """It was read to its end; `notes` are what a user should know all the same."""
+    """It was read to its end; `notes` are what a user should still know about it."""
 
     notes: Sequence[str] = ()
 

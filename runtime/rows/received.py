@@ -30,7 +30,7 @@ class Received:
     done: dict[int, Done] = field(default_factory=dict)
     """By part."""
     visited: set[int] = field(default_factory=set)
-    """Parts of which a worker visited every window."""
+    """Parts whose every window a worker visited."""
     counted: bool = False
     """Whether it was counted among the recordings of known length."""
 

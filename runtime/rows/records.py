@@ -52,7 +52,7 @@ def size_of(file: FileIO) -> int:
 
 
 def read_record(file: FileIO, start: int, size: int) -> Record | None:
-    """The record at `start` of a file of so many bytes; None if it does not fit in or its text is not intact."""
+    """The record at `start` of a file of `size` bytes; None if it does not fit in or its text is not intact."""
     file.seek(start)
     lengths = file.read(2 * LENGTH)
     text, body = (int.from_bytes(lengths[i : i + LENGTH], "little") for i in (0, LENGTH))
@@ -90,7 +90,7 @@ def intact_records(file: FileIO) -> Iterator[Record]:
 
 
 def write_record(file: FileIO, start: int, text: Mapping[str, Any], body: Sequence[memoryview]) -> Record:
-    """Writes a record at the end of a file, `start`, wholly or not at all. The record returned has an empty text.
+    """Writes a record at `start`, the end of a file, completely or not at all. The record returned has an empty text.
 
     Raises:
         OSError: the disk is full, or fails.

@@ -18,7 +18,7 @@ class Report:
     """Counts of rows, failures and notes. Recordings are added in the order of their rows.
 
     Args:
-        around_events: whether windows are around events, of which a recording may have none.
+        around_events: whether windows are around events; a recording may have no events.
     """
 
     def __init__(self, around_events: bool) -> None:

@@ -146,7 +146,7 @@ class SampleSubmission:
                     pages[page] = writable(columns, count)
                 for name, values in block.outputs.items():
                     pages[page][name][places[here] - page * size] = values[rows[here]]
-            del block  # it would stay while the next one is read
+            del block  # it would stay in memory while the next one is read
         for page in range(at, len(last_owners)):
             yield self._page(page, size, status, pages.pop(page, None), columns)
 

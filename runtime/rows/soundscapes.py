@@ -109,7 +109,7 @@ class Soundscapes(RunSummary):
         self[output][:] = _as_values(values, self[output].shape, output)
 
     def _array(self, name: str) -> NDArray[Any]:
-        """One output of all rows. From now on the blocks share its memory: what is written to one is in both."""
+        """One output of all rows. From now on the blocks share its memory: writing to one changes both."""
         blocks = self._rows()
         if name not in self._arrays:
             shape, dtype = self._columns.shapes[name], self._columns.dtypes.get(name, np.float32)

@@ -43,7 +43,7 @@ OWN = {"start_s": "<f8", "end_s": "<f8", "status": "<U12"}
 
 
 class ChangedError(OutputError):
-    """Another program wrote to the file: the rows in it are not those that were appended."""
+    """Another program wrote to the file: it no longer holds the rows that were appended."""
 
 
 def unfinished_run(target: Path) -> dict[str, Any]:
@@ -66,8 +66,8 @@ class Spool:
         resume: whether to keep the parts that an earlier run finished; they are in `finished`.
 
     Raises:
-        InputError: an earlier run's rows are there and `resume` is false, or another run is writing them, or they are
-            of a run with other options.
+        InputError: an earlier run's rows are there and `resume` is false, another run is writing them, or their run
+            had other options.
         OutputError: the folder cannot be written.
     """
 
@@ -141,7 +141,7 @@ class Spool:
         """The rows of all parts, in order.
 
         Raises:
-            ChangedError: they are not those that were appended.
+            ChangedError: the file no longer holds what was appended.
         """
         read = Extent()
         while read.end < self._written.end:
@@ -178,7 +178,7 @@ class Spool:
             self.path.unlink(missing_ok=True)
 
     def _compare(self, before: Mapping[str, Any], run: Mapping[str, Any], resume: bool) -> None:
-        """Refuses to go on with a run that another one left, unless it was asked for and has the same options."""
+        """Refuses to go on with an earlier run unless `resume` asks for it and the options are the same."""
         if not resume:
             raise InputError(
                 f"{self.path} holds the rows of a run that did not end; go on with it by `--resume` (resume=True), or "
@@ -196,7 +196,7 @@ class Spool:
             )
 
     def _append(self, text: Mapping[str, Any], body: Sequence[memoryview]) -> None:
-        """Adds a record, wholly or not at all."""
+        """Adds a record, completely or not at all."""
         try:
             record = write_record(self._file, self._written.end, text, body)
         except OSError as error:

@@ -28,7 +28,7 @@ PROGRAM = (
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 GREETING = b"\x00perch-onnx child\x00"
-"""What a child sends first: whatever comes before it, Python printed at its start."""
+"""What a child sends first; anything before it was printed while Python started."""
 END_S = 10.0
 """How long a process may take to end after its last message."""
 
@@ -93,7 +93,7 @@ class Child:
             self._process.stdin.flush()
 
     def give_up_on(self, silent_s: float) -> None:
-        """Kills the process because it was silent for so long."""
+        """Kills the process because it was silent for `silent_s` seconds."""
         self._silent_s, self.silent_since = silent_s, time.monotonic()
         self._process.kill()
 
@@ -123,7 +123,7 @@ class Child:
         return f"{how} ({lines[-1][:200]})" if lines else how
 
     def _listen(self, first: object) -> None:
-        """Sends what the process starts with, then passes its messages on."""
+        """Sends the first messages to the process, then passes on the messages that it sends."""
         try:
             try:
                 self._send(_import_path())
@@ -137,7 +137,7 @@ class Child:
                 self._inbox.put((self, message))
         except Exception:  # the end of the stream, or no pickle, which can raise anything
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_S)  # so that its exit code is known
+                self._process.wait(END_S)  # so that it has an exit code
             self._inbox.put((self, None))
 
     def _skip_to_greeting(self) -> None:
@@ -152,7 +152,7 @@ class Child:
 
 
 def run(module: str) -> NoReturn:
-    """Runs a module's `main()` as the whole of a child process, whose threads all end with it.
+    """Runs a module's `main()` as all that a child process does; its threads end with it.
 
     Python's own way to exit would wait for the thread that listens, and abort.
     """
@@ -187,7 +187,7 @@ def serve() -> tuple[BinaryIO, Callable[[object], None]]:
 
 
 def listen(receive: BinaryIO, take: Callable[[Any], object]) -> None:
-    """Passes the parent's messages on, in a thread of the child's.
+    """Passes on the parent's messages, in a thread of the child.
 
     When the parent ends, in whatever way, this process ends too, whatever it is doing.
     """

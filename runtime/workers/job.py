@@ -107,7 +107,7 @@ def make_job(
 
 
 def _hop(artifact: Artifact, request: Request) -> int:
-    """Samples from one window's start to the next, or of which starts are multiples where windows are around peaks."""
+    """Samples from one window's start to the next; for windows around peaks, the step at whose multiples they start."""
     if request.segments == "peaks":
         return peak_hop(artifact.sample_rate)
     if request.hop_s is None:

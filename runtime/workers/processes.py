@@ -1,4 +1,4 @@
-"""The processes of a run: those that score its recordings, and one that reads headers."""
+"""The processes of a run: some score its recordings, one reads headers."""
 
 from __future__ import annotations
 

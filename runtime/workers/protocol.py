@@ -57,12 +57,12 @@ class Refused:
 
 @dataclass(frozen=True)
 class Alive:
-    """A sign of life during work that takes long and gives nothing yet."""
+    """A sign of life during long work without results yet."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell the user; the run goes on."""
+    """A warning for the user; the run goes on."""
 
     text: str
 
@@ -150,7 +150,7 @@ class Flush:
 
 @dataclass(frozen=True)
 class Span:
-    """Windows of one ticket in a batch; those that are `readable` lie in the ring, one after another."""
+    """Windows of one ticket in a batch; the `readable` ones lie in the ring, one after another."""
 
     ticket: int
     indices: list[int]
@@ -168,7 +168,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The end of a ticket's decoding: `sent` windows of it are in batches. The rest is as in `Done`."""
+    """The end of a ticket's decoding: `sent` of its windows are in batches. The rest is as in `Done`."""
 
     ticket: int
     failure: str | None

@@ -17,7 +17,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a ring: `slots`, each with room for a `batch` of windows of so many `samples`."""
+    """The size of a ring: `slots`, each with room for a `batch` of windows of `samples` samples."""
 
     slots: int
     batch: int
@@ -43,7 +43,7 @@ class Ring:
 
     @classmethod
     def create(cls, shape: Shape) -> Ring:
-        """A new one: in the system's shared memory, or where that is small (as in containers) in a temporary file.
+        """Makes a ring: in the system's shared memory, or where that is small (as in containers) in a temporary file.
 
         The file has no name: it goes with the last process that holds it, even if all of them are killed.
         """

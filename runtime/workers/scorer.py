@@ -31,8 +31,8 @@ class BatchScorer:
     """Scores batches, and in smaller pieces once memory has run out.
 
     Args:
-        score: computes the outputs of windows, so many at a time.
-        batch_size: how many at first.
+        score: computes the outputs of windows, in batches of a given size.
+        batch_size: the size of batches at first.
         send: sends a message to the parent.
     """
 
@@ -49,7 +49,7 @@ class BatchScorer:
             size = self._batch_size
             try:
                 return self._score(windows, size)
-            except Exception as error:  # ONNX Runtime has no class for want of memory
+            except Exception as error:  # ONNX Runtime has no exception class for lack of memory
                 if size == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
                     raise
                 self._batch_size = min(self._batch_size, size // 2)

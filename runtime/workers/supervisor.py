@@ -75,7 +75,7 @@ class Engine(ABC, Generic[C]):
 
 
 class Supervisor:
-    """Starts the processes of an engine, feeds and listens to them, replaces those that end, and ends them all.
+    """Starts an engine's processes, feeds and listens to them, replaces any that end, and stops them all at the end.
 
     Args:
         schedule: the tasks.

@@ -25,13 +25,13 @@ from runtime.workers.task_windows import TaskWindows
 ROWS_EVERY_S = 1.0
 """How often rows are sent."""
 CHUNK = 16
-"""Windows scored between two looks at the clock; never fewer than a batch."""
+"""Windows scored between two looks at the clock, or a batch if that is more."""
 
 
 def score(
     session: Session, job: Job, task: Task, send: Callable[[object], object], samples: Samples | None = None
 ) -> None:
-    """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and that it is done.
+    """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and then `Done`.
 
     `samples` are the recording, if that is in memory.
     """
@@ -78,7 +78,7 @@ def rows_of(
     artifact: Artifact,
     job: Job,
 ) -> Rows:
-    """Rows of windows at `indices`, from the session's `outputs` of those that are `readable`."""
+    """Rows of the windows at `indices`, from the session's `outputs` for the `readable` ones."""
     scored = readable.copy()
     rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.computed}
     for name, values in outputs.items():

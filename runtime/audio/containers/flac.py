@@ -29,7 +29,7 @@ AHEAD = 8
 FIRST_LOOK, MOST_LOOK = 1 << 17, 1 << 24
 """Bytes at the end in which the last frame is sought, first and at most."""
 PLACES = 8
-"""Numbers of frames are compared at so many places to tell one stream from several."""
+"""At how many places frame numbers are compared, to tell one stream from several."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from runtime.audio.containers.tags import tag_size
 
 SYNC = re.compile(rb"\xff[\xe2-\xff][\x00-\xef]")
 ALIKE, ANOTHER = 3, 6
-"""So many frames in a row, of the same kind or of another, are taken for sound again after bytes that are not sound."""
+"""How many frames in a row, of the same kind or of another, count as sound again after bytes that are not sound."""
 RESERVOIR = 1024
 """Bytes before a frame that decoding it needs: those it borrows (511 at most), and for the decoder's filters."""
 MUCH = 4096
@@ -63,7 +63,7 @@ class Track:
             self.runs[-1].pieces.append((begin, end))
 
     def frames_in(self, size: int) -> int:
-        """How many frames so many bytes are likely to hold, by the mean size of a frame."""
+        """How many frames `size` bytes are likely to hold, by the mean size of a frame."""
         return round(size * self._frames / max(1, self._bytes))
 
 

@@ -84,7 +84,7 @@ class Link:
 
 
 def streams(path: Path) -> list[Stream]:
-    """The streams of a file: one, or several that are chained, of which libsndfile reads the first only."""
+    """The streams of a file: one, or several that are chained; libsndfile reads only the first."""
     data = mapped(path)
     links = [link for pages in _chained(_pages(data)) if (link := _link(data, pages)) is not None]
     return [_stream(path, link, len(links) == 1, link is links[-1]) for link in links]
@@ -156,7 +156,7 @@ def _is_plausible(sound: list[Page]) -> bool:
 
 
 def _chained(pages: Iterator[Page]) -> Iterator[list[Page]]:
-    """The pages of each link: first those that begin its interleaved streams, then the others."""
+    """The pages of each link: the first pages of its interleaved streams, then the others."""
     link: list[Page] = []
     for page in pages:
         if page.flags & FIRST and link and not link[-1].flags & FIRST:

@@ -16,7 +16,7 @@ from runtime.audio.containers.stream import Stream
 CLOSER = 25
 """A block that cannot be decoded at once is read in this many pieces."""
 MOST_TRIES, PATIENT_TRIES = 2000, 64
-"""Reading ends after so many failures; after so many in a row its steps grow longer and longer."""
+"""How many failures end the reading, and how many in a row it takes for its steps to grow ever longer."""
 
 
 class AudioFile(Protocol):

@@ -1,4 +1,4 @@
-"""An open sound file, and what is known of its length."""
+"""An open sound file, and how long its sound should be."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _clip(window: tuple[Path, float, float]) -> Clip | str:
     return Clip(data_uri("image/png", spectrogram(power(samples))), data_uri(KIND, encode(samples)))
 
 
-def unheard(missing: Iterable[str], failures: Mapping[Path, str]) -> str:
+def describe_missing(missing: Iterable[str], failures: Mapping[Path, str]) -> str:
     """One line about recordings that are missing or cannot be read; empty if there are none."""
     parts = []
     if lost := sorted(missing):

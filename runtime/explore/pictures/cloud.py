@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.explore.names import pure
-from runtime.explore.pictures.clips import Clip, make_clips, spread, unheard
+from runtime.explore.pictures.clips import Clip, describe_missing, make_clips, spread
 from runtime.explore.pictures.colors import Coloring
 from runtime.explore.pictures.projection import Projection
 from runtime.explore.pictures.sound import Recordings, address
@@ -54,13 +54,13 @@ def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tupl
     paths = cloud.of(cloud.rows.paths)
     starts, ends = cloud.of(cloud.rows.start_s), cloud.of(cloud.rows.end_s)
     files = {path: recordings.find(path) for path in dict.fromkeys(paths)}
-    at_hand = np.array([i for i, path in enumerate(paths) if files[path]], np.int64)
-    windows = {int(i): (file, starts[i], ends[i]) for i in spread(at_hand, embed) if (file := files[paths[i]])}
+    playable = np.array([i for i, path in enumerate(paths) if files[path]], np.int64)
+    windows = {int(i): (file, starts[i], ends[i]) for i in spread(playable, embed) if (file := files[paths[i]])}
     clips, failures = make_clips(windows)
     contents = f"{len(clips):,} windows with spectrogram and sound in the page"
-    if len(at_hand) > len(windows):
-        contents += f" (evenly spread; it links to the sound of the other {len(at_hand) - len(windows):,})"
-    lines = [contents, unheard([path for path, file in files.items() if file is None], failures)]
+    if len(playable) > len(windows):
+        contents += f" (evenly spread; it links to the sound of the other {len(playable) - len(windows):,})"
+    lines = [contents, describe_missing([path for path, file in files.items() if file is None], failures)]
     data = _data(cloud, {path: address(file, target) if file else None for path, file in files.items()}, clips)
     html = render("cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), contents=contents)
     return html, [line for line in lines if line]

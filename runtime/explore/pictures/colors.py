@@ -103,9 +103,9 @@ def hours(paths: Sequence[str], start_s: NDArray[np.float64]) -> list[str]:
 
 def time_of(path: str) -> datetime.datetime | None:
     """The time in a recording's name; None if it has none."""
-    for found in TIME.finditer(pure(path).name):
+    for match in TIME.finditer(pure(path).name):
         try:
-            return datetime.datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]
+            return datetime.datetime(*(int(part or 0) for part in match.groups()))  # type: ignore[arg-type]
         except ValueError:
             continue
     return None

@@ -42,10 +42,10 @@ class Recordings:
         """The file of a row's `path`; None if it cannot be found."""
         forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
         places: list[Path] = []
-        for there in (read(form) for read in READINGS for form in dict.fromkeys(forms)):
-            parts = [part for part in there.parts if part not in (there.anchor, "..")]
+        for pure in (read(form) for read in READINGS for form in dict.fromkeys(forms)):
+            parts = [part for part in pure.parts if part not in (pure.anchor, "..")]
             places += [self.folder.joinpath(*parts[i:]) for i in range(len(parts))] if self.folder else []
-            places += [Path(there.as_posix()), self.source.parent / there.as_posix()]
+            places += [Path(pure.as_posix()), self.source.parent / pure.as_posix()]
         return next((place for place in places if _is_file(place)), None)
 
 

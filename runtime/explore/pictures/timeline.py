@@ -44,7 +44,7 @@ class Timeline:
 
     row_ids, starts, ends: its scored windows, by start. names: the species that lead most windows. scores: theirs,
     float32 `[windows, species]`. top: the highest scores of each window, with places in `all_names`. recording, power,
-    sound: the file, its power spectrogram `[frames, 160]` and its samples, if they can be had. notes: what is missing.
+    sound: the file, its power spectrogram `[frames, 160]` and its samples; None where missing. notes: what is missing.
     """
 
     path: str
@@ -105,11 +105,11 @@ def read_timeline(
     notes = []
     if last_s > end and (end_s is None or end_s > end):
         notes.append(f"the recording goes on to {last_s:g} s; plot the rest with --from and --to, an hour at a time")
-    file, heard, sound = recordings.find(path), None, None
+    file, powers, sound = recordings.find(path), None, None
     if file is None:
         notes.append(f"{path} cannot be found, so there is no spectrogram (say where it is with --audio FOLDER)")
     else:
-        heard, sound, failure = _read(file, start, end - start)
+        powers, sound, failure = _read(file, start, end - start)
         notes += [f"{path} {failure}"] if failure else []
     return Timeline(
         path,
@@ -123,7 +123,7 @@ def read_timeline(
         Top(columns, np.take_along_axis(scores, columns, axis=1)),
         names,
         file,
-        heard,
+        powers,
         sound,
         notes,
     )
@@ -179,7 +179,6 @@ def page(timeline: Timeline, target: Path) -> str:
         source, offset = data_uri(KIND, encode(timeline.sound)), timeline.start
     elif timeline.recording is not None:
         source, offset = address(timeline.recording, target), 0
-    heard = timeline.power
     data: dict[str, Any] = {
         "start": timeline.start,
         "end": timeline.end,
@@ -195,8 +194,8 @@ def page(timeline: Timeline, target: Path) -> str:
         ],
         "sound": source,
         "offset": offset,
-        "picture": None if heard is None else data_uri("image/png", spectrogram(heard)),
-        "heard": 0 if heard is None else len(heard) / _frames_a_second(timeline),
+        "picture": None if timeline.power is None else data_uri("image/png", spectrogram(timeline.power)),
+        "picture_s": 0 if timeline.power is None else len(timeline.power) / _frames_a_second(timeline),
     }
     stops = [matplotlib.colors.to_hex(shade) for shade in matplotlib.colormaps[SCALE](np.linspace(0, 1, 9))]
     return render("timeline.html.jinja", timeline=timeline, data=data, stops=stops)

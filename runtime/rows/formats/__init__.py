@@ -1,1 +1,1 @@
-"""How rows are written: one file for each format, and `choice`, which says which it is."""
+"""How rows are written: one file for each format, and `choice`, which picks the format."""

@@ -1,4 +1,4 @@
-"""How many detections were written, and what score to ask for where they are all windows or none."""
+"""How many detections were written, and which score to ask for if all windows have one or none has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DetectionCounts:
         self.detections, self.windows, self.best_scores = 0, 0, array("f")
 
     def summary(self, asked: Detections) -> str:
-        """How many there are; where no window has one, or every one, what a better threshold may be."""
+        """How many there are; if every window has one, or none, also a better threshold."""
         if not self.best_scores:
             return "no detections: no window was scored"
         if self.detections:

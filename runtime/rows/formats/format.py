@@ -15,7 +15,7 @@ class Format(ABC):
     """How rows are written to a file or folder, which appears complete or not at all."""
 
     replaces = True
-    """Whether what an earlier run wrote there is replaced."""
+    """Whether writing replaces an earlier run's file."""
     every_row = True
     """Whether all rows are written, in order, with their scores."""
     detected: DetectionCounts | None = None

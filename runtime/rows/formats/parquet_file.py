@@ -32,13 +32,13 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns) -> None
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
-    # names of files need not be UTF-8, as those that pyarrow opens itself must be
+    # pyarrow opens only files whose names are UTF-8
     with path.open("wb") as opened, parquet.ParquetWriter(opened, schema, **options) as file:
         waiting, rows = [], 0
         for block in blocks:
             waiting.append(record_batch(schema, block))
             rows += len(block)
-            del block  # it would stay while the next one is read
+            del block  # it would stay in memory while the next one is read
             if rows >= group:
                 file.write_table(pa.Table.from_batches(waiting, schema), row_group_size=2 * group)
                 waiting, rows = [], 0

@@ -262,7 +262,7 @@ def test_a_timeline(rows: Path, tmp_path: Path) -> None:
     data, file = held(targets[0]), open_rows(rows)
     of = [i for i, path in enumerate(file.paths) if Path(path).stem == name]
     assert data["row_ids"] == file.row_ids[of].tolist()
-    assert (data["start"], data["end"], data["heard"]) == (0, 25, 22)
+    assert (data["start"], data["end"], data["picture_s"]) == (0, 25, 22)
     tops = [file.classes["label"][i] for i in file.output("label")[of].argmax(axis=1)]
     assert [top[0][0].split(" (")[-1].rstrip(")") for top in data["top"]] == tops
     assert {name.split(" (")[-1].rstrip(")") for name in data["names"]} == set(tops)
