@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ class Table:
         taxonomy: Taxonomy | None = None,
     ) -> None:
         self._recordings, self._sample, self._interpolate = recordings, sample, interpolate
-        self._files = tuple(path.absolute() for path in recordings.paths)  # the working folder may be deleted meanwhile
+        # Computed now, because the working folder may be deleted during the run.
+        self._files, self._absolute = _files(recordings.paths), tuple(map(os.path.abspath, recordings.paths))
         self._on_grid = job.max_peaks is None
         self.columns = columns_of(artifact, job, recordings.root, taxonomy)
         """What the rows hold."""
@@ -180,7 +182,7 @@ class Table:
     def _finished(self, received: Received, done: Done) -> Finished:
         """The current part as a record for a later run to compare."""
         return Finished(
-            path=os.path.abspath(self._files[self._recording]),
+            path=self._absolute[self._recording],
             name=self._recordings.names[self._recording],
             size=received.size,
             mtime_ns=received.mtime_ns,
@@ -229,3 +231,9 @@ class Table:
 
 def _bytes(rows: Rows) -> int:
     return sum(values.nbytes for values in rows.outputs.values())
+
+
+def _files(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Where recordings are, without the working folder or any symbolic link on the way to it."""
+    resolved = functools.cache(os.path.realpath)
+    return tuple(path if path.is_absolute() else Path(resolved(path.parent), path.name) for path in paths)

@@ -99,7 +99,7 @@ def test_npz_is_what_memory_gives(
     interrupt(folder, model, target, 3, monkeypatch, embedding_dtype="float16")
     half = run(folder, model, embedding_dtype="float16")
     result = run(folder, model, sink=target, resume=True, embedding_dtype="float16")
-    assert 0 < result.timing["windows"] < half.timing["windows"]
+    assert 0 < result.timing.windows < half.timing.windows
     assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
     half.to_npz(tmp_path / "memory.npz")
     for path in (target, tmp_path / "memory.npz"):
@@ -308,7 +308,7 @@ def test_names_of_any_kind(tmp_path: Path, model: Path) -> None:
 
 
 def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path, folder: Path, model: Path) -> None:
-    with pytest.raises(InputError, match=r"end it in \.csv, \.parquet or \.npz$"):
+    with pytest.raises(InputError, match=r"end it in \.csv, \.parquet or \.npz; a \.txt holds detections"):
         run(folder, model, sink=tmp_path / "out.txt")
     with pytest.raises(InputError, match=r"a CSV holds one vector a row"):
         run(folder, model, sink=tmp_path / "out.csv")
