@@ -103,7 +103,7 @@ def _complain_all(lines: Sequence[str], what: str) -> None:
 def _report_map(args: argparse.Namespace, request: Request) -> None:
     """Writes and prints which columns of the model the wanted classes get."""
     if request.classes is None:
-        raise InputError("--map-report says how --classes are met, and there are none")
+        raise InputError("--map-report needs --classes")
     artifact = read_artifact(args.model)
     wanted = read_classes(request.classes, request.taxonomy)
     genus_head = artifact.heads.get("genus")

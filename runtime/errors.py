@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class PerchError(Exception):
-    """Base of all errors that this project raises."""
+    """Base of the errors that a caller may want to catch."""
 
 
 class InputError(PerchError, ValueError):

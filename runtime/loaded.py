@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
 from runtime.audio.source import Samples
-from runtime.errors import InputError
+from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.inputs import read_classes_of
 from runtime.keywords import takes_request
 from runtime.log import log
 from runtime.model.identity import read_true_artifact
 from runtime.model.profile import Setup
-from runtime.model.session import Device, Session, check_install, choose_device
+from runtime.model.session import Device, Session, check_install, choose_device, message_of
 from runtime.request import Request
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.soundscapes import Soundscapes
@@ -30,7 +30,7 @@ from runtime.workers.in_process import InProcess
 from runtime.workers.job import make_job
 from runtime.workers.setup import default_batch
 
-OF_FILES = ("device", "workers", "threads", "resume", "recording_timeout_s")
+NOT_IN_MEMORY = ("device", "workers", "threads", "resume", "recording_timeout_s")
 """Options of a request that mean nothing for audio in memory, or that `load_model` decides."""
 P = ParamSpec("P")
 
@@ -107,11 +107,12 @@ class Model:
         """Outputs of windows, by name: `float32 [n, …]`, as the model gives them.
 
         Args:
-            windows: `float32 [n, window]` with any n, at `sample_rate` and about ±1.
+            windows: `[n, window]` with any n, at `sample_rate` and about ±1, of any float type; float32 is computed.
             outputs: which ones, in this order; all if None.
 
         Raises:
-            InputError: windows have another shape or type, or the model has no such output.
+            InputError: windows have another shape or are no floats, no output is named, or the model lacks one.
+            ArtifactError, DeviceError: ONNX Runtime failed on the CPU, or on a GPU, such as for lack of memory.
         """
         given = np.asarray(windows)
         size = self._artifact.window_samples
@@ -121,12 +122,19 @@ class Model:
                 f"{self.sample_rate:,} Hz; `run` cuts audio of any length and rate into windows"
             )
         if given.dtype.kind != "f":
-            raise InputError(f"windows are {given.dtype}, but must be float32, about ±1; divide int16 by 32768")
-        names = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs or self._artifact.heads))
+            raise InputError(f"windows are {given.dtype}, but must be floats, about ±1; divide int16 by 32768")
+        wanted = self._artifact.heads if outputs is None else outputs
+        names = (wanted,) if isinstance(wanted, str) else tuple(dict.fromkeys(wanted))
+        if not names:
+            raise InputError(f"no output was asked for; the model has {', '.join(self._artifact.heads)}")
         heads = [self._artifact.head(name) for name in names]
         if not len(given):
             return {head.name: np.empty((0, *head.shape), np.float32) for head in heads}
-        return self._session.run(np.ascontiguousarray(given, np.float32), names, self._batch)
+        try:
+            return self._session.run(np.ascontiguousarray(given, np.float32), names, self._batch)
+        except Exception as error:  # ONNX Runtime has a class of its own for each status
+            kind = ArtifactError if self.device == "cpu" else DeviceError
+            raise kind(f"{self._path} failed on {self.device}: {message_of(error)}") from None
 
     @_with_options(Request)
     def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
@@ -145,11 +153,11 @@ class Model:
         Raises:
             InputError: an argument cannot be used.
             OutputError: `sink` cannot be written.
-            Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`.
+            Interrupted: Ctrl-C during scoring; what was scored so far is in its `soundscapes`.
         """
         started = time.monotonic()
         for field in fields(Request):
-            if field.name in OF_FILES and getattr(request, field.name) != field.default:
+            if field.name in NOT_IN_MEMORY and getattr(request, field.name) != field.default:
                 raise InputError(f"{field.name} cannot be given for audio in memory; leave it out")
         audio, path = Samples(samples, sample_rate), Path(name)
         format = choose_format(request.sink, request.detections) if request.sink is not None else None

@@ -291,7 +291,7 @@ class Request:
     def _conflicts(self) -> Iterator[str]:
         """Options that do not go together."""
         if self.sink is None and self.resume:
-            yield "resume needs a sink, which is what an earlier run left rows for"
+            yield "resume needs a sink: that of the run to go on with"
         if self.sink is None and self.detections is not None:
             yield "detections need a sink to go to, or use Soundscapes.to_detections"
         if self.on_deadline == "interpolate" and self.resume:

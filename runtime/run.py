@@ -80,7 +80,8 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
         DeviceError: the device cannot be used; the message names what is missing.
         OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
         PerchError: the processes that score cannot be started.
-        Interrupted: Ctrl-C; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
+        Interrupted: Ctrl-C during scoring; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
+            Before that Ctrl-C is a plain KeyboardInterrupt.
     """
     return run_request(soundscapes, model, request)
 

@@ -41,7 +41,7 @@ class Shield:
 
     @contextlib.contextmanager
     def noting_interrupt(self) -> Iterator[None]:
-        """At Ctrl-C leaves the `with` block, whose successors then run."""
+        """Ctrl-C ends the `with` block and sets `interrupted`; what follows the block still runs."""
         try:
             yield
         except KeyboardInterrupt:

@@ -8,6 +8,17 @@ import re
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
+def number(text: str) -> int:
+    """`12`: a whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
 def numbers(text: str) -> tuple[int, ...]:
     """`1,2,4`: whole numbers of at least 1, returned in ascending order without duplicates."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.measuring.arguments import numbers
+from benchmarks.measuring.arguments import number, numbers
 from benchmarks.measuring.figures import check_writable_figures, write_json
 from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to a file")
     parser.add_argument(
         "--windows",
-        type=numbers,
+        type=number,
         metavar="N",
         help=f"how many windows to compare, spread evenly over all recordings (default: {WINDOWS}); more windows tell "
         "smaller differences from rounding",
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.parity.result import compare
 
     about = environment()
-    count = args.windows[-1] if args.windows else QUICK_WINDOWS if args.quick else WINDOWS
+    count = args.windows or (QUICK_WINDOWS if args.quick else WINDOWS)
     result = compare(
         args.saved_model, args.files, args.audio, args.labels, count, args.batch_sizes or BATCH_SIZES, args.device
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring.arguments import memory_size, numbers
+from benchmarks.measuring.arguments import memory_size, number, numbers
 from benchmarks.measuring.figures import check_writable_figures, write_json
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, layouts_of
 from runtime.audio.paths import find_recordings
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most memory that a run may use, such as 4GB (default: 90%% of what is free)",
     )
     parser.add_argument(
-        "--rounds", type=numbers, metavar="N", help="how often each setup is timed (default: 3 to 7, as time allows)"
+        "--rounds", type=number, metavar="N", help="how often each setup is timed (default: 3 to 7, as time allows)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
     parser.add_argument(
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     files = [_file(path, args, device) for path in dict.fromkeys(args.files)]
     effort = sweep.QUICK if args.quick else sweep.DEFAULT
     if args.rounds:
-        effort = replace(effort, rounds=args.rounds[-1])
+        effort = replace(effort, rounds=args.rounds)
     memory_limit = args.memory if args.memory is not None else available_memory()
     load = OtherLoad()
     with soundscapes(args.soundscapes, (QUICK_SOUNDSCAPES if args.quick else SOUNDSCAPES) * cores) as recordings:

@@ -57,7 +57,7 @@ class Finished:
         """
         if path is None or os.path.abspath(path) != self.path:
             raise InputError(
-                f"cannot resume: where {self.path} was there is now {path or 'nothing'}; recordings may be added "
+                f"cannot resume: expected {self.path} next, but there is {path or 'nothing'}; recordings may be added "
                 "after those that were finished, but not removed, renamed or put before them"
             )
         if name != self.name:
@@ -66,7 +66,7 @@ class Finished:
                 "another recording has its stem; take that one away, or run it apart"
             )
         if part != self.part:
-            raise InputError(f"cannot resume: part {self.part} of {path} is not there in its place; start anew")
+            raise InputError(f"cannot resume: part {self.part} of {path} is out of order; start anew")
 
     def check_file(self, path: Path | None, size: int, mtime_ns: int) -> None:
         """Checks that the recording `path` is still the file that was read.

@@ -199,9 +199,9 @@ class Soundscapes(RunSummary):
                 Rows that are NaN throughout get `fill`.
 
         Raises:
-            InputError: there are several outputs and none is named; the output is not a vector; scores have another
-                shape, are infinite, or NaN in part of a row; the run read the file that `path` names; or the rows are
-                in `sink`.
+            InputError: there are several outputs and none is named (with `scores`: and none is "label"), or another one
+                is named; the output is not a vector; scores have another shape, are infinite, or NaN in part of a
+                row; `path` is a folder or device, or a file that the run read; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
         names = list(self._columns.shapes)
@@ -225,7 +225,8 @@ class Soundscapes(RunSummary):
         """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
 
         Raises:
-            InputError: pyarrow is missing; the run read the file that `path` names; or the rows are in `sink`.
+            InputError: pyarrow is missing; `path` is a folder or device, or a file that the run read; or the rows are
+                in `sink`.
             OutputError: the file cannot be written.
         """
         self._write(path, ParquetFile(), self._rows(), self._columns)
@@ -248,7 +249,7 @@ class Soundscapes(RunSummary):
         as JSON `classes` and `about`, what made the rows.
 
         Raises:
-            InputError: the run read the file that `path` names, or the rows are in `sink`.
+            InputError: `path` is a folder or device, or a file that the run read; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
         self._write(path, NpzFile(), self._rows(), self._columns)

@@ -88,9 +88,9 @@ class RunSummary:
         lines = [self.detected] if self.detected else []
         lines += [self._counted(), *self._speed()]
         if not self.recordings:
-            lines = [f"no recordings were found: the sample submission's {len(self)} rows stand in, unscored"]
+            lines = [f"no recordings were found; the sample submission's {len(self)} rows are written without scores"]
         elif left := self.count("filled") - self.lacking:
-            lines.append(f"{left} rows were not reached before the end; a CSV holds {self.fill:g} there")
+            lines.append(f"{left} rows were not scored in time; a CSV holds {self.fill:g} there")
         return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.passed_over])
 
     def _counted(self) -> str:
@@ -115,12 +115,12 @@ class RunSummary:
         if self.class_map is not None:
             yield f"classes: {self.class_map.summary()}"
         if self.without_events:
-            yield f"without an event, and so without rows: {self.without_events} of {self.recordings} recordings"
+            yield f"without events, so without rows: {self.without_events} of {self.recordings} recordings"
         if self.not_reached:
-            yield f"not reached before the end: {self.not_reached} of {self.recordings} recordings"
+            yield f"not scored in time: {self.not_reached} of {self.recordings} recordings"
         if self.failures:
-            yield f"not read, or not to their end: {len(self.failures)} of {self.recordings} recordings"
+            yield f"could not be read completely: {len(self.failures)} of {self.recordings} recordings"
         if self.notes:
-            yield f"scored, but look at them: {len({note.path for note in self.notes})} recordings"
+            yield f"scored, but check them: {len({note.path for note in self.notes})} recordings"
         if self.ill_conditioned is not None:
             yield f"the model is {self.ill_conditioned}"

@@ -12,7 +12,7 @@ from runtime.workers.child import Child
 START_S = 120.0
 """How long a process may be silent at its start, at least: a time-out is meant for recordings."""
 LONGEST_WAIT_S = 2.0
-"""How long the parent waits at once: if that takes much longer, the parent itself stood still."""
+"""Longest single wait of the parent. A wait that takes much longer means that the parent itself was suspended."""
 
 
 class Inbox:

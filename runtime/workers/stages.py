@@ -87,7 +87,10 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
         try:
             self._ring = Ring.create(self._shape)
         except OSError as error:
-            raise PerchError(f"no room for windows in shared memory ({error.strerror}); use a smaller batch") from None
+            raise PerchError(
+                f"no room for {self._shape.bytes / 2**20:.0f} MiB of windows in shared memory or the temporary folder "
+                f"({error.strerror}); use a smaller batch"
+            ) from None
         self.setup = RingSetup(self._ring.descriptor, self._shape, self._sample_rate, self._job)
         return self
 

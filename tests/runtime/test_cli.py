@@ -55,7 +55,7 @@ def test_run_writes_and_sums_up(tmp_path: Path, recordings: Path, model: Path) -
     (note,) = done.stderr.splitlines()
     assert note.startswith(f"perch-run: {recordings / 'a.flac'}: is far quieter in channel 1 than in channel 2")
     assert "9 rows (9 scored, 0 filled, 0 failed)" in done.stdout
-    assert "scored, but look at them: 1 recordings" in done.stdout
+    assert "scored, but check them: 1 recordings" in done.stdout
     assert "windows/s" in done.stdout
     assert len(list(csv.reader(output.read_text().splitlines()))) == 10
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
@@ -77,7 +77,7 @@ def test_failed_recordings_are_listed_and_exit_1(tmp_path: Path, model: Path) ->
     assert done.returncode == 1
     assert "4 rows (2 scored, 0 filled, 2 failed)" in done.stdout
     assert "skipped 1 other file" in done.stdout
-    assert "not read, or not to their end: 1 of 2 recordings" in done.stdout
+    assert "could not be read completely: 1 of 2 recordings" in done.stdout
     assert f"{folder / 'bad.ogg'}: cannot be decoded" in done.stderr
 
 

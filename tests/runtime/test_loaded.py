@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Model, Soundscapes, load_model, run_soundscapes
+from runtime import InputError, Model, Progress, Soundscapes, load_model, run_soundscapes
 from runtime.model.artifact import read_artifact
 from tests.support.recordings import RATE, WINDOW
 from tests.support.runs import run, write_sample
@@ -83,6 +83,8 @@ def test_what_are_no_windows_is_refused(loaded: Model, windows: np.ndarray, chan
 def test_an_output_that_it_does_not_have_is_refused(loaded: Model, windows: np.ndarray) -> None:
     with pytest.raises(InputError, match="logits"):
         loaded(windows, ["logits"])
+    with pytest.raises(InputError, match=r"no output was asked for; the model has .*label"):
+        loaded(windows, [])
 
 
 def test_several_threads_may_call_it(loaded: Model, windows: np.ndarray) -> None:
@@ -135,7 +137,9 @@ def test_a_long_recording_is_scored_in_parts(
     monkeypatch.setattr("runtime.audio.recording.PART_S", 10.0)
     samples = soundscape(5, 33)
     soundfile.write(tmp_path / "audio.wav", samples, RATE, subtype="FLOAT")
-    same(loaded.run(samples, RATE), run(tmp_path / "audio.wav", model, device="cpu"))
+    reports: list[Progress] = []
+    same(loaded.run(samples, RATE, progress=reports.append), run(tmp_path / "audio.wav", model, device="cpu"))
+    assert len({report.done for report in reports}) > 3  # 0, parts, 1
 
 
 def test_rows_go_to_a_sink_and_a_sample_rules(loaded: Model, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class perch_run:  # noqa: N801 (reads as the command it is)
 
     def __init__(self, folder: Path, model: Path, target: Path, *options: str) -> None:
         command = [sys.executable, "-m", "runtime", str(folder), "--model", str(model), "-o", str(target), *options]
-        paths = os.pathsep.join([*sys.path])
+        paths = os.pathsep.join(sys.path)
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
         )

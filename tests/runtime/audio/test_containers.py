@@ -36,9 +36,12 @@ def test_codecs_read_the_same_in_parts_as_whole(
     whole, recording = read(path)
     assert recording.failure is None
     parts, _ = Recording(path, RATE, WINDOW).count_parts()
+    seen = []
     for number in range(parts):
         recording = Recording(path, RATE, WINDOW)
         for window in recording.windows(recording.part(number, parts)):
             assert window.samples is not None
+            seen.append(window.index)
             np.testing.assert_allclose(window.samples, whole[window.index], atol=1e-6)  # type: ignore[arg-type]
         assert recording.failure is None
+    assert seen == list(range(len(whole)))

@@ -136,7 +136,7 @@ def test_list_of_which_nothing_is_known_is_reported_and_not_scored(
     ("arguments", "message"),
     [
         (["--classes", "nowhere.csv"], "cannot read the classes from nowhere.csv: no such file"),
-        ([], "--map-report says how --classes are met, and there are none"),
+        ([], "--map-report needs --classes"),
         (["--classes", "list.csv", "--taxonomy", "list.csv"], "list.csv is no taxonomy, as it has no column"),
         (["--classes", "list.csv", "--unmapped", "genus"], "unmapped is 'genus', but must be 'zero' or a number, or"),
         (["--classes", "list.csv", "--unmapped", "genus-head"], "no output 'genus'"),

@@ -46,10 +46,10 @@ def test_a_part_is_kept_in_its_place() -> None:
     PART.check_place(PATH, "a", 1)
     PART.check_file(PATH, 10, 20)
     for path, name, part, message in (
-        (None, "", 0, "where .*a.wav was there is now nothing; recordings may be added after"),
-        (Path("b.wav"), "b", 1, "where .*a.wav was there is now b.wav"),
+        (None, "", 0, "expected .*a.wav next, but there is nothing; recordings may be added after"),
+        (Path("b.wav"), "b", 1, "expected .*a.wav next, but there is b.wav"),
         (PATH, "in/a", 1, "rows of a.wav were named 'a' and would now be named 'in/a'"),
-        (PATH, "a", 0, "part 1 of a.wav is not there in its place; start anew"),
+        (PATH, "a", 0, "part 1 of a.wav is out of order; start anew"),
     ):
         with pytest.raises(InputError, match=f"cannot resume: {message}"):
             PART.check_place(path, name, part)

@@ -54,7 +54,7 @@ def test_rows_are_windows_around_events(folder: Path, model: Path, reference: So
     assert [failure.path.name for failure in reference.failures] == ["b.wav", "e.wav"]
     assert "is truncated" in reference.failures[0].reason
     assert (reference.without_events, reference.not_reached) == (1, 0)
-    assert "without an event, and so without rows: 1 of 5 recordings" in reference.summary()
+    assert "without events, so without rows: 1 of 5 recordings" in reference.summary()
 
 
 @pytest.mark.alone  # shared memory is the whole machine's
