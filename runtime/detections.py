@@ -58,5 +58,5 @@ class Detections:
     def __post_init__(self) -> None:
         if self.top is None and self.min_score is None:
             what = f"format '{self.format}' is of detections, which" if self.format is not None else "detections"
-            raise InputError(f"{what} need top (how many classes of a window) or min_score (no lower scores)")
+            raise InputError(f"{what} need --top (top=…) or --min-score (min_score=…)")
         check_options(self)

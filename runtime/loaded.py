@@ -114,7 +114,10 @@ class Model:
             InputError: windows have another shape or are no floats, no output is named, or the model lacks one.
             ArtifactError, DeviceError: ONNX Runtime failed on the CPU, or on a GPU, such as for lack of memory.
         """
-        given = np.asarray(windows)
+        try:
+            given = np.asarray(windows)
+        except ValueError:
+            raise InputError("windows are no array: they differ in length") from None
         size = self._artifact.window_samples
         if given.ndim != 2 or given.shape[1] != size:
             raise InputError(
@@ -124,14 +127,18 @@ class Model:
         if given.dtype.kind != "f":
             raise InputError(f"windows are {given.dtype}, but must be floats, about ±1; divide int16 by 32768")
         wanted = self._artifact.heads if outputs is None else outputs
-        names = (wanted,) if isinstance(wanted, str) else tuple(dict.fromkeys(wanted))
-        if not names:
-            raise InputError(f"no output was asked for; the model has {', '.join(self._artifact.heads)}")
+        names = (wanted,) if isinstance(wanted, str) else tuple(dict.fromkeys(map(str, wanted)))
+        if not names or not all(isinstance(name, str) for name in names):
+            raise InputError(
+                f"outputs are {wanted!r}, but must be names; the model has {', '.join(self._artifact.heads)}"
+            )
         heads = [self._artifact.head(name) for name in names]
         if not len(given):
             return {head.name: np.empty((0, *head.shape), np.float32) for head in heads}
         try:
-            return self._session.run(np.ascontiguousarray(given, np.float32), names, self._batch)
+            with np.errstate(over="ignore"):  # what is infinite in float32 has no score
+                given = np.ascontiguousarray(given, np.float32)
+            return self._session.run(given, names, self._batch)
         except Exception as error:  # ONNX Runtime has a class of its own for each status
             kind = ArtifactError if self.device == "cpu" else DeviceError
             raise kind(f"{self._path} failed on {self.device}: {message_of(error)}") from None
@@ -159,7 +166,7 @@ class Model:
         for field in fields(Request):
             if field.name in NOT_IN_MEMORY and getattr(request, field.name) != field.default:
                 raise InputError(f"{field.name} cannot be given for audio in memory; leave it out")
-        audio, path = Samples(samples, sample_rate), Path(name)
+        audio, path = Samples(samples, sample_rate), Path(_checked(name))
         format = choose_format(request.sink, request.detections) if request.sink is not None else None
         recordings = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
         inputs = read_classes_of(recordings, self._path, request, every_row=format is None or format.every_row)
@@ -167,6 +174,17 @@ class Model:
         job = make_job(self._artifact, self._path, request, self.device, setup, inputs.wanted)
         scorer = InProcess(self._session, job, audio)
         return score_inputs(inputs, format, self._artifact, job, request, scorer, "as loaded", started)
+
+
+def _checked(name: object) -> str:
+    """A name for audio in memory, as a file's stem could be.
+
+    Raises:
+        InputError: it has folders, or no file can be called so.
+    """
+    if not isinstance(name, str) or not name or Path(name).name != name or not name.isprintable():
+        raise InputError(f"name is {name!r}, but must be a name without folders, such as 'dawn'")
+    return name
 
 
 def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> Model:

@@ -56,8 +56,11 @@ SOUNDSCAPES and --output nothing else is done
 OF_DOCTOR = ("doctor", "model", "device")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser; its attributes are named like the fields of `Request` and `Detections`."""
+def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
+    """The parser; its attributes are named like the fields of `Request` and `Detections`.
+
+    Without `defaults` what is parsed has only what was given.
+    """
     parser = argparse.ArgumentParser(
         prog="perch-run",
         description=DESCRIPTION,
@@ -78,6 +81,8 @@ def make_parser() -> argparse.ArgumentParser:
     others.add_argument("--doctor", action="store_true", help=" ".join(DOCTOR.split()))
     others.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
     add_version(others)
+    for action in parser._actions if not defaults else ():
+        action.default = argparse.SUPPRESS
     return parser
 
 
@@ -119,6 +124,13 @@ def shown(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
+def _shown_name(name: str) -> str:
+    """What a user calls an attribute of what was parsed."""
+    if name == "soundscapes":
+        return name.upper()
+    return _flag(name) if name in command_options() else f"--{name.replace('_', '-')}"
+
+
 def _flag(name: str) -> str:
     option = command_options().get(name)
     return name if option is None else option.flags[-1]
@@ -129,10 +141,10 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser()
     parsed = parser.parse_args(args)
     if parsed.doctor:
-        defaults = vars(make_parser().parse_args([]))
-        others = [name for name, value in vars(parsed).items() if value != defaults[name] and name not in OF_DOCTOR]
+        given = vars(make_parser(defaults=False).parse_args(args))
+        others = [_shown_name(name) for name in given if name not in OF_DOCTOR]
         if others:
-            parser.error(f"--doctor goes with --model and --device alone, not with {', '.join(map(_flag, others))}")
+            parser.error(f"--doctor goes with --model and --device alone, not with {', '.join(others)}")
         return parsed
     needed = {"SOUNDSCAPES": parsed.soundscapes, "-o/--output": parsed.sink}
     missing = [name for name, value in needed.items() if not value]

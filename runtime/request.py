@@ -59,6 +59,12 @@ def _names(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
 
 
+def _progress(name: str, value: object) -> object:
+    if not isinstance(value, bool) and not callable(value):
+        raise InputError(f"{name} is {value!r}, but must be True, False or a function")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """All options of a run, checked as far as possible without the model and the recordings.
@@ -280,6 +286,7 @@ class Request:
         True,
         "whether to show a progress bar (only ever on a terminal or in a notebook), or a function that is called with "
         "a `Progress` each time a worker has sent something; what it raises ends the run",
+        check=_progress,
         journal=False,
     )
 

@@ -22,7 +22,7 @@ from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
-from runtime.rows.sinks import FileSink, MemorySink, Sink
+from runtime.rows.sinks import FileSink, LateFileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
 from runtime.rows.summary import RunSummary
@@ -187,6 +187,9 @@ def _sink(
     if request.sink is None or format is None:
         return MemorySink(columns, weights, sample)
     target = sink_path(request.sink)
+    if recordings.sizes:
+        check_outputs({"the sink": format.files(target, recordings.names)}, inputs.files)
+        return LateFileSink(target, format, columns, request.fill, recordings.names, weights, sample)
     waiting = target.with_name(f"{target.name}.partial")
     check_outputs({"the sink": format.files(target, recordings.names), "the unfinished rows": waiting}, inputs.files)
     run = {"model": artifact.artifact_sha256, **job.options}

@@ -90,7 +90,7 @@ class ScoringLoop:
         self, task: Task, message: Opened | Rows | Done, schedule: Schedule, shield: Shield, progress: ProgressReports
     ) -> None:
         """Takes a message about a task."""
-        now = time.monotonic()
+        self._ended = time.monotonic()
         self._most_open = max(self._most_open, schedule.open)
         self._table.add(task, message)
         shield(self._hand_over)
@@ -99,7 +99,6 @@ class ScoringLoop:
         elif isinstance(message, Rows):
             self._rows += len(message.scored)
             progress.add(windows=len(message.scored))
-        self._ended = now
 
     def _hand_over(self) -> None:
         """Hands finished parts to the sink, in order."""

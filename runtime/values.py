@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from runtime.errors import InputError
 
+LONGEST_S = 366 * 86_400.0
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -43,11 +44,11 @@ def positive_seconds(name: str, value: object) -> float:
     """The argument of this name, a length of time.
 
     Raises:
-        InputError: it is no number above 0.
+        InputError: it is no number above 0, or more than a year.
     """
     length = number(name, value)
-    if not length > 0:
-        raise InputError(f"{name} is {value}, but must be more than 0 seconds")
+    if not 0 < length <= LONGEST_S:
+        raise InputError(f"{name} is {value}, but must be more than 0 seconds and at most a year")
     return length
 
 

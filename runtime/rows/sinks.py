@@ -74,6 +74,45 @@ class MemorySink:
         pass
 
 
+class LateFileSink(MemorySink):
+    """Keeps the rows, and writes their file at the end: there is no spool, and nothing to resume.
+
+    Args:
+        target: the file or folder.
+        format: how it is written.
+        fill: what a CSV holds in rows without a score.
+        names: what the rows of each recording are called.
+
+    The others are those of `MemorySink`.
+
+    Raises:
+        InputError: the format cannot hold these rows, or `target` is something else.
+        OutputError: `target` cannot be written.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        format: Format,
+        columns: Columns,
+        fill: float,
+        names: Sequence[str],
+        smooth: Sequence[float] | None,
+        sample: SampleSubmission | None,
+    ) -> None:
+        super().__init__(columns, smooth, sample)
+        format.check_columns(columns)
+        format.check_target(target, names)
+        self.detected = format.detected
+        self._target, self._format, self._fill = target, format, fill
+
+    def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
+        """Writes the file; where that fails, to a temporary folder, so that no row is lost."""
+        super().finish(rest)
+        _write(self._format, self._blocks, self._target, self._columns, self._fill, "lost")
+        self.path, self._blocks = self._target, []
+
+
 class FileSink:
     """Spools the rows beside their file or folder, and writes that when all are there.
 
@@ -134,18 +173,24 @@ class FileSink:
             self.path = self._spool.path
             return
         rows = _FinalRows(lambda: chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)
-        try:
-            self._format.write(rows, self._target, self._columns, self._fill)
-            self._spool_is_needed = self._format.replaces
-        except ChangedError:
-            raise
-        except (InputError, OutputError) as error:
-            rescued = rescue(self._target.name, lambda path: self._format.write(rows, path, self._columns, self._fill))
-            where = f"{rescued} instead" if rescued else f"{self._spool.path}: make room, then go on by `--resume`"
-            raise OutputError(f"{error}; the rows are in {where}") from None
+        remedy = f"in {self._spool.path}: make room, then go on by `--resume`"
+        _write(self._format, rows, self._target, self._columns, self._fill, remedy)
+        self._spool_is_needed = self._format.replaces
 
     def close(self, keep: bool | None) -> None:
         self._spool.close(keep if self._spool_is_needed else False)
+
+
+def _write(format: Format, rows: Iterable[Block], target: Path, columns: Columns, fill: float, otherwise: str) -> None:
+    """Writes a file or folder; where that fails, to a temporary folder. If that fails too the rows are `otherwise`."""
+    try:
+        format.write(rows, target, columns, fill)
+    except ChangedError:
+        raise
+    except (InputError, OutputError) as error:
+        rescued = rescue(target.name, lambda path: format.write(rows, path, columns, fill))
+        where = f"in {rescued} instead" if rescued else otherwise
+        raise OutputError(f"{error}; the rows are {where}") from None
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,15 @@ class Soundscapes(RunSummary):
     def __getitem__(self, output: str) -> NDArray[np.float32]:
         return self._array(self._asked(output))
 
+    def __contains__(self, output: object) -> bool:
+        return output in self._columns.shapes
+
+    __iter__ = None  # its length is that of the rows, and its keys are outputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: the blocks hold what was written into the arrays, which are made anew."""
+        return {**vars(self), "_arrays": {}, "_blocks": list(self._blocks)}
+
     def __setitem__(self, output: str, values: ArrayLike) -> None:
         """`soundscapes["label"] = …` writes into the array that is there."""
         self[output][:] = _as_values(values, self[output].shape, output)

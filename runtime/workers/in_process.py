@@ -18,6 +18,9 @@ from runtime.workers.schedule import Schedule
 from runtime.workers.supervisor import Event
 from runtime.workers.worker import score
 
+LONGEST_WAIT_S = 60.0
+"""Longest single wait for a message: the system knows no time in centuries."""
+
 
 class _LeftError(Exception):
     """No one waits for the rows any more."""
@@ -47,7 +50,7 @@ class InProcess:
 
     def _messages(self, task: Task, deadline: float | None) -> Generator[Opened | Rows | Done, None, None]:
         """The messages about a task. A thread scores it, so that rows go out as they come and Ctrl-C works."""
-        outbox: queue.SimpleQueue[Opened | Rows | Done | None] = queue.SimpleQueue()
+        outbox: queue.SimpleQueue[Opened | Rows | Done] = queue.SimpleQueue()
         left = threading.Event()
 
         def send(message: object) -> None:
@@ -64,17 +67,16 @@ class InProcess:
             except Exception as error:  # as in a process: it concerns this recording
                 outbox.put(Done(f"{type(error).__name__}: {error}"))
 
-        thread = threading.Thread(target=work, daemon=True)
+        thread = threading.Thread(target=work)  # no daemon, which Python would cut off inside ONNX Runtime at its exit
         thread.start()
         try:
             message: Opened | Rows | Done | None = None
             while not isinstance(message, Done):
-                wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-                try:
-                    message = outbox.get(timeout=wait_s)
-                except queue.Empty:
+                left_s = LONGEST_WAIT_S if deadline is None else deadline - time.monotonic()
+                if left_s <= 0:
                     return
-                if message is not None:
+                with contextlib.suppress(queue.Empty):
+                    message = outbox.get(timeout=min(left_s, LONGEST_WAIT_S))
                     yield message
         finally:
             left.set()  # the thread ends at its next message, about a second later

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -83,7 +86,7 @@ def test_what_are_no_windows_is_refused(loaded: Model, windows: np.ndarray, chan
 def test_an_output_that_it_does_not_have_is_refused(loaded: Model, windows: np.ndarray) -> None:
     with pytest.raises(InputError, match="logits"):
         loaded(windows, ["logits"])
-    with pytest.raises(InputError, match=r"no output was asked for; the model has .*label"):
+    with pytest.raises(InputError, match=r"outputs are \[\], but must be names; the model has .*label"):
         loaded(windows, [])
 
 
@@ -187,3 +190,36 @@ def test_options_that_cannot_be_loaded_are_refused(model: Path, tmp_path: Path) 
         load_model(model, threads=0)
     with pytest.raises(InputError, match="device is 'tpu'"):
         load_model(model, "tpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "/a", "../a", "a/b", "a\0b", "a\nb", 3])
+def test_names_that_no_file_could_have_are_refused(loaded: Model, name: object) -> None:
+    with pytest.raises(InputError, match="must be a name without folders"):
+        loaded.run(np.zeros(RATE, np.float32), RATE, name=name)  # type: ignore[arg-type]
+
+
+def test_a_run_that_is_ended_leaves_its_sink_to_the_next(loaded: Model, tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(report: Progress) -> None:
+        raise StoppedError
+
+    target = tmp_path / "out.csv"
+    with pytest.raises(StoppedError):
+        loaded.run(soundscape(1, 12), RATE, sink=target, progress=stop)
+    assert list(tmp_path.iterdir()) == []
+    assert loaded.run(soundscape(1, 12), RATE, sink=target, progress=False).sink == target
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_script_may_end_while_rows_are_computed(model: Path) -> None:
+    program = (
+        "import sys, numpy as np; from runtime import load_model; "
+        "samples = np.random.default_rng(0).standard_normal(32_000 * 300).astype(np.float32); "
+        f"result = load_model({str(model)!r}).run(samples, 32_000, deadline_s=0.05, progress=False); "
+        "print(len(result), result.count('filled') > 0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "60 True\n", "")

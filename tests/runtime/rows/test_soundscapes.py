@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import pickle
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,6 +214,24 @@ def test_polars_and_duckdb_take_rows_from_memory(soundscapes: Soundscapes) -> No
     soundscapes = Soundscapes._of(blocks, soundscapes._columns.only("label"), RunSummary(timing=TIMING))
     means = duckdb.sql("select path, avg(label[2]) from soundscapes group by path order by path").fetchall()
     assert means == [("a.wav", 2.5), ("b.wav", 11.5)]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda original: pickle.loads(pickle.dumps(original))])
+def test_copies_hold_edits_of_both(
+    tmp_path: Path, soundscapes: Soundscapes, copied: Callable[[Soundscapes], Soundscapes]
+) -> None:
+    soundscapes["label"][0] = 8
+    other = copied(soundscapes)
+    other["label"][1] = 9
+    other.to_submission(tmp_path / "out.csv", output="label")
+    np.testing.assert_array_equal(numbers(tmp_path / "out.csv")[:2], [[8] * 3, [9] * 3])
+    assert soundscapes["label"][1].tolist() == [3, 4, 5]
+
+
+def test_outputs_are_members_and_rows_are_not(soundscapes: Soundscapes) -> None:
+    assert "label" in soundscapes and "genus" not in soundscapes
+    with pytest.raises(TypeError, match="not iterable"):
+        list(soundscapes)  # type: ignore[call-overload]
 
 
 def test_soundscapes_are_not_made_by_hand() -> None:
