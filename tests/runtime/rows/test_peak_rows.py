@@ -105,7 +105,7 @@ def test_deadline_leaves_recordings_out(tmp_path: Path, model: Path, monkeypatch
     target = tmp_path / "out.csv"
     result = run(tmp_path, model, deadline_s=5, sink=target)
     assert (len(result), result.not_reached, result.without_events, result.failures) == (0, 4, 0, [])
-    assert "not reached before the end: 4 of 4 recordings" in result.summary()
+    assert "not scored in time: 4 of 4 recordings" in result.summary()
     assert len(target.read_text().splitlines()) == 1
 
 
