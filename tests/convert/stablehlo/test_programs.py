@@ -217,7 +217,7 @@ def programs(draw: st.DrawFn) -> tuple[tuple[int, ...], Program]:
     return shape, program
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(programs())
 def test_program(case: tuple[tuple[int, ...], Program]) -> None:
     shape, program = case

@@ -36,7 +36,7 @@ def expected(metric: Callable[..., float], scores: Any, truth: Any, least: int, 
     return float(np.mean([metric(truth[:, c], scores[:, c]) for c in used])) if used else math.nan
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables())
 def test_precisions_are_those_of_scikit_learn(table: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
     scores, truth = table
@@ -51,7 +51,7 @@ def test_precisions_are_those_of_scikit_learn(table: tuple[NDArray[np.float32], 
         np.testing.assert_allclose(cmap(scores, truth, least=least), by_class, rtol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables())
 def test_area_is_that_of_scikit_learn(table: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
     scores, truth = table
@@ -59,7 +59,7 @@ def test_area_is_that_of_scikit_learn(table: tuple[NDArray[np.float32], NDArray[
     np.testing.assert_allclose(macro_roc_auc(scores, truth), area, rtol=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables())
 def test_top1_is_the_share_of_rows_led_by_a_label(table: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
     scores, truth = table
