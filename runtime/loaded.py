@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Generic, ParamSpec, Protocol, cast
+from typing import ParamSpec, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,10 @@ class _Run(Protocol[P]):
     ) -> Soundscapes: ...
 
 
-class _RunMethod(Generic[P]):
-    def __get__(self, model: object, owner: object = None) -> _Run[P]:
-        raise NotImplementedError  # at run time it is a function like others
+class _RunMethod(Protocol[P]):
+    """A method of that kind: read from a model, it needs the samples and options alone."""
+
+    def __get__(self, model: object, owner: object = None) -> _Run[P]: ...
 
 
 def _with_options(
