@@ -9,9 +9,9 @@ from benchmarks.deadline import command as deadline
 from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.source.tensorflow import hush_native_log
+from runtime.console.terminal import add_version, command, complain
 from runtime.errors import PerchError
 from runtime.model.session import check_install
-from runtime.terminal import add_version, command, complain
 
 COMMANDS = {
     "parity": (

@@ -12,8 +12,8 @@ from convert import HeadPrecision, Precision
 from convert.errors import ParityError
 from convert.source.tensorflow import check_tensorflow, hush_native_log
 from convert.summary import summary
+from runtime.console.terminal import add_version, command, complain
 from runtime.errors import PerchError, reason
-from runtime.terminal import add_version, command, complain
 
 DESCRIPTION = """\
 Converts a Perch SavedModel to one ONNX file, and proves on audio that both give the same outputs before the file

@@ -29,10 +29,10 @@ from convert.variants.int8_head import Int8Head
 from convert.variants.variant import Variant
 from runtime.audio.paths import find_recordings
 from runtime.classes.wanted import read_classes
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError
 from runtime.files import Files, check_outputs, replacing
 from runtime.model.artifact import Artifact
-from runtime.progress import progress_bar
 
 WINDOWS = 12
 """How many windows are compared with TensorFlow: as many as a soundscape of one minute has."""

@@ -6,15 +6,15 @@
 (480, 10932)
 """
 
-from runtime.detections import Detections
+from runtime.console.progress import Progress
+from runtime.console.version import __version__
 from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
 from runtime.loaded import Model, load_model
-from runtime.progress import Progress
+from runtime.request.detections import Detections
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.summary import Failure
 from runtime.rows.timing import Timing
 from runtime.run import Interrupted, run_soundscapes
-from runtime.version import __version__
 
 __all__ = [
     "ArtifactError",

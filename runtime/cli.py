@@ -12,16 +12,16 @@ from runtime.audio.paths import find_recordings
 from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
+from runtime.console.terminal import Complaints, command, complain, printable
 from runtime.errors import InputError, PerchError
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
-from runtime.options import parse_args, request_of
-from runtime.request import Request
+from runtime.request.parser import parse_args, request_of
+from runtime.request.request import Request
 from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_request
-from runtime.terminal import Complaints, command, complain, printable
 
 SHOWN = 10
 

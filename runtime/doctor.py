@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 import soundfile
 
+from runtime.console.terminal import complain, printable
 from runtime.cores import usable_cores
 from runtime.errors import DeviceError, PerchError
 from runtime.model import cuda
@@ -23,8 +24,7 @@ from runtime.model.identity import untrue
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
 from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, load, message_of
-from runtime.request import Request
-from runtime.terminal import complain, printable
+from runtime.request.request import Request
 from runtime.workers.setup import choose_setup
 
 

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
 from runtime.audio.source import Samples
+from runtime.console.log import log
 from runtime.errors import ArtifactError, DeviceError, InputError
-from runtime.inputs import read_classes_of
-from runtime.keywords import takes_request
-from runtime.log import log
 from runtime.model.identity import read_true_artifact
 from runtime.model.profile import Setup
 from runtime.model.session import Device, Session, check_install, choose_device, message_of
-from runtime.request import Request
+from runtime.request.inputs import read_classes_of
+from runtime.request.keywords import takes_request
+from runtime.request.request import Request
+from runtime.request.values import at_least_one
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import score_inputs
-from runtime.values import at_least_one
 from runtime.workers.in_process import InProcess
 from runtime.workers.job import make_job
 from runtime.workers.setup import default_batch

@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import ParamSpec, Protocol
 
 from runtime.audio.paths import FoundRecordings, Sources
+from runtime.console.log import log
 from runtime.files import absolute, check_outputs
-from runtime.inputs import Inputs, read_inputs
-from runtime.keywords import takes_request
-from runtime.log import log
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
 from runtime.model.session import check_install, choose_device
-from runtime.request import Request
+from runtime.request.inputs import Inputs, read_inputs
+from runtime.request.keywords import takes_request
+from runtime.request.request import Request
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
+from runtime.rows.scoring import Measured, ScoringLoop
 from runtime.rows.sinks import FileSink, LateFileSink, MemorySink, Sink
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
 from runtime.rows.summary import RunSummary
 from runtime.rows.table import Table
 from runtime.rows.timing import Timing
-from runtime.scoring import Measured, ScoringLoop
 from runtime.shield import Shield
 from runtime.workers.engines import EngineFactory
 from runtime.workers.job import Job, make_job

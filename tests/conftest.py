@@ -20,7 +20,7 @@ from convert.proof.synthetic import soundscape
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
-from runtime.log import log
+from runtime.console.log import log
 from runtime.model.profile import VARIABLE
 from tests.support.recordings import write
 

@@ -17,7 +17,7 @@ from convert.source.folder import model_files
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
 from runtime.files import Files
-from runtime.values import parse_seconds
+from runtime.request.values import parse_seconds
 
 DEADLINE_S = 90 * 60.0
 

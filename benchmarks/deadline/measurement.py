@@ -16,8 +16,8 @@ from benchmarks.deadline.projection import SOUNDSCAPES, TimeProjection
 from benchmarks.deadline.short_deadline import ShortDeadline, ShortDeadlineResult
 from benchmarks.measuring.environment import OtherLoad
 from benchmarks.measuring.timing import noise, take_turns
+from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
-from runtime.progress import progress_bar
 
 POLICIES: tuple[Literal["fill", "interpolate"], ...] = ("fill", "interpolate")
 PILOT = 2

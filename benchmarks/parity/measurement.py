@@ -19,10 +19,10 @@ from convert.errors import ConversionError
 from convert.proof.float64 import in_float64
 from convert.source.reference import Reference
 from convert.source.saved_model import SavedModel
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError, first_line
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
-from runtime.progress import progress_bar
 
 FLOAT64_WINDOWS = 4
 """How many windows the spectrogram is computed for in float64."""

@@ -15,9 +15,9 @@ from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from runtime.audio.paths import FoundRecordings
 from runtime.audio.recording import Recording
 from runtime.audio.windows import format_end
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError
 from runtime.explore.labels import Labels
-from runtime.progress import progress_bar
 
 Item = TypeVar("Item")
 

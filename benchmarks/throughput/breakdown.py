@@ -18,8 +18,8 @@ from benchmarks.throughput.full_run import RunPlan, recordings_for, time_full_ru
 from benchmarks.throughput.sweep import Conditions
 from benchmarks.throughput.workers import WorkerConfig, Workers, Workload
 from benchmarks.throughput.writing import formats, seconds_a_row
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError
-from runtime.progress import progress_bar
 
 READING: tuple[Workload, ...] = ("decode", "windows", "resample_48k")
 

@@ -16,8 +16,8 @@ from typing import Any, cast
 from benchmarks.measuring.usage import Usage, UsageMonitor
 from runtime import run_soundscapes
 from runtime.audio.recording import Recording
+from runtime.console.log import log
 from runtime.errors import PerchError
-from runtime.log import log
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup
 from runtime.model.session import Device

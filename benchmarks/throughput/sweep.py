@@ -19,7 +19,7 @@ from benchmarks.throughput.full_run import RunPlan, recordings_for, time_full_ru
 from benchmarks.throughput.setups import by_layout
 from benchmarks.throughput.workers import WorkerConfig, Workers
 from convert.proof.synthetic import write_soundscape
-from runtime.progress import progress_bar
+from runtime.console.progress import progress_bar
 
 KEPT, FAR_SLOWER = 10, 0.75
 """After the first round the ten fastest setups stay, and others whose rate is above this share of the fastest."""

@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from convert import SAMPLE_RATE
-from runtime.progress import progress_bar
+from runtime.console.progress import progress_bar
 
 
 def noise_floor(rng: np.random.Generator, samples: int) -> NDArray[np.float64]:

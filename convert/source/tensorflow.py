@@ -7,8 +7,8 @@ import os
 import re
 import sys
 
+from runtime.console.terminal import Output
 from runtime.errors import PerchError
-from runtime.terminal import Output
 
 OLDEST = (2, 21)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from convert.source.tensorflow import hush_native_log
 from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH, Recipe
+from runtime.console.terminal import command, complain
 from runtime.errors import OutputError, PerchError, first_line
-from runtime.terminal import command, complain
 
 PROGRAM = "python -m convert.untrained"
 MODELS = {

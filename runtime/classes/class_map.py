@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from runtime.classes.suggestions import did_you_mean, suggestions
 from runtime.classes.taxonomy import Taxon, Taxonomy
 from runtime.classes.wanted import WantedClasses
+from runtime.console.log import log
 from runtime.errors import InputError, some
-from runtime.log import log
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
 Proxy = Literal["genus-max", "genus-mean", "genus-head"]

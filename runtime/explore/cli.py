@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from runtime.console.terminal import add_version, command, complain
 from runtime.errors import PerchError
 from runtime.explore import plot, prelabel, search
-from runtime.terminal import add_version, command, complain
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "plot": (plot, "plot embeddings, or the timeline of a soundscape"),

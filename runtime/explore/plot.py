@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.classes.taxonomy import Taxonomy, read_taxonomy
+from runtime.console.terminal import printable
 from runtime.errors import InputError
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable, replacing
-from runtime.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

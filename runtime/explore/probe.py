@@ -19,8 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
-from runtime.progress import progress_bar
 
 FOLDS = 5
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -16,7 +16,7 @@ from runtime.explore.similarity import find_similar
 from runtime.explore.tables import check_table, format_table, say, write_table
 from runtime.files import check_outputs
 from runtime.model.identity import read_true_artifact
-from runtime.values import at_least_one
+from runtime.request.values import at_least_one
 
 HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
 

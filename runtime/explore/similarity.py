@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError
 from runtime.explore.queries import Query
 from runtime.explore.rows import RowFile
-from runtime.progress import progress_bar
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.console.progress import progress_bar
 from runtime.explore.labelled import LabelledRows
 from runtime.explore.rows import RowFile
-from runtime.progress import progress_bar
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from runtime.classes.taxonomy import Taxonomy
+from runtime.console.version import __version__
 from runtime.model.artifact import Artifact
 from runtime.rows.block import Columns
-from runtime.version import __version__
 from runtime.workers.job import Job
 
 NOT_SHOWN = ("classes", "class_columns")

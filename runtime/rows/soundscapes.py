@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import check_outputs
+from runtime.request.detections import Detections
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns, by_recording
 from runtime.rows.formats.choice import choose_format

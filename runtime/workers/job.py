@@ -14,7 +14,7 @@ from runtime.errors import InputError
 from runtime.model.artifact import Artifact
 from runtime.model.logits import check_logit_scale
 from runtime.model.profile import Setup
-from runtime.request import Request
+from runtime.request.request import Request
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from runtime.log import log
+from runtime.console.log import log
 from runtime.workers.protocol import Done, Opened, Rows, Task
 
 ATTEMPTS = 2

@@ -9,7 +9,7 @@ from runtime.cores import usable_cores
 from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup, read_profile
-from runtime.request import Request
+from runtime.request.request import Request
 
 CPU_BATCH = 2
 """Small batches stay in a core's cache."""

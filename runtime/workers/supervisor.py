@@ -9,8 +9,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
+from runtime.console.log import log
 from runtime.errors import PerchError
-from runtime.log import log
 from runtime.workers.child import Child
 from runtime.workers.inbox import Inbox
 from runtime.workers.protocol import Alive, Done, Notice, Opened, Ready, Refused, Rows, Task

@@ -20,8 +20,8 @@ import tensorflow as tf
 import convert.cli
 from convert.proof.synthetic import soundscape
 from runtime.cli import main
+from runtime.request.values import parse_seconds
 from runtime.rows.sinks import FileSink
-from runtime.values import parse_seconds
 from tests.support.processes import until
 from tests.support.recordings import write
 

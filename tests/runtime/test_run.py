@@ -20,7 +20,7 @@ from runtime import DeviceError, InputError, Soundscapes
 from runtime.audio.recording import Recording
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
-from runtime.request import Request
+from runtime.request.request import Request
 from runtime.run import run_request
 from runtime.workers.stages import Stages
 from tests.support.broken import edited

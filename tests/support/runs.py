@@ -10,7 +10,7 @@ import pytest
 
 import runtime.run
 from runtime import Interrupted, Soundscapes, run_soundscapes
-from runtime.request import Request
+from runtime.request.request import Request
 from runtime.run import run_request
 from runtime.workers.engines import EngineFactory
 

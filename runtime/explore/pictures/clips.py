@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import RecordingError
 from runtime.explore.pictures.sound import KIND, encode, read
 from runtime.explore.pictures.spectrogram import data_uri, power, spectrogram
-from runtime.progress import progress_bar
 
 AHEAD = 64
 """Most clips in work at once, to bound memory."""

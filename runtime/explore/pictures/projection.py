@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError
 from runtime.explore.rows import RowFile
-from runtime.progress import progress_bar
 
 OUTPUT = "embedding"
 DIMENSIONS = 3

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
+from runtime.console.progress import progress_bar
 from runtime.explore.rows import RowFile
-from runtime.progress import progress_bar
 
 OUTPUT = "label"
 TOP = 3

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
+from runtime.console.progress import progress_bar
 from runtime.errors import InputError, RecordingError
 from runtime.explore.names import READINGS, pure
 from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
@@ -24,7 +25,6 @@ from runtime.explore.pictures.still import plain
 from runtime.explore.pictures.template import render
 from runtime.explore.rows import RowFile
 from runtime.files import composed
-from runtime.progress import progress_bar
 
 MOST_S = 3600
 """Longest excerpt drawn, in seconds."""

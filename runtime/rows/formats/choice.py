@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.detections import Detections
 from runtime.errors import InputError
+from runtime.request.detections import Detections
 from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.formats.detection_tables import DetectionTables
 from runtime.rows.formats.format import Format

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runtime.detections import Detections
+from runtime.request.detections import Detections
 
 
 @dataclass

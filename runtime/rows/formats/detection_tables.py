@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxon
-from runtime.detections import Detections
 from runtime.errors import InputError
 from runtime.files import check_folder, check_writable, make_folder, remove_leftovers, replacing
 from runtime.model.heads import NO_CLASS
+from runtime.request.detections import Detections
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.formats.format import Format

@@ -22,7 +22,7 @@ from runtime.model.artifact import read_artifact
 from runtime.model.heads import NO_CLASS
 from runtime.model.profile import Setup
 from runtime.model.session import Session
-from runtime.request import Request
+from runtime.request.request import Request
 from runtime.workers.job import Job, make_job
 from runtime.workers.worker import rows_of
 from tests.support.broken import edited

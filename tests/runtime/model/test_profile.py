@@ -14,7 +14,7 @@ from runtime.cli import main
 from runtime.cores import usable_cores
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import VARIABLE, Setup, profile_path, read_profile, write_profile
-from runtime.request import Request
+from runtime.request.request import Request
 from runtime.rows.spool import Spool
 from runtime.workers.setup import choose_setup
 

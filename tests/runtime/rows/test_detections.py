@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from runtime import Detections, InputError, Soundscapes, cli, run_soundscapes
-from runtime.detections import DetectionFormat
 from runtime.model.artifact import read_artifact
+from runtime.request.detections import DetectionFormat
 from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format

@@ -10,7 +10,7 @@ import pytest
 from runtime.classes.wanted import read_classes
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
-from runtime.request import Request
+from runtime.request.request import Request
 from runtime.rows.block import Columns
 from runtime.rows.metadata import columns_of
 from runtime.workers.job import make_job

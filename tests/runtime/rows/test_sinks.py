@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import runtime.rows.scoring
 import runtime.run
-import runtime.scoring
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, InputError, Interrupted, OutputError, Soundscapes
 from runtime.model.artifact import read_artifact
@@ -147,7 +147,7 @@ def test_run_interrupted_before_anything_was_finished_is_taken_up(
     target = tmp_path / "out.parquet"
     for _ in range(2):  # the first time there is neither output nor anything to resume
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
-            patch.setattr(runtime.scoring.ScoringLoop, "_score", nothing_scored)
+            patch.setattr(runtime.rows.scoring.ScoringLoop, "_score", nothing_scored)
             run(folder, model, sink=target, resume=True)
         assert set(pq.read_table(target)["status"].to_pylist()) == {"filled"}
     with pytest.raises(ArtifactError):  # which is no reason to forget it

@@ -17,7 +17,7 @@ from convert.proof.synthetic import soundscape
 from runtime.audio.paths import FoundRecordings
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
-from runtime.request import Request
+from runtime.request.request import Request
 from runtime.rows.block import Block
 from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
 from runtime.rows.finished import Finished

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import runtime.inputs
+import runtime.request.inputs
 import runtime.run
 import runtime.workers.headers
 from benchmarks.measuring.usage import alive, children
@@ -202,7 +202,7 @@ def test_recording_that_is_deleted_fails_alone(
         gone.unlink()
         return found
 
-    monkeypatch.setattr(runtime.inputs, "find_recordings", find_and_delete)
+    monkeypatch.setattr(runtime.request.inputs, "find_recordings", find_and_delete)
     result = run(folder, model)
     assert [failure.reason for failure in result.failures] == ["no such file or directory"]
     unharmed(result, good)

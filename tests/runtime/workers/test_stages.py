@@ -15,7 +15,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-import runtime.scoring
+import runtime.rows.scoring
 import runtime.workers.headers
 import runtime.workers.stages
 from benchmarks.measuring.usage import children

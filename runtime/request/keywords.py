@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from runtime.field import Option, options_of
-from runtime.request import Request
+from runtime.request.field import Option, options_of
+from runtime.request.request import Request
 
 WIDTH = 120
 

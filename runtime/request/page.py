@@ -1,12 +1,12 @@
-"""The page of the documentation that lists all options: `python -m runtime.options_page > docs/options.md`."""
+"""The page of the documentation that lists all options: `python -m runtime.request.page > docs/options.md`."""
 
 from __future__ import annotations
 
 import re
 
-from runtime.field import Option, options_of
-from runtime.options import command_options, shown
-from runtime.request import Request
+from runtime.request.field import Option, options_of
+from runtime.request.parser import command_options, shown
+from runtime.request.request import Request
 
 INTRODUCTION = """\
 # Options of a run
@@ -15,7 +15,7 @@ Each is an option of `perch-run` and an argument of `run_soundscapes`. `TIME` ma
 `1.5h`; in Python it is a number of seconds. `perch-run --help` also lists the options beside a run: `--doctor`,
 `--map-report`, `--quiet`, `--version`.
 
-This page is made from `runtime/request.py` by `python -m runtime.options_page > docs/options.md`.
+This page is made from `runtime/request/request.py` by `python -m runtime.request.page > docs/options.md`.
 """
 HEADER = "| `perch-run` | `run_soundscapes` | default | |\n| --- | --- | --- | --- |"
 

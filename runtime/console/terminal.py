@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TextIO
 
+from runtime.console.log import log
+from runtime.console.version import __version__
 from runtime.errors import reason
 from runtime.files import utf8
-from runtime.log import log
-from runtime.version import __version__
 
 Main = Callable[[Sequence[str]], int]
 STEERING = (

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runtime.errors import InputError
-from runtime.field import check_options, option
-from runtime.values import at_least_one, number
+from runtime.request.field import check_options, option
+from runtime.request.values import at_least_one, number
 
 DetectionFormat = Literal["csv", "raven", "audacity"]
 GROUP = "detections: a table of what scores high, instead of all scores"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runtime.progress import Progress, ProgressReports
+from runtime.console.progress import Progress, ProgressReports
 from runtime.rows.deadline import Deadline
 from runtime.rows.sinks import Sink
 from runtime.rows.table import Table

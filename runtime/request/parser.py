@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.detections import Detections
-from runtime.field import Option, options_of
-from runtime.request import Request
-from runtime.terminal import add_version
+from runtime.console.terminal import add_version
+from runtime.request.detections import Detections
+from runtime.request.field import Option, options_of
+from runtime.request.request import Request
 
 DESCRIPTION = """\
 Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:

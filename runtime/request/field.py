@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from runtime.values import one_of
+from runtime.request.values import one_of
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import pytest
 
 import runtime
 from runtime import Detections, InputError, run_soundscapes
-from runtime.field import option, options_of
-from runtime.keywords import python_help
 from runtime.model.artifact import read_artifact
 from runtime.model.profile import Setup
-from runtime.options import make_parser, parse_args, request_of, terminal_help
-from runtime.options_page import options_page
-from runtime.request import Request
-from runtime.values import number
+from runtime.request.field import option, options_of
+from runtime.request.keywords import python_help
+from runtime.request.page import options_page
+from runtime.request.parser import make_parser, parse_args, request_of, terminal_help
+from runtime.request.request import Request
+from runtime.request.values import number
 from runtime.workers.job import make_job
 
 OPTIONS = options_of(Request)
@@ -104,7 +104,7 @@ def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_documentation_says_the_same() -> None:
     page = (DOCS / "options.md").read_text()
-    assert page == options_page(), "write it anew by `python -m runtime.options_page > docs/options.md`"
+    assert page == options_page(), "write it anew by `python -m runtime.request.page > docs/options.md`"
     assert all(f"`{option.name}`" in page for option in OPTIONS)
 
 

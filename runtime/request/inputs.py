@@ -9,10 +9,10 @@ from pathlib import Path
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.classes.taxonomy import Taxonomy, read_taxonomy
 from runtime.classes.wanted import WantedClasses, read_classes
+from runtime.console.log import log
 from runtime.errors import InputError
 from runtime.files import Files
-from runtime.log import log
-from runtime.request import Request
+from runtime.request.request import Request
 
 
 @dataclass(frozen=True)

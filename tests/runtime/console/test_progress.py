@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime import Progress
+from runtime.console.terminal import Complaints
 from runtime.model.artifact import read_artifact
-from runtime.terminal import Complaints
 from tests.support.runs import run
 
 

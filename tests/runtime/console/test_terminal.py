@@ -14,12 +14,12 @@ import benchmarks.cli
 import convert.cli
 import runtime.cli
 import runtime.explore.cli
-from runtime.terminal import Output, command, complain, printable, streams
+from runtime.console.terminal import Output, command, complain, printable, streams
 
 MAINS = (benchmarks.cli.main, convert.cli.main, runtime.cli.main, runtime.explore.cli.main)
 PROGRAM = """
 import sys
-from runtime.terminal import command, complain
+from runtime.console.terminal import command, complain
 @command("perch-test")
 def main(args):
     print("größe 鳥", args[0])

@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from runtime.audio.windows import Normalization, Segments
 from runtime.classes.class_map import Unmapped, check_unmapped
-from runtime.detections import Detections
+from runtime.console.progress import Progress
 from runtime.errors import InputError
-from runtime.field import check_options, option, options_of
 from runtime.model.logits import Activation, LogitScale
 from runtime.model.session import Device, check_device
-from runtime.progress import Progress
-from runtime.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
+from runtime.request.detections import Detections
+from runtime.request.field import check_options, option, options_of
+from runtime.request.values import at_least_one, number, parse_names, parse_seconds, parse_weights, positive_seconds
 
 EmbeddingDtype = Literal["float32", "float16"]
 OnDeadline = Literal["fill", "interpolate"]
