@@ -23,7 +23,7 @@ from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.scoring import Measured, ScoringLoop
-from runtime.rows.sinks import FileSink, LateFileSink, MemorySink, Sink
+from runtime.rows.sinks import FileSink, LateFileSink, MemorySink, Sink, Target
 from runtime.rows.soundscapes import Soundscapes
 from runtime.rows.spool import unfinished_run
 from runtime.rows.summary import RunSummary
@@ -186,15 +186,15 @@ def _sink(
     request, columns, weights = job.request, table.columns, job.request.weights
     if request.sink is None or format is None:
         return MemorySink(columns, weights, sample)
-    target = sink_path(request.sink)
+    path = sink_path(request.sink)
+    waiting = None if recordings.sizes else path.with_name(f"{path.name}.partial")
+    check_outputs({"the sink": format.files(path, recordings.names), "the unfinished rows": waiting}, inputs.files)
+    target = Target(path, format, columns, request.fill, recordings.names)
     if recordings.sizes:
-        check_outputs({"the sink": format.files(target, recordings.names)}, inputs.files)
-        return LateFileSink(target, format, columns, request.fill, recordings.names, weights, sample)
-    waiting = target.with_name(f"{target.name}.partial")
-    check_outputs({"the sink": format.files(target, recordings.names), "the unfinished rows": waiting}, inputs.files)
+        return LateFileSink(target, weights, sample)
     run = {"model": artifact.artifact_sha256, **job.options}
     run["sample_rows"] = sample.fingerprint if sample is not None else None
-    sink = FileSink(target, format, columns, request.fill, run, request.resume, recordings.names, weights, sample)
+    sink = FileSink(target, run, request.resume, weights, sample)
     try:
         for finished, counts in sink.finished:
             table.skip(finished, counts)

@@ -21,7 +21,7 @@ from convert.proof.synthetic import soundscape
 from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format
-from runtime.rows.sinks import FileSink
+from runtime.rows.sinks import FileSink, Target
 
 FILES, EARLY = 2_000, 200
 MOST_GROWTH, MOST_FILES = 20 * MIB, 2
@@ -110,7 +110,7 @@ def stream() -> None:
     target, count = Path(sys.argv[1]), int(sys.argv[2])
     rng = np.random.default_rng(0)
     columns = Columns({"embedding": (WIDTH,)}, {}, {"saved_model_sha256": "0" * 64, "window_s": "5", "options": "{}"})
-    sink = FileSink(target, choose_format(target), columns, 0.0, {"rows": count}, resume=False)
+    sink = FileSink(Target(target, choose_format(target), columns, 0.0), {"rows": count}, resume=False)
     for part, first in enumerate(range(0, count, BLOCK_ROWS)):
         starts = np.arange(first, min(first + BLOCK_ROWS, count), dtype=np.float64) * 5
         block = Block(

@@ -17,7 +17,7 @@ from runtime.model.artifact import Artifact
 from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format
-from runtime.rows.sinks import FileSink
+from runtime.rows.sinks import FileSink, Target
 
 RECORDINGS = 10
 Format = Literal["csv", "parquet"]
@@ -39,7 +39,7 @@ def seconds_a_row(artifact: Artifact, outputs: Sequence[str], ending: Format) ->
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         target = Path(folder, f"rows.{ending}")
-        sink = FileSink(target, choose_format(target), columns, 0.0, {}, resume=False)
+        sink = FileSink(Target(target, choose_format(target), columns, 0.0), {}, resume=False)
         for i in range(RECORDINGS):
             sink.append(_block(f"{i}.ogg", values), Finished(f"{i}.ogg", str(i), 0, 0, 0, 1, None, None))
         sink.finish([])

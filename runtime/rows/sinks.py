@@ -74,43 +74,64 @@ class MemorySink:
         pass
 
 
+@dataclass(frozen=True)
+class Target:
+    """The file or folder that rows are written to.
+
+    Args:
+        path: where it is.
+        format: how it is written.
+        columns: what rows hold.
+        fill: what a CSV holds in rows without a score.
+        names: what the rows of each recording are called.
+
+    Raises:
+        InputError: the format cannot hold these rows, or `path` is something else.
+        OutputError: it cannot be written.
+    """
+
+    path: Path
+    format: Format
+    columns: Columns
+    fill: float
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        self.format.check_columns(self.columns)
+        self.format.check_target(self.path, self.names)
+
+    def write(self, rows: Iterable[Block], otherwise: str) -> None:
+        """Writes the rows; where that fails, to a temporary folder. If that fails too the rows are `otherwise`.
+
+        Raises:
+            OutputError: it cannot be written; the message says where the rows are.
+        """
+        try:
+            self.format.write(rows, self.path, self.columns, self.fill)
+        except ChangedError:
+            raise
+        except (InputError, OutputError) as error:
+            rescued = rescue(self.path.name, lambda path: self.format.write(rows, path, self.columns, self.fill))
+            where = f"in {rescued} instead" if rescued else otherwise
+            raise OutputError(f"{error}; the rows are {where}") from None
+
+
 class LateFileSink(MemorySink):
     """Keeps the rows, and writes their file at the end: there is no spool, and nothing to resume.
 
     Args:
-        target: the file or folder.
-        format: how it is written.
-        fill: what a CSV holds in rows without a score.
-        names: what the rows of each recording are called.
-
-    The others are those of `MemorySink`.
-
-    Raises:
-        InputError: the format cannot hold these rows, or `target` is something else.
-        OutputError: `target` cannot be written.
+        target: the file.
+        smooth, sample: see `MemorySink`.
     """
 
-    def __init__(
-        self,
-        target: Path,
-        format: Format,
-        columns: Columns,
-        fill: float,
-        names: Sequence[str],
-        smooth: Sequence[float] | None,
-        sample: SampleSubmission | None,
-    ) -> None:
-        super().__init__(columns, smooth, sample)
-        format.check_columns(columns)
-        format.check_target(target, names)
-        self.detected = format.detected
-        self._target, self._format, self._fill = target, format, fill
+    def __init__(self, target: Target, smooth: Sequence[float] | None, sample: SampleSubmission | None) -> None:
+        super().__init__(target.columns, smooth, sample)
+        self._target, self.detected = target, target.format.detected
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
-        """Writes the file; where that fails, to a temporary folder, so that no row is lost."""
         super().finish(rest)
-        _write(self._format, self._blocks, self._target, self._columns, self._fill, "lost")
-        self.path, self._blocks = self._target, []
+        self._target.write(self._blocks, "lost")
+        self.path, self._blocks = self._target.path, []
 
 
 class FileSink:
@@ -118,43 +139,31 @@ class FileSink:
 
     Args:
         target: the file or folder.
-        format: how it is written.
-        columns: what rows hold.
-        fill: what a CSV holds in rows without a score.
         run: what the rows depend on.
         resume: whether to go on with the rows of an earlier run, which `finished` lists.
-        names: what the rows of each recording are called.
         smooth: the weights of neighbouring windows, if scores are smoothed. They are spooled as they were.
         sample: a sample submission, if one says which rows are written.
 
     Raises:
-        InputError: the format cannot hold these rows, or `target` is something else; or it is another run that was
-            interrupted.
+        InputError: it is another run that was interrupted.
         OutputError: `target` cannot be written.
     """
 
     def __init__(
         self,
-        target: Path,
-        format: Format,
-        columns: Columns,
-        fill: float,
+        target: Target,
         run: Mapping[str, Any],
         resume: bool,
-        names: Sequence[str] = (),
         smooth: Sequence[float] | None = None,
         sample: SampleSubmission | None = None,
     ) -> None:
-        format.check_columns(columns)
-        format.check_target(target, names)
-        self.path: Path | None = target
-        self.detected = format.detected
+        self.path: Path | None = target.path
+        self.detected = target.format.detected
         self.blocks: list[Block] = []
-        self._target, self._format = target, format
-        self._columns, self._fill, self._smooth, self._sample = columns, fill, smooth, sample
+        self._target, self._smooth, self._sample = target, smooth, sample
         self._spool_is_needed = True
-        self._spool = Spool(target, columns, run, resume)
-        remove_leftovers(target)  # the spool is locked: the runs that left them are gone
+        self._spool = Spool(target.path, target.columns, run, resume)
+        remove_leftovers(target.path)  # the spool is locked: the runs that left them are gone
 
     @property
     def finished(self) -> list[tuple[Finished, dict[str, int]]]:
@@ -169,28 +178,15 @@ class FileSink:
 
         A target that a later run could not replace is written only if the table is `complete`.
         """
-        if not (complete or self._format.replaces):
+        if not (complete or self._target.format.replaces):
             self.path = self._spool.path
             return
-        rows = _FinalRows(lambda: chain(self._spool.blocks(), rest), self._columns, self._smooth, self._sample)
-        remedy = f"in {self._spool.path}: make room, then go on by `--resume`"
-        _write(self._format, rows, self._target, self._columns, self._fill, remedy)
-        self._spool_is_needed = self._format.replaces
+        rows = _FinalRows(lambda: chain(self._spool.blocks(), rest), self._target.columns, self._smooth, self._sample)
+        self._target.write(rows, f"in {self._spool.path}: make room, then go on by `--resume`")
+        self._spool_is_needed = self._target.format.replaces
 
     def close(self, keep: bool | None) -> None:
         self._spool.close(keep if self._spool_is_needed else False)
-
-
-def _write(format: Format, rows: Iterable[Block], target: Path, columns: Columns, fill: float, otherwise: str) -> None:
-    """Writes a file or folder; where that fails, to a temporary folder. If that fails too the rows are `otherwise`."""
-    try:
-        format.write(rows, target, columns, fill)
-    except ChangedError:
-        raise
-    except (InputError, OutputError) as error:
-        rescued = rescue(target.name, lambda path: format.write(rows, path, columns, fill))
-        where = f"in {rescued} instead" if rescued else otherwise
-        raise OutputError(f"{error}; the rows are {where}") from None
 
 
 @dataclass(frozen=True)

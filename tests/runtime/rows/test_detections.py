@@ -15,7 +15,7 @@ from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.formats.detection_counts import DetectionCounts
-from runtime.rows.sinks import FileSink
+from runtime.rows.sinks import FileSink, Target
 from tests.support.recordings import cut
 
 LABEL = Columns({"label": (2,)}, {"label": ("a", "b")})
@@ -171,7 +171,7 @@ def test_names_that_no_folder_can_hold_are_refused_before_the_work(
     (target / "taken.txt").mkdir(parents=True)
     (target / "there").touch()
     with pytest.raises(InputError, match=message):
-        FileSink(target, choose_format(target, LABELS), LABEL, 0.0, {}, False, names)
+        Target(target, choose_format(target, LABELS), LABEL, 0.0, names)
     assert [path.name for path in tmp_path.iterdir()] == ["labels"]
 
 
@@ -181,7 +181,7 @@ def test_names_of_any_kind_are_files_of_a_folder(tmp_path: Path) -> None:
         killed.mkdir()
         (killed / ".detections.7.partial").touch()
     target = tmp_path / "labels"
-    sink = FileSink(target, choose_format(target, LABELS), LABEL, 0.0, {}, False, names)
+    sink = FileSink(Target(target, choose_format(target, LABELS), LABEL, 0.0, names), {}, False)
     for name in names:
         scores = {"label": np.zeros((1, 2), np.float32)}
         block = Block(f"/in/{name}.wav", [f"{name}_5"], np.zeros(1), np.full(1, 5.0), np.array(["scored"]), scores)

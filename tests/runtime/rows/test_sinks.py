@@ -18,6 +18,7 @@ from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, InputError, Interrupted, OutputError, Soundscapes
 from runtime.model.artifact import read_artifact
 from runtime.rows.formats.parquet_file import ParquetFile
+from runtime.rows.sinks import FileSink, Target
 from tests.support import runs
 from tests.support.recordings import write
 from tests.support.runs import interrupt
@@ -278,7 +279,7 @@ def test_rows_that_the_machine_lost_are_scored_again(
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path, folder: Path, model: Path) -> None:
     columns = run(folder / "r0.wav", model)._columns
-    sink = runtime.run.FileSink(tmp_path / "out.parquet", ParquetFile(), columns, 0.0, {}, False)
+    sink = FileSink(Target(tmp_path / "out.parquet", ParquetFile(), columns, 0.0), {}, False)
     try:
         with pytest.raises(InputError, match="another run is writing"):
             run(folder, model, sink=tmp_path / "out.parquet")

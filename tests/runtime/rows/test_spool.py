@@ -14,7 +14,7 @@ from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
 from runtime.rows.formats.csv_file import CsvFile
-from runtime.rows.sinks import FileSink
+from runtime.rows.sinks import FileSink, Target
 from runtime.rows.spool import ChangedError, Spool, unfinished_run
 
 COLUMNS = Columns({"label": (3,), "embedding": (2, 2)}, {"label": ("a", "b", "c")}, {}, {"embedding": "float16"})
@@ -209,7 +209,7 @@ def test_options_that_one_run_does_not_name_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("at", "advice"), [(600, "--resume"), (0, "none is left; delete it, and run anew")])
 def test_a_file_is_not_made_of_rows_that_were_changed(tmp_path: Path, at: int, advice: str) -> None:
     columns = Columns({"label": (3,)}, {"label": ("a", "b", "c")})
-    sink = FileSink(tmp_path / "out.csv", CsvFile(), columns, 0.0, RUN, resume=False)
+    sink = FileSink(Target(tmp_path / "out.csv", CsvFile(), columns, 0.0), RUN, resume=False)
     for number in range(3):
         block, finished = part(number)
         sink.append(replace(block, outputs={"label": block.outputs["label"]}), finished)
