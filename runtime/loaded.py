@@ -25,7 +25,7 @@ from runtime.request.request import Request
 from runtime.request.values import at_least_one
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.soundscapes import Soundscapes
-from runtime.run import score_inputs
+from runtime.run import Run
 from runtime.workers.in_process import InProcess
 from runtime.workers.job import make_job
 from runtime.workers.setup import default_batch
@@ -173,8 +173,8 @@ class Model:
         inputs = read_classes_of(recordings, self._path, request, every_row=format is None or format.every_row)
         setup = Setup(1, self._threads, request.batch_size or self._batch)
         job = make_job(self._artifact, self._path, request, self.device, setup, inputs.wanted)
-        scorer = InProcess(self._session, job, audio)
-        return score_inputs(inputs, format, self._artifact, job, request, scorer, "as loaded", started)
+        run = Run(inputs, format, self._artifact, job, request.progress, "as loaded", started)
+        return run.score(InProcess(self._session, job, audio))
 
 
 def _checked(name: object) -> str:

@@ -6,11 +6,14 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ParamSpec, Protocol
 
 from runtime.audio.paths import FoundRecordings, Sources
 from runtime.console.log import log
+from runtime.console.progress import Progress
 from runtime.files import absolute, check_outputs
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
@@ -21,6 +24,7 @@ from runtime.request.request import Request
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
+from runtime.rows.report import Report
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.scoring import Measured, ScoringLoop
 from runtime.rows.sinks import FileSink, LateFileSink, MemorySink, Sink, Target
@@ -101,175 +105,162 @@ def run_request(
     job = make_job(artifact, model, request, device, setup, inputs.wanted)
     if artifact.parity_warning is not None:
         log.warning("%s: %s", model, artifact.parity_warning)
+    run = Run(inputs, format, artifact, job, request.progress, why, started)
     with Processes(artifact, job, engine, hurry=request.deadline_s is not None) as scorer:
-        return score_inputs(inputs, format, artifact, job, request, scorer, why, started)
+        return run.score(scorer)
 
 
-def score_inputs(
-    inputs: Inputs,
-    format: Format | None,
-    artifact: Artifact,
-    job: Job,
-    request: Request,
-    scorer: Scorer,
-    why: str,
-    started: float,
-) -> Soundscapes:
-    """Has the recordings of `inputs` scored, and gives the rows to the sink that the request names.
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to score: its recordings and classes, the sink's format, the model's description, the job.
 
-    `format` is the sink's, `why` the reason for the job's setup, `started` when the run began.
+    `progress` is the request's, `why` the reason for the job's setup, `started` when the run began (a value of
+    `time.monotonic()`).
     """
-    reads = {name: absolute(files) for name, files in inputs.files.items()}  # the working folder may be deleted later
-    sample = _sample(inputs, artifact, job)
-    recordings = inputs.recordings if sample is None else sample.recordings
-    deadline = _deadline(request, started)
-    table = Table(recordings, artifact, job, sample, deadline is not None and deadline.interpolate, inputs.taxonomy)
-    sink = _sink(format, table, job, artifact, inputs, recordings, sample)
-    before = table.report.counts["scored"]
-    keep: bool | None = None
-    try:
-        with Shield() as shield:
-            loop = ScoringLoop(table, sink, job, deadline, scorer)
-            measured = loop.run(len(recordings.paths), shield, request.progress)
-            finish = functools.partial(_finish, table, sink, scorer, shield, deadline, request, measured.rows)
-            resumable = shield.finish(finish)
-        keep = resumable or shield.interrupted
-    finally:
-        sink.close(keep)
-    timing = _timing(started, measured, table.report.counts["scored"] - before, job, artifact, why)
-    result = _result(table, sink, job, artifact, inputs, sample, reads, timing)
-    if shield.interrupted:
-        raise Interrupted(result)
-    return result
 
+    inputs: Inputs
+    format: Format | None
+    artifact: Artifact
+    job: Job
+    progress: bool | Callable[[Progress], object]
+    why: str
+    started: float
 
-def _finish(
-    table: Table,
-    sink: Sink,
-    scorer: Scorer,
-    shield: Shield,
-    deadline: Deadline | None,
-    request: Request,
-    rows: int,
-) -> bool:
-    """Gives the sink the remaining rows; returns whether a later run can resume. `rows` is how many were scored."""
-    now = time.monotonic()
-    until = now + MOST_HEADERS_S if shield.interrupted or deadline is not None else math.inf
-    most_interpolated = None
-    if deadline is not None:
-        work = table.final_work(rows)
-        until = min(until, deadline.headers_end(table.columns, work))
-        most_interpolated = deadline.rows_to_interpolate(table.columns, work, now)
-    rest = list(table.rest(functools.partial(scorer.promised_windows, until=until), most_interpolated))
-    resumable = shield.interrupted or (table.incomplete and (request.resume or deadline is None))
-    sink.finish(rest, complete=not resumable)
-    return resumable
+    def score(self, scorer: Scorer) -> Soundscapes:
+        """Has the recordings scored, and gives the rows to the sink that the request names.
 
+        Raises:
+            Interrupted: Ctrl-C.
+            PerchError: as `run_soundscapes` does.
+        """
+        reads = {name: absolute(files) for name, files in self.inputs.files.items()}  # the folder may be deleted later
+        deadline, taxonomy = self._deadline, self.inputs.taxonomy
+        interpolate = deadline is not None and deadline.interpolate
+        table = Table(self._recordings, self.artifact, self.job, self._sample, interpolate, taxonomy)
+        sink = self._sink(table)
+        before = table.report.counts["scored"]
+        keep: bool | None = None
+        try:
+            with Shield() as shield:
+                loop = ScoringLoop(table, sink, self.job, deadline, scorer)
+                measured = loop.run(len(self._recordings.paths), shield, self.progress)
+                resumable = shield.finish(lambda: self._finish(table, sink, scorer, shield, measured.rows))
+            keep = resumable or shield.interrupted
+        finally:
+            sink.close(keep)
+        timing = self._timing(measured, table.report.counts["scored"] - before)
+        result = Soundscapes._of(sink.blocks, table.columns, self._summary(table.report, sink, timing, reads))
+        if shield.interrupted:
+            raise Interrupted(result)
+        return result
 
-def _sample(inputs: Inputs, artifact: Artifact, job: Job) -> SampleSubmission | None:
-    """The sample submission that decides the rows, if there is one."""
-    if inputs.submission is None:
-        return None
-    return match_sample(inputs.submission, inputs.recordings, artifact.sample_rate, artifact.window_samples, job.hop)
+    def _finish(self, table: Table, sink: Sink, scorer: Scorer, shield: Shield, rows: int) -> bool:
+        """Gives the sink the remaining rows; returns whether a later run can resume. `rows` is how many were scored."""
+        deadline, now = self._deadline, time.monotonic()
+        until = now + MOST_HEADERS_S if shield.interrupted or deadline is not None else math.inf
+        most_interpolated = None
+        if deadline is not None:
+            work = table.final_work(rows)
+            until = min(until, deadline.headers_end(table.columns, work))
+            most_interpolated = deadline.rows_to_interpolate(table.columns, work, now)
+        rest = list(table.rest(functools.partial(scorer.promised_windows, until=until), most_interpolated))
+        resumable = shield.interrupted or (table.incomplete and (self.job.request.resume or deadline is None))
+        sink.finish(rest, complete=not resumable)
+        return resumable
 
+    @cached_property
+    def _sample(self) -> SampleSubmission | None:
+        """The sample submission that decides the rows, if there is one."""
+        inputs, artifact = self.inputs, self.artifact
+        if inputs.submission is None:
+            return None
+        rate, window = artifact.sample_rate, artifact.window_samples
+        return match_sample(inputs.submission, inputs.recordings, rate, window, self.job.hop)
 
-def _sink(
-    format: Format | None,
-    table: Table,
-    job: Job,
-    artifact: Artifact,
-    inputs: Inputs,
-    recordings: FoundRecordings,
-    sample: SampleSubmission | None,
-) -> Sink:
-    """Where rows go. Tells `table` which parts an earlier run finished."""
-    request, columns, weights = job.request, table.columns, job.request.weights
-    if request.sink is None or format is None:
-        return MemorySink(columns, weights, sample)
-    path = sink_path(request.sink)
-    waiting = None if recordings.sizes else path.with_name(f"{path.name}.partial")
-    check_outputs({"the sink": format.files(path, recordings.names), "the unfinished rows": waiting}, inputs.files)
-    target = Target(path, format, columns, request.fill, recordings.names)
-    if recordings.sizes:
-        return LateFileSink(target, weights, sample)
-    run = {"model": artifact.artifact_sha256, **job.options}
-    run["sample_rows"] = sample.fingerprint if sample is not None else None
-    sink = FileSink(target, run, request.resume, weights, sample)
-    try:
-        for finished, counts in sink.finished:
-            table.skip(finished, counts)
-    except BaseException:
-        sink.close(keep=True)
-        raise
-    return sink
+    @property
+    def _recordings(self) -> FoundRecordings:
+        """The recordings to score: those that a sample submission names, if one decides the rows."""
+        return self.inputs.recordings if self._sample is None else self._sample.recordings
 
+    @cached_property
+    def _deadline(self) -> Deadline | None:
+        request = self.job.request
+        if request.deadline_s is None:
+            return None
+        reserve_s = min(RESERVE * request.deadline_s, MOST_RESERVE_S)
+        interpolate = request.on_deadline == "interpolate"
+        return Deadline(self.started, self.started + request.deadline_s, reserve_s, interpolate, slowness())
 
-def _deadline(request: Request, started: float) -> Deadline | None:
-    if request.deadline_s is None:
-        return None
-    reserve_s = min(RESERVE * request.deadline_s, MOST_RESERVE_S)
-    interpolate = request.on_deadline == "interpolate"
-    return Deadline(started, started + request.deadline_s, reserve_s, interpolate, slowness())
+    def _sink(self, table: Table) -> Sink:
+        """Where rows go. Tells `table` which parts an earlier run finished."""
+        request, recordings, sample = self.job.request, self._recordings, self._sample
+        if request.sink is None or self.format is None:
+            return MemorySink(table.columns, request.weights, sample)
+        path = sink_path(request.sink)
+        waiting = None if recordings.sizes else path.with_name(f"{path.name}.partial")
+        writes = {"the sink": self.format.files(path, recordings.names), "the unfinished rows": waiting}
+        check_outputs(writes, self.inputs.files)
+        target = Target(path, self.format, table.columns, request.fill, recordings.names)
+        if recordings.sizes:
+            return LateFileSink(target, request.weights, sample)
+        journal = {"model": self.artifact.artifact_sha256, **self.job.options}
+        journal["sample_rows"] = sample.fingerprint if sample is not None else None
+        sink = FileSink(target, journal, request.resume, request.weights, sample)
+        try:
+            for finished, counts in sink.finished:
+                table.skip(finished, counts)
+        except BaseException:
+            sink.close(keep=True)
+            raise
+        return sink
 
+    def _timing(self, measured: Measured, scored: int) -> Timing:
+        rate = scored / max(measured.ended - measured.ready, 1e-9)
+        row_samples = self.job.hop if self.job.max_peaks is None else self.artifact.window_samples
+        return Timing(
+            elapsed_s=time.monotonic() - self.started,
+            start_up_s=measured.ready - self.started,
+            windows=scored,
+            windows_per_s=rate,
+            times_real_time=rate * row_samples / self.artifact.sample_rate,
+            device=self.job.device,
+            workers=measured.workers,
+            threads=self.job.setup.threads,
+            batch_size=self.job.setup.batch_size,
+            setup=self.why,
+        )
 
-def _timing(started: float, measured: Measured, scored: int, job: Job, artifact: Artifact, why: str) -> Timing:
-    rate = scored / max(measured.ended - measured.ready, 1e-9)
-    row_samples = job.hop if job.max_peaks is None else artifact.window_samples
-    return Timing(
-        elapsed_s=time.monotonic() - started,
-        start_up_s=measured.ready - started,
-        windows=scored,
-        windows_per_s=rate,
-        times_real_time=rate * row_samples / artifact.sample_rate,
-        device=job.device,
-        workers=measured.workers,
-        threads=job.setup.threads,
-        batch_size=job.setup.batch_size,
-        setup=why,
-    )
+    def _summary(self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]]) -> RunSummary:
+        request, sample, recordings, detected = self.job.request, self._sample, self._recordings, sink.detected
+        names_none = [NAMES_NONE] if self.inputs.submission and recordings.paths else []
+        return RunSummary(
+            failures=report.failures,
+            timing=timing,
+            counts=report.counts if sample is None else sample.counts,
+            notes=report.notes,
+            class_map=self.job.class_map,
+            namespace=self._other_namespace,
+            recordings=len(recordings.paths),
+            without_events=report.without_events,
+            not_reached=report.not_reached,
+            skipped_files=recordings.skipped,
+            unread_folders=recordings.lost,
+            passed_over=recordings.passed_over(),
+            lacking=0 if sample is None else sample.lacking,
+            dropped=0 if sample is None else sample.dropped,
+            detected="" if detected is None or request.detections is None else detected.summary(request.detections),
+            detections=detected.detections if detected is not None else None,
+            of_sample=names_none if sample is None else sample.summary(),
+            ill_conditioned=self.artifact.ill_conditioned,
+            fill=request.fill,
+            sink=sink.path,
+            reads=reads,
+        )
 
-
-def _result(
-    table: Table,
-    sink: Sink,
-    job: Job,
-    artifact: Artifact,
-    inputs: Inputs,
-    sample: SampleSubmission | None,
-    reads: Mapping[str, Sequence[str]],
-    timing: Timing,
-) -> Soundscapes:
-    recordings = inputs.recordings if sample is None else sample.recordings
-    request, detected = job.request, sink.detected
-    names_none = [NAMES_NONE] if inputs.submission and recordings.paths else []
-    summary = RunSummary(
-        failures=table.report.failures,
-        timing=timing,
-        counts=table.report.counts if sample is None else sample.counts,
-        notes=table.report.notes,
-        class_map=job.class_map,
-        namespace=_other_namespace(job, artifact),
-        recordings=len(recordings.paths),
-        without_events=table.report.without_events,
-        not_reached=table.report.not_reached,
-        skipped_files=recordings.skipped,
-        unread_folders=recordings.lost,
-        passed_over=recordings.passed_over(),
-        lacking=0 if sample is None else sample.lacking,
-        dropped=0 if sample is None else sample.dropped,
-        detected="" if detected is None or request.detections is None else detected.summary(request.detections),
-        detections=detected.detections if detected is not None else None,
-        of_sample=names_none if sample is None else sample.summary(),
-        ill_conditioned=artifact.ill_conditioned,
-        fill=request.fill,
-        sink=sink.path,
-        reads=reads,
-    )
-    return Soundscapes._of(sink.blocks, table.columns, summary)
-
-
-def _other_namespace(job: Job, artifact: Artifact) -> str | None:
-    """The class list in which wanted classes were looked up first, if that is not the model's first."""
-    if job.class_map is None or job.class_map.namespace == artifact.heads["label"].namespace:
-        return None
-    return job.class_map.namespace
+    @property
+    def _other_namespace(self) -> str | None:
+        """The class list in which wanted classes were looked up first, if that is not the model's first."""
+        mapped = self.job.class_map
+        if mapped is None or mapped.namespace == self.artifact.heads["label"].namespace:
+            return None
+        return mapped.namespace
