@@ -1,12 +1,13 @@
 # make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
 # make test   ruff, mypy, import-linter and the tests
 # make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
-# make results  benchmarks/RESULTS.md and its plots, measured on this machine: an hour
+# make results  docs/results.md and its plots, measured on this machine: an hour
+# make docs   the documentation as a site, in site/
 PYTHON ?= python3
 MODEL ?= v1
 BIN := .venv/bin
 
-.PHONY: demo test stress results clean
+.PHONY: demo test stress results docs clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo --model $(MODEL)
@@ -25,11 +26,14 @@ stress: .venv/installed
 results: .venv/installed
 	$(BIN)/python -m benchmarks.results
 
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (3 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,dev]'
 	touch $@
 
 clean:
-	rm -rf .venv demo build wheels *.egg-info
+	rm -rf .venv demo site build wheels *.egg-info

@@ -1,1 +1,1 @@
-"""`benchmarks/RESULTS.md` and its plots, made from the figures that the commands wrote."""
+"""`docs/results.md` and its plots, made from the figures that the commands wrote."""

@@ -1,4 +1,4 @@
-"""`make results`: runs every perch-bench command on untrained models, and makes RESULTS.md of their figures."""
+"""`make results`: runs every perch-bench command on untrained models, and makes docs/results.md of their figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.results.measure import COMMANDS, MODELS, measure
 from benchmarks.results.page import write_results
 from runtime.errors import PerchError
 
-BENCHMARKS = Path(__file__).parent.parent
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def main() -> int:
@@ -24,14 +24,14 @@ def main() -> int:
     )
     parser.add_argument("--written", action="store_true", help="measure nothing, use the figures of earlier runs")
     parser.add_argument(
-        "--folder", type=Path, default=BENCHMARKS, help="folder of RESULTS.md and figures/ (default: benchmarks)"
+        "--folder", type=Path, default=DOCS, help="folder of results.md and figures/ (default: docs)"
     )
     args = parser.parse_args()
     figures = args.folder / "figures"
     try:
         if not args.written:
             measure(figures, args.models, args.commands)
-        print(write_results(figures, args.folder / "RESULTS.md"))
+        print(write_results(figures, args.folder / "results.md"))
     except PerchError as error:
         print(f"make results: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Makes RESULTS.md and its plots."""
+"""Makes results.md and its plots."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class RowFile:
     """A file of rows, read on demand.
 
     shapes: of one row of each output. classes: column names of class heads, empty for other outputs. about: metadata on
-    what made the rows (see docs/data.md).
+    what made the rows (see docs/outputs.md).
     """
 
     source: Path

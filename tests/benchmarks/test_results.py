@@ -1,4 +1,4 @@
-"""RESULTS.md is made from the figures of the commands alone."""
+"""results.md is made from the figures of the commands alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_page_holds_the_figures_and_the_plots(tmp_path: Path) -> None:
     figures = tmp_path / "figures"
     figures.mkdir()
     (figures / "v2.throughput.json").write_text(json.dumps(THROUGHPUT))
-    page = write_results(figures, tmp_path / "RESULTS.md").read_text()
+    page = write_results(figures, tmp_path / "results.md").read_text()
     assert "## Perch v2" in page and "## Perch v1" not in page
     assert "2026-01-02, Some Processor, 3 cores, 7.5 GiB; Linux x86_64, Python 3.11.1; onnxruntime 1.2.3." in page
     assert "| int8 head | label | 2 | 1 | 1 | 61.5 | 308 | 300 |" in page
@@ -76,7 +76,7 @@ def test_page_holds_the_figures_and_the_plots(tmp_path: Path) -> None:
 
 def test_without_figures(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make results"):
-        write_results(tmp_path, tmp_path / "RESULTS.md")
+        write_results(tmp_path, tmp_path / "results.md")
     (tmp_path / "v1.parity.json").write_text("{")
     with pytest.raises(InputError, match=r"v1\.parity\.json cannot be read"):
-        write_results(tmp_path, tmp_path / "RESULTS.md")
+        write_results(tmp_path, tmp_path / "results.md")
