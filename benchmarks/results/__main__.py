@@ -23,9 +23,7 @@ def main() -> int:
         "--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS), help="what to measure (default: all)"
     )
     parser.add_argument("--written", action="store_true", help="measure nothing, use the figures of earlier runs")
-    parser.add_argument(
-        "--folder", type=Path, default=DOCS, help="folder of results.md and figures/ (default: docs)"
-    )
+    parser.add_argument("--folder", type=Path, default=DOCS, help="folder of results.md and figures/ (default: docs)")
     args = parser.parse_args()
     figures = args.folder / "figures"
     try:
