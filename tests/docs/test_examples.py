@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -25,16 +26,15 @@ def world(saved_model: Path, model: Path, v2: Path, v2_model: Path, tmp_path_fac
 def test_examples_do_what_the_page_shows(
     page: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = shutil.copytree(world, tmp_path / "world")
-    monkeypatch.chdir(folder)
-    for name, value in {
+    monkeypatch.chdir(shutil.copytree(world, tmp_path / "world"))
+    environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",  # both streams in the order of printing
         "MPLBACKEND": "Agg",
         VARIABLE: str(tmp_path / "profile.json"),
         "http_proxy": "http://127.0.0.1:9",  # no network: nobody listens there
         "https_proxy": "http://127.0.0.1:9",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # the tests' own setting, which shows TensorFlow's notices
-    assert "\n\n".join(failures(page)) == ""
+    }
+    with mock.patch.dict(os.environ, environment):  # and what a page sets is undone
+        del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # the tests' own, which shows TensorFlow's notices
+        assert "\n\n".join(failures(page)) == ""

@@ -61,9 +61,14 @@ if __name__ == "__main__":
 1 <- 2
 ```
 
-<!-- skip: next "needs minutes: make stress" -->
+<!-- skip: next "needs minutes: make stress runs it, and tests/docs/test_runner.py." -->
 ```sh
 make stress
+```
+
+<!-- skip: next "needs no run: a drawing" -->
+```text
+o-->
 ```
 
 ```toml
@@ -95,10 +100,11 @@ key = 1
         ("```r\nx <- 1\n```", ["nothing runs a block of 'r'"]),
         ("```\nplain\n```", ["nothing runs a block of ''"]),
         ("~~~ text\nplain\n~~~", ["nothing runs a block of 'text'"]),
-        ("<!-- skip: next -->\n```r\n```", ["needs ...", "nothing runs a block of 'r'"]),
+        ("<!-- skip: next -->\n```r\n```", ["needs ..."]),
         ('<!-- skip: next "too long" -->\n```r\n```', ["needs ..."]),
         ('<!-- skip: next "needs minutes" -->\n```sh\n```', ["needs ..."]),
-        ('<!-- skip: next "needs minutes: make nothing" -->\n```sh\n```', ["make nothing"]),
+        ('<!-- skip: next "needs minutes: far too many" -->\n```sh\n```', ["far too many"]),
+        ('<!-- skip: next "needs minutes: make test, make nothing" -->\n```sh\n```', ["make nothing"]),
         ('<!-- skip: next "needs minutes: tests/nothing.py" -->\n```sh\n```', ["tests/nothing.py"]),
         ('<!-- skip: start "needs R" -->\n```r\n```', ["needs ..."]),
         ('<!-- skip: next "needs R" -->', ["no block follows the last skip"]),
@@ -110,3 +116,15 @@ def test_what_is_wrong_fails_and_is_told(
     monkeypatch.chdir(tmp_path)
     report = "\n".join(run(tmp_path, f"# A page\n\n{block}\n"))
     assert [words for words in [str(tmp_path / "page.md"), *told] if words not in report] == []
+
+
+def test_a_block_whose_mark_is_wrong_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(run(tmp_path, "<!-- skip: next -->\n```sh\ntouch made.txt\n```\n")) == 1
+    assert not Path("made.txt").exists()
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.support.examples.PATIENCE_S", 0.5)
+    (told,) = run(tmp_path, "```sh\necho started\nsleep 600 | cat\n```\n")
+    assert "killed after 0.5 s; it had printed:\nstarted" in told
