@@ -28,8 +28,7 @@ def write_results(figures: Path, target: Path) -> Path:
     models = {name: commands for name in MODELS if (commands := dict(_read(figures, name)))}
     if not models:
         raise InputError(f"there are no figures in {figures}; `make results` measures them")
-    for name, commands in models.items():
-        _plot(figures, name, commands)
+    _plot(figures, models)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -53,18 +52,20 @@ def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield command, results
 
 
-def _plot(folder: Path, model: str, commands: dict[str, dict[str, Any]]) -> None:
-    if parity := commands.get("parity"):
-        heads = parity["files"][0]["heads"]
-        plots.errors(
-            folder / f"{model}.parity.png",
-            {name: (head["window_errors"], head["tolerance"]["error"]) for name, head in heads.items()},
-        )
-    if deadline := commands.get("deadline"):
-        bars = [_bar(name, way) for name, way in deadline["ways"].items()]
-        plots.deadline(folder / f"{model}.deadline.png", bars, deadline["deadline_s"] / 60)
-    if throughput := commands.get("throughput"):
-        plots.throughput(folder / f"{model}.throughput.png", _series(throughput["files"][0]))
+def _plot(folder: Path, models: dict[str, dict[str, Any]]) -> None:
+    races = []
+    for model, commands in models.items():
+        if parity := commands.get("parity"):
+            heads = parity["files"][0]["heads"]
+            errors = {name: (head["window_errors"], head["tolerance"]["error"]) for name, head in heads.items()}
+            plots.errors(folder / f"{model}.parity.svg", errors)
+        if deadline := commands.get("deadline"):
+            bars = [_bar(name, way) for name, way in deadline["ways"].items()]
+            races.append(plots.Race(NAMES[model], bars, deadline["deadline_s"] / 60))
+        if throughput := commands.get("throughput"):
+            plots.throughput(folder / f"{model}.throughput.svg", _series(throughput["files"][0]))
+    if races:
+        plots.deadline(folder / "deadline.svg", races)
 
 
 def _bar(name: str, way: dict[str, Any]) -> plots.Bar:
@@ -73,17 +74,14 @@ def _bar(name: str, way: dict[str, Any]) -> plots.Bar:
     return plots.Bar(name, way["total_minutes"], (low, high) if projected else None)
 
 
-def _series(file: dict[str, Any]) -> dict[str, dict[int, float]]:
-    series: dict[str, dict[int, float]] = {}
+def _series(file: dict[str, Any]) -> dict[tuple[int, int], dict[int, float]]:
+    """Windows/s by batch size, for each number of workers and threads."""
+    series: dict[tuple[int, int], dict[int, float]] = {}
     for each in file["configurations"]:
         if each["windows_per_s"]["median"] is not None:
-            name = f"{_count(each['workers'], 'worker')}, {_count(each['threads'], 'thread')}"
-            series.setdefault(name, {})[each["batch_size"]] = each["windows_per_s"]["median"]
-    return {name: dict(sorted(series[name].items())) for name in sorted(series)}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+            setup = each["workers"], each["threads"]
+            series.setdefault(setup, {})[each["batch_size"]] = each["windows_per_s"]["median"]
+    return {setup: dict(sorted(series[setup].items())) for setup in sorted(series, reverse=True)}
 
 
 def _power(value: float | None) -> str:

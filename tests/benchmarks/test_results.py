@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.results import plots
+from benchmarks.results.__main__ import DOCS
 from benchmarks.results.page import write_results
 from runtime.errors import InputError
 
+PHONE = 358
+"""What a screen of 390 px leaves for a picture on GitHub and on the site."""
 ENVIRONMENT = {
     "date": "2026-01-02",
     "processor": "Some Processor",
@@ -70,8 +77,40 @@ def test_page_holds_the_figures_and_the_plots(tmp_path: Path) -> None:
     assert "| int8 head | label | 2 | 1 | 1 | 61.5 | 308 | 300 |" in page
     assert "| int8 head | 2, 1, 2 | 4.00 | - | - | - | - | 21.00 | 40.2 | 0.75 |" in page
     assert "**The machine is noisy: rounds differ.**" in page
-    assert [path.name for path in figures.glob("*.png")] == ["v2.throughput.png"]
-    assert "](figures/v2.throughput.png)" in page
+    assert [path.name for path in figures.glob("*.svg")] == ["v2.throughput.svg"]
+    assert "](figures/v2.throughput.svg)" in page
+
+
+def test_what_lies_in_docs_is_made_from_the_figures_in_docs(tmp_path: Path) -> None:
+    figures = tmp_path / "figures"
+    shutil.copytree(DOCS / "figures", figures, ignore=shutil.ignore_patterns("*.svg"))
+    assert write_results(figures, tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()
+    for path in figures.glob("*.svg"):
+        # Coordinates depend on matplotlib's version, words do not.
+        assert words(path) == words(DOCS / "figures" / path.name)
+    assert {path.name for path in figures.iterdir()} == {path.name for path in (DOCS / "figures").iterdir()}
+
+
+def words(picture: Path) -> list[str]:
+    return [text for element in ElementTree.parse(picture).iter() if (text := (element.text or "").strip())]
+
+
+def test_pictures_follow_the_colour_scheme_are_read_on_a_phone_and_do_not_change(tmp_path: Path) -> None:
+    series = {(2, 1): {1: 61.5, 2: 60.25}, (1, 2): {2: 33.0}}
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    plots.throughput(first, series)
+    plots.throughput(second, series)
+    drawing = first.read_text()
+    assert drawing == second.read_text()
+    style, rest = re.fullmatch("(.*<style.*?</style>)(.*)", drawing, re.DOTALL).groups()  # type: ignore[union-attr]
+    light, dark = (dict(re.findall(r"--(\w+): (#\w+)", part)) for part in style.split("prefers-color-scheme: dark"))
+    used = set(re.findall(r"var\(--(\w+)\)", rest))
+    assert used == light.keys() == dark.keys()
+    assert all(light[name] != dark[name] for name in used)
+    assert not re.findall("#[0-9a-f]{6}", rest)  # a colour that stays the same on a dark page
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", rest)]
+    _, _, width, _ = map(float, ElementTree.fromstring(drawing).attrib["viewBox"].split())
+    assert min(sizes) * PHONE / width >= 10
 
 
 def test_without_figures(tmp_path: Path) -> None:
