@@ -27,6 +27,7 @@ results: .venv/installed
 	$(BIN)/python -m benchmarks.results
 
 docs: .venv/installed
+	$(BIN)/python docs/pages.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/installed: pyproject.toml

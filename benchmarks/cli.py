@@ -33,7 +33,7 @@ COMMANDS = {
 """Each command's module, what it answers, and an example of its arguments."""
 
 
-def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
     )
@@ -44,13 +44,13 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         added = commands.add_parser(name, help=question, description=module.__doc__, epilog=epilog)
         module.add_arguments(added)
         added.set_defaults(run=module.run)
-    return parser.parse_args(args)
+    return parser
 
 
 @command("perch-bench")
 def main(args: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    parsed = parse_args(args)
+    parsed = make_parser().parse_args(args)
     hush_native_log()
     try:
         check_install()

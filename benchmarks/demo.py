@@ -34,6 +34,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     saved_model, artifact = folder / "saved_model", folder / "perch.onnx"
     sample, submission = folder / "sample_submission.csv", folder / "submission.csv"
+    recordings = folder / "recordings"
     hush_native_log()
 
     step(f"1. Making an untrained Perch {args.model}: the graph of the published model with random weights")
@@ -42,14 +43,14 @@ def main() -> None:
     print(f"{saved_model}, made in {time.monotonic() - started:.0f} s")
 
     step(f"2. Making {SOUNDSCAPES} soundscapes of a minute and a sample submission")
-    paths = make_soundscapes(folder / "soundscapes")
+    paths = make_soundscapes(recordings)
     write_sample_submission(sample, saved_model / "assets" / CODES[args.model])
-    print(f"{folder / 'soundscapes'}, {sample}")
+    print(f"{recordings}, {sample}")
 
     step(f"3. perch-convert {saved_model} -o {artifact}")
     check(convert_cli.main([str(saved_model), "-o", str(artifact)]))
 
-    command = [folder / "soundscapes", "--model", artifact, "--classes", sample, "-o", submission]
+    command = [recordings, "--model", artifact, "--classes", sample, "-o", submission]
     command += [] if args.model == "v1" else ["--namespace", "ebird2021"]
     step(f"4. perch-run {' '.join(map(str, command))}")
     check(run_cli.main([*map(str, command), "--deadline", "85m"]))
@@ -59,6 +60,7 @@ def main() -> None:
     with submission.open(newline="") as file:
         rows = sum(1 for _ in csv.reader(file)) - 1
     print(f"  The submission of step 4: {submission}, {rows} rows")
+    print(f"\nGo on: source .venv/bin/activate && cd {folder}. There the commands of README.md run as they stand.")
 
 
 def compare(saved_model: Path, artifact: Path, classes: Path, paths: list[Path]) -> None:

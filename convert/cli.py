@@ -38,7 +38,7 @@ and 143 after Ctrl-C and SIGTERM (no file is left)
 """
 
 
-def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="perch-convert",
         description=DESCRIPTION,
@@ -50,21 +50,20 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--outputs",
         metavar="NAMES",
-        help="outputs to keep, separated by commas: label has a score for each class, embedding a vector for each "
-        "window (default: all)",
+        help="outputs to keep, separated by commas, such as label,embedding (default: all)",
     )
     parser.add_argument(
         "--classes",
         metavar="FILE.csv",
-        help="keep only these classes of 'label', and for a class that the model lacks those of its genus: a "
-        "sample_submission.csv, a taxonomy.csv, or a list with a header (default: all classes)",
+        help="the classes of the output label to keep: a sample_submission.csv, a taxonomy.csv, or a list with a "
+        "header. For a class that the model lacks, those of its genus are kept (default: all classes)",
     )
     parser.add_argument(
         "--taxonomy",
         type=Path,
         metavar="FILE.csv",
-        help="what the names in --classes mean: primary_label, scientific_name, class_name (default: --classes if it "
-        "has these columns, else eBird codes and scientific names are understood by themselves)",
+        help="a CSV with the columns primary_label, scientific_name and class_name, which says what the names in "
+        "--classes mean; eBird codes and scientific names need none (default: --classes, if it has these columns)",
     )
     parser.add_argument(
         "--namespace",
@@ -79,20 +78,20 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--precision",
         choices=get_args(Precision),
         default="fp32",
-        help="fp16: half the size and faster on a GPU, slower on a CPU; refused if the top class differs from "
-        "float32's in more than 0.5%% of 400 windows (default: fp32)",
+        help="fp16 is half the size, faster on a GPU and slower on a CPU. It is refused if the top class differs from "
+        "that of fp32 in more than 0.5%% of 400 windows (default: fp32)",
     )
     parser.add_argument(
         "--head",
         choices=get_args(HeadPrecision),
         default="float32",
-        help="int8: multiplies in 8 bits in the class head of Perch v2, for CPUs; a third of the size and about twice "
-        "as fast; refused if over 100 windows scores correlate with float32's by less than 0.9995 or the top class "
-        "differs in more than 1%% (default: float32)",
+        help="int8 multiplies in 8 bits in the class head of Perch v2, for CPUs: a third of the size and about twice "
+        "as fast. It is refused if, on 100 windows, scores correlate with those of float32 by less than 0.9995 or "
+        "the top class differs in more than 1%% (default: float32)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar and no summary, only errors")
     add_version(parser)
-    return parser.parse_args(args)
+    return parser
 
 
 def run(args: argparse.Namespace) -> None:
@@ -139,7 +138,7 @@ def _terminate(number: int, frame: object) -> None:
 @command("perch-convert")
 def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    parsed = parse_args(args)
+    parsed = make_parser().parse_args(args)
     hush_native_log()
     before = signal.signal(signal.SIGTERM, _terminate)
     try:

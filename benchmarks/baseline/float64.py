@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proof.float64 import Exact, in_float64
-from convert.source.saved_model import SavedModel
+from convert.proof.float64 import Exact
 from runtime.model.session import Session
 
 SPECTROGRAMS = ("frontend", "spectrogram")
@@ -29,27 +28,13 @@ class SpectrogramErrors:
     between: float
 
 
-def spectrogram_errors(
-    source: SavedModel, session: Session, tensorflow: NDArray[np.float32], windows: NDArray[np.float32]
-) -> SpectrogramErrors | None:
-    """Compares the spectrograms of `windows` (`float32 [n, samples]`) with float64; `tensorflow` are TensorFlow's.
-
-    None if the SavedModel or the artifact has no spectrogram among its outputs.
-
-    Raises:
-        ConversionError: the graph holds an operation without a float64 counterpart.
-    """
-    named = {output.name for output in source.outputs} & session.artifact.heads.keys()
-    head = next((name for name in SPECTROGRAMS if name in named), None)
-    if head is None:
-        return None
-    return errors_against(head, in_float64(source, [head], windows)[head], session, tensorflow, windows)
-
-
 def errors_against(
     head: str, exact: Exact, session: Session, tensorflow: NDArray[np.float32], windows: NDArray[np.float32]
 ) -> SpectrogramErrors:
-    """The same with float64 values `exact` at hand, which are computed once for several files of one SavedModel."""
+    """Compares a spectrogram of `windows` (`float32 [n, samples]`) with its float64 values `exact`.
+
+    `tensorflow` are TensorFlow's values, `session` gives the file's.
+    """
     (onnx,) = session(windows, [head])
     span = float(np.ptp(exact)) or 1.0
 

@@ -24,25 +24,30 @@ DEADLINE_S = 90 * 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `perch-bench deadline`."""
-    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="folder with saved_model.pb")
-    parser.add_argument("artifact", type=Path, metavar="FILE.onnx", help="what perch-convert made of it")
+    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="the folder that holds saved_model.pb")
+    parser.add_argument("artifact", type=Path, metavar="FILE.onnx", help="the file that perch-convert made of it")
     parser.add_argument(
         "--soundscapes",
         type=Path,
         metavar="FOLDER",
-        help="recordings of exactly a minute at 32 kHz (default: synthetic OGG files)",
+        help="recordings to score, each of exactly one minute at 32 kHz (default: synthetic OGG files)",
     )
     parser.add_argument(
         "--classes",
         type=Path,
         metavar="FILE",
-        help="sample_submission.csv: its classes become the submission's columns (default: all, gigabytes of CSV)",
+        help="a sample_submission.csv, whose classes become the submission's columns (default: all that the model has, "
+        "which is gigabytes of CSV)",
     )
     parser.add_argument(
-        "--deadline", type=parse_seconds, default=DEADLINE_S, metavar="TIME", help="such as 90m or 300s (default: 90m)"
+        "--deadline",
+        type=parse_seconds,
+        default=DEADLINE_S,
+        metavar="TIME",
+        help="the time that the competition allows, such as 90m or 300s (default: 90m)",
     )
-    parser.add_argument("--quick", action="store_true", help="fewer soundscapes: noisier, but under two minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to a file")
+    parser.add_argument("--quick", action="store_true", help="fewer soundscapes: under two minutes, but noisier")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
 
 
 def run(args: argparse.Namespace) -> int:

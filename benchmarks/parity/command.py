@@ -22,8 +22,8 @@ BATCH_SIZES = (1, 2, 12)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `perch-bench parity`."""
-    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="folder with saved_model.pb")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx", help="what perch-convert made of it")
+    parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="the folder that holds saved_model.pb")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx", help="files that perch-convert made of it")
     parser.add_argument(
         "--audio", type=Path, metavar="FOLDER", help="recordings to compare on (default: synthetic soundscapes)"
     )
@@ -31,30 +31,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         type=Path,
         metavar="FILE.csv",
-        help="labels of the recordings (row_id and species, or BirdCLEF's labels of soundscapes): also compares how "
-        "well both models find the species",
+        help="labels of the recordings, to compare also how well both models find the species: a CSV with row_id and "
+        "species, or BirdCLEF's labels of soundscapes",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to open in a browser")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to a file")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a report to open in a browser")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     parser.add_argument(
         "--windows",
         type=number,
         metavar="N",
-        help=f"how many windows to compare, spread evenly over all recordings (default: {WINDOWS}); more windows tell "
-        "smaller differences from rounding",
+        help="how many windows to compare, spread evenly over all recordings. More windows tell smaller differences "
+        f"from rounding (default: {WINDOWS})",
     )
     parser.add_argument(
         "--batch-sizes",
         type=numbers,
         metavar="N,N",
-        help=f"windows per batch (default: {','.join(map(str, BATCH_SIZES))})",
+        help=f"numbers of windows in a batch to try (default: {','.join(map(str, BATCH_SIZES))})",
     )
     parser.add_argument(
         "--device",
         default="auto",
-        help="cpu, cuda or cuda:1; auto, the default, is the CPU and also a GPU if there is one",
+        help="cpu, cuda, cuda:1, or auto: the CPU, and also a GPU if there is one (default: auto)",
     )
-    parser.add_argument("--quick", action="store_true", help=f"compare {QUICK_WINDOWS} windows: under two minutes")
+    parser.add_argument("--quick", action="store_true", help=f"compare {QUICK_WINDOWS} windows, in under two minutes")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ SOUNDSCAPES, QUICK_SOUNDSCAPES = 20, 6
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `perch-bench throughput`."""
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE.onnx", help="made by perch-convert; several are compared"
+        "files", type=Path, nargs="+", metavar="FILE.onnx", help="files that perch-convert made; several are compared"
     )
     parser.add_argument(
         "--workers",
@@ -48,41 +48,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=numbers,
         metavar="N,N",
-        help="threads of each process to try (default: what uses all cores, and 1 with 1 worker)",
+        help="numbers of threads in each process to try (default: what uses all cores, and 1 with 1 worker)",
     )
     parser.add_argument(
         "--batch-sizes",
         type=numbers,
         metavar="N,N",
-        help=f"windows per batch to try (default: {','.join(map(str, BATCH_SIZES))})",
+        help=f"numbers of windows in a batch to try (default: {','.join(map(str, BATCH_SIZES))})",
     )
     parser.add_argument(
         "--memory",
         type=memory_size,
         metavar="SIZE",
-        help="most memory that a run may use, such as 4GB (default: 90%% of what is free)",
+        help="the most memory that a run may use, such as 4GB (default: 90%% of what is free)",
     )
     parser.add_argument(
         "--rounds", type=number, metavar="N", help="how often each setup is timed (default: 3 to 7, as time allows)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda or cuda:1 (default: cpu)")
     parser.add_argument(
         "--soundscapes",
         type=Path,
         metavar="FOLDER",
-        help="recordings to score (default: synthetic ones, a minute of 32 kHz OGG each)",
+        help="recordings to score (default: synthetic OGG files of one minute at 32 kHz)",
     )
     parser.add_argument(
         "--floor",
         type=Path,
         metavar="FILE.onnx",
-        help="times are also given as multiples of a floor: the backbone of this file (default: of each file itself)",
+        help="the file whose backbone is the floor, of which times are also given as multiples (default: each file "
+        "itself)",
     )
     parser.add_argument(
-        "--no-profile", action="store_true", help="do not keep the fastest setup as this machine's profile"
+        "--no-profile", action="store_true", help="do not save the fastest setup as this machine's profile"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer setups and rounds: noisier, but under two minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to a file")
+    parser.add_argument("--quick", action="store_true", help="fewer setups and rounds: under two minutes, but noisier")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,10 +22,10 @@ MODELS = {
 }
 
 
-def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Writes a SavedModel that is a Perch in all but training: the same graph, names and assets, with "
+        description="Writes an untrained Perch: a SavedModel with the graph, names and assets of the real one, and "
         "random weights. Its scores mean nothing; its speed is that of the real model.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to write it")
@@ -33,39 +33,46 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--model",
         choices=MODELS,
         default="v1",
-        help="v2: as Google's public source exports it; v2-published: as the published file is known to be (another "
-        "STFT, other activations); these and surfperch are always native (default: v1)",
+        help="v2 is what Google's public source exports; v2-published is like the published file, with another STFT "
+        "and other activations. All but v1 are always native (default: v1)",
     )
     parser.add_argument(
         "--native",
         action="store_true",
-        help="as JAX exports today: StableHLO instead of plain TensorFlow ops (needs the extra 'dev')",
+        help="StableHLO, as JAX exports today, instead of plain TensorFlow ops; needs the extra dev",
     )
     parser.add_argument(
         "--platforms",
         choices=("cpu", "cuda", "cpu,cuda"),
         metavar="NAMES",
-        help="cpu, cuda or cpu,cuda: what a native model runs on; TensorFlow refuses it elsewhere (default: cpu)",
+        help="what a native model runs on: cpu, cuda or cpu,cuda. TensorFlow refuses it elsewhere (default: cpu)",
     )
     parser.add_argument(
         "--frontend",
         choices=("simple", "complex"),
-        help="of v1: simple, the mel frontend since 2023; complex, that of 2022, an STFT in complex numbers "
+        help="v1's frontend: simple is that of models since 2023; complex is that of 2022, an STFT in complex numbers "
         "(default: simple)",
     )
     parser.add_argument(
         "--smoothing",
         choices=("causal", "reversed"),
-        help="of v1: causal, PCEN's smoothing since 2024; reversed, that of all earlier models, in which the oldest "
-        "frame has the greatest weight (default: causal)",
+        help="how v1's PCEN smooths: causal, as models do since 2024, or reversed, as earlier ones did, where the "
+        "oldest frame has the greatest weight (default: causal)",
     )
     parser.add_argument(
-        "--pair", action="store_true", help="v1's older form with any batch size: a (logits, embedding) tuple"
+        "--pair", action="store_true", help="v1's older form: a tuple (logits, embedding), for any batch size"
     )
     parser.add_argument(
-        "--fixed-batch", action="store_true", help="v1's oldest form: one window per call, a (logits, embedding) tuple"
+        "--fixed-batch",
+        action="store_true",
+        help="v1's oldest form: a tuple (logits, embedding), for one window a call",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random weights (default: 0)")
+    return parser
+
+
+def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = make_parser()
     parsed = parser.parse_args(args)
     parsed.native = parsed.native or parsed.model != "v1"
     if parsed.platforms and not parsed.native:

@@ -37,13 +37,12 @@ def pairs(count: int) -> list[tuple[str, str]]:
 
     Two thirds are birds, or as many as have both; the others are made up and have no code.
     """
-    real = [(bird.scientific_name, code) for code, bird in birds().items() if bird.scientific_name]
-    real = list({name: (name, code) for name, code in real}.values())
-    chosen = _spread(real, min(len(real), 2 * count // 3))
+    real = {bird.scientific_name: code for code, bird in birds().items() if bird.scientific_name}
+    chosen = _spread(list(real.items()), min(len(real), 2 * count // 3))
     syllables = [consonant + vowel for consonant, vowel in product("bcdfglmnprstvz", "aeiou")]
     genera = ["".join(parts).capitalize() for parts in product(syllables, syllables, ("rus", "tia"))]
     species = ("alba", "borealis", "cinerea", "minor", "rufa")
-    invented = [name for parts in product(genera, species) if (name := " ".join(parts)) not in dict(real)]
+    invented = [name for parts in product(genera, species) if (name := " ".join(parts)) not in real]
     return sorted(chosen + [(name, NO_CODE) for name in _spread(invented, count - len(chosen))])
 
 

@@ -1,4 +1,4 @@
-"""`perch-explore`: plots of a run's rows, labels predicted from a few known ones, and windows that sound alike."""
+"""Explores a run's rows: plots them, labels windows from a few labelled ones, finds windows that sound alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 }
 
 
-def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="perch-explore", description=__doc__)
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -27,13 +27,13 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         )
         module.add_arguments(added)
         added.set_defaults(run=module.run)
-    return parser.parse_args(args)
+    return parser
 
 
 @command("perch-explore")
 def main(args: Sequence[str]) -> int:
     """The command; returns its exit code: 0 done, 2 wrong use or unusable input, 130 interrupted."""
-    parsed = parse_args(args)
+    parsed = make_parser().parse_args(args)
     try:
         parsed.run(parsed)
         return 0

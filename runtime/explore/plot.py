@@ -35,24 +35,24 @@ EMBED = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rows", metavar="ROWS", type=Path, help=".parquet or .npz that perch-run wrote")
+    parser.add_argument("rows", metavar="ROWS", type=Path, help="a .parquet or .npz that perch-run wrote")
     parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
         type=Path,
         action="append",
-        help="a page (.html) or a still (.png, .svg) to write; may be repeated (default: a page beside ROWS)",
+        help="the page (.html) or still (.png, .svg) to write; may be repeated (default: a page beside ROWS)",
     )
     parser.add_argument(
         "--color",
         metavar="BY",
         default="soundscape",
-        help="what colours stand for: soundscape, species (the highest score), hour (from a time in the recordings' "
-        "names, such as 20190904_051500 or 2024-05-17T05-15-00), LABELS.csv (row_id and species) or TABLE.csv:COLUMN "
-        "(default: %(default)s)",
+        help="what colours stand for: soundscape, species (that with the highest score), hour (from a time in the "
+        "recordings' names, such as 20190904_051500 or 2024-05-17T05-15-00), LABELS.csv (with row_id and species) or "
+        "TABLE.csv:COLUMN (default: %(default)s)",
     )
-    parser.add_argument("--taxonomy", metavar="CSV", type=Path, help="a taxonomy.csv, for common names")
+    parser.add_argument("--taxonomy", metavar="FILE.csv", type=Path, help="a taxonomy.csv, which gives common names")
     parser.add_argument(
         "--audio", metavar="FOLDER", type=Path, help="where the recordings are now, if they have moved since the run"
     )
@@ -61,18 +61,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=EMBED,
-        help="windows, evenly spread, whose spectrogram and sound the page contains, about 80 KB each (default: "
-        "%(default)s); it links to the sound of the others",
+        help="how many windows, evenly spread, have their spectrogram and sound in the page: about 80 KB each. The "
+        "page links to the sound of the others (default: %(default)s)",
     )
     parser.add_argument(
         "--timeline",
         metavar="RECORDING",
-        help="plot the timeline of this recording, named as in ROWS, with or without its folder",
+        help="plot the timeline of this recording, which is named as in ROWS, with or without its folder",
     )
     parser.add_argument(
-        "--from", dest="start", metavar="S", type=float, default=0.0, help="second the timeline starts at"
+        "--from",
+        dest="start",
+        metavar="SECOND",
+        type=float,
+        default=0.0,
+        help="where the timeline starts (default: 0)",
     )
-    parser.add_argument("--to", dest="end", metavar="S", type=float, help="second it ends at (default: an hour later)")
+    parser.add_argument(
+        "--to", dest="end", metavar="SECOND", type=float, help="where the timeline ends (default: an hour later)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -36,35 +36,43 @@ NEXT_HEADER = ("row_id", "path", "start_s", "end_s", "guess", "probability")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rows", nargs="+", type=Path, metavar="ROWS", help=".parquet or .npz with the output embedding")
-    parser.add_argument("--labels", required=True, type=Path, metavar="FILE.csv", help="species of some windows")
+    parser.add_argument(
+        "rows",
+        nargs="+",
+        type=Path,
+        metavar="ROWS",
+        help="a .parquet or .npz that perch-run wrote, with the output embedding",
+    )
+    parser.add_argument("--labels", required=True, type=Path, metavar="FILE.csv", help="the species of some windows")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="FILE.csv",
-        help="where to write the species of the other windows: a label file with a line for each window and species",
+        help="the label file to write for the other windows: a line for each window and species",
     )
     parser.add_argument(
         "--precision",
         type=float,
         default=0.9,
         metavar="SHARE",
-        help="share of the new labels that should be correct (default: 0.9)",
+        help="the share of the new labels that should be correct (default: 0.9)",
     )
     parser.add_argument(
         "--next",
         type=int,
         default=50,
         metavar="N",
-        help="how many windows to list that are most worth labelling next: those with a probability nearest to 0.5, "
-        "one of each recording before a second of any (default: 50)",
+        help="how many windows to list as most worth labelling next: those with a probability nearest to 0.5, one from "
+        "each recording before a second from any (default: 50)",
     )
     parser.add_argument(
-        "--next-output", type=Path, metavar="FILE.csv", help="where to list those (default: FILE_next.csv beside -o)"
+        "--next-output", type=Path, metavar="FILE.csv", help="where to list them (default: FILE_next.csv beside -o)"
     )
     parser.add_argument(
-        "--skip-missing", action="store_true", help="ignore labels of windows that have no row, instead of refusing"
+        "--skip-missing",
+        action="store_true",
+        help="ignore labels of windows that have no row, instead of stopping at them",
     )
 
 

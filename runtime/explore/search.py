@@ -22,14 +22,20 @@ HEADER = ("similarity", "row_id", "path", "start_s", "end_s", "like")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rows", nargs="+", type=Path, metavar="ROWS", help=".parquet or .npz that perch-run wrote")
+    parser.add_argument(
+        "rows",
+        nargs="+",
+        type=Path,
+        metavar="ROWS",
+        help="a .parquet or .npz that perch-run wrote, with the output embedding",
+    )
     parser.add_argument(
         "--like",
         required=True,
         action="append",
         metavar="WINDOW",
-        help="RECORDING@SECONDS, where the window starts, such as recording.wav@12.5 or @1:02:30; or a row_id; may be "
-        "repeated",
+        help="a window to compare with: its row_id, or RECORDING@START, such as recording.wav@12.5 or "
+        "recording.wav@1:02:30. May be repeated",
     )
     parser.add_argument("--top", type=int, default=20, metavar="N", help="how many windows to list (default: 20)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="also write the list here")
@@ -37,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="FILE.onnx",
-        help="the model that made the rows, for a --like window that has no row",
+        help="the model that made the rows, needed for a --like window that has no row",
     )
-    parser.add_argument("--other-recordings", action="store_true", help="leave out the recordings of --like")
+    parser.add_argument("--other-recordings", action="store_true", help="leave out the recordings that --like names")
 
 
 def run(args: argparse.Namespace) -> None:

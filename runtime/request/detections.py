@@ -26,10 +26,10 @@ class Detections:
     """Which scores are detections, and how they are written.
 
     Args:
-        top: at most so many classes of a window, the highest; all if None. Classes that the model does not know are
-            none, nor are columns without a name in the namespace asked for.
-        min_score: no lower scores; none is too low if None. It is on the scale of the scores that are written.
-        format: "csv", "raven" or "audacity"; if None what the file's ending says: `.csv`, `.selections.txt` (Raven) or
+        top: The most classes that each window has, those with the highest scores. None: all. A class that the model
+            lacks is never a detection, nor is a column without a name in the namespace asked for.
+        min_score: The lowest score of a detection, on the scale that is written. None: no limit.
+        format: "csv", "raven" or "audacity". None: what the file's ending says, `.csv`, `.selections.txt` (Raven) or
             `.txt` (Audacity).
 
     Raises:
@@ -37,20 +37,25 @@ class Detections:
     """
 
     top: int | None = option(
-        None, "at most so many classes of each window", GROUP, unset="all", metavar="K", check=at_least_one
+        None,
+        "the most classes that each window has, those with the highest scores",
+        GROUP,
+        unset="all",
+        metavar="K",
+        check=at_least_one,
     )
     min_score: float | None = option(
         None,
-        "no lower scores, on the scale that is written",
+        "the lowest score of a detection, on the scale that is written",
         GROUP,
-        unset="none is too low",
+        unset="no limit",
         metavar="SCORE",
         check=_score,
     )
     format: DetectionFormat | None = option(
         None,
-        '"csv": path, start_s, end_s, class, scientific_name, common_name, score; "raven": a selection table; '
-        '"audacity": labels. The last two of one recording are a file, of several a folder of files',
+        '"csv": path, start_s, end_s, class, scientific_name, common_name, score. "raven": selection tables. '
+        '"audacity": labels. The last two are one file for one recording, and a folder of files for several',
         GROUP,
         unset="by the ending of the file: .csv, .selections.txt or .txt",
     )

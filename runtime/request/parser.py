@@ -14,8 +14,8 @@ from runtime.request.field import Option, options_of
 from runtime.request.request import Request
 
 DESCRIPTION = """\
-Scores every 5-second window of a folder of recordings with a converted Perch model, and writes a row for each:
-row_id (file name and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate.
+Scores every 5-second window of recordings with a converted Perch model, and writes a row for each: row_id (file name
+and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate.
 """
 EXAMPLES = """\
 examples:
@@ -44,13 +44,13 @@ not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM
 """
 
 DOCTOR = """\
-instead of a run: show what is installed and which devices can be used; with --model also what the file holds, whether
-it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU, and run a window
-through it. Exit codes: 0 the device that runs take, or --device, works; 1 it does not, the installation is broken, or
-the model cannot be run; 2 wrong use, or no model
+instead of a run, show what is installed and which devices can be used. With --model, also show what the file holds,
+whether it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU; then run a
+window through it. Exit codes: 0 the device that runs take (or --device) works; 1 it does not, the installation is
+broken, or the model cannot be run; 2 wrong use, or no model
 """
 MAP_REPORT = """\
-write whether the model has each of --classes exactly, by its genus or not at all, and print a summary; without
+write for each of --classes whether the model has it, has only its genus, or lacks both, and print a summary. Without
 SOUNDSCAPES and --output nothing else is done
 """
 OF_DOCTOR = ("doctor", "model", "device")
@@ -68,9 +68,9 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "soundscapes", nargs="*", metavar="SOUNDSCAPES", help="folder (read recursively), glob or files"
+        "soundscapes", nargs="*", metavar="SOUNDSCAPES", help="a folder (read recursively), a glob or files"
     )
-    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="made by perch-convert")
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="the model, made by perch-convert")
     groups: dict[str, Any] = {}
     for option in command_options().values():
         group = groups.get(option.group) or groups.setdefault(option.group, parser.add_argument_group(option.group))

@@ -75,8 +75,8 @@ class Request:
 
     outputs: Sequence[str] = option(
         ("label",),
-        'the model\'s outputs to compute, in one pass: "label", "embedding"; Perch v1 also has "genus", "family", '
-        '"order" and "frontend", v2 "spatial_embedding" and "spectrogram"',
+        'the model\'s outputs to compute: "label", "embedding". Perch v1 also has "genus", "family", "order" and '
+        '"frontend"; Perch v2 also has "spatial_embedding" and "spectrogram"',
         WHAT,
         metavar="NAME,NAME",
         parse=parse_names,
@@ -85,15 +85,15 @@ class Request:
     )
     device: Device = option(
         "auto",
-        'where to compute: "auto" takes the first GPU if there is one and onnxruntime-gpu is installed, else the CPU; '
-        '"cpu"; "cuda" or "cuda:1" take that GPU and never fall back to the CPU',
+        'where to compute. "auto" takes the first GPU if there is one and onnxruntime-gpu is installed, else the CPU. '
+        '"cpu" takes the CPU. "cuda" and "cuda:1" take that GPU and never fall back to the CPU',
         HOW,
         check=check_device,
         journal=False,  # the chosen value is recorded: see `Job.options`
     )
     workers: int | None = option(
         None,
-        "processes. On the CPU each of them decodes and scores; for a GPU they decode, and one more scores",
+        "number of processes. On the CPU, each decodes and scores. For a GPU they decode, and one more process scores",
         HOW,
         unset="as many as keep all physical cores busy",
         metavar="N",
@@ -102,7 +102,7 @@ class Request:
     )
     threads: int | None = option(
         None,
-        "threads that each worker computes with on the CPU",
+        "threads with which each worker computes on the CPU",
         HOW,
         unset="1",
         metavar="N",
@@ -111,12 +111,12 @@ class Request:
     )
     batch_size: int | None = option(
         None,
-        "windows computed at once. On a GPU it is halved, with a warning, where memory runs out. If `workers`, "
-        "`threads` and `batch_size` are all left out, and `perch-bench throughput` has measured this model on this "
-        "machine and device, the run takes the fastest setup that it measured, and the summary says so; a resumed run "
-        "keeps the threads and batch it began with",
+        "windows computed at once. If a GPU runs out of memory the batch is halved, with a warning. If `workers`, "
+        "`threads` and `batch_size` are all left out, the run takes the fastest setup that `perch-bench throughput` "
+        "measured for this model on this machine and device, and the summary says so. A resumed run keeps the threads "
+        "and the batch that it began with",
         HOW,
-        unset="2 on the CPU, and on a GPU what its free memory has room for",
+        unset="2 on the CPU; on a GPU, as many as fit into its free memory",
         metavar="N",
         check=at_least_one,
         journal=False,  # the chosen value is recorded: see `Job.options`
@@ -134,7 +134,7 @@ class Request:
     )
     normalize: Normalization = option(
         "raw",
-        '"raw" feeds amplitudes as decoded, as BirdCLEF notebooks do; "peak" removes the mean of each window and '
+        '"raw" takes amplitudes as decoded, as BirdCLEF notebooks do. "peak" removes the mean of each window and '
         "scales its peak to 0.25, as Perch's own library does",
         WHAT,
         journal=["normalize"],
@@ -142,14 +142,14 @@ class Request:
     )
     segments: Segments = option(
         "grid",
-        '"grid" takes windows one hop apart from the start to the end; "peaks" takes them around the loudest events, '
-        "for focal recordings. A recording without events then has no rows",
+        '"grid" takes windows from start to end, one hop apart. "peaks" takes windows around the loudest events, for '
+        "focal recordings; a recording without events then has no rows",
         WHAT,
         journal=["segments"],
     )
     max_peaks: int = option(
         5,
-        'how many windows a recording has at most, where `segments` is "peaks"',
+        'the most windows that a recording has if `segments` is "peaks"',
         WHAT,
         metavar="N",
         check=at_least_one,
@@ -158,10 +158,10 @@ class Request:
     classes: str | Path | Sequence[str] | None = option(
         None,
         'the wanted columns of "label", in order: a sample_submission.csv, a taxonomy.csv, a class list (a header, '
-        "then a name a line), or in Python a list of names. Classes that the model has under another name are found by "
-        "their scientific names or eBird codes. If a sample submission names any of the recordings, the result has "
-        'exactly its rows in its order: rows that match no recording are "filled", and recordings that it does not '
-        "name are left out. (Detections and hoplite databases are no submissions; they use only its classes)",
+        "then one name a line), or in Python a list of names. A class that the model has under another name is found "
+        "by its scientific name or its eBird code. If a sample submission names any of the recordings, the result has "
+        'exactly its rows, in its order: rows that match no recording are "filled", and recordings that it does not '
+        "name are left out. Detections and hoplite databases use only its classes",
         WHAT,
         unset="all that the model has",
         metavar="FILE.csv",
@@ -169,18 +169,18 @@ class Request:
     )
     taxonomy: str | Path | None = option(
         None,
-        "a CSV with the columns primary_label, scientific_name, common_name and class_name, which says what the names "
-        "in `classes` and in detections stand for; not needed where `classes` is such a file",
+        "a CSV with the columns primary_label, scientific_name, common_name and class_name. It says what the names in "
+        "`classes` and in detections mean. It is not needed if `classes` is such a file",
         WHAT,
-        unset="the package's own table explains eBird codes; names that look scientific are taken as scientific",
+        unset="the package's own table of eBird codes; a name that looks like a scientific name is taken as one",
         metavar="FILE.csv",
         journal=False,  # it acts through the columns of `classes`
     )
     unmapped: Unmapped = option(
         "zero",
-        'the score of wanted classes that the model lacks: "zero", another number, or a score of their genus: '
-        '"genus-max" and "genus-mean" take the greatest or mean score of its classes, "genus-head" the output "genus" '
-        "of Perch v1. A class without relatives then gets 0",
+        'the score of a wanted class that the model lacks: "zero", another number, or the score of its genus. '
+        '"genus-max" and "genus-mean" take the greatest or the mean score of the genus\'s classes, "genus-head" takes '
+        'the output "genus" of Perch v1. A class without relatives then gets 0',
         WHAT,
         metavar="VALUE",
         parse=str,
@@ -189,32 +189,32 @@ class Request:
     )
     namespace: str | None = option(
         None,
-        'the model\'s class list that names columns, and in which `classes` are looked up, such as "ebird2021"; class '
-        "heads without it keep their own",
+        'the model\'s class list that names the columns, and in which `classes` are looked up, such as "ebird2021". A '
+        "head that lacks this list keeps its own",
         WHAT,
-        unset="the model's first; for `classes` the one that has most of them, then the others",
+        unset="the model's first; for `classes`, the list that has most of them, then the others",
         metavar="NAME",
         journal=["namespace"],
     )
     logit_scale: LogitScale | None = option(
         None,
-        '"perch-hoplite" gives "label" as perch-hoplite does for Perch v2, 0.97 x - 10; the values of `unmapped` and '
-        "`fill` stay",
+        '"perch-hoplite" scales "label" as perch-hoplite does for Perch v2: 0.97 x - 10. The values of `unmapped` and '
+        "`fill` are not scaled",
         WHAT,
         unset="as the model gives it",
         journal=["logit_scale"],
     )
     activation: Activation = option(
         "none",
-        '"sigmoid" or "softmax" of the scores of heads with classes. A metric such as ROC-AUC ranks windows within a '
-        'class: "none" and "sigmoid" leave that ranking as it is, a softmax, over the columns that are written, does '
-        "not. The values of `unmapped` and `fill` stay",
+        '"sigmoid" or "softmax" of the scores of heads with classes. A softmax is taken over the columns that are '
+        "written. A metric such as ROC-AUC ranks the windows of a class: a sigmoid keeps that ranking, a softmax does "
+        "not. The values of `unmapped` and `fill` stay as they are",
         WHAT,
         journal=["activation"],
     )
     smooth: Sequence[float] | None = option(
         None,
-        "weights of a window (in their middle) and its neighbours in the same recording, such as 1,2,1: scores of "
+        "weights of a window, in the middle, and of its neighbours in the same recording, such as 1,2,1. Scores of "
         "heads with classes become the weighted mean, after `activation`. Windows without a score do not count",
         WHAT,
         unset="no smoothing",
@@ -225,14 +225,13 @@ class Request:
     )
     embedding_dtype: EmbeddingDtype = option(
         "float32",
-        '"float16" halves embeddings and other outputs without classes, in memory and in files',
+        '"float16" halves the size of embeddings and other outputs without classes, in memory and in files',
         WHAT,
         journal=["embedding_dtype"],
     )
     deadline_s: float | None = option(
         None,
-        "seconds from its start within which the run ends, with time left to write a CSV; rows not reached by then are "
-        '"filled"',
+        'seconds within which the run ends, a CSV written. Rows not reached by then are "filled"',
         HOW,
         unset="no deadline",
         flags=["--deadline"],
@@ -243,9 +242,9 @@ class Request:
     )
     on_deadline: OnDeadline = option(
         "fill",
-        '"fill" scores in order and leaves the rest "filled". "interpolate" scores every other window first (fewer if '
-        "time is short), so that all recordings are covered, then those between; windows not reached get the mean of "
-        "their scored neighbours. With time enough both give the same",
+        '"fill" scores rows in order and leaves the rest "filled". "interpolate" first scores every other window '
+        "(fewer if time is short), so that all recordings are covered, and then those between. A window not reached "
+        "gets the mean of its scored neighbours. If time is not short, both give the same",
         HOW,
         journal=False,
     )
@@ -254,7 +253,7 @@ class Request:
     )
     recording_timeout_s: float | None = option(
         None,
-        "seconds without news of a recording after which its worker is ended; the recording is tried once more",
+        "seconds without news of a recording after which its worker is stopped. The recording is tried once more",
         HOW,
         unset="300",
         flags=["--recording-timeout"],
@@ -266,8 +265,8 @@ class Request:
     sink: str | Path | None = option(
         None,
         'where rows go: a .csv (one output), a .parquet or .npz (any outputs), or "hoplite:FOLDER", a perch-hoplite '
-        "database of the embeddings; detections also go to a .txt or a folder. In Python rows stay in memory without "
-        "it. Rows that are finished wait in `sink`.partial until all are there",
+        "database of the embeddings. Detections may also go to a .txt or a folder. Until all rows are there, those "
+        "that are finished wait beside it, under its name with .partial. In Python, rows without a sink stay in memory",
         WHERE,
         flags=["-o", "--output"],
         metavar="FILE",
@@ -275,17 +274,17 @@ class Request:
     )
     resume: bool = option(
         False,
-        "continue an interrupted run from what it left beside `sink`; if it left nothing, start anew",
+        "go on with an interrupted run from what it left beside `sink`. If it left nothing, start anew",
         WHERE,
         journal=False,
     )
     detections: Detections | None = option(
-        None, "what to write to `sink` instead of all scores (see `Detections`)", unset="all scores", journal=False
+        None, "what to write to `sink` instead of all scores: `Detections`", unset="all scores", journal=False
     )
     progress: bool | Callable[[Progress], object] = option(
         True,
-        "whether to show a progress bar (only ever on a terminal or in a notebook), or a function that is called with "
-        "a `Progress` each time a worker has sent something; what it raises ends the run",
+        "True shows a progress bar, but only on a terminal or in a notebook. A function is called with a `Progress` "
+        "each time a worker has sent something; an error that it raises ends the run",
         check=_progress,
         journal=False,
     )

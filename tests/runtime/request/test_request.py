@@ -11,20 +11,17 @@ from typing import Any, get_type_hints
 
 import pytest
 
-import runtime
 from runtime import Detections, InputError, run_soundscapes
 from runtime.model.artifact import read_artifact
 from runtime.model.profile import Setup
 from runtime.request.field import option, options_of
 from runtime.request.keywords import python_help
-from runtime.request.page import options_page
 from runtime.request.parser import make_parser, parse_args, request_of, terminal_help
 from runtime.request.request import Request
 from runtime.request.values import number
 from runtime.workers.job import make_job
 
 OPTIONS = options_of(Request)
-DOCS = Path(runtime.__file__).parent.parent / "docs"
 
 
 @pytest.mark.parametrize(
@@ -100,12 +97,6 @@ def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "after --activation. Windows" in said
     assert "(default: the length of a window, 5 s)" in said
     assert "--sink" not in said
-
-
-def test_documentation_says_the_same() -> None:
-    page = (DOCS / "options.md").read_text()
-    assert page == options_page(), "write it anew by `python -m runtime.request.page > docs/options.md`"
-    assert all(f"`{option.name}`" in page for option in OPTIONS)
 
 
 def test_command_line_asks_for_what_python_does() -> None:
