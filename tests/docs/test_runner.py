@@ -28,6 +28,13 @@ echo 'seven 7' > made.txt; cd /
     ```console
     $ cat made.txt
     seven 8.5
+    $ echo id 0123456789ab
+    id ab0123456789
+    $ printf 'a\\nb\\nc\\n'
+    a
+    ...
+    b
+    ...
     $ cat made.txt \\
     > | tr s S; echo behind >&2
     Seven 7

@@ -55,7 +55,7 @@ def build(folder: Path, saved_model: Path, model: Path, v2: Path, v2_model: Path
 
 
 def _write_competition(folder: Path, codes: Sequence[str]) -> None:
-    """A sample submission whose rows name no recording, as on Kaggle before scoring, and the taxonomy of its classes."""
+    """A sample submission, whose rows name no recording (as on Kaggle before scoring), and its classes' taxonomy."""
     classes = [UNKNOWN, *codes]
     rows = ([f"soundscape_8358733_{end}", *[1 / len(classes)] * len(classes)] for end in (5, 10, 15))
     _write(folder / "sample_submission.csv", ["row_id", *classes], rows)

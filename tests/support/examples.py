@@ -36,7 +36,8 @@ from sybil.parsers.markdown import SkipParser
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, RawFencedCodeBlockLexer
 
 ROOT = Path(__file__).parent.parent.parent
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+FIGURE = re.compile(r"\b[0-9a-f]{12,}\b|\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+"""A number, or a fingerprint."""
 END = "-- end of command, status"
 WORDS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PATIENCE_S = 300
@@ -78,14 +79,14 @@ class _Skips(SkipParser):
 
 
 def _holds(reason: str) -> bool:
-    """Whether a reason says what is needed; if that is minutes, by which tests or make target the block is run."""
+    """Whether a reason says what is needed; if that is minutes, by which make target, test or other page it is run."""
     if not re.fullmatch(r'"needs [^"]+"', reason):
         return False
     if not reason.startswith('"needs minutes'):
         return True
     rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = [target in rules for target in re.findall(r"make ([\w-]+)", reason)]
-    named += [(ROOT / path).exists() for path in re.findall(r"tests/[\w/.]*\w", reason)]
+    named += [(ROOT / path).exists() for path in re.findall(r"(?:docs|tests)/[\w/.-]*\w", reason)]
     return bool(named) and all(named)
 
 
@@ -208,14 +209,16 @@ def _differences(command: _Command, got: str, status: int) -> Iterator[str]:
     checker, where = OutputChecker(), f"line {command.line}: $ {command.source}\n"
     if status:
         yield f"{where}exit status {status}\n{got}"
-    shown = re.sub(r"\s+^\s*\.\.\.$\s*", "...", "\n" + command.shown, flags=re.MULTILINE)  # a line that stands for any number of lines
+    shown = re.sub(
+        r"\s+^\s*\.\.\.$\s*", "...", "\n" + command.shown, flags=re.MULTILINE
+    )  # a line that stands for any number of lines
     compared = str if command.asks_status else _without_figures
     if not checker.check_output(compared(shown), compared(got), WORDS):
         yield where + checker.output_difference(doctest.Example(command.source, command.shown), got, WORDS)
 
 
 def _without_figures(text: str) -> str:
-    return NUMBER.sub("0", text)
+    return FIGURE.sub("0", text)
 
 
 def _parsed_by(parse: Callable[[str], object]) -> Callable[[Example], str | None]:
