@@ -61,20 +61,20 @@ def convert(
 
     Args:
         model: the SavedModel's folder.
-        output: the `.onnx` file to write; it appears only if the proof succeeds.
-        outputs: heads to keep; all if None.
-        classes: classes of the `label` head to keep (a sample submission, a taxonomy, a class list, or names); all if
-            None. For a class that the model lacks, all classes of its genus are kept, so that runs can fill it as they
-            would with the whole model.
-        taxonomy: a CSV that says what `classes` mean (see `run_soundscapes`).
-        namespace: the class list of `label` in which `classes` are looked up, such as "ebird2021"; if None the list
-            that has most of them.
-        audio: a folder (or file) of recordings to compare on; synthetic soundscapes if None.
-        precision: "fp32", or "fp16" for CUDA: all but the spectrogram and the poolings in float16; 400 more windows (or
-            as many as `audio` has) must have float32's top class in 99.5%.
-        head: "float32", or "int8" for a CPU and a model with a head of prototypes (Perch v2), which then multiplies in
-            int8: on 100 windows (or as many as `audio` has) its scores must correlate with float32's by 0.9995, and
-            99% must have the same top class or two best classes that are closer than int8's error.
+        output: the `.onnx` file to write. It appears only if the proof succeeds.
+        outputs: outputs to keep. None: all.
+        classes: classes of the output `label` to keep: a sample submission, a taxonomy, a class list, or names. For a
+            class that the model lacks, all classes of its genus are kept, so that runs can fill it as they would with
+            the whole model. None: all.
+        taxonomy: a CSV that says what the names in `classes` mean, as for `run_soundscapes`.
+        audio: a folder (or file) of recordings to compare on. None: synthetic soundscapes.
+        namespace: the class list of `label` in which `classes` are looked up, such as "ebird2021". None: the list that
+            has most of them.
+        precision: "fp32", or "fp16" for CUDA, which has all but the spectrogram and the poolings in float16. Of 400
+            more windows (or as many as `audio` has), 99.5% must have the top class that float32 gives.
+        head: "float32", or "int8" for CPUs and models with a head of prototypes (Perch v2), which then multiplies in
+            int8. On 100 windows (or as many as `audio` has), scores must correlate with float32's by 0.9995, and 99%
+            must have the same top class, or two best classes that are closer than int8's error.
         progress: whether to show a progress bar.
 
     Returns:

@@ -30,8 +30,9 @@ Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`. T
 COMMANDS = """\
 # Command line
 
-Every command has `--help`, and those called `perch-` have `--version`. `python -m runtime` starts `perch-run`;
-`python -m convert`, `python -m benchmarks` and `python -m runtime.explore` start the others.
+Each command has `--help`. The four that are installed also have `--version`, and another way to start them:
+`python -m runtime` is `perch-run`, `python -m convert` is `perch-convert`, `python -m benchmarks` is `perch-bench`, and
+`python -m runtime.explore` is `perch-explore`.
 
 Exit codes:
 
@@ -105,7 +106,7 @@ def _command(
 ) -> Iterator[str]:
     """A command: its name, what it is for, its arguments except `but`; then its subcommands."""
     about = (parser.description or "").split("\n\n")[0]
-    yield f"{level} {parser.prog}\n\n{' '.join(about.split())}"
+    yield f"{level} {parser.prog}\n\n{_coded(' '.join(about.split()))}"
     actions = [action for action in parser._actions if action.dest not in {*but, *SAID_ONCE}]
     subcommands = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
     if not subcommands:
@@ -133,8 +134,8 @@ def _item(action: argparse.Action) -> str:
 
 
 def _coded(text: str) -> str:
-    """Options as code."""
-    return re.sub(r"(?<![\w`-])(--\w[\w-]*|-\w\b)", r"`\1`", text)
+    """Options and commands as code."""
+    return re.sub(r"(?<![\w`-])(--\w[\w-]*|-\w\b|perch-(?:run|convert|bench|explore)\b)", r"`\1`", text)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {"options.md": options_page, "command-line.md": command_page}

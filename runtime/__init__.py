@@ -12,7 +12,7 @@ from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, 
 from runtime.loaded import Model, load_model
 from runtime.request.detections import Detections
 from runtime.rows.soundscapes import Soundscapes
-from runtime.rows.summary import Failure
+from runtime.rows.summary import Failure, Note
 from runtime.rows.timing import Timing
 from runtime.run import Interrupted, run_soundscapes
 
@@ -24,6 +24,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "Model",
+    "Note",
     "OutputError",
     "PerchError",
     "Progress",

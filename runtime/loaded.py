@@ -72,12 +72,12 @@ class Model:
 
     @property
     def heads(self) -> Mapping[str, tuple[int, ...]]:
-        """The outputs, and the shape that each has for one window."""
+        """The outputs by name, and the shape of each for one window."""
         return MappingProxyType({name: head.shape for name, head in self._artifact.heads.items()})
 
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of the columns of each output, in the model's first class list; empty for embeddings."""
+        """The names of each output's columns, from the model's first class list. Embeddings have none."""
         return MappingProxyType({name: head.classes for name, head in self._artifact.heads.items()})
 
     @property
@@ -108,12 +108,14 @@ class Model:
         """Outputs of windows, by name: `float32 [n, …]`, as the model gives them.
 
         Args:
-            windows: `[n, window]` with any n, at `sample_rate` and about ±1, of any float type; float32 is computed.
-            outputs: which ones, in this order; all if None.
+            windows: `[n, samples]`, about ±1, at the model's sample rate, of any float type. They are computed in
+                float32.
+            outputs: which outputs, in this order. None: all.
 
         Raises:
             InputError: windows have another shape or are no floats, no output is named, or the model lacks one.
-            ArtifactError, DeviceError: ONNX Runtime failed on the CPU, or on a GPU, such as for lack of memory.
+            ArtifactError: ONNX Runtime failed on the CPU.
+            DeviceError: ONNX Runtime failed on a GPU, for lack of memory or otherwise.
         """
         try:
             given = np.asarray(windows)
@@ -148,15 +150,17 @@ class Model:
     def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
         """Scores audio in memory. Rows are the same bits as those of a WAV file with these samples.
 
+        It takes the options of `run_soundscapes`, except for `device` and `threads`, which `load_model` takes, and
+        `workers`, `resume` and `recording_timeout_s`, which are for files alone.
+
         Args:
             samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged.
-            sample_rate: of the samples, in Hz; audio at another rate than the model's is resampled.
-            name: what rows are called, as a file's would be by its stem: `audio_5`.
-            request: the options of a run. `device` and `threads` are those of `load_model`; `workers`, `resume` and
-                `recording_timeout_s` are for files alone.
+            sample_rate: their sample rate, in Hz. Audio at another rate than the model's is resampled.
+            name: what the rows are named after, as a file's are after its stem: `audio_5`.
+            request: the options of a run.
 
         Returns:
-            The rows (see `Soundscapes`).
+            The rows.
 
         Raises:
             InputError: an argument cannot be used.
@@ -195,7 +199,10 @@ def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> M
         path: the `.onnx` file.
         device: "auto" (the first GPU if there is one and onnxruntime-gpu is installed, else the CPU), "cpu", "cuda" or
             "cuda:1". "cuda" never falls back to the CPU.
-        threads: that one call computes with on the CPU.
+        threads: threads with which a call computes on the CPU.
+
+    Returns:
+        The model.
 
     Raises:
         InputError: an argument cannot be used.

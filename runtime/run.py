@@ -46,11 +46,12 @@ P = ParamSpec("P")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C (or a signal that raises KeyboardInterrupt) during a run; `soundscapes` holds what was scored so far."""
+    """Ctrl-C, or another signal that raises KeyboardInterrupt, during a run."""
 
     def __init__(self, soundscapes: Soundscapes) -> None:
         super().__init__("interrupted")
         self.soundscapes = soundscapes
+        """What was scored so far."""
 
 
 class _RunSoundscapes(Protocol[P]):
@@ -75,8 +76,7 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
         request: the options of a run.
 
     Returns:
-        The rows (see `Soundscapes`). A recording that cannot be read is listed in `failures`, and does not stop the
-        others.
+        The rows. A recording that cannot be read is listed in their `failures`, and does not stop the others.
 
     Raises:
         InputError: an argument cannot be used, or there is nothing to score.
@@ -84,8 +84,8 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
         DeviceError: the device cannot be used; the message names what is missing.
         OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
         PerchError: the processes that score cannot be started.
-        Interrupted: Ctrl-C during scoring; what was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
-            Before that Ctrl-C is a plain KeyboardInterrupt.
+        Interrupted: Ctrl-C during scoring. What was scored so far is in its `soundscapes`, or in `sink`, to be resumed.
+            Before that, Ctrl-C is a plain KeyboardInterrupt.
     """
     return run_request(soundscapes, model, request)
 

@@ -18,16 +18,16 @@ BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
-
-    `done` of `recordings` are finished, those of an earlier run included; long recordings are read in parts, and a part
-    counts as its share. `windows` is how many this run has scored, `windows_per_s` how fast.
-    """
+    """How far a run is."""
 
     done: float
+    """How many recordings are finished, in this run or before. A long one counts by the share that is finished."""
     recordings: int
+    """How many recordings there are."""
     windows: int
+    """How many windows this run has scored."""
     windows_per_s: float
+    """How many windows a second it scores."""
 
 
 class ProgressReports:

@@ -32,27 +32,33 @@ CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A converted model's description of itself.
-
-    `free_batch` is false where the graph takes one window at a time. `saved_model_sha256` is the SavedModel's
-    fingerprint, `artifact_sha256` that of this file's own graph and weights. `parity` holds what was measured against
-    TensorFlow at conversion, or `{"measured": false, "reason": ...}` where TensorFlow could not run the model.
-    """
+    """A converted model's description of itself."""
 
     family: str
+    """Which model it is, such as "perch_v2"."""
     sample_rate: int
+    """The sample rate of the windows, in Hz."""
     window_samples: int
+    """The length of a window in samples."""
     free_batch: bool
+    """Whether the graph takes any number of windows at once, not just one."""
     heads: Mapping[str, Head]
+    """The outputs, with their shapes and class lists."""
     saved_model_sha256: str
+    """The SavedModel's fingerprint."""
     artifact_sha256: str
+    """The fingerprint of this file's own graph and weights."""
     tools: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what made the file."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """The options of the conversion."""
     parity: Mapping[str, Any] = field(default_factory=dict)
+    """What was measured against TensorFlow. If TensorFlow could not run the model: `measured` is false, and there is a
+    `reason`."""
 
     @property
     def window_s(self) -> float:
-        """Length of a window in seconds."""
+        """The length of a window in seconds."""
         return self.window_samples / self.sample_rate
 
     @property

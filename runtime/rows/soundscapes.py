@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 class Soundscapes(RunSummary):
     """Rows of all recordings, in the order of their sorted paths and then of time, or those of a sample submission.
 
-    `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` `float32 [rows, 1280]` (1536 of
-    Perch v2), `soundscapes["spatial_embedding"]` `float32 [rows, 16, 4, 1536]`, and so on for each output that was
-    asked for. They are NaN in rows without a score; `status` says why: "filled" was not reached in time, "failed" could
-    not be read, "unrecorded" lies in a silent stretch that a triggered recorder did not write. "interpolated" rows have
-    the mean of their scored neighbours. The arrays may be written to: files get what is in them then.
+    `soundscapes["label"]` is `float32 [rows, classes]`, `soundscapes["embedding"]` is `float32 [rows, 1280]` (1536 for
+    Perch v2), and so on for each output that was asked for. Rows without a score are NaN. The arrays may be written to;
+    files then get what is in them.
 
-    Where rows went to a file as they were finished (`sink`) they are in that file alone, and all else is here.
+    If rows went to a file (`sink`), they are in that file alone, and all else is here.
+
     pandas, polars and DuckDB take the rows from memory: `soundscapes.to_dataframe()`, `polars.DataFrame(soundscapes)`,
     `duckdb.sql("select row_id, label[1] from soundscapes")`.
     """
@@ -65,7 +64,7 @@ class Soundscapes(RunSummary):
 
     @cached_property
     def paths(self) -> list[str]:
-        """The recording of each row; empty where a sample submission's row is of none that is there."""
+        """The recording of each row. It is empty for a sample submission's row that no recording has."""
         return [path for block in self._rows() for path in block.row_paths]
 
     @property
@@ -80,7 +79,14 @@ class Soundscapes(RunSummary):
 
     @cached_property
     def status(self) -> NDArray[np.str_]:
-        """How each row came about: "scored", "interpolated", "filled", "failed" or "unrecorded"."""
+        """How each row came about.
+
+        - "scored": by the model.
+        - "interpolated": not reached in time, so the mean of its scored neighbours.
+        - "filled": not reached in time, or a sample submission's row that no recording has. It has no score.
+        - "failed": it could not be read, and has no score.
+        - "unrecorded": a silent stretch that a triggered recorder did not write. It has no score.
+        """
         return self._joined(np.empty(0, "<U12"), lambda block: block.status)
 
     def _joined(self, empty: NDArray[Any], part: Callable[[Block], NDArray[Any]]) -> NDArray[Any]:
@@ -88,12 +94,12 @@ class Soundscapes(RunSummary):
 
     @property
     def unmapped(self) -> list[str]:
-        """Wanted classes that are constants, since the model knows neither them nor, if asked for, their genus."""
+        """Wanted classes that have a constant score: the model lacks them and, if it was asked for, their genus."""
         return self.class_map.unmapped if self.class_map is not None else []
 
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of each class head's columns, in the namespace asked for; empty for other outputs."""
+        """The names of each output's columns, in the namespace asked for. Embeddings have none."""
         return self._columns.classes
 
     @property
@@ -102,9 +108,11 @@ class Soundscapes(RunSummary):
         return MappingProxyType({name: self._array(name) for name in self._columns.shapes})
 
     def __getitem__(self, output: str) -> NDArray[np.float32]:
+        """One output of all rows, as an array."""
         return self._array(self._asked(output))
 
     def __contains__(self, output: object) -> bool:
+        """Whether an output was asked for."""
         return output in self._columns.shapes
 
     __iter__ = None  # its length is that of the rows, and its keys are outputs
@@ -114,7 +122,7 @@ class Soundscapes(RunSummary):
         return {**vars(self), "_arrays": {}, "_blocks": list(self._blocks)}
 
     def __setitem__(self, output: str, values: ArrayLike) -> None:
-        """`soundscapes["label"] = …` writes into the array that is there."""
+        """Writes values into the array of an output."""
         self[output][:] = _as_values(values, self[output].shape, output)
 
     def _array(self, name: str) -> NDArray[Any]:
@@ -147,13 +155,12 @@ class Soundscapes(RunSummary):
     def to_dataframe(self, output: str | None = None) -> pandas.DataFrame:
         """The rows as a pandas DataFrame, a copy: row_id, path, start_s, end_s, status, and a column for each value.
 
-        Where there is one output, or one is named, its columns are called like its classes (`e0`, `e1`, … for an
-        embedding): `frame["aldfly"]`. Where there are several all are there, each column after the name of its output:
-        `frame["label.aldfly"]`, `frame["embedding.e0"]`. Those of more than one dimension are flattened. Values are NaN
-        in rows without a score.
+        If there is one output, or one is named, its columns have the names of its classes (`e0`, `e1`, … for an
+        embedding): `frame["aldfly"]`. If there are several, the output's name comes first: `frame["label.aldfly"]`,
+        `frame["embedding.e0"]`. Outputs of more than one dimension are flattened. Rows without a score are NaN.
 
         Args:
-            output: the output, if only one is wanted.
+            output: the only output that is wanted. None: all.
 
         Raises:
             InputError: pandas is not installed; the output was not asked for; or the rows are in `sink`.
@@ -198,8 +205,7 @@ class Soundscapes(RunSummary):
     def to_submission(self, path: str | Path, output: str | None = None, scores: ArrayLike | None = None) -> None:
         """Writes a CSV: `row_id`, then a column for each class (or `e0`, `e1`, … for an embedding).
 
-        Rows that are NaN, which they are without a score, get the run's `fill`. Numbers are written so that float32
-        reads back the same.
+        Rows without a score, which are NaN, get the run's `fill`. Numbers read back as the same float32.
 
         Args:
             path: the file.
@@ -241,9 +247,9 @@ class Soundscapes(RunSummary):
         self._write(path, ParquetFile(), self._rows(), self._columns)
 
     def to_detections(self, path: str | Path, detections: Detections) -> None:
-        """Writes the windows and classes that score highest to a CSV, Raven or Audacity table (see `Detections`).
+        """Writes the windows and classes that score highest to a CSV, Raven or Audacity table.
 
-        Where the order of rows is a sample submission's, those of each recording come together.
+        The rows of a recording come together, even if a sample submission orders them otherwise.
 
         Raises:
             InputError: there is not exactly one output with classes; `path` does not say which format, or is one file
@@ -254,8 +260,10 @@ class Soundscapes(RunSummary):
         self._write(path, choose_format(path, detections), rows, self._columns)
 
     def to_npz(self, path: str | Path) -> None:
-        """Writes all outputs to one `.npz`: an array for each; `row_ids`, `path`, `start_s`, `end_s` and `status`; and
-        as JSON `classes` and `about`, what made the rows.
+        """Writes all outputs to one `.npz`.
+
+        It holds an array for each output, the arrays `row_ids`, `path`, `start_s`, `end_s` and `status`, and two texts
+        of JSON: `classes` has the names of columns, and `about` says what made the rows.
 
         Raises:
             InputError: `path` is a folder or device, or a file that the run read; or the rows are in `sink`.

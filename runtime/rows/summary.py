@@ -15,18 +15,22 @@ from runtime.rows.timing import Timing
 
 @dataclass(frozen=True)
 class Failure:
-    """A recording that could not be read, or not to its end, and why."""
+    """A recording that could not be read, or not to its end."""
 
     path: Path
+    """The recording."""
     reason: str
+    """Why it could not be read, as a phrase that follows its path."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something to know about a recording that was scored nevertheless. `text` is a phrase that follows its path."""
+    """Something to know about a recording that was scored nevertheless."""
 
     path: Path
+    """The recording."""
     text: str
+    """What there is to know, as a phrase that follows its path."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -48,9 +52,9 @@ class RunSummary:
     namespace: str | None = None
     """The class list in which wanted classes were looked up first, if that is not the model's first."""
     without_events: int = 0
-    """Where windows are around events: recordings without any, which have no rows."""
+    """How many recordings have no events, and so no rows, if windows are taken around events."""
     not_reached: int = 0
-    """Where windows are around events: recordings not scored in time, or not to their end, whose rows are missing."""
+    """How many recordings were not scored to their end in time, and lack rows, if windows are taken around events."""
     skipped_files: int = 0
     """How many files beside the recordings were skipped because they are not recordings."""
     unread_folders: Sequence[str] = ()
@@ -77,6 +81,7 @@ class RunSummary:
     """The files that the run read, by what they are: none of them is written over."""
 
     def __len__(self) -> int:
+        """How many rows there are."""
         return sum(self.counts.values())
 
     def count(self, status: Status) -> int:

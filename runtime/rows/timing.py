@@ -7,20 +7,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a run took, how fast it was, and with what.
-
-    `elapsed_s` is from the call to the result, `start_up_s` of it until the first worker was ready. `windows` is how
-    many were scored, `windows_per_s` and `times_real_time` how fast after start-up. `device` is "cpu" or "cuda:N";
-    `setup` says why these numbers of `workers`, `threads` and windows a batch were used.
-    """
+    """How long a run took, how fast it was, and with what."""
 
     elapsed_s: float
+    """Seconds from the call to the result."""
     start_up_s: float
+    """Seconds of these until the first worker was ready."""
     windows: int
+    """How many windows were scored."""
     windows_per_s: float
+    """Windows a second, after start-up."""
     times_real_time: float
+    """Seconds of audio a second, after start-up."""
     device: str
+    """Where they were scored: "cpu" or "cuda:N"."""
     workers: int
+    """Number of processes."""
     threads: int
+    """Threads of each process."""
     batch_size: int
+    """Windows scored at once."""
     setup: str
+    """Why these workers, threads and batch size were used."""

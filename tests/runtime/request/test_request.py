@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
-from runtime import Detections, InputError, run_soundscapes
+from runtime import Detections, InputError, Model, run_soundscapes
 from runtime.model.artifact import read_artifact
 from runtime.model.profile import Setup
 from runtime.request.field import option, options_of
@@ -62,18 +63,22 @@ def test_weights_of_any_size_are_shares() -> None:
         assert Request(smooth=smooth).weights == (0.25, 0.5, 0.25)
 
 
-def test_signature_and_docstring_are_the_requests() -> None:
-    parameters = inspect.signature(run_soundscapes).parameters
-    assert list(parameters) == ["soundscapes", "model", *(field.name for field in fields(Request))]
-    assert {name: parameters[name].default for name in list(parameters)[2:]} == {
+@pytest.mark.parametrize(
+    ("function", "own"),
+    [(run_soundscapes, ["soundscapes", "model"]), (Model.run, ["self", "samples", "sample_rate", "name"])],
+)
+def test_signature_and_docstring_are_the_requests(function: Callable[..., object], own: list[str]) -> None:
+    parameters = inspect.signature(function).parameters
+    assert list(parameters) == [*own, *(field.name for field in fields(Request))]
+    assert {name: parameters[name].default for name in list(parameters)[len(own) :]} == {
         field.name: field.default for field in fields(Request)
     }
-    assert get_type_hints(run_soundscapes).keys() == {*parameters, "return"}
-    assert run_soundscapes.__doc__ is not None
-    doc = " ".join(run_soundscapes.__doc__.split())
+    assert get_type_hints(function).keys() | {"self"} == {*parameters, "return", "self"}
+    assert function.__doc__ is not None
+    doc = " ".join(function.__doc__.split())
     assert "request:" not in doc
-    for each in OPTIONS:
-        assert f" {each.name}: {' '.join(python_help(each).split())} " in doc
+    helps = [f" {each.name}: {' '.join(python_help(each).split())}" for each in OPTIONS]
+    assert "".join(helps) + " Returns: " in doc
 
 
 def test_keywords_that_nobody_knows_are_refused() -> None:
