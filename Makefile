@@ -2,12 +2,12 @@
 # make test   ruff, mypy, import-linter and the tests
 # make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
 # make results  docs/results.md and its plots, measured on this machine: an hour
-# make docs   the documentation as a site, in site/
+# make docs   the documentation as a site, in site/; make docs-serve shows it while it is written
 PYTHON ?= python3
 MODEL ?= v1
 BIN := .venv/bin
 
-.PHONY: demo test stress results docs clean
+.PHONY: demo test stress results docs docs-serve clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo --model $(MODEL)
@@ -30,6 +30,10 @@ docs: .venv/installed
 	$(BIN)/python docs/pages.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+docs-serve: .venv/installed
+	$(BIN)/python docs/pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (3 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
@@ -37,4 +41,4 @@ docs: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv demo site build wheels *.egg-info
+	rm -rf .venv demo site build dist wheels *.egg-info
