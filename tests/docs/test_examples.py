@@ -12,9 +12,7 @@ import pytest
 
 from runtime.model.profile import VARIABLE
 from tests.support import example_world
-from tests.support.examples import ROOT, failures
-
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+from tests.support.examples import PAGES, ROOT, failures
 
 
 @pytest.fixture(scope="module")
