@@ -11,9 +11,7 @@ from benchmarks.deadline.short_deadline import ShortDeadlineResult
 
 BAR_WIDTH = 50
 BLOCK, RULE = "█", "│"
-PAGE_CACHE = (
-    "Soundscapes were read from the page cache, just written or read before; a slow disk adds its time to every side"
-)
+PAGE_CACHE = "All sound files were in the page cache, just written or just read. A slow disk would add the same time to each side"
 
 
 def report(figures: DeadlineFigures, deadline_s: float) -> str:
@@ -95,6 +93,6 @@ def _notes(figures: DeadlineFigures) -> Iterator[str]:
     yield "Cores needed: if throughput grows with their number, and start-up stays as it is."
     yield f"{PAGE_CACHE}."
     noise = figures.noise
-    yield f"Greatest round over least: {noise['spread']:.2f} (median), {noise['worst_spread']:.2f} (worst)."
+    yield f"Spread of the rounds, slowest over fastest: {noise['spread']:.2f} (median), {noise['worst_spread']:.2f} (worst)."
     if noise["noisy"]:
         yield noise["noisy"]

@@ -173,5 +173,6 @@ def _conclusion(
                 lines.append(f"  kept in {kept}: perch-run on {device} uses it unless it is told otherwise")
         except (InputError, OutputError) as error:
             lines.append(f"  not kept as a profile: {error}")
-    lines.append(f"Greatest round over least: {trust['spread']:.2f} (median), {trust['worst_spread']:.2f} (worst)")
+    spreads = f"{trust['spread']:.2f} (median), {trust['worst_spread']:.2f} (worst)"
+    lines.append(f"Spread of the rounds, slowest over fastest: {spreads}")
     return lines + ([] if trust["noisy"] is None else [trust["noisy"][0].upper() + trust["noisy"][1:]])
