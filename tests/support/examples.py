@@ -36,6 +36,7 @@ from sybil.parsers.markdown import SkipParser
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, RawFencedCodeBlockLexer
 
 ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FIGURE = re.compile(r"\b[0-9a-f]{12,}\b|\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
 """A number, or a fingerprint."""
 END = "-- end of command, status"

@@ -1,0 +1,38 @@
+"""Every block of README, CONTRIBUTING and docs/ does what the page says, or is marked with what it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from runtime.model.profile import VARIABLE
+from tests.support import example_world
+from tests.support.examples import PAGES, ROOT, failures
+
+
+@pytest.fixture(scope="module")
+def world(saved_model: Path, model: Path, v2: Path, v2_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return example_world.build(tmp_path_factory.mktemp("world"), saved_model, model, v2, v2_model)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_do_what_the_page_shows(
+    page: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(world, tmp_path / "world"))
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # both streams in the order of printing
+        "MPLBACKEND": "Agg",
+        VARIABLE: str(tmp_path / "profile.json"),
+        "http_proxy": "http://127.0.0.1:9",  # no network: nobody listens there
+        "https_proxy": "http://127.0.0.1:9",
+    }
+    with mock.patch.dict(os.environ, environment):  # and what a page sets is undone
+        del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # the tests' own, which shows TensorFlow's notices
+        assert "\n\n".join(failures(page)) == ""
