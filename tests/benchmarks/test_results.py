@@ -75,9 +75,10 @@ def test_page_holds_the_figures_and_the_plots(tmp_path: Path) -> None:
     assert "## Perch v2" in page and "## Perch v1" not in page
     assert "2026-01-02, Some Processor, 3 cores, 7.5 GiB; Linux x86_64, Python 3.11.1; onnxruntime 1.2.3." in page
     assert "**Int8 head** (label): the three fastest of 3 setups." in page
-    assert "| 2 × 1, batch 1 | 61.5 | 308 | 300 |" in page
-    assert "| 1 × 1, batch 1 | - | - | 300 |" in page
-    assert "| stage, ms per window and process | 1 × 1, batch 2 | 2 × 1, batch 2 |\n| --- | --- | --- |\n" in page
+    one, two = (f"{workers} {plots.TIMES} 1, batch" for workers in (1, 2))
+    assert f"| {two} 1 | 61.5 | 308 | 300 |" in page
+    assert f"| {one} 1 | - | - | 300 |" in page
+    assert f"| stage, ms per window and process | {one} 2 | {two} 2 |\n| --- | --- | --- |\n" in page
     assert "| decode | 4.00 | 4.00 |\n| graph | 21.00 | 21.00 |\n| files to rows, windows/s | 40.2 | 40.2 |\n" in page
     assert "| start-up, s | 0.75 | 0.75 |" in page
     assert "**The machine is noisy: rounds differ.**" in page
