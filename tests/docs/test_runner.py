@@ -8,16 +8,7 @@ import pytest
 
 from tests.support.examples import failures
 
-
-def run(tmp_path: Path, text: str) -> list[str]:
-    page = tmp_path / "page.md"
-    page.write_text(text)
-    return failures(page)
-
-
-def test_a_page_that_tells_the_truth_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    page = """# A page
+TRUE = """# A page
 
 ```sh
 echo 'seven 7' > made.txt; cd /
@@ -87,7 +78,17 @@ o-->
 key = 1
 ```
 """
-    assert run(tmp_path, page) == []
+
+
+def run(tmp_path: Path, text: str) -> list[str]:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    return failures(page)
+
+
+def test_a_page_that_tells_the_truth_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(tmp_path, TRUE) == []
 
 
 @pytest.mark.parametrize(
