@@ -22,7 +22,7 @@ def summary(artifact: Artifact, path: Path) -> Iterator[str]:
     if missing := artifact.options["unknown_classes"]:
         meant = did_you_mean(suggestions(missing, artifact.head("label"), Taxonomy()))
         yield (
-            f"{len(missing)} of --classes not in the model, replaced by the classes of their genera: "
+            f"{len(missing)} of --classes not in the model (others of their genera are kept, where it has some): "
             f"{some(missing, 20)}{f'; {meant}' if meant else ''}"
         )
     yield from _int8_lines(artifact)

@@ -35,6 +35,10 @@ echo 'seven 7' > made.txt; cd /
     ...
     b
     ...
+    $ printf 'A sentence. And\\nmore.\\n'
+    A sentence. ...
+    more.
+    ...
     $ cat made.txt \\
     > | tr s S; echo behind >&2
     Seven 7
@@ -90,8 +94,10 @@ key = 1
     "block, told",
     [
         ("```console\n$ echo one\ntwo\n```", ["line 4: $ echo one", "Expected:\n    two\nGot:\n    one"]),
-        ("```console\n$ echo one\n```", ["Expected nothing", "one"]),
-        ("```console\n$ true\none\n```", ["one"]),
+        ("```console\n$ echo one\n```", ["Expected:\nGot:\n    one"]),
+        ("```console\n$ true\none\n```", ["Expected:\n    one\nGot:\n"]),
+        ("```console\n$ echo one two\none. ...\n```", ["Got:\n    one two"]),
+        ("```console\n$ echo one two\n...one\n```", ["Got:\n    one two"]),
         ("```console\n$ false\n```", ["line 4: $ false", "exit status 1"]),
         ("```console\n$ (exit 2)\n$ echo $?\n1\n```", ["line 5: $ echo $?", "Expected:\n    1\nGot:\n    2"]),
         ("```console\n$ exit 0\n$ true\n```", ["ended after 0 of 2 commands"]),
