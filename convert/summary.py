@@ -45,7 +45,7 @@ def _int8_lines(artifact: Artifact) -> Iterator[str]:
         yield (
             f"{name} in int8 on {agreement['windows']} windows: correlation {agreement['correlation']:.5f} with "
             f"float32; the same top class in {agreement['top1_equal']}, in {agreement['top1_agrees']} counting windows "
-            "whose two best classes are closer than int8's error"
+            "whose two best classes are closer than twice int8's error"
         )
 
 
