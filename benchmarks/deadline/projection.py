@@ -67,7 +67,7 @@ class TimeProjection:
         """In words: the minutes, whether they were measured, the margin, and how many cores would do."""
         low, high = (end / 60 for end in self.interval_s)
         minutes, deadline = self.total_s / 60, deadline_s / 60
-        how = "measured" if self.measured_s is not None else f"projected, {low:.3g}..{high:.3g}"
+        how = "measured" if self.measured_s is not None else f"projected, {low:.3g} to {high:.3g}"
         margin = abs(deadline - minutes)
         if low <= deadline < high:
             end = "too close to call"

@@ -8,11 +8,13 @@ from benchmarks.deadline.contestants import ONNX
 from benchmarks.deadline.measurement import DeadlineFigures
 from benchmarks.deadline.projection import CONFIDENCE, cores_in_words
 from benchmarks.deadline.short_deadline import ShortDeadlineResult
+from benchmarks.measuring.timing import spreads_in_words
 
 BAR_WIDTH = 50
 BLOCK, RULE = "█", "│"
 PAGE_CACHE = (
-    "Soundscapes were read from the page cache, just written or read before; a slow disk adds its time to every side"
+    "All sound files were in the page cache, just written or just read. "
+    "A slow disk would add the same time to each side"
 )
 
 
@@ -95,6 +97,6 @@ def _notes(figures: DeadlineFigures) -> Iterator[str]:
     yield "Cores needed: if throughput grows with their number, and start-up stays as it is."
     yield f"{PAGE_CACHE}."
     noise = figures.noise
-    yield f"Greatest round over least: {noise['spread']:.2f} (median), {noise['worst_spread']:.2f} (worst)."
+    yield f"{spreads_in_words(noise)}."
     if noise["noisy"]:
         yield noise["noisy"]

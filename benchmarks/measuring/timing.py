@@ -59,3 +59,9 @@ def noise(measured: Sequence[Sequence[float]], others: float) -> dict[str, Any]:
         reasons.append(f"other programs took {others:.0%} of the processors")
     noisy = f"the machine is noisy: {' and '.join(reasons)}; close other programs, or take more rounds"
     return {"spread": typical, "worst_spread": max(spreads), "others": others, "noisy": noisy if reasons else None}
+
+
+def spreads_in_words(noise: Mapping[str, Any]) -> str:
+    """The spreads of `noise`, as a line of text."""
+    spreads = f"{noise['spread']:.2f} (median), {noise['worst_spread']:.2f} (worst)"
+    return f"Spread of the rounds, slowest over fastest: {spreads}"

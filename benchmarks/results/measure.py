@@ -31,13 +31,12 @@ def measure(folder: Path, models: list[str], commands: list[str]) -> None:
             scratch = Path(made)
             files = list(_convert(model, scratch))
             for command in commands:
-                if command == TIMELINE:
-                    if model == TIMELINE_MODEL:
-                        target = folder / f"{TIMELINE}.json"
-                        _run(scratch, "benchmarks.results.timeline", files[0], "--json", target.absolute())
-                    continue
-                target = folder / f"{model}.{command}.json"
-                _run(scratch, "benchmarks", command, *_arguments(command, files), "--json", target.absolute())
+                if command != TIMELINE:
+                    target = folder / f"{model}.{command}.json"
+                    _run(scratch, "benchmarks", command, *_arguments(command, files), "--json", target.absolute())
+                elif model == TIMELINE_MODEL:
+                    target = folder / f"{TIMELINE}.json"
+                    _run(scratch, "benchmarks.results.timeline", files[0], "--json", target.absolute())
 
 
 def _convert(model: str, scratch: Path) -> Iterator[str]:

@@ -37,10 +37,15 @@ def write_results(figures: Path, target: Path) -> Path:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"power": _power, "share": _share, "file": lambda path: Path(path).stem.replace("_", " ")}
-    page = templates.get_template(TEMPLATE).render(
-        models=models, names=NAMES, figures=figures.name, timeline=timeline, timeline_model=NAMES[TIMELINE_MODEL]
-    )
+    templates.filters |= {"power": _power, "share": _share, "rank": _rank}
+    templates.filters["file"] = lambda path: Path(path).stem.replace("_", " ")
+    environments: list[dict[str, Any]] = []
+    for results in (results for commands in models.values() for results in commands.values()):
+        if results["environment"] not in environments:
+            environments.append(results["environment"])
+    template = templates.get_template(TEMPLATE)
+    own = {"timeline": timeline, "timeline_model": NAMES[TIMELINE_MODEL], "environments": environments}
+    page = template.render(models=models, names=NAMES, figures=figures.name, **own)
     with replacing(target) as temporary:
         temporary.write_text(page)
     return target
@@ -112,3 +117,8 @@ def _power(value: float | None) -> str:
 def _share(value: float | None) -> str:
     """`12.3%`, or a dash for None."""
     return "-" if value is None else f"{value:.1%}"
+
+
+def _rank(value: float | None) -> str:
+    """`0.99983`, or a dash for None."""
+    return "-" if value is None else f"{value:.5f}"

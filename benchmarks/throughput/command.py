@@ -159,6 +159,8 @@ def _conclusion(
     files: list[FileFigures], device: str, memory_limit: int, trust: dict[str, Any], no_profile: bool
 ) -> list[str]:
     """The best setup of each file, which becomes its profile, and how far to trust it."""
+    from benchmarks.measuring.timing import spreads_in_words
+
     lines = []
     for file in files:
         best = file.best
@@ -173,5 +175,5 @@ def _conclusion(
                 lines.append(f"  kept in {kept}: perch-run on {device} uses it unless it is told otherwise")
         except (InputError, OutputError) as error:
             lines.append(f"  not kept as a profile: {error}")
-    lines.append(f"Greatest round over least: {trust['spread']:.2f} (median), {trust['worst_spread']:.2f} (worst)")
+    lines.append(spreads_in_words(trust))
     return lines + ([] if trust["noisy"] is None else [trust["noisy"][0].upper() + trust["noisy"][1:]])

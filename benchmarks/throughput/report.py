@@ -18,9 +18,10 @@ RATIOS = {
     "run_over_graph_and_reading": "full run over graph alone + reading alone",
 }
 METHOD = """\
-Rate of a setup: sound files in the page cache are decoded and computed to outputs by processes that are warm; start-up
-and writing do not count. It is the median of rounds that measure every setup once; spread is the greatest round over
-the least. Memory is that of all processes of a run together, shared pages counted once."""
+A rate counts decoding and computing, from sound files to outputs. Start-up and writing do not count: the processes are
+warm, and the files are in the page cache. Each round measures every setup once, and a rate is the median of the rounds.
+Spread is the time of the slowest round over that of the fastest. Memory is that of all processes of a run together,
+shared pages counted once."""
 
 
 def report(files: Sequence[FileFigures], device: str) -> str:

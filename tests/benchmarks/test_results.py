@@ -61,7 +61,7 @@ THROUGHPUT = {
             "file": "somewhere/int8_head.onnx",
             "outputs": ["label"],
             "configurations": [configuration(2, 1, 61.5), configuration(1, 4, 33.0), configuration(1, 1, None)],
-            "parts": [parts(2)],
+            "parts": [parts(1), parts(2)],
         }
     ],
 }
@@ -74,11 +74,26 @@ def test_page_holds_the_figures_and_the_plots(tmp_path: Path) -> None:
     page = write_results(figures, tmp_path / "results.md").read_text()
     assert "## Perch v2" in page and "## Perch v1" not in page
     assert "2026-01-02, Some Processor, 3 cores, 7.5 GiB; Linux x86_64, Python 3.11.1; onnxruntime 1.2.3." in page
-    assert "| int8 head | label | 2 | 1 | 1 | 61.5 | 308 | 300 |" in page
-    assert "| int8 head | 2, 1, 2 | 4.00 | - | - | - | - | 21.00 | 40.2 | 0.75 |" in page
+    assert "**Int8 head** (label): the three fastest of 3 setups." in page
+    one, two = (f"{workers} {plots.TIMES} 1, batch" for workers in (1, 2))
+    assert f"| {two} 1 | 61.5 | 308 | 300 |" in page
+    assert f"| {one} 1 | - | - | 300 |" in page
+    assert f"| stage, ms per window and process | {one} 2 | {two} 2 |\n| --- | --- | --- |\n" in page
+    assert "| decode | 4.00 | 4.00 |\n| graph | 21.00 | 21.00 |\n| files to rows, windows/s | 40.2 | 40.2 |\n" in page
+    assert "| start-up, s | 0.75 | 0.75 |" in page
     assert "**The machine is noisy: rounds differ.**" in page
     assert [path.name for path in figures.glob("*.svg")] == ["v2.throughput.svg"]
     assert "](figures/v2.throughput.svg)" in page
+
+
+def test_a_section_names_its_machine_and_method_where_they_differ(tmp_path: Path) -> None:
+    other = {**THROUGHPUT, "environment": {**ENVIRONMENT, "cores": 9}, "method": "Measured in another way."}
+    (tmp_path / "v1.throughput.json").write_text(json.dumps(THROUGHPUT))
+    (tmp_path / "v2.throughput.json").write_text(json.dumps(other))
+    method, first, second = write_results(tmp_path, tmp_path / "results.md").read_text().split("\n## ")[1:]
+    assert "How it was measured. Measured in another way." in method
+    assert ["cores" in section for section in (method, first, second)] == [False, True, True]
+    assert "3 cores" in first and "9 cores" in second
 
 
 def test_what_lies_in_docs_is_made_from_the_figures_in_docs(tmp_path: Path) -> None:
