@@ -7,7 +7,7 @@ from pathlib import Path
 
 GRAPH = "saved_model.pb"
 GET_IT = (
-    "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "
+    "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; docs/convert.md says how to download one, "
     "and `python -m convert.untrained FOLDER` makes an untrained one"
 )
 
