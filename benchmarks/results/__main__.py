@@ -1,4 +1,4 @@
-"""`make results`: runs every perch-bench command on untrained models, and makes docs/results.md of their figures."""
+"""`make results`: measures every perch-bench command and a timeline on untrained models, and makes docs/results.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """SVG pictures that follow the reader's colour scheme: drawn once by matplotlib, coloured by CSS.
 
-They are 600 px wide where there is room. A phone of 390 px shows them at 358 px, so that text of 17 px has 10 px there.
+They are 600 px wide where there is room. A window of 390 px leaves them 358, or 343 beside a scroll bar; text of 18 px
+has 10 px there.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from matplotlib.figure import Figure
 
 from runtime.files import replacing
 
-WIDTH, TEXT = 600, 17
+WIDTH, TEXT = 600, 18
 PX = 1 / 96
 """A CSS pixel in inches."""
 INK, MUTED, FAINT = "#1f2328", "#59636e", "#d1d9e0"
-TEAL, ORANGE, PURPLE, BLUE, PINK, GREY = "#00796b", "#bc4c00", "#7a4fd0", "#0969da", "#bf3989", "#818b98"
+TEAL, ORANGE, PURPLE, BLUE, PINK, GREY = "#00796b", "#bc4c00", "#5b2fb0", "#3390d6", "#bf3989", "#818b98"
 HUES = (TEAL, ORANGE, PURPLE, BLUE, PINK, GREY)
+"""The first four differ for those, too, who cannot tell red from green."""
 MARKERS = "os^Dvp"
 SHADES = ("#9cc4bf", "#4f968e", "#1d655e", "#0b3a36")
 """From quiet to loud."""
@@ -32,8 +34,8 @@ DARK = {
     FAINT: "#363d46",
     TEAL: "#4fc3b4",
     ORANGE: "#ff9f5a",
-    PURPLE: "#b99bff",
-    BLUE: "#6cb6ff",
+    PURPLE: "#a07cf5",
+    BLUE: "#a5dcff",
     PINK: "#f778ba",
     GREY: "#7d8793",
     **dict(zip(SHADES, ("#1c4f4a", "#2f8a7e", "#6fd3c0", "#d9fff5"), strict=True)),
