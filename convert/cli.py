@@ -10,6 +10,7 @@ from typing import get_args
 
 from convert import HeadPrecision, Precision
 from convert.errors import ParityError
+from convert.source.folder import check_folder
 from convert.source.tensorflow import check_tensorflow, hush_native_log
 from convert.summary import summary
 from runtime.console.terminal import add_version, command, complain
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         PerchError: the conversion failed, or the extra 'convert' is not installed.
     """
+    check_folder(args.saved_model)  # before TensorFlow is loaded, which takes seconds
     check_tensorflow()
     try:
         from convert.conversion import convert
