@@ -34,7 +34,7 @@ docs-serve: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 .venv/installed: pyproject.toml
-	@echo "Installing into .venv (3 GB, 2 minutes or more)"
+	@echo "Installing into .venv (4 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,dev]'
 	touch $@

@@ -10,6 +10,7 @@ from typing import get_args
 
 from convert import HeadPrecision, Precision
 from convert.errors import ParityError
+from convert.source.folder import check_folder
 from convert.source.tensorflow import check_tensorflow, hush_native_log
 from convert.summary import summary
 from runtime.console.terminal import add_version, command, complain
@@ -26,8 +27,8 @@ examples:
       every output: label, embedding, genus, family, order, frontend
   perch-convert saved_model -o perch.onnx --outputs label,embedding --classes sample_submission.csv
       for a competition: two outputs, and only the classes of the submission (smaller and faster)
-  perch-convert perch_v2_cpu/1 -o perch.onnx --classes sample_submission.csv --namespace ebird2021
-      Perch v2, which names its classes by scientific names, for a submission of eBird codes
+  perch-convert perch_v2_cpu/1 -o perch.onnx --classes sample_submission.csv --taxonomy taxonomy.csv
+      Perch v2 for a competition: the taxonomy has the scientific names by which v2 knows frogs and insects
   perch-convert perch_v2_cpu/1 -o perch.onnx --head int8
       Perch v2 for CPUs: a third of the size and about twice as fast, with scores that differ a little
   perch-convert saved_model -o perch.onnx --audio my_recordings/
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         PerchError: the conversion failed, or the extra 'convert' is not installed.
     """
+    check_folder(args.saved_model)  # before TensorFlow is loaded, which takes seconds
     check_tensorflow()
     try:
         from convert.conversion import convert

@@ -74,7 +74,7 @@ def convert(
             more windows (or as many as `audio` has), 99.5% must have the top class that float32 gives.
         head: "float32", or "int8" for CPUs and models with a head of prototypes (Perch v2), which then multiplies in
             int8. On 100 windows (or as many as `audio` has), scores must correlate with float32's by 0.9995, and 99%
-            must have the same top class, or two best classes that are closer than int8's error.
+            must have the same top class, or two best classes that are closer than twice int8's error.
         progress: whether to show a progress bar.
 
     Returns:

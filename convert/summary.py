@@ -22,7 +22,7 @@ def summary(artifact: Artifact, path: Path) -> Iterator[str]:
     if missing := artifact.options["unknown_classes"]:
         meant = did_you_mean(suggestions(missing, artifact.head("label"), Taxonomy()))
         yield (
-            f"{len(missing)} of --classes not in the model, replaced by the classes of their genera: "
+            f"{len(missing)} of --classes not in the model (others of their genera are kept, where it has some): "
             f"{some(missing, 20)}{f'; {meant}' if meant else ''}"
         )
     yield from _int8_lines(artifact)
@@ -45,7 +45,7 @@ def _int8_lines(artifact: Artifact) -> Iterator[str]:
         yield (
             f"{name} in int8 on {agreement['windows']} windows: correlation {agreement['correlation']:.5f} with "
             f"float32; the same top class in {agreement['top1_equal']}, in {agreement['top1_agrees']} counting windows "
-            "whose two best classes are closer than int8's error"
+            "whose two best classes are closer than twice int8's error"
         )
 
 

@@ -40,7 +40,7 @@ Exit codes:
 - `1`: `perch-run` is done, but could not read some recordings or folders. `perch-convert` found that outputs differ
   from TensorFlow's, and wrote no file. `perch-bench parity` found a tolerance broken. `perch-bench deadline` found a
   submission incomplete.
-- `2`: wrong use, or input that cannot be used.
+- `2`: wrong use, or input, an output or a device that cannot be used.
 - `130`: Ctrl-C. `perch-run` has written what was scored so far; `perch-convert` leaves no file.
 - `143`: SIGTERM, with the same left behind.
 """

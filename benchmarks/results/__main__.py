@@ -1,4 +1,4 @@
-"""`make results`: runs every perch-bench command on untrained models, and makes docs/results.md of their figures."""
+"""`make results`: measures every perch-bench command and a timeline on untrained models, and makes docs/results.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.results.measure import COMMANDS, MODELS, measure
+from benchmarks.results.measure import COMMANDS, MODELS, TIMELINE, measure
 from benchmarks.results.page import write_results
 from runtime.errors import PerchError
 
@@ -20,7 +20,11 @@ def main() -> int:
         "--models", nargs="*", choices=MODELS, default=list(MODELS), help="versions of Perch (default: all)"
     )
     parser.add_argument(
-        "--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS), help="what to measure (default: all)"
+        "--commands",
+        nargs="*",
+        choices=(*COMMANDS, TIMELINE),
+        default=[*COMMANDS, TIMELINE],
+        help="what to measure (default: all)",
     )
     parser.add_argument("--written", action="store_true", help="measure nothing, use the figures of earlier runs")
     parser.add_argument("--folder", type=Path, default=DOCS, help="folder of results.md and figures/ (default: docs)")

@@ -13,11 +13,14 @@ from runtime.errors import PerchError
 
 MODELS = ("v1", "v2")
 COMMANDS = ("parity", "deadline", "throughput")
+TIMELINE, TIMELINE_MODEL = "timeline", "v1"
 SAVED_MODEL, SAMPLE = "saved_model", "sample_submission.csv"
 
 
 def measure(folder: Path, models: list[str], commands: list[str]) -> None:
     """Writes `folder/MODEL.COMMAND.json` for every pair; each command runs in a process of its own.
+
+    `timeline` is measured with one model only, and its file is `folder/timeline.json`.
 
     Raises:
         PerchError: a command failed; it has said why.
@@ -28,8 +31,12 @@ def measure(folder: Path, models: list[str], commands: list[str]) -> None:
             scratch = Path(made)
             files = list(_convert(model, scratch))
             for command in commands:
-                target = folder / f"{model}.{command}.json"
-                _run(scratch, "benchmarks", command, *_arguments(command, files), "--json", target.absolute())
+                if command != TIMELINE:
+                    target = folder / f"{model}.{command}.json"
+                    _run(scratch, "benchmarks", command, *_arguments(command, files), "--json", target.absolute())
+                elif model == TIMELINE_MODEL:
+                    target = folder / f"{TIMELINE}.json"
+                    _run(scratch, "benchmarks.results.timeline", files[0], "--json", target.absolute())
 
 
 def _convert(model: str, scratch: Path) -> Iterator[str]:

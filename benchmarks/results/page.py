@@ -10,7 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.results import plots
-from benchmarks.results.measure import COMMANDS, MODELS
+from benchmarks.results.measure import COMMANDS, MODELS, TIMELINE, TIMELINE_MODEL
+from benchmarks.results.songs import shown_soundscape
+from benchmarks.results.sonogram import Lane, draw_timeline
 from runtime.errors import InputError
 from runtime.files import replacing
 
@@ -22,13 +24,16 @@ def write_results(figures: Path, target: Path) -> Path:
     """Writes the page, and its plots into the folder of the figures; returns the page's path.
 
     Raises:
-        InputError: there are no figures.
+        InputError: there are no figures, or they cannot be used.
         OutputError: it cannot be written.
     """
-    models = {name: commands for name in MODELS if (commands := dict(_read(figures, name)))}
-    if not models:
+    models = {model: found for model in MODELS if (found := dict(_read(figures, model)))}
+    timeline = _load(figures / f"{TIMELINE}.json")
+    if not models and timeline is None:
         raise InputError(f"there are no figures in {figures}; `make results` measures them")
     _plot(figures, models)
+    if timeline is not None:
+        _draw_timeline(figures / f"{TIMELINE}.svg", timeline)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -39,7 +44,8 @@ def write_results(figures: Path, target: Path) -> Path:
         if results["environment"] not in environments:
             environments.append(results["environment"])
     template = templates.get_template(TEMPLATE)
-    page = template.render(models=models, names=NAMES, figures=figures.name, environments=environments)
+    own = {"timeline": timeline, "timeline_model": NAMES[TIMELINE_MODEL], "environments": environments}
+    page = template.render(models=models, names=NAMES, figures=figures.name, **own)
     with replacing(target) as temporary:
         temporary.write_text(page)
     return target
@@ -48,14 +54,27 @@ def write_results(figures: Path, target: Path) -> Path:
 def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The figures of a model, by command, as far as they exist."""
     for command in COMMANDS:
-        path = figures / f"{model}.{command}.json"
-        try:
-            results = json.loads(path.read_text())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}); run `make results` again") from None
-        yield command, results
+        if (results := _load(figures / f"{model}.{command}.json")) is not None:
+            yield command, results
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """The figures of a file; None if there is none."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run `make results` again") from None
+
+
+def _draw_timeline(path: Path, found: dict[str, Any]) -> None:
+    shown = shown_soundscape()
+    lanes = [Lane(name, each["probabilities"], each["songs"]) for name, each in found["species"].items()]
+    if {lane.name: list(lane.songs) for lane in lanes} != shown.rounded_songs:
+        raise InputError(f"{TIMELINE}.json was measured on other songs than are made now; run `make results` again")
+    middles = [start + found["window_s"] / 2 for start in found["starts"]]
+    draw_timeline(path, shown.samples, middles, found["hop_s"], lanes)
 
 
 def _plot(folder: Path, models: dict[str, dict[str, Any]]) -> None:

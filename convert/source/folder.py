@@ -5,11 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from convert.errors import ConversionError
+
 GRAPH = "saved_model.pb"
 GET_IT = (
-    "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; README.md says how to download one, "
+    "a Perch SavedModel folder holds saved_model.pb, variables/ and assets/; docs/convert.md says how to download one, "
     "and `python -m convert.untrained FOLDER` makes an untrained one"
 )
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses what is no SavedModel's folder.
+
+    Raises:
+        ConversionError: it is missing, or lacks the graph or the weights.
+    """
+    if folder.is_file():
+        raise ConversionError(
+            f"{folder} is a file, not the folder of a SavedModel; `model.export(FOLDER)` makes one of a Keras model; "
+            f"{GET_IT}"
+        )
+    if not folder.is_dir():
+        raise ConversionError(f"there is no folder {folder}; {GET_IT}")
+    if not (folder / GRAPH).is_file():
+        raise ConversionError(f"{folder} is not a SavedModel: it has no {GRAPH}; {GET_IT}")
+    if not any(folder.glob("variables/variables.*")):
+        raise ConversionError(f"{folder} has no weights: its folder variables/ is missing or empty; {GET_IT}")
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from convert import WINDOW_SAMPLES
 from convert.errors import ConversionError
 from convert.source import versions
 from convert.source.class_lists import class_list_files, lists_by_output, read_class_lists
-from convert.source.folder import GET_IT, GRAPH
+from convert.source.folder import GET_IT, GRAPH, check_folder
 from convert.source.outputs import ModelOutput, named_outputs
 from convert.source.versions import StableHlo
 from runtime.errors import first_line, reason
@@ -144,17 +144,7 @@ def _functions_and_nodes(proto: saved_model_pb2.SavedModel) -> Iterator[Any]:
 
 def _read_proto(folder: Path) -> saved_model_pb2.SavedModel:
     path = folder / GRAPH
-    if folder.is_file():
-        raise ConversionError(
-            f"{folder} is a file, not the folder of a SavedModel; `model.export(FOLDER)` makes one of a Keras model; "
-            f"{GET_IT}"
-        )
-    if not folder.is_dir():
-        raise ConversionError(f"there is no folder {folder}; {GET_IT}")
-    if not path.is_file():
-        raise ConversionError(f"{folder} is not a SavedModel: it has no {GRAPH}; {GET_IT}")
-    if not any(folder.glob("variables/variables.*")):
-        raise ConversionError(f"{folder} has no weights: its folder variables/ is missing or empty; {GET_IT}")
+    check_folder(folder)
     proto = saved_model_pb2.SavedModel()
     try:
         proto.ParseFromString(path.read_bytes())

@@ -274,7 +274,8 @@ class Request:
     )
     resume: bool = option(
         False,
-        "go on with an interrupted run from what it left beside `sink`. If it left nothing, start anew",
+        "go on with an interrupted run from what it left beside `sink`. If it left nothing and `sink` is not there, "
+        "start anew",
         WHERE,
         journal=False,
     )

@@ -16,8 +16,8 @@ from tests.support.examples import PAGES, ROOT, failures
 
 
 @pytest.fixture(scope="module")
-def world(saved_model: Path, model: Path, v2: Path, v2_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return example_world.build(tmp_path_factory.mktemp("world"), saved_model, model, v2, v2_model)
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return example_world.build(tmp_path_factory.mktemp("world"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -8,16 +8,7 @@ import pytest
 
 from tests.support.examples import failures
 
-
-def run(tmp_path: Path, text: str) -> list[str]:
-    page = tmp_path / "page.md"
-    page.write_text(text)
-    return failures(page)
-
-
-def test_a_page_that_tells_the_truth_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    page = """# A page
+TRUE = """# A page
 
 ```sh
 echo 'seven 7' > made.txt; cd /
@@ -34,6 +25,10 @@ echo 'seven 7' > made.txt; cd /
     a
     ...
     b
+    ...
+    $ printf 'A sentence. And\\nmore.\\n'
+    A sentence. ...
+    more.
     ...
     $ cat made.txt \\
     > | tr s S; echo behind >&2
@@ -83,15 +78,27 @@ o-->
 key = 1
 ```
 """
-    assert run(tmp_path, page) == []
+
+
+def run(tmp_path: Path, text: str) -> list[str]:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    return failures(page)
+
+
+def test_a_page_that_tells_the_truth_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(tmp_path, TRUE) == []
 
 
 @pytest.mark.parametrize(
     "block, told",
     [
         ("```console\n$ echo one\ntwo\n```", ["line 4: $ echo one", "Expected:\n    two\nGot:\n    one"]),
-        ("```console\n$ echo one\n```", ["Expected nothing", "one"]),
-        ("```console\n$ true\none\n```", ["one"]),
+        ("```console\n$ echo one\n```", ["Expected:\nGot:\n    one"]),
+        ("```console\n$ true\none\n```", ["Expected:\n    one\nGot:\n"]),
+        ("```console\n$ echo one two\none. ...\n```", ["Got:\n    one two"]),
+        ("```console\n$ echo one two\n...one\n```", ["Got:\n    one two"]),
         ("```console\n$ false\n```", ["line 4: $ false", "exit status 1"]),
         ("```console\n$ (exit 2)\n$ echo $?\n1\n```", ["line 5: $ echo $?", "Expected:\n    1\nGot:\n    2"]),
         ("```console\n$ exit 0\n$ true\n```", ["ended after 0 of 2 commands"]),

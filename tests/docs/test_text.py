@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import errno
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +30,24 @@ def test_options_and_files_that_a_page_names_exist(page: Path) -> None:
     named = {option for use in USE.findall(text) for option in OPTION.findall(use)}
     assert named - known - FOREIGN == set()
     assert [name for name in FILE.findall(text) if not (ROOT / name).exists()] == []
+
+
+def test_messages_quoted_are_those_that_the_program_prints() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    quoted = {
+        text for title in re.findall(r"^- \*\*(`.*`)\*\*:", page, flags=re.M) for text in re.findall("`(.+?)`", title)
+    }
+    foreign = {"part2_3_length … too large"}  # libmpg123 prints it
+    printed = [*_messages(), f"cannot write to … ({os.strerror(errno.ENOSPC).lower()})"]
+    assert len(quoted) > 20
+    assert {text for text in quoted - foreign if not any(text in message for message in printed)} == set()
+
+
+def _messages() -> Iterator[str]:
+    """All texts in the code, with `…` for what is put into them."""
+    for path in (path for package in ("convert", "runtime") for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value

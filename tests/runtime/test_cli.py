@@ -228,6 +228,7 @@ def test_convert_refuses_what_is_no_perch_model(
     (other / "saved_model.pb").write_bytes(b"\xff" * 100)
     assert "is damaged" in refused(other, "-o", target)
     assert "is not a SavedModel: it has no saved_model.pb" in refused(tmp_path, "-o", target)
+    assert "there is no folder" in refused(tmp_path / "none", "-o", target)
     assert "has no output logits; it has" in refused(saved_model, "-o", target, "--outputs", "logits")
     assert "cannot write to" in refused(saved_model, "-o", tmp_path / "no" / "x.onnx")
     assert not target.exists()
@@ -239,3 +240,11 @@ def test_help_teaches(module: str) -> None:
     assert done.returncode == 0
     assert "examples:" in done.stdout
     assert "exit codes:" in done.stdout
+
+
+def test_a_missing_model_is_told_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+    script = "import sys; from convert.cli import main; print(main(sys.argv[1:]), 'tensorflow' in sys.modules)"
+    command = [sys.executable, "-c", script, str(tmp_path / "none"), "-o", str(tmp_path / "x.onnx")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == "2 False\n"
+    assert "there is no folder" in ended.stderr

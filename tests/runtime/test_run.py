@@ -280,10 +280,22 @@ def test_starts_from_anywhere_without_tensorflow(tmp_path: Path, recordings: Pat
     assert done.stdout == "9 []\n"
 
 
-def test_cores_are_counted() -> None:
-    from runtime.cores import usable_cores
+def test_cores_are_those_that_a_scheduler_or_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runtime import cores
 
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    assert 1 <= cores.usable_cores() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4, 5}, raising=False)
+    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(cores, "TOPOLOGY", str(tmp_path / "{} {}"))  # nothing is known of it
+    assert cores.usable_cores() == 6
+    for quota, count in (("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1)):
+        cores.QUOTA.write_text(quota)
+        assert cores.usable_cores() == count
+    cores.QUOTA.unlink()
+    for cpu in range(6):  # two logical ones are one physical one
+        (tmp_path / f"{cpu} physical_package_id").write_text("0")
+        (tmp_path / f"{cpu} core_id").write_text(f"{cpu % 3}")
+    assert cores.usable_cores() == 3
 
 
 def test_unused_provider_is_not_taken_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,24 @@
-"""The folder that examples of README and docs/ run in: small models, recordings, class lists, labels."""
+"""The folder that examples of README and docs/ run in: a small model, recordings, class lists, labels."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from convert.conversion import convert
 from convert.proof.synthetic import write_soundscape
+from convert.untrained.perch import write_saved_model
+from convert.untrained.recipe import TINY, ClassHead
 from runtime import run_soundscapes
-from runtime.model.artifact import read_artifact
+
+RECIPE = replace(
+    TINY,
+    classes=(*TINY.classes, ClassHead("family", "ebird2021_families", 5), ClassHead("order", "ebird2021_orders", 3)),
+)
+"""Perch v1 with the outputs of the published model."""
 
 RECORDINGS = {
     "recordings/20240512_053000.WAV": 20,
@@ -29,24 +38,17 @@ UNKNOWN = "1139490"
 """An insect in the competition's classes; a bird model does not know it."""
 
 
-def build(folder: Path, saved_model: Path, model: Path, v2: Path, v2_model: Path) -> Path:
-    """Makes the folder, from the SavedModels of a Perch v1 and a v2 and what each was converted to."""
-    shutil.copytree(saved_model, folder / "saved_model")
-    shutil.copytree(v2, folder / "perch_v2")
-    shutil.copy(model, folder / "perch.onnx")
-    shutil.copy(v2_model, folder / "perch_v2.onnx")
-    for seed, (name, seconds) in enumerate(RECORDINGS.items()):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_soundscape(path, seed, seconds)
-    rows = run_soundscapes(
-        folder / "recordings",
-        folder / "perch.onnx",
-        outputs=("embedding", "label"),
-        progress=False,
-    )
-    rows.to_parquet(folder / "out.parquet")
-    codes = read_artifact(model).heads["label"].classes
+def build(folder: Path) -> Path:
+    """Makes the folder: a small Perch v1 with all its heads, what it is converted to, and a run of it."""
+    with contextlib.chdir(folder):
+        saved_model = write_saved_model("saved_model", RECIPE)
+        convert(saved_model, "perch.onnx", progress=False)
+        for seed, (name, seconds) in enumerate(RECORDINGS.items()):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            write_soundscape(Path(name), seed, seconds)
+        rows = run_soundscapes("recordings", "perch.onnx", outputs=("embedding", "label"), progress=False)
+        rows.to_parquet("out.parquet")
+    codes = rows.classes["label"]
     _write_competition(folder, codes[::4])
     _write_labels(folder / "labels.csv", rows.row_ids[:-2], codes)
     stems = [Path(name).stem for name in RECORDINGS if name.startswith("soundscapes_labelled/")]

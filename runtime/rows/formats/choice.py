@@ -51,4 +51,5 @@ def choose_format(sink: str | Path, detections: Detections | None = None) -> For
         if target.name.lower().endswith(ending):
             return made()
     more = "; a .txt holds detections, which --top or --min-score ask for" if target.suffix.lower() == ".txt" else ""
-    raise InputError(f"cannot tell what to write from the name {target}; end it in .csv, .parquet or .npz{more}")
+    *most, last = ENDINGS
+    raise InputError(f"cannot tell what to write from the name {target}; end it in {', '.join(most)} or {last}{more}")
