@@ -17,8 +17,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadscope -m 'not alone'
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
 stress: .venv/installed
 	$(BIN)/python -m benchmarks.stress $(CASE)

@@ -14,16 +14,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from threadpoolctl import threadpool_limits
 
 from convert.conversion import convert
 from convert.proof.synthetic import soundscape
+from convert.source import reference
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
 from runtime.console.log import log
 from runtime.model.profile import VARIABLE
 from tests.support.recordings import write
+from tests.support.sharing import KeptOutputs, Shared
 
+# Tests run beside one another, and threads of OpenBLAS that wait for one another keep their cores busy.
+threadpool_limits(1)
 # Where a shell starts the tests in its background it has Ctrl-C ignored, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -45,42 +50,50 @@ def no_warning_unseen(request: pytest.FixtureRequest, caplog: pytest.LogCaptureF
 
 
 @pytest.fixture(scope="session")
-def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_saved_model(tmp_path_factory.mktemp("tiny") / "saved_model", TINY)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Models take seconds to make. Tests only read them, so one process makes each for all."""
+    return Shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_outputs(shared: Shared) -> Iterator[None]:
+    """What TensorFlow gave for the windows of a proof serves all proofs of the same SavedModel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "published", KeptOutputs(shared).published)
+        yield
 
 
 @pytest.fixture(scope="session")
-def model(saved_model: Path) -> Path:
-    path = saved_model.parent / "perch.onnx"
-    convert(saved_model, path, progress=False)
-    return path
+def saved_model(shared: Shared) -> Path:
+    return shared.made("saved_model", lambda path: write_saved_model(path, TINY))
 
 
 @pytest.fixture(scope="session")
-def label_model(saved_model: Path) -> Path:
+def model(shared: Shared, saved_model: Path) -> Path:
+    return shared.made("perch.onnx", lambda path: convert(saved_model, path, progress=False))
+
+
+@pytest.fixture(scope="session")
+def label_model(shared: Shared, saved_model: Path) -> Path:
     """The tiny Perch with its scores alone."""
-    path = saved_model.parent / "label.onnx"
-    convert(saved_model, path, outputs=["label"], progress=False)
-    return path
+    return shared.made("label.onnx", lambda path: convert(saved_model, path, outputs=["label"], progress=False))
 
 
 @pytest.fixture(scope="session")
-def v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def v2(shared: Shared) -> Path:
     """The SavedModel of a tiny Perch v2, exported natively by JAX."""
-    return native.write_saved_model(tmp_path_factory.mktemp("v2") / "saved_model", TINY_V2)
+    return shared.made("v2", lambda path: native.write_saved_model(path, TINY_V2))
 
 
 @pytest.fixture(scope="session")
-def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def v1(shared: Shared) -> Path:
     """The SavedModel of a tiny Perch v1, exported natively by JAX."""
-    return native.write_saved_model(tmp_path_factory.mktemp("v1") / "saved_model", TINY)
+    return shared.made("v1", lambda path: native.write_saved_model(path, TINY))
 
 
 @pytest.fixture(scope="session")
-def v2_model(v2: Path) -> Path:
-    path = v2.parent / "perch.onnx"
-    convert(v2, path, progress=False)
-    return path
+def v2_model(shared: Shared, v2: Path) -> Path:
+    return shared.made("v2.onnx", lambda path: convert(v2, path, progress=False))
 
 
 @pytest.fixture(scope="session")

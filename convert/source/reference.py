@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -11,12 +11,28 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from convert.errors import ConversionError
-from convert.source.outputs import ModelOutput, by_key
+from convert.source.outputs import by_key
 from convert.source.saved_model import SavedModel, concrete_function
+
+Call = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
+"""Windows to the outputs that a converted file can hold."""
+
+
+def published(model: SavedModel) -> Call:
+    """The SavedModel as published, loaded by TensorFlow."""
+    loaded = tf.saved_model.load(str(model.path))
+    function = concrete_function(loaded)
+    function.owner = loaded  # its variables live only as long as the loaded object
+
+    def call(windows: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
+        values = by_key(function(tf.constant(windows)))
+        return {output.name: values[output.key].numpy() for output in model.usable_outputs}
+
+    return call
 
 
 class Reference:
-    """A SavedModel as published, loaded by TensorFlow and called for its outputs.
+    """A SavedModel called for its outputs.
 
     `heads` are the outputs to return, all if None; `columns` are the columns to return of some of them, in order.
     """
@@ -27,11 +43,9 @@ class Reference:
         heads: Sequence[str] | None = None,
         columns: Mapping[str, NDArray[np.int64]] = MappingProxyType({}),
     ) -> None:
-        self._loaded = tf.saved_model.load(str(model.path))
-        self._function = concrete_function(self._loaded)
+        self._call = published(model)
         self._model = model
-        outputs = {output.name: output for output in model.usable_outputs}
-        self._outputs = [outputs[name] for name in heads or outputs]
+        self._heads = list(heads or [output.name for output in model.usable_outputs])
         self._columns = columns
 
     def __call__(self, windows: NDArray[np.float32], batch_size: int = 4) -> dict[str, NDArray[np.float32]]:
@@ -47,19 +61,19 @@ class Reference:
         for start in range(0, len(windows), step):
             batch = windows[start : start + step]
             padded = np.pad(batch, ((0, step - len(batch)), (0, 0)), mode="edge")
-            values = by_key(self._function(tf.constant(padded)))
-            parts.append({o.name: self._rows(o, values[o.key], step)[: len(batch)] for o in self._outputs})
+            values = self._call(padded)
+            parts.append({name: self._rows(name, values[name], step)[: len(batch)] for name in self._heads})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def select_columns(self, head: str, values: NDArray[Any]) -> NDArray[Any]:
         """The columns of an output that this returns."""
         return values[..., self._columns[head]] if head in self._columns else values
 
-    def _rows(self, output: ModelOutput, value: Any, windows: int) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = self.select_columns(output.name, value.numpy())
+    def _rows(self, head: str, values: NDArray[Any], windows: int) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self.select_columns(head, values)
         if len(rows) != windows:
             raise ConversionError(
-                f"{self._model.path}: its output '{output.name}' has {len(rows)} rows for {windows} windows; leave it "
+                f"{self._model.path}: its output '{head}' has {len(rows)} rows for {windows} windows; leave it "
                 f"out by naming the others with --outputs"
             )
         return rows

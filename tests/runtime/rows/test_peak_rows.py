@@ -57,7 +57,6 @@ def test_rows_are_windows_around_events(folder: Path, model: Path, reference: So
     assert "without events, so without rows: 1 of 5 recordings" in reference.summary()
 
 
-@pytest.mark.alone  # shared memory is the whole machine's
 def test_workers_do_not_change_a_bit(folder: Path, model: Path, reference: Soundscapes) -> None:
     result = run(folder, model, workers=3)
     assert result.row_ids == reference.row_ids

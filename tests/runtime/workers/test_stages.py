@@ -32,7 +32,6 @@ from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, open_files
 from tests.support.recordings import cut, write
 
-pytestmark = pytest.mark.alone  # shared memory is the whole machine's
 OUTPUTS = ("label", "embedding")
 
 
