@@ -106,9 +106,10 @@ def _version(name: str) -> str | None:
 
 def devices(gpu: str, missing: str | None) -> list[str]:
     """Which devices work; `missing` is what the GPU lacks, None if it works."""
+    named = ", ".join(cuda.gpus())
     lines = ["cpu     works", f"{gpu:<8}{'works' if missing is None else f'cannot be used: {missing}'}"]
-    lines.append(f"        GPUs that the driver lists: {', '.join(cuda.gpus()) or 'none'}")
-    if missing is not None and cuda.gpus():
+    lines.append(f"        GPUs that the driver lists: {named or 'none, so runs use the CPU'}")
+    if missing is not None and named:
         lines.append(f"        {INSTALL_CUDA}")
     return lines
 

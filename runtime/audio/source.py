@@ -35,9 +35,15 @@ class Samples:
         samples, rate = self.samples, self.sample_rate
         if not isinstance(samples, np.ndarray) or samples.dtype != np.float32:
             kind = getattr(samples, "dtype", type(samples).__name__)
-            raise InputError(f"samples are {kind}, but must be a NumPy array of float32, about ±1")
+            raise InputError(
+                f"samples are {kind}, but must be a NumPy array of float32, about ±1: read them with "
+                "`soundfile.read(path, dtype='float32')`, or divide int16 by 32768"
+            )
         if samples.ndim not in (1, 2) or not (samples.ndim == 1 or 1 <= len(samples) <= MOST_CHANNELS):
-            raise InputError(f"samples have the shape {samples.shape}, but must be [samples] or [channels, samples]")
+            raise InputError(
+                f"samples have the shape {samples.shape}, but must be [samples] or [channels, samples]; soundfile "
+                "reads [samples, channels], so give `samples.T`"
+            )
         if not isinstance(rate, numbers.Real) or rate % 1 or not LEAST_RATE <= rate <= MOST_RATE:
             raise InputError(
                 f"sample_rate is {rate!r}, but must be a whole number from {LEAST_RATE:,} to {MOST_RATE:,} Hz"

@@ -65,6 +65,12 @@ def _progress(name: str, value: object) -> object:
     return value
 
 
+def _detections(name: str, value: object) -> object:
+    if value is not None and not isinstance(value, Detections):
+        raise InputError(f"{name} is {value!r}, but must be a Detections, such as Detections(top=3)")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """All options of a run, checked as far as possible without the model and the recordings.
@@ -280,7 +286,11 @@ class Request:
         journal=False,
     )
     detections: Detections | None = option(
-        None, "what to write to `sink` instead of all scores: `Detections`", unset="all scores", journal=False
+        None,
+        "what to write to `sink` instead of all scores: `Detections`",
+        unset="all scores",
+        check=_detections,
+        journal=False,
     )
     progress: bool | Callable[[Progress], object] = option(
         True,

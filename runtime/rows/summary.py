@@ -95,7 +95,7 @@ class RunSummary:
         if not self.recordings:
             lines = [f"no recordings were found; the sample submission's {len(self)} rows are written without scores"]
         elif left := self.count("filled") - self.lacking:
-            lines.append(f"{left} rows were not scored in time; a CSV holds {self.fill:g} there")
+            lines.append(f"{left} rows were not reached and are filled: in a CSV by {self.fill:g}")
         return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.passed_over])
 
     def _counted(self) -> str:

@@ -40,6 +40,7 @@ OPTIONS = options_of(Request)
         ({"deadline_s": -1}, "deadline_s is -1, but must be more than 0 seconds"),
         ({"deadline_s": float("inf")}, "deadline_s is inf, but must be more than 0 seconds and at most a year"),
         ({"progress": 3}, "progress is 3, but must be True, False or a function"),
+        ({"detections": {"top": 3}}, "must be a Detections, such as Detections(top=3)"),
         ({"unmapped": "genus"}, "unmapped is 'genus', but must be 'zero' or a number, or one of"),
         ({"resume": True}, "resume needs a sink"),
         ({"detections": Detections(top=1)}, "detections need a sink"),
