@@ -7,8 +7,9 @@ import os
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile this package, each for itself
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
 from runtime.console.log import log
 from runtime.model.profile import VARIABLE
+from tests.support.kinds import write_kind
 from tests.support.recordings import write
 from tests.support.sharing import KeptOutputs, Shared
 
@@ -94,6 +96,12 @@ def v1(shared: Shared) -> Path:
 @pytest.fixture(scope="session")
 def v2_model(shared: Shared, v2: Path) -> Path:
     return shared.made("v2.onnx", lambda path: convert(v2, path, progress=False))
+
+
+@pytest.fixture(scope="session")
+def of_kind(shared: Shared) -> Callable[[str], Path]:
+    """The SavedModel of one of `KINDS`."""
+    return lambda name: shared.made(name, lambda path: write_kind(name, path))
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,10 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a plain bar, which is well
-    from tqdm.auto import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
 
@@ -68,6 +67,10 @@ class ProgressReports:
 
 def progress_bar(total: int, shown: bool = True, **options: Any) -> tqdm[Any]:
     """A bar of `total` steps; it stays invisible where neither a terminal nor a notebook shows it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a plain bar, which is well
+        from tqdm.auto import tqdm  # takes a tenth of the time in which a worker starts, and it shows no bar
+
     terminal = sys.stderr is not None and sys.stderr.isatty()
     bare = getattr(sys.stderr, "bare", sys.stderr)  # a bar steers the terminal
     return tqdm(total=total, disable=not (shown and (terminal or "ipykernel" in sys.modules)), file=bare, **options)

@@ -24,11 +24,9 @@ from convert.source import versions
 from convert.source.reference import Reference
 from convert.source.saved_model import inspect
 from convert.stablehlo import module
-from convert.untrained.native.perch import write_saved_model
-from convert.untrained.recipe import TINY_V2
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
-from tests.support.kinds import KINDS, write_kind
+from tests.support.kinds import KINDS
 
 WINDOWS = synthetic.windows(77, 5, 160_000)
 
@@ -74,9 +72,8 @@ def test_graph_is_as_fast_as_the_plain_ones(v2_model: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("native")])
-def test_v1(tmp_path: Path, kind: str) -> None:
-    folder = write_kind(kind, tmp_path / "saved_model")
-    artifact = convert(folder, tmp_path / "perch.onnx", progress=False)
+def test_v1(tmp_path: Path, of_kind: Callable[[str], Path], kind: str) -> None:
+    artifact = convert(of_kind(kind), tmp_path / "perch.onnx", progress=False)
     assert artifact.family == "perch_v1" and artifact.free_batch
     assert set(artifact.heads) >= {"label", "embedding"}
     assert artifact.parity["batch_sizes"] == [1, 2, 12]
@@ -84,8 +81,10 @@ def test_v1(tmp_path: Path, kind: str) -> None:
         assert measured["windows"] == 12 and measured["range"] > 0.1, head
 
 
-def test_parity_that_cannot_be_measured_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_saved_model(tmp_path / "saved_model", TINY_V2, ("cuda",))
+def test_parity_that_cannot_be_measured_is_reported(
+    tmp_path: Path, of_kind: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = of_kind("v2 for CUDA alone")
     assert main([str(folder), "-o", str(tmp_path / "perch.onnx")]) == 0
     assert "was not measured" in capsys.readouterr().out
     artifact = read_artifact(tmp_path / "perch.onnx")

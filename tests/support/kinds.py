@@ -37,6 +37,7 @@ KINDS = {
     "native pair": Kind(replace(TINY, pair=True), ("cpu",)),
     "v2": Kind(TINY_V2, ("cpu",)),
     "v2 as published": Kind(TINY_V2_PUBLISHED, ("cpu",)),
+    "v2 for CUDA alone": Kind(replace(TINY_V2, seed=1), ("cuda",)),
 }
 
 

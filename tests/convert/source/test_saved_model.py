@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,6 @@ import tensorflow as tf
 from convert.conversion import convert
 from convert.errors import ConversionError
 from convert.source.saved_model import inspect, without_xla
-from convert.untrained.perch import write_saved_model
-from convert.untrained.recipe import TINY
 
 
 def test_saved_model_is_inspected(saved_model: Path) -> None:
@@ -33,8 +32,8 @@ def test_xla_attributes_are_removed_from_a_copy(saved_model: Path) -> None:
     assert not copy.exists()
 
 
-def test_class_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    folder = write_saved_model(tmp_path / "saved_model", TINY)
+def test_class_lists_that_do_not_fit_are_refused(tmp_path: Path, saved_model: Path) -> None:
+    folder = Path(shutil.copytree(saved_model, tmp_path / "saved_model"))
     (folder / "assets" / "._label.csv").write_bytes(b"\xff\x00")  # macOS leaves such shadows
     (folder / "assets" / ".checkpoints").mkdir()
     assert set(inspect(folder).class_lists) == {"label", "genus"}

@@ -150,10 +150,9 @@ def test_spectrogram_of_v2_as_published() -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch", [None, 1])
-def test_pair(tmp_path: Path, batch: int | None) -> None:
-    recipe = replace(TINY, pair=True, fixed_batch=batch == 1)
-    folder = write_saved_model(tmp_path / "saved_model", recipe)
+@pytest.mark.parametrize(("kind", "batch"), [("native pair", None), ("native, one window a call", 1)])
+def test_pair(of_kind: Callable[[str], Path], kind: str, batch: int | None) -> None:
+    folder = of_kind(kind)
     logits, embedding = (spec.shape for spec in tf.saved_model.load(str(folder)).signatures["serving_default"].outputs)
     assert (logits.as_list(), embedding.as_list()) == ([batch, 40], [batch, 24])
     assert [path.name for path in (folder / "assets").iterdir()] == ["label.csv"]
@@ -168,8 +167,8 @@ def test_module_for_two_platforms_runs_on_this_one(tmp_path: Path, v2_outputs: d
         np.testing.assert_allclose(value, v2_outputs[name], atol=1e-4 * np.ptp(v2_outputs[name]), rtol=0)
 
 
-def test_module_for_cuda_alone_does_not_run_on_a_cpu(tmp_path: Path, v2: Path) -> None:
-    folder = write_saved_model(tmp_path / "saved_model", replace(TINY_V2, seed=1), ["cuda"])
+def test_module_for_cuda_alone_does_not_run_on_a_cpu(of_kind: Callable[[str], Path], v2: Path) -> None:
+    folder = of_kind("v2 for CUDA alone")
     with pytest.raises(tf.errors.OpError, match=r"platform CPU is not among the platforms required.*CUDA"):
         outputs(folder, WINDOWS[:1])
 
