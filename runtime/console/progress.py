@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+MODULE = "tqdm.auto"
+_IMPORTING = threading.Lock()
 BAR = "{l_bar}{bar}| {n:.1f}/{total} recordings [{elapsed}<{remaining}{postfix}]"
 
 
@@ -67,9 +71,11 @@ class ProgressReports:
 
 def progress_bar(total: int, shown: bool = True, **options: Any) -> tqdm[Any]:
     """A bar of `total` steps; it stays invisible where neither a terminal nor a notebook shows it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a plain bar, which is well
-        from tqdm.auto import tqdm  # takes a tenth of the time in which a worker starts, and it shows no bar
+    if MODULE not in sys.modules:  # imported here, since workers show no bar and would start a tenth slower
+        with _IMPORTING, warnings.catch_warnings():  # the filters are the whole process's: one thread at a time, once
+            warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a plain bar, which is well
+            importlib.import_module(MODULE)
+    from tqdm.auto import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     bare = getattr(sys.stderr, "bare", sys.stderr)  # a bar steers the terminal

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
 
 from runtime import Progress
+from runtime.console.progress import progress_bar
 from runtime.console.terminal import Complaints
 from runtime.model.artifact import read_artifact
 from tests.support.runs import run
@@ -53,3 +55,14 @@ def test_log_of_a_command_goes_to_its_standard_error_alone(
         logging.getLogger("perch_onnx").warning("%s is odd", "a.wav")
     assert capsys.readouterr().err == "perch-run: a.wav is odd\n"
     assert caplog.records == []
+
+
+def test_only_the_first_bar_touches_the_warning_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that changed them at once could leave all warnings of the process ignored."""
+    progress_bar(1, shown=False).close()
+
+    def touched(**_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(warnings, "catch_warnings", touched)
+    progress_bar(1, shown=False).close()
