@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,7 @@ from runtime.rows.received import Received
 
 
 def assembled(
-    path: Path, name: str, received: Received, part: int, indices: NDArray[np.int64], columns: Columns, naming: Naming
+    path: str, name: str, received: Received, part: int, indices: NDArray[np.int64], columns: Columns, naming: Naming
 ) -> Block:
     """A part's rows for the windows `indices`, in order, with a status for windows that no worker sent."""
     pieces = received.rows.get(part, ())
@@ -26,7 +24,7 @@ def assembled(
         for output, values in piece.outputs.items():
             outputs[output][at] = values[asked]
     row_ids = naming.row_ids(name, indices)
-    return Block(str(path), row_ids, *naming.times(indices), status, outputs)
+    return Block(path, row_ids, *naming.times(indices), status, outputs)
 
 
 def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDArray[np.str_]:

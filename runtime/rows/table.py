@@ -172,7 +172,7 @@ class Table:
 
     def _block(self, received: Received, indices: NDArray[np.int64]) -> Block:
         path, name = self._recordings.paths[self._recording], self._recordings.names[self._recording]
-        return assembled(path, name, received, self._part, indices, self.columns, self._naming)
+        return assembled(str(path), name, received, self._part, indices, self.columns, self._naming)
 
     def _finished(self, received: Received, done: Done) -> Finished:
         """The current part as a record for a later run to compare."""
