@@ -76,9 +76,8 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     columns = _columns(manifest.plan, request)
     recordings = _recordings(manifest)
     reads = [Path(out, name) for name in folder.files()] if Path(out).is_dir() else []
-    check_outputs(
-        {"-o": format.files(path, recordings.names)}, {"the dataset": reads, "the taxonomy": request.taxonomy}
-    )
+    writes = {"-o": format.files(path, recordings.names)}
+    check_outputs(writes, {"the dataset": reads, "the taxonomy": request.taxonomy})
     target = Target(path, format, columns, request.fill, recordings.names)
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)

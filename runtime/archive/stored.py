@@ -73,9 +73,7 @@ class StoredRows:
         shape = self._columns.shapes[name]
         column = table[name].combine_chunks()
         width = int(np.prod(shape))
-        flat = column.values.to_numpy(zero_copy_only=False)[
-            column.offset * width : (column.offset + len(column)) * width
-        ]
-        values = np.array(flat).reshape(-1, *shape)
+        flat = column.values.to_numpy(zero_copy_only=False)
+        values = np.array(flat[column.offset * width : (column.offset + len(column)) * width]).reshape(-1, *shape)
         values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
         return values
