@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,8 +18,9 @@ from runtime.archive.unit import Unit
 from runtime.audio.paths import FoundRecordings
 from runtime.classes.taxonomy import read_taxonomy
 from runtime.console.progress import progress_bar
-from runtime.errors import InputError
+from runtime.errors import InputError, counted
 from runtime.files import check_outputs
+from runtime.request.detections import Detections
 from runtime.request.field import options_of
 from runtime.request.request import Request
 from runtime.rows.block import Block, Columns
@@ -58,6 +59,38 @@ class MergeSummary:
         if self.failures:
             lines.append(f"could not be read completely: {len(self.failures)} of {self.recordings} recordings")
         return "\n".join(lines)
+
+
+def merge_archive(
+    out: str | Path,
+    sink: str | Path,
+    *,
+    fill: float = -1000.0,
+    smooth: Sequence[float] | None = None,
+    detections: Detections | None = None,
+    taxonomy: str | Path | None = None,
+    progress: bool = True,
+) -> MergeSummary:
+    """Writes a finished dataset as one file: the same bytes that a plain run over the archive would have written.
+
+    Args:
+        out: the dataset that `run_archive` filled.
+        sink: where the rows go; see `run_soundscapes`.
+        fill: what a CSV holds in rows without a score.
+        smooth: weights of a window and its neighbours, such as (1, 2, 1); see `run_soundscapes`. None: no smoothing.
+        detections: what to write instead of all scores. None: all scores.
+        taxonomy: a CSV that says what the names of classes in detections mean. None: what the run was given.
+        progress: whether to show a bar, on a terminal or in a notebook.
+
+    Returns:
+        How many rows there are, and which recordings failed.
+
+    Raises:
+        InputError: units are missing, a part is damaged, or an argument cannot be used.
+        OutputError: `sink` cannot be written.
+    """
+    request = Request(sink=sink, fill=fill, smooth=smooth, detections=detections, taxonomy=taxonomy, progress=progress)
+    return merge_request(out, request)
 
 
 def merge_request(out: str | Path, request: Request) -> MergeSummary:
@@ -101,7 +134,7 @@ def check_complete(manifest: Manifest, ledger: Ledger, where: str) -> None:
     if len(missing):
         first = next(manifest.units(missing[:1]))
         raise InputError(
-            f"{where} lacks {len(missing):,} of {len(manifest):,} units, the first of them of {first.path}; let a run "
+            f"{where} lacks {len(missing):,} of {counted(len(manifest), 'unit')}, the first of {first.path}; let a run "
             "do them first"
         )
 

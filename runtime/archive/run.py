@@ -6,8 +6,10 @@ import functools
 import os
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ from runtime.model.session import check_install, choose_device
 from runtime.request.archive import ArchiveOptions
 from runtime.request.field import options_of
 from runtime.request.inputs import read_classes_of
+from runtime.request.keywords import takes_request
 from runtime.request.request import Request
 from runtime.rows.arrow import import_pyarrow
 from runtime.rows.grid import Grid
@@ -53,6 +56,9 @@ NOT_HERE = {
     "detections": "a dataset holds all scores; ask for detections where it is merged",
 }
 """Options of a request that a dataset cannot have, and why."""
+
+
+P = ParamSpec("P")
 
 
 class ArchiveInterrupted(KeyboardInterrupt):
@@ -117,6 +123,71 @@ class Archive:
                 f"{places[0]} is not there, nor are the next {len(places)} recordings of {self.folder}/{NAME}; "
                 "name the folder in which they lie now"
             )
+
+
+class _RunArchive(Protocol[P]):
+    """`run_archive` for type checkers, with the options `P` as keywords."""
+
+    def __call__(
+        self,
+        soundscapes: Sources,
+        model: str | Path,
+        out: str | Path,
+        shard: str | None = ...,
+        plan: bool = ...,
+        retry_failed: bool = ...,
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> ArchiveSummary: ...
+
+
+def _with_options(request: Callable[P, Request]) -> Callable[[Callable[..., ArchiveSummary]], _RunArchive[P]]:
+    return takes_request
+
+
+@_with_options(Request)
+def run_archive(
+    soundscapes: Sources,
+    model: str | Path,
+    out: str | Path,
+    shard: str | None = None,
+    plan: bool = False,
+    retry_failed: bool = False,
+    *,
+    request: Request,
+) -> ArchiveSummary:
+    """Scores an archive in units of at most ten minutes, into a folder that any number of runs may fill at once.
+
+    What is done stays done: repeating the call does what is missing, whoever did the rest. `merge_archive` makes one
+    file of it; `pandas.read_parquet(out + "/rows")` reads what there is.
+
+    It takes the options of `run_soundscapes`, except for `sink`, `resume`, `deadline_s`, `on_deadline`, `fill`,
+    `smooth` and `detections`: the last three go with `merge_archive`.
+
+    Args:
+        soundscapes: a folder (read recursively), a glob, a path, or several paths.
+        model: a file that `perch-convert` made.
+        out: the folder of the dataset, made if it does not exist.
+        shard: which share of the units to do, such as "3/20". None: the one of this task, in a SLURM array; else all.
+        plan: whether to write the manifest only, and to score nothing.
+        retry_failed: whether to try units again that failed. Otherwise they count as done.
+        request: the options of a run.
+
+    Returns:
+        What was done, and what failed. A unit that fails does not stop the others.
+
+    Raises:
+        InputError: an argument cannot be used, there is nothing to score, `out` holds the rows of another run, or a
+            file in it is damaged.
+        ArtifactError: `model` is missing, damaged, or not made by this project.
+        DeviceError: the device cannot be used; the message names what is missing.
+        OutputError: `out` cannot be written. What was committed stays.
+        PerchError: the processes that score cannot be started, or all of them were lost.
+        ArchiveInterrupted: Ctrl-C during scoring. What was done is committed.
+    """
+    return run_archive_request(
+        soundscapes, model, out, request, ArchiveOptions(shard=shard, plan=plan, retry_failed=retry_failed)
+    )
 
 
 def run_archive_request(

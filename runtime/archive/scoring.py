@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.archive.plan import Plan
 from runtime.archive.unit import Unit
-from runtime.errors import PerchError
+from runtime.errors import PerchError, counted
 from runtime.model.artifact import Artifact
 from runtime.rows.assembly import assembled
 from runtime.rows.block import Block
@@ -121,7 +121,7 @@ class UnitScorer:
                 yield self._scored(units[number], waiting.pop(number), places[number], seconds)
                 scored += 1
         if scored < len(units):  # a warning said why
-            raise PerchError(f"{len(units) - scored} units were not scored; repeat the same command to go on")
+            raise PerchError(f"{counted(len(units) - scored, 'unit')} not scored; repeat the same command to go on")
 
     def _received(self, number: int, path: Path, unit: Unit) -> Received:
         received = Received.nothing(number, path)

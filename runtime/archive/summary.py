@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runtime.archive.part import OK, UnitStatus
 from runtime.archive.unit import Shard
+from runtime.errors import counted
 from runtime.rows.summary import Failure, Note
 
 MOST_LISTED = 1_000
@@ -89,13 +90,13 @@ class ArchiveSummary:
         if self.ok or self.failed:
             yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} windows/s, {self.setup}"
         if self.left:
-            yield f"{self.left:,} units are left; the same command goes on"
+            yield f"{counted(self.left, 'unit')} left; the same command goes on"
         if self.failed_before:
-            yield f"{self.failed_before:,} units failed before; --retry-failed (retry_failed=True) tries them again"
+            yield f"{counted(self.failed_before, 'unit')} failed before; --retry-failed (retry_failed=True) tries again"
         if self.changed:
             yield (
-                f"{len(self.changed)} recordings changed after their rows were written, such as {self.changed[0]}; for "
-                "rows of what they are now, name another folder"
+                f"{counted(len(self.changed), 'recording')} changed after their rows were written, such as "
+                f"{self.changed[0]}; for rows of what they are now, name another folder"
             )
         yield from self.passed_over
 

@@ -20,7 +20,7 @@ class ArchiveOptions:
     dataset: bool = option(
         False,
         "write a dataset: a folder of Parquet files, in units of at most ten minutes of audio. It is the default where "
-        "--output ends in / or is such a folder. Repeating the command does what is missing, whoever did the rest",
+        "`sink` ends in / or is such a folder. Repeating the command does what is missing, whoever did the rest",
         GROUP,
     )
     shard: str | None = option(

@@ -92,7 +92,7 @@ def test_keywords_that_nobody_knows_are_refused() -> None:
 def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "10000")
     said = make_parser().format_help()
-    for each in (*OPTIONS, *options_of(Detections)):
+    for each in (*OPTIONS, *options_of(Detections), *options_of(ArchiveOptions)):
         if each.group:
             assert f"\n{each.group}:\n" in said
             assert terminal_help(each) in said
