@@ -24,7 +24,8 @@ from runtime.request.request import Request
 OPTIONS = """\
 # Options of a run
 
-Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`, or of what stands beside it. The texts name options as Python does.
+Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`, or of what stands beside it. The texts
+name options as Python does.
 `TIME` is a number of seconds, or has a unit: `300`, `300s`, `85m`, `1.5h`. In Python it is a number of seconds.
 [Command line](command-line.md#perch-run) lists what else `perch-run` can do, such as `--doctor`.
 """
