@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.remote import Location
 from runtime.rows.block import Block, Columns, Status, unscored, writable
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
 
 
 def assembled(
-    path: Path, name: str, received: Received, part: int, indices: NDArray[np.int64], columns: Columns, naming: Naming
+    path: Location,
+    name: str,
+    received: Received,
+    part: int,
+    indices: NDArray[np.int64],
+    columns: Columns,
+    naming: Naming,
 ) -> Block:
     """A part's rows for the windows `indices`, in order, with a status for windows that no worker sent."""
     pieces = received.rows.get(part, ())
