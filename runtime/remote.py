@@ -181,7 +181,7 @@ def is_url(text: object) -> TypeGuard[str]:
 
 def local_path(url: str) -> Path | None:
     """The path of a `file://` URL; None for other texts."""
-    return Path(url2pathname(urlsplit(url).path)) if url[:7].lower() == "file://" else None
+    return Path(url2pathname("/" + url[7:].partition("/")[2])) if url[:7].lower() == "file://" else None
 
 
 def absolute_path(path: str | Location) -> str:
