@@ -19,6 +19,7 @@ class Options(griffe.Extension):
             _show_defaults(pkg["request.request.Request"])
             _list_options(pkg["run.run_soundscapes"], pkg["request.request.Request"])
             _refer_to_options(pkg["loaded.Model.run"])
+            _refer_to_options(pkg["archive.run.run_archive"])
 
 
 def _show_defaults(request: griffe.Class) -> None:

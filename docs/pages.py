@@ -15,6 +15,7 @@ from benchmarks import cli as bench
 from convert import cli as convert
 from convert.untrained import __main__ as untrained
 from runtime.explore import cli as explore
+from runtime.request.archive import ArchiveOptions
 from runtime.request.detections import Detections
 from runtime.request.field import Option, options_of
 from runtime.request.parser import command_options, make_parser, shown
@@ -23,7 +24,8 @@ from runtime.request.request import Request
 OPTIONS = """\
 # Options of a run
 
-Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`. The texts name options as Python does.
+Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`, or of what stands beside it. The texts
+name options as Python does.
 `TIME` is a number of seconds, or has a unit: `300`, `300s`, `85m`, `1.5h`. In Python it is a number of seconds.
 [Command line](command-line.md#perch-run) lists what else `perch-run` can do, such as `--doctor`.
 """
@@ -73,7 +75,7 @@ def _name(option: Option) -> str:
 def _option(option: Option, anchors: Mapping[str, str]) -> str:
     value = "" if option.kind is bool else f" {option.metavar or '|'.join(option.choices) or option.name.upper()}"
     flags = " or ".join(f"`{flag}{value}`" for flag in option.flags)
-    argument = f"`Detections({option.name}=)`" if option in options_of(Detections) else f"`{option.name}`"
+    argument = _argument(option)
     facts = f"{flags}, in Python {argument}." if option.group else f"{argument}."
     default = f"`{shown(option.default)}`" if option.default is not None else _values(option.unset)
     if default and not (option.group and option.kind is bool):
@@ -82,6 +84,13 @@ def _option(option: Option, anchors: Mapping[str, str]) -> str:
         r"`(\w+)`", lambda name: f"[{name[0]}]({anchors[name[1]]})" if name[1] in anchors else name[0], option.help
     )
     return f"### `{_name(option)}`\n\n{facts}\n\n{_sentence(_values(text))}"
+
+
+def _argument(option: Option) -> str:
+    """How Python calls an option."""
+    if option in options_of(ArchiveOptions):
+        return "`run_archive`" if option.name == "dataset" else f"`run_archive({option.name}=)`"
+    return f"`Detections({option.name}=)`" if option in options_of(Detections) else f"`{option.name}`"
 
 
 def _values(text: str) -> str:

@@ -6,6 +6,10 @@
 (480, 10932)
 """
 
+from runtime.archive.merge import MergeSummary, merge_archive
+from runtime.archive.run import ArchiveInterrupted, run_archive
+from runtime.archive.status import ArchiveStatus, archive_status
+from runtime.archive.summary import ArchiveSummary
 from runtime.console.progress import Progress
 from runtime.console.version import __version__
 from runtime.errors import ArtifactError, DeviceError, InputError, OutputError, PerchError
@@ -17,12 +21,16 @@ from runtime.rows.timing import Timing
 from runtime.run import Interrupted, run_soundscapes
 
 __all__ = [
+    "ArchiveInterrupted",
+    "ArchiveStatus",
+    "ArchiveSummary",
     "ArtifactError",
     "Detections",
     "DeviceError",
     "Failure",
     "InputError",
     "Interrupted",
+    "MergeSummary",
     "Model",
     "Note",
     "OutputError",
@@ -31,6 +39,9 @@ __all__ = [
     "Soundscapes",
     "Timing",
     "__version__",
+    "archive_status",
     "load_model",
+    "merge_archive",
+    "run_archive",
     "run_soundscapes",
 ]

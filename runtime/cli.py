@@ -8,22 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import doctor
+from runtime.archive.command import merge_dataset, run_dataset, show_status, wants_dataset
 from runtime.audio.paths import find_recordings
 from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
-from runtime.console.terminal import Complaints, command, complain, printable
+from runtime.console.terminal import Complaints, command, complain, complain_all, printable
 from runtime.errors import InputError, PerchError
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
-from runtime.request.parser import parse_args, request_of
+from runtime.request.parser import archive_options_of, parse_args, request_of
 from runtime.request.request import Request
 from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_request
-
-SHOWN = 10
 
 
 class Signals:
@@ -56,7 +55,12 @@ class Signals:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Scores, writes and sums up; returns the exit code."""
     check_install()
-    request = request_of(args)
+    request, options = request_of(args), archive_options_of(args)
+    if args.merge is not None:
+        return merge_dataset(args.merge, request, args.quiet)
+    if request.sink is not None and wants_dataset(request, options):
+        code = run_dataset(args.soundscapes, args.model, request, options, args.quiet)
+        return signals.code or code
     output = None if request.sink is None else sink_path(request.sink)
     reads = {"--model": args.model, "--classes": request.classes, "--taxonomy": request.taxonomy}
     check_outputs(
@@ -81,8 +85,8 @@ def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) ->
     where = result.sink or output
     if not quiet:
         print(f"{printable(where)}: {result.summary()}", flush=True)
-    _complain_all([f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
-    _complain_all([f"{note.path}: {note.text}" for note in result.notes], "notes")
+    complain_all("perch-run", [f"{failure.path}: {failure.reason}" for failure in result.failures], "recordings")
+    complain_all("perch-run", [f"{note.path}: {note.text}" for note in result.notes], "notes")
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
@@ -90,14 +94,6 @@ def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) ->
         if result.detections is not None:
             kept = f"the {result.detections} detections in {result.count('scored')} scored windows are"
         complain("perch-run", f"interrupted; {kept} in {where}{more}")
-
-
-def _complain_all(lines: Sequence[str], what: str) -> None:
-    """Prints the first few lines, and how many more there are."""
-    for line in lines[:SHOWN]:
-        complain("perch-run", line)
-    if len(lines) > SHOWN:
-        complain("perch-run", f"and {len(lines) - SHOWN} more {what}")
 
 
 def _report_map(args: argparse.Namespace, request: Request) -> None:
@@ -122,7 +118,7 @@ def main(args: Sequence[str]) -> int:
         return doctor.main(parsed.model, parsed.device)
     with Signals() as signals, Complaints("perch-run"):
         try:
-            return run(parsed, signals)
+            return show_status(parsed.status) if parsed.status is not None else run(parsed, signals)
         except PerchError as error:
             complain("perch-run", error)
             return 2

@@ -184,6 +184,11 @@ def local_path(url: str) -> Path | None:
     return Path(url2pathname("/" + url[7:].partition("/")[2])) if url[:7].lower() == "file://" else None
 
 
+def located(path: str, size: int = 0, mtime_ns: int = 0) -> Location:
+    """The file at a path or URL; what a listing said of it matters only for a URL."""
+    return RemoteFile(path, size, mtime_ns) if is_url(path) else Path(path)
+
+
 def absolute_path(path: str | Location) -> str:
     """A path that stays right when the working folder changes; URLs always do."""
     return str(path) if isinstance(path, RemoteFile) or is_url(path) else os.path.abspath(path)

@@ -24,6 +24,8 @@ from runtime.request.request import Request
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
+from runtime.rows.grid import Grid
+from runtime.rows.metadata import columns_of
 from runtime.rows.report import Report
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.scoring import Measured, ScoringLoop
@@ -136,7 +138,8 @@ class Run:
         reads = {name: absolute(files) for name, files in self.inputs.files.items()}  # the folder may be deleted later
         deadline, taxonomy = self._deadline, self.inputs.taxonomy
         interpolate = deadline is not None and deadline.interpolate
-        table = Table(self._recordings, self.artifact, self.job, self._sample, interpolate, taxonomy)
+        columns = columns_of(self.artifact, self.job, self._recordings.root, taxonomy)
+        table = Table(self._recordings, columns, Grid.of(self.artifact, self.job), self._sample, interpolate)
         sink = self._sink(table)
         before = table.report.counts["scored"]
         keep: bool | None = None

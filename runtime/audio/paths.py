@@ -45,6 +45,8 @@ class FoundRecordings:
     """How many files must be converted to be read, by extension."""
     sizes: Mapping[Location, int] = field(default_factory=dict)
     """Bytes of recordings that are in memory, not in files."""
+    below: tuple[str, ...] = ()
+    """The path of each recording relative to `root`, with `/` between folders."""
 
     @property
     def repeated_stem(self) -> tuple[Location, Location] | None:
@@ -229,6 +231,7 @@ class _Search:
             tuple(self._hidden),
             self._unreadable,
             Counter(self._convertible.values()),
+            below=tuple(below for below, _ in ordered),
         )
         if not ordered and recordings.lost:
             why = self._unreadable[recordings.lost[0]]

@@ -122,8 +122,21 @@ class Recording:
                     self.unrecorded = tuple((first, end) for first, end in edges.reshape(-1, 2).tolist())
         except CANNOT_OPEN:
             return 1, None  # reading will say why
-        parts = math.ceil((windows or 0) / self.part_windows)
+        parts = self._parts(windows)
         return (parts, windows) if parts > 1 else (1, None)
+
+    def outline(self) -> tuple[int | None, int]:
+        """How many windows the header promises, None if unknown, and in how many parts the recording is read."""
+        try:
+            with contextlib.closing(open_source(self.source)) as streams:
+                sound = next(streams)
+                promised = self._promised_by(sound)
+                return promised, self._parts(promised if sound.seekable else None)
+        except CANNOT_OPEN:
+            return None, 1  # reading will say why
+
+    def _parts(self, windows: int | None) -> int:
+        return max(1, math.ceil((windows or 0) / self.part_windows))
 
     def is_enterable(self) -> bool:
         """Whether reading can begin in its middle, not only at its start."""

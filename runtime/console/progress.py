@@ -42,7 +42,7 @@ class ProgressReports:
         report: whether to show a bar, or what is called with each `Progress`.
     """
 
-    def __init__(self, recordings: int, done: int, report: bool | Callable[[Progress], object]) -> None:
+    def __init__(self, recordings: int, done: float, report: bool | Callable[[Progress], object]) -> None:
         self._recordings, self._done, self._windows = recordings, float(done), 0
         self._report = report if callable(report) else None
         self._started: float | None = None

@@ -23,6 +23,8 @@ from runtime.errors import reason
 from runtime.files import utf8
 
 Main = Callable[[Sequence[str]], int]
+SHOWN = 10
+"""The most lines of one kind that are printed."""
 STEERING = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ufeff\U000e0000-\U000e007f"
 )
@@ -43,6 +45,14 @@ def _escaped(match: re.Match[str]) -> str:
 def complain(name: str, text: object) -> None:
     """Prints one line on standard error, after the command's name."""
     print(f"{name}: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def complain_all(name: str, lines: Sequence[str], what: str) -> None:
+    """Prints the first few lines so, and how many more there are."""
+    for line in lines[:SHOWN]:
+        complain(name, line)
+    if len(lines) > SHOWN:
+        complain(name, f"and {len(lines) - SHOWN} more {what}")
 
 
 class Complaints(logging.Handler):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.console.terminal import add_version
+from runtime.request.archive import ArchiveOptions
 from runtime.request.detections import Detections
 from runtime.request.field import Option, options_of
 from runtime.request.request import Request
@@ -53,7 +54,20 @@ MAP_REPORT = """\
 write for each of --classes whether the model has it, has only its genus, or lacks both, and print a summary. Without
 SOUNDSCAPES and --output nothing else is done
 """
-OF_DOCTOR = ("doctor", "model", "device")
+STATUS = """\
+instead of a run, show how far the archive is whose rows go to this folder: units done, failed by reason and left, rows,
+windows a second by machine, and the time to the end. Exit codes: 0 all is done; 1 something is left, or failed
+"""
+MERGE = """\
+instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
+written to --output. It goes with --fill, --smooth, --taxonomy and the options of detections
+"""
+MODES: Mapping[str, Sequence[str]] = {
+    "doctor": ("doctor", "model", "device"),
+    "status": ("status",),
+    "merge": ("merge", "sink", "fill", "smooth", "taxonomy", "quiet", *(each.name for each in options_of(Detections))),
+}
+"""What goes with each option that replaces a run, itself included."""
 
 
 def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
@@ -79,6 +93,8 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
     others = parser.add_argument_group("other")
     others.add_argument("--map-report", type=Path, metavar="FILE.csv", help=" ".join(MAP_REPORT.split()))
     others.add_argument("--doctor", action="store_true", help=" ".join(DOCTOR.split()))
+    others.add_argument("--status", type=Path, metavar="DATASET", help=" ".join(STATUS.split()))
+    others.add_argument("--merge", type=Path, metavar="DATASET", help=" ".join(MERGE.split()))
     others.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
     add_version(others)
     for action in parser._actions if not defaults else ():
@@ -88,7 +104,7 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
 
 def command_options() -> Mapping[str, Option]:
     """The options that the command line has, by name and grouped as `--help` shows them."""
-    options = [*options_of(Request), *options_of(Detections)]
+    options = [*options_of(Request), *options_of(Detections), *options_of(ArchiveOptions)]
     groups = list(dict.fromkeys(option.group for option in options if option.group))
     return {option.name: option for group in groups for option in options if option.group == group}
 
@@ -140,12 +156,15 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     """Parses the arguments, and exits with a message if required ones are missing."""
     parser = make_parser()
     parsed = parser.parse_args(args)
-    if parsed.doctor:
-        given = vars(make_parser(defaults=False).parse_args(args))
-        others = [_shown_name(name) for name in given if name not in OF_DOCTOR]
-        if others:
-            parser.error(f"--doctor goes with --model and --device alone, not with {', '.join(others)}")
-        return parsed
+    for mode, allowed in MODES.items():
+        if getattr(parsed, mode):
+            given = vars(make_parser(defaults=False).parse_args(args))
+            if others := [_shown_name(name) for name in given if name not in allowed]:
+                goes_with = ", ".join(_shown_name(name) for name in allowed[1:]) or "nothing"
+                parser.error(f"--{mode} goes with {goes_with}, not with {', '.join(others)}")
+            if "sink" in allowed and parsed.sink is None:
+                parser.error(f"--{mode} also needs -o/--output")
+            return parsed
     needed = {"SOUNDSCAPES": parsed.soundscapes, "-o/--output": parsed.sink}
     missing = [name for name, value in needed.items() if not value]
     if parsed.map_report is not None and len(missing) == len(needed):
@@ -163,7 +182,16 @@ def request_of(parsed: argparse.Namespace) -> Request:
     Raises:
         InputError: an option cannot be used.
     """
-    given = {option.name: getattr(parsed, option.name) for option in command_options().values()}
-    wanted = {option.name: given.pop(option.name) for option in options_of(Detections)}
+    given = {option.name: getattr(parsed, option.name) for option in options_of(Request) if option.group}
+    wanted = {option.name: getattr(parsed, option.name) for option in options_of(Detections)}
     detections = None if all(value is None for value in wanted.values()) else Detections(**wanted)
     return Request(**given, detections=detections, progress=not parsed.quiet)
+
+
+def archive_options_of(parsed: argparse.Namespace) -> ArchiveOptions:
+    """What the command line says of an archive.
+
+    Raises:
+        InputError: an option cannot be used.
+    """
+    return ArchiveOptions(**{option.name: getattr(parsed, option.name) for option in options_of(ArchiveOptions)})

@@ -68,7 +68,7 @@ class MemorySink:
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
         finished = [*self._blocks, *rest]
-        self._blocks = list(_FinalRows(lambda: finished, self._columns, self._smooth, self._sample))
+        self._blocks = list(FinalRows(lambda: finished, self._columns, self._smooth, self._sample))
 
     def close(self, keep: bool | None) -> None:
         pass
@@ -181,7 +181,7 @@ class FileSink:
         if not (complete or self._target.format.replaces):
             self.path = self._spool.path
             return
-        rows = _FinalRows(lambda: chain(self._spool.blocks(), rest), self._target.columns, self._smooth, self._sample)
+        rows = FinalRows(lambda: chain(self._spool.blocks(), rest), self._target.columns, self._smooth, self._sample)
         self._target.write(rows, f"in {self._spool.path}: make room, then go on by `--resume`")
         self._spool_is_needed = self._target.format.replaces
 
@@ -190,7 +190,7 @@ class FileSink:
 
 
 @dataclass(frozen=True)
-class _FinalRows:
+class FinalRows:
     """The rows as they are written: smoothed, and in a sample submission's order. They can be iterated over again."""
 
     read: Callable[[], Iterable[Block]]

@@ -184,15 +184,10 @@ class Spool:
                 f"{self.path} holds the rows of a run that did not end; go on with it by `--resume` (resume=True), or "
                 "delete it to start anew"
             )
-        now = json.loads(json.dumps(run))
-        changes = [  # an option that is at its default may not be named at all
-            f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
-            for name in {**now, **before}
-            if before.get(name) != now.get(name)
-        ]
-        if changes:
+        found = changes(before, json.loads(json.dumps(run)))
+        if found:
             raise InputError(
-                f"cannot resume {self.path}: {'; '.join(changes)}; use what was used before, or delete it to start anew"
+                f"cannot resume {self.path}: {'; '.join(found)}; use what was used before, or delete it to start anew"
             )
 
     def _append(self, text: Mapping[str, Any], body: Sequence[memoryview]) -> None:
@@ -295,6 +290,15 @@ def _lock(file: FileIO, path: Path) -> None:
         return
     if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
         raise busy  # the other run ended, and removed its file, between our opening and locking it
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two runs, each a phrase; an option that is at its default may not be named at all."""
+    return [
+        f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
+        for name in {**now, **before}
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _short(value: Any) -> str:

@@ -11,22 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
-from runtime.classes.taxonomy import Taxonomy
-from runtime.model.artifact import Artifact
 from runtime.remote import Location, RemoteFile, absolute_path
 from runtime.rows.assembly import assembled
-from runtime.rows.block import Block, count_statuses
+from runtime.rows.block import Block, Columns, count_statuses
 from runtime.rows.deadline import FinalWork
 from runtime.rows.finished import Finished
+from runtime.rows.grid import Grid
 from runtime.rows.interpolation import Interpolation
 from runtime.rows.lengths import Lengths
-from runtime.rows.metadata import columns_of
 from runtime.rows.naming import Naming
 from runtime.rows.outcome import NotReached, Outcome, PassedOver, Read
 from runtime.rows.received import Received
 from runtime.rows.report import Report
 from runtime.rows.sample import Lack, SampleSubmission
-from runtime.workers.job import Job
 from runtime.workers.protocol import Done, Opened, Rows, Task
 
 
@@ -35,36 +32,34 @@ class Table:
 
     Args:
         recordings: the recordings.
-        artifact: the model's description.
-        job: what is computed.
+        columns: what the rows hold.
+        grid: how recordings are cut.
         sample: a sample submission, if it decides the rows; then recordings without any message have no rows here.
         interpolate: whether windows not reached take the mean of their scored neighbours; if so, nothing goes out
             before the end.
-        taxonomy: what the names of classes stand for.
     """
 
     def __init__(
         self,
         recordings: FoundRecordings,
-        artifact: Artifact,
-        job: Job,
+        columns: Columns,
+        grid: Grid,
         sample: SampleSubmission | None = None,
         interpolate: bool = False,
-        taxonomy: Taxonomy | None = None,
     ) -> None:
         self._recordings, self._sample, self._interpolate = recordings, sample, interpolate
         # Computed now, because the working folder may be deleted during the run.
         self._files, self._absolute = _files(recordings.paths), tuple(map(absolute_path, recordings.paths))
-        self._on_grid = job.max_peaks is None
-        self.columns = columns_of(artifact, job, recordings.root, taxonomy)
+        self._on_grid = not grid.around_events
+        self.columns = columns
         """What the rows hold."""
-        self.part_windows = job.part_windows
+        self.part_windows = grid.part_windows
         """How many windows every part but a recording's last has."""
         self._received: dict[int, Received] = {}
         self._lengths = Lengths(
-            self._received, len(self._files), job.part_windows, job.hop, artifact.sample_rate, guess=sample is None
+            self._received, len(self._files), grid.part_windows, grid.hop, grid.sample_rate, guess=sample is None
         )
-        self._naming = Naming(artifact.window_samples, job.hop, artifact.sample_rate)
+        self._naming = Naming(grid.window, grid.hop, grid.sample_rate)
         self.report = Report(around_events=not self._on_grid)
         """Counts and notes of the rows that went out so far."""
         self.waiting_bytes = 0
@@ -178,7 +173,7 @@ class Table:
 
     def _block(self, received: Received, indices: NDArray[np.int64]) -> Block:
         path, name = self._recordings.paths[self._recording], self._recordings.names[self._recording]
-        return assembled(path, name, received, self._part, indices, self.columns, self._naming)
+        return assembled(str(path), name, received, self._part, indices, self.columns, self._naming)
 
     def _finished(self, received: Received, done: Done) -> Finished:
         """The current part as a record for a later run to compare."""

@@ -48,7 +48,8 @@ class Processes:
         self, schedule: Schedule, deadline: float | None, timeout_s: float
     ) -> Generator[Event | Ready, None, None]:
         """See `Supervisor.events`."""
-        return Supervisor(schedule, self._engine(self._job, self._artifact), deadline, timeout_s).events()
+        with Supervisor(self._engine(self._job, self._artifact), timeout_s) as supervisor:
+            yield from supervisor.events(schedule, deadline)
 
     def promised_windows(self, path: Location, until: float) -> int | None:
         """See `Headers.promised_windows`."""

@@ -75,42 +75,55 @@ class Engine(ABC, Generic[C]):
 
 
 class Supervisor:
-    """Starts an engine's processes, feeds and listens to them, replaces any that end, and stops them all at the end.
+    """Starts an engine's processes, feeds and listens to them, and replaces any that end; on leaving, stops them all.
+
+    Processes outlive a schedule: the next one finds them ready.
 
     Args:
-        schedule: the tasks.
-        engine: what is done with them.
-        deadline: when to stop, done or not (a value of `time.monotonic()`).
+        engine: what is done with tasks.
         timeout_s: how long a process that owes an answer may be silent before it is killed.
     """
 
-    def __init__(self, schedule: Schedule, engine: Engine[Any], deadline: float | None, timeout_s: float) -> None:
-        self._schedule, self._engine, self._deadline = schedule, engine, deadline
+    def __init__(self, engine: Engine[Any], timeout_s: float) -> None:
+        self._engine = engine
         self._inbox = Inbox(timeout_s)
         self._failed_starts: Counter[type[Child]] = Counter()
         self._ever_ready: set[type[Child]] = set()
         self._refusal: PerchError | None = None
+        self._deadline: float | None = None
 
-    def events(self) -> Generator[Event | Ready, None, None]:
+    def __enter__(self) -> Self:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._engine.__exit__(*error)
+
+    def events(self, schedule: Schedule, deadline: float | None = None) -> Generator[Event | Ready, None, None]:
         """The events of the schedule's tasks, as they happen, until all are done or the deadline comes.
 
         `Ready` comes before all else, when a process of each kind is ready, and again with each one that starts later.
         Rows of one task come in order; those of several are interleaved. A task whose process dies, or is silent for
-        too long, is tried once more, which sends its rows anew, and is then given up. Leaving the iterator ends all
-        processes.
+        too long, is tried once more, which sends its rows anew, and is then given up. After an iterator that was left
+        early there can be no other.
+
+        Args:
+            schedule: the tasks.
+            deadline: when to stop, done or not (a value of `time.monotonic()`).
 
         Raises:
             PerchError: no process can be started, or none can load the model.
         """
-        with self._engine as engine:
-            self._start()
-            while self._schedule.unfinished and not self._is_over:
-                busy = [child for child in engine.children if engine.is_busy(child)]
-                received = self._inbox.receive(engine.children, busy, self._deadline)
-                if received is None or received[0] not in engine.children:  # of one that was removed meanwhile
-                    continue
-                yield from self._take(*received)
-                engine.feed(self._schedule.next)
+        engine, self._schedule, self._deadline = self._engine, schedule, deadline
+        self._start()
+        engine.feed(schedule.next)  # to processes that are ready from an earlier schedule
+        while schedule.unfinished and not self._is_over:
+            busy = [child for child in engine.children if engine.is_busy(child)]
+            received = self._inbox.receive(engine.children, busy, deadline)
+            if received is None or received[0] not in engine.children:  # of one that was removed meanwhile
+                continue
+            yield from self._take(*received)
+            engine.feed(schedule.next)
 
     @property
     def _is_over(self) -> bool:

@@ -15,6 +15,7 @@ from convert import cli as convert
 from convert.untrained import __main__ as untrained
 from runtime.explore import cli as explore
 from runtime.request import parser as run
+from runtime.request.archive import ArchiveOptions
 from runtime.request.detections import Detections
 from runtime.request.field import options_of
 from runtime.request.request import Request
@@ -43,7 +44,7 @@ def test_a_stale_page_is_named_until_it_is_written_anew(tmp_path: Path) -> None:
 
 def test_each_option_of_a_run_has_a_heading_its_default_and_its_help() -> None:
     page = (DOCS / "options.md").read_text().replace("`", "")
-    options = [*options_of(Request), *options_of(Detections)]
+    options = [*options_of(Request), *options_of(Detections), *options_of(ArchiveOptions)]
     headings = re.findall(r"^### (.*)$", page, flags=re.M)
     assert sorted(headings) == sorted(option.flags[-1] if option.group else option.name for option in options)
     for option in options:

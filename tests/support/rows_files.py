@@ -54,7 +54,8 @@ def write_rows(
                 {key: values[rows] for key, values in outputs.items()},
             )
 
-    write_parquet(blocks(), path, columns)
+    with path.open("wb") as file:
+        write_parquet(blocks(), file, columns)
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns
@@ -20,11 +20,12 @@ class ParquetFile(FileFormat):
         import_pyarrow()
 
     def write_file(self, blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
-        write_parquet(blocks, path, columns)
+        with path.open("wb") as file:  # pyarrow opens only files whose names are UTF-8
+            write_parquet(blocks, file, columns)
 
 
-def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns) -> None:
-    """Writes the file, in place."""
+def write_parquet(blocks: Iterable[Block], opened: BinaryIO, columns: Columns, **more: Any) -> None:
+    """Writes the rows to an open file. `more` are options of `pyarrow.parquet.ParquetWriter`."""
     pa = import_pyarrow()
     from pyarrow import parquet
 
@@ -32,8 +33,7 @@ def write_parquet(blocks: Iterable[Block], path: Path, columns: Columns) -> None
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
-    # pyarrow opens only files whose names are UTF-8
-    with path.open("wb") as opened, parquet.ParquetWriter(opened, schema, **options) as file:
+    with parquet.ParquetWriter(opened, schema, **options, **more) as file:
         waiting, rows = [], 0
         for block in blocks:
             waiting.append(record_batch(schema, block))

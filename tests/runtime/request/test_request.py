@@ -15,6 +15,7 @@ import pytest
 from runtime import Detections, InputError, Model, run_soundscapes
 from runtime.model.artifact import read_artifact
 from runtime.model.profile import Setup
+from runtime.request.archive import ArchiveOptions
 from runtime.request.field import option, options_of
 from runtime.request.keywords import python_help
 from runtime.request.parser import make_parser, parse_args, request_of, terminal_help
@@ -92,7 +93,7 @@ def test_keywords_that_nobody_knows_are_refused() -> None:
 def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "10000")
     said = make_parser().format_help()
-    for each in (*OPTIONS, *options_of(Detections)):
+    for each in (*OPTIONS, *options_of(Detections), *options_of(ArchiveOptions)):
         if each.group:
             assert f"\n{each.group}:\n" in said
             assert terminal_help(each) in said
@@ -136,7 +137,7 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("in --model m.onnx", "required: -o/--output"),
         ("in -o out.csv", "required: --model"),
         ("--map-report map.csv in --model m.onnx", "required: -o/--output"),
-        ("--doct in", "--doctor goes with --model and --device alone, not with SOUNDSCAPES"),
+        ("--doct in", "--doctor goes with --model, --device, not with SOUNDSCAPES"),
         ("--doctor --outputs label --map-report x.csv", "not with --outputs, --map-report"),
         ("--doctor --top 3", "not with --top"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),

@@ -20,7 +20,7 @@ NAMING = Naming(window=500, hop=250, sample_rate=100)
 
 
 def block(found: Received, indices: Sequence[int], part: int = 0) -> Block:
-    return assembled(Path("in/a.wav"), "a", found, part, np.array(indices, np.int64), COLUMNS, NAMING)
+    return assembled("in/a.wav", "a", found, part, np.array(indices, np.int64), COLUMNS, NAMING)
 
 
 def test_names_and_times_follow_from_the_windows() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from runtime.rows.assembly import assembled
@@ -19,7 +17,7 @@ COLUMNS = Columns({"label": (2,)}, {"label": ("x", "y")})
 
 def block(found: Received, first: int, count: int, part: int = 0) -> Block:
     indices = first + np.arange(count)
-    return assembled(Path("a.wav"), "a", found, part, indices, COLUMNS, Naming(5, 5, 1))
+    return assembled("a.wav", "a", found, part, indices, COLUMNS, Naming(5, 5, 1))
 
 
 def values(found: Block) -> list[float]:

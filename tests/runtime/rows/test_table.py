@@ -21,7 +21,9 @@ from runtime.request.request import Request
 from runtime.rows.block import Block
 from runtime.rows.deadline import UNSCORED_NUMBER_S, UNSCORED_ROW_S, Deadline, FinalWork
 from runtime.rows.finished import Finished
+from runtime.rows.grid import Grid
 from runtime.rows.interpolation import Neighbours
+from runtime.rows.metadata import columns_of
 from runtime.rows.sample import SampleSubmission
 from runtime.rows.table import Table
 from runtime.workers.job import Job, make_job
@@ -30,6 +32,17 @@ from tests.support.recordings import write
 from tests.support.runs import run
 
 BOMB = 1_600_000
+
+
+def table_of(
+    recordings: FoundRecordings,
+    artifact: Artifact,
+    job: Job,
+    sample: SampleSubmission | None = None,
+    interpolate: bool = False,
+) -> Table:
+    columns = columns_of(artifact, job, recordings.root)
+    return Table(recordings, columns, Grid.of(artifact, job), sample, interpolate)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +89,7 @@ def test_broken_recordings_cost_a_look_each(
 ) -> None:
     """However many of them come before one whose length tells theirs, or when none does."""
     recordings = found(tmp_path, 400)
-    table = Table(recordings, artifact, job)
+    table = table_of(recordings, artifact, job)
     looks = table._received = table._lengths._received = Counted()
     for i, path in enumerate(recordings.paths):
         task = Task(i, path)
@@ -95,7 +108,7 @@ def test_a_promise_makes_no_more_rows_than_a_file_can_hold(
     tmp_path: Path, artifact: Artifact, job: Job, came: str
 ) -> None:
     recordings = found(tmp_path, 2)
-    table = Table(recordings, artifact, job)
+    table = table_of(recordings, artifact, job)
     task, parts = Task(0, recordings.paths[0]), -(-BOMB // table.part_windows)
     if came != "nothing":
         table.add(task, Opened(parts, BOMB))
@@ -115,7 +128,7 @@ def test_a_promise_makes_no_more_rows_than_a_file_can_hold(
 
 def test_what_was_decoded_counts_whatever_the_files_size(tmp_path: Path, artifact: Artifact, job: Job) -> None:
     recordings = found(tmp_path, 1, size=10)
-    table = Table(recordings, artifact, job)
+    table = table_of(recordings, artifact, job)
     parts, windows = 3, 2 * table.part_windows + 7
     table.add(Task(0, recordings.paths[0]), Opened(parts, windows))
     for part in range(parts):
@@ -132,7 +145,7 @@ def test_no_header_is_asked_where_a_sample_says_which_rows_there_are(
     sample = SampleSubmission(
         [f"{i:04d}_{end}" for i in range(50) for end in (5, 10)], recordings, 32_000, 160_000, 160_000
     )
-    table = Table(sample.recordings, artifact, job, sample)
+    table = table_of(sample.recordings, artifact, job, sample)
     table.add(Task(0, recordings.paths[0]), rows(table, 0, 1))
     blocks = list(table.rest(asked_too_much))
     assert table.final_work(1) == FinalWork(1, 99)
@@ -146,7 +159,7 @@ def test_interpolation_looks_at_a_recording_once(
 ) -> None:
     """However many parts it has."""
     recordings = found(tmp_path, 1, size=10**6)
-    table = Table(recordings, artifact, job, interpolate=True)
+    table = table_of(recordings, artifact, job, interpolate=True)
     task = Task(0, recordings.paths[0])
     table.add(task, Opened(20, 20 * table.part_windows))
     for part in range(20):
@@ -160,7 +173,7 @@ def test_interpolation_looks_at_a_recording_once(
 
 
 def test_time_is_kept_for_every_row_that_is_written(artifact: Artifact, job: Job, tmp_path: Path) -> None:
-    columns = Table(found(tmp_path, 1), artifact, job).columns
+    columns = columns_of(artifact, job, tmp_path)
     fill, between = (Deadline(0, 1000, 50, interpolate) for interpolate in (False, True))
     others = 10**5
     assert fill.scoring_ends(columns, FinalWork(0)) == 950
@@ -188,7 +201,7 @@ def test_what_is_wrong_with_each_part_is_named(
     tmp_path: Path, artifact: Artifact, job: Job, reasons: list[str | None], said: str
 ) -> None:
     recordings = found(tmp_path, 2)
-    table, many = Table(recordings, artifact, job), len(reasons)
+    table, many = table_of(recordings, artifact, job), len(reasons)
     for recording in (0, 1):
         table.add(Task(recording, recordings.paths[recording]), Opened(many, many * table.part_windows))
         for part, reason in enumerate(reasons):

@@ -60,7 +60,8 @@ def run(scripts: list[list[object]], workers: int, tasks: int = 4) -> list[objec
     Scripted.scripts, Scripted.started = list(scripts), []
     job = cast(Job, SimpleNamespace(setup=Setup(workers, threads=1, batch_size=1)))
     schedule = Schedule([Task(i, Path(f"{i}.wav")) for i in range(tasks)], lambda: True, 10)
-    events = list(Supervisor(schedule, ScriptedPool(job), None, 60.0).events())
+    with Supervisor(ScriptedPool(job), 60.0) as supervisor:
+        events = list(supervisor.events(schedule))
     assert not schedule.unfinished
     return [event.message for event in events if isinstance(event, Event)]
 

@@ -1,0 +1,200 @@
+"""Parts of a dataset: files of rows, each with a file beside it that says which units they are of.
+
+A unit is done once its rows stand in a part. The part's own metadata lists its units, so that one without its file in
+`status/`, left by a run that was killed between the two, can be told to be whole.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from runtime.archive.folder import Folder
+from runtime.archive.plan import Plan
+from runtime.archive.scoring import ScoredUnit
+from runtime.files import utf8
+from runtime.rows.arrow import import_pyarrow
+from runtime.rows.block import Block
+from runtime.rows.formats.parquet_file import write_parquet
+
+ROWS, STATUS = "rows/", "status/"
+FAILED = "-failed"
+"""How the name of a part ends that holds what there is of units that failed."""
+UNITS, BYTES = "units", b"part_bytes"
+PART_BYTES, COMMIT_S = 32 * 2**20, 120.0
+"""Rows are committed when they have so many bytes, or after so many seconds."""
+OK, FAILURE = "ok", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatus:
+    """What became of a unit, a row of a file in `status/`.
+
+    `rows` of it stand in `file` from row `at` on; `scored` of them have scores. `windows` is how many its recording has
+    or promises, None if unknown. `seconds` is how long a worker had it; `finished` is when it was done, in seconds
+    since 1970.
+    """
+
+    unit_id: str
+    path: str
+    part: int
+    state: str
+    reason: str | None
+    notes: list[str]
+    rows: int
+    scored: int
+    windows: int | None
+    seconds: float
+    finished: float
+    host: str
+    file: str = ""
+    at: int = 0
+
+
+def status_schema() -> Any:
+    """The columns of a file in `status/`."""
+    pa = import_pyarrow()
+    text, number = pa.string(), pa.int64()
+    kinds = {"notes": pa.list_(text), "seconds": pa.float64(), "finished": pa.float64()}
+    numbers = ("part", "rows", "scored", "windows", "at")
+    return pa.schema(
+        [(name, kinds.get(name, number if name in numbers else text)) for name in UnitStatus.__dataclass_fields__]
+    )
+
+
+class PartWriter:
+    """Collects scored units, and commits them part by part, in a thread of its own.
+
+    Args:
+        folder: the dataset.
+        plan: what rows hold.
+        label: names the parts, such as the shard.
+        host: this machine.
+    """
+
+    def __init__(self, folder: Folder, plan: Plan, label: str, host: str) -> None:
+        self._folder, self._plan, self._host = folder, plan, host
+        self._prefix = f"part-{label}-{uuid.uuid4().hex[:8]}"
+        self._number = 0
+        self._waiting: list[tuple[UnitStatus, Block]] = []
+        self._bytes, self._since = 0, time.monotonic()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._commit: Future[None] | None = None
+
+    def add(self, scored: ScoredUnit) -> UnitStatus:
+        """Takes a unit. Raises OutputError if those before it could not be committed."""
+        status = self._status(scored)
+        if not self._waiting:
+            self._since = time.monotonic()
+        self._waiting.append((status, scored.block))
+        self._bytes += sum(values.nbytes for values in scored.block.outputs.values())
+        if self._bytes >= PART_BYTES or time.monotonic() - self._since >= COMMIT_S:
+            self.commit()
+        return status
+
+    def commit(self) -> None:
+        """Begins to write what is waiting, after what is being written. Raises OutputError if that failed."""
+        self._settle()
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        self._commit = self._thread.submit(self._write, waiting)
+
+    def close(self) -> None:
+        """Writes the rest. Raises OutputError if anything could not be written."""
+        try:
+            self.commit()
+            self._settle()
+        finally:
+            self._thread.shutdown()
+
+    def _settle(self) -> None:
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            commit.result()
+
+    def _status(self, scored: ScoredUnit) -> UnitStatus:
+        unit, block = scored.unit, scored.block
+        return UnitStatus(
+            unit_id=unit.id,
+            path=utf8(unit.path),
+            part=unit.part,
+            state=OK if scored.failure is None else FAILURE,
+            reason=None if scored.failure is None else utf8(scored.failure),
+            notes=[utf8(note) for note in scored.notes],
+            rows=len(block),
+            scored=int(block.has_score.sum()),
+            windows=scored.windows,
+            seconds=scored.seconds,
+            finished=time.time(),
+            host=self._host,
+        )
+
+    def _write(self, waiting: Sequence[tuple[UnitStatus, Block]]) -> None:
+        for state, ending in ((OK, ""), (FAILURE, FAILED)):
+            if chosen := [each for each in waiting if each[0].state == state]:
+                self._number += 1
+                write_part(self._folder, self._plan, f"{self._prefix}-{self._number:05d}{ending}.parquet", chosen)
+
+
+def write_part(folder: Folder, plan: Plan, name: str, units: Sequence[tuple[UnitStatus, Block]]) -> None:
+    """Writes the rows of units, then what became of them."""
+    placed = _placed([status for status, _ in units], name)
+    columns = replace(plan.columns, about={**plan.columns.about, UNITS: _listed(placed)})
+    buffer = io.BytesIO()
+    write_parquet([block for _, block in units], buffer, columns, write_page_checksum=True)
+    _write(folder, name, buffer.getvalue(), placed)
+
+
+def drop_units(folder: Folder, name: str, statuses: Sequence[UnitStatus], dropped: Collection[str]) -> None:
+    """Takes units out of a part: those that were done again. `statuses` are of all units in it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
+    kept = [status for status in statuses if status.unit_id not in dropped]
+    if not kept:
+        folder.remove(ROWS + name)
+        folder.remove(STATUS + name)
+        return
+    table = parquet.read_table(pa.BufferReader(folder.read(ROWS + name)))
+    table = pa.concat_tables([table.slice(status.at, status.rows) for status in kept])
+    placed = _placed(kept, name)
+    buffer = io.BytesIO()
+    table = table.replace_schema_metadata({**table.schema.metadata, UNITS.encode(): _listed(placed).encode()})
+    parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    _write(folder, name, buffer.getvalue(), placed)
+
+
+def write_statuses(folder: Folder, name: str, statuses: Sequence[UnitStatus], part_bytes: int) -> None:
+    """Writes what became of the units of a part of so many bytes."""
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
+    buffer = io.BytesIO()
+    table = pa.Table.from_pylist([asdict(status) for status in statuses], status_schema())
+    parquet.write_table(table.replace_schema_metadata({BYTES: str(part_bytes).encode()}), buffer)
+    folder.write(STATUS + name, buffer.getvalue())
+
+
+def _write(folder: Folder, name: str, data: bytes, placed: Sequence[UnitStatus]) -> None:
+    folder.write(ROWS + name, data)
+    write_statuses(folder, name, placed, len(data))
+
+
+def _listed(statuses: Sequence[UnitStatus]) -> str:
+    return json.dumps([asdict(status) for status in statuses])
+
+
+def _placed(statuses: Sequence[UnitStatus], name: str) -> list[UnitStatus]:
+    """The statuses of units whose rows follow one another in a part."""
+    starts = itertools.accumulate((status.rows for status in statuses), initial=0)
+    return [replace(status, file=name, at=at) for status, at in zip(statuses, starts)]

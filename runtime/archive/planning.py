@@ -1,0 +1,163 @@
+"""From recordings to units. Only headers are read, by processes of their own: a file can crash the library that reads
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from runtime.archive.manifest import Manifest, manifest_schema, unit_columns
+from runtime.archive.plan import Plan
+from runtime.archive.unit import OPENING_WINDOWS, Unit, unit_id
+from runtime.audio.paths import FoundRecordings
+from runtime.console.progress import progress_bar
+from runtime.cores import usable_cores
+from runtime.errors import InputError
+from runtime.remote import Location
+from runtime.rows.arrow import import_pyarrow
+from runtime.workers.outlines import Outline, Outliners, OutlineSetup
+from runtime.workers.protocol import Task
+from runtime.workers.schedule import Schedule
+from runtime.workers.supervisor import Supervisor
+
+SLICE = 4096
+"""Recordings planned at once."""
+TIMEOUT_S = 60.0
+"""How long one header may take."""
+READ_WHOLE = frozenset((".ogg", ".oga", ".opus", ".mp3"))
+"""Formats whose length takes reading all of the file. They are read in one part anyway, and are not opened here."""
+BYTES_A_SECOND = 8_000
+"""Of these formats, about."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A recording that was planned before; `done` is whether rows of it are committed."""
+
+    size: int
+    name: str
+    done: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A recording that is to be planned."""
+
+    path: Location
+    below: str
+    name: str
+    size: int
+    mtime_ns: int
+
+
+class Planner:
+    """Makes a manifest, or adds to one what is new.
+
+    Args:
+        plan: what rows depend on, and how recordings are cut.
+        before: the manifest that is there.
+        done: the ids of units whose rows are committed, an Arrow array.
+    """
+
+    def __init__(self, plan: Plan, before: Manifest | None = None, done: Any = None) -> None:
+        self._plan, self._before = plan, before
+        self._known = {} if before is None else _known(before, done)
+        self.changed: list[str] = []
+        """Recordings that changed after rows of them were committed. Their units stay as they are."""
+
+    def manifest(self, recordings: FoundRecordings, progress: bool) -> Manifest:
+        """The units of recordings, and of those that were planned before.
+
+        Raises:
+            InputError: rows of a recording would be called otherwise than those that are committed.
+        """
+        pa = import_pyarrow()
+        grid, tables, replaced = self._plan.grid, [], list[str]()
+        setup = OutlineSetup(grid.sample_rate, grid.window, grid.hop, grid.part_windows)
+        outliners = Outliners(setup, usable_cores())
+        with (
+            progress_bar(len(recordings.paths), progress, unit=" recordings", desc="planning") as bar,
+            Supervisor(outliners, TIMEOUT_S) as supervisor,
+        ):
+            for begin in range(0, len(recordings.paths), SLICE):
+                end = min(begin + SLICE, len(recordings.paths))
+                found = [each for i in range(begin, end) if (each := self._new(recordings, i)) is not None]
+                replaced += [each.below for each in found if each.below in self._known]
+                units = self._units(found, supervisor, outliners)
+                tables.append(pa.table(unit_columns(units, grid.part_windows), manifest_schema()))
+                bar.update(end - begin)
+        if self._before is None:
+            return Manifest(self._plan, pa.concat_tables(tables))
+        if not any(len(table) for table in tables):
+            return self._before
+        kept = ~np.isin(self._before.table["below"].to_numpy(zero_copy_only=False), replaced)
+        table = pa.concat_tables([self._before.table.filter(pa.array(kept)), *tables])
+        return Manifest(self._before.plan, table.sort_by([("below", "ascending"), ("part", "ascending")]))
+
+    def _new(self, recordings: FoundRecordings, number: int) -> _Found | None:
+        """A recording if it must be planned; None if it was."""
+        path, below, name = recordings.paths[number], recordings.below[number], recordings.names[number]
+        try:
+            status = path.stat()
+            found = _Found(path, below, name, status.st_size, status.st_mtime_ns)
+        except OSError:  # scoring it will say why
+            found = _Found(path, below, name, 0, 0)
+        known = self._known.get(below)
+        if known is None or (not known.done and (known.size, known.name) != (found.size, name)):
+            return found
+        if known.done and known.name != name:
+            raise InputError(
+                f"rows of {path} are called '{known.name}' and would now be called '{name}', since another recording "
+                "has its stem; take that one away, or name another folder for the rows"
+            )
+        if known.size != found.size:
+            self.changed.append(str(path))
+        return None
+
+    def _units(self, found: Sequence[_Found], supervisor: Supervisor, outliners: Outliners) -> Iterator[Unit]:
+        outliners.found.clear()
+        tasks = [Task(i, each.path) for i, each in enumerate(found) if not _is_read_whole(each.path)]
+        for _ in supervisor.events(Schedule(tasks, lambda: True, self._plan.grid.part_windows)):
+            pass
+        for i, each in enumerate(found):
+            yield from units_of(each, outliners.found.get(i, Outline()), self._plan)
+
+
+def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
+    """The units of a recording: its parts; where windows are around events, all of it."""
+    grid = plan.grid
+    parts = 1 if grid.around_events else outline.parts
+    windows = outline.windows
+    for part in range(parts):
+        first, end = part * grid.part_windows, (part + 1) * grid.part_windows if part < parts - 1 else None
+        if windows is None:
+            work = found.size / BYTES_A_SECOND * grid.sample_rate / grid.hop
+        else:
+            work = max(0, min(windows, end or windows) - first)
+        yield Unit(
+            unit_id(plan.fingerprint, found.below, found.size, first, end),
+            found.below,
+            str(found.path),
+            found.name,
+            found.size,
+            found.mtime_ns,
+            part,
+            parts,
+            windows,
+            work + OPENING_WINDOWS,
+        )
+
+
+def _known(before: Manifest, done: Any) -> Mapping[str, _Known]:
+    known: dict[str, _Known] = {}
+    for unit, is_done in zip(before.units(), before.among(done).tolist(), strict=True):
+        earlier = known.get(unit.below)
+        known[unit.below] = _Known(unit.size, unit.name, is_done or (earlier is not None and earlier.done))
+    return known
+
+
+def _is_read_whole(path: Location) -> bool:
+    return path.suffix.lower() in READ_WHOLE

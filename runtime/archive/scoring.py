@@ -1,0 +1,159 @@
+"""Scores units: each by itself, in any order, as a plain run scores the parts of its recordings."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from runtime.archive.plan import Plan
+from runtime.archive.unit import Unit
+from runtime.errors import PerchError, counted
+from runtime.model.artifact import Artifact
+from runtime.rows.assembly import assembled
+from runtime.rows.block import Block
+from runtime.rows.lengths import Lengths
+from runtime.rows.naming import Naming
+from runtime.rows.received import Received
+from runtime.rows.scoring import TIMEOUT_S
+from runtime.workers.engines import EngineFactory, engine_for
+from runtime.workers.headers import Headers
+from runtime.workers.job import Job
+from runtime.workers.protocol import Done, Ready, Rows, Task
+from runtime.workers.schedule import Schedule
+from runtime.workers.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class ScoredUnit:
+    """The rows of a unit, or those that there are if it failed.
+
+    `windows` is how many its recording has, or promises; None if unknown. `seconds` is how long a worker had it.
+    """
+
+    unit: Unit
+    block: Block
+    failure: str | None
+    notes: tuple[str, ...]
+    windows: int | None
+    seconds: float
+
+
+class Timed(Schedule):
+    """A schedule that knows when each task was handed out."""
+
+    def __init__(self, tasks: Iterable[Task], part_windows: int) -> None:
+        super().__init__(tasks, lambda: True, part_windows)
+        self.started: dict[int, float] = {}
+
+    def next(self) -> Task | None:
+        if (task := super().next()) is not None:
+            self.started[task.recording] = time.monotonic()
+        return task
+
+
+class UnitScorer:
+    """Scores units in processes that live until it is left.
+
+    Args:
+        plan: what rows hold, and how recordings are cut.
+        artifact, job: see `Processes`.
+        place: where the recording of a unit lies.
+        engine: another engine than the device's, if one is given.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        artifact: Artifact,
+        job: Job,
+        place: Callable[[Unit], Path],
+        engine: EngineFactory | None = None,
+    ) -> None:
+        self._plan, self._job, self._place = plan, job, place
+        timeout_s = job.request.recording_timeout_s or TIMEOUT_S
+        self._supervisor = Supervisor((engine or engine_for)(job, artifact), timeout_s)
+        self._headers = Headers(artifact, job, at_once=False)
+        self._naming = Naming(plan.grid.window, plan.grid.hop, plan.grid.sample_rate)
+        self.ready: float | None = None
+        """When the first worker was ready, on the monotonic clock."""
+
+    def __enter__(self) -> Self:
+        self._supervisor.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._supervisor.__exit__(*error)
+        self._headers.__exit__(*error)
+
+    def score(self, units: Sequence[Unit], came: Callable[[int], object]) -> Generator[ScoredUnit, None, None]:
+        """Each unit, as soon as it is done; `came` is told how many windows have just been scored.
+
+        Raises:
+            PerchError: no process can be started, or none can load the model.
+        """
+        places = [self._place(unit) for unit in units]
+        tasks = [Task(i, path, unit.part, unit.parts) for i, (path, unit) in enumerate(zip(places, units))]
+        schedule = Timed(tasks, self._plan.grid.part_windows)
+        waiting: dict[int, Received] = {}
+        scored = 0
+        for event in self._supervisor.events(schedule):
+            if isinstance(event, Ready):
+                self.ready = self.ready or time.monotonic()
+                continue
+            number, message = event.task.recording, event.message
+            if number not in waiting:
+                waiting[number] = self._received(number, places[number], units[number])
+            received = waiting[number]
+            if isinstance(message, Done) and message.lost:  # no worker read it; its header may say how long it is
+                promised = self._headers.promised_windows(places[number], math.inf)
+                message = replace(message, windows=promised)
+            received.add(event.task, message)
+            if isinstance(message, Rows):
+                came(len(message.scored))
+            elif isinstance(message, Done):
+                seconds = time.monotonic() - schedule.started[number]
+                yield self._scored(units[number], waiting.pop(number), places[number], seconds)
+                scored += 1
+        if scored < len(units):  # a warning said why
+            raise PerchError(f"{counted(len(units) - scored, 'unit')} not scored; repeat the same command to go on")
+
+    def _received(self, number: int, path: Path, unit: Unit) -> Received:
+        received = Received.nothing(number, path)
+        received.parts, received.promised = unit.parts, unit.windows if unit.parts > 1 else None
+        return received
+
+    def _scored(self, unit: Unit, received: Received, path: Path, seconds: float) -> ScoredUnit:
+        """The rows of a unit that is done."""
+        grid, done = self._plan.grid, received.done[unit.part]
+        failure = done.failure or _change(unit, received, path)
+        if failure is not None and done.failure is None:  # which of its rows are right, nobody knows
+            received.rows.clear()
+            received.promised = None
+            received.done[unit.part] = replace(done, failure=failure, windows=None)
+        if grid.around_events:
+            indices = received.indices
+        else:
+            lengths = Lengths(
+                {received.number: received}, 1, grid.part_windows, grid.hop, grid.sample_rate, guess=False
+            )
+            count = lengths.part(received, unit.part, final=True)
+            assert count is not None
+            indices = unit.part * grid.part_windows + np.arange(count)
+        columns = self._plan.columns
+        block = assembled(unit.path, unit.name, received, unit.part, indices, columns, self._naming)
+        return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds)
+
+
+def _change(unit: Unit, received: Received, path: Path) -> str | None:
+    """Why a recording is not the one that was planned; None if it is."""
+    after = Received.nothing(received.number, path)
+    sizes = {received.size, after.size} - {unit.size}
+    if not sizes:
+        return None
+    return f"has changed since it was planned: it had {unit.size:,} bytes then, and has {sizes.pop():,}"

@@ -1,0 +1,79 @@
+"""Rows of units as they stand in the parts of a dataset."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.archive.folder import Folder
+from runtime.archive.ledger import damaged
+from runtime.archive.part import ROWS, UnitStatus
+from runtime.errors import first_line
+from runtime.rows.arrow import arrow_schema, import_pyarrow
+from runtime.rows.block import Columns
+from runtime.rows.grid import Grid
+from runtime.workers.protocol import Rows
+
+OPEN_PARTS = 8
+"""How many parts are kept in memory: neighbours in an archive mostly stand in the same part."""
+
+
+class StoredRows:
+    """Reads the rows of units, one unit after another.
+
+    Args:
+        folder: the dataset.
+        columns: what rows hold.
+        grid: how recordings are cut.
+    """
+
+    def __init__(self, folder: Folder, columns: Columns, grid: Grid) -> None:
+        self._folder, self._columns, self._grid = folder, columns, grid
+        self._schema = arrow_schema(columns)
+        self._open: OrderedDict[str, Any] = OrderedDict()
+
+    def rows(self, status: UnitStatus) -> Rows:
+        """The rows of a unit, as the worker sent them that scored it.
+
+        Raises:
+            InputError: its part is damaged.
+        """
+        table = self._part(status.file).slice(status.at, status.rows)
+        if len(table) != status.rows:
+            raise damaged(self._folder, status.file, f"it lacks rows of {status.path}")
+        kind = np.array(table["status"].to_pylist(), "<U12")
+        sent = np.isin(kind, ("scored", "failed"))
+        starts = table["start_s"].to_numpy()[sent]
+        indices = np.rint(starts * self._grid.sample_rate / self._grid.hop).astype(np.int64)
+        outputs = {name: self._values(table, name)[sent] for name in self._columns.shapes}
+        return Rows(indices, outputs, (kind == "scored")[sent])
+
+    def _part(self, name: str) -> Any:
+        pa = import_pyarrow()
+        from pyarrow import parquet
+
+        if name not in self._open:
+            try:
+                source = pa.BufferReader(self._folder.read(ROWS + name))
+                table = parquet.read_table(source, page_checksum_verification=True)
+                table = table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise damaged(self._folder, name, first_line(error)) from None
+            self._open[name] = table
+            if len(self._open) > OPEN_PARTS:
+                self._open.popitem(last=False)
+        self._open.move_to_end(name)
+        return self._open[name]
+
+    def _values(self, table: Any, name: str) -> NDArray[Any]:
+        """An output of some rows; NaN in rows without a score."""
+        shape = self._columns.shapes[name]
+        column = table[name].combine_chunks()
+        width = int(np.prod(shape))
+        flat = column.values.to_numpy(zero_copy_only=False)
+        values = np.array(flat[column.offset * width : (column.offset + len(column)) * width]).reshape(-1, *shape)
+        values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        return values

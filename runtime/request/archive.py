@@ -1,0 +1,46 @@
+"""How a run shares an archive's work with others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.request.field import check_options, option
+
+GROUP = "an archive: rows go to a folder, which several machines may fill together"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveOptions:
+    """Which of an archive's units a run does.
+
+    Raises:
+        InputError: one cannot be used.
+    """
+
+    dataset: bool = option(
+        False,
+        "write a dataset: a folder of Parquet files, in units of at most ten minutes of audio. It is the default where "
+        "`sink` ends in / or is such a folder. Repeating the command does what is missing, whoever did the rest",
+        GROUP,
+    )
+    shard: str | None = option(
+        None,
+        'do one share of the units, such as "3/20". Shares are about equal work, and any number may run at once',
+        GROUP,
+        unset="under SLURM the share of this task of the array, else all units",
+        metavar="K/N",
+    )
+    plan: bool = option(
+        False,
+        "only read the recordings' headers and write the manifest; score nothing. Shards that start at once need not "
+        "plan each for itself then",
+        GROUP,
+    )
+    retry_failed: bool = option(
+        False,
+        "try those units again that failed. Without it they count as done",
+        GROUP,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
