@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import InputError
+from runtime.remote import Location
 from runtime.rows.arrow import import_pyarrow
 from runtime.workers.outlines import Outline, Outliners, OutlineSetup
 from runtime.workers.protocol import Task
@@ -46,7 +46,7 @@ class _Known:
 class _Found:
     """A recording that is to be planned."""
 
-    path: Path
+    path: Location
     below: str
     name: str
     size: int
@@ -163,5 +163,5 @@ def _known(before: Manifest, done: Any) -> Mapping[str, _Known]:
     return known
 
 
-def _is_read_whole(path: Path) -> bool:
+def _is_read_whole(path: Location) -> bool:
     return path.suffix.lower() in READ_WHOLE
