@@ -51,7 +51,8 @@ def _matching(url: str) -> Iterator[tuple[RemoteFile, str | None]]:
     top, pattern = "/".join(parts[:fixed]), [part for part in parts[fixed:] if part]
     for name, file in find(top).items():
         path = name.split("/")
-        ends = [k for k in range(1, len(path) + 1) if _matches(path[:k], pattern)]
+        deepest = len(path) - url.endswith("/")  # then only folders match
+        ends = [k for k in range(deepest + 1) if _matches(path[:k], pattern)]
         hidden = [_system(top, path[:k], pattern) or _hidden(top, path, k) for k in ends]
         if ends:
             yield file, None if None in hidden else hidden[0]
