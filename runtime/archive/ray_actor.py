@@ -35,7 +35,7 @@ class Work:
     job: Job
     label: str
     some: Sequence[Path]
-    version: str = __version__
+    version: str
 
 
 @dataclass(frozen=True)

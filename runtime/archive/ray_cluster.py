@@ -28,6 +28,7 @@ from runtime.archive.ray_actor import Group, Outcome, Work
 from runtime.archive.ray_pool import RayPool
 from runtime.archive.summary import ArchiveSummary
 from runtime.console.progress import ProgressReports, Report
+from runtime.console.version import __version__
 from runtime.cores import usable_cores
 from runtime.errors import InputError, PerchError, counted, first_line
 from runtime.shield import Shield
@@ -99,7 +100,7 @@ def score_on_ray(archive: Archive, summary: ArchiveSummary, report: Report, addr
     ended = time.monotonic()
     summary.windows_per_s = summary.windows / max(ended - (pool.ready or ended), 1e-9)
     if pool.lost:
-        lost = f"{counted(pool.lost, 'actor')} lost on the way; others did their units"
+        lost = f"{counted(pool.lost, 'actor')} lost on the way; others did {'its' if pool.lost == 1 else 'their'} units"
         summary.remarks = (*summary.remarks, lost)
     archive.ledger.clear(archive.folder, set(done), FAILED)
     if pool.given_up:
@@ -119,7 +120,7 @@ def _work(ray: Any, archive: Archive) -> Work:
     job = replace(job, setup=replace(job.setup, workers=workers), device=device)
     places = map(archive.place, archive.manifest.units(archive.todo[:LOOKED_FOR]))
     some = [place for place in places if os.path.lexists(place)]
-    return Work(folder, archive.plan, archive.artifact, job, f"{archive.label}-ray", some)
+    return Work(folder, archive.plan, archive.artifact, job, f"{archive.label}-ray", some, __version__)
 
 
 def groups_of(archive: Archive, actors: int) -> Iterator[Group]:
