@@ -22,7 +22,7 @@ from runtime.archive.unit import Shard, Unit, shard_of
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.console.log import log
 from runtime.errors import InputError
-from runtime.files import check_folder
+from runtime.files import check_writable
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
 from runtime.model.session import check_install, choose_device
@@ -154,7 +154,7 @@ def prepare(
         remarks=tuple(_remarks(artifact, job)),
     )
     if isinstance(folder, LocalFolder):
-        check_folder(folder.path)
+        check_writable(folder.path / NAME)
         folder.remove_leftovers()
     return archive, summary
 

@@ -131,7 +131,7 @@ def score(archive: Archive, summary: ArchiveSummary, report: Report, engine: Eng
         try:
             with shield.noting_interrupt(), scorer, ProgressReports(round(total), before, report) as progress:
                 for scored in _scored(archive, scorer, progress):
-                    summary.add(shield(functools.partial(writer.add, scored)))
+                    shield(functools.partial(_keep, scored, writer, summary))
                     if archive.retry_failed:
                         done.add(scored.unit.id)
         finally:
@@ -140,6 +140,10 @@ def score(archive: Archive, summary: ArchiveSummary, report: Report, engine: Eng
     ended = time.monotonic()
     summary.windows_per_s = summary.windows / max(ended - (scorer.ready or ended), 1e-9)
     archive.ledger.clear(archive.folder, done, FAILED)
+
+
+def _keep(scored: ScoredUnit, writer: PartWriter, summary: ArchiveSummary) -> None:
+    summary.add(writer.add(scored))
 
 
 def _scored(archive: Archive, scorer: UnitScorer, progress: ProgressReports) -> Iterator[ScoredUnit]:
