@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from runtime.errors import InputError, OutputError, reason
+from runtime.remote import Location, RemoteFile, absolute_path, is_url
 
-Files = str | Path | None | Iterable[str | Path] | Callable[[], Iterable[str | Path]]
+Files = str | Path | None | Iterable[str | Location] | Callable[[], Iterable[str | Location]]
 
 
 @contextlib.contextmanager
@@ -114,7 +115,7 @@ def check_outputs(writes: Mapping[str, Files], reads: Mapping[str, Files]) -> No
     targets: dict[object, str] = {}
     any_exists = False
     for name, files in writes.items():
-        for path in _listed(files):
+        for path in _local(files):
             status = _status(path)
             any_exists = any_exists or status is not None
             identities = _identities(str(real_path(path)), status)
@@ -123,7 +124,7 @@ def check_outputs(writes: Mapping[str, Files], reads: Mapping[str, Files]) -> No
             targets.update(dict.fromkeys(identities, f"{name} {path}"))
     real_folder = functools.cache(os.path.realpath)  # a hundred thousand recordings are in few folders
     for name, files in reads.items() if any_exists else ():
-        for path in _listed(files):
+        for path in _local(files):
             if (status := _status(path)) is None:
                 continue
             folder, own = os.path.split(path)
@@ -152,10 +153,15 @@ def _identities(real: str, status: os.stat_result | None) -> list[object]:
 
 def absolute(files: Files) -> list[str]:
     """Paths that stay right when the working folder changes."""
-    return [os.path.abspath(path) for path in _listed(files)]
+    return [absolute_path(path) for path in _listed(files)]
 
 
-def _listed(files: Files) -> Iterable[str | Path]:
+def _local(files: Files) -> Iterator[str | Path]:
+    """Those that are on a disk."""
+    return (path for path in _listed(files) if not (isinstance(path, RemoteFile) or is_url(path)))
+
+
+def _listed(files: Files) -> Iterable[str | Location]:
     given = files() if callable(files) else files
     return () if given is None else (given,) if isinstance(given, (str, Path)) else given
 

@@ -1,7 +1,4 @@
-"""Files that lie at a URL: in an object store, on a web server, wherever fsspec can read.
-
-fsspec and its packages are imported when they are used.
-"""
+"""Files that lie at a URL: in an object store, on a web server, wherever fsspec can read."""
 
 from __future__ import annotations
 
@@ -11,34 +8,21 @@ import io
 import os
 import posixpath
 import re
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeGuard, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from runtime.blocks import BlockCache
-from runtime.errors import InputError, PerchError
+from runtime.stores import ask, http_status
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
-FIRST_WAIT_S, PATIENCE_S = 0.5, 30.0
-"""What failed is tried again after this time, which doubles, until this much has passed since the first try."""
 CACHE_BYTES = 64 * 2**20
-FINAL = (
-    *(FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError),
-    *(NotImplementedError, ValueError, TypeError, LookupError, AttributeError),
-)
-"""Errors that waiting does not mend."""
-FINAL_NAMES = re.compile("Credential|Validation")
-"""What such errors are called in the package of each store."""
-TRY_LATER = 408, 429
-"""The HTTP answers from 400 to 499 that waiting may mend."""
 TIMES = "LastModified", "mtime", "updated", "last_modified", "Last-Modified", "created"
 """What stores call the time of a file."""
 PARALLEL = 16
@@ -74,7 +58,8 @@ class RemoteFile:
     @property
     def name(self) -> str:
         """The last part of its path."""
-        return PurePosixPath(_decoded(self.url)).name
+        path = unquote(urlsplit(self.url).path) if is_web(self.url) else self.url
+        return path.rpartition("/")[2]
 
     @property
     def stem(self) -> str:
@@ -186,22 +171,45 @@ class RemoteFolder:
             self._do(name, lambda store, path: store.rm_file(path))
 
     def _do(self, name: str, action: Callable[[Any, str], T]) -> T:
-        return _retried(f"{self.url.rstrip('/')}/{name}", action)
+        return ask(f"{self.url.rstrip('/')}/{name}", action)
 
 
-def is_url(text: object) -> bool:
+def is_url(text: object) -> TypeGuard[str]:
     """Whether a path names a file by its URL."""
     return isinstance(text, str) and URL.match(text) is not None
 
 
 def local_path(url: str) -> Path | None:
     """The path of a `file://` URL; None for other texts."""
-    return Path(url2pathname(urlsplit(url).path)) if url[:7].lower() == "file://" else None
+    return Path(url2pathname("/" + url[7:].partition("/")[2])) if url[:7].lower() == "file://" else None
+
+
+def located(path: str, size: int = 0, mtime_ns: int = 0) -> Location:
+    """The file at a path or URL; what a listing said of it matters only for a URL."""
+    return RemoteFile(path, size, mtime_ns) if is_url(path) else Path(path)
 
 
 def absolute_path(path: str | Location) -> str:
     """A path that stays right when the working folder changes; URLs always do."""
     return str(path) if isinstance(path, RemoteFile) or is_url(path) else os.path.abspath(path)
+
+
+def path_below(path: str | Location, folder: str | Path) -> str:
+    """The path of a file below a folder, with slashes.
+
+    Where there is no folder, or only one of the two is at a URL, it is the file's own path, without its first slashes.
+    """
+    file, above = absolute_path(path), absolute_path(folder) if folder else ""
+    is_remote = is_url(file), is_url(above)
+    start = f"{above}/" if is_remote[1] else os.path.join(above, "")
+    if above and file.startswith(start):
+        below = file.removeprefix(start)
+    elif above and not any(is_remote):
+        below = os.path.relpath(file, above)
+    else:
+        below = file.replace("://", "/", 1).lstrip("/")
+    below = below if is_remote[0] else below.replace(os.sep, "/")
+    return unquote(below) if is_web(file) else below
 
 
 def find(url: str) -> Mapping[str, RemoteFile]:
@@ -212,7 +220,7 @@ def find(url: str) -> Mapping[str, RemoteFile]:
         OSError: they cannot be listed.
     """
     try:
-        return _retried(url, lambda store, path: _found(store, path, url))
+        return ask(url, lambda store, path: _found(store, path, url))
     except FileNotFoundError:
         return {}
 
@@ -233,7 +241,7 @@ def _found(store: Any, path: str, url: str) -> dict[str, RemoteFile]:
         missing = [above + name for name, about in named if about.get("size") is None]
         more = dict(zip(missing, threads.map(store.info, missing)))
     for name, about in named:
-        found[_decoded(name, url)] = _file(f"{top}/{name}", more.get(above + name, about))
+        found[unquote(name) if is_web(url) else name] = _file(f"{top}/{name}", more.get(above + name, about))
     return found
 
 
@@ -247,9 +255,9 @@ def _file(url: str, about: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(url, int(about["size"]), round(seconds * 1e6) * 1000)
 
 
-def _decoded(text: str, url: str = "") -> str:
-    """A URL, or part of one, as its author wrote it: addresses on the web are encoded, those in stores are not."""
-    return unquote(urlsplit(text).path) if (url or text).lower().startswith(("http:", "https:")) else text
+def is_web(url: str) -> bool:
+    """Whether browsers can open a URL. In these, `%20` stands for a space; in those of stores it does not."""
+    return url.lower().startswith(("http:", "https:"))
 
 
 def _fetch(file: RemoteFile, start: int, end: int) -> bytes:
@@ -260,82 +268,14 @@ def _fetch(file: RemoteFile, start: int, end: int) -> bytes:
         try:
             data = cast(bytes, store.cat_file(path, start=start, end=end + (end == file.size)))
         except Exception as error:
-            raise changed if _status(error) == 416 or "InvalidRange" in repr(error.__cause__) else error from error
+            raise changed if http_status(error) == 416 or "InvalidRange" in repr(error.__cause__) else error from error
         if len(data) > end - start + 1:
             raise OSError(errno.EINVAL, "its server sends no parts of files")
         if len(data) != end - start:
             raise changed
         return data
 
-    return _retried(file.url, read)
+    return ask(file.url, read)
 
 
 _blocks: BlockCache[RemoteFile] = BlockCache(_fetch, CACHE_BYTES)
-
-
-def _retried(url: str, action: Callable[[Any, str], T]) -> T:
-    """Does something with a store and a path in it.
-
-    Raises:
-        InputError: fsspec, or what it needs for such URLs, is not installed.
-        OSError: it cannot be done, or could not be for half a minute.
-    """
-    begin, wait = time.monotonic(), FIRST_WAIT_S
-    while True:
-        try:
-            return action(*_store(url))
-        except PerchError:
-            raise
-        except Exception as error:
-            left = begin + PATIENCE_S - time.monotonic()
-            if _is_final(error):
-                raise _explained(error) from error
-            if left <= 0:
-                why = f"could not be reached for {PATIENCE_S:g} s ({_one_line(error)})"
-                raise OSError(errno.EIO, why) from error
-        time.sleep(min(wait, left))
-        wait *= 2
-
-
-def _store(url: str) -> tuple[Any, str]:
-    """The store of a URL, and the path in it."""
-    scheme = url.partition("://")[0].lower()
-    try:
-        import fsspec.core
-
-        return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
-    except ImportError as error:
-        package = PACKAGES.get(scheme)
-        needs = f"{package}: `pip install fsspec {package}`" if package is not None else f"more: {_one_line(error)}"
-        raise InputError(f"{scheme}:// needs fsspec and {needs} (or '.[remote]' in the project's folder)") from None
-    except ValueError as error:
-        raise InputError(f"cannot open {url}: {_one_line(error)}") from None
-
-
-def _status(error: Exception) -> int:
-    """The status of an HTTP answer, 0 for other errors."""
-    status = getattr(error, "status", getattr(error, "code", 0))
-    return int(status) if str(status).isdigit() else 0
-
-
-def _is_final(error: Exception) -> bool:
-    if isinstance(error, FINAL) or FINAL_NAMES.search(type(error).__name__):
-        return True
-    status = _status(error)
-    return getattr(error, "errno", None) == errno.EINVAL or (400 <= status < 500 and status not in TRY_LATER)
-
-
-def _explained(error: Exception) -> OSError:
-    """An error that waiting does not mend, as one of the system's, with a reason that follows a file's name."""
-    status = _status(error)
-    if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return FileNotFoundError(errno.ENOENT, "there is no such file, folder or bucket")
-    if isinstance(error, PermissionError) or status in (401, 403):
-        return PermissionError(errno.EACCES, f"access denied ({_one_line(error)})")
-    if isinstance(error, OSError):
-        return type(error)(error.errno, error.strerror or _one_line(error))
-    return OSError(errno.EINVAL, _one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

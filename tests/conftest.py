@@ -11,6 +11,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would c
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from convert.source import reference
 from convert.untrained.native import perch as native
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, TINY_V2
+from runtime import remote
+from runtime.blocks import BlockCache
 from runtime.console.log import log
 from runtime.model.profile import VARIABLE
 from tests.support.kinds import write_kind
@@ -112,3 +115,20 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "a.flac", np.stack([soundscape(2, 30), soundscape(3, 30)], axis=1), 48_000)
     write(folder / "c.ogg", soundscape(4, 7))
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Any]:
+    """An S3 server, started by the first test that needs one."""
+    from tests.support.stores import s3_store
+
+    with s3_store() as store:
+        yield store
+
+
+@pytest.fixture
+def store(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The S3 server (a `tests.support.stores.Store`); nothing that lies there is in memory."""
+    s3.proxy.reset()
+    monkeypatch.setattr(remote, "_blocks", BlockCache(remote._fetch, remote.CACHE_BYTES))
+    return s3

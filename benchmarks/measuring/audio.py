@@ -27,7 +27,7 @@ def soundscapes(folder: Path | None, count: int) -> Iterator[list[Path]]:
         recordings = find_recordings([folder])
         if not recordings.paths:
             raise InputError(recordings.nothing(folder))
-        yield list(recordings.paths)
+        yield [path for path in recordings.paths if isinstance(path, Path)]
         return
     with tempfile.TemporaryDirectory(prefix="perch-bench-") as made:
         paths = [Path(made, f"{i:03d}.ogg") for i in range(count)]

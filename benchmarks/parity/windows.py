@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from runtime.audio.windows import format_end
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError
 from runtime.explore.labels import Labels
+from runtime.remote import Location
 
 Item = TypeVar("Item")
 
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 class WindowRef:
     """A window of a recording by its number, from 0, and its `row_id`."""
 
-    path: Path
+    path: Location
     index: int
     row_id: str
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from runtime.archive.folder import Folder
 from runtime.archive.manifest import Manifest
-from runtime.archive.part import BYTES, ROWS, STATUS, UNITS, UnitStatus, status_schema, write_statuses
+from runtime.archive.part import BYTES, ROWS, STATUS, UNITS, UnitStatus, drop_units, status_schema, write_statuses
 from runtime.errors import InputError, first_line
 from runtime.rows.arrow import import_pyarrow
 
@@ -48,6 +48,20 @@ class Ledger:
         for batch in (self.table if table is None else table).to_batches(max_chunksize=10_000):
             for row in batch.to_pylist():
                 yield UnitStatus(**row)
+
+    def clear(self, folder: Folder, ids: set[str], ending: str = "") -> None:
+        """Takes units out of the parts whose names have this ending.
+
+        Raises:
+            OutputError: a part cannot be written.
+        """
+        files: dict[str, list[UnitStatus]] = {}
+        for status in self.statuses(self.entries) if ids else ():
+            if status.file.removesuffix(".parquet").endswith(ending):
+                files.setdefault(status.file, []).append(status)
+        for name, statuses in files.items():
+            if ids.intersection(status.unit_id for status in statuses):
+                drop_units(folder, name, sorted(statuses, key=lambda status: status.at), ids)
 
 
 def read_ledger(folder: Folder, manifest: Manifest | None = None) -> Ledger:

@@ -20,6 +20,7 @@ from runtime.classes.taxonomy import read_taxonomy
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError, counted
 from runtime.files import check_outputs
+from runtime.remote import Location
 from runtime.request.detections import Detections
 from runtime.request.field import options_of
 from runtime.request.request import Request
@@ -187,7 +188,7 @@ def _recordings(manifest: Manifest) -> FoundRecordings:
     """The recordings of a manifest, with their sizes: they need not be there any more."""
     first = [unit for unit in manifest.units() if unit.part == 0]
     paths = tuple(Path(unit.path) for unit in first)
-    sizes = {path: unit.size for path, unit in zip(paths, first)}
+    sizes: dict[Location, int] = {path: unit.size for path, unit in zip(paths, first)}
     root = Path(manifest.plan.columns.about["root"])
     return FoundRecordings(paths, tuple(unit.name for unit in first), root, skipped=0, sizes=sizes)
 

@@ -42,7 +42,8 @@ class Plan:
         Raises:
             InputError: it does not.
         """
-        if found := changes(other._depends_on, self._depends_on):
+        found = changes(other._depends_on, self._depends_on) or changes(asdict(other.grid), asdict(self.grid))
+        if found:
             raise InputError(
                 f"{where} holds the rows of another run: {'; '.join(found)}; use what was used before, or name another "
                 "folder"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import InputError
+from runtime.remote import Location
 from runtime.rows.arrow import import_pyarrow
 from runtime.workers.outlines import Outline, Outliners, OutlineSetup
 from runtime.workers.protocol import Task
@@ -46,7 +46,7 @@ class _Known:
 class _Found:
     """A recording that is to be planned."""
 
-    path: Path
+    path: Location
     below: str
     name: str
     size: int
@@ -60,13 +60,16 @@ class Planner:
         plan: what rows depend on, and how recordings are cut.
         before: the manifest that is there.
         done: the ids of units whose rows are committed, an Arrow array.
+        anew: whether recordings that changed since are planned anew; otherwise their units stay as they are.
     """
 
-    def __init__(self, plan: Plan, before: Manifest | None = None, done: Any = None) -> None:
-        self._plan, self._before = plan, before
+    def __init__(self, plan: Plan, before: Manifest | None = None, done: Any = None, anew: bool = False) -> None:
+        self._plan, self._before, self._anew = plan, before, anew
         self._known = {} if before is None else _known(before, done)
         self.changed: list[str] = []
-        """Recordings that changed after rows of them were committed. Their units stay as they are."""
+        """Recordings that changed after rows of them were committed, and whose units stayed as they are."""
+        self.replaced: list[str] = []
+        """The ids of units that are no longer in the manifest, since their recordings changed."""
 
     def manifest(self, recordings: FoundRecordings, progress: bool) -> Manifest:
         """The units of recordings, and of those that were planned before.
@@ -75,7 +78,7 @@ class Planner:
             InputError: rows of a recording would be called otherwise than those that are committed.
         """
         pa = import_pyarrow()
-        grid, tables, replaced = self._plan.grid, [], list[str]()
+        grid, tables, again = self._plan.grid, [], list[str]()
         setup = OutlineSetup(grid.sample_rate, grid.window, grid.hop, grid.part_windows)
         outliners = Outliners(setup, usable_cores())
         with (
@@ -85,7 +88,7 @@ class Planner:
             for begin in range(0, len(recordings.paths), SLICE):
                 end = min(begin + SLICE, len(recordings.paths))
                 found = [each for i in range(begin, end) if (each := self._new(recordings, i)) is not None]
-                replaced += [each.below for each in found if each.below in self._known]
+                again += [each.below for each in found if each.below in self._known]
                 units = self._units(found, supervisor, outliners)
                 tables.append(pa.table(unit_columns(units, grid.part_windows), manifest_schema()))
                 bar.update(end - begin)
@@ -93,8 +96,9 @@ class Planner:
             return Manifest(self._plan, pa.concat_tables(tables))
         if not any(len(table) for table in tables):
             return self._before
-        kept = ~np.isin(self._before.table["below"].to_numpy(zero_copy_only=False), replaced)
-        table = pa.concat_tables([self._before.table.filter(pa.array(kept)), *tables])
+        stale = np.isin(self._before.table["below"].to_numpy(zero_copy_only=False), again)
+        self.replaced = self._before.table.filter(pa.array(stale))["unit_id"].to_pylist()
+        table = pa.concat_tables([self._before.table.filter(pa.array(~stale)), *tables])
         return Manifest(self._before.plan, table.sort_by([("below", "ascending"), ("part", "ascending")]))
 
     def _new(self, recordings: FoundRecordings, number: int) -> _Found | None:
@@ -106,9 +110,9 @@ class Planner:
         except OSError:  # scoring it will say why
             found = _Found(path, below, name, 0, 0)
         known = self._known.get(below)
-        if known is None or (not known.done and (known.size, known.name) != (found.size, name)):
+        if known is None or (known.size != found.size and (self._anew or not known.done)):
             return found
-        if known.done and known.name != name:
+        if known.name != name:
             raise InputError(
                 f"rows of {path} are called '{known.name}' and would now be called '{name}', since another recording "
                 "has its stem; take that one away, or name another folder for the rows"
@@ -159,5 +163,5 @@ def _known(before: Manifest, done: Any) -> Mapping[str, _Known]:
     return known
 
 
-def _is_read_whole(path: Path) -> bool:
+def _is_read_whole(path: Location) -> bool:
     return path.suffix.lower() in READ_WHOLE

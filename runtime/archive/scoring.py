@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from runtime.archive.plan import Plan
 from runtime.archive.unit import Unit
 from runtime.errors import PerchError, counted
 from runtime.model.artifact import Artifact
+from runtime.remote import Location
 from runtime.rows.assembly import assembled
 from runtime.rows.block import Block
 from runtime.rows.lengths import Lengths
@@ -72,7 +72,7 @@ class UnitScorer:
         plan: Plan,
         artifact: Artifact,
         job: Job,
-        place: Callable[[Unit], Path],
+        place: Callable[[Unit], Location],
         engine: EngineFactory | None = None,
     ) -> None:
         self._plan, self._job, self._place = plan, job, place
@@ -123,16 +123,17 @@ class UnitScorer:
         if scored < len(units):  # a warning said why
             raise PerchError(f"{counted(len(units) - scored, 'unit')} not scored; repeat the same command to go on")
 
-    def _received(self, number: int, path: Path, unit: Unit) -> Received:
+    def _received(self, number: int, path: Location, unit: Unit) -> Received:
         received = Received.nothing(number, path)
         received.parts, received.promised = unit.parts, unit.windows if unit.parts > 1 else None
         return received
 
-    def _scored(self, unit: Unit, received: Received, path: Path, seconds: float) -> ScoredUnit:
+    def _scored(self, unit: Unit, received: Received, path: Location, seconds: float) -> ScoredUnit:
         """The rows of a unit that is done."""
         grid, done = self._plan.grid, received.done[unit.part]
-        failure = done.failure or _change(unit, received, path)
-        if failure is not None and done.failure is None:  # which of its rows are right, nobody knows
+        change = _change(unit, received, path)
+        failure = change or done.failure
+        if change is not None:  # which of its rows are right, nobody knows
             received.rows.clear()
             received.promised = None
             received.done[unit.part] = replace(done, failure=failure, windows=None)
@@ -150,10 +151,12 @@ class UnitScorer:
         return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds)
 
 
-def _change(unit: Unit, received: Received, path: Path) -> str | None:
-    """Why a recording is not the one that was planned; None if it is."""
-    after = Received.nothing(received.number, path)
-    sizes = {received.size, after.size} - {unit.size}
-    if not sizes:
+def _change(unit: Unit, received: Received, path: Location) -> str | None:
+    """Why a recording is not the one that was planned; None if it is, or is not there."""
+    try:
+        size = path.stat().st_size
+    except OSError:
         return None
-    return f"has changed since it was planned: it had {unit.size:,} bytes then, and has {sizes.pop():,}"
+    if {received.size, size} == {unit.size}:
+        return None
+    return f"has changed since it was planned: it had {unit.size:,} bytes then, and has {size:,} now"

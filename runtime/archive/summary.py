@@ -55,6 +55,8 @@ class ArchiveSummary:
     """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
     setup: str = ""
     """With what it ran."""
+    remarks: Sequence[str] = ()
+    """Lines about the classes and the model."""
     interrupted: bool = False
 
     @property
@@ -94,10 +96,9 @@ class ArchiveSummary:
         if self.failed_before:
             yield f"{counted(self.failed_before, 'unit')} failed before; --retry-failed (retry_failed=True) tries again"
         if self.changed:
-            yield (
-                f"{counted(len(self.changed), 'recording')} changed after their rows were written, such as "
-                f"{self.changed[0]}; for rows of what they are now, name another folder"
-            )
+            changed = counted(len(self.changed), "recording")
+            yield f"{changed} changed since, such as {self.changed[0]}; --retry-failed does them again"
+        yield from self.remarks
         yield from self.passed_over
 
 

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
+from runtime.remote import Location
+
 READ = {
     "WAV": (".wav", ".wave", ".bwf", ".rf64", ".w64"),
     "FLAC": (".flac",),
@@ -46,7 +48,7 @@ def conversion_advice(counts: Mapping[str, int]) -> str:
     return f"{listed}; convert them first, {' and '.join(tools)}"
 
 
-def advice(path: Path) -> str:
+def advice(path: Location) -> str:
     """What to add to the message on a file that could not be read; empty where conversion does not help."""
     extension = convertible(path.name)
     return "" if extension is None else f"; convert it first, {_tool(extension)}"

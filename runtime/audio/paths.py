@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from runtime.audio.extensions import FORMATS, RECORDINGS, conversion_advice, convertible
+from runtime.audio.hidden import SYSTEM, is_hidden
+from runtime.audio.remote_paths import find_remote
 from runtime.errors import InputError, reason, some
+from runtime.remote import Location, is_url, local_path, path_below
 
 Sources = str | Path | Iterable[str | Path]
-SYSTEM = frozenset(
-    (
-        *("$recycle.bin", "recycler", "recycled", "system volume information", "found.000", "$extend"),  # Windows
-        *("__macosx", "network trash folder", "temporary items"),  # macOS; its other ones start with a dot
-        *("lost+found", "lost.dir"),  # Linux, Android
-        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "~snapshot"),  # network drives
-    )
-)
-"""System folders and bins, which hold no recordings or deleted ones."""
 AUDACITY_BLOCK = re.compile(r"e[0-9a-f]{7}\.au")
 """Names of the six-second pieces that older Audacity projects consist of."""
 
@@ -32,12 +28,13 @@ class FoundRecordings:
     """Recordings in the order of their rows.
 
     `names` stand in row ids: the stem, or where stems repeat the path relative to `root`. `skipped` counts files that
-    are not recordings, `hidden_files` the hidden ones among them.
+    are not recordings, `hidden_files` the hidden ones among them. `root` is the folder in which all of them lie; where
+    they have none in common, because some are on a disk and some at URLs, it is empty.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Location, ...]
     names: tuple[str, ...]
-    root: Path
+    root: str | Path
     skipped: int
     hidden_files: int = 0
     hidden: tuple[str, ...] = ()
@@ -46,15 +43,15 @@ class FoundRecordings:
     """The reasons why folders could not be read, by folder."""
     convertible: Mapping[str, int] = field(default_factory=dict)
     """How many files must be converted to be read, by extension."""
-    sizes: Mapping[Path, int] = field(default_factory=dict)
+    sizes: Mapping[Location, int] = field(default_factory=dict)
     """Bytes of recordings that are in memory, not in files."""
     below: tuple[str, ...] = ()
     """The path of each recording relative to `root`, with `/` between folders."""
 
     @property
-    def repeated_stem(self) -> tuple[Path, Path] | None:
+    def repeated_stem(self) -> tuple[Location, Location] | None:
         """The first two recordings with the same stem; None if all stems differ."""
-        seen: dict[str, Path] = {}
+        seen: dict[str, Location] = {}
         for path in self.paths:
             if path.stem in seen:
                 return seen[path.stem], path
@@ -95,7 +92,7 @@ class FoundRecordings:
 
 
 def find_recordings(soundscapes: Sources) -> FoundRecordings:
-    """Finds recordings in a folder (read recursively), by a glob, at a path, or at several paths.
+    """Finds recordings in a folder (read recursively), by a glob, at a path, or at several paths; also at URLs.
 
     Folders and globs give the files with a known extension, in any case. Other files, hidden files and folders,
     bins, system folders and unreadable folders are skipped and counted; a folder that is named itself is always read. A
@@ -105,11 +102,12 @@ def find_recordings(soundscapes: Sources) -> FoundRecordings:
         InputError: a path does not exist or cannot be read, a glob matches nothing, or no recordings were found and a
             folder cannot be read.
     """
-    sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
+    given = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
+    sources = [local_path(str(source)) or source for source in given]
     search = _Search()
     for source in map(str, sources):
         try:
-            search.source(source)
+            search.remote(source) if is_url(source) else search.source(source)
         except (OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
@@ -121,7 +119,8 @@ class _Search:
     """A search and its results so far, by absolute path, so that no file is taken or counted twice."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, Path] = {}
+        self._taken: dict[str, Location] = {}
+        self._folders: list[str | Path] = []
         self._skipped: set[str] = set()
         self._hidden_files: set[str] = set()
         self._hidden: dict[str, None] = {}
@@ -132,6 +131,7 @@ class _Search:
         """Takes the recordings that a path, folder or glob stands for."""
         entered: set[str] = set()
         if os.path.isdir(source) and source:
+            self._folders.append(Path(source))
             self._folder(source, entered)
         elif os.path.isfile(source):
             self._taken[os.path.abspath(source)] = Path(source)
@@ -139,6 +139,17 @@ class _Search:
             raise InputError(f"{source} is neither a file nor a folder that can be read")
         else:
             self._glob(source, entered)
+
+    def remote(self, url: str) -> None:
+        """Takes the recordings that a URL stands for."""
+        found = find_remote(url)
+        if found.folder is not None:
+            self._folders.append(found.folder)
+        for file, folder in found.files:
+            if folder is not None:
+                self._hidden[folder] = None
+            elif found.is_file or self._is_recording(file.name, file.url):
+                self._taken[file.url] = file
 
     def _glob(self, pattern: str, entered: set[str]) -> None:
         matches = sorted(glob.glob(pattern, recursive=True))
@@ -169,9 +180,9 @@ class _Search:
                 folders.clear()
                 continue
             entered.add(real)
-            for name in filter(_is_hidden, folders):
+            for name in filter(is_hidden, folders):
                 self._pass_over(os.path.join(parent, name))
-            folders[:] = sorted(name for name in folders if not _is_hidden(name))
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
             for name in names:
                 self._file(os.path.join(parent, name))
 
@@ -183,18 +194,25 @@ class _Search:
     def _file(self, path: str) -> None:
         """Takes a file whose name is that of a recording: also a broken link, so that it is reported, but no device or
         pipe."""
-        name, absolute = os.path.basename(path), os.path.abspath(path)
+        absolute = os.path.abspath(path)
+        if self._is_recording(os.path.basename(path), absolute):
+            if os.path.isfile(path) or not os.path.exists(path):
+                self._taken[absolute] = Path(path)
+            else:
+                self._skipped.add(absolute)
+
+    def _is_recording(self, name: str, absolute: str) -> bool:
+        """Whether a file's name is that of a recording; others are counted."""
         extension = os.path.splitext(name)[1].lower()
         if name.startswith("."):
             self._hidden_files.add(absolute)
         elif extension in RECORDINGS and not AUDACITY_BLOCK.fullmatch(name):
-            if os.path.isfile(path) or not os.path.exists(path):
-                self._taken[absolute] = Path(path)
-                return
+            return True
         elif convertible(name):
             self._convertible[absolute] = extension
-            return
+            return False
         self._skipped.add(absolute)
+        return False
 
     def results(self, sources: Sequence[str | Path]) -> FoundRecordings:
         """The recordings, in the order of their rows.
@@ -202,9 +220,8 @@ class _Search:
         Raises:
             InputError: there are no recordings, and a folder cannot be read.
         """
-        root = _root(sources, self._taken)
-        start = os.path.join(os.path.abspath(root), "")
-        ordered = sorted((path.removeprefix(start).replace(os.sep, "/"), given) for path, given in self._taken.items())
+        root = self._folders[0] if len(sources) == 1 and self._folders else _root(self._taken)
+        ordered = sorted(((path_below(path, root), given) for path, given in self._taken.items()), key=itemgetter(0))
         recordings = FoundRecordings(
             tuple(path for _, path in ordered),
             tuple(_names(ordered)),
@@ -233,23 +250,21 @@ def _is_open(folder: str) -> bool:
     return os.access(folder, os.R_OK | os.X_OK)
 
 
-def _is_hidden(folder: str) -> bool:
-    """Whether a folder of this name is skipped unless it is named itself."""
-    return folder.startswith(".") or folder.casefold() in SYSTEM
-
-
-def _root(sources: Sequence[str | Path], taken: Iterable[str]) -> Path:
-    if len(sources) == 1 and os.path.isdir(sources[0]):
-        return Path(sources[0])
+def _root(taken: Iterable[str]) -> str | Path:
+    """The folder in which all recordings lie, by their absolute paths."""
     folders = {os.path.dirname(path) for path in taken}
-    return Path(os.path.commonpath(folders)) if folders else Path()
+    if not any(map(is_url, folders)):
+        return Path(os.path.commonpath(folders)) if folders else Path()
+    parts = [folder.split("/") for folder in folders]
+    common = [here[0] for here in itertools.takewhile(lambda here: len(set(here)) == 1, zip(*parts))]
+    return "/".join(common) if len(common) > 2 else ""  # s3:, nothing, and the bucket
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _names(ordered: Sequence[tuple[str, Path]]) -> list[str]:
+def _names(ordered: Sequence[tuple[str, Location]]) -> list[str]:
     """Stems; where they repeat, paths relative to the root without the extension; where those repeat too, with it."""
     stems = Counter(path.stem for _, path in ordered)
     bare = {below: Path(below).with_suffix("").as_posix() for below, path in ordered if stems[path.stem] > 1}

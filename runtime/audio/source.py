@@ -6,13 +6,13 @@ import numbers
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.containers import LEAST_RATE, MOST_RATE, Sound, notes_on_zeros, open_streams
 from runtime.errors import InputError
+from runtime.remote import Location
 
 MOST_CHANNELS = 1024
 """More than libsndfile reads from a file; samples with more have their axes swapped."""
@@ -88,7 +88,7 @@ class _SampleFile:
         return block
 
 
-Source = Path | Samples
+Source = Location | Samples
 
 
 def open_source(source: Source) -> Generator[Sound, None, None]:

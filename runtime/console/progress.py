@@ -33,6 +33,10 @@ class Progress:
     """How many windows a second it scores."""
 
 
+Report = bool | Callable[[Progress], object]
+"""Whether to show a bar, or what is called with each `Progress`."""
+
+
 class ProgressReports:
     """Reports of a run's progress: to a bar, where `report` is true and somebody looks, or to `report` itself.
 
@@ -42,7 +46,7 @@ class ProgressReports:
         report: whether to show a bar, or what is called with each `Progress`.
     """
 
-    def __init__(self, recordings: int, done: float, report: bool | Callable[[Progress], object]) -> None:
+    def __init__(self, recordings: int, done: float, report: Report) -> None:
         self._recordings, self._done, self._windows = recordings, float(done), 0
         self._report = report if callable(report) else None
         self._started: float | None = None

@@ -38,7 +38,7 @@ class ArchiveOptions:
     )
     retry_failed: bool = option(
         False,
-        "try those units again that failed. Without it they count as done",
+        "do those units again that failed, and recordings that changed since. Without it they count as done",
         GROUP,
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from runtime.errors import InputError
+from runtime.remote import Location, absolute_path
 from runtime.rows.outcome import Failed, Read, outcome_of
 
 
@@ -49,13 +48,13 @@ class Finished:
         """What became of it."""
         return outcome_of(self.failure, self.notes)
 
-    def check_place(self, path: Path | None, name: str, part: int) -> None:
+    def check_place(self, path: Location | None, name: str, part: int) -> None:
         """Checks that this is the part that comes next in this run; `path` is None if no recording is left.
 
         Raises:
             InputError: another part comes next, or none.
         """
-        if path is None or os.path.abspath(path) != self.path:
+        if path is None or absolute_path(path) != self.path:
             raise InputError(
                 f"cannot resume: expected {self.path} next, but there is {path or 'nothing'}; recordings may be added "
                 "after those that were finished, but not removed, renamed or put before them"
@@ -68,7 +67,7 @@ class Finished:
         if part != self.part:
             raise InputError(f"cannot resume: part {self.part} of {path} is out of order; start anew")
 
-    def check_file(self, path: Path | None, size: int, mtime_ns: int) -> None:
+    def check_file(self, path: Location | None, size: int, mtime_ns: int) -> None:
         """Checks that the recording `path` is still the file that was read.
 
         Raises:

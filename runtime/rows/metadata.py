@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from runtime.classes.taxonomy import Taxonomy
 from runtime.console.version import __version__
 from runtime.model.artifact import Artifact
+from runtime.remote import absolute_path
 from runtime.rows.block import Columns
 from runtime.workers.job import Job
 
@@ -18,7 +18,7 @@ NOT_SHOWN = ("classes", "class_columns")
 """Options that the columns themselves show."""
 
 
-def columns_of(artifact: Artifact, job: Job, root: Path, taxonomy: Taxonomy | None = None) -> Columns:
+def columns_of(artifact: Artifact, job: Job, root: str | Path, taxonomy: Taxonomy | None = None) -> Columns:
     """The columns of the rows that a job makes of the recordings in the folder `root`."""
     heads, class_map = artifact.heads, job.class_map
     shapes = {name: heads[name].shape for name in job.outputs}
@@ -31,7 +31,7 @@ def columns_of(artifact: Artifact, job: Job, root: Path, taxonomy: Taxonomy | No
     return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants)
 
 
-def about(artifact: Artifact, job: Job, root: Path) -> dict[str, str]:
+def about(artifact: Artifact, job: Job, root: str | Path) -> dict[str, str]:
     """What makes the rows: the model, the options, and where the recordings are, as files record it."""
     hop_s = f"{job.hop / artifact.sample_rate:.10g}" if job.max_peaks is None else ""
     return {
@@ -42,6 +42,6 @@ def about(artifact: Artifact, job: Job, root: Path) -> dict[str, str]:
         "sample_rate": str(artifact.sample_rate),
         "window_s": f"{artifact.window_s:g}",
         "hop_s": hop_s,
-        "root": os.path.abspath(root),
+        "root": absolute_path(root) if root else "",
         "options": json.dumps({name: value for name, value in job.options.items() if name not in NOT_SHOWN}),
     }

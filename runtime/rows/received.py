@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.remote import Location
 from runtime.rows.outcome import NotReached, Outcome, outcome_of
 from runtime.workers.protocol import Done, Opened, Rows, Task
 
@@ -35,7 +35,7 @@ class Received:
     """Whether it was counted among the recordings of known length."""
 
     @classmethod
-    def nothing(cls, number: int, path: Path, size: int | None = None) -> Received:
+    def nothing(cls, number: int, path: Location, size: int | None = None) -> Received:
         """The state before the first message. `size` is that of a recording in memory."""
         if size is not None:
             return cls(number, size)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime.audio.extensions import advice
+from runtime.remote import Location
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
 from runtime.rows.summary import Failure, Note
 
@@ -32,7 +32,7 @@ class Report:
         self.without_events = self.not_reached = 0
         """Where windows are around events: recordings without any, and recordings not scored, or not to their end."""
 
-    def add(self, path: Path, outcomes: Sequence[Outcome], rows: int) -> None:
+    def add(self, path: Location, outcomes: Sequence[Outcome], rows: int) -> None:
         """Adds a recording of `rows` rows, with the outcome of each of its parts."""
         notes = dict.fromkeys(note for each in outcomes if isinstance(each, (Read, Failed)) for note in each.notes)
         self.notes += [Note(path, note) for note in notes]

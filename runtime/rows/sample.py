@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import zlib
 from collections import Counter, defaultdict
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from runtime.audio.paths import FoundRecordings
 from runtime.errors import InputError, some
 from runtime.files import composed
+from runtime.remote import Location, path_below
 from runtime.rows.block import Block, Columns, count_statuses, unscored, writable
 
 END = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
@@ -254,14 +254,14 @@ def match_sample(
     return None
 
 
-def _ambiguous(one: Path, other: Path) -> InputError:
+def _ambiguous(one: Location, other: Location) -> InputError:
     return InputError(f"{one} and {other} would have the same row_ids in a submission; rename one, or run them apart")
 
 
-def _names(path: Path, root: Path) -> tuple[str, str, str]:
+def _names(path: Location, root: str | Path) -> tuple[str, str, str]:
     """What a row may call a recording: its stem, or its path below the folder, without its ending or with it."""
-    below = Path(os.path.relpath(path, root))
-    return path.stem, below.with_suffix("").as_posix(), below.as_posix()
+    below = path_below(path, root)
+    return path.stem, Path(below).with_suffix("").as_posix(), below
 
 
 def _comparable(name: str) -> str:

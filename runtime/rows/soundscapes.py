@@ -17,7 +17,7 @@ from runtime.files import check_outputs
 from runtime.request.detections import Detections
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns, by_recording
-from runtime.rows.formats.choice import choose_format
+from runtime.rows.formats.choice import choose_format, on_disk
 from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.formats.format import Format
 from runtime.rows.formats.npz_file import NpzFile
@@ -272,7 +272,7 @@ class Soundscapes(RunSummary):
         self._write(path, NpzFile(), self._rows(), self._columns)
 
     def _write(self, path: str | Path, format: Format, blocks: Sequence[Block], columns: Columns) -> None:
-        target = Path(path)
+        target = on_disk(path)
         names = list(dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block)))
         format.check_columns(columns)
         check_outputs({"the rows": format.files(target, names)}, self.reads)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from runtime.classes.class_map import ClassMap
+from runtime.remote import Location
 from runtime.rows.block import Status
 from runtime.rows.timing import Timing
 
@@ -17,7 +18,7 @@ from runtime.rows.timing import Timing
 class Failure:
     """A recording that could not be read, or not to its end."""
 
-    path: Path
+    path: Location
     """The recording."""
     reason: str
     """Why it could not be read, as a phrase that follows its path."""
@@ -27,7 +28,7 @@ class Failure:
 class Note:
     """Something to know about a recording that was scored nevertheless."""
 
-    path: Path
+    path: Location
     """The recording."""
     text: str
     """What there is to know, as a phrase that follows its path."""

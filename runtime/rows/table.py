@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
+from runtime.remote import Location, RemoteFile, absolute_path
 from runtime.rows.assembly import assembled
 from runtime.rows.block import Block, Columns, count_statuses
 from runtime.rows.deadline import FinalWork
@@ -48,7 +49,7 @@ class Table:
     ) -> None:
         self._recordings, self._sample, self._interpolate = recordings, sample, interpolate
         # Computed now, because the working folder may be deleted during the run.
-        self._files, self._absolute = _files(recordings.paths), tuple(map(os.path.abspath, recordings.paths))
+        self._files, self._absolute = _files(recordings.paths), tuple(map(absolute_path, recordings.paths))
         self._on_grid = not grid.around_events
         self.columns = columns
         """What the rows hold."""
@@ -128,7 +129,7 @@ class Table:
             self._sent(received, block)
 
     def rest(
-        self, promised_windows: Callable[[Path], int | None], most_interpolated: int | None = None
+        self, promised_windows: Callable[[Location], int | None], most_interpolated: int | None = None
     ) -> Iterator[Block]:
         """All rows that did not go out yet, of windows that were reached and of others.
 
@@ -151,7 +152,7 @@ class Table:
             yield block
             self._sent(received, block)
 
-    def _settle_length(self, received: Received, promised_windows: Callable[[Path], int | None]) -> None:
+    def _settle_length(self, received: Received, promised_windows: Callable[[Location], int | None]) -> None:
         """Decides how long the current recording is, if it was not read to its end."""
         has_no_length = self._part not in received.done and received.promised is None
         # Where a sample submission decides the rows, only interpolation needs the other ones.
@@ -228,7 +229,10 @@ def _bytes(rows: Rows) -> int:
     return sum(values.nbytes for values in rows.outputs.values())
 
 
-def _files(paths: Sequence[Path]) -> tuple[Path, ...]:
+def _files(paths: Sequence[Location]) -> tuple[Location, ...]:
     """Where recordings are, without the working folder or any symbolic link on the way to it."""
     resolved = functools.cache(os.path.realpath)
-    return tuple(path if path.is_absolute() else Path(resolved(path.parent), path.name) for path in paths)
+    return tuple(
+        path if isinstance(path, RemoteFile) or path.is_absolute() else Path(resolved(path.parent), path.name)
+        for path in paths
+    )

@@ -7,11 +7,11 @@ import math
 import pickle
 import queue
 import time
-from pathlib import Path
 from typing import Any
 
 from runtime.audio.recording import Recording
 from runtime.model.artifact import Artifact
+from runtime.remote import Location
 from runtime.workers.child import Child, serve
 from runtime.workers.job import Job
 
@@ -38,7 +38,7 @@ class Headers:
         if self._child is not None:
             self._child.stop()
 
-    def promised_windows(self, path: Path, until: float = math.inf) -> int | None:
+    def promised_windows(self, path: Location, until: float = math.inf) -> int | None:
         """How many windows a recording promises; None if unknown, or without an answer before `until`, a value of
         `time.monotonic()`.
         """
@@ -70,7 +70,7 @@ def main() -> None:
     shape: tuple[int, int, int] = pickle.load(receive)
     while True:
         try:
-            path: Path = pickle.load(receive)
+            path: Location = pickle.load(receive)
         except EOFError:
             return
         promised = None

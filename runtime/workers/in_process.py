@@ -7,11 +7,11 @@ import queue
 import threading
 import time
 from collections.abc import Generator
-from pathlib import Path
 
 from runtime.audio.recording import Recording
 from runtime.audio.source import Samples
 from runtime.model.session import Session
+from runtime.remote import Location
 from runtime.workers.job import Job
 from runtime.workers.protocol import Done, Opened, Ready, Rows, Task
 from runtime.workers.schedule import Schedule
@@ -81,7 +81,7 @@ class InProcess:
         finally:
             left.set()  # the thread ends at its next message, about a second later
 
-    def promised_windows(self, path: Path, until: float) -> int | None:
+    def promised_windows(self, path: Location, until: float) -> int | None:
         """How many windows the recording has."""
         artifact = self._session.artifact
         with contextlib.suppress(Exception):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import Protocol
 
 from runtime.model.artifact import Artifact
+from runtime.remote import Location
 from runtime.workers.engines import EngineFactory, engine_for
 from runtime.workers.headers import Headers
 from runtime.workers.job import Job
@@ -23,7 +23,7 @@ class Scorer(Protocol):
     ) -> Generator[Event | Ready, None, None]:
         """See `Supervisor.events`."""
 
-    def promised_windows(self, path: Path, until: float) -> int | None:
+    def promised_windows(self, path: Location, until: float) -> int | None:
         """See `Headers.promised_windows`."""
 
 
@@ -51,6 +51,6 @@ class Processes:
         with Supervisor(self._engine(self._job, self._artifact), timeout_s) as supervisor:
             yield from supervisor.events(schedule, deadline)
 
-    def promised_windows(self, path: Path, until: float) -> int | None:
+    def promised_windows(self, path: Location, until: float) -> int | None:
         """See `Headers.promised_windows`."""
         return self._headers.promised_windows(path, until)

@@ -14,12 +14,12 @@ On a GPU children are decoders and one scorer, which share a ring of batches; bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import PerchError
+from runtime.remote import Location
 from runtime.workers.job import Job
 from runtime.workers.ring import Shape
 
@@ -33,7 +33,7 @@ class Task:
     """
 
     recording: int
-    path: Path
+    path: Location
     part: int = 0
     parts: int | None = None
     offset: int = 0

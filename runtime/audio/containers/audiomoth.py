@@ -10,7 +10,6 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from runtime.audio.containers.stream import Piece, size_of
 from runtime.errors import RecordingError
+from runtime.remote import Location
 
 BLOCK, BITS = 512, 32
 FRAMES = BLOCK // 2
@@ -42,7 +42,7 @@ class Timeline:
         return sum(end - first for first, end in self.gaps)
 
 
-def may_be_triggered(path: Path, file: BinaryIO, start: int) -> bool:
+def may_be_triggered(path: Location, file: BinaryIO, start: int) -> bool:
     """Whether the file's name, or the recorder's comment before the sound, says that it is a triggered recording."""
     file.seek(0)
     return NAME.search(path.stem) is not None or COMMENT.search(file.read(min(start, 2**16))) is not None

@@ -9,14 +9,14 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from runtime.audio.containers.mapped import Bytes, mapped
+from runtime.audio.containers.mapped import Bytes, mapped, places
 from runtime.audio.containers.stream import Entry, Stream
 from runtime.audio.containers.tags import tag_size
+from runtime.remote import Location
 
 MARK, INFO_HEADER, INFO = b"fLaC", 4, 34
-START = re.compile(MARK + b"[\x00\x80]\x00\x00\x22")
+START, START_SIZE = re.compile(MARK + b"[\x00\x80]\x00\x00\x22"), 8
 _CODES = bytes(byte for byte in range(256) if byte >> 4 and byte & 15 != 15)
 _CHANNELS = bytes(byte for byte in range(256) if byte >> 4 <= 10 and not byte & 1)
 SYNC = re.compile(b"\xff[\xf8\xf9][%b][%b]" % (re.escape(_CODES), re.escape(_CHANNELS)))
@@ -60,7 +60,7 @@ class Header:
     @classmethod
     def read(cls, data: Bytes, at: int, end: int) -> Header | None:
         """The header at byte `at`; None if there is none."""
-        if not START.match(data, at):
+        if not START.match(data[at : at + START_SIZE]):
             return None
         info = data[at + 8 : at + 8 + INFO]
         frames_at, last = at + len(MARK), False
@@ -83,7 +83,7 @@ def header_with_total(info: bytes, total: int) -> bytes:
     return MARK + b"\x80\x00\x00\x22" + info[:10] + bits.to_bytes(8, "big") + bytes(16)
 
 
-def streams(path: Path) -> list[Stream]:
+def streams(path: Location) -> list[Stream]:
     """The streams of a file: one, or several that were joined."""
     data = mapped(path)
     at = tag_size(data, 0)
@@ -91,9 +91,10 @@ def streams(path: Path) -> list[Stream]:
     if header is None:
         return [Stream()]
     last = _last(data, header, len(data))
-    if last is not None and last.end == header.total and not START.search(data, last.at) and _ascends(data, header):
+    ends_well = last is not None and last.end == header.total and next(places(START, data, last.at), None) is None
+    if ends_well and _ascends(data, header):
         return [Stream(None, header.total, entry_after=_Search(path, header))]
-    starts = [match.start() for match in START.finditer(data, at)]
+    starts = list(places(START, data, at))
     headers = [Header.read(data, start, end) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
     return [
         _stream(path, data, header)
@@ -102,7 +103,7 @@ def streams(path: Path) -> list[Stream]:
     ]
 
 
-def _stream(path: Path, data: Bytes, header: Header) -> Stream:
+def _stream(path: Location, data: Bytes, header: Header) -> Stream:
     last = _last(data, header, header.end)
     there = last.end if last is not None else 0
     notes: tuple[str, ...] = ()
@@ -122,7 +123,7 @@ class _Search:
     It only moves forwards, so that all calls together read the file twice at most.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Location, header: Header) -> None:
         self._path, self._header = path, header
         self._frame = Frame(header.frames_at, 0, 0)  # the last one found
         self._run = Frame(header.frames_at, 0, 0)  # after the frames that follow it without a gap
@@ -167,7 +168,7 @@ def _ascends(data: Bytes, header: Header) -> bool:
     """Whether frame numbers ascend through all of the file, as those of one stream do."""
     size = header.end - header.frames_at
     if size < FIRST_LOOK * PLACES:
-        return len(START.findall(data, header.at)) == 1
+        return len(list(places(START, data, header.at))) == 1
     ends = (header.frames_at + size * k // PLACES for k in range(1, PLACES + 1))
     frames = [_last(data, header, end, most=FIRST_LOOK) for end in ends]
     samples = [frame.sample for frame in frames if frame is not None]
@@ -192,8 +193,8 @@ def _linked(frames: Iterator[Frame], expected: int) -> Iterator[Frame]:
 
 def _frames(data: Bytes, header: Header, begin: int, end: int) -> Iterator[Frame]:
     """Everything that looks like a frame's header and has its checksum."""
-    for match in SYNC.finditer(data, begin, end):
-        frame = _frame(data[match.start() : match.start() + LONGEST_HEADER], match.start(), header)
+    for at in places(SYNC, data, begin, end):
+        frame = _frame(data[at : at + LONGEST_HEADER], at, header)
         if frame is not None:
             yield frame
 

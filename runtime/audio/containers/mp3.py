@@ -6,12 +6,12 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from runtime.audio.containers.mapped import Bytes, mapped
+from runtime.audio.containers.mapped import Bytes, mapped, places
 from runtime.audio.containers.mpeg import Frames, Kind, Xing
 from runtime.audio.containers.stream import Entry, Stream
 from runtime.audio.containers.tags import tag_size
+from runtime.remote import Location
 
 SYNC = re.compile(rb"\xff[\xe2-\xff][\x00-\xef]")
 ALIKE, ANOTHER = 3, 6
@@ -137,8 +137,7 @@ class Walk:
 
     def _resync(self, at: int, kind: Kind | None) -> int | None:
         """The next place where frames begin; None if there is none."""
-        places = (match.start() for match in SYNC.finditer(self._data, at))
-        return next((place for place in places if self._begins(place, kind)), None)
+        return next((place for place in places(SYNC, self._data, at) if self._begins(place, kind)), None)
 
     def _begins(self, at: int, kind: Kind | None) -> bool:
         """Whether frames begin here: a single one is chance, unless the file's end or a tag follows it."""
@@ -157,7 +156,7 @@ class Walk:
         return self._size - at if any(self._data[k : k + (1 << 20)].strip(b"\0") for k in blocks) else 0
 
 
-def streams(path: Path, plain: bool = True) -> list[Stream]:
+def streams(path: Location, plain: bool = True) -> list[Stream]:
     """The streams of a file: one, or several that were joined; none if it holds no frames.
 
     `plain` is whether libsndfile recognises the file as MPEG audio: false for a WAV that holds some, and for a file
@@ -173,7 +172,7 @@ def streams(path: Path, plain: bool = True) -> list[Stream]:
     return result
 
 
-def _stream(path: Path, track: Track, alone: bool) -> Stream:
+def _stream(path: Location, track: Track, alone: bool) -> Stream:
     samples, xing, runs = track.kind.samples, track.xing, track.runs
     declared, delay, padding = (xing.frames, xing.delay, xing.padding) if xing is not None else (0, 0, 0)
     if declared and len(runs) == 2 and not track.cut:  # more exact than the bytes lost, where bit rates vary
@@ -206,7 +205,7 @@ class _Search:
     It only moves forwards, so that all calls together read the file once.
     """
 
-    def __init__(self, path: Path, track: Track, delay: int) -> None:
+    def __init__(self, path: Location, track: Track, delay: int) -> None:
         self._path, self._samples, self._delay = path, track.kind.samples, delay
         self._runs = list(track.runs)
         self._number, self._at = 0, 0  # of the frame in the first run at which the search continues

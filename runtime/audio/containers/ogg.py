@@ -11,13 +11,13 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import soundfile
 
 from runtime.audio.containers import flac
 from runtime.audio.containers.mapped import Bytes, mapped
 from runtime.audio.containers.stream import Entry, Piece, Stream
+from runtime.remote import Location
 
 HEADER = 27
 MARK = b"OggS"
@@ -83,14 +83,14 @@ class Link:
         return [(page.at, page.end) for page in (*self.headers, *run)]
 
 
-def streams(path: Path) -> list[Stream]:
+def streams(path: Location) -> list[Stream]:
     """The streams of a file: one, or several that are chained; libsndfile reads only the first."""
     data = mapped(path)
     links = [link for pages in _chained(_pages(data)) if (link := _link(data, pages)) is not None]
     return [_stream(path, link, len(links) == 1, link is links[-1]) for link in links]
 
 
-def _stream(path: Path, link: Link, alone: bool, last: bool) -> Stream:
+def _stream(path: Location, link: Link, alone: bool, last: bool) -> Stream:
     notes = () if link.complete or last else ("chains streams of which one lacks its end",)
     complete = link.complete or not last
     if link.head.startswith(FLAC):  # libsndfile reads FLAC only without pages
@@ -108,7 +108,7 @@ def _stream(path: Path, link: Link, alone: bool, last: bool) -> Stream:
     return Stream(entry, None, complete, notes)
 
 
-def _entry_after(path: Path, link: Link, rate: int, frame: int) -> Entry | None:
+def _entry_after(path: Location, link: Link, rate: int, frame: int) -> Entry | None:
     """The start of the first run that reaches beyond a frame.
 
     Its last page says where the run ends, libsndfile how many frames it has.

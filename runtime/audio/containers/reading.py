@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from runtime.audio.containers.stream import Stream
+from runtime.remote import Location
 
 CLOSER = 25
 """A block that cannot be decoded at once is read in this many pieces."""
@@ -48,7 +48,7 @@ def never_resume(frame: int) -> tuple[int, soundfile.SoundFile] | None:
     return None
 
 
-def resuming(path: Path, stream: Stream, rate: int, most: float) -> Resume:
+def resuming(path: Location, stream: Stream, rate: int, most: float) -> Resume:
     """How to resume a stream; frames whose number exceeds `most` are damaged."""
 
     def resume(frame: int) -> tuple[int, soundfile.SoundFile] | None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import soundfile
 
 from runtime.audio.containers import flac, mp3, ogg, wav
+from runtime.audio.containers.opened import CheckedFile, open_file
 from runtime.audio.containers.reading import AudioFile, Decoded, Resume, never_resume, read_blocks, resuming
 from runtime.audio.containers.stream import Stream
 from runtime.errors import RecordingError
+from runtime.remote import Location
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
 """Formats that can be read from any frame without decoding those before it; others are read in one part."""
@@ -60,7 +60,7 @@ class Sound:
         return read_blocks(self.file, self.promised, self.resume, begin, size)
 
 
-def open_streams(path: Path) -> Generator[Sound, None, None]:
+def open_streams(path: Location) -> Generator[Sound, None, None]:
     """Each stream of a file in turn, open until the next is asked for. Chained OGG files and joined WAVs have several.
 
     Raises:
@@ -78,7 +78,7 @@ def open_streams(path: Path) -> Generator[Sound, None, None]:
             yield sound
 
 
-def _streams(path: Path) -> Generator[Sound, None, None]:
+def _streams(path: Location) -> Generator[Sound, None, None]:
     if (extent := wav.examine(path)) is None:
         yield from _compressed(path)
     while extent is not None:
@@ -95,10 +95,10 @@ def _streams(path: Path) -> Generator[Sound, None, None]:
         extent = following
 
 
-def _compressed(path: Path) -> Generator[Sound, None, None]:
+def _compressed(path: Location) -> Generator[Sound, None, None]:
     streams: list[Stream] = []
     try:
-        with soundfile.SoundFile(_name(path)) as file:
+        with open_file(path) as file:
             streams = _look(file, path)
             if not streams or streams[0].entry is None:
                 stream = streams[0] if streams else Stream()
@@ -115,7 +115,7 @@ def _compressed(path: Path) -> Generator[Sound, None, None]:
             yield _sound(file, stream, path, seekable, enterable=seekable)
 
 
-def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
+def _look(file: soundfile.SoundFile, path: Location) -> list[Stream]:
     if file.format == "FLAC":
         return flac.streams(path)
     if file.format == "OGG":
@@ -125,7 +125,7 @@ def _look(file: soundfile.SoundFile, path: Path) -> list[Stream]:
     return []
 
 
-def _look_closer(path: Path) -> list[Stream]:
+def _look_closer(path: Location) -> list[Stream]:
     """The streams of a file that libsndfile does not recognise: FLAC in OGG, MP3 that begins within a frame."""
     with path.open("rb") as file:
         is_ogg = file.read(len(ogg.MARK)) == ogg.MARK
@@ -136,18 +136,14 @@ def _is_seekable(file: soundfile.SoundFile) -> bool:
     return file.format in SEEKABLE and bool(file.seekable())
 
 
-def _name(path: Path) -> Path | bytes:
-    return os.fsencode(path) if os.name == "posix" else path
-
-
 @contextlib.contextmanager
-def _chunked(path: Path, extent: wav.Extent) -> Iterator[soundfile.SoundFile]:
+def _chunked(path: Location, extent: wav.Extent) -> Iterator[soundfile.SoundFile]:
     """The file as it is if libsndfile finds all of its sound, else with a corrected header."""
-    with contextlib.suppress(soundfile.LibsndfileError), soundfile.SoundFile(_name(path)) as file:
+    with contextlib.suppress(soundfile.LibsndfileError), open_file(path) as file:
         if extent.agrees_with(file):
             yield file
             return
-    with extent.open(path) as pieces, soundfile.SoundFile(pieces) as file:
+    with extent.open(path) as pieces, CheckedFile(pieces) as file:
         yield file
 
 
@@ -158,7 +154,7 @@ def _check_rate(rate: int) -> None:
         )
 
 
-def _sound(file: soundfile.SoundFile, stream: Stream, path: Path, seekable: bool, enterable: bool) -> Sound:
+def _sound(file: soundfile.SoundFile, stream: Stream, path: Location, seekable: bool, enterable: bool) -> Sound:
     size = path.stat().st_size
     most, most_s = size * MOST_FRAMES_A_BYTE, size * MOST_S_A_BYTE
     if (promised := stream.promised) is None:  # only the decoder gives a length

@@ -7,9 +7,11 @@ import io
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import soundfile
+
+from runtime.audio.containers.opened import CheckedFile, ForwardFile
+from runtime.remote import Location
 
 BUFFER = 1 << 16
 Piece = bytes | int | tuple[int, int]
@@ -29,22 +31,14 @@ class Entry:
     skip: int = 0
     claimed: int = 0
 
-    def open(self, path: Path) -> soundfile.SoundFile:
+    def open(self, path: Location) -> soundfile.SoundFile:
         """Raises OSError, soundfile.SoundFileError."""
-        kind = Forward if self.start else soundfile.SoundFile
+        kind = ForwardFile if self.start else CheckedFile
         file = kind(io.BufferedReader(Pieces(path, self.pieces, self.claimed), BUFFER))
         left = self.skip
         while left > 0 and (got := len(file.read(min(left, 1 << 16), dtype="float32"))):
             left -= got
         return file
-
-
-class Forward(soundfile.SoundFile):
-    """A sound file that is only read forwards: `SoundFile` seeks after each read, which fails in FLAC without its first
-    frame."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 def _nowhere(frame: int) -> Entry | None:
@@ -76,7 +70,7 @@ def size_of(piece: Piece) -> int:
 class Pieces(io.RawIOBase):
     """A file that consists of pieces of another one, in order."""
 
-    def __init__(self, path: Path, pieces: Sequence[Piece], claimed: int = 0) -> None:
+    def __init__(self, path: Location, pieces: Sequence[Piece], claimed: int = 0) -> None:
         self._file = path.open("rb")
         self._pieces = pieces
         self._starts = [0, *itertools.accumulate(map(size_of, pieces))]

@@ -13,7 +13,6 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -22,6 +21,7 @@ import soundfile
 from runtime.audio.containers import audiomoth
 from runtime.audio.containers.chunks import KNOWN, MOST_CHUNKS, NAME, Chunks, Layout, is_wav, read_layout
 from runtime.audio.containers.stream import BUFFER, Piece, Pieces, size_of
+from runtime.remote import Location
 
 UNFINISHED, NEARLY = (0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF), 0x1000
 """Sizes that programs write while they do not know the real one yet, and by how much others differ from these."""
@@ -83,7 +83,7 @@ class Extent:
             return bool(file.frames == self._frames(file, self.size))
         return self.size == min(self.available if self.declared is None else self.declared, self.available)
 
-    def open(self, path: Path) -> io.BufferedReader:
+    def open(self, path: Location) -> io.BufferedReader:
         """The file with a corrected header."""
         pieces: Sequence[Piece] = [(self.base + self.layout.start, self.base + self.end)]
         if self.timeline is not None:
@@ -136,7 +136,7 @@ def notes_on_zeros(sound_s: float, zeros_s: float) -> list[str]:
     return [f"holds nothing but zeros from {sound_s - zeros_s:.1f} s on, of {sound_s:.1f} s"]
 
 
-def examine(path: Path, base: int = 0) -> Extent | None:
+def examine(path: Location, base: int = 0) -> Extent | None:
     """Finds the sound of the file that begins at byte `base`; None if that is no file of chunks.
 
     Raises:
@@ -148,7 +148,7 @@ def examine(path: Path, base: int = 0) -> Extent | None:
 
 
 @functools.lru_cache(maxsize=8)  # once for all parts of a long recording
-def _examine(path: Path, base: int, size: int, _: int) -> Extent | None:
+def _examine(path: Location, base: int, size: int, _: int) -> Extent | None:
     with path.open("rb") if not base else io.BufferedReader(Pieces(path, [(base, base + size)])) as file:
         layout = read_layout(file, size)
         if layout is None:

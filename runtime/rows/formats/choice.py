@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.errors import InputError
+from runtime.remote import is_url, local_path
 from runtime.request.detections import Detections
 from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.formats.detection_tables import DetectionTables
@@ -25,13 +26,25 @@ def sink_path(sink: str | Path) -> Path:
     Raises:
         InputError: no file can have this name.
     """
-    path = Path(str(sink).removeprefix(HOPLITE))
+    path = on_disk(str(sink).removeprefix(HOPLITE))
     if "\0" in str(path):
         raise InputError(f"no file can be called {str(path)!r}, which holds a NUL")
     path = path if path.name not in ("", "..") else path.resolve()
     if not path.name:
         raise InputError(f"cannot write {path}: it has no name; name a file or folder in it")
     return path
+
+
+def on_disk(name: str | Path) -> Path:
+    """The path of a file to write.
+
+    Raises:
+        InputError: it is a URL.
+    """
+    path = local_path(str(name))
+    if path is None and is_url(str(name)):
+        raise InputError(f"cannot write {name}: rows are written to a disk; write them there, and copy the file")
+    return path or Path(name)
 
 
 def choose_format(sink: str | Path, detections: Detections | None = None) -> Format:

@@ -19,6 +19,7 @@ import numpy as np
 
 from runtime.errors import InputError, OutputError, reason
 from runtime.files import utf8
+from runtime.remote import path_below
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.format import Format
 
@@ -75,7 +76,7 @@ def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> 
     project = _insert_metadata(database, columns, configuration)
     deployments: dict[str, int] = {}
     for path, parts in itertools.groupby(blocks, lambda block: block.path):
-        name = utf8(Path(os.path.relpath(path, columns.about["root"])).as_posix())
+        name = utf8(path_below(path, columns.about["root"]))
         deployment = name.partition("/")[0]
         if deployment not in deployments:
             deployments[deployment] = database.insert_deployment(name=deployment, project=project)
