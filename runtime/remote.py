@@ -58,7 +58,7 @@ class RemoteFile:
     @property
     def name(self) -> str:
         """The last part of its path."""
-        path = unquote(urlsplit(self.url).path) if _is_encoded(self.url) else self.url
+        path = unquote(urlsplit(self.url).path) if is_web(self.url) else self.url
         return path.rpartition("/")[2]
 
     @property
@@ -229,7 +229,7 @@ def path_below(path: str | Location, folder: str | Path) -> str:
     else:
         below = file.replace("://", "/", 1).lstrip("/")
     below = below if is_remote[0] else below.replace(os.sep, "/")
-    return unquote(below) if _is_encoded(file) else below
+    return unquote(below) if is_web(file) else below
 
 
 def find(url: str) -> Mapping[str, RemoteFile]:
@@ -261,7 +261,7 @@ def _found(store: Any, path: str, url: str) -> dict[str, RemoteFile]:
         missing = [above + name for name, about in named if about.get("size") is None]
         more = dict(zip(missing, threads.map(store.info, missing)))
     for name, about in named:
-        found[unquote(name) if _is_encoded(url) else name] = _file(f"{top}/{name}", more.get(above + name, about))
+        found[unquote(name) if is_web(url) else name] = _file(f"{top}/{name}", more.get(above + name, about))
     return found
 
 
@@ -275,8 +275,8 @@ def _file(url: str, about: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(url, int(about["size"]), round(seconds * 1e6) * 1000)
 
 
-def _is_encoded(url: str) -> bool:
-    """Whether `%20` in a URL stands for a space: so it is on the web, but not in stores."""
+def is_web(url: str) -> bool:
+    """Whether browsers can open a URL. In these, `%20` stands for a space; in those of stores it does not."""
     return url.lower().startswith(("http:", "https:"))
 
 

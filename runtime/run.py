@@ -73,7 +73,8 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
     """Scores every window of every recording.
 
     Args:
-        soundscapes: a folder (read recursively), a glob, a path, or several paths.
+        soundscapes: a folder (read recursively), a glob, a path, or several paths; also URLs of these, such as
+            `s3://bucket/folder`.
         model: a file that `perch-convert` made.
         request: the options of a run.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 from runtime.explore.labels import Labels
 from runtime.explore.rows import RowFile
+from runtime.remote import is_url
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         rows.append(at[scored])
         labelled.append(at)
         truths.append(truth[scored])
-        paths.extend(map(os.path.realpath, file.paths[at[scored]]))  # a recording may be named in several ways
+        paths.extend(map(_real, file.paths[at[scored]]))
     if not paths:
         raise InputError(
             f"no window of {labels.source} has a score: its rows were not reached, not readable or not recorded"
@@ -83,6 +84,11 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)
     return LabelledRows(tuple(rows), tuple(labelled), names, np.concatenate(truths), recordings, len(missing), unscored)
+
+
+def _real(path: str) -> str:
+    """A recording may be named in several ways, but has one URL."""
+    return path if is_url(path) else os.path.realpath(path)
 
 
 def _check_unique(files: Sequence[RowFile]) -> None:

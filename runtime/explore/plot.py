@@ -20,6 +20,7 @@ from runtime.console.terminal import printable
 from runtime.errors import InputError
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable, replacing
+from runtime.remote import Location
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,7 +162,7 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
 def _check(args: argparse.Namespace, rows: RowFile, targets: list[Path], recordings: Recordings) -> None:
     """Refuses to write over what is read."""
 
-    def of_rows() -> Iterator[Path]:
+    def of_rows() -> Iterator[Location]:
         return filter(None, map(recordings.find, dict.fromkeys(rows.paths)))
 
     table = [args.color, args.color.rpartition(":")[0]]

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
+from runtime.errors import InputError, reason
 from runtime.explore.names import READINGS, comparable
 from runtime.explore.rows import RowFile
 from runtime.files import composed
 from runtime.model.identity import read_true_artifact
+from runtime.remote import Location, find, is_url
 
 PLACE = re.compile(r"(.+)@((?:\d+:){0,2}\d+(?:\.\d+)?)")
 CLOSE_S = 0.001
@@ -77,8 +78,7 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
             else f"no row belongs to {recording}"
         )
         raise InputError(f"{what}; `--model perch.onnx` scores the recording itself")
-    audio = Path(recording if path is None or os.path.isfile(recording) else path)
-    embedding = embed(audio, start_s, files[0], model)
+    embedding = embed(_file(recording if path is None or os.path.isfile(recording) else path), start_s, files[0], model)
     return Query(text, embedding, recordings=frozenset() if path is None else frozenset({path}))
 
 
@@ -107,7 +107,18 @@ def _recording(name: str, files: Sequence[RowFile]) -> str | None:
     return matches[0] if matches else None
 
 
-def embed(path: Path, start_s: float, rows: RowFile, model: Path) -> NDArray[np.float32]:
+def _file(name: str) -> Location:
+    """A recording to read."""
+    if not is_url(name):
+        return Path(name)
+    try:
+        return find(name)[""]
+    except (OSError, KeyError) as error:
+        why = "there is no such file" if isinstance(error, KeyError) else reason(error)
+        raise InputError(f"cannot listen to {name}: {why}") from None
+
+
+def embed(path: Location, start_s: float, rows: RowFile, model: Path) -> NDArray[np.float32]:
     """The embedding of the window at `start_s` of a recording, float32 `[size]`, with the options of `rows`.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from runtime.cores import usable_cores
 from runtime.errors import RecordingError
 from runtime.explore.pictures.sound import KIND, encode, read
 from runtime.explore.pictures.spectrogram import data_uri, power, spectrogram
+from runtime.remote import Location
 
 AHEAD = 64
 """Most clips in work at once, to bound memory."""
@@ -35,10 +35,10 @@ def spread(among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return among[np.floor((np.arange(count) + 0.5) * len(among) / count).astype(np.int64)] if count else among[:0]
 
 
-def make_clips(windows: Mapping[int, tuple[Path, float, float]]) -> tuple[dict[int, Clip], dict[Path, str]]:
+def make_clips(windows: Mapping[int, tuple[Location, float, float]]) -> tuple[dict[int, Clip], dict[Location, str]]:
     """Clips of windows (recording, start and end in seconds), and for each unreadable recording the reason."""
     clips: dict[int, Clip] = {}
-    failures: dict[Path, str] = {}
+    failures: dict[Location, str] = {}
     items = list(windows.items())
     with ThreadPoolExecutor(usable_cores()) as threads, progress_bar(len(items), desc="clips") as bar:
         for i in range(0, len(items), AHEAD):
@@ -52,7 +52,7 @@ def make_clips(windows: Mapping[int, tuple[Path, float, float]]) -> tuple[dict[i
     return clips, failures
 
 
-def _clip(window: tuple[Path, float, float]) -> Clip | str:
+def _clip(window: tuple[Location, float, float]) -> Clip | str:
     path, start_s, end_s = window
     try:
         samples = read(path, start_s, end_s - start_s)
@@ -61,7 +61,7 @@ def _clip(window: tuple[Path, float, float]) -> Clip | str:
     return Clip(data_uri("image/png", spectrogram(power(samples))), data_uri(KIND, encode(samples)))
 
 
-def describe_missing(missing: Iterable[str], failures: Mapping[Path, str]) -> str:
+def describe_missing(missing: Iterable[str], failures: Mapping[Location, str]) -> str:
     """One line about recordings that are missing or cannot be read; empty if there are none."""
     parts = []
     if lost := sorted(missing):

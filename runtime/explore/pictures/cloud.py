@@ -58,10 +58,11 @@ def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tupl
     windows = {int(i): (file, starts[i], ends[i]) for i in spread(playable, embed) if (file := files[paths[i]])}
     clips, failures = make_clips(windows)
     contents = f"{len(clips):,} windows with spectrogram and sound in the page"
-    if len(playable) > len(windows):
-        contents += f" (evenly spread; it links to the sound of the other {len(playable) - len(windows):,})"
+    addresses = {path: (file and address(file, target)) or None for path, file in files.items()}
+    if linked := sum(addresses[paths[i]] is not None for i in playable if int(i) not in windows):
+        contents += f" (evenly spread; it links to the sound of the other {linked:,})"
     lines = [contents, describe_missing([path for path, file in files.items() if file is None], failures)]
-    data = _data(cloud, {path: address(file, target) if file else None for path, file in files.items()}, clips)
+    data = _data(cloud, addresses, clips)
     html = render("cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), contents=contents)
     return html, [line for line in lines if line]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -15,8 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from runtime.audio.recording import Part, Recording
-from runtime.errors import RecordingError
+from runtime.errors import InputError, RecordingError, reason
 from runtime.explore.names import READINGS
+from runtime.remote import Location, RemoteFile, find, is_url, is_web
 
 RATE = 32_000
 """Sample rate of spectrograms and clips, in Hz."""
@@ -32,24 +33,42 @@ class Recordings:
 
     A recording may lie where the run read it, or below `folder` with as many of its parent folders as exist there. The
     file of rows may have moved, so paths are also tried relative to it, and with composed and decomposed letters (NFC,
-    NFD), as other systems write them.
+    NFD), as other systems write them. Where rows have URLs, the files at these are read unless `folder` has copies.
     """
 
     source: Path
     folder: Path | None = None
+    _listings: dict[str, Mapping[str, RemoteFile]] = field(default_factory=dict)
 
-    def find(self, path: str) -> Path | None:
-        """The file of a row's `path`; None if it cannot be found."""
+    def find(self, path: str) -> Location | None:
+        """The file of a row's `path`; None if it cannot be found.
+
+        Raises:
+            InputError: it is at a URL that cannot be reached.
+        """
         forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
         places: list[Path] = []
         for pure in (read(form) for read in READINGS for form in dict.fromkeys(forms)):
             parts = [part for part in pure.parts if part not in (pure.anchor, "..")]
             places += [self.folder.joinpath(*parts[i:]) for i in range(len(parts))] if self.folder else []
             places += [Path(pure.as_posix()), self.source.parent / pure.as_posix()]
-        return next((place for place in places if _is_file(place)), None)
+        here = next((place for place in places if _is_file(place)), None)
+        return self._find_remote(path) if here is None and is_url(path) else here
+
+    def _find_remote(self, url: str) -> RemoteFile | None:
+        """A file at a URL. In stores its folder is listed, once for all files in it."""
+        folder, _, name = url.rpartition("/")
+        if is_web(url):
+            folder, name = url, ""
+        try:
+            if folder not in self._listings:
+                self._listings[folder] = find(folder)
+        except OSError as error:
+            raise InputError(f"cannot read {url}: {reason(error)}") from None
+        return self._listings[folder].get(name)
 
 
-def read(path: Path, start_s: float, seconds: float) -> NDArray[np.float32]:
+def read(path: Location, start_s: float, seconds: float) -> NDArray[np.float32]:
     """The sound from `start_s` on, float32 `[seconds * RATE]`, zero-padded after the recording's end.
 
     Raises:
@@ -62,7 +81,7 @@ def read(path: Path, start_s: float, seconds: float) -> NDArray[np.float32]:
     return windows[0]
 
 
-def read_seconds(path: Path, first: int, count: int) -> Iterator[NDArray[np.float32]]:
+def read_seconds(path: Location, first: int, count: int) -> Iterator[NDArray[np.float32]]:
     """The seconds of a recording from `first` on, at most `count`: float32 `[RATE]` each, the last one zero-padded.
 
     Raises:
@@ -97,8 +116,13 @@ def encode(samples: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
-def address(recording: Path, page: Path) -> str:
-    """A link from a page at `page` to a recording: relative if possible, so that both can move together."""
+def address(recording: Location, page: Path) -> str:
+    """A link from a page at `page` to a recording: relative if possible, so that both can move together.
+
+    Empty for recordings in stores, which browsers cannot open.
+    """
+    if isinstance(recording, RemoteFile):
+        return recording.url if is_web(recording.url) else ""
     try:
         relative = os.path.relpath(os.path.realpath(recording), os.path.realpath(page.parent))
     except ValueError:  # on another drive

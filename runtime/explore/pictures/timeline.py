@@ -25,6 +25,7 @@ from runtime.explore.pictures.still import plain
 from runtime.explore.pictures.template import render
 from runtime.explore.rows import RowFile
 from runtime.files import composed
+from runtime.remote import Location
 
 MOST_S = 3600
 """Longest excerpt drawn, in seconds."""
@@ -57,7 +58,7 @@ class Timeline:
     scores: NDArray[np.float32]
     top: Top
     all_names: Sequence[str]
-    recording: Path | None = None
+    recording: Location | None = None
     power: NDArray[np.float32] | None = None
     sound: NDArray[np.float32] | None = None
     notes: Sequence[str] = field(default_factory=tuple)
@@ -152,7 +153,9 @@ def find_path(paths: Sequence[str], recording: str) -> str:
     raise InputError(f"the rows hold no recording {recording}, but {some or 'none'}{' …' if len(paths) > 3 else ''}")
 
 
-def _read(file: Path, start: int, seconds: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, str]:
+def _read(
+    file: Location, start: int, seconds: int
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, str]:
     """The power spectrogram, the samples if they are few, and why the excerpt is not complete."""
     frames_a_second = next((each for each in FRAMES_A_SECOND if each * seconds <= MOST_FRAMES), 1)
     frames, sound, failure = [], [], ""
