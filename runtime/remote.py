@@ -198,7 +198,7 @@ def joined(folder: str, below: str) -> str:
     """The path or URL of a file below a folder; the reverse of `path_below`."""
     if not is_url(folder):
         return os.path.join(folder, below)
-    return f"{folder.rstrip('/')}/{quote(below) if _is_encoded(folder) else below}"
+    return f"{folder.rstrip('/')}/{quote(below) if is_web(folder) else below}"
 
 
 def is_there(file: Location) -> bool:
