@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.stress import kills, large, many, models
+from benchmarks.stress import archive, kills, large, many, models
 from benchmarks.stress.promises import BrokenPromiseError
 from convert.source.tensorflow import hush_native_log
 from runtime.errors import PerchError
@@ -22,6 +22,7 @@ CASES: dict[str, Case] = {
     "kills": kills.kills,
     "rows": many.rows,
     "models": models.models,
+    "archive": archive.archive,
 }
 
 
@@ -29,7 +30,10 @@ def main(args: Sequence[str] | None = None) -> int:
     """Makes a tiny untrained model and runs the cases; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stress", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
-    names = parser.parse_args(args).cases or list(CASES)
+    parser.add_argument("--files", type=int, metavar="N", default=archive.FILES, help="files in the case archive")
+    parsed = parser.parse_args(args)
+    names = parsed.cases or list(CASES)
+    archive.FILES = parsed.files
     if unknown := [name for name in names if name not in CASES]:
         parser.error(f"there is no case {unknown[0]}; there are {', '.join(CASES)}")
     broken = []

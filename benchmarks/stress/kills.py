@@ -60,7 +60,7 @@ def kill_a_worker(process: subprocess.Popen[str], after_s: float) -> int:
     return len(workers[:1])
 
 
-def kill(process: subprocess.Popen[str], after_s: float) -> bool:
+def kill(process: subprocess.Popen[str], after_s: float, orphans_end_s: float = ORPHANS_END_S) -> bool:
     """Kills a run after a while; its workers must end too. False if the run ended first."""
     try:
         process.wait(after_s)
@@ -70,7 +70,7 @@ def kill(process: subprocess.Popen[str], after_s: float) -> bool:
     process.kill()
     process.communicate()
     promise(
-        wait_for(lambda: not any(map(alive, workers)), ORPHANS_END_S),
+        wait_for(lambda: not any(map(alive, workers)), orphans_end_s),
         f"a run was killed after {after_s:.2f} s; none of its {len(workers)} workers outlives it",
     )
     return True

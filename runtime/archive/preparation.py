@@ -81,6 +81,13 @@ class Archive:
         return np.flatnonzero(self.mine & ~self.manifest.among(done))
 
     @property
+    def recordings(self) -> tuple[float, float]:
+        """How many recordings are this run's, and how many of them were done before; parts count as shares."""
+        share = 1 / self.manifest.table["parts"].to_numpy()
+        mine = float(share[self.mine].sum())
+        return mine, mine - float(share[self.todo].sum())
+
+    @property
     def failed_before(self) -> int:
         """How many of this run's units failed in an earlier run, and are not tried again."""
         return 0 if self.retry_failed else int((self.mine & self.manifest.among(self.ledger.ids(FAILURE))).sum())

@@ -11,6 +11,7 @@ from typing import ParamSpec, Protocol
 
 from runtime.archive.part import FAILED, PartWriter
 from runtime.archive.preparation import Archive, prepare
+from runtime.archive.ray_cluster import score_on_ray
 from runtime.archive.scoring import ScoredUnit, UnitScorer
 from runtime.archive.summary import ArchiveSummary
 from runtime.audio.paths import Sources
@@ -46,6 +47,7 @@ class _RunArchive(Protocol[P]):
         shard: str | None = ...,
         plan: bool = ...,
         retry_failed: bool = ...,
+        ray: str | None = ...,
         *args: P.args,
         **options: P.kwargs,
     ) -> ArchiveSummary: ...
@@ -63,6 +65,7 @@ def run_archive(
     shard: str | None = None,
     plan: bool = False,
     retry_failed: bool = False,
+    ray: str | None = None,
     *,
     request: Request,
 ) -> ArchiveSummary:
@@ -81,6 +84,8 @@ def run_archive(
         shard: which share of the units to do, such as "3/20". None: the one of this task, in a SLURM array; else all.
         plan: whether to write the manifest only, and to score nothing.
         retry_failed: whether to try units again that failed. Otherwise they count as done.
+        ray: do the units on a Ray cluster: the address of one, or "auto" for the one that this machine is part of, else
+            one that is started here. None: on this machine alone.
         request: the options of a run.
 
     Returns:
@@ -96,7 +101,7 @@ def run_archive(
         ArchiveInterrupted: Ctrl-C during scoring. What was done is committed.
     """
     return run_archive_request(
-        soundscapes, model, out, request, ArchiveOptions(shard=shard, plan=plan, retry_failed=retry_failed)
+        soundscapes, model, out, request, ArchiveOptions(shard=shard, plan=plan, retry_failed=retry_failed, ray=ray)
     )
 
 
@@ -113,7 +118,10 @@ def run_archive_request(
     archive, summary = prepare(soundscapes, model, out, request, options)
     if not options.plan and len(archive.todo):
         archive.check_places()
-        score(archive, summary, request.progress, engine)
+        if options.ray is None:
+            score(archive, summary, request.progress, engine)
+        else:
+            score_on_ray(archive, summary, request.progress, options.ray)
     summary.elapsed_s = time.monotonic() - started
     if summary.interrupted:
         raise ArchiveInterrupted(summary)
@@ -122,8 +130,7 @@ def run_archive_request(
 
 def score(archive: Archive, summary: ArchiveSummary, report: Report, engine: EngineFactory | None) -> None:
     """Scores what is to be done, commits it part by part, and notes in the summary what was done."""
-    share = 1 / archive.manifest.table["parts"].to_numpy()
-    total, before = float(share[archive.mine].sum()), float(share[archive.mine].sum() - share[archive.todo].sum())
+    total, before = archive.recordings
     writer = PartWriter(archive.folder, archive.plan, archive.label, platform.node())
     scorer = UnitScorer(archive.plan, archive.artifact, archive.job, archive.place, engine)
     done: set[str] = set()

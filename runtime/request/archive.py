@@ -41,6 +41,16 @@ class ArchiveOptions:
         "do those units again that failed, and recordings that changed since. Without it they count as done",
         GROUP,
     )
+    ray: str | None = option(
+        None,
+        'do the units on a Ray cluster: the address of one, or "auto" for the one that this machine is part of, else '
+        "one that is started on this machine. Each node needs the same installation, and the same paths to recordings, "
+        "model and output. `workers` is how many actors there are at most",
+        GROUP,
+        unset='this machine alone; the flag without an address means "auto"',
+        metavar="ADDRESS",
+        bare="auto",
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

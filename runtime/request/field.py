@@ -24,6 +24,7 @@ class Option:
         unset: what None stands for, as a phrase.
         flags: how it is called on the command line, if not by its own name.
         metavar: what stands for its value there.
+        bare: its value where its flag stands alone; without one it takes a value.
         parse: turns text into its value; by its type if None.
         check: given its name and its value, returns the value to keep, or raises InputError.
         journal: what an unfinished run records of it, so that it is resumed with the same value. True: the option,
@@ -38,6 +39,7 @@ class Option:
     unset: str = ""
     flags: Sequence[str] = ()
     metavar: str | None = None
+    bare: str | None = None
     parse: Callable[[str], Any] | None = None
     check: Callable[[str, Any], Any] | None = None
     journal: bool | Sequence[str] = True

@@ -115,7 +115,9 @@ def _settings(option: Option) -> dict[str, Any]:
     if option.kind is bool:
         return {"action": "store_true", "help": text}
     kind = option.parse or option.kind
+    optional = {} if option.bare is None else {"nargs": "?", "const": option.bare}
     return {
+        **optional,
         "type": kind,
         "default": option.default,
         "choices": option.choices or None,
