@@ -40,7 +40,7 @@ class BlockCache(Generic[K]):
         self._grains: OrderedDict[tuple[K, int], bytes] = OrderedDict()
         self._coming: dict[tuple[K, int], tuple[int, Future[bytes]]] = {}
         """Grains that are being fetched: the first one fetched with each, and their bytes."""
-        self._failed: tuple[K, float, BaseException] | None = None
+        self._failed: tuple[K, float, OSError] | None = None
         """The last file that could not be read, when that was, and why."""
 
     def read(self, file: K, start: int, end: int, size: int) -> bytes:
@@ -103,7 +103,9 @@ class BlockCache(Generic[K]):
         try:
             data = self._fetch(file, first * GRAIN, min(end * GRAIN, size))
         except BaseException as caught:
-            error, self._failed = caught, (file, time.monotonic(), caught)
+            error = caught
+            if isinstance(caught, OSError):
+                self._failed = file, time.monotonic(), caught
         with self._lock:
             for number in range(first, end):
                 del self._coming[file, number]

@@ -128,7 +128,7 @@ def s3() -> Iterator[Any]:
 
 @pytest.fixture
 def store(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The S3 server (a `tests.support.stores.Store`); nothing that lies there is in memory."""
-    s3.proxy.reset()
+    """The S3 server (a `tests.support.stores.Store`), empty; nothing that lay there is in memory."""
+    s3.clear()
     monkeypatch.setattr(remote, "_blocks", BlockCache(remote._fetch, remote.CACHE_BYTES))
     return s3

@@ -16,7 +16,7 @@ from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import InputError
-from runtime.remote import Location
+from runtime.remote import Location, RemoteFile
 from runtime.rows.arrow import import_pyarrow
 from runtime.workers.outlines import Outline, Outliners, OutlineSetup
 from runtime.workers.protocol import Task
@@ -25,6 +25,8 @@ from runtime.workers.supervisor import Supervisor
 
 SLICE = 4096
 """Recordings planned at once."""
+REMOTE_PROCESSES = 8
+"""At least so many read headers from a network, which keeps each waiting."""
 TIMEOUT_S = 60.0
 """How long one header may take."""
 READ_WHOLE = frozenset((".ogg", ".oga", ".opus", ".mp3"))
@@ -80,7 +82,8 @@ class Planner:
         pa = import_pyarrow()
         grid, tables, again = self._plan.grid, [], list[str]()
         setup = OutlineSetup(grid.sample_rate, grid.window, grid.hop, grid.part_windows)
-        outliners = Outliners(setup, usable_cores())
+        remote = any(isinstance(path, RemoteFile) for path in recordings.paths)
+        outliners = Outliners(setup, max(usable_cores(), REMOTE_PROCESSES if remote else 1))
         with (
             progress_bar(len(recordings.paths), progress, unit=" recordings", desc="planning") as bar,
             Supervisor(outliners, TIMEOUT_S) as supervisor,

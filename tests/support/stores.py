@@ -106,6 +106,13 @@ class Store:
     server: Any
     proxy: Proxy
 
+    def clear(self) -> None:
+        """Removes all files, and all cuts."""
+        self.proxy.reset()
+        for listed in self.server.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            for each in listed.get("Contents", ()):
+                self.server.delete_object(Bucket=BUCKET, Key=each["Key"])
+
     def put(self, name: str, data: bytes) -> str:
         """Writes a file, past the proxy; returns its URL."""
         self.server.put_object(Bucket=BUCKET, Key=name, Body=data)

@@ -153,7 +153,7 @@ def test_a_file_that_is_gone_or_changed_says_so(store: Store, tmp_path: Path) ->
 NAMES = (
     *("b.WAV", "a/z.ogg", "c.Flac", "a/._z.ogg", ".hidden.wav", "notes.txt", "a/deep/er/x.mp3", "north/0500.wav"),
     *("south/0500.wav", "south/0500.flac", ".trash/a.wav", "south/@eaDir/b.wav", "a/phone.M4A", "Odd [1] name?.wav"),
-    *("audacity/e0000001.au", "a/.cache/.more/c.wav", "south/.DS_Store", "ä/ö.wav", "50%20.wav"),
+    *("audacity/e0000001.au", "a/.cache/.more/c.wav", "south/.DS_Store", "ä/ö.wav", "50%20.wav", "#1.wav"),
 )
 
 
@@ -184,6 +184,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_folders_and_globs_give_what_they_give_on_a_disk(store: Store, tree: Path, sources: str) -> None:
     url = store.put_folder(tree, "tree")
+    store.put("tree/", b"")  # how consoles of stores make folders
+    store.put("tree/a/", b"")
     local = find_recordings([f"{tree}{source}" for source in sources.split("|")])
     store.proxy.reset()
     found = find_recordings([f"{url}{source}" for source in sources.split("|")])
