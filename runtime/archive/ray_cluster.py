@@ -1,7 +1,6 @@
 """An archive's work on a Ray cluster: connects to one, and has actors on its nodes score the units.
 
-Plain actors, not Ray Data: a unit's rows never travel, and Ray Data hangs when nodes are lost on which blocks of its
-input lay while actors hold all other CPUs (measured with Ray 2.60; docs/archive.md has the figures).
+Plain actors, not Ray Data, whose engine would run the same actors: docs/clusters.md says what was measured of both.
 """
 
 from __future__ import annotations
