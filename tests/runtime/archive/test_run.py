@@ -158,7 +158,7 @@ def test_recordings_may_lie_elsewhere(tmp_path: Path, archive: Path, model: Path
     fill(elsewhere, model, out, shard="1/2")
     fill(archive, model, out, shard="2/2")
     assert merged(out) == plain.read_bytes()
-    with pytest.raises(InputError, match=r"is not there, nor are the next .* name the folder in which they lie now"):
+    with pytest.raises(InputError, match=r"none of the next 3 recordings of .* is there, such as .* they lie now"):
         fill(tmp_path, model, out, shard="2/2", retry_failed=True)
 
 
