@@ -16,7 +16,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeGuard, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
 
 from runtime.blocks import BlockCache
@@ -194,6 +194,26 @@ def located(path: str, size: int = 0, mtime_ns: int = 0) -> Location:
 def absolute_path(path: str | Location) -> str:
     """A path that stays right when the working folder changes; URLs always do."""
     return str(path) if isinstance(path, RemoteFile) or is_url(path) else os.path.abspath(path)
+
+
+def joined(folder: str, below: str) -> str:
+    """The path or URL of a file below a folder; the reverse of `path_below`."""
+    if not is_url(folder):
+        return os.path.join(folder, below)
+    return f"{folder.rstrip('/')}/{quote(below) if is_web(folder) else below}"
+
+
+def is_there(file: Location) -> bool:
+    """Whether there is a file, as far as can be told."""
+    if isinstance(file, Path):
+        return os.path.lexists(file)
+    try:
+        file.read(0, 1)
+    except FileNotFoundError:
+        return False
+    except OSError:  # reading it will say why
+        return True
+    return True
 
 
 def path_below(path: str | Location, folder: str | Path) -> str:

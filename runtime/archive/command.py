@@ -7,12 +7,14 @@ from pathlib import Path
 
 from runtime.archive.manifest import NAME
 from runtime.archive.merge import merge_request
+from runtime.archive.preparation import check_request
 from runtime.archive.run import ArchiveInterrupted, run_archive_request
 from runtime.archive.status import archive_status
 from runtime.archive.summary import ArchiveSummary, combined
 from runtime.audio.paths import Sources
 from runtime.console.terminal import complain, complain_all, printable
 from runtime.errors import InputError
+from runtime.remote import is_url
 from runtime.request.archive import ArchiveOptions
 from runtime.request.request import Request
 from runtime.rows.formats.choice import HOPLITE
@@ -28,7 +30,7 @@ def wants_dataset(request: Request, options: ArchiveOptions) -> bool:
     """
     sink = "" if request.sink is None else str(request.sink)
     tables = request.detections is not None and request.detections.format in ("raven", "audacity")
-    is_folder = sink.endswith("/") or Path(sink, NAME).is_file()
+    is_folder = sink.endswith("/") or (not is_url(sink) and Path(sink, NAME).is_file())
     if options.dataset or (is_folder and not tables and not sink.startswith(HOPLITE)):
         return True
     if options != ArchiveOptions():
@@ -40,6 +42,7 @@ def wants_dataset(request: Request, options: ArchiveOptions) -> bool:
 def run_dataset(soundscapes: Sources, model: Path, request: Request, options: ArchiveOptions, quiet: bool) -> int:
     """Does what is to be done of an archive, and sums up; returns the exit code, 0 or 1."""
     assert request.sink is not None
+    check_request(request, but=["sink"])
     out, request = str(request.sink), replace(request, sink=None, resume=False)
     try:
         summary = run_archive_request(soundscapes, model, out, request, options)
@@ -54,14 +57,14 @@ def run_dataset(soundscapes: Sources, model: Path, request: Request, options: Ar
     return 1 if summary.failed or summary.failed_before or summary.unread_folders or summary.changed else 0
 
 
-def show_status(out: Path) -> int:
+def show_status(out: str) -> int:
     """Prints how far an archive is; returns 0 if it is complete without a failure, else 1."""
     status = archive_status(out)
     print(f"{printable(status.path)}: {printable_lines(status.summary())}", flush=True)
     return 1 if status.left or status.failed else 0
 
 
-def merge_dataset(out: Path, request: Request, quiet: bool) -> int:
+def merge_dataset(out: str, request: Request, quiet: bool) -> int:
     """Writes a dataset as one file, and sums up; returns the exit code, 0 or 1."""
     summary = merge_request(out, request)
     if not quiet:

@@ -1,4 +1,4 @@
-"""The folder of a dataset, on a disk. Files in it appear complete or not at all."""
+"""The folder of a dataset, on a disk or in an object store. Files in it appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Protocol
 
 from runtime.errors import InputError, OutputError, reason
 from runtime.files import make_folder
+from runtime.remote import RemoteFolder, is_url, local_path
 
 LEFT_OVER = ".partial"
 LEFT_OVER_S = 86_400.0
 """A temporary file that is older than this was left by a run that was killed."""
+STAYS = "what was committed stays"
 
 
 class Folder(Protocol):
@@ -48,7 +50,7 @@ class LocalFolder:
 
     def files(self, prefix: str = "") -> dict[str, int]:
         found: dict[str, int] = {}
-        for parent, folders, names in os.walk(self.path / prefix):
+        for parent, folders, names in os.walk(self.path / prefix, onerror=self._cannot_list):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
                 path = Path(parent, name)
@@ -113,11 +115,51 @@ class LocalFolder:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def _cannot_list(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise InputError(f"cannot look into {error.filename} ({reason(error)}); allow it, or name another folder")
+
     def _cannot_write(self, error: OSError) -> OutputError:
         return OutputError(
-            f"cannot write to {self.path} ({reason(error)}); units that were committed stay: make room, then repeat "
-            "the same command"
+            f"cannot write to {self.path} ({reason(error)}); {STAYS}: make room, then repeat the command"
         )
+
+
+class StoreFolder:
+    """A folder in an object store."""
+
+    def __init__(self, url: str) -> None:
+        self._folder = RemoteFolder(url)
+
+    def __str__(self) -> str:
+        return self._folder.url
+
+    def files(self, prefix: str = "") -> dict[str, int]:
+        try:
+            return self._folder.files(prefix)
+        except OSError as error:
+            raise InputError(f"cannot look into {self} ({reason(error)})") from None
+
+    def read(self, name: str) -> bytes:
+        return self._folder.read(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._writing():
+            self._folder.write(name, data)
+
+    def write_once(self, name: str, data: bytes) -> bool:
+        with self._writing():
+            return self._folder.write_once(name, data)
+
+    def remove(self, name: str) -> None:
+        self._folder.remove(name)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"cannot write to {self} ({reason(error)}); {STAYS}: repeat the command") from None
 
 
 def open_folder(out: str | Path) -> Folder:
@@ -126,7 +168,9 @@ def open_folder(out: str | Path) -> Folder:
     Raises:
         InputError: it is a file.
     """
-    path = Path(out)
+    path = local_path(str(out)) or Path(out)
+    if is_url(str(out)) and local_path(str(out)) is None:
+        return StoreFolder(str(out).rstrip("/"))
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, and a dataset is a folder; name another one")
     return LocalFolder(path)

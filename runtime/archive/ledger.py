@@ -97,7 +97,8 @@ def _read_status(folder: Folder, name: str, part_bytes: int) -> Any:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(pa.BufferReader(folder.read(STATUS + name)))
+        source = pa.BufferReader(folder.read(STATUS + name))
+        table = parquet.read_table(source, page_checksum_verification=True)
         written, table = int(table.schema.metadata[BYTES]), table.replace_schema_metadata(None).cast(status_schema())
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
         return None

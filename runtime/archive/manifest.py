@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from runtime.files import utf8
 from runtime.rows.arrow import import_pyarrow
 
 NAME = "manifest.parquet"
-PLAN = b"perch_onnx_plan"
+PLAN, PLAN_SHA256 = b"perch_onnx_plan", b"perch_onnx_plan_sha256"
 ROW_GROUP = 100_000
 TEXTS = "path", "below", "name"
 
@@ -104,8 +105,9 @@ class Manifest:
         from pyarrow import parquet
 
         buffer = io.BytesIO()
-        table = self.table.replace_schema_metadata({PLAN: self.plan.to_json()})
-        parquet.write_table(table, buffer, row_group_size=ROW_GROUP, compression="zstd")
+        plan = self.plan.to_json().encode()
+        table = self.table.replace_schema_metadata({PLAN: plan, PLAN_SHA256: _sha256(plan)})
+        parquet.write_table(table, buffer, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True)
         return buffer.getvalue()
 
 
@@ -125,11 +127,18 @@ def read_manifest(folder: Folder) -> Manifest | None:
     except OSError as error:
         raise InputError(f"{folder}/{NAME} cannot be read ({first_line(error)})") from None
     try:
-        table = parquet.read_table(pa.BufferReader(data))
-        plan = Plan.from_json((table.schema.metadata or {})[PLAN].decode())
+        table = parquet.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        about = table.schema.metadata or {}
+        if _sha256(about[PLAN]) != about[PLAN_SHA256]:  # pages have checksums, what describes them has none
+            raise ValueError("its description does not match its SHA-256")
+        plan = Plan.from_json(about[PLAN].decode())
         return Manifest(plan, table.replace_schema_metadata(None).cast(manifest_schema()))
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder}/{NAME} is damaged, or not one of this version ({first_line(error)}); delete it to plan anew: "
             "what is done stays done"
         ) from None
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()

@@ -20,7 +20,7 @@ from runtime.classes.taxonomy import read_taxonomy
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError, counted
 from runtime.files import check_outputs
-from runtime.remote import Location
+from runtime.remote import Location, located
 from runtime.request.detections import Detections
 from runtime.request.field import options_of
 from runtime.request.request import Request
@@ -112,10 +112,10 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     reads = [Path(out, name) for name in folder.files()] if Path(out).is_dir() else []
     writes = {"-o": format.files(path, recordings.names)}
     check_outputs(writes, {"the dataset": reads, "the taxonomy": request.taxonomy})
-    target = Target(path, format, columns, request.fill, recordings.names)
+    Target(path, format, columns, request.fill, recordings.names)  # checks that it can be written
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)
-    target.write(FinalRows(lambda: merged, columns, request.weights, None), f"still in {folder}")
+    format.write(FinalRows(lambda: merged, columns, request.weights, None), path, columns, request.fill)
     report, detected = merged.table.report, format.detected
     return MergeSummary(
         sink=path,
@@ -187,9 +187,9 @@ class MergedRows:
 def _recordings(manifest: Manifest) -> FoundRecordings:
     """The recordings of a manifest, with their sizes: they need not be there any more."""
     first = [unit for unit in manifest.units() if unit.part == 0]
-    paths = tuple(Path(unit.path) for unit in first)
+    paths = tuple(located(unit.path, unit.size, unit.mtime_ns) for unit in first)
     sizes: dict[Location, int] = {path: unit.size for path, unit in zip(paths, first)}
-    root = Path(manifest.plan.columns.about["root"])
+    root = manifest.plan.columns.about["root"]
     return FoundRecordings(paths, tuple(unit.name for unit in first), root, skipped=0, sizes=sizes)
 
 

@@ -181,7 +181,8 @@ def write_statuses(folder: Folder, name: str, statuses: Sequence[UnitStatus], pa
 
     buffer = io.BytesIO()
     table = pa.Table.from_pylist([asdict(status) for status in statuses], status_schema())
-    parquet.write_table(table.replace_schema_metadata({BYTES: str(part_bytes).encode()}), buffer)
+    table = table.replace_schema_metadata({BYTES: str(part_bytes).encode()})
+    parquet.write_table(table, buffer, write_page_checksum=True)
     folder.write(STATUS + name, buffer.getvalue())
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from runtime.archive.plan import Plan
 from runtime.archive.planning import Planner
 from runtime.archive.summary import ArchiveSummary
 from runtime.archive.unit import Shard, Unit, shard_of
+from runtime.audio.extensions import RECORDINGS
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.console.log import log
 from runtime.errors import InputError
@@ -26,6 +27,7 @@ from runtime.files import check_writable
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
 from runtime.model.session import check_install, choose_device
+from runtime.remote import Location, absolute_path, is_there, is_url, joined, local_path, located
 from runtime.request.archive import ArchiveOptions
 from runtime.request.field import options_of
 from runtime.request.inputs import read_classes_of
@@ -97,14 +99,15 @@ class Archive:
         """What this run's parts are called after."""
         return "all" if self.shard is None else f"{self.shard.number:03d}of{self.shard.count:03d}"
 
-    def place(self, unit: Unit) -> Path:
+    def place(self, unit: Unit) -> Location:
         """Where a unit's recording lies."""
-        return Path(os.path.abspath(unit.path if self.root is None else os.path.join(self.root, unit.below)))
+        path = unit.path if self.root is None else joined(self.root, unit.below)
+        return located(absolute_path(path), unit.size, unit.mtime_ns)
 
     def check_places(self) -> None:
         """Raises InputError if the recordings lie somewhere else."""
         places = [self.place(unit) for unit in self.manifest.units(self.todo[:LOOKED_FOR])]
-        if places and not any(map(os.path.lexists, places)):
+        if places and not any(map(is_there, places)):
             raise InputError(
                 f"{places[0]} is not there, nor are the next {len(places)} recordings of {self.folder}/{NAME}; "
                 "name the folder in which they lie now"
@@ -174,10 +177,10 @@ def _remarks(artifact: Artifact, job: Job) -> Iterator[str]:
         yield f"the model is {artifact.ill_conditioned}"
 
 
-def check_request(request: Request) -> None:
-    """Raises InputError if an option means nothing for a dataset."""
+def check_request(request: Request, but: Sequence[str] = ()) -> None:
+    """Raises InputError if an option, `but` some, means nothing for a dataset."""
     for each in options_of(Request):
-        if each.name in NOT_HERE and getattr(request, each.name) != each.default:
+        if each.name in NOT_HERE and each.name not in but and getattr(request, each.name) != each.default:
             raise InputError(f"{each.name} cannot be given for a dataset: {NOT_HERE[each.name]}")
 
 
@@ -213,4 +216,8 @@ def _check_empty(folder: Folder) -> None:
 def _root(soundscapes: Sources) -> str | None:
     """The folder that all recordings are below, if a single one was named."""
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
-    return str(sources[0]) if len(sources) == 1 and os.path.isdir(sources[0]) else None
+    if len(sources) != 1:
+        return None
+    source = local_path(str(sources[0])) or sources[0]
+    is_folder = PurePosixPath(source).suffix.lower() not in RECORDINGS if is_url(source) else os.path.isdir(source)
+    return str(source) if is_folder else None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from runtime.archive.folder import Folder, LocalFolder
 from runtime.archive.manifest import NAME
@@ -19,9 +17,10 @@ from runtime.console.version import __version__
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
+from runtime.remote import Location, is_there
 from runtime.workers.job import Job
 
-Group = Sequence[tuple[Unit, Path]]
+Group = Sequence[tuple[Unit, Location]]
 """Units, and where their recordings lie."""
 
 
@@ -34,7 +33,7 @@ class Work:
     artifact: Artifact
     job: Job
     label: str
-    some: Sequence[Path]
+    some: Sequence[Location]
     version: str
 
 
@@ -55,7 +54,7 @@ class UnitActor:
 
     def __init__(self, work: Work) -> None:
         self._work, self._stopped = work, threading.Event()
-        self._places: dict[str, Path] = {}
+        self._places: dict[str, Location] = {}
         self._scorer: UnitScorer | None = None
 
     def refusal(self) -> str | None:
@@ -71,7 +70,7 @@ class UnitActor:
             return self._said(f"{work.job.model} is another model there")
         if isinstance(work.folder, LocalFolder) and not (work.folder.path / NAME).is_file():
             return self._said(f"{work.folder}/{NAME} is not there; the folder must be on a disk that all nodes share")
-        if work.some and not any(map(os.path.lexists, work.some)):
+        if work.some and not any(map(is_there, work.some)):
             return self._said(f"{work.some[0]} is not there, nor are the recordings after it")
         return None
 

@@ -31,6 +31,7 @@ from runtime.console.progress import ProgressReports, Report
 from runtime.console.version import __version__
 from runtime.cores import usable_cores
 from runtime.errors import InputError, PerchError, counted, first_line
+from runtime.remote import is_there
 from runtime.shield import Shield
 
 AUTO, LOCAL = "auto", "local"
@@ -119,7 +120,7 @@ def _work(ray: Any, archive: Archive) -> Work:
         workers = max(1, int((has.get("CPU", 0) - 1) // max(1, has.get("GPU", 0))))
     job = replace(job, setup=replace(job.setup, workers=workers), device=device)
     places = map(archive.place, archive.manifest.units(archive.todo[:LOOKED_FOR]))
-    some = [place for place in places if os.path.lexists(place)]
+    some = [place for place in places if is_there(place)]
     return Work(folder, archive.plan, archive.artifact, job, f"{archive.label}-ray", some, __version__)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from runtime.archive.part import OK, UnitStatus
 from runtime.archive.unit import Shard
 from runtime.errors import counted
+from runtime.remote import located
 from runtime.rows.summary import Failure, Note
 
 MOST_LISTED = 1_000
@@ -75,9 +75,9 @@ class ArchiveSummary:
         self.failed += status.state != OK
         self.rows, self.windows = self.rows + status.rows, self.windows + status.scored
         if status.reason is not None and len(self.failures) < MOST_LISTED:
-            self.failures.append(Failure(Path(status.path), status.reason))
+            self.failures.append(Failure(located(status.path), status.reason))
         if len(self.notes) < MOST_LISTED:
-            self.notes += [Note(Path(status.path), note) for note in status.notes]
+            self.notes += [Note(located(status.path), note) for note in status.notes]
 
     def summary(self) -> str:
         """What the run did, in a few lines."""

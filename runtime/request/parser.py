@@ -93,8 +93,8 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
     others = parser.add_argument_group("other")
     others.add_argument("--map-report", type=Path, metavar="FILE.csv", help=" ".join(MAP_REPORT.split()))
     others.add_argument("--doctor", action="store_true", help=" ".join(DOCTOR.split()))
-    others.add_argument("--status", type=Path, metavar="DATASET", help=" ".join(STATUS.split()))
-    others.add_argument("--merge", type=Path, metavar="DATASET", help=" ".join(MERGE.split()))
+    others.add_argument("--status", metavar="DATASET", help=" ".join(STATUS.split()))
+    others.add_argument("--merge", metavar="DATASET", help=" ".join(MERGE.split()))
     others.add_argument("--quiet", action="store_true", help="no progress bar and no summary; errors still show")
     add_version(others)
     for action in parser._actions if not defaults else ():

@@ -43,7 +43,10 @@ def on_disk(name: str | Path) -> Path:
     """
     path = local_path(str(name))
     if path is None and is_url(str(name)):
-        raise InputError(f"cannot write {name}: rows are written to a disk; write them there, and copy the file")
+        raise InputError(
+            f"cannot write {name}: a file is written to a disk; write it there, and copy it. A dataset "
+            "can be at a URL: end the name in /"
+        )
     return path or Path(name)
 
 

@@ -1,0 +1,94 @@
+"""What is wrong with a dataset is said, with the file and the remedy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from runtime import InputError, archive_status, merge_archive
+from tests.support.archives import fill, flip_byte
+
+FAILED = "*-failed.parquet"
+
+
+def part_of(out: Path, pattern: str = "*-00001.parquet") -> Path:
+    (path,) = (out / "rows").glob(pattern)
+    return path
+
+
+def flip_first(path: Path) -> None:
+    flip_byte(path, 0.02)  # in the first column
+
+
+def test_a_part_that_is_cut_short_is_named_and_can_be_deleted(
+    out: Path, archive: Path, model: Path, plain: Path
+) -> None:
+    part = part_of(out)
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(InputError, match=rf"{part.name} is damaged.*bytes, and was written with.*; delete it"):
+        fill(archive, model, out)
+    part.unlink()
+    assert archive_status(out).left == 16
+    assert fill(archive, model, out).ok == 16
+    merge_archive(out, out.parent / "merged.parquet", progress=False)
+    assert (out.parent / "merged.parquet").read_bytes() == plain.read_bytes()
+
+
+def test_a_part_with_a_flipped_bit_is_not_merged(out: Path) -> None:
+    flip_byte(part_of(out), 0.3)
+    with pytest.raises(InputError, match=rf"{part_of(out).name} is damaged, or is no part of a dataset .*; delete it"):
+        merge_archive(out, out.parent / "merged.parquet", progress=False)
+    assert not (out.parent / "merged.parquet").exists()
+
+
+def test_a_status_that_is_lost_is_written_again(out: Path, archive: Path, model: Path) -> None:
+    part = part_of(out)
+    status = out / "status" / part.name
+    before = pq.read_table(status)
+    status.unlink()
+    flip_byte(out / "status" / part_of(out, FAILED).name)
+    assert fill(archive, model, out).before == 19
+    assert pq.read_table(status).equals(before)
+
+
+def test_a_part_of_another_dataset_is_named(out: Path, archive: Path, model: Path) -> None:
+    other = out.parent / "other"
+    fill(archive, model, other, outputs=["label"], shard="1/3")
+    foreign = part_of(other, "part-001of003-*.parquet")
+    shutil.copy(foreign, out / "rows")
+    with pytest.raises(InputError, match=rf"{foreign.name} holds \d+ units that the manifest does not have"):
+        archive_status(out)
+    (out / "rows" / foreign.name).unlink()
+    (out / "status" / foreign.name).unlink()
+    pq.write_table(pa.table({"x": [1]}), out / "rows" / "mine.parquet")
+    with pytest.raises(InputError, match=r"mine\.parquet is damaged, or is no part of a dataset"):
+        archive_status(out)
+
+
+@pytest.mark.parametrize("harm", [flip_first, lambda path: path.write_bytes(b""), lambda path: path.write_text("PAR1")])
+def test_a_manifest_that_is_damaged_can_be_made_anew(out: Path, archive: Path, model: Path, harm: object) -> None:
+    manifest = out / "manifest.parquet"
+    harm(manifest)  # type: ignore[operator]
+    with pytest.raises(
+        InputError, match=r"manifest\.parquet is damaged, .*; delete it to plan anew: what is done stays"
+    ):
+        fill(archive, model, out)
+    manifest.unlink()
+    assert fill(archive, model, out).before == 19
+
+
+def test_what_is_missing_is_not_merged(out: Path) -> None:
+    part_of(out, FAILED).unlink()
+    with pytest.raises(InputError, match=r"out lacks 3 of 19 units, the first of .*broken\.wav; let a run do"):
+        merge_archive(out, out.parent / "merged.csv", progress=False)
+
+
+def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:
+    for ask in (archive_status, lambda path: merge_archive(path, tmp_path / "x.csv")):
+        with pytest.raises(InputError, match=r"is no dataset: it has no manifest\.parquet"):
+            ask(tmp_path / "nowhere")  # type: ignore[operator]
+    assert not (tmp_path / "nowhere").exists()
