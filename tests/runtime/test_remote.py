@@ -7,6 +7,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 from runtime.audio.paths import find_recordings
@@ -234,3 +235,15 @@ def test_paths_below() -> None:
     assert path_below("https://a/b/c%20d.wav", "https://a") == "b/c d.wav"
     assert path_below("/data/x/c.wav", "/data/y") == "../x/c.wav"
     assert path_below("/data/x/c.wav", "s3://a") == path_below(Path("/data/x/c.wav"), "") == "data/x/c.wav"
+
+
+def test_a_store_that_cannot_write_a_new_file_alone_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(MemoryFileSystem):  # type: ignore[misc]
+        def pipe_file(self, path: str, value: bytes, **_: object) -> None:
+            super().pipe_file(path, value)
+
+    monkeypatch.setattr("runtime.stores._store", lambda url: (Plain(), url.removeprefix("plain:/")))
+    folder = RemoteFolder("plain://once")
+    assert folder.write_once("a", b"1")
+    assert not folder.write_once("a", b"2")
+    assert folder.read("a") == b"1"

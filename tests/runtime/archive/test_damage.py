@@ -15,18 +15,6 @@ from tests.support.archives import fill, flip_byte
 FAILED = "*-failed.parquet"
 
 
-@pytest.fixture(scope="module")
-def filled(archive: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("filled") / "out"
-    fill(archive, model, out)
-    return out
-
-
-@pytest.fixture
-def out(filled: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(filled, tmp_path / "out"))
-
-
 def part_of(out: Path, pattern: str = "*-00001.parquet") -> Path:
     (path,) = (out / "rows").glob(pattern)
     return path
