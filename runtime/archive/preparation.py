@@ -149,6 +149,8 @@ def prepare(
     planner = Planner(plan, before, ledger.ids(), anew=options.retry_failed)
     manifest = _planned(planner, folder, plan, before, ledger, found, request) if searches else before
     assert manifest is not None
+    if before is None:  # there may be parts: of a dataset whose manifest was deleted, or of a run that was faster
+        ledger = read_ledger(folder, manifest)
     archive = Archive(folder, manifest, ledger, artifact, job, _root(soundscapes), shard, options.retry_failed)
     summary = ArchiveSummary(
         path=str(folder),

@@ -62,6 +62,9 @@ def test_a_part_of_another_dataset_is_named(out: Path, archive: Path, model: Pat
     shutil.copy(foreign, out / "rows")
     with pytest.raises(InputError, match=rf"{foreign.name} holds \d+ units that the manifest does not have"):
         archive_status(out)
+    (out / "manifest.parquet").unlink()
+    with pytest.raises(InputError, match=rf"{foreign.name} holds \d+ units that the manifest does not have"):
+        fill(archive, model, out)  # it has just been planned anew
     (out / "rows" / foreign.name).unlink()
     (out / "status" / foreign.name).unlink()
     pq.write_table(pa.table({"x": [1]}), out / "rows" / "mine.parquet")
