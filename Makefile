@@ -36,7 +36,7 @@ docs-serve: .venv/installed
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (4 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,remote,dev]'
 	touch $@
 
 clean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import io
 import os
 import posixpath
@@ -152,11 +153,12 @@ class RemoteFolder:
         """
 
         def write(store: Any, path: str) -> None:
-            try:
+            # Old versions of s3fs ignore an argument that they do not know.
+            if "mode" in inspect.signature(getattr(store, "_pipe_file", store.pipe_file)).parameters:
                 store.pipe_file(path, data, mode="create")
-            except (NotImplementedError, TypeError):
-                if store.exists(path):
-                    raise FileExistsError(errno.EEXIST, "is there already") from None
+            elif store.exists(path):
+                raise FileExistsError(errno.EEXIST, "is there already")
+            else:
                 store.pipe_file(path, data)
 
         try:

@@ -84,7 +84,7 @@ def read_ledger(folder: Folder, manifest: Manifest | None = None) -> Ledger:
     ids = ordered["unit_id"].to_numpy(zero_copy_only=False)
     first = np.ones(len(ids), np.bool_)
     first[1:] = ids[1:] != ids[:-1]
-    return Ledger(ordered.filter(pa.array(first)), ordered)
+    return Ledger(ordered.filter(pa.array(first)).combine_chunks(), ordered)
 
 
 def _read_status(folder: Folder, name: str, part_bytes: int) -> Any:

@@ -27,6 +27,8 @@ SLICE = 4096
 """Recordings planned at once."""
 REMOTE_PROCESSES = 8
 """At least so many read headers from a network, which keeps each waiting."""
+PAYS = 16
+"""Recordings for which it pays to start another process."""
 TIMEOUT_S = 60.0
 """How long one header may take."""
 READ_WHOLE = frozenset((".ogg", ".oga", ".opus", ".mp3"))
@@ -82,8 +84,7 @@ class Planner:
         pa = import_pyarrow()
         grid, tables, again = self._plan.grid, [], list[str]()
         setup = OutlineSetup(grid.sample_rate, grid.window, grid.hop, grid.part_windows)
-        remote = any(isinstance(path, RemoteFile) for path in recordings.paths)
-        outliners = Outliners(setup, max(usable_cores(), REMOTE_PROCESSES if remote else 1))
+        outliners = Outliners(setup, _processes(recordings))
         with (
             progress_bar(len(recordings.paths), progress, unit=" recordings", desc="planning") as bar,
             Supervisor(outliners, TIMEOUT_S) as supervisor,
@@ -156,6 +157,13 @@ def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
             windows,
             work + OPENING_WINDOWS,
         )
+
+
+def _processes(recordings: FoundRecordings) -> int:
+    """How many processes read headers: no more than pay for their start."""
+    on_network = any(isinstance(path, RemoteFile) for path in recordings.paths)
+    most = max(usable_cores(), REMOTE_PROCESSES if on_network else 1)
+    return min(most, 1 + len(recordings.paths) // PAYS)
 
 
 def _known(before: Manifest, done: Any) -> Mapping[str, _Known]:

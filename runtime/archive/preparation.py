@@ -22,7 +22,7 @@ from runtime.archive.unit import Shard, Unit, shard_of
 from runtime.audio.extensions import RECORDINGS
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.console.log import log
-from runtime.errors import InputError
+from runtime.errors import InputError, counted
 from runtime.files import check_writable
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
@@ -109,8 +109,8 @@ class Archive:
         places = [self.place(unit) for unit in self.manifest.units(self.todo[:LOOKED_FOR])]
         if places and not any(map(is_there, places)):
             raise InputError(
-                f"{places[0]} is not there, nor are the next {len(places)} recordings of {self.folder}/{NAME}; "
-                "name the folder in which they lie now"
+                f"none of the next {counted(len(places), 'recording')} of {self.folder}/{NAME} is there, such as "
+                f"{places[0]}; name the folder in which they lie now"
             )
 
 
@@ -149,6 +149,8 @@ def prepare(
     planner = Planner(plan, before, ledger.ids(), anew=options.retry_failed)
     manifest = _planned(planner, folder, plan, before, ledger, found, request) if searches else before
     assert manifest is not None
+    if before is None:  # there may be parts: of a dataset whose manifest was deleted, or of a run that was faster
+        ledger = read_ledger(folder, manifest)
     archive = Archive(folder, manifest, ledger, artifact, job, _root(soundscapes), shard, options.retry_failed)
     summary = ArchiveSummary(
         path=str(folder),

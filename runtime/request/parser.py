@@ -24,8 +24,10 @@ examples:
       a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
   perch-run --map-report map.csv --model perch.onnx --classes taxonomy.csv --unmapped genus-max
       which of these classes the model has, and what stands for the others; nothing is scored
-  perch-run archive --model perch.onnx --outputs embedding,label -o out.parquet --resume
-      embeddings and scores of any amount of audio; the same command goes on after an interruption
+  perch-run archive --model perch.onnx --outputs embedding,label -o out/
+      embeddings and scores of any amount of audio, on any number of machines; the same command goes on
+  perch-run --merge out/ -o out.parquet
+      one file of them
   perch-run recordings --model perch.onnx --outputs embedding,label -o out.npz
       the same as arrays, for numpy
   perch-run archive --model perch.onnx --top 3 --min-score 5 -o detections.csv

@@ -29,7 +29,7 @@ module = importlib.util.module_from_spec(spec)
 sys.modules["soundfile"] = module
 spec.loader.exec_module(module)
 import runtime.stores, s3fs
-runtime.stores.FIRST_WAIT_S, runtime.stores.PATIENCE_S, s3fs.S3FileSystem.retries = 0.01, 1, 1
+runtime.stores.FIRST_WAIT_S, runtime.stores.PATIENCE_S, s3fs.S3FileSystem.retries = 0.01, 0.3, 1
 """
 
 
@@ -149,9 +149,9 @@ def s3_store() -> Iterator[Store]:
 
 
 def hurry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives up on stores after a second, here and in the processes that a run starts."""
+    """Gives up on stores after a third of a second, here and in the processes that a run starts."""
     monkeypatch.setattr("runtime.stores.FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr("runtime.stores.PATIENCE_S", 1)
+    monkeypatch.setattr("runtime.stores.PATIENCE_S", 0.3)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     folder.mkdir()
     (folder / "soundfile.py").write_text(HURRY)

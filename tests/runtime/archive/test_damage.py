@@ -15,18 +15,6 @@ from tests.support.archives import fill, flip_byte
 FAILED = "*-failed.parquet"
 
 
-@pytest.fixture(scope="module")
-def filled(archive: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("filled") / "out"
-    fill(archive, model, out)
-    return out
-
-
-@pytest.fixture
-def out(filled: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(filled, tmp_path / "out"))
-
-
 def part_of(out: Path, pattern: str = "*-00001.parquet") -> Path:
     (path,) = (out / "rows").glob(pattern)
     return path
@@ -74,6 +62,9 @@ def test_a_part_of_another_dataset_is_named(out: Path, archive: Path, model: Pat
     shutil.copy(foreign, out / "rows")
     with pytest.raises(InputError, match=rf"{foreign.name} holds \d+ units that the manifest does not have"):
         archive_status(out)
+    (out / "manifest.parquet").unlink()
+    with pytest.raises(InputError, match=rf"{foreign.name} holds \d+ units that the manifest does not have"):
+        fill(archive, model, out)  # it has just been planned anew
     (out / "rows" / foreign.name).unlink()
     (out / "status" / foreign.name).unlink()
     pq.write_table(pa.table({"x": [1]}), out / "rows" / "mine.parquet")

@@ -78,12 +78,12 @@ def test_a_header_is_read_without_the_recording(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3", "a.flac", "a.wav"])
 def test_a_recording_is_read_once(store: Store, tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / name, soundscape(1, 60))
+    path = write(tmp_path / name, soundscape(1, 30))
     (file,) = find_recordings(store.put(f"once/{name}", path.read_bytes())).paths
     store.proxy.reset()
     recording = Recording(file, RATE, WINDOW)
     recording.count_parts()
-    assert len(list(recording.windows())) == 12
+    assert len(list(recording.windows())) == 6
     assert store.proxy.received < 1.02 * path.stat().st_size + 10_000
     assert store.proxy.of(name) < 12
 
@@ -93,27 +93,28 @@ def test_a_cut_is_mended_or_fails_the_recording(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     hurry(tmp_path / "hurry", monkeypatch)
-    sound = soundscape(1, 60)
+    sound = soundscape(1, 40)
     path = write(tmp_path / name, sound)
     if name == "unfinished.wav":
         path.write_bytes(wav(pcm(sound), RATE, size=0x7FFFF000))
     (file,) = find_recordings(store.put(f"cut/{name}", path.read_bytes())).paths
     expected, _ = read(path)
-    store.proxy.cuts[name] = 150_000, np.inf
+    after = 50_000 if name.endswith((".ogg", ".mp3")) else 150_000  # these are read as a whole before any window
+    store.proxy.cuts[name] = after, np.inf
     windows, recording = read(file)
     assert recording.failure is not None
-    assert "could not be reached for 1 s" in recording.failure
+    assert "could not be reached for 0.3 s" in recording.failure
     assert recording.count is None
     for window, other in zip(windows, expected):
         if window.samples is not None:
             np.testing.assert_array_equal(window.samples, other.samples)
     read_s = 5 * sum(window.samples is not None for window in windows)
-    assert read_s < 60
+    assert read_s < 40
     assert all(window.samples is None for window in windows[read_s // 5 :])
 
     monkeypatch.setattr("runtime.blocks.FAILED_S", 0)
     monkeypatch.setattr("runtime.stores.PATIENCE_S", 60)
-    store.proxy.cuts[name] = 150_000, 3
+    store.proxy.cuts[name] = after, 3
     windows, recording = read(file)
     assert recording.failure is None
     np.testing.assert_array_equal([w.samples for w in windows], [w.samples for w in expected])
