@@ -15,7 +15,7 @@ from benchmarks.stress.promises import perch_run, promise, watched_run
 from convert.proof.synthetic import write_soundscape
 from runtime import archive_status, merge_archive
 
-SEED, KILLS, RECORDINGS, MINUTES = 2026, 12, 60, 5
+SEED, KILLS, RECORDINGS, MINUTES = 2026, 8, 60, 5
 PATIENCE_S = 300.0
 
 

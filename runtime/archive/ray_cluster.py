@@ -159,11 +159,11 @@ def connected(ray: Any, address: str, shield: Shield) -> Iterator[str]:
         raise
     if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
         signal.signal(signal.SIGTERM, handler)  # Ray has put one before it that prints a stack
-    try:
-        with _silence(ray):
+    with _silence(ray):
+        try:
             yield "a Ray cluster on this machine" if found == LOCAL else f"the Ray cluster at {found}"
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _find(address: str) -> str:

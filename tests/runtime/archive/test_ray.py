@@ -65,6 +65,7 @@ def end(process: subprocess.Popen[str], code: int = 1) -> str:
     output, errors = process.communicate(timeout=180)
     assert process.returncode == code, errors
     assert "no_sound.wav" in errors
+    assert "raylet" not in output + errors  # Ray has a lot to say of what is killed
     return output
 
 
