@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from runtime.archive.folder import LocalFolder
-from runtime.archive.part import FAILED
+from runtime.archive.part import FAILED, PART_BYTES
 from runtime.archive.preparation import LOOKED_FOR, Archive
 from runtime.archive.ray_actor import Group, Outcome, Work
 from runtime.archive.ray_pool import RayPool
@@ -124,9 +124,14 @@ def _work(ray: Any, archive: Archive) -> Work:
 
 
 def groups_of(archive: Archive, actors: int) -> Iterator[Group]:
-    """The units that are to be done, in groups of about a minute of work."""
-    work = archive.manifest.work[archive.todo].astype(np.float64)
-    size = min(GROUP_WORK[archive.job.device.partition(":")[0]], max(1.0, work.sum() / (GROUPS_EACH * actors)))
+    """The units that are to be done, in groups of about a minute of work.
+
+    On the CPU the rows of a group fit into one part, which an actor writes at the end: one that is lost leaves none.
+    """
+    work, device = archive.manifest.work[archive.todo].astype(np.float64), archive.job.device.partition(":")[0]
+    row_bytes = sum(archive.artifact.head(name).row_bytes for name in archive.job.outputs)
+    most = min(GROUP_WORK[device], PART_BYTES / row_bytes if device == "cpu" else np.inf)
+    size = min(most, max(1.0, work.sum() / (GROUPS_EACH * actors)))
     numbers = np.floor((np.cumsum(work) - work / 2) / size)
     edges = np.flatnonzero(np.diff(numbers)) + 1
     for rows in np.split(archive.todo, edges):

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.stress.nodes import Nodes, parts, ray_nodes, wait_for
 from convert.proof.synthetic import soundscape
 from runtime import InputError, PerchError, archive_status, merge_archive
+from runtime.archive import ray_cluster
+from runtime.archive.preparation import prepare
+from runtime.request.archive import ArchiveOptions
+from runtime.request.request import Request
 from tests.support.archives import OUTPUTS, fill
 from tests.support.recordings import write
 from tests.support.runs import run
 
-RECORDINGS, SECONDS = 12, 60
+RECORDINGS, SECONDS = 10, 60
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +58,24 @@ def rows_file(minutes: Path, model: Path) -> bytes:
     return path.read_bytes()
 
 
-def start(minutes: Path, model: Path, out: Path, address: str) -> subprocess.Popen[str]:
+def start(
+    minutes: Path, model: Path, out: Path, *address: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "runtime", minutes, "--model", model, "--outputs", ",".join(OUTPUTS)]
     return subprocess.Popen(
-        [*command, "-o", f"{out}/", "--ray", address],
+        [*command, "-o", f"{out}/", "--ray", *address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **(environment or {})},
     )
+
+
+def commands() -> Iterator[str]:
+    """The command lines of all processes."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            yield " ".join(process.cmdline())
 
 
 def end(process: subprocess.Popen[str], code: int = 1) -> str:
@@ -113,26 +131,43 @@ def test_a_driver_that_is_killed_and_started_again_ends_with_every_row(
     wait_for(lambda: not nodes.actors())
     before = archive_status(tmp_path / "out")
     assert before.left > 0 and before.ok > 0
-    output = end(start(minutes, model, tmp_path / "out", nodes.address))
+    output = end(start(minutes, model, tmp_path / "out", "auto"))
+    assert f"2 actors on the Ray cluster at {nodes.address}" in output
     assert f"{before.ok + before.failed} before" in output
     check(tmp_path / "out", rows_file)
 
 
-def test_ctrl_c_commits_what_is_done_and_the_same_command_goes_on(
-    nodes: Nodes, minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
+def test_where_there_is_no_cluster_one_is_started_and_ctrl_c_commits_what_is_done_and_ends_it(
+    minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
-    process = start(minutes, model, tmp_path / "out", nodes.address)
-    wait_for(lambda: parts(tmp_path / "out"))
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as elsewhere:
+        process = start(minutes, model, tmp_path / "out", environment={"RAY_TMPDIR": elsewhere})
+        wait_for(lambda: parts(tmp_path / "out"))
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        wait_for(lambda: not any(elsewhere in command for command in commands()))
     assert process.returncode == 130
+    assert "on a Ray cluster on this machine" in output
     assert "the same command goes on" in errors and "Traceback" not in errors
     status = archive_status(tmp_path / "out")
     assert f"{status.ok + status.failed} of {RECORDINGS + 1} units done" in output
     assert status.left > 0
-    wait_for(lambda: not nodes.actors())
-    end(start(minutes, model, tmp_path / "out", nodes.address))
+    fill(minutes, model, tmp_path / "out")  # without Ray
     check(tmp_path / "out", rows_file)
+
+
+def test_groups_hold_each_unit_once_and_no_more_rows_than_a_part(
+    minutes: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ArchiveOptions()
+    archive, _ = prepare(minutes, model, tmp_path / "out", Request(outputs=OUTPUTS, progress=False), options)
+    row_bytes = sum(archive.artifact.head(name).row_bytes for name in OUTPUTS)
+    monkeypatch.setattr(ray_cluster, "PART_BYTES", 10 * row_bytes)
+    groups = list(ray_cluster.groups_of(archive, actors=1))
+    ids = [unit.id for group in groups for unit, _ in group]
+    assert ids == [unit.id for unit in archive.manifest.units()]
+    assert max(sum(unit.work for unit, _ in group) for group in groups) < 20
+    assert len(groups) > 10
 
 
 def test_a_node_that_cannot_take_part_says_why(

@@ -31,13 +31,15 @@ class FakeRay:
     exceptions = SimpleNamespace(RayError=RayError)
 
     def __init__(
-        self, score: Callable[[Group], Outcome], refusals: Sequence[str | Exception | None] = (), cpus: int = 3
+        self, score: Callable[[Group], Outcome], refusals: Sequence[str | Exception | None] = (), cpus: int = 5
     ) -> None:
         self._score, self._refusals, self._cpus = score, list(refusals), cpus
         self.killed = 0
+        self.options: list[dict[str, Any]] = []
+        """Of each actor."""
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": self._cpus}
+        return {"CPU": self._cpus, "GPU": 2}
 
     def put(self, value: object) -> object:
         return value
@@ -53,7 +55,12 @@ class FakeRay:
 
     def remote(self, actor: type) -> SimpleNamespace:
         made = SimpleNamespace(refusal=self._method(self._refusal), score=self._method(self._score))
-        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda work: made))
+
+        def with_options(**options: Any) -> SimpleNamespace:
+            self.options.append(options)
+            return SimpleNamespace(remote=lambda work: made)
+
+        return SimpleNamespace(options=with_options)
 
     def _refusal(self) -> str | None:
         refusal = self._refusals.pop(0) if self._refusals else None
@@ -70,12 +77,12 @@ def score(group: Group) -> Outcome:
     return Outcome([replace(STATUS, unit_id=unit.id) for unit, _ in group])
 
 
-def pool_of(ray: FakeRay, tmp_path: Path, units: int = 100) -> RayPool:
+def pool_of(ray: FakeRay, tmp_path: Path, units: int = 100, device: str = "cpu", workers: int | None = None) -> RayPool:
     model = tmp_path / "perch.onnx"
     model.write_bytes(b"")
-    setup = SimpleNamespace(threads=1, workers=1)
-    work = SimpleNamespace(job=SimpleNamespace(device="cpu", setup=setup, model=model))
-    return RayPool(ray, work, units, None)  # type: ignore[arg-type]
+    setup = SimpleNamespace(threads=2, workers=1 if device == "cpu" else 6)
+    work = SimpleNamespace(job=SimpleNamespace(device=device, setup=setup, model=model))
+    return RayPool(ray, work, units, workers)  # type: ignore[arg-type]
 
 
 def groups(*sizes: int) -> list[Group]:
@@ -89,6 +96,18 @@ def done_by(pool: RayPool, *sizes: int) -> list[str]:
     with pool:
         outcomes = list(pool.outcomes(iter(groups(*sizes))))
     return sorted((status.unit_id for _, outcome in outcomes for status in outcome.done), key=int)
+
+
+def test_actors_declare_what_they_take_and_leave_a_cpu_free(tmp_path: Path) -> None:
+    ray = FakeRay(score, cpus=8)
+    assert done_by(pool_of(ray, tmp_path), *[1] * 9) == [str(i) for i in range(9)]
+    assert len(ray.options) == 3
+    assert {(each["num_cpus"], each["num_gpus"], each["memory"]) for each in ray.options} == {(2, 0, 400_000_000)}
+    on_cards = FakeRay(score, cpus=16)
+    assert len(done_by(pool_of(on_cards, tmp_path, device="cuda:0"), *[1] * 9)) == 9
+    assert [(each["num_cpus"], each["num_gpus"]) for each in on_cards.options] == [(6, 1)] * 2
+    assert pool_of(ray, tmp_path, workers=50).wanted == 50
+    assert pool_of(ray, tmp_path, units=1).wanted == 1
 
 
 def test_a_unit_that_ends_each_actor_is_given_up_and_all_others_are_done_once(tmp_path: Path) -> None:
@@ -156,8 +175,8 @@ def test_a_cluster_without_room_is_waited_for_with_a_warning_and_not_for_ever(
     monkeypatch.setattr(ray_pool, "PATIENCE_S", 0.01)
     ray = FakeRay(score)
     monkeypatch.setattr(ray, "wait", lambda refs, **_: ([], refs))
-    with pytest.raises(PerchError, match=r"had no room for an actor, which needs 1 CPU and 0\.4 GB, for 0 minutes"):
+    with pytest.raises(PerchError, match=r"had no room for an actor, which needs 2 CPUs and 0\.4 GB, for 0 minutes"):
         done_by(pool_of(ray, tmp_path), 3)
     assert [record.getMessage() for record in caplog.records] == [
-        "waiting for room on the Ray cluster: an actor needs 1 CPU and 0.4 GB"
+        "waiting for room on the Ray cluster: an actor needs 2 CPUs and 0.4 GB"
     ]
