@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.stress import archive, kills, large, many, models
+from benchmarks.stress import archive, clusters, kills, large, many, models
 from benchmarks.stress.promises import BrokenPromiseError
 from convert.source.tensorflow import hush_native_log
 from runtime.errors import PerchError
@@ -22,6 +22,7 @@ CASES: dict[str, Case] = {
     "kills": kills.kills,
     "rows": many.rows,
     "models": models.models,
+    "ray": clusters.ray,
     "archive": archive.archive,
 }
 

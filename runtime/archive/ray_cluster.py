@@ -1,7 +1,6 @@
 """An archive's work on a Ray cluster: connects to one, and has actors on its nodes score the units.
 
-Plain actors, not Ray Data: a unit's rows never travel, and Ray Data hangs when nodes are lost on which blocks of its
-input lay while actors hold all other CPUs (measured with Ray 2.60; docs/archive.md has the figures).
+Plain actors, not Ray Data, whose engine would run the same actors: docs/clusters.md says what was measured of both.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def score_on_ray(archive: Archive, summary: ArchiveSummary, report: Report, addr
     done: list[str] = []
     with (
         Shield() as shield,
-        connected(ray, address) as cluster,
+        connected(ray, address, shield) as cluster,
         RayPool(ray, _work(ray, archive), len(archive.todo), archive.job.request.workers) as pool,
     ):
         setup = archive.job.setup
@@ -135,7 +134,7 @@ def groups_of(archive: Archive, actors: int) -> Iterator[Group]:
 
 
 @contextlib.contextmanager
-def connected(ray: Any, address: str) -> Iterator[str]:
+def connected(ray: Any, address: str, shield: Shield) -> Iterator[str]:
     """A connection to a cluster, which is called what this yields.
 
     Raises:
@@ -145,25 +144,26 @@ def connected(ray: Any, address: str) -> Iterator[str]:
         yield "the Ray cluster"
         return
     found = _find(address)
-    sigterm = signal.getsignal(signal.SIGTERM)
-    options: dict[str, Any] = {"address": found}
+    options: dict[str, Any] = {"address": found, "log_to_driver": False, "logging_level": "CRITICAL"}
     if found == LOCAL:  # one CPU more than there is: actors leave one free, and this process takes little
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options |= {"num_cpus": usable_cores() + 1, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(**options, log_to_driver=False, logging_level="CRITICAL")
+            shield(lambda: ray.init(**options))  # interrupted, it would leave processes behind
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot connect to a Ray cluster at {address}: {first_line(error)}") from None
-    finally:
-        if threading.current_thread() is threading.main_thread() and sigterm is not None:
-            signal.signal(signal.SIGTERM, sigterm)  # Ray puts its own in its place
-    try:
-        with _silence(ray):
-            yield "a Ray cluster on this machine" if found == LOCAL else f"the Ray cluster at {found}"
-    finally:
+    except KeyboardInterrupt:
         ray.shutdown()
+        raise
+    if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
+        signal.signal(signal.SIGTERM, handler)  # Ray has put one before it that prints a stack
+    with _silence(ray):
+        try:
+            yield "a Ray cluster on this machine" if found == LOCAL else f"the Ray cluster at {found}"
+        finally:
+            ray.shutdown()
 
 
 def _find(address: str) -> str:

@@ -156,8 +156,8 @@ def test_a_cluster_without_room_is_waited_for_with_a_warning_and_not_for_ever(
     monkeypatch.setattr(ray_pool, "PATIENCE_S", 0.01)
     ray = FakeRay(score)
     monkeypatch.setattr(ray, "wait", lambda refs, **_: ([], refs))
-    with pytest.raises(PerchError, match=r"had no room for an actor, which needs 1 CPU and 0\.5 GB, for 0 minutes"):
+    with pytest.raises(PerchError, match=r"had no room for an actor, which needs 1 CPU and 0\.4 GB, for 0 minutes"):
         done_by(pool_of(ray, tmp_path), 3)
     assert [record.getMessage() for record in caplog.records] == [
-        "waiting for room on the Ray cluster: an actor needs 1 CPU and 0.5 GB"
+        "waiting for room on the Ray cluster: an actor needs 1 CPU and 0.4 GB"
     ]

@@ -47,9 +47,11 @@ class Nodes:
 
     def actors(self) -> list[psutil.Process]:
         """The actors on nodes besides the head that have a worker process."""
-        raylets = [psutil.Process(_raylet(node)) for node in self._others]
-        found = [child for raylet in raylets for child in raylet.children() if "UnitActor" in child.name()]
-        return [actor for actor in found if actor.children()]
+        found = []
+        for node in self._others:
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that has just ended
+                found += [each for each in psutil.Process(_raylet(node)).children() if _works(each)]
+        return found
 
     @contextlib.contextmanager
     def busy_actor(self) -> Iterator[psutil.Process]:
@@ -66,9 +68,16 @@ class Nodes:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     worker.kill()
 
-    def kill_node(self, actor: psutil.Process) -> None:
+    def kill_node_of(self, actor: psutil.Process) -> None:
         """Kills the node on which an actor is, with all its processes."""
-        node = next(node for node in self._others if _raylet(node) == actor.ppid())
+        self._kill(next(node for node in self._others if _raylet(node) == actor.ppid()))
+
+    def kill_nodes(self, count: int) -> None:
+        """Kills so many of the nodes besides the head."""
+        for node in self._others[:count]:
+            self._kill(node)
+
+    def _kill(self, node: Any) -> None:
         self._others.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
 
@@ -102,6 +111,10 @@ def wait_for(found: Callable[[], Any]) -> Any:
 def parts(out: Path) -> list[Path]:
     """The committed parts of a dataset."""
     return list(out.glob("rows/*.parquet"))
+
+
+def _works(process: psutil.Process) -> bool:
+    return "UnitActor" in process.name() and bool(process.children())
 
 
 def _raylet(node: Any) -> int:
