@@ -11,9 +11,9 @@ import numpy as np
 
 from runtime.archive.folder import Folder
 from runtime.archive.manifest import Manifest
-from runtime.archive.part import BYTES, ROWS, STATUS, UNITS, UnitStatus, drop_units, status_schema, write_statuses
+from runtime.archive.part import BYTES, PART, ROWS, STATUS, UNITS, UnitStatus, drop_units, status_schema, write_statuses
 from runtime.errors import InputError, first_line
-from runtime.rows.arrow import import_pyarrow
+from runtime.rows.arrow import import_pyarrow, read_table, sort_table
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,14 @@ def read_ledger(folder: Folder, manifest: Manifest | None = None) -> Ledger:
     written = {name.removeprefix(STATUS) for name in folder.files(STATUS)}
     tables = [status_schema().empty_table()]
     for name in sorted(parts):
+        if not name.startswith(PART):
+            raise InputError(f"{folder}/{ROWS}{name} is no part of this dataset; move it to another folder")
         table = _read_status(folder, name, parts[name]) if name in written else None
         tables.append(_recovered(folder, name, parts[name]) if table is None else table)
     every = pa.concat_tables(tables)
     if manifest is not None:
         _check_units(folder, every, manifest)
-    ordered = every.sort_by([("unit_id", "ascending"), ("state", "descending"), ("file", "ascending")])
+    ordered = sort_table(every, ("unit_id", "ascending"), ("state", "descending"), ("file", "ascending"))
     ids = ordered["unit_id"].to_numpy(zero_copy_only=False)
     first = np.ones(len(ids), np.bool_)
     first[1:] = ids[1:] != ids[:-1]
@@ -94,11 +96,8 @@ def _read_status(folder: Folder, name: str, part_bytes: int) -> Any:
         InputError: the part has not `part_bytes` bytes as when it was written.
     """
     pa = import_pyarrow()
-    from pyarrow import parquet
-
     try:
-        source = pa.BufferReader(folder.read(STATUS + name))
-        table = parquet.read_table(source, page_checksum_verification=True)
+        table = read_table(folder.read(STATUS + name))
         written, table = int(table.schema.metadata[BYTES]), table.replace_schema_metadata(None).cast(status_schema())
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
         return None

@@ -17,7 +17,7 @@ from runtime.archive.plan import Plan
 from runtime.archive.unit import Unit
 from runtime.errors import InputError, first_line
 from runtime.files import utf8
-from runtime.rows.arrow import import_pyarrow
+from runtime.rows.arrow import import_pyarrow, read_table
 
 NAME = "manifest.parquet"
 PLAN, PLAN_SHA256 = b"perch_onnx_plan", b"perch_onnx_plan_sha256"
@@ -118,7 +118,6 @@ def read_manifest(folder: Folder) -> Manifest | None:
         InputError: it is damaged, or of another version.
     """
     pa = import_pyarrow()
-    from pyarrow import parquet
 
     try:
         data = folder.read(NAME)
@@ -127,7 +126,7 @@ def read_manifest(folder: Folder) -> Manifest | None:
     except OSError as error:
         raise InputError(f"{folder}/{NAME} cannot be read ({first_line(error)})") from None
     try:
-        table = parquet.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        table = read_table(data)
         about = table.schema.metadata or {}
         if _sha256(about[PLAN]) != about[PLAN_SHA256]:  # pages have checksums, what describes them has none
             raise ValueError("its description does not match its SHA-256")

@@ -20,11 +20,11 @@ from runtime.archive.folder import Folder
 from runtime.archive.plan import Plan
 from runtime.archive.scoring import ScoredUnit
 from runtime.files import utf8
-from runtime.rows.arrow import import_pyarrow
+from runtime.rows.arrow import import_pyarrow, read_table
 from runtime.rows.block import Block
 from runtime.rows.formats.parquet_file import write_parquet
 
-ROWS, STATUS = "rows/", "status/"
+ROWS, STATUS, PART = "rows/", "status/", "part-"
 FAILED = "-failed"
 """How the name of a part ends that holds what there is of units that failed."""
 UNITS, BYTES = "units", b"part_bytes"
@@ -81,7 +81,7 @@ class PartWriter:
 
     def __init__(self, folder: Folder, plan: Plan, label: str, host: str) -> None:
         self._folder, self._plan, self._host = folder, plan, host
-        self._prefix = f"part-{label}-{uuid.uuid4().hex[:8]}"
+        self._prefix = f"{PART}{label}-{uuid.uuid4().hex[:8]}"
         self._number = 0
         self._waiting: list[tuple[UnitStatus, Block]] = []
         self._bytes, self._since = 0, time.monotonic()
@@ -165,7 +165,7 @@ def drop_units(folder: Folder, name: str, statuses: Sequence[UnitStatus], droppe
         folder.remove(ROWS + name)
         folder.remove(STATUS + name)
         return
-    table = parquet.read_table(pa.BufferReader(folder.read(ROWS + name)))
+    table = read_table(folder.read(ROWS + name))
     table = pa.concat_tables([table.slice(status.at, status.rows) for status in kept])
     placed = _placed(kept, name)
     buffer = io.BytesIO()

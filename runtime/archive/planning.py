@@ -17,7 +17,7 @@ from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import InputError
 from runtime.remote import Location, RemoteFile
-from runtime.rows.arrow import import_pyarrow
+from runtime.rows.arrow import import_pyarrow, sort_table
 from runtime.workers.outlines import Outline, Outliners, OutlineSetup
 from runtime.workers.protocol import Task
 from runtime.workers.schedule import Schedule
@@ -103,7 +103,7 @@ class Planner:
         stale = np.isin(self._before.table["below"].to_numpy(zero_copy_only=False), again)
         self.replaced = self._before.table.filter(pa.array(stale))["unit_id"].to_pylist()
         table = pa.concat_tables([self._before.table.filter(pa.array(~stale)), *tables])
-        return Manifest(self._before.plan, table.sort_by([("below", "ascending"), ("part", "ascending")]))
+        return Manifest(self._before.plan, sort_table(table, ("below", "ascending"), ("part", "ascending")))
 
     def _new(self, recordings: FoundRecordings, number: int) -> _Found | None:
         """A recording if it must be planned; None if it was."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import ParamSpec, Protocol
 
-from runtime.archive.part import FAILED, PartWriter
+from runtime.archive.part import FAILED, FAILURE, PartWriter
 from runtime.archive.preparation import Archive, prepare
 from runtime.archive.ray_cluster import score_on_ray
 from runtime.archive.scoring import ScoredUnit, UnitScorer
@@ -130,32 +131,38 @@ def run_archive_request(
 
 def score(archive: Archive, summary: ArchiveSummary, report: Report, engine: EngineFactory | None) -> None:
     """Scores what is to be done, commits it part by part, and notes in the summary what was done."""
-    total, before = archive.recordings
     writer = PartWriter(archive.folder, archive.plan, archive.label, platform.node())
     scorer = UnitScorer(archive.plan, archive.artifact, archive.job, archive.place, engine)
-    done: set[str] = set()
+    failed, again = set(archive.ledger.ids(FAILURE).to_pylist()), set[str]()
+
+    def keep(scored: ScoredUnit) -> None:
+        summary.add(writer.add(scored))
+        again.update(failed.intersection([scored.unit.id]))
+
     with Shield() as shield:
         try:
-            with shield.noting_interrupt(), scorer, ProgressReports(round(total), before, report) as progress:
-                for scored in _scored(archive, scorer, progress):
-                    shield(functools.partial(_keep, scored, writer, summary))
-                    if archive.retry_failed:
-                        done.add(scored.unit.id)
+            with shield.noting_interrupt(), contextlib.closing(_scored(archive, scorer, report)) as units:
+                for scored in units:
+                    shield(functools.partial(keep, scored))
         finally:
             shield.finish(writer.close)
         summary.interrupted = shield.interrupted
     ended = time.monotonic()
     summary.windows_per_s = summary.windows / max(ended - (scorer.ready or ended), 1e-9)
-    archive.ledger.clear(archive.folder, done, FAILED)
+    archive.ledger.clear(archive.folder, again, FAILED)
 
 
-def _keep(scored: ScoredUnit, writer: PartWriter, summary: ArchiveSummary) -> None:
-    summary.add(writer.add(scored))
+def _scored(archive: Archive, scorer: UnitScorer, report: Report) -> Generator[ScoredUnit, None, None]:
+    """The units that were to be done, as they are done."""
+    total, before = archive.recordings
+    with scorer, ProgressReports(round(total), before, report) as progress:
 
+        def came(windows: int) -> None:
+            progress.start()
+            progress.add(windows=windows)
 
-def _scored(archive: Archive, scorer: UnitScorer, progress: ProgressReports) -> Iterator[ScoredUnit]:
-    for begin in range(0, len(archive.todo), SLICE):
-        units = list(archive.manifest.units(archive.todo[begin : begin + SLICE]))
-        for scored in scorer.score(units, lambda windows: progress.add(windows=windows)):
-            yield scored
-            progress.add(done=1 / scored.unit.parts)
+        for begin in range(0, len(archive.todo), SLICE):
+            units = list(archive.manifest.units(archive.todo[begin : begin + SLICE]))
+            for scored in scorer.score(units, came):
+                yield scored
+                progress.add(done=1 / scored.unit.parts)

@@ -92,7 +92,8 @@ class UnitScorer:
         self._headers.__exit__(*error)
 
     def score(self, units: Sequence[Unit], came: Callable[[int], object]) -> Generator[ScoredUnit, None, None]:
-        """Each unit, as soon as it is done; `came` is told how many windows have just been scored.
+        """Each unit, as soon as it is done; `came` is told how many windows have just been scored, first
+        none when a worker is ready.
 
         Raises:
             PerchError: no process can be started, or none can load the model.
@@ -105,6 +106,7 @@ class UnitScorer:
         for event in self._supervisor.events(schedule):
             if isinstance(event, Ready):
                 self.ready = self.ready or time.monotonic()
+                came(0)
                 continue
             number, message = event.task.recording, event.message
             if number not in waiting:

@@ -12,7 +12,7 @@ from runtime.archive.folder import Folder
 from runtime.archive.ledger import damaged
 from runtime.archive.part import ROWS, UnitStatus
 from runtime.errors import first_line
-from runtime.rows.arrow import arrow_schema, import_pyarrow
+from runtime.rows.arrow import arrow_schema, import_pyarrow, read_table
 from runtime.rows.block import Columns
 from runtime.rows.grid import Grid
 from runtime.workers.protocol import Rows
@@ -53,12 +53,9 @@ class StoredRows:
 
     def _part(self, name: str) -> Any:
         pa = import_pyarrow()
-        from pyarrow import parquet
-
         if name not in self._open:
             try:
-                source = pa.BufferReader(self._folder.read(ROWS + name))
-                table = parquet.read_table(source, page_checksum_verification=True)
+                table = read_table(self._folder.read(ROWS + name))
                 table = table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise damaged(self._folder, name, first_line(error)) from None

@@ -27,6 +27,25 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
+def read_table(data: bytes) -> Any:
+    """The table that a Parquet file holds. Raises pyarrow.ArrowException or OSError if it is damaged.
+
+    It is read by this thread alone, which `pyarrow.parquet.read_table` cannot: once Arrow has started threads, some
+    processes abort when they exit (apache/arrow#34314).
+    """
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(use_threads=False)
+
+
+def sort_table(table: Any, *columns: tuple[str, str]) -> Any:
+    """A table in the order of these columns, each "ascending" or "descending". `Table.sort_by` does it with threads."""
+    import pyarrow.compute as pc
+
+    return table.take(pc.sort_indices(table, list(columns)))
+
+
 def arrow_schema(columns: Columns) -> Any:
     """row_id, path, start_s, end_s, status, and each output as a list of fixed size.
 

@@ -68,7 +68,7 @@ def test_a_part_of_another_dataset_is_named(out: Path, archive: Path, model: Pat
     (out / "rows" / foreign.name).unlink()
     (out / "status" / foreign.name).unlink()
     pq.write_table(pa.table({"x": [1]}), out / "rows" / "mine.parquet")
-    with pytest.raises(InputError, match=r"mine\.parquet is damaged, or is no part of a dataset"):
+    with pytest.raises(InputError, match=r"mine\.parquet is no part of this dataset; move it"):
         archive_status(out)
 
 
