@@ -96,3 +96,8 @@ def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"is no dataset: it has no manifest\.parquet"):
             ask(tmp_path / "nowhere")  # type: ignore[operator]
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_merge_does_not_write_into_the_dataset(out: Path) -> None:
+    with pytest.raises(InputError, match=r"rows/x\.parquet lies in the dataset .*; name a file outside of it"):
+        merge_archive(out, out / "rows" / "x.parquet", progress=False)

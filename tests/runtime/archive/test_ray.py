@@ -59,11 +59,11 @@ def rows_file(minutes: Path, model: Path) -> bytes:
 
 
 def start(
-    minutes: Path, model: Path, out: Path, *address: str, environment: Mapping[str, str] | None = None
+    minutes: Path, model: Path, out: Path, *ray: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "runtime", minutes, "--model", model, "--outputs", ",".join(OUTPUTS)]
     return subprocess.Popen(
-        [*command, "-o", f"{out}/", "--ray", *address],
+        [*command, "-o", f"{out}/", *ray],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -111,7 +111,7 @@ def test_actors_on_several_nodes_give_the_bytes_of_a_plain_run(
 def test_units_of_what_is_killed_in_the_middle_of_a_group_are_done_by_others(
     killed: str, nodes: Nodes, minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
-    process = start(minutes, model, tmp_path / "out", nodes.address)
+    process = start(minutes, model, tmp_path / "out", "--ray", nodes.address)
     with nodes.busy_actor() as actor:
         if killed == "actor":
             actor.kill()
@@ -124,14 +124,14 @@ def test_units_of_what_is_killed_in_the_middle_of_a_group_are_done_by_others(
 def test_a_driver_that_is_killed_and_started_again_ends_with_every_row(
     nodes: Nodes, minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
-    process = start(minutes, model, tmp_path / "out", nodes.address)
+    process = start(minutes, model, tmp_path / "out", "--ray", nodes.address)
     wait_for(lambda: parts(tmp_path / "out"))
     process.kill()
     process.communicate()
     wait_for(lambda: not nodes.actors())
     before = archive_status(tmp_path / "out")
     assert before.left > 0 and before.ok > 0
-    output = end(start(minutes, model, tmp_path / "out", "auto"))
+    output = end(start(minutes, model, tmp_path / "out", "--ray", "auto"))
     assert f"2 actors on the Ray cluster at {nodes.address}" in output
     assert f"{before.ok + before.failed} before" in output
     check(tmp_path / "out", rows_file)
@@ -141,7 +141,7 @@ def test_where_there_is_no_cluster_one_is_started_and_ctrl_c_commits_what_is_don
     minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as elsewhere:
-        process = start(minutes, model, tmp_path / "out", environment={"RAY_TMPDIR": elsewhere})
+        process = start(minutes, model, tmp_path / "out", "--ray", environment={"RAY_TMPDIR": elsewhere})
         wait_for(lambda: parts(tmp_path / "out"))
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
@@ -152,7 +152,7 @@ def test_where_there_is_no_cluster_one_is_started_and_ctrl_c_commits_what_is_don
     status = archive_status(tmp_path / "out")
     assert f"{status.ok + status.failed} of {RECORDINGS + 1} units done" in output
     assert status.left > 0
-    fill(minutes, model, tmp_path / "out")  # without Ray
+    end(start(minutes, model, tmp_path / "out"))  # without Ray
     check(tmp_path / "out", rows_file)
 
 
