@@ -17,7 +17,7 @@ from runtime.errors import PerchError, counted
 from runtime.model.artifact import Artifact
 from runtime.remote import Location
 from runtime.rows.assembly import assembled
-from runtime.rows.block import Block
+from runtime.rows.block import Block, unscored
 from runtime.rows.lengths import Lengths
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
@@ -175,6 +175,13 @@ class UnitScorer:
         columns = self._plan.columns
         block = assembled(unit.path, unit.name, received, unit.part, indices, columns, self._naming)
         return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds)
+
+
+def lost_unit(unit: Unit, plan: Plan, why: str) -> ScoredUnit:
+    """A unit of which there are no rows, since nobody could score it."""
+    none = np.empty(0)
+    block = Block(unit.path, [], none, none, np.empty(0, "<U12"), unscored(plan.columns, 0))
+    return ScoredUnit(unit, block, why, (), unit.windows, 0.0)
 
 
 def _change(unit: Unit, received: Received, path: Location) -> str | None:
