@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -36,6 +37,8 @@ ODD_EVERY = 20
 SHARDS, ROUNDS = 8, 2
 COMMIT_S = 2.0
 """Shards commit as often as this here, instead of every two minutes, so that a kill meets them at all stages."""
+COMPARED, PAIRS, MOST_OVERHEAD = 20, 5, 1.02
+"""How many long recordings take part, how often, and how much longer units may take than a plain run."""
 MOST_PLANNING_S, EARLY = 60.0, 0.2
 """Memory is compared from a fifth of the rows on: then the manifest and the model are loaded."""
 
@@ -66,6 +69,7 @@ def archive(folder: Path, model: Path) -> None:
     check_merge(dataset, plain)
     check_end(perch_run(source, model, dataset, "--dataset", "--retry-failed"), 1)
     check_merge(dataset, plain)
+    compare(folder, model)
 
 
 def write_archive(source: Path, files: int) -> None:
@@ -208,6 +212,29 @@ def finish(source: Path, model: Path, dataset: Path) -> None:
     growth = late.rss - early.rss
     promise(growth < MOST_GROWTH, f"{mib(early.rss)} after a fifth of these rows, {mib(late.rss)} at the end")
     promise(late.files - early.files <= MOST_FILES, f"{early.files}, then {late.files} open files")
+
+
+def compare(folder: Path, model: Path) -> None:
+    """Times units beside a plain run, in turns. With a model that is this small, much of both is decoding."""
+    source, taken = folder / "long", dict[str, list[Ended]](plain=[], units=[])
+    source.mkdir()
+    for i in range(COMPARED):
+        os.link(folder / "contents" / "long.wav", source / f"{i:02d}.wav")
+    for number in range(PAIRS):
+        target, dataset = folder / f"{number}.parquet", folder / f"units{number}"
+        check_end(perch_run(source, model, dataset, "--dataset", "--plan"), 0)
+        for name in sorted(taken, reverse=bool(number % 2)):
+            out, options = (target, ()) if name == "plain" else (dataset, ("--dataset", "--shard", "1/1"))
+            taken[name].append(check_end(perch_run(source, model, out, *options), 0))
+    seconds = {name: median(ended.seconds for ended in runs) for name, runs in taken.items()}
+    cpu_s = {name: median(ended.cpu_s for ended in runs) for name, runs in taken.items()}
+    ratio = seconds["units"] / seconds["plain"]
+    promise(
+        ratio <= MOST_OVERHEAD,
+        f"{COMPARED} recordings of {LONG_S // 60} min in units take {ratio:.3f} times as long as plain "
+        f"({seconds['units']:.1f} and {seconds['plain']:.1f} s; processor time {cpu_s['units'] / cpu_s['plain']:.3f} "
+        f"times; medians of {PAIRS} runs each, planning apart)",
+    )
 
 
 def _committed(dataset: Path) -> int:

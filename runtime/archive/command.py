@@ -17,7 +17,7 @@ from runtime.errors import InputError
 from runtime.remote import is_url
 from runtime.request.archive import ArchiveOptions
 from runtime.request.request import Request
-from runtime.rows.formats.choice import HOPLITE
+from runtime.rows.formats.choice import ENDINGS, HOPLITE
 
 COMMAND = "perch-run"
 
@@ -36,6 +36,12 @@ def wants_dataset(request: Request, options: ArchiveOptions) -> bool:
     if options != ArchiveOptions():
         name = next(name for name, value in vars(options).items() if value != getattr(ArchiveOptions(), name))
         raise InputError(f"--{name.replace('_', '-')} is for a dataset; name a folder, ending in /, with -o")
+    if sink and request.detections is None and not sink.startswith(HOPLITE) and not Path(sink).suffix:
+        *most, last = ENDINGS
+        raise InputError(
+            f"cannot tell what to write from the name {sink}; end it in {', '.join(most)} or {last}, or in / for a "
+            "dataset, which is a folder"
+        )
     return False
 
 

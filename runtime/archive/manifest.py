@@ -128,6 +128,8 @@ def read_manifest(folder: Folder) -> Manifest | None:
     try:
         table = read_table(data)
         about = table.schema.metadata or {}
+        if not {PLAN, PLAN_SHA256} <= about.keys():
+            raise ValueError("it does not say what its rows depend on")
         if _sha256(about[PLAN]) != about[PLAN_SHA256]:  # pages have checksums, what describes them has none
             raise ValueError("its description does not match its SHA-256")
         plan = Plan.from_json(about[PLAN].decode())

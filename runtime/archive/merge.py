@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
-from runtime.archive.folder import open_folder
+from runtime.archive.folder import LocalFolder, open_folder
 from runtime.archive.ledger import Ledger, read_ledger
 from runtime.archive.manifest import NAME, Manifest, read_manifest
 from runtime.archive.part import UnitStatus
@@ -105,13 +105,14 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     folder = open_folder(out)
     if (manifest := read_manifest(folder)) is None:
         raise InputError(f"{folder} is no dataset: it has no {NAME}")
+    if isinstance(folder, LocalFolder) and path.resolve().is_relative_to(folder.path.resolve()):
+        raise InputError(f"{path} lies in the dataset {folder}, which holds nothing else; name a file outside of it")
     ledger = read_ledger(folder, manifest)
     check_complete(manifest, ledger, str(folder))
     columns = _columns(manifest.plan, request)
     recordings = _recordings(manifest)
-    reads = [Path(out, name) for name in folder.files()] if Path(out).is_dir() else []
     writes = {"-o": format.files(path, recordings.names)}
-    check_outputs(writes, {"the dataset": reads, "the taxonomy": request.taxonomy})
+    check_outputs(writes, {"the taxonomy": request.taxonomy})
     Target(path, format, columns, request.fill, recordings.names)  # checks that it can be written
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)

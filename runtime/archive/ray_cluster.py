@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from runtime.archive.folder import LocalFolder
-from runtime.archive.part import FAILED, PART_BYTES
+from runtime.archive.part import PART_BYTES
 from runtime.archive.preparation import LOOKED_FOR, Archive
 from runtime.archive.ray_actor import Group, Outcome, Work
 from runtime.archive.ray_pool import RayPool
@@ -102,7 +102,7 @@ def score_on_ray(archive: Archive, summary: ArchiveSummary, report: Report, addr
     if pool.lost:
         lost = f"{counted(pool.lost, 'actor')} lost on the way; others did {'its' if pool.lost == 1 else 'their'} units"
         summary.remarks = (*summary.remarks, lost)
-    archive.ledger.clear(archive.folder, set(done), FAILED)
+    archive.ledger.clear_failed(archive.folder, set(done))
     if pool.given_up:
         given_up = counted(len(pool.given_up), "unit")
         raise PerchError(f"{given_up} not scored: {pool.given_up[0]}; repeat the same command to go on")

@@ -45,6 +45,13 @@ def test_a_dataset_is_filled_shown_and_merged(
     assert (tmp_path / "m.parquet").read_bytes() == plain.read_bytes()
 
 
+def test_a_folder_without_a_slash_is_not_guessed(
+    tmp_path: Path, archive: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(archive, "--model", model, "-o", tmp_path / "out") == 2
+    assert "out; end it in .csv, .parquet or .npz, or in / for a dataset" in capsys.readouterr().err
+
+
 def test_merges_smooth_fill_and_detect_as_runs_do(tmp_path: Path, archive: Path, label_model: Path) -> None:
     run = [archive, "--model", label_model, "--quiet"]
     out = tmp_path / "out"
