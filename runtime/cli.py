@@ -58,10 +58,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     request, options = request_of(args), archive_options_of(args)
     if args.merge is not None:
         return merge_dataset(args.merge, request, args.quiet)
-    if request.sink is not None and wants_dataset(request, options):
-        code = run_dataset(args.soundscapes, args.model, request, options, args.quiet)
-        return signals.code or code
-    output = None if request.sink is None else sink_path(request.sink)
+    dataset = request.sink is not None and wants_dataset(request, options)
+    output = None if request.sink is None or dataset else sink_path(request.sink)
     reads = {"--model": args.model, "--classes": request.classes, "--taxonomy": request.taxonomy}
     check_outputs(
         {"--map-report": args.map_report, "-o": output},
@@ -69,6 +67,9 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     )
     if args.map_report is not None:
         _report_map(args, request)
+    if dataset:
+        code = run_dataset(args.soundscapes, args.model, request, options, args.quiet)
+        return signals.code or code
     if not args.soundscapes or output is None:
         return 0
     try:

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.archive.folder import Folder
-from runtime.archive.manifest import Manifest
-from runtime.archive.part import BYTES, PART, ROWS, STATUS, UNITS, UnitStatus, drop_units, status_schema, write_statuses
-from runtime.errors import InputError, first_line
+from runtime.archive.manifest import NAME, Manifest
+from runtime.archive.part import (
+    BYTES,
+    FAILED,
+    PART,
+    PLAN,
+    ROWS,
+    STATUS,
+    UnitStatus,
+    drop_units,
+    remove_part,
+    status_schema,
+    units_in,
+    write_statuses,
+)
+from runtime.errors import InputError, OutputError, first_line
 from runtime.rows.arrow import import_pyarrow, read_table, sort_table
+
+PARALLEL = 16
+"""Statuses read at once."""
 
 
 @dataclass(frozen=True)
 class Ledger:
     """The statuses of all units that are done, an Arrow table with the columns of `status_schema`, each unit once.
 
-    Of a unit that was done several times, the one that did not fail counts, then the one in the part that comes first
-    by name. `entries` also holds the others.
+    Of a unit that was done several times, one that did not fail counts, then the latest. `entries` also holds the
+    others. `strangers` counts units that the manifest no longer has, since their recordings changed or are gone.
     """
 
     table: Any
     entries: Any
+    strangers: int = 0
 
     @property
     def repeats(self) -> int:
@@ -49,78 +68,94 @@ class Ledger:
             for row in batch.to_pylist():
                 yield UnitStatus(**row)
 
-    def clear(self, folder: Folder, ids: set[str], ending: str = "") -> None:
-        """Takes units out of the parts whose names have this ending.
+    def clear(self, folder: Folder, ids: set[str]) -> None:
+        """Takes units out of all parts.
 
         Raises:
             OutputError: a part cannot be written.
         """
-        files: dict[str, list[UnitStatus]] = {}
-        for status in self.statuses(self.entries) if ids else ():
-            if status.file.removesuffix(".parquet").endswith(ending):
-                files.setdefault(status.file, []).append(status)
-        for name, statuses in files.items():
-            if ids.intersection(status.unit_id for status in statuses):
-                drop_units(folder, name, sorted(statuses, key=lambda status: status.at), ids)
+        for name in sorted({status.file for status in self.statuses(self.entries) if status.unit_id in ids}):
+            drop_units(folder, name, ids)
+
+    def clear_failed(self, folder: Folder, again: Collection[str] = ()) -> None:
+        """Removes parts of units that failed and were done `again`, by this run or, as the entries show, by another."""
+        failed: dict[str, set[str]] = {}
+        for status in self.statuses(_of_failed(self.entries)):
+            failed.setdefault(status.file, set()).add(status.unit_id)
+        for status in self.statuses(_of_failed(self.table)):
+            if status.unit_id not in again:
+                failed[status.file].clear()  # it still counts
+        for name, ids in failed.items():
+            if ids:
+                remove_part(folder, name)
+
+
+def _of_failed(table: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return table.filter(pc.match_substring(table["file"], FAILED))
 
 
 def read_ledger(folder: Folder, manifest: Manifest | None = None) -> Ledger:
     """What is done. A part whose status was never written, since its run was killed then, gets one.
 
     Raises:
-        InputError: a part is damaged, or holds units that are not in the manifest.
+        InputError: a part is damaged, or of another run than the manifest.
     """
     pa = import_pyarrow()
     parts = {name.removeprefix(ROWS): size for name, size in folder.files(ROWS).items()}
     written = {name.removeprefix(STATUS) for name in folder.files(STATUS)}
-    tables = [status_schema().empty_table()]
-    for name in sorted(parts):
-        if not name.startswith(PART):
-            raise InputError(f"{folder}/{ROWS}{name} is no part of this dataset; move it to another folder")
-        table = _read_status(folder, name, parts[name]) if name in written else None
-        tables.append(_recovered(folder, name, parts[name]) if table is None else table)
-    every = pa.concat_tables(tables)
-    if manifest is not None:
-        _check_units(folder, every, manifest)
-    ordered = sort_table(every, ("unit_id", "ascending"), ("state", "descending"), ("file", "ascending"))
-    ids = ordered["unit_id"].to_numpy(zero_copy_only=False)
+    if foreign := next((name for name in parts if not name.startswith(PART)), None):
+        raise InputError(f"{folder}/{ROWS}{foreign} is no part of this dataset; move it to another folder")
+
+    def read(name: str) -> Any:
+        return _read_status(folder, name, parts[name], name in written)
+
+    with ThreadPoolExecutor(PARALLEL) as threads:  # a network makes each wait
+        found = list(threads.map(read, sorted(parts)))
+    for name, (_, fingerprint) in zip(sorted(parts), found):
+        if manifest is not None and fingerprint not in ("", manifest.plan.fingerprint):
+            raise InputError(
+                f"{folder}/{ROWS}{name} was made by another model, or with other options, than {NAME} says; move it to "
+                "another folder"
+            )
+    every = pa.concat_tables([status_schema().empty_table(), *(table for table, _ in found)])
+    known = every if manifest is None else every.filter(pa.array(np.isin(_ids(every), _ids(manifest.table))))
+    ordered = sort_table(known, ("unit_id", "ascending"), ("state", "descending"), ("finished", "descending"))
+    ids = _ids(ordered)
     first = np.ones(len(ids), np.bool_)
     first[1:] = ids[1:] != ids[:-1]
-    return Ledger(ordered.filter(pa.array(first)).combine_chunks(), ordered)
+    return Ledger(ordered.filter(pa.array(first)).combine_chunks(), ordered, len(every) - len(known))
 
 
-def _read_status(folder: Folder, name: str, part_bytes: int) -> Any:
-    """The status of a part's units; None if its file is damaged.
+def _ids(table: Any) -> NDArray[np.object_]:
+    return np.asarray(table["unit_id"].to_numpy(zero_copy_only=False))
+
+
+def _read_status(folder: Folder, name: str, part_bytes: int, written: bool) -> tuple[Any, str]:
+    """The status of a part's units, and the fingerprint of its plan; from the part itself where its status is not
+    there, is damaged, or is of another size.
 
     Raises:
-        InputError: the part has not `part_bytes` bytes as when it was written.
+        InputError: the part is damaged.
     """
     pa = import_pyarrow()
+    with contextlib.suppress(pa.ArrowException, OSError, ValueError, LookupError, TypeError):
+        table = read_table(folder.read(STATUS + name)) if written else None
+        if table is not None and int(table.schema.metadata[BYTES.encode()]) == part_bytes:
+            fingerprint = table.schema.metadata[PLAN.encode()].decode()
+            return table.replace_schema_metadata(None).cast(status_schema()), fingerprint
     try:
-        table = read_table(folder.read(STATUS + name))
-        written, table = int(table.schema.metadata[BYTES]), table.replace_schema_metadata(None).cast(status_schema())
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
-        return None
-    if written != part_bytes:
-        raise damaged(folder, name, f"it has {part_bytes:,} bytes, and was written with {written:,}")
-    return table
-
-
-def _recovered(folder: Folder, name: str, part_bytes: int) -> Any:
-    """The status of a part's units, from the part itself."""
-    pa = import_pyarrow()
-    from pyarrow import parquet
-
-    try:
-        metadata = parquet.read_schema(pa.BufferReader(folder.read(ROWS + name))).metadata
-        statuses = [UnitStatus(**fields) for fields in json.loads(metadata[UNITS.encode()])]
-        table = pa.Table.from_pylist(json.loads(metadata[UNITS.encode()]), status_schema())
+        data = folder.read(ROWS + name)
+        statuses, fingerprint = units_in(data)
+        table = pa.Table.from_pylist([asdict(status) for status in statuses], status_schema())
     except FileNotFoundError:  # another run has just cleared it away
-        return status_schema().empty_table()
+        return status_schema().empty_table(), ""
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise damaged(folder, name, first_line(error)) from None
-    write_statuses(folder, name, statuses, part_bytes)
-    return table
+    with contextlib.suppress(OutputError):  # who may only read does not need it
+        write_statuses(folder, name, statuses, len(data), fingerprint)
+    return table, fingerprint
 
 
 def damaged(folder: Folder, name: str, why: str) -> InputError:
@@ -129,15 +164,3 @@ def damaged(folder: Folder, name: str, why: str) -> InputError:
         f"{folder}/{ROWS}{name} is damaged, or is no part of a dataset ({why}); delete it, "
         "then repeat the run: its units are done again"
     )
-
-
-def _check_units(folder: Folder, table: Any, manifest: Manifest) -> None:
-    import pyarrow.compute as pc
-
-    foreign = table.filter(pc.invert(pc.is_in(table["unit_id"], value_set=manifest.table["unit_id"].combine_chunks())))
-    if len(foreign):
-        (name, path), count = (foreign[column][0].as_py() for column in ("file", "path")), len(foreign)
-        raise InputError(
-            f"{folder}/{ROWS}{name} holds {count} units that the manifest does not have (the first is of {path}): they "
-            "are of another run, or of recordings that are gone; move that file to another folder"
-        )

@@ -26,8 +26,8 @@ from runtime.rows.formats.parquet_file import write_parquet
 
 ROWS, STATUS, PART = "rows/", "status/", "part-"
 FAILED = "-failed"
-"""How the name of a part ends that holds what there is of units that failed."""
-UNITS, BYTES = "units", b"part_bytes"
+"""How the name of a part ends whose units failed: several without rows, or a single one. It can be removed alone."""
+UNITS, BYTES, PLAN = "units", "part_bytes", "plan_sha256"
 PART_BYTES, COMMIT_S = 32 * 2**20, 120.0
 """Rows are committed when they have so many bytes, or after so many seconds."""
 OK, FAILURE = "ok", "failed"
@@ -136,23 +136,41 @@ class PartWriter:
         )
 
     def _write(self, waiting: Sequence[tuple[UnitStatus, Block]]) -> None:
-        for state, ending in ((OK, ""), (FAILURE, FAILED)):
-            if chosen := [each for each in waiting if each[0].state == state]:
+        """Writes a part of the units that are well, one of those without rows that failed, and one of each other."""
+        well = [each for each in waiting if each[0].state == OK]
+        empty = [each for each in waiting if each[0].state == FAILURE and not each[0].rows]
+        others = [[each] for each in waiting if each[0].state == FAILURE and each[0].rows]
+        for units, ending in ((well, ""), (empty, FAILED), *((unit, FAILED) for unit in others)):
+            if units:
                 self._number += 1
-                write_part(self._folder, self._plan, f"{self._prefix}-{self._number:05d}{ending}.parquet", chosen)
+                write_part(self._folder, self._plan, f"{self._prefix}-{self._number:05d}{ending}.parquet", units)
 
 
 def write_part(folder: Folder, plan: Plan, name: str, units: Sequence[tuple[UnitStatus, Block]]) -> None:
     """Writes the rows of units, then what became of them."""
     placed = _placed([status for status, _ in units], name)
-    columns = replace(plan.columns, about={**plan.columns.about, UNITS: _listed(placed)})
+    about = {**plan.columns.about, UNITS: _listed(placed), PLAN: plan.fingerprint}
     buffer = io.BytesIO()
+    columns = replace(plan.columns, about=about)
     write_parquet([block for _, block in units], buffer, columns, write_page_checksum=True)
-    _write(folder, name, buffer.getvalue(), placed)
+    _write(folder, name, buffer.getvalue(), placed, plan.fingerprint)
 
 
-def drop_units(folder: Folder, name: str, statuses: Sequence[UnitStatus], dropped: Collection[str]) -> None:
-    """Takes units out of a part: those that were done again. `statuses` are of all units in it.
+def units_in(data: bytes) -> tuple[list[UnitStatus], str]:
+    """The units in the bytes of a part, and the fingerprint of its plan.
+
+    Raises ArrowException, ValueError, LookupError or TypeError if it is none.
+    """
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
+    metadata = parquet.read_schema(pa.BufferReader(data)).metadata or {}
+    statuses = [UnitStatus(**fields) for fields in json.loads(metadata[UNITS.encode()])]
+    return statuses, metadata[PLAN.encode()].decode()
+
+
+def drop_units(folder: Folder, name: str, dropped: Collection[str]) -> None:
+    """Takes units out of a part. What is left of it gets another name: a part never changes under its own.
 
     Raises:
         OutputError: it cannot be written.
@@ -160,35 +178,46 @@ def drop_units(folder: Folder, name: str, statuses: Sequence[UnitStatus], droppe
     pa = import_pyarrow()
     from pyarrow import parquet
 
-    kept = [status for status in statuses if status.unit_id not in dropped]
-    if not kept:
-        folder.remove(ROWS + name)
-        folder.remove(STATUS + name)
+    try:
+        data = folder.read(ROWS + name)
+    except FileNotFoundError:  # another run was faster
         return
-    table = read_table(folder.read(ROWS + name))
-    table = pa.concat_tables([table.slice(status.at, status.rows) for status in kept])
-    placed = _placed(kept, name)
-    buffer = io.BytesIO()
-    table = table.replace_schema_metadata({**table.schema.metadata, UNITS.encode(): _listed(placed).encode()})
-    parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    _write(folder, name, buffer.getvalue(), placed)
+    statuses, fingerprint = units_in(data)
+    if kept := [status for status in statuses if status.unit_id not in dropped]:
+        table = read_table(data)
+        table = pa.concat_tables([table.slice(status.at, status.rows) for status in kept])
+        new = f"{PART}kept-{uuid.uuid4().hex[:8]}-{name.removeprefix(PART)}"
+        placed = _placed(kept, new)
+        buffer = io.BytesIO()
+        table = table.replace_schema_metadata({**table.schema.metadata, UNITS.encode(): _listed(placed).encode()})
+        parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+        _write(folder, new, buffer.getvalue(), placed, fingerprint)
+    remove_part(folder, name)
 
 
-def write_statuses(folder: Folder, name: str, statuses: Sequence[UnitStatus], part_bytes: int) -> None:
+def remove_part(folder: Folder, name: str) -> None:
+    """Removes a part and its status, if they are there."""
+    folder.remove(ROWS + name)
+    folder.remove(STATUS + name)
+
+
+def write_statuses(
+    folder: Folder, name: str, statuses: Sequence[UnitStatus], part_bytes: int, fingerprint: str
+) -> None:
     """Writes what became of the units of a part of so many bytes."""
     pa = import_pyarrow()
     from pyarrow import parquet
 
     buffer = io.BytesIO()
     table = pa.Table.from_pylist([asdict(status) for status in statuses], status_schema())
-    table = table.replace_schema_metadata({BYTES: str(part_bytes).encode()})
+    table = table.replace_schema_metadata({BYTES: str(part_bytes), PLAN: fingerprint})
     parquet.write_table(table, buffer, write_page_checksum=True)
     folder.write(STATUS + name, buffer.getvalue())
 
 
-def _write(folder: Folder, name: str, data: bytes, placed: Sequence[UnitStatus]) -> None:
+def _write(folder: Folder, name: str, data: bytes, placed: Sequence[UnitStatus], fingerprint: str) -> None:
     folder.write(ROWS + name, data)
-    write_statuses(folder, name, placed, len(data))
+    write_statuses(folder, name, placed, len(data), fingerprint)
 
 
 def _listed(statuses: Sequence[UnitStatus]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from runtime.archive.unit import OPENING_WINDOWS, Unit, unit_id
 from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
-from runtime.errors import InputError
-from runtime.remote import Location, RemoteFile
+from runtime.errors import InputError, counted
+from runtime.files import utf8
+from runtime.remote import Location, RemoteFile, absolute_path, joined
 from runtime.rows.arrow import import_pyarrow, sort_table
 from runtime.workers.outlines import Outline, Outliners, OutlineSetup
 from runtime.workers.protocol import Task
@@ -72,6 +74,9 @@ class Planner:
         self._known = {} if before is None else _known(before, done)
         self.changed: list[str] = []
         """Recordings that changed after rows of them were committed, and whose units stayed as they are."""
+        self._names = {known.name for known in self._known.values()}
+        root = "" if before is None else before.plan.columns.about["root"]
+        self._planned = {absolute_path(joined(root, below)): below for below in self._known}
         self.replaced: list[str] = []
         """The ids of units that are no longer in the manifest, since their recordings changed."""
 
@@ -79,8 +84,13 @@ class Planner:
         """The units of recordings, and of those that were planned before.
 
         Raises:
-            InputError: rows of a recording would be called otherwise than those that are committed.
+            InputError: the recordings were planned below another folder.
         """
+        if self._known and not any(below in self._known for below in recordings.below):
+            raise InputError(
+                f"none of the {counted(len(self._known), 'recording')} that were planned is in {recordings.root}; name "
+                "the folder that was named then, or another output"
+            )
         pa = import_pyarrow()
         grid, tables, again = self._plan.grid, [], list[str]()
         setup = OutlineSetup(grid.sample_rate, grid.window, grid.hop, grid.part_windows)
@@ -92,7 +102,7 @@ class Planner:
             for begin in range(0, len(recordings.paths), SLICE):
                 end = min(begin + SLICE, len(recordings.paths))
                 found = [each for i in range(begin, end) if (each := self._new(recordings, i)) is not None]
-                again += [each.below for each in found if each.below in self._known]
+                again += [utf8(each.below) for each in found if each.below in self._known]
                 units = self._units(found, supervisor, outliners)
                 tables.append(pa.table(unit_columns(units, grid.part_windows), manifest_schema()))
                 bar.update(end - begin)
@@ -108,22 +118,35 @@ class Planner:
     def _new(self, recordings: FoundRecordings, number: int) -> _Found | None:
         """A recording if it must be planned; None if it was."""
         path, below, name = recordings.paths[number], recordings.below[number], recordings.names[number]
+        known = self._known.get(below)
         try:
             status = path.stat()
-            found = _Found(path, below, name, status.st_size, status.st_mtime_ns)
-        except OSError:  # scoring it will say why
-            found = _Found(path, below, name, 0, 0)
-        known = self._known.get(below)
-        if known is None or (known.size != found.size and (self._anew or not known.done)):
-            return found
-        if known.name != name:
-            raise InputError(
-                f"rows of {path} are called '{known.name}' and would now be called '{name}', since another recording "
-                "has its stem; take that one away, or name another folder for the rows"
-            )
-        if known.size != found.size:
+        except OSError:  # scoring it will say why, unless that is done
+            return None if known is not None else _Found(path, below, name, 0, 0)
+        if known is not None and known.size == status.st_size:
+            return None
+        if known is not None and known.done and not self._anew:
             self.changed.append(str(path))
-        return None
+            return None
+        if known is None and absolute_path(path) in self._planned:
+            raise InputError(
+                f"{path} was planned as {self._planned[absolute_path(path)]}, below another folder; name the folder "
+                "that was named then, or another output"
+            )
+        return _Found(path, below, self._name(known, below, name), status.st_size, status.st_mtime_ns)
+
+    def _name(self, known: _Known | None, below: str, name: str) -> str:
+        """What the rows of a recording are called. Names stay as they were planned, and are unique."""
+        if known is not None:
+            return known.name
+        bare = PurePosixPath(below).with_suffix("").as_posix()
+        return next(each for each in (name, bare, below) if self._is_new(each))
+
+    def _is_new(self, name: str) -> bool:
+        if name in self._names:
+            return False
+        self._names.add(name)
+        return True
 
     def _units(self, found: Sequence[_Found], supervisor: Supervisor, outliners: Outliners) -> Iterator[Unit]:
         outliners.found.clear()

@@ -17,12 +17,12 @@ from runtime.archive.manifest import NAME, Manifest, read_manifest
 from runtime.archive.part import FAILURE, OK, ROWS, STATUS
 from runtime.archive.plan import Plan
 from runtime.archive.planning import Planner
-from runtime.archive.summary import ArchiveSummary
+from runtime.archive.summary import ArchiveSummary, strangers
 from runtime.archive.unit import Shard, Unit, shard_of
 from runtime.audio.extensions import RECORDINGS
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.console.log import log
-from runtime.errors import InputError, counted
+from runtime.errors import InputError
 from runtime.files import check_writable
 from runtime.model.artifact import Artifact
 from runtime.model.identity import read_true_artifact
@@ -39,7 +39,7 @@ from runtime.workers.job import Job, make_job
 from runtime.workers.setup import choose_setup
 
 LOOKED_FOR = 50
-"""Of so many recordings at least one must be where the units' root is said to be."""
+"""Of so many of the next recordings, and of as many of all, one must be where the units' root is said to be."""
 NOT_HERE = {
     "sink": "the rows go to the dataset; leave it out",
     "deadline_s": "a dataset has no deadline: end the run at any time, and repeat it",
@@ -106,11 +106,12 @@ class Archive:
 
     def check_places(self) -> None:
         """Raises InputError if the recordings lie somewhere else."""
-        places = [self.place(unit) for unit in self.manifest.units(self.todo[:LOOKED_FOR])]
+        anywhere = np.linspace(0, len(self.manifest) - 1, min(LOOKED_FOR, len(self.manifest)), dtype=np.int64)
+        places = [self.place(unit) for rows in (self.todo[:LOOKED_FOR], anywhere) for unit in self.manifest.units(rows)]
         if places and not any(map(is_there, places)):
             raise InputError(
-                f"none of the next {counted(len(places), 'recording')} of {self.folder}/{NAME} is there, such as "
-                f"{places[0]}; name the folder in which they lie now"
+                f"none of {len(places)} recordings of {self.folder}/{NAME} is there, such as {places[0]}; name the "
+                "folder in which they lie now"
             )
 
 
@@ -149,8 +150,9 @@ def prepare(
     planner = Planner(plan, before, ledger.ids(), anew=options.retry_failed)
     manifest = _planned(planner, folder, plan, before, ledger, found, request) if searches else before
     assert manifest is not None
-    if before is None:  # there may be parts: of a dataset whose manifest was deleted, or of a run that was faster
+    if manifest is not before:  # it may name units of which there are parts: of a run that was faster, or of before
         ledger = read_ledger(folder, manifest)
+    ledger.clear_failed(folder)  # what a run left that was killed
     archive = Archive(folder, manifest, ledger, artifact, job, _root(soundscapes), shard, options.retry_failed)
     summary = ArchiveSummary(
         path=str(folder),
@@ -163,7 +165,7 @@ def prepare(
         unread_folders=found.lost,
         passed_over=found.passed_over(),
         setup=f"on {device}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
-        remarks=tuple(_remarks(artifact, job)),
+        remarks=tuple(_remarks(artifact, job, ledger)),
     )
     if isinstance(folder, LocalFolder):
         check_writable(folder.path / NAME)
@@ -171,8 +173,10 @@ def prepare(
     return archive, summary
 
 
-def _remarks(artifact: Artifact, job: Job) -> Iterator[str]:
-    """What a summary says of the classes and the model."""
+def _remarks(artifact: Artifact, job: Job, ledger: Ledger) -> Iterator[str]:
+    """What a summary says of the classes, the model and the dataset."""
+    if ledger.strangers:
+        yield strangers(ledger.strangers)
     if job.class_map is not None:
         yield f"classes: {job.class_map.summary()}"
     if artifact.ill_conditioned is not None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import socket
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,17 @@ from typing import Any
 import numpy as np
 
 from runtime.archive.folder import LocalFolder
-from runtime.archive.part import FAILED, PART_BYTES
+from runtime.archive.part import PART_BYTES, PartWriter
 from runtime.archive.preparation import LOOKED_FOR, Archive
 from runtime.archive.ray_actor import Group, Outcome, Work
 from runtime.archive.ray_pool import RayPool
+from runtime.archive.scoring import lost_unit
 from runtime.archive.summary import ArchiveSummary
+from runtime.archive.unit import Unit
 from runtime.console.progress import ProgressReports, Report
 from runtime.console.version import __version__
 from runtime.cores import usable_cores
-from runtime.errors import InputError, PerchError, counted, first_line
+from runtime.errors import InputError, counted, first_line
 from runtime.remote import is_there
 from runtime.shield import Shield
 
@@ -68,7 +71,7 @@ def score_on_ray(archive: Archive, summary: ArchiveSummary, report: Report, addr
     Raises:
         InputError: Ray is not installed, or the address is of no cluster.
         OutputError: a part could not be written.
-        PerchError: no actor can work, or units could not be done.
+        PerchError: no actor can work.
     """
     ray = import_ray()
     total, before = archive.recordings
@@ -97,15 +100,23 @@ def score_on_ray(archive: Archive, summary: ArchiveSummary, report: Report, addr
             if shield.interrupted:
                 shield.finish(lambda: note(pool.stopped()))
         summary.interrupted = shield.interrupted
+        shield.finish(lambda: _give_up(pool.given_up, archive, summary))
     ended = time.monotonic()
     summary.windows_per_s = summary.windows / max(ended - (pool.ready or ended), 1e-9)
     if pool.lost:
         lost = f"{counted(pool.lost, 'actor')} lost on the way; others did {'its' if pool.lost == 1 else 'their'} units"
         summary.remarks = (*summary.remarks, lost)
-    archive.ledger.clear(archive.folder, set(done), FAILED)
-    if pool.given_up:
-        given_up = counted(len(pool.given_up), "unit")
-        raise PerchError(f"{given_up} not scored: {pool.given_up[0]}; repeat the same command to go on")
+    archive.ledger.clear_failed(archive.folder, set(done))
+
+
+def _give_up(units: Sequence[tuple[Unit, str]], archive: Archive, summary: ArchiveSummary) -> None:
+    """Commits units that ended each actor which tried them: they failed, without rows."""
+    writer = PartWriter(archive.folder, archive.plan, f"{archive.label}-ray", platform.node())
+    try:
+        for unit, why in units:
+            summary.add(writer.add(lost_unit(unit, archive.plan, f"was not scored by any actor that tried: {why}")))
+    finally:
+        writer.close()
 
 
 def _work(ray: Any, archive: Archive) -> Work:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from runtime.archive.ray_actor import Group, Outcome, UnitActor, Work
+from runtime.archive.unit import Unit
 from runtime.console.log import log
 from runtime.errors import OutputError, PerchError, counted
 
@@ -51,8 +52,8 @@ class RayPool:
         self._failed_in_a_row = self._lost_in_a_row = 0
         self._stuck_since: float | None = None
         self._warned = False
-        self.given_up: list[str] = []
-        """Why units were given up, one reason each."""
+        self.given_up: list[tuple[Unit, str]] = []
+        """Units that were given up, and why."""
         self.lost = 0
         """How many actors were lost while they worked."""
         self.ready: float | None = None
@@ -184,7 +185,7 @@ class RayPool:
         if self._attempts[unit.id] < ATTEMPTS:
             self._waiting.append(group)
         else:
-            self.given_up.append(why)
+            self.given_up.append((unit, why))
 
     def _check(self, group: Group, outcome: Outcome) -> None:
         """Deals with units that an actor could not do, though it lives on."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import ParamSpec, Protocol
 
-from runtime.archive.part import FAILED, FAILURE, PartWriter
+from runtime.archive.part import FAILURE, PartWriter
 from runtime.archive.preparation import Archive, prepare
 from runtime.archive.ray_cluster import score_on_ray
 from runtime.archive.scoring import ScoredUnit, UnitScorer
@@ -23,8 +23,6 @@ from runtime.request.request import Request
 from runtime.shield import Shield
 from runtime.workers.engines import EngineFactory
 
-SLICE = 4096
-"""Units handed to the workers at once."""
 P = ParamSpec("P")
 
 
@@ -146,10 +144,10 @@ def score(archive: Archive, summary: ArchiveSummary, report: Report, engine: Eng
                     shield(functools.partial(keep, scored))
         finally:
             shield.finish(writer.close)
+            shield.finish(lambda: archive.ledger.clear_failed(archive.folder, again))
         summary.interrupted = shield.interrupted
     ended = time.monotonic()
     summary.windows_per_s = summary.windows / max(ended - (scorer.ready or ended), 1e-9)
-    archive.ledger.clear(archive.folder, again, FAILED)
 
 
 def _scored(archive: Archive, scorer: UnitScorer, report: Report) -> Generator[ScoredUnit, None, None]:
@@ -161,8 +159,6 @@ def _scored(archive: Archive, scorer: UnitScorer, report: Report) -> Generator[S
             progress.start()
             progress.add(windows=windows)
 
-        for begin in range(0, len(archive.todo), SLICE):
-            units = list(archive.manifest.units(archive.todo[begin : begin + SLICE]))
-            for scored in scorer.score(units, came):
-                yield scored
-                progress.add(done=1 / scored.unit.parts)
+        for scored in scorer.score(archive.manifest.units(archive.todo), came):
+            yield scored
+            progress.add(done=1 / scored.unit.parts)

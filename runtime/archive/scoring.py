@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,7 +17,7 @@ from runtime.errors import PerchError, counted
 from runtime.model.artifact import Artifact
 from runtime.remote import Location
 from runtime.rows.assembly import assembled
-from runtime.rows.block import Block
+from runtime.rows.block import Block, unscored
 from runtime.rows.lengths import Lengths
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
@@ -27,6 +28,9 @@ from runtime.workers.job import Job
 from runtime.workers.protocol import Done, Ready, Rows, Task
 from runtime.workers.schedule import Schedule
 from runtime.workers.supervisor import Supervisor
+
+AHEAD = 64
+"""Units that wait for a worker: enough for any machine's."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,40 @@ class ScoredUnit:
     seconds: float
 
 
-class Timed(Schedule):
-    """A schedule that knows when each task was handed out."""
+class UnitSchedule(Schedule):
+    """Hands out units, of which it takes only a few from their source before it needs them.
 
-    def __init__(self, tasks: Iterable[Task], part_windows: int) -> None:
-        super().__init__(tasks, lambda: True, part_windows)
+    Args:
+        units: the units, in the order in which they are handed out.
+        place: where the recording of each lies.
+        part_windows: how many windows a part has at most.
+    """
+
+    def __init__(self, units: Iterable[Unit], place: Callable[[Unit], Location], part_windows: int) -> None:
+        super().__init__((), lambda: True, part_windows)
+        self._units, self._place = enumerate(units), place
+        self.units: dict[int, Unit] = {}
+        """Units that are not done, by the numbers of their tasks."""
         self.started: dict[int, float] = {}
+        """When each was handed out."""
+        self.left = 0
+        """How many were given up, with all that would have come after them."""
+        self._take()
 
     def next(self) -> Task | None:
+        self._take()
         if (task := super().next()) is not None:
             self.started[task.recording] = time.monotonic()
         return task
+
+    def stop(self, reason: str) -> None:
+        self.left = self.open + sum(1 for _ in self._units)
+        super().stop(reason)
+
+    def _take(self) -> None:
+        for number, unit in itertools.islice(self._units, max(0, AHEAD - len(self._waiting))):
+            self.units[number] = unit
+            self._put(Task(number, self._place(unit), unit.part, unit.parts))
 
 
 class UnitScorer:
@@ -91,39 +118,36 @@ class UnitScorer:
         self._supervisor.__exit__(*error)
         self._headers.__exit__(*error)
 
-    def score(self, units: Sequence[Unit], came: Callable[[int], object]) -> Generator[ScoredUnit, None, None]:
-        """Each unit, as soon as it is done; `came` is told how many windows have just been scored, first
-        none when a worker is ready.
+    def score(self, units: Iterable[Unit], came: Callable[[int], object]) -> Generator[ScoredUnit, None, None]:
+        """Each unit, as soon as it is done; `came` is told how many windows have just been scored, first none when a
+        worker is ready.
 
         Raises:
             PerchError: no process can be started, or none can load the model.
         """
-        places = [self._place(unit) for unit in units]
-        tasks = [Task(i, path, unit.part, unit.parts) for i, (path, unit) in enumerate(zip(places, units))]
-        schedule = Timed(tasks, self._plan.grid.part_windows)
+        schedule = UnitSchedule(units, self._place, self._plan.grid.part_windows)
         waiting: dict[int, Received] = {}
-        scored = 0
         for event in self._supervisor.events(schedule):
             if isinstance(event, Ready):
                 self.ready = self.ready or time.monotonic()
                 came(0)
                 continue
-            number, message = event.task.recording, event.message
+            task, message = event.task, event.message
+            number, unit = task.recording, schedule.units[task.recording]
             if number not in waiting:
-                waiting[number] = self._received(number, places[number], units[number])
-            received = waiting[number]
+                waiting[number] = self._received(number, task.path, unit)
             if isinstance(message, Done) and message.lost:  # no worker read it; its header may say how long it is
-                promised = self._headers.promised_windows(places[number], math.inf)
+                promised = self._headers.promised_windows(task.path, math.inf)
                 message = replace(message, windows=promised)
-            received.add(event.task, message)
+            waiting[number].add(task, message)
             if isinstance(message, Rows):
                 came(len(message.scored))
             elif isinstance(message, Done):
-                seconds = time.monotonic() - schedule.started[number]
-                yield self._scored(units[number], waiting.pop(number), places[number], seconds)
-                scored += 1
-        if scored < len(units):  # a warning said why
-            raise PerchError(f"{counted(len(units) - scored, 'unit')} not scored; repeat the same command to go on")
+                del schedule.units[number]
+                seconds = time.monotonic() - schedule.started.pop(number)
+                yield self._scored(unit, waiting.pop(number), task.path, seconds)
+        if schedule.left:  # a warning said why
+            raise PerchError(f"{counted(schedule.left, 'unit')} not scored; repeat the same command to go on")
 
     def _received(self, number: int, path: Location, unit: Unit) -> Received:
         received = Received.nothing(number, path)
@@ -151,6 +175,13 @@ class UnitScorer:
         columns = self._plan.columns
         block = assembled(unit.path, unit.name, received, unit.part, indices, columns, self._naming)
         return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds)
+
+
+def lost_unit(unit: Unit, plan: Plan, why: str) -> ScoredUnit:
+    """A unit of which there are no rows, since nobody could score it."""
+    none = np.empty(0)
+    block = Block(unit.path, [], none, none, np.empty(0, "<U12"), unscored(plan.columns, 0))
+    return ScoredUnit(unit, block, why, (), unit.windows, 0.0)
 
 
 def _change(unit: Unit, received: Received, path: Location) -> str | None:

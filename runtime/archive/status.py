@@ -16,10 +16,11 @@ from runtime.archive.folder import open_folder
 from runtime.archive.ledger import Ledger, read_ledger
 from runtime.archive.manifest import NAME, read_manifest
 from runtime.archive.part import FAILURE, OK
+from runtime.archive.summary import strangers
 from runtime.errors import InputError, counted
 
 ACTIVE_S = 600.0
-"""A host whose last unit was committed longer ago is not at work any more."""
+"""A host whose last unit was done longer ago does not count for the time to the end."""
 NUMBERS = re.compile(r"\d[\d.,]*")
 
 
@@ -53,11 +54,13 @@ class ArchiveStatus:
     windows: int = 0
     """How many of them have scores."""
     repeats: int = 0
-    """How many units stand in two parts. A merge takes the first."""
+    """How often a unit was done that was done already, by two runs at once. A merge takes one."""
+    strangers: int = 0
+    """How many units are of recordings that changed or are gone. A merge leaves them out."""
     hosts: Sequence[Host] = ()
     """The machines that worked on it."""
     left_s: float | None = None
-    """Seconds to the end, at the speed of the machines that are at work; None if none is."""
+    """Seconds to the end, at the speed of the machines that did a unit in the last 10 minutes; None if none did."""
 
     @property
     def left(self) -> int:
@@ -75,14 +78,16 @@ class ArchiveStatus:
         for reason, count in self.reasons.most_common():
             yield f"failed: {counted(count, 'unit')}: {reason}"
         if self.repeats:
-            yield f"{counted(self.repeats, 'unit')} done twice, by two runs at once; a merge takes the first"
+            yield f"{counted(self.repeats, 'unit')} done twice, by two runs at once; a merge takes one"
+        if self.strangers:
+            yield strangers(self.strangers)
         for host in self.hosts:
             ago = time.time() - host.last
             yield f"{host.name}: {host.windows:,} windows, {host.windows_per_s:.1f} a second; last one {span(ago)} ago"
         if not self.left:
             yield "complete" if not self.failed else "complete; --retry-failed tries the failed ones again"
         elif self.left_s is None:
-            yield f"{counted(self.left, 'unit')} left; no machine is at work"
+            yield f"{counted(self.left, 'unit')} left; none was done in the last 10 minutes"
         else:
             yield f"{counted(self.left, 'unit')} left; at this speed {span(self.left_s)} to go"
 
@@ -124,6 +129,7 @@ def archive_status(out: str | Path) -> ArchiveStatus:
         rows=int(ledger.table["rows"].to_numpy().sum()),
         windows=int(ledger.table["scored"].to_numpy().sum()),
         repeats=ledger.repeats,
+        strangers=ledger.strangers,
         hosts=hosts,
         left_s=work / speed if speed else None,
     )

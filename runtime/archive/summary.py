@@ -64,11 +64,6 @@ class ArchiveSummary:
         """How many of this run's units are not done."""
         return self.share - self.before - self.ok - self.failed
 
-    @property
-    def complete(self) -> bool:
-        """Whether all of this run's units are done, none of them with a failure."""
-        return not (self.left or self.failed or self.failed_before or self.unread_folders or self.changed)
-
     def add(self, status: UnitStatus) -> None:
         """Takes account of a unit."""
         self.ok += status.state == OK
@@ -105,3 +100,8 @@ class ArchiveSummary:
 def combined(failures: Iterable[Failure]) -> list[Failure]:
     """Failures, each once: parts of one recording often fail for one reason."""
     return [Failure(path, reason) for path, reason in dict.fromkeys((each.path, each.reason) for each in failures)]
+
+
+def strangers(count: int) -> str:
+    """What to say of so many units that are done and are in no manifest."""
+    return f"{counted(count, 'unit')} in rows/ of recordings that changed or are gone; a merge leaves them out"

@@ -38,7 +38,8 @@ class ArchiveOptions:
     )
     retry_failed: bool = option(
         False,
-        "do those units again that failed, and recordings that changed since. Without it they count as done",
+        "do those units again that failed and, without `shard`, recordings that changed since. Otherwise they count as "
+        "done",
         GROUP,
     )
     ray: str | None = option(

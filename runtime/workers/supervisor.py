@@ -117,6 +117,8 @@ class Supervisor:
         engine, self._schedule, self._deadline = self._engine, schedule, deadline
         self._start()
         engine.feed(schedule.next)  # to processes that are ready from an earlier schedule
+        if schedule.unfinished and not self._can_score and not self._is_over:  # too many starts failed before
+            schedule.stop("no worker process stays alive")
         while schedule.unfinished and not self._is_over:
             busy = [child for child in engine.children if engine.is_busy(child)]
             received = self._inbox.receive(engine.children, busy, deadline)

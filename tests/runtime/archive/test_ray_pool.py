@@ -118,7 +118,7 @@ def test_a_unit_that_ends_each_actor_is_given_up_and_all_others_are_done_once(tm
 
     pool = pool_of(FakeRay(ends_at_5), tmp_path)
     assert done_by(pool, 9, 1) == [str(i) for i in range(10) if i != 5]
-    assert pool.given_up == ["the actor died"]
+    assert [(unit.id, why) for unit, why in pool.given_up] == [("5", "the actor died")]
 
 
 def test_units_that_an_actor_left_over_are_done_by_others(tmp_path: Path) -> None:
