@@ -1,6 +1,7 @@
 # make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
 # make test   ruff, mypy, import-linter and the tests
-# make stress full-size cases: 20 minutes, 12 GB of scratch space; one of them: make stress CASE=kills
+# make stress full-size cases: an hour or more, 12 GB of scratch space; one of them: make stress CASE=kills,
+#             in small: make stress CASE="archive --files 2000"
 # make results  docs/results.md and its plots, measured on this machine: an hour
 # make docs   the documentation as a site, in site/; make docs-serve shows it while it is written
 PYTHON ?= python3
