@@ -124,5 +124,6 @@ def main(args: Sequence[str]) -> int:
             complain("perch-run", error)
             return 2
         except KeyboardInterrupt:
-            complain("perch-run", "interrupted before anything was scored")
+            done = "anything was scored" if parsed.merge is None else "the file was written"
+            complain("perch-run", f"interrupted before {done}")
             return signals.code or 130
