@@ -31,6 +31,10 @@ def wants_dataset(request: Request, options: ArchiveOptions) -> bool:
     sink = "" if request.sink is None else str(request.sink)
     tables = request.detections is not None and request.detections.format in ("raven", "audacity")
     is_folder = sink.endswith("/") or (not is_url(sink) and Path(sink, NAME).is_file())
+    if options.dataset and sink.lower().endswith(tuple(ENDINGS)):
+        raise InputError(
+            f"a dataset is a folder, and {sink} is the name of a file; name a folder, or leave out --dataset"
+        )
     if options.dataset or (is_folder and not tables and not sink.startswith(HOPLITE)):
         return True
     if options != ArchiveOptions():

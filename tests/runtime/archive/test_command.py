@@ -101,6 +101,10 @@ def test_a_slurm_array_shares_the_work(tmp_path: Path, archive: Path, label_mode
             "--retry-failed is for a dataset",
         ),
         (["--status", "out", "in"], "--status goes with nothing, not with SOUNDSCAPES"),
+        (
+            ["in", "--model", "m.onnx", "-o", "x.csv", "--dataset"],
+            "a dataset is a folder, and x.csv is the name of a file",
+        ),
         (["--merge", "out"], "--merge also needs -o/--output"),
         (["--merge", "out", "-o", "x.csv", "--hop", "2"], "not with --hop"),
         (["in", "--model", "m.onnx", "-o", "out/", "--top", "1"], "detections cannot be given for a dataset"),
