@@ -1,5 +1,5 @@
 # make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
-# make test   ruff, mypy, import-linter and the tests
+# make test   ruff, mypy, import-linter and the tests but for those marked slow, which make stress runs
 # make stress full-size cases: an hour or more, 12 GB of scratch space; one of them: make stress CASE=kills,
 #             in small: make stress CASE="archive --files 2000"
 # make results  docs/results.md and its plots, measured on this machine: an hour
@@ -22,6 +22,7 @@ test: .venv/installed
 
 stress: .venv/installed
 	$(BIN)/python -m benchmarks.stress $(CASE)
+	$(if $(CASE),,$(BIN)/pytest -m slow)
 
 results: .venv/installed
 	$(BIN)/python -m benchmarks.results
@@ -37,7 +38,7 @@ docs-serve: .venv/installed
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (4 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,remote,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,dev]'
 	touch $@
 
 clean:

@@ -32,6 +32,7 @@ def test_broken_promise_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys
     assert "broken: refused" in printed.err
 
 
+@pytest.mark.slow
 def test_killed_shards_end_with_the_file_of_a_plain_run(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,8 @@ from tests.support.archives import OUTPUTS, fill
 from tests.support.recordings import write
 from tests.support.runs import run
 
+# Ray forks where JAX, which other tests loaded into this process, warns of it.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 RECORDINGS, SECONDS = 10, 60
 
 
@@ -107,7 +109,7 @@ def test_actors_on_several_nodes_give_the_bytes_of_a_plain_run(
     assert (again.before, again.ok) == (summary.ok + 1, 0)
 
 
-@pytest.mark.parametrize("killed", ["actor", "node"])
+@pytest.mark.parametrize("killed", [pytest.param("actor", marks=pytest.mark.slow), "node"])
 def test_units_of_what_is_killed_in_the_middle_of_a_group_are_done_by_others(
     killed: str, nodes: Nodes, minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_units_of_what_is_killed_in_the_middle_of_a_group_are_done_by_others(
     check(tmp_path / "out", rows_file)
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_and_started_again_ends_with_every_row(
     nodes: Nodes, minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_driver_that_is_killed_and_started_again_ends_with_every_row(
     check(tmp_path / "out", rows_file)
 
 
+@pytest.mark.slow
 def test_where_there_is_no_cluster_one_is_started_and_ctrl_c_commits_what_is_done_and_ends_it(
     minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:
