@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.model.artifact import Artifact
 from runtime.workers.job import Job
-from runtime.workers.pool import Pool
+from runtime.workers.pool import Workers
 from runtime.workers.stages import Stages
 from runtime.workers.supervisor import Engine
 
@@ -16,4 +16,4 @@ EngineFactory = Callable[[Job, Artifact], Engine[Any]]
 
 def engine_for(job: Job, artifact: Artifact) -> Engine[Any]:
     """The engine for a job's device."""
-    return Pool(job) if job.device == "cpu" else Stages(job, artifact)
+    return Workers(job) if job.device == "cpu" else Stages(job, artifact)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.audio.recording import Recording
-from runtime.workers.child import Child, listen, serve
+from runtime.workers.child import listen, serve
+from runtime.workers.pool import Pool, TaskProcess
 from runtime.workers.protocol import Done, Ready, Task
-from runtime.workers.supervisor import Engine, Event
+from runtime.workers.supervisor import Event
 
 
 @dataclass(frozen=True)
@@ -33,35 +34,22 @@ class OutlineSetup:
     part_windows: int
 
 
-class OutlineProcess(Child):
-    """A child that reads headers; `task` is the one it works on."""
+class OutlineProcess(TaskProcess):
+    """A child that reads headers."""
 
     def __init__(self, setup: OutlineSetup, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.workers.outlines", setup, inbox)
-        self.task: Task | None = None
 
 
-class Outliners(Engine[OutlineProcess]):
-    """Reads headers in `processes` processes. What it finds is in `found`, by the task's recording."""
+class Outliners(Pool[OutlineProcess]):
+    """Reads headers in at most so many processes. What it finds is in `found`, by the task's recording."""
 
     kinds = (OutlineProcess,)
 
-    def __init__(self, setup: OutlineSetup, processes: int) -> None:
+    def __init__(self, setup: OutlineSetup, most: int) -> None:
         super().__init__()
-        self.setup, self._processes = setup, processes
+        self.setup, self.most = setup, most
         self.found: dict[int, Outline] = {}
-
-    def wanted(self, kind: type[OutlineProcess], tasks: int) -> int:
-        return min(self._processes, tasks)
-
-    def is_busy(self, child: OutlineProcess) -> bool:
-        return not child.ready or child.task is not None
-
-    def feed(self, next_task: Callable[[], Task | None]) -> None:
-        for child in self.children:
-            if child.ready and child.task is None and (task := next_task()) is not None:
-                child.task = task
-                child.ask(task.path)
 
     def take(self, child: OutlineProcess, message: Outline) -> Iterator[Event]:
         assert child.task is not None
@@ -69,19 +57,16 @@ class Outliners(Engine[OutlineProcess]):
         self.found[task.recording] = message
         yield Event(task, Done(None))
 
-    def lose(self, child: OutlineProcess) -> tuple[list[OutlineProcess], list[Task]]:
-        return [child], [] if child.task is None else [child.task]
-
 
 def main() -> None:
-    """Answers each path with an outline, until standard input closes."""
+    """Answers each task with an outline, until standard input closes."""
     receive, send = serve()
     setup: OutlineSetup = pickle.load(receive)
-    paths: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=listen, args=(receive, paths.put), daemon=True).start()
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     send(Ready())
     while True:
-        path = paths.get()
+        path = tasks.get().path
         try:
             recording = Recording(path, setup.sample_rate, setup.window, setup.hop, part_windows=setup.part_windows)
             send(Outline(*recording.outline()))

@@ -1,10 +1,10 @@
-"""The engine for the CPU: each of its processes turns recordings into rows by itself."""
+"""Engines whose processes have one task each; the one for the CPU."""
 
 from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.workers.child import Child
 from runtime.workers.job import Job
@@ -12,36 +12,54 @@ from runtime.workers.protocol import Done, Opened, Rows, Task
 from runtime.workers.supervisor import Engine, Event
 
 
-class WorkerProcess(Child):
-    """A child that scores; `task` is the one it works on."""
+class TaskProcess(Child):
+    """A child that works on one task at a time; `task` is that one."""
+
+    task: Task | None = None
+
+
+P = TypeVar("P", bound=TaskProcess)
+
+
+class Pool(Engine[P]):
+    """Processes of one kind, each with a task at a time: at most so many, but never more than tasks. A recording that
+    turns out to have parts brings in more of both.
+    """
+
+    most: int
+    """How many processes there are at most."""
+
+    def wanted(self, kind: type[P], tasks: int) -> int:
+        return min(self.most, tasks)
+
+    def is_busy(self, child: P) -> bool:
+        return not child.ready or child.task is not None
+
+    def feed(self, next_task: Callable[[], Task | None]) -> None:
+        for child in self.children:
+            if child.ready and child.task is None and (task := next_task()) is not None:
+                child.task = task
+                child.ask(task)
+
+    def lose(self, child: P) -> tuple[list[P], list[Task]]:
+        return [child], [] if child.task is None else [child.task]
+
+
+class WorkerProcess(TaskProcess):
+    """A child that scores."""
 
     def __init__(self, job: Job, inbox: queue.SimpleQueue[tuple[Any, Any]]) -> None:
         super().__init__("runtime.workers.worker", job, inbox)
-        self.task: Task | None = None
 
 
-class Pool(Engine[WorkerProcess]):
-    """As many processes as the job has workers, but never more than tasks: a recording that turns out to have parts
-    brings in more of both.
-    """
+class Workers(Pool[WorkerProcess]):
+    """The engine for the CPU: each process turns recordings into rows by itself."""
 
     kinds = (WorkerProcess,)
 
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.setup, self._workers = job, job.setup.workers
-
-    def wanted(self, kind: type[WorkerProcess], tasks: int) -> int:
-        return min(self._workers, tasks)
-
-    def is_busy(self, child: WorkerProcess) -> bool:
-        return not child.ready or child.task is not None
-
-    def feed(self, next_task: Callable[[], Task | None]) -> None:
-        for worker in self.children:
-            if worker.ready and worker.task is None and (task := next_task()) is not None:
-                worker.task = task
-                worker.ask(task)
+        self.setup, self.most = job, job.setup.workers
 
     def take(self, child: WorkerProcess, message: Opened | Rows | Done) -> Iterator[Event]:
         task = child.task
@@ -49,6 +67,3 @@ class Pool(Engine[WorkerProcess]):
         if isinstance(message, Done):
             child.task = None
         yield Event(task, message)
-
-    def lose(self, child: WorkerProcess) -> tuple[list[WorkerProcess], list[Task]]:
-        return [child], [] if child.task is None else [child.task]

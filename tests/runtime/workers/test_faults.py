@@ -25,7 +25,7 @@ from runtime.audio.paths import find_recordings
 from runtime.model.artifact import Artifact
 from runtime.rows.spool import Spool
 from runtime.workers.job import Job
-from runtime.workers.pool import Pool, WorkerProcess
+from runtime.workers.pool import WorkerProcess, Workers
 from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, Watch, open_files, perch_run, until
 from tests.support.recordings import RATE, write
@@ -38,7 +38,7 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(crashing_decoder(tmp_path / "decoder"))
 
 
-class Patient(Pool):
+class Patient(Workers):
     """Times out recordings that hang alone, and no worker of a slow machine."""
 
     def __init__(self, job: Job, artifact: Artifact) -> None:

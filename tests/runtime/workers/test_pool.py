@@ -13,7 +13,7 @@ import pytest
 from runtime import ArtifactError, PerchError
 from runtime.model.profile import Setup
 from runtime.workers.job import Job
-from runtime.workers.pool import Pool, WorkerProcess
+from runtime.workers.pool import WorkerProcess, Workers
 from runtime.workers.protocol import Done, Ready, Refused, Task
 from runtime.workers.schedule import Schedule
 from runtime.workers.supervisor import MOST_FAILED_STARTS, Event, Supervisor
@@ -48,7 +48,7 @@ class Scripted(WorkerProcess):
         self.inbox.put((self, None))
 
 
-class ScriptedPool(Pool):
+class ScriptedPool(Workers):
     kinds = (Scripted,)
 
     def is_busy(self, child: WorkerProcess) -> bool:
