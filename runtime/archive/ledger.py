@@ -74,7 +74,8 @@ class Ledger:
         Raises:
             OutputError: a part cannot be written.
         """
-        for name in sorted({status.file for status in self.statuses(self.entries) if status.unit_id in ids}):
+        holding = self.entries.filter(np.isin(_ids(self.entries), list(ids)))
+        for name in sorted(set(holding["file"].to_pylist())):
             drop_units(folder, name, ids)
 
     def clear_failed(self, folder: Folder, again: Collection[str] = ()) -> None:

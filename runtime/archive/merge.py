@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+
 from runtime.archive.folder import LocalFolder, open_folder
 from runtime.archive.ledger import Ledger, read_ledger
 from runtime.archive.manifest import NAME, Manifest, read_manifest
@@ -130,8 +132,6 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
 
 def check_complete(manifest: Manifest, ledger: Ledger, where: str) -> None:
     """Raises InputError if units are missing."""
-    import numpy as np
-
     missing = np.flatnonzero(~manifest.among(ledger.ids()))
     if len(missing):
         first = next(manifest.units(missing[:1]))
