@@ -1,0 +1,61 @@
+"""What a caller may ask of how recordings are read and cut into windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.audio.windows import Normalization, Segments
+from runtime.errors import InputError
+from runtime.request.field import option
+from runtime.request.values import at_least_one, number, parse_seconds
+
+MOST_HOP_S = 86_400.0
+
+READ = "how recordings are read"
+
+
+def _hop(name: str, value: object) -> float:
+    hop_s = number(name, value)
+    if not 0 < hop_s < MOST_HOP_S:
+        raise InputError(f"{name} is {value}, but must be more than 0 seconds and less than a day")
+    return hop_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingOptions:
+    """The options of a run that say how recordings are read and cut into windows."""
+
+    hop_s: float | None = option(
+        None,
+        "seconds from the start of one window to the start of the next",
+        READ,
+        unset="the length of a window, 5 s",
+        flags=["--hop"],
+        metavar="TIME",
+        parse=parse_seconds,
+        check=_hop,
+        journal=["hop"],
+    )
+    normalize: Normalization = option(
+        "raw",
+        '"raw" takes amplitudes as decoded, as BirdCLEF notebooks do. "peak" removes the mean of each window and '
+        "scales its peak to 0.25, as Perch's own library does",
+        READ,
+        journal=["normalize"],
+        recording=True,
+    )
+    segments: Segments = option(
+        "grid",
+        '"grid" takes windows from start to end, one hop apart. "peaks" takes windows around the loudest events, for '
+        "focal recordings; a recording without events then has no rows",
+        READ,
+        journal=["segments"],
+    )
+    max_peaks: int = option(
+        5,
+        'the most windows that a recording has if `segments` is "peaks"',
+        READ,
+        metavar="N",
+        check=at_least_one,
+        journal=["max_peaks"],
+    )
