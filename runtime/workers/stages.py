@@ -178,4 +178,4 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
             return
         del self._attempts[number]
         failure = decoded.failure or (NOT_FINITE if attempt.overflow else None)
-        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes))
+        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes, began=decoded.began))

@@ -23,6 +23,8 @@ class Detection:
     taxon: Taxon
     score: float
     windows: int = 1
+    recorded_at: str | None = None
+    site: str | None = None
 
 
 def merged(detections: Iterable[Detection], gap_s: float) -> Iterator[Detection]:
