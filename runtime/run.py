@@ -254,7 +254,7 @@ class Run:
             lacking=0 if sample is None else sample.lacking,
             dropped=0 if sample is None else sample.dropped,
             detected="" if detected is None or request.detections is None else detected.summary(request.detections),
-            detections=detected.detections if detected is not None else None,
+            detections=detected.written if detected is not None else None,
             of_sample=names_none if sample is None else sample.summary(),
             ill_conditioned=self.artifact.ill_conditioned,
             fill=request.fill,

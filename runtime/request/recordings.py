@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from typing import Literal, cast
 
+from runtime.audio.channels import Channel
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
 from runtime.request.field import option
@@ -19,6 +22,17 @@ def _hop(name: str, value: object) -> float:
     if not 0 < hop_s < MOST_HOP_S:
         raise InputError(f"{name} is {value}, but must be more than 0 seconds and less than a day")
     return hop_s
+
+
+def _channel(name: str, value: object) -> Channel:
+    named = {"left": 1, "right": 2}.get(str(value), value)
+    if named in ("mix", "loudest"):
+        return cast(Channel, named)
+    with contextlib.suppress(ValueError, InputError):
+        return at_least_one(name, int(named) if isinstance(named, str) else named)
+    raise InputError(
+        f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'loudest', or a channel's number, from 1 on"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +56,17 @@ class RecordingOptions:
         "scales its peak to 0.25, as Perch's own library does",
         READ,
         journal=["normalize"],
+        recording=True,
+    )
+    channel: Channel | Literal["left", "right"] = option(
+        "mix",
+        'what to score of a recording with several channels. "mix" is their mean, "left" the first, "right" the '
+        'second, a number that channel, from 1 on. "loudest" takes in each window the channel with the most sound. A '
+        "recording without the channel fails",
+        READ,
+        metavar="CHANNEL",
+        parse=str,
+        check=_channel,
         recording=True,
     )
     segments: Segments = option(

@@ -70,7 +70,7 @@ class RunSummary:
     of_sample: Sequence[str] = ()
     """What the summary says about the rows of a sample submission."""
     detections: int | None = None
-    """How many detections were written, if detections were asked for."""
+    """How many detections, or events of merged ones, were written, if they were asked for."""
     detected: str = ""
     """What the summary says about them."""
     ill_conditioned: str | None = None
