@@ -139,8 +139,8 @@ class DetectionTables(Format):
                 self.detected.windows += bool(chosen)
                 self.detected.best_scores.append(float(scores.max(where=eligible, initial=-np.inf)))
                 for i in chosen:
-                    named = classes[i], taxa[i], float(scores[i])
-                    yield Detection(block.path, *times, *named, recorded_at=whens[row], site=sites[row])
+                    name, taxon, score = classes[i], taxa[i], float(scores[i])
+                    yield Detection(block.path, *times, name, taxon, score, 1, whens[row], sites[row])
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
