@@ -34,6 +34,8 @@ class HopliteDatabase(Format):
     def check_columns(self, columns: Columns) -> None:
         if "embedding" not in columns.shapes:
             raise InputError(f"a hoplite database holds embeddings, not {', '.join(columns.shapes)}; ask for embedding")
+        if columns.by_channel:
+            raise InputError("a hoplite database knows no channels; write one for each, with --channel 1, 2, …")
         _import_hoplite()
 
     def check_target(self, target: Path, names: Sequence[str]) -> None:
