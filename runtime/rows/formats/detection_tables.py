@@ -164,7 +164,8 @@ def class_head(columns: Columns) -> str:
     """
     heads = [name for name in columns.shapes if columns.classes.get(name)]
     if len(heads) != 1:
-        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; ask for label")
+        how = f"ask for {heads[0]} alone" if heads else "ask for label"
+        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; {how}")
     return heads[0]
 
 
