@@ -78,8 +78,8 @@ def test_an_archive_and_a_run_that_is_resumed_have_the_same_rows(
     assert table["row_id"].to_pylist()[:-2] == expected[0]
     np.testing.assert_array_equal(np.stack(table["label"].to_numpy()[:-2]), expected[1])
     summary = run_archive(folder, model, tmp_path / "out", channel="each", progress=False)
-    assert (summary.units, summary.ok, summary.failed) == (11, 10, 1)
-    assert run_archive(folder, model, tmp_path / "out", channel="each", progress=False).before == 11
+    assert (summary.units, summary.ok, summary.failed) == (12, 11, 1)
+    assert run_archive(folder, model, tmp_path / "out", channel="each", progress=False).before == 12
     merge_archive(tmp_path / "out", tmp_path / "merged.parquet", progress=False)
     assert (tmp_path / "merged.parquet").read_bytes() == (tmp_path / "plain.parquet").read_bytes()
 
