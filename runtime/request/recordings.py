@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from runtime.audio.overlap import Pool
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
 from runtime.request.field import option
-from runtime.request.values import at_least_one, number, parse_seconds
+from runtime.request.values import at_least_one, number, parse_numbers, parse_seconds
 
 MOST_HOP_S = 86_400.0
 
@@ -19,6 +23,18 @@ def _hop(name: str, value: object) -> float:
     if not 0 < hop_s < MOST_HOP_S:
         raise InputError(f"{name} is {value}, but must be more than 0 seconds and less than a day")
     return hop_s
+
+
+def _shifts(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        shifts = tuple(sorted({float(shift) for shift in value}))
+    except (TypeError, ValueError):
+        shifts = ()
+    if 0 not in shifts or not all(map(math.isfinite, shifts)):
+        raise InputError(
+            f"{name} is {value!r}, but must be seconds, with 0 for the window itself among them, such as 0, 0.5, -0.5"
+        )
+    return shifts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +51,25 @@ class RecordingOptions:
         parse=parse_seconds,
         check=_hop,
         journal=["hop"],
+    )
+    pool: Pool | None = option(
+        None,
+        "with `hop`, which then says how far apart windows start: rows are a window apart, and each is pooled from the "
+        'windows that overlap it by at least half. "max" or "mean" is that of each class\'s scores, after '
+        "`activation`. Outputs without classes get the mean with either. Windows without a score do not count",
+        READ,
+        unset="each row has one window",
+        metavar="HOW",
+    )
+    shifts: Sequence[float] | None = option(
+        None,
+        "seconds, such as 0,0.5,-0.5, with 0 first: a row is the mean of its window and of the windows shifted by so "
+        "much, after `activation`. None starts before the recording or after its last row",
+        READ,
+        unset="each row has one window",
+        metavar="TIMES",
+        parse=parse_numbers,
+        check=_shifts,
     )
     normalize: Normalization = option(
         "raw",

@@ -14,7 +14,7 @@ class Timing:
     start_up_s: float
     """Seconds of these until the first worker was ready."""
     windows: int
-    """How many windows were scored."""
+    """How many windows were scored: as many as rows, or more if several make a row (`pool`, `shifts`)."""
     windows_per_s: float
     """Windows a second, after start-up."""
     times_real_time: float

@@ -140,7 +140,7 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("--doctor --outputs label --map-report x.csv", "not with --outputs, --map-report"),
         ("--doctor --top 3", "not with --top"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
-        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no weights; write 1,2,1"),
+        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no numbers; write them like 1,2,1"),
         ("in --model m.onnx -o out.csv --activation relu", "invalid choice: 'relu'"),
     ],
 )
