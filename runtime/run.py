@@ -227,6 +227,7 @@ class Run:
             elapsed_s=time.monotonic() - self.started,
             start_up_s=measured.ready - self.started,
             windows=windows,
+            rows=scored,
             windows_per_s=windows / took_s,
             times_real_time=scored / took_s * row_samples / self.artifact.sample_rate,
             device=self.job.device,

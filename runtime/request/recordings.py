@@ -54,16 +54,15 @@ class RecordingOptions:
     )
     pool: Pool | None = option(
         None,
-        "with `hop`, which then says how far apart windows start: rows are a window apart, and each is pooled from the "
-        'windows that overlap it by at least half. "max" or "mean" is that of each class\'s scores, after '
-        "`activation`. Outputs without classes get the mean with either. Windows without a score do not count",
+        "makes each row from the windows that overlap it by at least half. Rows are then a window apart, and `hop` says "
+        'how far apart windows start: "max" or "mean" is taken of each class\'s scores, after `activation`. Outputs '
+        "without classes get the mean with either. Windows without a score do not count",
         READ,
         unset="each row has one window",
-        metavar="HOW",
     )
     shifts: Sequence[float] | None = option(
         None,
-        "seconds, such as 0,0.5,-0.5, with 0 first: a row is the mean of its window and of the windows shifted by so "
+        "seconds such as 0,0.5,-0.5, with 0 among them: a row is the mean of its own window and of those shifted by so "
         "much, after `activation`. None starts before the recording or after its last row",
         READ,
         unset="each row has one window",

@@ -14,7 +14,9 @@ class Timing:
     start_up_s: float
     """Seconds of these until the first worker was ready."""
     windows: int
-    """How many windows were scored: as many as rows, or more if several make a row (`pool`, `shifts`)."""
+    """How many windows were scored."""
+    rows: int
+    """How many rows they made: fewer than windows if `pool` or `shifts` were asked for."""
     windows_per_s: float
     """Windows a second, after start-up."""
     times_real_time: float
