@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ParamSpec, Protocol
 
 from runtime.audio.paths import FoundRecordings, Sources
@@ -16,7 +15,7 @@ from runtime.console.log import log
 from runtime.console.progress import Progress
 from runtime.files import absolute, check_outputs
 from runtime.model.artifact import Artifact
-from runtime.model.identity import read_true_artifact
+from runtime.model.ensemble import Models, named_models, read_true_models, shown
 from runtime.model.session import check_install, choose_device
 from runtime.request.inputs import Inputs, read_inputs
 from runtime.request.keywords import takes_request
@@ -59,23 +58,24 @@ class Interrupted(KeyboardInterrupt):
 class _RunSoundscapes(Protocol[P]):
     """`run_soundscapes` for type checkers, with the options `P` as keywords."""
 
-    def __call__(self, soundscapes: Sources, model: str | Path, *args: P.args, **options: P.kwargs) -> Soundscapes: ...
+    def __call__(self, soundscapes: Sources, model: Models, *args: P.args, **options: P.kwargs) -> Soundscapes: ...
 
 
 def _with_options(
     request: Callable[P, Request],
-) -> Callable[[Callable[[Sources, str | Path, Request], Soundscapes]], _RunSoundscapes[P]]:
+) -> Callable[[Callable[[Sources, Models, Request], Soundscapes]], _RunSoundscapes[P]]:
     return takes_request
 
 
 @_with_options(Request)
-def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -> Soundscapes:
+def run_soundscapes(soundscapes: Sources, model: Models, request: Request) -> Soundscapes:
     """Scores every window of every recording.
 
     Args:
         soundscapes: a folder (read recursively), a glob, a path, or several paths; also URLs of these, such as
             `s3://bucket/folder`.
-        model: a file that `perch-convert` made.
+        model: a file that `perch-convert` made; or several, as a list or a mapping from names to files. Several score
+            the same windows, and their outputs are called `NAME.label`, by their stems where no names are given.
         request: the options of a run.
 
     Returns:
@@ -94,20 +94,21 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
 
 
 def run_request(
-    soundscapes: Sources, model: str | Path, request: Request, engine: EngineFactory | None = None
+    soundscapes: Sources, model: Models, request: Request, engine: EngineFactory | None = None
 ) -> Soundscapes:
     """Does what `run_soundscapes` does, with another engine than the device's if one is given."""
     started = time.monotonic()
     check_install()
     format = choose_format(request.sink, request.detections) if request.sink is not None else None
-    artifact = read_true_artifact(model)
-    inputs = read_inputs(soundscapes, model, request, every_row=format is None or format.every_row)
+    models = named_models(model)
+    artifact = read_true_models(models)
+    inputs = read_inputs(soundscapes, models, request, every_row=format is None or format.every_row)
     device = choose_device(request.device)
     unfinished = unfinished_run(sink_path(request.sink)) if request.sink is not None and request.resume else None
     setup, why = choose_setup(artifact, device, request, unfinished)
-    job = make_job(artifact, model, request, device, setup, inputs.wanted)
+    job = make_job(artifact, models, request, device, setup, inputs.wanted)
     if artifact.parity_warning is not None:
-        log.warning("%s: %s", model, artifact.parity_warning)
+        log.warning("%s: %s", shown(models), artifact.parity_warning)
     run = Run(inputs, format, artifact, job, request.progress, why, started)
     with Processes(artifact, job, engine, hurry=request.deadline_s is not None) as scorer:
         return run.score(scorer)
@@ -245,8 +246,8 @@ class Run:
             timing=timing,
             counts=report.counts if sample is None else sample.counts,
             notes=report.notes,
-            class_map=self.job.class_map,
-            namespace=self._other_namespace,
+            class_maps=self.job.class_maps,
+            namespaces=self._other_namespaces,
             recordings=len(recordings.paths),
             without_events=report.without_events,
             not_reached=report.not_reached,
@@ -256,7 +257,7 @@ class Run:
             lacking=0 if sample is None else sample.lacking,
             dropped=0 if sample is None else sample.dropped,
             detected="" if detected is None or request.detections is None else detected.summary(request.detections),
-            detections=detected.detections if detected is not None else None,
+            detections=detected.written if detected is not None else None,
             of_sample=names_none if sample is None else sample.summary(),
             ill_conditioned=self.artifact.ill_conditioned,
             fill=request.fill,
@@ -265,9 +266,7 @@ class Run:
         )
 
     @property
-    def _other_namespace(self) -> str | None:
-        """The class list in which wanted classes were looked up first, if that is not the model's first."""
-        mapped = self.job.class_map
-        if mapped is None or mapped.namespace == self.artifact.heads["label"].namespace:
-            return None
-        return mapped.namespace
+    def _other_namespaces(self) -> dict[str, str]:
+        """The class lists in which wanted classes were looked up first, where that is not a model's first."""
+        maps, heads = self.job.class_maps, self.artifact.heads
+        return {name: each.namespace for name, each in maps.items() if each.namespace != heads[name].namespace}

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel, loudest
 from runtime.audio.containers import Sound
 from runtime.audio.mono import MonoReader, find_gaps
 from runtime.audio.overlap import Overlap
@@ -72,6 +73,7 @@ class Recording:
         normalize: "raw" leaves amplitudes as decoded (about ±1); "peak" see `normalize_peak`. Padding stays zero.
         part_windows: how many windows every part but the last has; see `count_part_windows`.
         overlap: the windows that are read for each of those that are counted here; those themselves if None.
+        channel: the mean of its channels ("mix"), one of them, counted from 1, or in each window the "loudest".
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Recording:
         normalize: Normalization = "raw",
         part_windows: int | None = None,
         overlap: Overlap | None = None,
+        channel: Channel = "mix",
     ) -> None:
         self.source = source
         self.sample_rate = sample_rate
@@ -97,7 +100,7 @@ class Recording:
         """After reading its last part without a failure: how many windows the recording has."""
         self.unrecorded: tuple[tuple[int, int], ...] = ()
         """After `count_parts`: runs of windows that were not recorded, each from the first to before the second."""
-        self._reader = MonoReader(source, sample_rate)
+        self._reader = MonoReader(source, sample_rate, channel)
         self._is_read_in_parts = False
 
     @property
@@ -245,6 +248,8 @@ class Recording:
             return Window(index, start, None)
         if len(self._reader.gaps) and self._are_unrecorded(self._reader.gaps, np.array([start]))[0]:
             return Window(index, start, None, recorded=False)
+        if samples.ndim > 1:
+            samples = loudest(samples)
         if self.normalize == "peak":
             samples = normalize_peak(samples)
         if len(samples) < self.window:

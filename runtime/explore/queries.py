@@ -132,7 +132,8 @@ def embed(path: Location, start_s: float, rows: RowFile, model: Path) -> NDArray
     start = round(start_s * rate)
     # With `start` as the hop, the wanted window has the index 1.
     index = 1 if start else 0
-    recording = Recording(path, rate, size, start or size, rows.options.get("normalize", "raw"))
+    options = {name: rows.options[name] for name in ("normalize", "channel") if name in rows.options}
+    recording = Recording(path, rate, size, start or size, **options)
     window = next(recording.windows(Part(0, index + 1), offset=index), None)
     if window is None or window.samples is None:
         why = "it ends before" if window is None or window.recorded else "nothing was recorded there"

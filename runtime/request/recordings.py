@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
+from runtime.audio.channels import Channel
 from runtime.audio.overlap import Pool
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
@@ -37,6 +39,17 @@ def _shifts(name: str, value: Any) -> tuple[float, ...]:
     return shifts
 
 
+def _channel(name: str, value: object) -> Channel:
+    named = {"left": 1, "right": 2}.get(str(value), value)
+    if named in ("mix", "loudest"):
+        return cast(Channel, named)
+    with contextlib.suppress(ValueError, InputError):
+        return at_least_one(name, int(named) if isinstance(named, str) else named)
+    raise InputError(
+        f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'loudest', or a channel's number, from 1 on"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecordingOptions:
     """The options of a run that say how recordings are read and cut into windows."""
@@ -54,9 +67,9 @@ class RecordingOptions:
     )
     pool: Pool | None = option(
         None,
-        "makes each row from the windows that overlap it by at least half. Rows are then a window apart, and `hop` says "
-        'how far apart windows start: "max" or "mean" is taken of each class\'s scores, after `activation`. Outputs '
-        "without classes get the mean with either. Windows without a score do not count",
+        "makes each row from the windows that overlap it by at least half. Rows are then a window apart, and `hop` "
+        'says how far apart windows start. "max" or "mean" is taken of each class\'s scores, after `activation`; '
+        "outputs without classes get the mean with either. Windows without a score do not count",
         READ,
         unset="each row has one window",
     )
@@ -76,6 +89,17 @@ class RecordingOptions:
         "scales its peak to 0.25, as Perch's own library does",
         READ,
         journal=["normalize"],
+        recording=True,
+    )
+    channel: Channel | Literal["left", "right"] = option(
+        "mix",
+        'what to score of a recording with several channels. "mix" is their mean, "left" the first, "right" the '
+        'second, a number that channel, from 1 on. "loudest" takes in each window the channel with the most sound. A '
+        "recording without the channel fails",
+        READ,
+        metavar="CHANNEL",
+        parse=str,
+        check=_channel,
         recording=True,
     )
     segments: Segments = option(

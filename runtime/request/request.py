@@ -168,6 +168,8 @@ class Request(RecordingOptions, ScoreOptions):
             yield "pool and shifts both say which windows make a row; leave out one of them"
         if self.segments == "grid":
             return
+        if self.channel == "loudest":
+            yield "channel='loudest' has no channel in which segments='peaks' could look for events; name one"
         if self.on_deadline == "interpolate":
             yield "on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not"
         if self.hop_s is not None:

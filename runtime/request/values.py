@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from pathlib import Path
 
 from runtime.errors import InputError
 
@@ -83,3 +85,11 @@ def parse_numbers(text: str) -> tuple[float, ...]:
 def parse_names(text: str) -> tuple[str, ...]:
     """`label,embedding` as names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_model(text: str) -> tuple[str, Path]:
+    """`v1=perch.onnx` or `perch.onnx` as a name and a file; a file may itself have such a name."""
+    name, equals, path = text.partition("=")
+    if equals and "/" not in name and not os.path.exists(text):
+        return name, Path(path)
+    return Path(text).stem, Path(text)

@@ -34,7 +34,7 @@ class Columns:
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
     """What the names of classes stand for."""
     constants: frozenset[int] = frozenset()
-    """The columns of `label` that are constant, since the model does not know their classes."""
+    """The columns of the one output with classes that are constant, since no model knows their classes."""
 
     @property
     def numbers(self) -> int:

@@ -94,8 +94,9 @@ class Soundscapes(RunSummary):
 
     @property
     def unmapped(self) -> list[str]:
-        """Wanted classes that have a constant score: the model lacks them and, if it was asked for, their genus."""
-        return self.class_map.unmapped if self.class_map is not None else []
+        """Wanted classes that have a constant score: every model lacks them and, if it was asked for, their genus."""
+        lacking = [class_map.unmapped for class_map in self.class_maps.values()]
+        return [name for name in lacking[0] if all(name in other for other in lacking)] if lacking else []
 
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]:

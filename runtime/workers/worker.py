@@ -15,11 +15,13 @@ from runtime.audio.recording import Window
 from runtime.audio.source import Samples
 from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
+from runtime.model.ensemble import Sessions, members_of, open_models, shown
+from runtime.model.heads import LABEL
 from runtime.model.logits import activated, scaled
 from runtime.model.session import Session, message_of
 from runtime.workers.child import listen, serve
 from runtime.workers.combining import combiner_of
-from runtime.workers.job import Job
+from runtime.workers.job import Job, read_by
 from runtime.workers.protocol import NOT_FINITE, Done, Ready, Refused, Rows, Task
 from runtime.workers.task_windows import TaskWindows
 
@@ -30,7 +32,7 @@ CHUNK = 16
 
 
 def score(
-    session: Session, job: Job, task: Task, send: Callable[[object], object], samples: Samples | None = None
+    session: Session | Sessions, job: Job, task: Task, send: Callable[[object], object], samples: Samples | None = None
 ) -> None:
     """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and then `Done`.
 
@@ -69,7 +71,7 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
+def _scored(chunk: list[Window], session: Session | Sessions, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
     outputs = session.run(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
@@ -92,14 +94,15 @@ def rows_of(
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     for values in rows.values():
         values[~scored] = np.nan
-    if "label" in rows:
-        rows["label"] = scaled(rows["label"], job.request.logit_scale)
-    if job.class_map is not None and "label" in rows:
-        rows["label"] = job.class_map.apply(rows)
-        rows["label"][~scored] = np.nan
+    for prefix in members_of(artifact):
+        if prefix + LABEL in rows:
+            rows[prefix + LABEL] = scaled(rows[prefix + LABEL], job.request.logit_scale)
+    for label, class_map in job.class_maps.items():
+        rows[label] = class_map.apply({name: rows[full] for name, full in read_by(class_map, label).items()})
+        rows[label][~scored] = np.nan
     for name, values in rows.items():
         if artifact.heads[name].classes:
-            constant = job.class_map.constant if job.class_map is not None and name == "label" else None
+            constant = job.class_maps[name].constant if name in job.class_maps else None
             rows[name] = activated(values, job.request.activation, constant)
         else:
             rows[name] = values.astype(job.request.embedding_dtype, copy=False)
@@ -111,8 +114,8 @@ def refusal(error: Exception, job: Job) -> PerchError:
     if isinstance(error, PerchError):
         return error
     return ArtifactError(
-        f"{job.model} cannot be run ({type(error).__name__}: {message_of(error)}); "
-        f"`perch-run --doctor --model {job.model}` looks into it"
+        f"{shown(job.models)} cannot be run ({type(error).__name__}: {message_of(error)}); "
+        f"`perch-run --doctor --model {shown(job.models, ' --model ')}` looks into it"
     )
 
 
@@ -130,7 +133,7 @@ def main() -> None:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     try:
-        session = Session(job.model, job.device, job.setup.threads)
+        session = open_models(job.models, job.device, job.setup.threads)
         session.warm_up(job.computed, job.setup.batch_size)
     except Exception as error:
         send(Refused(refusal(error, job)))

@@ -44,6 +44,13 @@ OPTIONS = options_of(Request)
         ({"unmapped": "genus"}, "unmapped is 'genus', but must be 'zero' or a number, or one of"),
         ({"resume": True}, "resume needs a sink"),
         ({"detections": Detections(top=1)}, "detections need a sink"),
+        (
+            {"channel": "both"},
+            "channel is 'both', but must be 'mix', 'left', 'right', 'loudest', or a channel's number",
+        ),
+        ({"channel": 0}, "channel is 0, but must be"),
+        ({"channel": 1.5}, "channel is 1.5, but must be"),
+        ({"segments": "peaks", "channel": "loudest"}, "has no channel in which segments='peaks' could look"),
         ({"segments": "peaks", "smooth": [1]}, "smooth takes the mean of neighbouring windows"),
         ({"segments": "peaks", "shifts": [0, 1]}, "shifts move the windows of a grid"),
         ({"segments": "peaks", "pool": "max", "hop_s": 2.5}, "windows around peaks have no hop"),
@@ -65,6 +72,11 @@ def test_what_cannot_be_used_is_refused(options: dict[str, Any], problem: str) -
 def test_weights_that_make_no_mean_are_refused(wrong: list[float]) -> None:
     with pytest.raises(InputError, match="must be the weights of a window"):
         Request(smooth=wrong)
+
+
+def test_a_channel_has_one_value_whatever_it_is_called() -> None:
+    for one, other in (("left", 1), ("2", "right"), ("12", 12)):
+        assert dict(Request(channel=one).journal()) == dict(Request(channel=other).journal())
 
 
 def test_weights_of_any_size_are_shares() -> None:
@@ -207,4 +219,4 @@ class Later(Request):
 def test_a_new_option_leaves_older_journals_as_they_are() -> None:
     assert dict(Later().journal()) == dict(Request().journal())
     assert dict(Later(gain=2).journal()) == {**dict(Request().journal()), "gain": 2.0}
-    assert Later(gain=2).of_recordings == {"normalize": "raw", "gain": 2.0}
+    assert Later(gain=2).of_recordings == {"normalize": "raw", "channel": "mix", "gain": 2.0}
