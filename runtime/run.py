@@ -229,14 +229,17 @@ class Run:
         return sink
 
     def _timing(self, measured: Measured, scored: int) -> Timing:
-        rate = scored / max(measured.ended - measured.ready, 1e-9)
+        """How long it took; `scored` is how many rows were."""
+        took_s = max(measured.ended - measured.ready, 1e-9)
+        windows = scored if self.job.overlap is None else measured.windows
         row_samples = self.job.hop if self.job.max_peaks is None else self.artifact.window_samples
         return Timing(
             elapsed_s=time.monotonic() - self.started,
             start_up_s=measured.ready - self.started,
-            windows=scored,
-            windows_per_s=rate,
-            times_real_time=rate * row_samples / self.artifact.sample_rate,
+            windows=windows,
+            rows=scored,
+            windows_per_s=windows / took_s,
+            times_real_time=scored / took_s * row_samples / self.artifact.sample_rate,
             device=self.job.device,
             workers=measured.workers,
             threads=self.job.setup.threads,

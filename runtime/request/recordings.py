@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from runtime.audio.channels import Channel
+from runtime.audio.overlap import Pool
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
 from runtime.request.field import option
-from runtime.request.values import at_least_one, number, parse_seconds
+from runtime.request.values import at_least_one, number, parse_numbers, parse_seconds
 
 MOST_HOP_S = 86_400.0
 
@@ -22,6 +25,18 @@ def _hop(name: str, value: object) -> float:
     if not 0 < hop_s < MOST_HOP_S:
         raise InputError(f"{name} is {value}, but must be more than 0 seconds and less than a day")
     return hop_s
+
+
+def _shifts(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        shifts = tuple(sorted({float(shift) for shift in value}))
+    except (TypeError, ValueError):
+        shifts = ()
+    if 0 not in shifts or not all(map(math.isfinite, shifts)):
+        raise InputError(
+            f"{name} is {value!r}, but must be seconds, with 0 for the window itself among them, such as 0, 0.5, -0.5"
+        )
+    return shifts
 
 
 def _channel(name: str, value: object) -> Channel:
@@ -49,6 +64,24 @@ class RecordingOptions:
         parse=parse_seconds,
         check=_hop,
         journal=["hop"],
+    )
+    pool: Pool | None = option(
+        None,
+        "makes each row from the windows that overlap it by at least half. Rows are then a window apart, and `hop` "
+        'says how far apart windows start. "max" or "mean" is taken of each class\'s scores, after `activation`; '
+        "outputs without classes get the mean with either. Windows without a score do not count",
+        READ,
+        unset="each row has one window",
+    )
+    shifts: Sequence[float] | None = option(
+        None,
+        "seconds such as 0,0.5,-0.5, with 0 among them: a row is the mean of its own window and of those shifted by so "
+        "much, after `activation`. None starts before the recording or after its last row",
+        READ,
+        unset="each row has one window",
+        metavar="TIMES",
+        parse=parse_numbers,
+        check=_shifts,
     )
     normalize: Normalization = option(
         "raw",

@@ -88,11 +88,20 @@ class Opened:
 
 @dataclass(frozen=True)
 class Rows:
-    """Outputs of the windows at `indices`; NaN where a window could not be scored."""
+    """Outputs of the windows at `indices`; NaN where a window could not be scored.
+
+    `combined` is how many windows they were made of, None if each is one.
+    """
 
     indices: NDArray[np.int64]
     outputs: dict[str, NDArray[np.float32]]
     scored: NDArray[np.bool_]
+    combined: int | None = None
+
+    @property
+    def windows(self) -> int:
+        """How many windows were visited for these rows."""
+        return len(self.scored) if self.combined is None else self.combined
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ class TaskWindows:
         options, source = job.request.of_recordings, samples or task.path
         if task.channel is not None:
             options["channel"] = task.channel
-        self._recording = Recording(source, sample_rate, window, job.hop, part_windows=job.part_windows, **options)
+        self._recording = Recording(
+            source, sample_rate, window, job.hop, part_windows=job.part_windows, overlap=job.overlap, **options
+        )
 
     def __iter__(self) -> Iterator[Window]:
         most = self._job.max_peaks

@@ -52,6 +52,14 @@ OPTIONS = options_of(Request)
         ({"channel": 1.5}, "channel is 1.5, but must be"),
         ({"segments": "peaks", "channel": "loudest"}, "has no channel in which segments='peaks' could look"),
         ({"segments": "peaks", "smooth": [1]}, "smooth takes the mean of neighbouring windows"),
+        ({"segments": "peaks", "shifts": [0, 1]}, "shifts move the windows of a grid"),
+        ({"segments": "peaks", "pool": "max", "hop_s": 2.5}, "windows around peaks have no hop"),
+        ({"pool": "max"}, "pool needs hop_s, which says how far apart windows start: half a window or less"),
+        ({"pool": "median", "hop_s": 2.5}, "pool is 'median', but must be None, 'max' or 'mean'"),
+        ({"pool": "max", "hop_s": 2.5, "shifts": [0, 1]}, "pool and shifts both say which windows make a row"),
+        ({"shifts": [0.5, -0.5]}, "shifts is [0.5, -0.5], but must be seconds, with 0 for the window itself"),
+        ({"shifts": [0, float("inf")]}, "must be seconds, with 0"),
+        ({"shifts": 0}, "shifts is 0, but must be seconds, with 0"),
         ({"on_deadline": "interpolate", "resume": True, "sink": "x.csv"}, "cannot be resumed"),
     ],
 )
@@ -152,7 +160,7 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("--doctor --outputs label --map-report x.csv", "not with --outputs, --map-report"),
         ("--doctor --top 3", "not with --top"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
-        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no weights; write 1,2,1"),
+        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no numbers; write them like 1,2,1"),
         ("in --model m.onnx -o out.csv --activation relu", "invalid choice: 'relu'"),
     ],
 )
