@@ -84,7 +84,7 @@ class UnitSchedule(Schedule):
     def _take(self) -> None:
         for number, unit in itertools.islice(self._units, max(0, AHEAD - len(self._waiting))):
             self.units[number] = unit
-            self._put(Task(number, self._place(unit), unit.part, unit.parts))
+            self._put(Task(number, self._place(unit), unit.part, unit.parts, channel=unit.channel))
 
 
 class UnitScorer:
@@ -176,8 +176,8 @@ class UnitScorer:
             assert count is not None
             indices = unit.part * grid.part_windows + np.arange(count)
         columns = self._plan.columns
-        origin = grid.origin(received, path, unit.below)
-        block = assembled(unit.path, unit.name, received, unit.part, indices, columns, self._naming, origin)
+        origin, name = grid.origin(received, path, unit.below), unit.rows_name
+        block = assembled(unit.path, name, received, unit.part, indices, columns, self._naming, origin)
         return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds, origin.began)
 
 
