@@ -128,7 +128,7 @@ class DetectionTables(Format):
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
         eligible = np.array(classes) != NO_CLASS
-        eligible[list(columns.constants)] = False
+        eligible[list(columns.constants.get(head, ()))] = False
         for block in blocks:
             for row in np.flatnonzero(block.holds(head)):
                 scores = block.outputs[head][row]
