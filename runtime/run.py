@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ParamSpec, Protocol
 
@@ -38,6 +38,7 @@ from runtime.rows.timing import Timing
 from runtime.shield import Shield
 from runtime.workers.engines import EngineFactory
 from runtime.workers.job import Job, make_job
+from runtime.workers.outlines import OutlineSetup, count_channels
 from runtime.workers.processes import Processes, Scorer
 from runtime.workers.setup import choose_setup
 
@@ -110,9 +111,17 @@ def run_request(
     job = make_job(artifact, models, request, device, setup, inputs.wanted)
     if artifact.parity_warning is not None:
         log.warning("%s: %s", shown(models), artifact.parity_warning)
+    if request.channel == "each":
+        inputs = replace(inputs, recordings=_by_channel(inputs.recordings, artifact, job, request.progress is True))
     run = Run(inputs, format, artifact, job, request.progress, why, started)
     with Processes(artifact, job, engine, hurry=request.deadline_s is not None) as scorer:
         return run.score(scorer)
+
+
+def _by_channel(recordings: FoundRecordings, artifact: Artifact, job: Job, progress: bool) -> FoundRecordings:
+    """Each channel as a recording of its own, by what the headers say."""
+    setup = OutlineSetup(artifact.sample_rate, artifact.window_samples, job.hop, job.part_windows)
+    return recordings.by_channel(count_channels(recordings.paths, setup, progress))
 
 
 @dataclass(frozen=True)
@@ -224,14 +233,17 @@ class Run:
         return sink
 
     def _timing(self, measured: Measured, scored: int) -> Timing:
-        rate = scored / max(measured.ended - measured.ready, 1e-9)
+        """How long it took; `scored` is how many rows were."""
+        took_s = max(measured.ended - measured.ready, 1e-9)
+        windows = scored if self.job.overlap is None else measured.windows
         row_samples = self.job.hop if self.job.max_peaks is None else self.artifact.window_samples
         return Timing(
             elapsed_s=time.monotonic() - self.started,
             start_up_s=measured.ready - self.started,
-            windows=scored,
-            windows_per_s=rate,
-            times_real_time=rate * row_samples / self.artifact.sample_rate,
+            windows=windows,
+            rows=scored,
+            windows_per_s=windows / took_s,
+            times_real_time=scored / took_s * row_samples / self.artifact.sample_rate,
             device=self.job.device,
             workers=measured.workers,
             threads=self.job.setup.threads,

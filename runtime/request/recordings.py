@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from runtime.audio.channels import Channel
+from runtime.audio.overlap import Pool
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
 from runtime.request.field import option
-from runtime.request.values import at_least_one, number, parse_seconds
+from runtime.request.values import at_least_one, number, parse_numbers, parse_seconds
 
 MOST_HOP_S = 86_400.0
 
@@ -24,14 +27,26 @@ def _hop(name: str, value: object) -> float:
     return hop_s
 
 
+def _shifts(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        shifts = tuple(sorted({float(shift) for shift in value}))
+    except (TypeError, ValueError):
+        shifts = ()
+    if 0 not in shifts or not all(map(math.isfinite, shifts)):
+        raise InputError(
+            f"{name} is {value!r}, but must be seconds, with 0 for the window itself among them, such as 0, 0.5, -0.5"
+        )
+    return shifts
+
+
 def _channel(name: str, value: object) -> Channel:
     named = {"left": 1, "right": 2}.get(str(value), value)
-    if named in ("mix", "loudest"):
+    if named in ("mix", "each", "loudest"):
         return cast(Channel, named)
     with contextlib.suppress(ValueError, InputError):
         return at_least_one(name, int(named) if isinstance(named, str) else named)
     raise InputError(
-        f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'loudest', or a channel's number, from 1 on"
+        f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'each', 'loudest', or a channel's number, from 1 on"
     )
 
 
@@ -50,6 +65,24 @@ class RecordingOptions:
         check=_hop,
         journal=["hop"],
     )
+    pool: Pool | None = option(
+        None,
+        "makes each row from the windows that overlap it by at least half. Rows are then a window apart, and `hop` "
+        'says how far apart windows start. "max" or "mean" is taken of each class\'s scores, after `activation`; '
+        "outputs without classes get the mean with either. Windows without a score do not count",
+        READ,
+        unset="each row has one window",
+    )
+    shifts: Sequence[float] | None = option(
+        None,
+        "seconds such as 0,0.5,-0.5, with 0 among them: a row is the mean of its own window and of those shifted by so "
+        "much, after `activation`. None starts before the recording or after its last row",
+        READ,
+        unset="each row has one window",
+        metavar="TIMES",
+        parse=parse_numbers,
+        check=_shifts,
+    )
     normalize: Normalization = option(
         "raw",
         '"raw" takes amplitudes as decoded, as BirdCLEF notebooks do. "peak" removes the mean of each window and '
@@ -58,11 +91,12 @@ class RecordingOptions:
         journal=["normalize"],
         recording=True,
     )
-    channel: Channel | Literal["left", "right"] = option(
+    channel: Channel | Literal["left", "right", "each"] = option(
         "mix",
         'what to score of a recording with several channels. "mix" is their mean, "left" the first, "right" the '
-        'second, a number that channel, from 1 on. "loudest" takes in each window the channel with the most sound. A '
-        "recording without the channel fails",
+        'second, a number that channel, from 1 on. "each" gives every channel rows of its own, named '
+        'after it (`a_ch2_5`). "loudest" takes in each window the channel with the most sound. A recording without the '
+        "channel fails",
         READ,
         metavar="CHANNEL",
         parse=str,

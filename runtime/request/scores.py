@@ -12,7 +12,7 @@ from runtime.classes.class_map import Unmapped, check_unmapped
 from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.request.field import option
-from runtime.request.values import parse_names, parse_weights
+from runtime.request.values import parse_names, parse_numbers
 
 EmbeddingDtype = Literal["float32", "float16"]
 
@@ -133,7 +133,7 @@ class ScoreOptions:
         WHAT,
         unset="no smoothing",
         metavar="WEIGHTS",
-        parse=parse_weights,
+        parse=parse_numbers,
         check=_weights,
         journal=["smooth"],
     )

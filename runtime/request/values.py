@@ -74,12 +74,12 @@ def parse_seconds(text: str) -> float:
     return float(match.group(1)) * UNITS[match.group(2)]
 
 
-def parse_weights(text: str) -> tuple[float, ...]:
+def parse_numbers(text: str) -> tuple[float, ...]:
     """`1,2,1` as numbers."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} are no weights; write 1,2,1") from None
+        raise ArgumentTypeError(f"{text!r} are no numbers; write them like 1,2,1") from None
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ class RunSummary:
             f"{timing.elapsed_s:.1f} s on {timing.device}, {timing.start_up_s:.1f} s of it start-up; then "
             f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time"
         )
+        if timing.windows != timing.rows:
+            yield f"{timing.windows} windows for {timing.rows} rows"
         yield (f"workers {timing.workers}, threads {timing.threads}, batch {timing.batch_size}: {timing.setup}")
 
     def _remarks(self) -> Iterator[str]:

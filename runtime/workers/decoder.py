@@ -72,7 +72,7 @@ class Decoder:
             self._slot = self._granted_slot()
         if not self._spans or self._spans[-1].ticket != ticket:
             self._spans.append(Span(ticket, [], []))
-        self._spans[-1].indices.append(window.index)
+        self._spans[-1].indices.append(self._setup.job.place(window))
         self._spans[-1].readable.append(window.samples is not None)
         if window.samples is not None:
             self._ring.windows[self._slot, self._filled] = window.samples

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runtime.audio.overlap import Overlap
 from runtime.audio.peaks import peak_hop
-from runtime.audio.recording import count_part_windows
+from runtime.audio.recording import Window, count_part_windows
 from runtime.classes.class_map import ClassMap, map_classes
 from runtime.classes.wanted import WantedClasses
 from runtime.errors import InputError
@@ -24,9 +25,10 @@ from runtime.request.request import Request
 class Job:
     """What all workers of a run have in common.
 
-    `device` is "cpu" or "cuda:N"; `hop` is in samples, and where windows are around peaks their starts are multiples of
-    it; `part_windows` is how many windows each part of a long recording has; `class_maps` apply to the outputs `label`,
-    by their names.
+    `device` is "cpu" or "cuda:N"; `hop` is from one row's start to the next, in samples, and where windows are around
+    peaks their starts are multiples of it; `overlap` says which windows make a row, None if each has its own, and
+    `maxima` are the outputs of which it has their greatest values, not their mean; `part_windows` is how many rows each
+    part of a long recording has; `class_maps` apply to the outputs `label`, by their names.
     """
 
     models: Mapping[str, Path]
@@ -36,6 +38,8 @@ class Job:
     hop: int
     part_windows: int
     class_maps: Mapping[str, ClassMap]
+    overlap: Overlap | None = None
+    maxima: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -54,12 +58,24 @@ class Job:
         return self.request.max_peaks if self.request.segments == "peaks" else None
 
     @property
+    def window_hop(self) -> int:
+        """From one window's start to the next, in samples, apart from shifts."""
+        if self.overlap is None or self.overlap.clamped:
+            return self.hop
+        first, second, *_ = self.overlap.offsets
+        return second - first
+
+    def place(self, window: Window) -> int:
+        """Where a window is: its row or, where several make one, its start in samples."""
+        return window.index if self.overlap is None else window.start
+
+    @property
     def options(self) -> dict[str, Any]:
         """What rows depend on besides the model and the recordings, as an unfinished run remembers it."""
         mapped = next(iter(self.class_maps.values()), None)
         columns = {name: each.columns for name, each in self.class_maps.items()}
         resolved = {
-            "hop": self.hop,
+            "hop": self.window_hop,
             "max_peaks": self.max_peaks,
             "classes": mapped.names if mapped else None,
             "class_columns": columns.get(LABEL, columns or None),
@@ -104,6 +120,8 @@ def make_job(
     if wanted is not None and not labels:
         raise InputError(f"classes are columns of the output 'label', which is not among {named}")
     hop = _hop(artifact, request)
+    overlap = _overlap(artifact, request, hop)
+    hop = hop if overlap is None else overlap.hop
     return Job(
         models={name: path.absolute() for name, path in named_models(model).items()},
         request=request,
@@ -112,7 +130,28 @@ def make_job(
         hop=hop,
         part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
         class_maps={} if wanted is None else _class_maps(artifact, labels, request, wanted),
+        overlap=overlap,
+        maxima=tuple(head.name for head in heads if head.classes) if request.pool == "max" else (),
     )
+
+
+def _overlap(artifact: Artifact, request: Request, hop: int) -> Overlap | None:
+    """The windows that make a row, if there are several; `hop` is the one asked for, in samples."""
+    window, window_s, rate = artifact.window_samples, artifact.window_s, artifact.sample_rate
+    if request.pool is not None:
+        if window % hop or window < 2 * hop:
+            raise InputError(
+                f"hop_s is {hop / rate:g}, but pool needs one that goes into the window of {window_s:g} s twice or "
+                f"more, without a remainder, such as {window_s / 2:g}"
+            )
+        return Overlap.pooled(hop, window)
+    if request.shifts is None:
+        return None
+    shifts = [round(shift * rate) for shift in request.shifts]
+    if max(map(abs, shifts)) >= hop:
+        listed = ", ".join(f"{shift:g}" for shift in request.shifts)
+        raise InputError(f"shifts are {listed}, but each must be less than the hop of {hop / rate:g} s in size")
+    return Overlap.shifted(shifts, hop)
 
 
 def _class_maps(

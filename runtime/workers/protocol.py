@@ -29,7 +29,7 @@ class Task:
     """Windows for one process to read: every `step`-th of a part of a recording, from the one at `offset` on.
 
     `recording` is its place in the run. `parts` is None until the recording has been opened; the process that
-    gets its first part then reports how many there are.
+    gets its first part then reports how many there are. `channel` is the one to read, where each is read by itself.
     """
 
     recording: int
@@ -38,6 +38,7 @@ class Task:
     parts: int | None = None
     offset: int = 0
     step: int = 1
+    channel: int | None = None
 
 
 # From any child.
@@ -87,11 +88,20 @@ class Opened:
 
 @dataclass(frozen=True)
 class Rows:
-    """Outputs of the windows at `indices`; NaN where a window could not be scored."""
+    """Outputs of the windows at `indices`; NaN where a window could not be scored.
+
+    `combined` is how many windows they were made of, None if each is one.
+    """
 
     indices: NDArray[np.int64]
     outputs: dict[str, NDArray[np.float32]]
     scored: NDArray[np.bool_]
+    combined: int | None = None
+
+    @property
+    def windows(self) -> int:
+        """How many windows were visited for these rows."""
+        return len(self.scored) if self.combined is None else self.combined
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from runtime.model.heads import LABEL
 from runtime.model.logits import activated, scaled
 from runtime.model.session import Session, message_of
 from runtime.workers.child import listen, serve
+from runtime.workers.combining import combiner_of
 from runtime.workers.job import Job, read_by
 from runtime.workers.protocol import NOT_FINITE, Done, Ready, Refused, Rows, Task
 from runtime.workers.task_windows import TaskWindows
@@ -39,19 +40,23 @@ def score(
     """
     artifact = session.artifact
     windows = TaskWindows(task, job, artifact.sample_rate, artifact.window_samples, send, samples)
+    combiner = combiner_of(job)
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
     for chunk in _chunks(windows, max(CHUNK, job.setup.batch_size)):
-        pieces.append(_scored(chunk, session, job))
-        overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, chunk))
-        if time.monotonic() - sent > ROWS_EVERY_S:
+        piece = _scored(chunk, session, job)
+        overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(piece.scored, chunk))
+        pieces += [piece] if combiner is None else combiner.add(piece)
+        if pieces and time.monotonic() - sent > ROWS_EVERY_S:
             send(_joined(pieces))
             pieces, sent = [], time.monotonic()
+    count = windows.count(windows.failure is not None)
+    pieces += [] if combiner is None else combiner.rest(count)
     if pieces:
         send(_joined(pieces))
     failure = windows.failure or (NOT_FINITE if overflow else None)
-    send(Done(failure, windows.count(windows.failure is not None), notes=windows.notes))
+    send(Done(failure, count, notes=windows.notes))
 
 
 def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
@@ -70,7 +75,7 @@ def _scored(chunk: list[Window], session: Session | Sessions, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
     outputs = session.run(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
-    return rows_of(np.array([window.index for window in chunk]), readable, outputs, session.artifact, job)
+    return rows_of(np.array([job.place(window) for window in chunk]), readable, outputs, session.artifact, job)
 
 
 def rows_of(
@@ -117,7 +122,8 @@ def refusal(error: Exception, job: Job) -> PerchError:
 def _joined(pieces: list[Rows]) -> Rows:
     outputs = {name: np.concatenate([piece.outputs[name] for piece in pieces]) for name in pieces[0].outputs}
     indices = np.concatenate([piece.indices for piece in pieces])
-    return Rows(indices, outputs, np.concatenate([piece.scored for piece in pieces]))
+    combined = None if pieces[0].combined is None else sum(piece.windows for piece in pieces)
+    return Rows(indices, outputs, np.concatenate([piece.scored for piece in pieces]), combined)
 
 
 def main() -> None:
