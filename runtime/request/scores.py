@@ -15,7 +15,6 @@ from runtime.request.field import option
 from runtime.request.values import parse_names, parse_numbers
 
 EmbeddingDtype = Literal["float32", "float16"]
-
 BlendOf = Literal["scores", "ranks"]
 
 WHAT = "what to compute"
@@ -145,7 +144,7 @@ class ScoreOptions:
         WHAT,
         unset="each model has an output label of its own",
         metavar="WEIGHTS",
-        parse=parse_weights,
+        parse=parse_numbers,
         check=_blend,
     )
     blend_of: BlendOf = option(
