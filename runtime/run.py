@@ -256,6 +256,8 @@ class Run:
     ) -> RunSummary:
         request, sample, recordings, detected = self.job.request, self._sample, self._recordings, sink.detected
         names_none = [NAMES_NONE] if self.inputs.submission and recordings.paths else []
+        says_origin = sample is None and (self.format is None or self.format.says_origin)
+        more = sink.columns.more if says_origin else ()
         return RunSummary(
             failures=report.failures,
             timing=timing,
@@ -267,6 +269,9 @@ class Run:
             recordings=len(recordings.paths),
             without_events=report.without_events,
             not_reached=report.not_reached,
+            timeless=report.timeless,
+            siteless=report.siteless if "site" in sink.columns.more else 0,
+            unknown=report.unknown(more, len(recordings.paths)),
             skipped_files=recordings.skipped,
             unread_folders=recordings.lost,
             passed_over=recordings.passed_over(),
