@@ -156,7 +156,8 @@ class Model:
         `workers`, `resume` and `recording_timeout_s`, which are for files alone.
 
         Args:
-            samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged.
+            samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged, unless `channel`
+                says otherwise.
             sample_rate: their sample rate, in Hz. Audio at another rate than the model's is resampled.
             name: what the rows are named after, as a file's are after its stem: `audio_5`.
             request: the options of a run.
@@ -176,6 +177,8 @@ class Model:
         audio, path = Samples(samples, sample_rate), Path(_checked(name))
         format = choose_format(request.sink, request.detections) if request.sink is not None else None
         recordings = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
+        if request.channel == "each":
+            recordings = recordings.by_channel([audio.frames.shape[1]])
         inputs = read_classes_of(recordings, self._paths, request, every_row=format is None or format.every_row)
         setup = Setup(1, self._threads, request.batch_size or self._batch)
         job = make_job(self._artifact, self._paths, request, self.device, setup, inputs.wanted)

@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ParamSpec, Protocol
 
@@ -37,6 +37,7 @@ from runtime.rows.timing import Timing
 from runtime.shield import Shield
 from runtime.workers.engines import EngineFactory
 from runtime.workers.job import Job, make_job
+from runtime.workers.outlines import OutlineSetup, count_channels
 from runtime.workers.processes import Processes, Scorer
 from runtime.workers.setup import choose_setup
 
@@ -109,9 +110,17 @@ def run_request(
     job = make_job(artifact, models, request, device, setup, inputs.wanted)
     if artifact.parity_warning is not None:
         log.warning("%s: %s", shown(models), artifact.parity_warning)
+    if request.channel == "each":
+        inputs = replace(inputs, recordings=_by_channel(inputs.recordings, artifact, job, request.progress is True))
     run = Run(inputs, format, artifact, job, request.progress, why, started)
     with Processes(artifact, job, engine, hurry=request.deadline_s is not None) as scorer:
         return run.score(scorer)
+
+
+def _by_channel(recordings: FoundRecordings, artifact: Artifact, job: Job, progress: bool) -> FoundRecordings:
+    """Each channel as a recording of its own, by what the headers say."""
+    setup = OutlineSetup(artifact.sample_rate, artifact.window_samples, job.hop, job.part_windows)
+    return recordings.by_channel(count_channels(recordings.paths, setup, progress))
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,9 @@ class MergedRows:
         self.table = self._new_table()
         places = {id: row for row, id in enumerate(self._ledger.table["unit_id"].to_pylist())}
         with progress_bar(len(self._recordings.paths), self._progress, unit=" recordings", desc="merging") as bar:
-            for number, (_, units) in enumerate(groupby(self._manifest.units(), key=lambda unit: unit.below)):
+            for number, (_, units) in enumerate(
+                groupby(self._manifest.units(), key=lambda unit: (unit.below, unit.channel))
+            ):
                 for unit in units:
                     (status,) = self._ledger.statuses(self._ledger.table.slice(places[unit.id], 1))
                     self._add(number, unit, status)
@@ -191,7 +193,7 @@ def _recordings(manifest: Manifest) -> FoundRecordings:
     paths = tuple(located(unit.path, unit.size, unit.mtime_ns) for unit in first)
     sizes: dict[Location, int] = {path: unit.size for path, unit in zip(paths, first)}
     root = manifest.plan.columns.about["root"]
-    return FoundRecordings(paths, tuple(unit.name for unit in first), root, skipped=0, sizes=sizes)
+    return FoundRecordings(paths, tuple(unit.rows_name for unit in first), root, skipped=0, sizes=sizes)
 
 
 def _columns(plan: Plan, request: Request) -> Columns:

@@ -81,7 +81,7 @@ class UnitSchedule(Schedule):
     def _take(self) -> None:
         for number, unit in itertools.islice(self._units, max(0, AHEAD - len(self._waiting))):
             self.units[number] = unit
-            self._put(Task(number, self._place(unit), unit.part, unit.parts))
+            self._put(Task(number, self._place(unit), unit.part, unit.parts, channel=unit.channel))
 
 
 class UnitScorer:
@@ -173,7 +173,7 @@ class UnitScorer:
             assert count is not None
             indices = unit.part * grid.part_windows + np.arange(count)
         columns = self._plan.columns
-        block = assembled(unit.path, unit.name, received, unit.part, indices, columns, self._naming)
+        block = assembled(unit.path, unit.rows_name, received, unit.part, indices, columns, self._naming)
         return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds)
 
 

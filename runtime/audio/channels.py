@@ -1,4 +1,4 @@
-"""Which channel of a recording is scored."""
+"""Which channel of a recording is scored, and what the rows of a channel are called."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def loudest(window: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     steps = np.diff(window, axis=0).astype(np.float64)
     return np.ascontiguousarray(window[:, np.einsum("ij,ij->j", steps, steps).argmax()])
+
+
+def channel_name(recording: str, channel: int | None) -> str:
+    """What the rows of a recording are called, or those of one of its channels."""
+    return recording if channel is None else f"{recording}_ch{channel}"
+
+
+def channel_of(row_id: str) -> int:
+    """The channel of a row that is named after one."""
+    return int(row_id.rpartition("_")[0].rpartition("_ch")[2])
 
 
 def check_channel(channels: int, channel: Channel) -> None:

@@ -134,15 +134,17 @@ class Recording:
         parts = self._parts(windows)
         return (parts, windows) if parts > 1 else (1, None)
 
-    def outline(self) -> tuple[int | None, int]:
-        """How many windows the header promises, None if unknown, and in how many parts the recording is read."""
+    def outline(self) -> tuple[int | None, int, int]:
+        """How many windows the header promises, None if unknown, in how many parts the recording is read, and how many
+        channels it begins with.
+        """
         try:
             with contextlib.closing(open_source(self.source)) as streams:
                 sound = next(streams)
                 promised = self._promised_by(sound)
-                return promised, self._parts(promised if sound.seekable else None)
+                return promised, self._parts(promised if sound.seekable else None), sound.file.channels
         except CANNOT_OPEN:
-            return None, 1  # reading will say why
+            return None, 1, 1  # reading will say why
 
     def _parts(self, windows: int | None) -> int:
         return max(1, math.ceil((windows or 0) / self.part_windows))

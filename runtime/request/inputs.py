@@ -65,4 +65,9 @@ def read_classes_of(
         "the recording": [path for path in recordings.paths if path not in recordings.sizes],
     }
     submission = wanted.row_ids if wanted is not None and every_row else None
+    if submission is not None and request.channel == "each":
+        raise InputError(
+            "channel is 'each', but the classes are a sample submission, which has one row a window; name a channel, "
+            "or use a taxonomy or class list"
+        )
     return Inputs(recordings, wanted, submission, taxa, files)

@@ -41,12 +41,12 @@ def _shifts(name: str, value: Any) -> tuple[float, ...]:
 
 def _channel(name: str, value: object) -> Channel:
     named = {"left": 1, "right": 2}.get(str(value), value)
-    if named in ("mix", "loudest"):
+    if named in ("mix", "each", "loudest"):
         return cast(Channel, named)
     with contextlib.suppress(ValueError, InputError):
         return at_least_one(name, int(named) if isinstance(named, str) else named)
     raise InputError(
-        f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'loudest', or a channel's number, from 1 on"
+        f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'each', 'loudest', or a channel's number, from 1 on"
     )
 
 
@@ -91,11 +91,12 @@ class RecordingOptions:
         journal=["normalize"],
         recording=True,
     )
-    channel: Channel | Literal["left", "right"] = option(
+    channel: Channel | Literal["left", "right", "each"] = option(
         "mix",
         'what to score of a recording with several channels. "mix" is their mean, "left" the first, "right" the '
-        'second, a number that channel, from 1 on. "loudest" takes in each window the channel with the most sound. A '
-        "recording without the channel fails",
+        'second, a number that channel, from 1 on. "each" gives every channel rows of its own, named '
+        'after it (`a_ch2_5`). "loudest" takes in each window the channel with the most sound. A recording without the '
+        "channel fails",
         READ,
         metavar="CHANNEL",
         parse=str,

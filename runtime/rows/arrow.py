@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.audio.channels import channel_of
 from runtime.errors import InputError
 from runtime.files import utf8
 from runtime.rows.block import Block, Columns
@@ -49,6 +50,8 @@ def sort_table(table: Any, *columns: tuple[str, str]) -> Any:
 def arrow_schema(columns: Columns) -> Any:
     """row_id, path, start_s, end_s, status, and each output as a list of fixed size.
 
+    Where each channel has rows of its own, `channel` follows the path.
+
     An output of more than one dimension is flattened; its shape stands in the field's metadata, as do the names of a
     class head's columns. The schema's own metadata says what made the rows.
     """
@@ -56,6 +59,7 @@ def arrow_schema(columns: Columns) -> Any:
     fields = [
         pa.field("row_id", pa.string()),
         pa.field("path", pa.string()),
+        *([pa.field("channel", pa.int32())] if columns.by_channel else []),
         pa.field("start_s", pa.float64()),
         pa.field("end_s", pa.float64()),
         pa.field("status", pa.dictionary(pa.int8(), pa.string())),
@@ -73,6 +77,7 @@ def record_batch(schema: Any, block: Block) -> Any:
     arrays = [
         pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
         pa.array([utf8(path) for path in block.paths] or [utf8(block.path)] * len(block), pa.string()),
+        *([pa.array(map(channel_of, block.row_ids), pa.int32())] if "channel" in schema.names else []),
         pa.array(block.start_s),
         pa.array(block.end_s),
         pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,20 @@ class Columns:
     """What the names of classes stand for."""
     constants: frozenset[int] = frozenset()
     """The columns of the one output with classes that are constant, since no model knows their classes."""
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether each channel of a recording has rows of its own."""
+        return self._channel == "each"
+
+    @property
+    def scored_channel(self) -> int:
+        """The channel that all rows are of, as far as it is one; 1 for the mean of all."""
+        return self._channel if isinstance(self._channel, int) else 1
+
+    @property
+    def _channel(self) -> Any:
+        return json.loads(self.about.get("options", "{}")).get("channel")
 
     @property
     def numbers(self) -> int:
@@ -79,6 +94,11 @@ class Block:
     def has_score(self) -> NDArray[np.bool_]:
         """Which rows were scored or interpolated."""
         return (self.status == "scored") | (self.status == "interpolated")
+
+    @property
+    def name(self) -> str:
+        """What the recording's rows are called, or those of one of its channels; empty without rows."""
+        return self.row_ids[0].rpartition("_")[0] if self.row_ids else ""
 
     def holds(self, output: str) -> NDArray[np.bool_]:
         """Which rows have values of an output, from scoring or written by a user."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.audio.channels import channel_of
 from runtime.errors import InputError
 from runtime.files import check_outputs
 from runtime.request.detections import Detections
@@ -66,6 +67,11 @@ class Soundscapes(RunSummary):
     def paths(self) -> list[str]:
         """The recording of each row. It is empty for a sample submission's row that no recording has."""
         return [path for block in self._rows() for path in block.row_paths]
+
+    @property
+    def channels(self) -> list[int] | None:
+        """The channel of each row, where each channel has rows of its own (`channel="each"`)."""
+        return list(map(channel_of, self.row_ids)) if self._columns.by_channel else None
 
     @property
     def start_s(self) -> NDArray[np.float64]:
@@ -171,7 +177,9 @@ class Soundscapes(RunSummary):
         except ImportError:
             raise InputError("a DataFrame needs pandas: `pip install pandas`") from None
         names = list(self._columns.shapes) if output is None else [self._asked(output)]
-        rows = {"row_id": self.row_ids, "path": self.paths, "start_s": self.start_s, "end_s": self.end_s}
+        rows: dict[str, Any] = {"row_id": self.row_ids, "path": self.paths}
+        rows |= {} if (channels := self.channels) is None else {"channel": channels}
+        rows |= {"start_s": self.start_s, "end_s": self.end_s}
         frames = [pandas.DataFrame({**rows, "status": self.status.tolist()})]
         for name in names:
             columns = self._columns.names(name)

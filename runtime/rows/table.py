@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,13 +85,14 @@ class Table:
 
     def tasks(self) -> Iterator[Task]:
         """What is still to be scored."""
+        channels = self._recordings.channels or [None] * len(self._files)
         for recording in range(self._recording, len(self._files)):
-            path = self._files[recording]
+            whole = Task(recording, self._files[recording], channel=channels[recording])
             if recording > self._recording or not self._part:
-                yield Task(recording, path)
+                yield whole
             else:
                 parts = self._received[recording].parts
-                yield from (Task(recording, path, part, parts) for part in range(self._part, parts))
+                yield from (replace(whole, part=part, parts=parts) for part in range(self._part, parts))
 
     def add(self, task: Task, message: Opened | Rows | Done) -> None:
         """Takes what a worker sent about one task."""

@@ -29,7 +29,7 @@ class Task:
     """Windows for one process to read: every `step`-th of a part of a recording, from the one at `offset` on.
 
     `recording` is its place in the run. `parts` is None until the recording has been opened; the process that
-    gets its first part then reports how many there are.
+    gets its first part then reports how many there are. `channel` is the one to read, where each is read by itself.
     """
 
     recording: int
@@ -38,6 +38,7 @@ class Task:
     parts: int | None = None
     offset: int = 0
     step: int = 1
+    channel: int | None = None
 
 
 # From any child.

@@ -38,6 +38,8 @@ class TaskWindows:
     ) -> None:
         self._task, self._job, self._send = task, job, send
         options, source = job.request.of_recordings, samples or task.path
+        if task.channel is not None:
+            options["channel"] = task.channel
         self._recording = Recording(
             source, sample_rate, window, job.hop, part_windows=job.part_windows, overlap=job.overlap, **options
         )

@@ -17,6 +17,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.channels import channel_of
 from runtime.errors import InputError, counted
 from runtime.files import check_folder, check_writable, make_folder, remove_leftovers, replacing
 from runtime.model.heads import NO_CLASS
@@ -103,7 +104,9 @@ class DetectionTables(Format):
 
     def _write_folder(self, blocks: Iterable[Block], folder: Path, columns: Columns) -> None:
         entered: set[Path] = set()
-        for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
+        for name, parts in itertools.groupby(
+            (block for block in blocks if len(block) and block.path), lambda block: block.name
+        ):
             path = folder / f"{name}{self._ending}"
             if path.parent not in entered:
                 make_folder(path.parent)
@@ -119,7 +122,8 @@ class DetectionTables(Format):
             detections = self._detect(blocks, columns)
             if self._asked.merge_gap_s is not None:
                 detections = self.detected.counting(merged(detections, self._asked.merge_gap_s))
-            more = [] if self._asked.merge_gap_s is None else ["windows"]
+            more = ["channel"] if columns.by_channel and self._kind == "csv" else []
+            more += [] if self._asked.merge_gap_s is None else ["windows"]
             self._write_table(detections, file, columns, more)
 
     def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
@@ -129,6 +133,7 @@ class DetectionTables(Format):
         taxa = [columns.taxonomy[name] for name in classes]
         eligible = np.array(classes) != NO_CLASS
         eligible[list(columns.constants)] = False
+        by_channel = columns.by_channel
         for block in blocks:
             for row in np.flatnonzero(block.holds(head)):
                 scores = block.outputs[head][row]
@@ -137,8 +142,9 @@ class DetectionTables(Format):
                 self.detected.detections += len(chosen)
                 self.detected.windows += bool(chosen)
                 self.detected.best_scores.append(float(scores.max(where=eligible, initial=-np.inf)))
+                channel = channel_of(block.row_ids[row]) if by_channel else None
                 for i in chosen:
-                    yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
+                    yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]), channel=channel)
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
@@ -179,11 +185,6 @@ def _check_names(target: Path, files: Sequence[Path]) -> None:
             raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
 
 
-def _name(block: Block) -> str:
-    """What a recording's rows are called."""
-    return block.row_ids[0].rpartition("_")[0]
-
-
 def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
     table = csv.writer(file, lineterminator="\n")
     table.writerow(("path", "start_s", "end_s", "class", "scientific_name", "common_name", "score", *more))
@@ -194,12 +195,24 @@ def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns,
 
 
 def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
-    nyquist = int(columns.about["sample_rate"]) // 2
+    nyquist, channel = int(columns.about["sample_rate"]) // 2, columns.scored_channel
     file.write("\t".join([*RAVEN, *(MORE[name] for name in more)]) + "\n")
     for number, each in enumerate(detections, 1):
         start, end = f"{each.start_s:.10g}", f"{each.end_s:.10g}"
         names = each.name, each.taxon.scientific_name, each.taxon.common_name
-        cells = (number, "Spectrogram 1", 1, start, end, 0, nyquist, each.path, start, *names, f"{each.score:.9g}")
+        cells = (
+            number,
+            "Spectrogram 1",
+            each.channel or channel,
+            start,
+            end,
+            0,
+            nyquist,
+            each.path,
+            start,
+            *names,
+            f"{each.score:.9g}",
+        )
         rest = (getattr(each, name) for name in more)
         file.write("\t".join(_one_line(str(cell)) for cell in (*cells, *rest)) + "\n")
 

@@ -14,7 +14,9 @@ SLACK_S = 1e-6
 
 @dataclass(frozen=True)
 class Detection:
-    """A class in a window, or in a run of `windows`: then `score` is the highest."""
+    """A class in a window, or in a run of `windows`: then `score` is the highest. It has a `channel` if each has
+    rows of its own.
+    """
 
     path: str
     start_s: float
@@ -23,6 +25,7 @@ class Detection:
     taxon: Taxon
     score: float
     windows: int = 1
+    channel: int | None = None
 
 
 def merged(detections: Iterable[Detection], gap_s: float) -> Iterator[Detection]:
@@ -32,7 +35,7 @@ def merged(detections: Iterable[Detection], gap_s: float) -> Iterator[Detection]
     after that one's end. An event has the start of its first window, the end of its last, and the highest score.
     Detections come recording by recording, in the order of their starts.
     """
-    for _, own in itertools.groupby(detections, lambda each: each.path):
+    for _, own in itertools.groupby(detections, lambda each: (each.path, each.channel)):
         events: list[Detection] = []
         last: dict[str, int] = {}  # the place of each class's last event
         for each in own:

@@ -35,6 +35,8 @@ class HopliteDatabase(Format):
 
     def check_columns(self, columns: Columns) -> None:
         _embedding(columns)
+        if columns.by_channel:
+            raise InputError("a hoplite database knows no channels; write one for each, with --channel 1, 2, …")
         _import_hoplite()
 
     def check_target(self, target: Path, names: Sequence[str]) -> None:

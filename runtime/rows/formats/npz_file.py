@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from runtime.audio.channels import channel_of
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.format import FileFormat
 
@@ -27,7 +28,10 @@ class NpzFile(FileFormat):
 
     def write_file(self, blocks: Iterable[Block], path: Path, columns: Columns, fill: float) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as file:
-            arrays = _described(blocks) | {
+            arrays = _described(blocks)
+            if columns.by_channel:
+                arrays["channel"] = np.array([channel_of(row_id) for row_id in arrays["row_ids"].tolist()], np.int32)
+            arrays |= {
                 "classes": np.array(json.dumps(dict(columns.classes))),
                 "about": np.array(json.dumps(dict(columns.about))),
             }

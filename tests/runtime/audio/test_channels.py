@@ -37,9 +37,10 @@ def test_a_channel_is_the_same_bits_as_in_a_file_of_its_own(tmp_path: Path, rate
 @pytest.mark.parametrize("rate", [RATE, 48_000])
 def test_each_window_has_its_loudest_channel(tmp_path: Path, rate: int) -> None:
     """A plain computation: of each window's three channels, alone, the one whose steps have the greatest power."""
-    gains = np.repeat([[1, 4, 1], [4, 1, 3], [1, 1, 8]], (len(NOISE) + 2) // 3, axis=0)[: len(NOISE)]
-    offset_and_rumble = np.cumsum(NOISE[:, [1, 2, 0]], axis=0) / 50 + np.float32([0.3, 0, 0])
-    samples = (NOISE * gains + offset_and_rumble).astype(np.float32)
+    noise = 0.1 * np.random.default_rng(1).standard_normal((SECONDS * rate, 3))
+    gains = np.repeat([[1, 4, 1], [4, 1, 3], [1, 1, 8]], SECONDS * rate // 3, axis=0)
+    offset_and_rumble = np.cumsum(noise[:, [1, 2, 0]], axis=0) / 50 + [0.3, 0, 0]
+    samples = (noise * gains + offset_and_rumble).astype(np.float32)
     alone = [windows(written(tmp_path / f"{k}.wav", samples[:, k], rate), hop=WINDOW // 2) for k in range(3)]
     path, taken = written(tmp_path / "together.wav", samples, rate), set()
     for index, window in enumerate(windows(path, hop=WINDOW // 2, channel="loudest")):

@@ -46,7 +46,7 @@ OPTIONS = options_of(Request)
         ({"detections": Detections(top=1)}, "detections need a sink"),
         (
             {"channel": "both"},
-            "channel is 'both', but must be 'mix', 'left', 'right', 'loudest', or a channel's number",
+            "channel is 'both', but must be 'mix', 'left', 'right', 'each', 'loudest', or a channel's number",
         ),
         ({"channel": 0}, "channel is 0, but must be"),
         ({"channel": 1.5}, "channel is 1.5, but must be"),
