@@ -20,6 +20,7 @@ from runtime.model.session import check_install, choose_device
 from runtime.request.inputs import Inputs, read_inputs
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
+from runtime.rows.block import Columns
 from runtime.rows.deadline import Deadline, slowness
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
@@ -163,7 +164,9 @@ class Run:
         finally:
             sink.close(keep)
         timing = self._timing(measured, table.report.counts["scored"] - before)
-        result = Soundscapes._of(sink.blocks, table.columns, self._summary(table.report, sink, timing, reads))
+        result = Soundscapes._of(
+            sink.blocks, table.columns, self._summary(table.report, table.columns, sink, timing, reads)
+        )
         if shield.interrupted:
             raise Interrupted(result)
         return result
@@ -247,9 +250,13 @@ class Run:
             setup=self.why,
         )
 
-    def _summary(self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]]) -> RunSummary:
+    def _summary(
+        self, report: Report, columns: Columns, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]]
+    ) -> RunSummary:
         request, sample, recordings, detected = self.job.request, self._sample, self._recordings, sink.detected
         names_none = [NAMES_NONE] if self.inputs.submission and recordings.paths else []
+        says_origin = sample is None and (self.format is None or self.format.says_origin)
+        more = columns.more if says_origin else ()
         return RunSummary(
             failures=report.failures,
             timing=timing,
@@ -260,6 +267,9 @@ class Run:
             recordings=len(recordings.paths),
             without_events=report.without_events,
             not_reached=report.not_reached,
+            timeless=report.timeless,
+            siteless=report.siteless if "site" in columns.more else 0,
+            unknown=report.unknown(more, len(recordings.paths)),
             skipped_files=recordings.skipped,
             unread_folders=recordings.lost,
             passed_over=recordings.passed_over(),

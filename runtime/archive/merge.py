@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class MergeSummary:
     """Recordings that could not be read, or not to their end."""
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored nevertheless."""
+    unknown: Sequence[str] = ()
+    """What there is to say about recordings whose time or site is unknown."""
     detected: str = ""
     """What there is to say about detections, if they were asked for."""
 
@@ -61,7 +64,7 @@ class MergeSummary:
         lines.append(f"{sum(self.counts.values()):,} rows ({rows or 'none'}) of {self.recordings:,} recordings")
         if self.failures:
             lines.append(f"could not be read completely: {len(self.failures)} of {self.recordings} recordings")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.unknown])
 
 
 def merge_archive(
@@ -126,6 +129,7 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
         counts=dict(report.counts),
         failures=report.failures,
         notes=report.notes,
+        unknown=report.unknown(columns.more if format.says_origin else (), len(recordings.paths)),
         detected="" if detected is None or request.detections is None else detected.summary(request.detections),
     )
 
@@ -181,10 +185,11 @@ class MergedRows:
     def _add(self, number: int, unit: Unit, status: UnitStatus) -> None:
         """Has the table take what a worker sent about a unit."""
         task = Task(number, self._recordings.paths[number], unit.part, unit.parts)
+        began = None if status.began is None else datetime.fromisoformat(status.began)
         if unit.part == 0:
-            self.table.add(task, Opened(unit.parts, unit.windows if unit.parts > 1 else None))
+            self.table.add(task, Opened(unit.parts, unit.windows if unit.parts > 1 else None, began=began))
         self.table.add(task, self._stored.rows(status))
-        self.table.add(task, Done(status.reason, status.windows, notes=tuple(status.notes)))
+        self.table.add(task, Done(status.reason, status.windows, notes=tuple(status.notes), began=began))
 
 
 def _recordings(manifest: Manifest) -> FoundRecordings:

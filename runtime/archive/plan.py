@@ -70,5 +70,6 @@ class Plan:
             dtypes=dict(held["dtypes"]),
             taxonomy=Taxonomy({name: Taxon(**taxon) for name, taxon in held["taxonomy"]["own"].items()}),
             constants=frozenset(held["constants"]),
+            more=tuple(held.get("more", ())),
         )
         return cls(fields["model"], fields["options"], columns, Grid(**fields["grid"]))

@@ -47,6 +47,8 @@ class ArchiveSummary:
     """Units that failed, by their recordings; the first thousand."""
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored nevertheless; the first thousand."""
+    timeless: int = 0
+    """Of how many recordings that this run began nobody knows when they were recorded."""
     failed_before: int = 0
     """How many of this run's units failed in an earlier run, and were not tried again."""
     changed: Sequence[str] = ()
@@ -71,6 +73,7 @@ class ArchiveSummary:
         self.ok += status.state == OK
         self.failed += status.state != OK
         self.rows, self.windows = self.rows + status.rows, self.windows + status.scored
+        self.timeless += status.part == 0 and status.began is None
         if status.reason is not None and len(self.failures) < MOST_LISTED:
             self.failures.append(Failure(located(status.path), status.reason))
         if len(self.notes) < MOST_LISTED:
@@ -89,6 +92,9 @@ class ArchiveSummary:
         if self.ok or self.failed:
             each = "rows" if self.several else "windows"
             yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} {each}/s, {self.setup}"
+        if self.timeless:
+            unknown = counted(self.timeless, "recording")
+            yield f"recorded_at is unknown in {unknown} of this run: neither the file nor its name says it"
         if self.left:
             yield f"{counted(self.left, 'unit')} left; the same command goes on"
         if self.failed_before:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 
 import numpy as np
 import soundfile
@@ -44,6 +45,8 @@ class MonoReader:
         """Samples that the headers read so far promise."""
         self.gaps = np.zeros((0, 2))
         """Stretches that were not recorded, `float64 [gaps, 2]`: from the first to before the second position."""
+        self.written: datetime | None = None
+        """When the recording began, by what its recorder wrote into the file."""
         self._unusable: list[tuple[int, int]] = []  # first and last of each run of samples
         self._damaged: list[tuple[int, int]] = []  # likewise, of samples that could not be decoded
         self._notes: list[str] = []
@@ -62,6 +65,7 @@ class MonoReader:
         try:
             for sound in open_source(self._source):
                 self._notes += sound.notes
+                self.written = self.written or sound.written
                 yield from self._stream(sound, begin)
                 if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")

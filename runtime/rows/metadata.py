@@ -30,7 +30,8 @@ def columns_of(artifact: Artifact, job: Job, root: str | Path, taxonomy: Taxonom
         # Only detections ask for them, which are of a single output with classes.
         constants = frozenset(np.flatnonzero(class_map.constant).tolist())
     dtypes = {name: job.request.embedding_dtype for name in shapes if not classes[name]}
-    return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants)
+    more = ("recorded_at",) if job.request.site_from is None else ("recorded_at", "site")
+    return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants, more)
 
 
 def about(artifact: Artifact, job: Job, root: str | Path) -> dict[str, str]:

@@ -63,6 +63,12 @@ class RunSummary:
     """Folders that could not be read, and may hold recordings."""
     passed_over: Sequence[str] = ()
     """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
+    timeless: int = 0
+    """Of how many recordings nobody knows when they were begun."""
+    siteless: int = 0
+    """Of how many recordings nobody knows the site, if that was asked for."""
+    unknown: Sequence[str] = ()
+    """What the summary says about both."""
     lacking: int = 0
     """How many of the "filled" rows are a sample submission's rows that no recording has."""
     dropped: int = 0
@@ -109,7 +115,7 @@ class RunSummary:
             lines = [f"no recordings were found; the sample submission's {len(self)} rows are written without scores"]
         elif left := self.count("filled") - self.lacking:
             lines.append(f"{left} rows were not reached and are filled: in a CSV by {self.fill:g}")
-        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.passed_over])
+        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.unknown, *self.passed_over])
 
     def _counted(self) -> str:
         always = ("scored", "filled", "failed")
