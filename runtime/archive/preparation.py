@@ -169,6 +169,7 @@ def prepare(
         unread_folders=found.lost,
         passed_over=found.passed_over(),
         setup=f"on {device}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
+        several=job.overlap is not None,
         remarks=tuple(_remarks(artifact, job, ledger)),
     )
     if isinstance(folder, LocalFolder):
