@@ -144,7 +144,7 @@ class UnitScorer:
                 message = replace(message, windows=promised)
             waiting[number].add(task, message)
             if isinstance(message, Rows):
-                came(len(message.scored))
+                came(message.windows)
             elif isinstance(message, Done):
                 del schedule.units[number]
                 seconds = time.monotonic() - schedule.started.pop(number)

@@ -36,11 +36,13 @@ class ArchiveSummary:
     rows: int = 0
     """How many rows this run wrote."""
     windows: int = 0
-    """How many windows it scored."""
+    """How many windows it scored; with `pool` or `shifts`, how many rows."""
     elapsed_s: float = 0.0
     """Seconds from the call to the result."""
     windows_per_s: float = 0.0
-    """Windows a second, after start-up."""
+    """Windows a second, after start-up; with `pool` or `shifts`, rows."""
+    several: bool = False
+    """Whether several windows make a row."""
     failures: list[Failure] = field(default_factory=list)
     """Units that failed, by their recordings; the first thousand."""
     notes: list[Note] = field(default_factory=list)
@@ -88,7 +90,8 @@ class ArchiveSummary:
             f"{self.failed:,} failed, {self.before:,} before"
         )
         if self.ok or self.failed:
-            yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} windows/s, {self.setup}"
+            each = "rows" if self.several else "windows"
+            yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} {each}/s, {self.setup}"
         if self.timeless:
             unknown = counted(self.timeless, "recording")
             yield f"recorded_at is unknown in {unknown} of this run: neither the file nor its name says it"
