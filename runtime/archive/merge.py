@@ -27,14 +27,16 @@ from runtime.remote import Location, located
 from runtime.request.detections import Detections
 from runtime.request.field import options_of
 from runtime.request.request import Request
+from runtime.request.scores import BlendOf
 from runtime.rows.block import Block, Columns
+from runtime.rows.finishing import Finishing
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.sinks import FinalRows, Target
 from runtime.rows.summary import Failure, Note
 from runtime.rows.table import Table
 from runtime.workers.protocol import Done, Opened, Task
 
-OF_MERGE = ("sink", "fill", "smooth", "detections", "taxonomy", "progress")
+OF_MERGE = ("sink", "fill", "smooth", "blend", "blend_of", "detections", "taxonomy", "progress")
 """The options of a request that a merge has; the dataset decides the others."""
 
 
@@ -73,6 +75,8 @@ def merge_archive(
     *,
     fill: float = -1000.0,
     smooth: Sequence[float] | None = None,
+    blend: Sequence[float] | None = None,
+    blend_of: BlendOf = "scores",
     detections: Detections | None = None,
     taxonomy: str | Path | None = None,
     progress: bool = True,
@@ -84,6 +88,9 @@ def merge_archive(
         sink: where the rows go; see `run_soundscapes`.
         fill: what a CSV holds in rows without a score.
         smooth: weights of a window and its neighbours, such as (1, 2, 1); see `run_soundscapes`. None: no smoothing.
+        blend: weights of the models of the dataset, in their order, such as (0.6, 0.4); see `run_soundscapes`. None:
+            each model's scores.
+        blend_of: what `blend` takes the mean of: "scores" or "ranks".
         detections: what to write instead of all scores. None: all scores.
         taxonomy: a CSV that says what the names of classes in detections mean. None: what the run was given.
         progress: whether to show a bar, on a terminal or in a notebook.
@@ -95,7 +102,16 @@ def merge_archive(
         InputError: units are missing, a part is damaged, or an argument cannot be used.
         OutputError: `sink` cannot be written.
     """
-    request = Request(sink=sink, fill=fill, smooth=smooth, detections=detections, taxonomy=taxonomy, progress=progress)
+    request = Request(
+        sink=sink,
+        fill=fill,
+        smooth=smooth,
+        blend=blend,
+        blend_of=blend_of,
+        detections=detections,
+        taxonomy=taxonomy,
+        progress=progress,
+    )
     return merge_request(out, request)
 
 
@@ -115,13 +131,14 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     ledger = read_ledger(folder, manifest)
     check_complete(manifest, ledger, str(folder))
     columns = _columns(manifest.plan, request)
+    finishing = Finishing.of(columns, request)
     recordings = _recordings(manifest)
     writes = {"-o": format.files(path, recordings.names)}
     check_outputs(writes, {"the taxonomy": request.taxonomy})
-    Target(path, format, columns, request.fill, recordings.names)  # checks that it can be written
+    Target(path, format, finishing.written, request.fill, recordings.names)  # checks that it can be written
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)
-    format.write(FinalRows(lambda: merged, columns, request.weights, None), path, columns, request.fill)
+    format.write(FinalRows(lambda: merged, finishing, None), path, finishing.written, request.fill)
     report, detected = merged.table.report, format.detected
     return MergeSummary(
         sink=path,

@@ -36,8 +36,8 @@ class Columns:
     """The types of outputs that are not float32."""
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
     """What the names of classes stand for."""
-    constants: frozenset[int] = frozenset()
-    """The columns of the one output with classes that are constant, since no model knows their classes."""
+    constants: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """The columns of each output `label` that are constant, since the model does not know their classes."""
     more: tuple[str, ...] = ()
     """What else rows say of their windows: `recorded_at`, when they begin, and `site`."""
 

@@ -51,6 +51,8 @@ class RunSummary:
     """How many recordings were found."""
     class_maps: Mapping[str, ClassMap] = field(default_factory=dict)
     """Which of a model's columns stand for the wanted classes, for each output `label`."""
+    blended: str = ""
+    """What the summary says of the blend of several models."""
     namespaces: Mapping[str, str] = field(default_factory=dict)
     """The class list in which wanted classes were looked up first, where that is not the model's first."""
     without_events: int = 0
@@ -139,6 +141,8 @@ class RunSummary:
         for output, namespace in self.namespaces.items():
             yield f"classes{_of(output)} were looked up first in the model's list {namespace}"
         yield from class_lines(self.class_maps)
+        if self.blended:
+            yield f"label: {self.blended}"
         if self.without_events:
             yield f"without events, so without rows: {self.without_events} of {self.recordings} recordings"
         if self.not_reached:

@@ -132,7 +132,7 @@ class DetectionTables(Format):
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
         eligible = np.array(classes) != NO_CLASS
-        eligible[list(columns.constants)] = False
+        eligible[list(columns.constants.get(head, ()))] = False
         by_channel = columns.by_channel
         for block in blocks:
             whens, sites = block.recorded_at, block.site
