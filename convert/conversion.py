@@ -16,6 +16,7 @@ from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
 from convert.passes.heads.deferral import defer_heads
 from convert.passes.heads.selection import keep_classes, keep_heads
+from convert.passes.heads.sums import keep_summed_axes
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected
 from convert.selection import Selection, select
@@ -165,6 +166,7 @@ def _optimised(graph: ir.Model, source: SavedModel, selection: Selection) -> tup
     for name, index in selection.columns.items():
         keep_classes(graph.graph, name, index.tolist())
         pipeline.clean(graph)
+    keep_summed_axes(graph.graph)
     free = source.free_batch or free_batch(graph.graph)
     for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])

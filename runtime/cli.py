@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime import doctor
@@ -18,7 +18,7 @@ from runtime.errors import InputError, PerchError
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
-from runtime.request.parser import archive_options_of, parse_args, request_of
+from runtime.request.parser import archive_options_of, models_of, parse_args, request_of
 from runtime.request.request import Request
 from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
@@ -60,20 +60,21 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         return merge_dataset(args.merge, request, args.quiet)
     dataset = request.sink is not None and wants_dataset(request, options)
     output = None if request.sink is None or dataset else sink_path(request.sink)
-    reads = {"--model": args.model, "--classes": request.classes, "--taxonomy": request.taxonomy}
+    models = models_of(args)
+    reads = {"--model": list(models.values()), "--classes": request.classes, "--taxonomy": request.taxonomy}
     check_outputs(
         {"--map-report": args.map_report, "-o": output},
         {**reads, "the recording": lambda: find_recordings(args.soundscapes).paths},
     )
     if args.map_report is not None:
-        _report_map(args, request)
+        _report_map(args, models, request)
     if dataset:
-        code = run_dataset(args.soundscapes, args.model, request, options, args.quiet)
+        code = run_dataset(args.soundscapes, models, request, options, args.quiet)
         return signals.code or code
     if not args.soundscapes or output is None:
         return 0
     try:
-        result = run_request(args.soundscapes, args.model, request)
+        result = run_request(args.soundscapes, models, request)
     except Interrupted as interrupted:
         result = interrupted.soundscapes
     signals.interrupt = False
@@ -97,11 +98,13 @@ def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) ->
         complain("perch-run", f"interrupted; {kept} in {where}{more}")
 
 
-def _report_map(args: argparse.Namespace, request: Request) -> None:
+def _report_map(args: argparse.Namespace, models: Mapping[str, Path], request: Request) -> None:
     """Writes and prints which columns of the model the wanted classes get."""
     if request.classes is None:
         raise InputError("--map-report needs --classes")
-    artifact = read_artifact(args.model)
+    if len(models) > 1:
+        raise InputError("--map-report is of one model; ask for that of each by itself")
+    artifact = read_artifact(*models.values())
     wanted = read_classes(request.classes, request.taxonomy)
     genus_head = artifact.heads.get("genus")
     class_map = match_classes(wanted, artifact.head("label"), request.unmapped, request.namespace, genus_head)
@@ -116,7 +119,7 @@ def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
     if parsed.doctor:
-        return doctor.main(parsed.model, parsed.device)
+        return doctor.main(parsed.model or (), parsed.device)
     with Signals() as signals, Complaints("perch-run"):
         try:
             return show_status(parsed.status) if parsed.status is not None else run(parsed, signals)

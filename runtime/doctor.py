@@ -8,7 +8,7 @@ import os
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ import soundfile
 
 from runtime.console.terminal import complain, printable
 from runtime.cores import usable_cores
-from runtime.errors import DeviceError, PerchError
+from runtime.errors import ArtifactError, DeviceError, PerchError
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.ensemble import combined, unique_models
 from runtime.model.identity import untrue
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
@@ -28,20 +29,29 @@ from runtime.request.request import Request
 from runtime.workers.setup import choose_setup
 
 
-def run(model: Path | None, device: str) -> int:
-    """Prints the report on this machine, a model and the device that must work; returns the exit code."""
-    artifact = read_artifact(model) if model is not None else None
+def run(models: Mapping[str, Path], device: str) -> int:
+    """Prints the report on this machine, on models and the device that must work; returns the exit code."""
+    artifacts = {name: read_artifact(path) for name, path in models.items()}
     gpu = device if device.startswith("cuda:") else "cuda:0"
     missing = cuda.problem(gpu)
     chosen, problems = _chosen(device, missing)
     _section("installed", versions())
     _section("devices", devices(gpu, missing))
-    if model is not None and artifact is not None:
-        model_problems = list(_model_problems(model, artifact, "cpu" if problems else chosen))
+    runs_on = "cpu" if problems else chosen
+    for name, model in models.items():
+        model_problems = list(_model_problems(model, artifacts[name], runs_on))
         problems += model_problems
-        lines = described(artifact)
-        lines += [] if model_problems else [_left_to_cpu(model, gpu, missing, artifact)]
-        _section(f"model {model}", lines if problems else [*lines, *_setup(artifact, chosen, model)])
+        lines = described(artifacts[name])
+        lines += [] if model_problems else [_left_to_cpu(model, gpu, missing, artifacts[name])]
+        alone = len(models) == 1 and not problems
+        _section(f"model {model}", [*lines, *_setup(artifacts[name], chosen, model)] if alone else lines)
+    if len(models) > 1 and not problems:
+        try:
+            together = combined(artifacts)
+        except ArtifactError as error:
+            problems.append(str(error))
+        else:
+            _section("all models together", [f"outputs: {', '.join(together.heads)}", _run_line(together, chosen)])
     for problem in problems:
         print(f"problem: {printable(problem)}")
     if not problems:
@@ -138,13 +148,17 @@ def _parity(artifact: Artifact, head: str) -> str:
 
 def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
     """The setup of a run without --workers, --threads and --batch-size, and where it comes from."""
-    setup, why = choose_setup(artifact, device, Request())
-    yield f"a run on {device} takes {setup}: {why}"
+    yield _run_line(artifact, device)
     profile = read_profile(artifact.artifact_sha256, device)
     if profile is None:
         yield f"no profile of this model in {profile_path()}; `perch-bench throughput {model}` makes one"
     else:
         yield f"profile: {profile_path()}, {profile.windows_per_s:.1f} windows/s"
+
+
+def _run_line(artifact: Artifact, device: str) -> str:
+    setup, why = choose_setup(artifact, device, Request())
+    return f"a run on {device} takes {setup}: {why}"
 
 
 def _left_to_cpu(model: Path, gpu: str, missing: str | None, artifact: Artifact) -> str:
@@ -181,10 +195,10 @@ def _computed_on_cpu(events: Sequence[dict[str, object]]) -> Iterator[str]:
             yield kind
 
 
-def main(model: Path | None, device: str) -> int:
+def main(models: Sequence[tuple[str, Path]], device: str) -> int:
     """`perch-run --doctor`; returns the exit code."""
     try:
-        return run(model, device)
+        return run(unique_models(models) if models else {}, device)
     except PerchError as error:
         complain("perch-run", error)
         return 1 if isinstance(error, DeviceError) else 2

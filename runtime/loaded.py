@@ -16,7 +16,7 @@ from runtime.audio.paths import FoundRecordings
 from runtime.audio.source import Samples
 from runtime.console.log import log
 from runtime.errors import ArtifactError, DeviceError, InputError
-from runtime.model.identity import read_true_artifact
+from runtime.model.ensemble import Models, Sessions, asked_outputs, named_models, open_models, read_true_models, shown
 from runtime.model.profile import Setup
 from runtime.model.session import Device, Session, check_install, choose_device, message_of
 from runtime.request.inputs import read_classes_of
@@ -65,10 +65,10 @@ class Model:
     (rows, 1280)
     """
 
-    def __init__(self, session: Session, path: Path, threads: int) -> None:
-        self._session, self._path, self._threads = session, path, threads
+    def __init__(self, session: Session | Sessions, paths: Mapping[str, Path], threads: int) -> None:
+        self._session, self._paths, self._threads = session, paths, threads
         self._artifact = session.artifact
-        self._batch = default_batch(session.device)
+        self._batch = default_batch(session.artifact, session.device)
 
     @property
     def heads(self) -> Mapping[str, tuple[int, ...]]:
@@ -97,8 +97,9 @@ class Model:
 
     def __repr__(self) -> str:
         outputs = ", ".join(f"{name} {list(shape)}" for name, shape in self.heads.items())
+        files = ", ".join(path.name for path in self._paths.values())
         return (
-            f"<Model {self._path.name}: {self._artifact.family} on {self.device}; windows of {self.window_s:g} s at "
+            f"<Model {files}: {self._artifact.family} on {self.device}; windows of {self.window_s:g} s at "
             f"{self.sample_rate:,} Hz to {outputs}>"
         )
 
@@ -110,7 +111,7 @@ class Model:
         Args:
             windows: `[n, samples]`, about ±1, at the model's sample rate, of any float type. They are computed in
                 float32.
-            outputs: which outputs, in this order. None: all.
+            outputs: which outputs, in this order. None: all. Of several models, "label" means that of each.
 
         Raises:
             InputError: windows have another shape or are no floats, no output is named, or the model lacks one.
@@ -135,6 +136,7 @@ class Model:
             raise InputError(
                 f"outputs are {wanted!r}, but must be names; the model has {', '.join(self._artifact.heads)}"
             )
+        names = asked_outputs(self._artifact, names)
         heads = [self._artifact.head(name) for name in names]
         if not len(given):
             return {head.name: np.empty((0, *head.shape), np.float32) for head in heads}
@@ -144,7 +146,7 @@ class Model:
             return self._session.run(given, names, self._batch)
         except Exception as error:  # ONNX Runtime has a class of its own for each status
             kind = ArtifactError if self.device == "cpu" else DeviceError
-            raise kind(f"{self._path} failed on {self.device}: {message_of(error)}") from None
+            raise kind(f"{shown(self._paths)} failed on {self.device}: {message_of(error)}") from None
 
     @_with_options(Request)
     def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
@@ -154,7 +156,8 @@ class Model:
         `workers`, `resume` and `recording_timeout_s`, which are for files alone.
 
         Args:
-            samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged.
+            samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged, unless `channel`
+                says otherwise.
             sample_rate: their sample rate, in Hz. Audio at another rate than the model's is resampled.
             name: what the rows are named after, as a file's are after its stem: `audio_5`.
             request: the options of a run.
@@ -174,9 +177,11 @@ class Model:
         audio, path = Samples(samples, sample_rate), Path(_checked(name))
         format = choose_format(request.sink, request.detections) if request.sink is not None else None
         recordings = FoundRecordings((path,), (name,), Path(), skipped=0, sizes={path: samples.nbytes})
-        inputs = read_classes_of(recordings, self._path, request, every_row=format is None or format.every_row)
+        if request.channel == "each":
+            recordings = recordings.by_channel([audio.frames.shape[1]])
+        inputs = read_classes_of(recordings, self._paths, request, every_row=format is None or format.every_row)
         setup = Setup(1, self._threads, request.batch_size or self._batch)
-        job = make_job(self._artifact, self._path, request, self.device, setup, inputs.wanted)
+        job = make_job(self._artifact, self._paths, request, self.device, setup, inputs.wanted)
         run = Run(inputs, format, self._artifact, job, request.progress, "as loaded", started)
         return run.score(InProcess(self._session, job, audio))
 
@@ -192,11 +197,11 @@ def _checked(name: object) -> str:
     return name
 
 
-def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> Model:
-    """Loads a model that `perch-convert` made.
+def load_model(path: Models, device: Device = "auto", threads: int = 1) -> Model:
+    """Loads a model that `perch-convert` made, or several that score the same windows.
 
     Args:
-        path: the `.onnx` file.
+        path: the `.onnx` file; or several, as a list or a mapping from names to files (see `run_soundscapes`).
         device: "auto" (the first GPU if there is one and onnxruntime-gpu is installed, else the CPU), "cpu", "cuda" or
             "cuda:1". "cuda" never falls back to the CPU.
         threads: threads with which a call computes on the CPU.
@@ -211,9 +216,10 @@ def load_model(path: str | Path, device: Device = "auto", threads: int = 1) -> M
     """
     check_install()
     count = at_least_one("threads", threads)
-    artifact = read_true_artifact(path)
-    session = Session(path, choose_device(device), count)
-    session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else default_batch(session.device))
+    paths = {name: file.absolute() for name, file in named_models(path).items()}
+    artifact = read_true_models(paths)
+    session = open_models(paths, choose_device(device), count)
+    session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else default_batch(artifact, session.device))
     if artifact.parity_warning is not None:
-        log.warning("%s: %s", path, artifact.parity_warning)
-    return Model(session, Path(path).absolute(), count)
+        log.warning("%s: %s", shown(paths), artifact.parity_warning)
+    return Model(session, paths, count)

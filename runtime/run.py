@@ -6,9 +6,8 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import ParamSpec, Protocol
 
 from runtime.audio.paths import FoundRecordings, Sources
@@ -16,12 +15,13 @@ from runtime.console.log import log
 from runtime.console.progress import Progress
 from runtime.files import absolute, check_outputs
 from runtime.model.artifact import Artifact
-from runtime.model.identity import read_true_artifact
+from runtime.model.ensemble import Models, named_models, read_true_models, shown
 from runtime.model.session import check_install, choose_device
 from runtime.request.inputs import Inputs, read_inputs
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
 from runtime.rows.deadline import Deadline, slowness
+from runtime.rows.finishing import Finishing
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
 from runtime.rows.grid import Grid
@@ -38,6 +38,7 @@ from runtime.rows.timing import Timing
 from runtime.shield import Shield
 from runtime.workers.engines import EngineFactory
 from runtime.workers.job import Job, make_job
+from runtime.workers.outlines import OutlineSetup, count_channels
 from runtime.workers.processes import Processes, Scorer
 from runtime.workers.setup import choose_setup
 
@@ -59,23 +60,24 @@ class Interrupted(KeyboardInterrupt):
 class _RunSoundscapes(Protocol[P]):
     """`run_soundscapes` for type checkers, with the options `P` as keywords."""
 
-    def __call__(self, soundscapes: Sources, model: str | Path, *args: P.args, **options: P.kwargs) -> Soundscapes: ...
+    def __call__(self, soundscapes: Sources, model: Models, *args: P.args, **options: P.kwargs) -> Soundscapes: ...
 
 
 def _with_options(
     request: Callable[P, Request],
-) -> Callable[[Callable[[Sources, str | Path, Request], Soundscapes]], _RunSoundscapes[P]]:
+) -> Callable[[Callable[[Sources, Models, Request], Soundscapes]], _RunSoundscapes[P]]:
     return takes_request
 
 
 @_with_options(Request)
-def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -> Soundscapes:
+def run_soundscapes(soundscapes: Sources, model: Models, request: Request) -> Soundscapes:
     """Scores every window of every recording.
 
     Args:
         soundscapes: a folder (read recursively), a glob, a path, or several paths; also URLs of these, such as
             `s3://bucket/folder`.
-        model: a file that `perch-convert` made.
+        model: a file that `perch-convert` made; or several, as a list or a mapping from names to files. Several score
+            the same windows, and their outputs are called `NAME.label`, by their stems where no names are given.
         request: the options of a run.
 
     Returns:
@@ -94,23 +96,32 @@ def run_soundscapes(soundscapes: Sources, model: str | Path, request: Request) -
 
 
 def run_request(
-    soundscapes: Sources, model: str | Path, request: Request, engine: EngineFactory | None = None
+    soundscapes: Sources, model: Models, request: Request, engine: EngineFactory | None = None
 ) -> Soundscapes:
     """Does what `run_soundscapes` does, with another engine than the device's if one is given."""
     started = time.monotonic()
     check_install()
     format = choose_format(request.sink, request.detections) if request.sink is not None else None
-    artifact = read_true_artifact(model)
-    inputs = read_inputs(soundscapes, model, request, every_row=format is None or format.every_row)
+    models = named_models(model)
+    artifact = read_true_models(models)
+    inputs = read_inputs(soundscapes, models, request, every_row=format is None or format.every_row)
     device = choose_device(request.device)
     unfinished = unfinished_run(sink_path(request.sink)) if request.sink is not None and request.resume else None
     setup, why = choose_setup(artifact, device, request, unfinished)
-    job = make_job(artifact, model, request, device, setup, inputs.wanted)
+    job = make_job(artifact, models, request, device, setup, inputs.wanted)
     if artifact.parity_warning is not None:
-        log.warning("%s: %s", model, artifact.parity_warning)
+        log.warning("%s: %s", shown(models), artifact.parity_warning)
+    if request.channel == "each":
+        inputs = replace(inputs, recordings=_by_channel(inputs.recordings, artifact, job, request.progress is True))
     run = Run(inputs, format, artifact, job, request.progress, why, started)
     with Processes(artifact, job, engine, hurry=request.deadline_s is not None) as scorer:
         return run.score(scorer)
+
+
+def _by_channel(recordings: FoundRecordings, artifact: Artifact, job: Job, progress: bool) -> FoundRecordings:
+    """Each channel as a recording of its own, by what the headers say."""
+    setup = OutlineSetup(artifact.sample_rate, artifact.window_samples, job.hop, job.part_windows)
+    return recordings.by_channel(count_channels(recordings.paths, setup, progress))
 
 
 @dataclass(frozen=True)
@@ -140,8 +151,9 @@ class Run:
         deadline, taxonomy = self._deadline, self.inputs.taxonomy
         interpolate = deadline is not None and deadline.interpolate
         columns = columns_of(self.artifact, self.job, self._recordings.root, taxonomy)
+        finishing = Finishing.of(columns, self.job.request)
         table = Table(self._recordings, columns, Grid.of(self.artifact, self.job), self._sample, interpolate)
-        sink = self._sink(table)
+        sink = self._sink(table, finishing)
         before = table.report.counts["scored"]
         keep: bool | None = None
         try:
@@ -153,7 +165,8 @@ class Run:
         finally:
             sink.close(keep)
         timing = self._timing(measured, table.report.counts["scored"] - before)
-        result = Soundscapes._of(sink.blocks, table.columns, self._summary(table.report, sink, timing, reads))
+        summary = self._summary(table.report, sink, timing, reads, finishing)
+        result = Soundscapes._of(sink.blocks, finishing.written, summary)
         if shield.interrupted:
             raise Interrupted(result)
         return result
@@ -165,8 +178,8 @@ class Run:
         most_interpolated = None
         if deadline is not None:
             work = table.final_work(rows)
-            until = min(until, deadline.headers_end(table.columns, work))
-            most_interpolated = deadline.rows_to_interpolate(table.columns, work, now)
+            until = min(until, deadline.headers_end(sink.columns, work))
+            most_interpolated = deadline.rows_to_interpolate(sink.columns, work, now)
         rest = list(table.rest(functools.partial(scorer.promised_windows, until=until), most_interpolated))
         resumable = shield.interrupted or (table.incomplete and (self.job.request.resume or deadline is None))
         sink.finish(rest, complete=not resumable)
@@ -193,23 +206,24 @@ class Run:
             return None
         reserve_s = min(RESERVE * request.deadline_s, MOST_RESERVE_S)
         interpolate = request.on_deadline == "interpolate"
-        return Deadline(self.started, self.started + request.deadline_s, reserve_s, interpolate, slowness())
+        ranked = len(request.blend or ()) if request.blend_of == "ranks" else 0
+        return Deadline(self.started, self.started + request.deadline_s, reserve_s, interpolate, slowness(), ranked)
 
-    def _sink(self, table: Table) -> Sink:
+    def _sink(self, table: Table, finishing: Finishing) -> Sink:
         """Where rows go. Tells `table` which parts an earlier run finished."""
         request, recordings, sample = self.job.request, self._recordings, self._sample
         if request.sink is None or self.format is None:
-            return MemorySink(table.columns, request.weights, sample)
+            return MemorySink(finishing, sample)
         path = sink_path(request.sink)
         waiting = None if recordings.sizes else path.with_name(f"{path.name}.partial")
         writes = {"the sink": self.format.files(path, recordings.names), "the unfinished rows": waiting}
         check_outputs(writes, self.inputs.files)
-        target = Target(path, self.format, table.columns, request.fill, recordings.names)
+        target = Target(path, self.format, finishing.written, request.fill, recordings.names)
         if recordings.sizes:
-            return LateFileSink(target, request.weights, sample)
+            return LateFileSink(target, finishing, sample)
         journal = {"model": self.artifact.artifact_sha256, **self.job.options}
         journal["sample_rows"] = sample.fingerprint if sample is not None else None
-        sink = FileSink(target, journal, request.resume, request.weights, sample)
+        sink = FileSink(target, journal, request.resume, finishing, sample)
         try:
             for finished, counts in sink.finished:
                 table.skip(finished, counts)
@@ -219,14 +233,17 @@ class Run:
         return sink
 
     def _timing(self, measured: Measured, scored: int) -> Timing:
-        rate = scored / max(measured.ended - measured.ready, 1e-9)
+        """How long it took; `scored` is how many rows were."""
+        took_s = max(measured.ended - measured.ready, 1e-9)
+        windows = scored if self.job.overlap is None else measured.windows
         row_samples = self.job.hop if self.job.max_peaks is None else self.artifact.window_samples
         return Timing(
             elapsed_s=time.monotonic() - self.started,
             start_up_s=measured.ready - self.started,
-            windows=scored,
-            windows_per_s=rate,
-            times_real_time=rate * row_samples / self.artifact.sample_rate,
+            windows=windows,
+            rows=scored,
+            windows_per_s=windows / took_s,
+            times_real_time=scored / took_s * row_samples / self.artifact.sample_rate,
             device=self.job.device,
             workers=measured.workers,
             threads=self.job.setup.threads,
@@ -234,26 +251,34 @@ class Run:
             setup=self.why,
         )
 
-    def _summary(self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]]) -> RunSummary:
+    def _summary(
+        self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]], finishing: Finishing
+    ) -> RunSummary:
         request, sample, recordings, detected = self.job.request, self._sample, self._recordings, sink.detected
         names_none = [NAMES_NONE] if self.inputs.submission and recordings.paths else []
+        says_origin = sample is None and (self.format is None or self.format.says_origin)
+        more = sink.columns.more if says_origin else ()
         return RunSummary(
             failures=report.failures,
             timing=timing,
             counts=report.counts if sample is None else sample.counts,
             notes=report.notes,
-            class_map=self.job.class_map,
-            namespace=self._other_namespace,
+            class_maps=self.job.class_maps,
+            namespaces=self._other_namespaces,
+            blended="" if finishing.blend is None else finishing.blend.summary(),
             recordings=len(recordings.paths),
             without_events=report.without_events,
             not_reached=report.not_reached,
+            timeless=report.timeless,
+            siteless=report.siteless if "site" in sink.columns.more else 0,
+            unknown=report.unknown(more, len(recordings.paths)),
             skipped_files=recordings.skipped,
             unread_folders=recordings.lost,
             passed_over=recordings.passed_over(),
             lacking=0 if sample is None else sample.lacking,
             dropped=0 if sample is None else sample.dropped,
             detected="" if detected is None or request.detections is None else detected.summary(request.detections),
-            detections=detected.detections if detected is not None else None,
+            detections=detected.written if detected is not None else None,
             of_sample=names_none if sample is None else sample.summary(),
             ill_conditioned=self.artifact.ill_conditioned,
             fill=request.fill,
@@ -262,9 +287,7 @@ class Run:
         )
 
     @property
-    def _other_namespace(self) -> str | None:
-        """The class list in which wanted classes were looked up first, if that is not the model's first."""
-        mapped = self.job.class_map
-        if mapped is None or mapped.namespace == self.artifact.heads["label"].namespace:
-            return None
-        return mapped.namespace
+    def _other_namespaces(self) -> dict[str, str]:
+        """The class lists in which wanted classes were looked up first, where that is not a model's first."""
+        maps, heads = self.job.class_maps, self.artifact.heads
+        return {name: each.namespace for name, each in maps.items() if each.namespace != heads[name].namespace}

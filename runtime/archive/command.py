@@ -14,6 +14,7 @@ from runtime.archive.summary import ArchiveSummary, combined
 from runtime.audio.paths import Sources
 from runtime.console.terminal import complain, complain_all, printable
 from runtime.errors import InputError
+from runtime.model.ensemble import Models
 from runtime.remote import is_url
 from runtime.request.archive import ArchiveOptions
 from runtime.request.request import Request
@@ -49,7 +50,7 @@ def wants_dataset(request: Request, options: ArchiveOptions) -> bool:
     return False
 
 
-def run_dataset(soundscapes: Sources, model: Path, request: Request, options: ArchiveOptions, quiet: bool) -> int:
+def run_dataset(soundscapes: Sources, model: Models, request: Request, options: ArchiveOptions, quiet: bool) -> int:
     """Does what is to be done of an archive, and sums up; returns the exit code, 0 or 1."""
     assert request.sink is not None
     check_request(request, but=["sink"])

@@ -23,6 +23,7 @@ NAME = "manifest.parquet"
 PLAN, PLAN_SHA256 = b"perch_onnx_plan", b"perch_onnx_plan_sha256"
 ROW_GROUP = 100_000
 TEXTS = "path", "below", "name"
+NUMBERS = "size", "mtime_ns", "part", "parts", "windows", "work", "channel"
 
 
 def manifest_schema() -> Any:
@@ -40,6 +41,7 @@ def manifest_schema() -> Any:
             ("first_window", pa.int64()),
             ("last_window", pa.int64()),
             ("work", pa.float32()),
+            ("channel", pa.int32()),
             ("exact", pa.binary()),
         ]
     )
@@ -50,7 +52,7 @@ def unit_columns(units: Iterable[Unit], part_windows: int) -> dict[str, list[Any
     rows = list(units)
     columns: dict[str, list[Any]] = {name: [utf8(getattr(unit, name)) for unit in rows] for name in TEXTS}
     columns["unit_id"] = [unit.id for unit in rows]
-    for name in ("size", "mtime_ns", "part", "parts", "windows", "work"):
+    for name in NUMBERS:
         columns[name] = [getattr(unit, name) for unit in rows]
     columns["first_window"] = [unit.part * part_windows for unit in rows]
     columns["last_window"] = [_last_window(unit, part_windows) for unit in rows]
@@ -87,7 +89,7 @@ class Manifest:
     def units(self, rows: NDArray[np.int64] | None = None) -> Iterator[Unit]:
         """The units at these rows of the table, or all."""
         table = self.table if rows is None else self.table.take(rows)
-        names = ("unit_id", *TEXTS, "size", "mtime_ns", "part", "parts", "windows", "work", "exact")
+        names = ("unit_id", *TEXTS, *NUMBERS, "exact")
         for batch in table.select(names).to_batches(max_chunksize=10_000):
             for id, path, below, name, *rest, exact in zip(*(column.to_pylist() for column in batch.columns)):
                 if exact is not None:
@@ -133,7 +135,10 @@ def read_manifest(folder: Folder) -> Manifest | None:
         if _sha256(about[PLAN]) != about[PLAN_SHA256]:  # pages have checksums, what describes them has none
             raise ValueError("its description does not match its SHA-256")
         plan = Plan.from_json(about[PLAN].decode())
-        return Manifest(plan, table.replace_schema_metadata(None).cast(manifest_schema()))
+        table = table.replace_schema_metadata(None)
+        if "channel" not in table.column_names:  # of the first version
+            table = table.add_column(table.num_columns - 1, "channel", pa.nulls(len(table), pa.int32()))
+        return Manifest(plan, table.cast(manifest_schema()))
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder}/{NAME} is damaged, or not one of this version ({first_line(error)}); delete it to plan anew: "

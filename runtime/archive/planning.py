@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,26 +16,20 @@ from runtime.archive.plan import Plan
 from runtime.archive.unit import OPENING_WINDOWS, Unit, unit_id
 from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
-from runtime.cores import usable_cores
 from runtime.errors import InputError, counted
 from runtime.files import utf8
-from runtime.remote import Location, RemoteFile, absolute_path, joined
+from runtime.remote import Location, absolute_path, joined
 from runtime.rows.arrow import import_pyarrow, sort_table
-from runtime.workers.outlines import Outline, Outliners, OutlineSetup
+from runtime.workers.outlines import TIMEOUT_S, Outline, Outliners, OutlineSetup
 from runtime.workers.protocol import Task
 from runtime.workers.schedule import Schedule
 from runtime.workers.supervisor import Supervisor
 
 SLICE = 4096
 """Recordings planned at once."""
-REMOTE_PROCESSES = 8
-"""At least so many read headers from a network, which keeps each waiting."""
-PAYS = 16
-"""Recordings for which it pays to start another process."""
-TIMEOUT_S = 60.0
-"""How long one header may take."""
 READ_WHOLE = frozenset((".ogg", ".oga", ".opus", ".mp3"))
-"""Formats whose length takes reading all of the file. They are read in one part anyway, and are not opened here."""
+"""Formats whose length takes reading all of the file. They are read in one part anyway, and opened here only to count
+their channels."""
 BYTES_A_SECOND = 8_000
 """Of these formats, about."""
 
@@ -94,7 +89,7 @@ class Planner:
         pa = import_pyarrow()
         grid, tables, again = self._plan.grid, [], list[str]()
         setup = OutlineSetup(grid.sample_rate, grid.window, grid.hop, grid.part_windows)
-        outliners = Outliners(setup, _processes(recordings))
+        outliners = Outliners(setup, recordings.paths)
         with (
             progress_bar(len(recordings.paths), progress, unit=" recordings", desc="planning") as bar,
             Supervisor(outliners, TIMEOUT_S) as supervisor,
@@ -113,7 +108,10 @@ class Planner:
         stale = np.isin(self._before.table["below"].to_numpy(zero_copy_only=False), again)
         self.replaced = self._before.table.filter(pa.array(stale))["unit_id"].to_pylist()
         table = pa.concat_tables([self._before.table.filter(pa.array(~stale)), *tables])
-        return Manifest(self._before.plan, sort_table(table, ("below", "ascending"), ("part", "ascending")))
+        return Manifest(
+            self._before.plan,
+            sort_table(table, ("below", "ascending"), ("channel", "ascending"), ("part", "ascending")),
+        )
 
     def _new(self, recordings: FoundRecordings, number: int) -> _Found | None:
         """A recording if it must be planned; None if it was."""
@@ -150,7 +148,8 @@ class Planner:
 
     def _units(self, found: Sequence[_Found], supervisor: Supervisor, outliners: Outliners) -> Iterator[Unit]:
         outliners.found.clear()
-        tasks = [Task(i, each.path) for i, each in enumerate(found) if not _is_read_whole(each.path)]
+        every = self._plan.columns.by_channel
+        tasks = [Task(i, each.path) for i, each in enumerate(found) if every or not _is_read_whole(each.path)]
         for _ in supervisor.events(Schedule(tasks, lambda: True, self._plan.grid.part_windows)):
             pass
         for i, each in enumerate(found):
@@ -158,18 +157,19 @@ class Planner:
 
 
 def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
-    """The units of a recording: its parts; where windows are around events, all of it."""
+    """The units of a recording: its parts; where windows are around events, all of it. Of each channel, if asked."""
+    channels = range(1, outline.channels + 1) if plan.columns.by_channel else (None,)
     grid = plan.grid
     parts = 1 if grid.around_events else outline.parts
     windows = outline.windows
-    for part in range(parts):
+    for channel, part in itertools.product(channels, range(parts)):
         first, end = part * grid.part_windows, (part + 1) * grid.part_windows if part < parts - 1 else None
         if windows is None:
             work = found.size / BYTES_A_SECOND * grid.sample_rate / grid.hop
         else:
             work = max(0, min(windows, end or windows) - first)
         yield Unit(
-            unit_id(plan.fingerprint, found.below, found.size, first, end),
+            unit_id(plan.fingerprint, found.below, found.size, first, end, channel),
             found.below,
             str(found.path),
             found.name,
@@ -179,14 +179,8 @@ def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
             parts,
             windows,
             work + OPENING_WINDOWS,
+            channel,
         )
-
-
-def _processes(recordings: FoundRecordings) -> int:
-    """How many processes read headers: no more than pay for their start."""
-    on_network = any(isinstance(path, RemoteFile) for path in recordings.paths)
-    most = max(usable_cores(), REMOTE_PROCESSES if on_network else 1)
-    return min(most, 1 + len(recordings.paths) // PAYS)
 
 
 def _known(before: Manifest, done: Any) -> Mapping[str, _Known]:

@@ -25,7 +25,7 @@ from runtime.console.log import log
 from runtime.errors import InputError
 from runtime.files import check_writable
 from runtime.model.artifact import Artifact
-from runtime.model.identity import read_true_artifact
+from runtime.model.ensemble import Models, named_models, read_true_models, shown
 from runtime.model.session import check_install, choose_device
 from runtime.remote import Location, absolute_path, is_there, is_url, joined, local_path, located
 from runtime.request.archive import ArchiveOptions
@@ -35,6 +35,7 @@ from runtime.request.request import Request
 from runtime.rows.arrow import import_pyarrow
 from runtime.rows.grid import Grid
 from runtime.rows.metadata import columns_of
+from runtime.rows.summary import class_lines
 from runtime.workers.job import Job, make_job
 from runtime.workers.setup import choose_setup
 
@@ -46,6 +47,9 @@ NOT_HERE = {
     "on_deadline": "a dataset has no deadline",
     "fill": "rows without a score are null; give it where the dataset is merged into a CSV",
     "smooth": "a dataset holds scores as the model gives them; give it where the dataset is merged",
+    "file_scale": "a dataset holds scores as the model gives them; give it where the dataset is merged",
+    "blend": "a dataset holds the scores of each model; give it where the dataset is merged",
+    "blend_of": "a dataset holds the scores of each model; give it where the dataset is merged",
     "detections": "a dataset holds all scores; ask for detections where it is merged",
 }
 """Options of a request that a dataset cannot have, and why."""
@@ -116,7 +120,7 @@ class Archive:
 
 
 def prepare(
-    soundscapes: Sources, model: str | Path, out: str | Path, request: Request, options: ArchiveOptions
+    soundscapes: Sources, model: Models, out: str | Path, request: Request, options: ArchiveOptions
 ) -> tuple[Archive, ArchiveSummary]:
     """Plans an archive's work, or reads the plan that is there.
 
@@ -127,7 +131,8 @@ def prepare(
     import_pyarrow()
     check_request(request)
     shard, folder = shard_of(options.shard), open_folder(out)
-    artifact, device = read_true_artifact(model), choose_device(request.device)
+    models = named_models(model)
+    artifact, device = read_true_models(models), choose_device(request.device)
     before = read_manifest(folder)
     searches = before is None or shard is None
     found = find_recordings(soundscapes) if searches else FoundRecordings((), (), Path(), skipped=0)
@@ -135,9 +140,9 @@ def prepare(
         raise InputError(found.nothing(soundscapes))
     if found.warning is not None:
         log.warning(found.warning)
-    inputs = read_classes_of(found, model, request, every_row=False)
+    inputs = read_classes_of(found, models, request, every_row=False)
     setup, why = choose_setup(artifact, device, request, None if before is None else before.plan.options)
-    job = make_job(artifact, model, request, device, setup, inputs.wanted)
+    job = make_job(artifact, models, request, device, setup, inputs.wanted)
     columns = columns_of(artifact, job, found.root, inputs.taxonomy)
     plan = Plan(artifact.artifact_sha256, job.options, columns, Grid.of(artifact, job))
     if before is None:
@@ -145,7 +150,7 @@ def prepare(
     else:
         plan.check_same(before.plan, str(folder))
     if artifact.parity_warning is not None:
-        log.warning("%s: %s", model, artifact.parity_warning)
+        log.warning("%s: %s", shown(models), artifact.parity_warning)
     ledger = read_ledger(folder, before)
     planner = Planner(plan, before, ledger.ids(), anew=options.retry_failed)
     manifest = _planned(planner, folder, plan, before, ledger, found, request) if searches else before
@@ -165,6 +170,7 @@ def prepare(
         unread_folders=found.lost,
         passed_over=found.passed_over(),
         setup=f"on {device}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
+        several=job.overlap is not None,
         remarks=tuple(_remarks(artifact, job, ledger)),
     )
     if isinstance(folder, LocalFolder):
@@ -177,8 +183,7 @@ def _remarks(artifact: Artifact, job: Job, ledger: Ledger) -> Iterator[str]:
     """What a summary says of the classes, the model and the dataset."""
     if ledger.strangers:
         yield strangers(ledger.strangers)
-    if job.class_map is not None:
-        yield f"classes: {job.class_map.summary()}"
+    yield from class_lines(job.class_maps)
     if artifact.ill_conditioned is not None:
         yield f"the model is {artifact.ill_conditioned}"
 

@@ -16,7 +16,7 @@ from runtime.archive.unit import Unit
 from runtime.console.version import __version__
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact
-from runtime.model.identity import read_true_artifact
+from runtime.model.ensemble import read_true_models, shown
 from runtime.remote import Location, is_there
 from runtime.workers.job import Job
 
@@ -61,13 +61,13 @@ class UnitActor:
         """Why this node cannot take part; None if it can."""
         work = self._work
         try:
-            model = read_true_artifact(work.job.model).artifact_sha256
+            model = read_true_models(work.job.models).artifact_sha256
         except PerchError as error:
             return self._said(str(error))
         if work.version != __version__:
             return self._said(f"perch-onnx is {__version__} there, and {work.version} where the run was started")
         if model != work.plan.model:
-            return self._said(f"{work.job.model} is another model there")
+            return self._said(f"{shown(work.job.models)} is another model there")
         if isinstance(work.folder, LocalFolder) and not (work.folder.path / NAME).is_file():
             return self._said(f"{work.folder}/{NAME} is not there; the folder must be on a disk that all nodes share")
         if work.some and not any(map(is_there, work.some)):

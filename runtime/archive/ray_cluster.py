@@ -140,7 +140,7 @@ def groups_of(archive: Archive, actors: int) -> Iterator[Group]:
     On the CPU the rows of a group fit into one part, which an actor writes at the end: one that is lost leaves none.
     """
     work, device = archive.manifest.work[archive.todo].astype(np.float64), archive.job.device.partition(":")[0]
-    row_bytes = sum(archive.artifact.head(name).row_bytes for name in archive.job.outputs)
+    row_bytes = 4 * archive.plan.columns.numbers
     most = min(GROUP_WORK[device], PART_BYTES / row_bytes if device == "cpu" else np.inf)
     size = min(most, max(1.0, work.sum() / (GROUPS_EACH * actors)))
     numbers = np.floor((np.cumsum(work) - work / 2) / size)

@@ -219,7 +219,7 @@ class RayPool:
 
 def memory_of(work: Work) -> int:
     """Bytes of memory that an actor takes with its worker process: a quarter more than Perch v1 and v2 took."""
-    return int(1.25 * work.job.model.stat().st_size + 4e8)
+    return int(1.25 * sum(path.stat().st_size for path in work.job.models.values()) + 4e8)
 
 
 def reason_of(error: Exception) -> str:

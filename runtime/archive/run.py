@@ -17,6 +17,7 @@ from runtime.archive.scoring import ScoredUnit, UnitScorer
 from runtime.archive.summary import ArchiveSummary
 from runtime.audio.paths import Sources
 from runtime.console.progress import ProgressReports, Report
+from runtime.model.ensemble import Models
 from runtime.request.archive import ArchiveOptions
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
@@ -41,7 +42,7 @@ class _RunArchive(Protocol[P]):
     def __call__(
         self,
         soundscapes: Sources,
-        model: str | Path,
+        model: Models,
         out: str | Path,
         shard: str | None = ...,
         plan: bool = ...,
@@ -59,7 +60,7 @@ def _with_options(request: Callable[P, Request]) -> Callable[[Callable[..., Arch
 @_with_options(Request)
 def run_archive(
     soundscapes: Sources,
-    model: str | Path,
+    model: Models,
     out: str | Path,
     shard: str | None = None,
     plan: bool = False,
@@ -73,12 +74,12 @@ def run_archive(
     What is done stays done: repeating the call does what is missing, whoever did the rest. `merge_archive` makes one
     file of it; `pandas.read_parquet(out + "/rows")` reads what there is.
 
-    It takes the options of `run_soundscapes`, except for `sink`, `resume`, `deadline_s`, `on_deadline`, `fill`,
-    `smooth` and `detections`: the last three go with `merge_archive`.
+    It takes the options of `run_soundscapes`, except for `sink`, `resume`, `deadline_s`, `on_deadline`, and those that
+    go with `merge_archive`: `fill`, `file_scale`, `smooth`, `blend`, `blend_of` and `detections`.
 
     Args:
         soundscapes: a folder (read recursively), a glob, a path, or several paths.
-        model: a file that `perch-convert` made.
+        model: a file that `perch-convert` made, or several (see `run_soundscapes`).
         out: the folder of the dataset, made if it does not exist.
         shard: which share of the units to do, such as "3/20". None: the one of this task, in a SLURM array; else all.
         plan: whether to write the manifest only, and to score nothing.
@@ -106,7 +107,7 @@ def run_archive(
 
 def run_archive_request(
     soundscapes: Sources,
-    model: str | Path,
+    model: Models,
     out: str | Path,
     request: Request,
     options: ArchiveOptions,

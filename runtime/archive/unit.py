@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.channels import channel_name
 from runtime.errors import InputError
 
 OPENING_WINDOWS = 0.3
@@ -19,11 +20,11 @@ SHARD = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT",
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One part of a recording as a plain run cuts it, or a whole recording.
+    """One part of a recording as a plain run cuts it, or a whole recording; of one `channel`, if each has units.
 
-    `below` is the recording's path below the archive's root, `path` the one that rows carry, `name` what its rows are
-    called after. `windows` is how many windows the recording promises if it is read in several `parts`, or where its
-    header says so; None if unknown. `work` is what the unit is expected to cost, in windows.
+    `below` is the recording's path below the archive's root, `path` the one that rows carry, `name` what the
+    recording is called. `windows` is how many windows the recording promises if it is read in several `parts`, or where
+    its header says so; None if unknown. `work` is what the unit is expected to cost, in windows.
     """
 
     id: str
@@ -36,12 +37,19 @@ class Unit:
     parts: int
     windows: int | None
     work: float
+    channel: int | None = None
+
+    @property
+    def rows_name(self) -> str:
+        """What its rows are called after: the recording, or one of its channels."""
+        return channel_name(self.name, self.channel)
 
 
-def unit_id(fingerprint: str, below: str, size: int, first: int, end: int | None) -> str:
+def unit_id(fingerprint: str, below: str, size: int, first: int, end: int | None, channel: int | None = None) -> str:
     """32 hexadecimal digits that depend on the recording's path below the root, its size, the span of windows, the
-    artifact and the options that rows depend on; not on where the archive lies."""
-    text = "\0".join(map(str, (fingerprint, below, size, first, end)))
+    channel if each has units, the artifact and the options that rows depend on; not on where the archive lies."""
+    parts = fingerprint, below, size, first, end, *([] if channel is None else [channel])
+    text = "\0".join(map(str, parts))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel
+
 MOST_RATIO = 16.0
 """Ratio of two channels' powers (12 dB) above which they cannot have recorded the same place."""
 LEAST_MEAN = 0.1
@@ -17,17 +19,18 @@ FRAMES = 1024
 """Channels are compared in this many frames of each block."""
 MAINS, HUM_S, HUM_BLOCKS = (50, 60), 0.06, 16
 """Frequencies of mains hum in Hz; it is looked for in the first 0.06 s of every 16th block."""
+SCORED = "the mean of all is scored, unless --channel (channel=…) names one"
 
 
 class Levels:
     """Statistics of a stream's channels, added up block by block.
 
     Whether channels cancel is judged by differences of successive samples, in which birds outweigh wind, and offsets
-    vanish.
+    vanish. It matters where the mean of all is scored; of a single `channel` only whether it is silent.
     """
 
-    def __init__(self, channels: int, floats: bool, rate: int) -> None:
-        self._floats, self._rate = floats, rate
+    def __init__(self, channels: int, floats: bool, rate: int, channel: Channel = "mix") -> None:
+        self._floats, self._rate, self._channel = floats, rate, channel
         self._blocks = 0
         self._hum = np.zeros(
             (len(MAINS), 3, channels)
@@ -40,12 +43,12 @@ class Levels:
         self._still = list(range(channels))  # channels that held a single value so far
 
     def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
-        """Adds a block, `float32 [frames, channels]`, and the mean of its channels, which is finite."""
+        """Adds a block, `float32 [frames, channels]`, and what is scored of it, which is finite."""
         first = self._first = block[0].copy() if self._first is None else self._first
         self._still = [channel for channel in self._still if (block[:, channel] == first[channel]).all()]
         if self._floats:
             self._peak = max(self._peak, float(mono.max()), -float(mono.min()))
-        if len(self._sum) > 1:
+        if len(self._sum) > 1 and self._channel == "mix":
             head = block[:FRAMES]
             self._count += len(head)
             with np.errstate(invalid="ignore", over="ignore"):  # then no note concerns channels
@@ -75,33 +78,35 @@ class Levels:
             return []
         if len(self._still) == channels:
             return [f"is silent {'from beginning to end' if complete else 'for minutes on end'}: all samples are equal"]
-        notes = []
-        if self._still:
-            silent = ", ".join(str(channel + 1) for channel in self._still)
-            notes.append(f"is silent in channel {silent} of {channels}; the mean of all is scored")
-        alive = np.delete(np.arange(channels), self._still)
-        if len(alive) > 1:
-            notes += self._compared(alive)
+        notes = self._compared() if self._channel == "mix" else []
+        if self._channel in [channel + 1 for channel in self._still]:
+            notes.append(f"is silent in channel {self._channel} of {channels}, which is scored")
         if self._peak > MOST_PEAK:
             power = next((power for power in SCALES if self._peak <= SLACK * 2**power), SCALES[-1])
             notes.append(f"holds floats up to about {2**power:,} (2^{power}) where ±1 is expected; scored as they are")
         return notes
 
-    def _compared(self, alive: NDArray[np.int64]) -> list[str]:
-        """What is wrong with channels that are not silent."""
-        notes = []
+    def _compared(self) -> list[str]:
+        """What is wrong with channels whose mean is scored."""
+        notes, channels = [], len(self._sum)
+        if self._still:
+            silent = ", ".join(str(channel + 1) for channel in self._still)
+            notes.append(f"is silent in channel {silent} of {channels}; {SCORED}")
+        alive: NDArray[np.int64] = np.delete(np.arange(channels), self._still)
+        if len(alive) < 2:
+            return notes
         power = (self._products.diagonal() / self._count - np.square(self._sum / self._count))[alive]
         quiet, loud = alive[power.argmin()] + 1, alive[power.argmax()] + 1
         if 0 < len(humming := [channel for channel in alive if self._hums(channel)]) < len(alive):
             there = ", ".join(str(channel + 1) for channel in humming)
-            notes.append(f"has loud hum in channel {there} of {len(self._sum)}; the mean of all is scored")
+            notes.append(f"has loud hum in channel {there} of {channels}; {SCORED}")
         elif power.max() > MOST_RATIO * power.min():
             notes.append(
                 f"is far quieter in channel {quiet} than in channel {loud}: one may be dead, or the other "
-                "have loud hum; the mean of all is scored"
+                f"have loud hum; {SCORED}"
             )
         if self._step_products.sum() < LEAST_MEAN * self._step_products.trace():
-            notes.append("has channels in opposite phase, which cancel each other in the mean that is scored")
+            notes.append(f"has channels in opposite phase, which cancel each other; {SCORED}")
         return notes
 
     def _hums(self, channel: int) -> bool:

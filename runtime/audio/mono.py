@@ -1,15 +1,17 @@
-"""A recording as mono blocks at the rate of its windows: decoded, mixed, resampled."""
+"""A recording as mono blocks at the rate of its windows: decoded, mixed or one channel of it, resampled."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel, check_channel, chosen
 from runtime.audio.containers import AudioFile, Decoded, Sound
 from runtime.audio.levels import Levels
 from runtime.audio.source import Source, open_source
@@ -25,7 +27,7 @@ MOST_SPANS = 3
 
 
 class MonoReader:
-    """Reads a recording as the mean of its channels, at the rate of its windows.
+    """Reads a recording as the mean of its channels or as one of them, at the rate of its windows.
 
     Blocks hold zeros in place of samples that are damaged or not finite; the reader remembers where. All positions are
     in samples of the windows' rate, from the recording's start.
@@ -33,23 +35,27 @@ class MonoReader:
     Args:
         source: what is read.
         sample_rate: of the windows, in Hz.
+        channel: what is read of its channels; "loudest" gives all, for windows to choose from.
     """
 
-    def __init__(self, source: Source, sample_rate: int) -> None:
-        self._source = source
+    def __init__(self, source: Source, sample_rate: int, channel: Channel = "mix") -> None:
+        self._source, self._channel = source, channel
         self.sample_rate = sample_rate
         self.promised = 0
         """Samples that the headers read so far promise."""
         self.gaps = np.zeros((0, 2))
         """Stretches that were not recorded, `float64 [gaps, 2]`: from the first to before the second position."""
+        self.written: datetime | None = None
+        """When the recording began, by what its recorder wrote into the file."""
         self._unusable: list[tuple[int, int]] = []  # first and last of each run of samples
         self._damaged: list[tuple[int, int]] = []  # likewise, of samples that could not be decoded
         self._notes: list[str] = []
         self._levels: list[Levels] = []  # of each stream
         self._start = 0  # of the stream that is being read
+        self._several: tuple[int, ...] = ()  # how many channels its blocks have, if not one
 
     def blocks(self, begin: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Blocks, `float32 [samples]`, from position `begin` on.
+        """Blocks, `float32 [samples]`, from position `begin` on; `[samples, channels]` where several are read.
 
         Raises:
             RecordingError: the recording cannot be opened, or not be read to its end.
@@ -59,6 +65,7 @@ class MonoReader:
         try:
             for sound in open_source(self._source):
                 self._notes += sound.notes
+                self.written = self.written or sound.written
                 yield from self._stream(sound, begin)
                 if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")
@@ -87,13 +94,22 @@ class MonoReader:
     def _stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
         """Blocks of one stream."""
         file, rate = sound.file, sound.file.samplerate
+        check_channel(file.channels, self._channel)
+        several = (file.channels,) if self._channel == "loudest" and file.channels > 1 else ()
+        if self._start and several != self._several:
+            raise RecordingError("changes its number of channels on the way, so that none is the loudest throughout")
+        self._several = several
         scale = self.sample_rate / rate
         self.promised = self._start + round((sound.believed or 0) * scale)
         promised_s = (self._start + (sound.promised or 0) * scale) / self.sample_rate
         self.gaps = np.concatenate([np.minimum(self.gaps, self._start), find_gaps(sound, scale) + self._start])
         read, skip = self._enter(file, begin, promised_s)
-        resampler = None if rate == self.sample_rate else soxr.ResampleStream(rate, self.sample_rate, 1, "float32")
-        levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate)
+        resampler = (
+            None
+            if rate == self.sample_rate
+            else soxr.ResampleStream(rate, self.sample_rate, math.prod(several), "float32")
+        )
+        levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate, self._channel)
         self._levels += [] if sound.gaps else [levels]
         blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))
         while (decoded := _next(blocks, self._start / self.sample_rate + read / rate)) is not None:
@@ -102,14 +118,14 @@ class MonoReader:
             if block is None:
                 mono = self._skip_damage(position, frames, scale)
             else:
-                mono = self._only_finite(_mix(block), position, scale)
+                mono = self._only_finite(chosen(block, self._channel), position, scale)
                 levels.add(block, mono)
             read += frames
             mono = mono if resampler is None else resampler.resample_chunk(mono)
             yield mono[skip:]
             skip = max(0, skip - len(mono))
         if resampler is not None:
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)[skip:]
+            yield resampler.resample_chunk(np.zeros((0, *several), np.float32), last=True)[skip:]
         self._start += round(read * scale)
         there_s = self._start / self.sample_rate
         if promised_s - there_s > LEAST_REMAINDER_S:
@@ -138,7 +154,7 @@ class MonoReader:
         if self._damaged and first - self._damaged[-1][1] <= 1:
             first = self._damaged.pop()[0]
         self._damaged.append((first, last))
-        return np.zeros(frames, np.float32)
+        return np.zeros((frames, *self._several), np.float32)
 
     def _only_finite(self, mono: NDArray[np.float32], position: float, scale: float) -> NDArray[np.float32]:
         """The block with zeros for what is not finite, which a resampler would smear.
@@ -148,7 +164,7 @@ class MonoReader:
         finite = np.isfinite(mono)
         if finite.all():
             return mono
-        bad = np.flatnonzero(~finite)
+        bad = np.flatnonzero(~finite if mono.ndim == 1 else ~finite.all(axis=1))
         for run in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1):
             self._unusable.append((int((position + run[0]) * scale), int((position + run[-1]) * scale)))
         return np.where(finite, mono, np.float32(0))
@@ -168,13 +184,6 @@ def _next(blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
         return next(blocks, None)
     except soundfile.SoundFileError as error:
         raise RecordingError(_reason(error, f" behind {there_s:.1f} s" if there_s else "")) from None
-
-
-def _mix(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of a block's channels. For two it has the same bits as `mean`, in a tenth of the time."""
-    if block.shape[1] == 1:
-        return block[:, 0]
-    return np.asarray((block[:, 0] + block[:, 1]) / 2 if block.shape[1] == 2 else block.mean(axis=1), np.float32)
 
 
 def _reason(error: Exception, where: str = "") -> str:

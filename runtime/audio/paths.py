@@ -8,10 +8,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 
+from runtime.audio.channels import channel_name
 from runtime.audio.extensions import FORMATS, RECORDINGS, conversion_advice, convertible
 from runtime.audio.hidden import SYSTEM, is_hidden
 from runtime.audio.remote_paths import find_remote
@@ -47,6 +48,8 @@ class FoundRecordings:
     """Bytes of recordings that are in memory, not in files."""
     below: tuple[str, ...] = ()
     """The path of each recording relative to `root`, with `/` between folders."""
+    channels: tuple[int, ...] = ()
+    """The channel of each, from 1 on, where each channel counts as a recording of its own."""
 
     @property
     def repeated_stem(self) -> tuple[Location, Location] | None:
@@ -70,6 +73,17 @@ class FoundRecordings:
             return None
         folders = some([f"{folder} ({why})" for folder, why in self.unreadable.items()])
         return f"skipped {_count(len(self.unreadable), 'unreadable folder')}: {folders}"
+
+    def by_channel(self, counts: Sequence[int]) -> FoundRecordings:
+        """Each channel as a recording of its own; `counts` says how many channels each recording has."""
+        each = [(at, channel) for at, count in enumerate(counts) for channel in range(1, count + 1)]
+        return replace(
+            self,
+            paths=tuple(self.paths[at] for at, _ in each),
+            names=tuple(channel_name(self.names[at], channel) for at, channel in each),
+            below=(),
+            channels=tuple(channel for _, channel in each),
+        )
 
     def nothing(self, named: object) -> str:
         """The message for a search without results; `named` is where the user asked to look."""

@@ -12,15 +12,18 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel, loudest
 from runtime.audio.containers import Sound
 from runtime.audio.mono import MonoReader, find_gaps
+from runtime.audio.overlap import Overlap
 from runtime.audio.source import Source, open_source
-from runtime.audio.windows import Normalization, are_unrecorded, count_windows, has_window, normalize_peak
+from runtime.audio.windows import Normalization, are_unrecorded, count_windows, least_samples, normalize_peak
 from runtime.errors import RecordingError
 
 PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
@@ -33,10 +36,12 @@ CANNOT_OPEN = (soundfile.SoundFileError, OSError, TypeError, RecordingError)
 class Window:
     """Samples of one window, `float32 [window]`, or None where it cannot be scored.
 
-    A window that was not `recorded`, or less than 0.05 s of it, has no samples either, but that is no failure.
+    It starts at the sample `start`, which is `index` hops, rounded down. A window that was not `recorded`, or less than
+    0.05 s of it, has no samples either, but that is no failure.
     """
 
     index: int
+    start: int
     samples: NDArray[np.float32] | None
     recorded: bool = True
 
@@ -68,6 +73,8 @@ class Recording:
         hop: samples from one window's start to the next; `window` if None.
         normalize: "raw" leaves amplitudes as decoded (about ±1); "peak" see `normalize_peak`. Padding stays zero.
         part_windows: how many windows every part but the last has; see `count_part_windows`.
+        overlap: the windows that are read for each of those that are counted here; those themselves if None.
+        channel: the mean of its channels ("mix"), one of them, counted from 1, or in each window the "loudest".
     """
 
     def __init__(
@@ -78,12 +85,15 @@ class Recording:
         hop: int | None = None,
         normalize: Normalization = "raw",
         part_windows: int | None = None,
+        overlap: Overlap | None = None,
+        channel: Channel = "mix",
     ) -> None:
         self.source = source
         self.sample_rate = sample_rate
         self.window = window
         self.hop = hop or window
         self.normalize = normalize
+        self.overlap = overlap
         self.part_windows = part_windows or count_part_windows(sample_rate, self.hop)
         self.failure: str | None = None
         """After reading: why the recording could not be read, or not to its end."""
@@ -91,13 +101,19 @@ class Recording:
         """After reading its last part without a failure: how many windows the recording has."""
         self.unrecorded: tuple[tuple[int, int], ...] = ()
         """After `count_parts`: runs of windows that were not recorded, each from the first to before the second."""
-        self._reader = MonoReader(source, sample_rate)
+        self._written: datetime | None = None
+        self._reader = MonoReader(source, sample_rate, channel)
         self._is_read_in_parts = False
 
     @property
     def notes(self) -> list[str]:
         """After reading: what a user should know of a recording that was read all the same."""
         return self._reader.notes(complete=not self._is_read_in_parts)
+
+    @property
+    def written(self) -> datetime | None:
+        """Once it was opened: when it began, by what its recorder wrote into the file; None if that says nothing."""
+        return self._written or self._reader.written
 
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if unknown (in OGG it follows from the file's end)."""
@@ -113,11 +129,12 @@ class Recording:
         try:
             with contextlib.closing(open_source(self.source)) as streams:
                 sound = next(streams)
+                self._written = sound.written
                 promised = self._promised_by(sound)
                 windows = promised if sound.seekable else None
                 if sound.gaps:
                     gaps = find_gaps(sound, self.sample_rate / sound.file.samplerate)
-                    unrecorded = self._are_unrecorded(gaps, np.arange(promised or 0))
+                    unrecorded = self._are_unrecorded(gaps, np.arange(promised or 0) * self.hop)
                     edges = np.flatnonzero(np.diff(unrecorded.astype(np.int8), prepend=0, append=0))
                     self.unrecorded = tuple((first, end) for first, end in edges.reshape(-1, 2).tolist())
         except CANNOT_OPEN:
@@ -125,15 +142,18 @@ class Recording:
         parts = self._parts(windows)
         return (parts, windows) if parts > 1 else (1, None)
 
-    def outline(self) -> tuple[int | None, int]:
-        """How many windows the header promises, None if unknown, and in how many parts the recording is read."""
+    def outline(self) -> tuple[int | None, int, int]:
+        """How many windows the header promises, None if unknown, in how many parts the recording is read, and how many
+        channels it begins with.
+        """
         try:
             with contextlib.closing(open_source(self.source)) as streams:
                 sound = next(streams)
+                self._written = sound.written
                 promised = self._promised_by(sound)
-                return promised, self._parts(promised if sound.seekable else None)
+                return promised, self._parts(promised if sound.seekable else None), sound.file.channels
         except CANNOT_OPEN:
-            return None, 1  # reading will say why
+            return None, 1, 1  # reading will say why
 
     def _parts(self, windows: int | None) -> int:
         return max(1, math.ceil((windows or 0) / self.part_windows))
@@ -151,14 +171,18 @@ class Recording:
         return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)
 
     def windows(self, part: Part = Part(), offset: int = 0, step: int = 1) -> Iterator[Window]:
-        """A part's windows in order: every `step`-th, from the one at `offset` on.
+        """A part's windows in order: every `step`-th, from the one at `offset` on. With an overlap, the windows of all
+        these rows, each once.
 
         `failure` is set, if anything failed, by the time the last window came. Where the recording ends too early, the
         other windows that its header promises follow without samples.
         """
         end = part.end if part.end is not None else sys.maxsize
         self._is_read_in_parts = part != Part()
-        return self._cut(range(part.first + offset, end, step), part.first * self.hop)
+        rows = range(part.first + offset, end, step)
+        if self.overlap is None:
+            return self._cut((row * self.hop for row in rows), part.first * self.hop)
+        return self._cut(self.overlap.starts(rows), min(self.overlap.starts_of(part.first)))
 
     def samples(self) -> Iterator[NDArray[np.float32]]:
         """The entire recording in mono blocks at the windows' rate, with zeros for samples that are not finite.
@@ -177,43 +201,48 @@ class Recording:
 
     def windows_at(self, indices: Sequence[int]) -> Iterator[Window]:
         """The windows at `indices`, which ascend; windows that cannot be read have no samples."""
-        return self._cut(indices, 0)
+        return self._cut([index * self.hop for index in indices], 0)
 
-    def _cut(self, indices: Iterable[int], begin: int) -> Iterator[Window]:
-        """Windows of these indices; `begin` is where reading starts, in samples of the windows' rate."""
+    def _cut(self, starts: Iterable[int], begin: int) -> Iterator[Window]:
+        """Windows from these starts, which ascend; reading begins at `begin`. Both are samples of the windows' rate."""
         pending: list[NDArray[np.float32]] = []
-        start = total = begin  # of pending[0], and of the next block
-        buffered, remaining = 0, iter(indices)  # samples in `pending`
-        index = next(remaining, sys.maxsize)
+        first = total = begin  # of pending[0], and of the next block
+        remaining = iter(starts)
+        start = next(remaining, sys.maxsize)
         try:
             for block in self._blocks(begin):
                 pending.append(block)
-                buffered += len(block)
                 total += len(block)
-                while start + buffered >= index * self.hop + self.window:
+                while total >= self._settled(start):
                     joined = np.concatenate(pending)
-                    at = index * self.hop - start
-                    yield self._window(index, joined[at : at + self.window])
-                    index = next(remaining, sys.maxsize)
-                    keep = min(max(0, index * self.hop - start), len(joined))
-                    pending, buffered, start = [joined[keep:]], len(joined) - keep, start + keep
-                if index == sys.maxsize:  # never of the last part
+                    at = start - first
+                    yield self._window(start, joined[at : at + self.window])
+                    start = next(remaining, sys.maxsize)
+                    keep = min(start - first, len(joined))
+                    pending, first = [joined[keep:]], first + keep
+                if start == sys.maxsize:  # never of the last part
                     return
-                if start + buffered <= index * self.hop:  # the next window starts later
-                    pending, buffered, start = [], 0, start + buffered
+                if total <= start:  # the next window starts later
+                    pending, first = [], total
             if not total:
                 raise RecordingError("holds no samples")
         except RecordingError as error:
             self._fail(error)
             promised = self._count(self._reader.promised) if self._reader.promised > 0 else 0
-            for missing in itertools.takewhile(promised.__gt__, itertools.chain([index], remaining)):
-                yield Window(missing, None)
+            for missing in self._up_to(promised, itertools.chain([start], remaining)):
+                yield Window(missing // self.hop, missing, None)
             return
         self.count = self._count(total)
-        if has_window(index, total, self.window, self.hop, self.sample_rate):
-            at = index * self.hop - start
-            rest = np.concatenate(pending)[max(0, at) :]
-            yield self._window(index, rest[: self.window])
+        for padded in self._up_to(self.count, itertools.chain([start], remaining)):
+            yield self._window(padded, np.concatenate(pending)[padded - first :][: self.window])
+
+    def _settled(self, start: int) -> int:
+        """How many samples hold the window at `start`, and show that it is not after the last counted window."""
+        return max(start + self.window, least_samples(-(-start // self.hop), self.window, self.hop, self.sample_rate))
+
+    def _up_to(self, count: int, starts: Iterable[int]) -> Iterator[int]:
+        """Of ascending starts, those up to that of the last of `count` windows."""
+        return itertools.takewhile(((count - 1) * self.hop).__ge__, starts)
 
     def _blocks(self, begin: int) -> Iterator[NDArray[np.float32]]:
         for block in self._reader.blocks(begin):
@@ -223,18 +252,20 @@ class Recording:
     def _fail(self, error: RecordingError) -> None:
         self.failure = "; ".join(filter(None, (self._reader.damage, str(error))))
 
-    def _window(self, index: int, samples: NDArray[np.float32]) -> Window:
-        begin = index * self.hop
-        if not self._reader.is_usable(begin, begin + self.window):
+    def _window(self, start: int, samples: NDArray[np.float32]) -> Window:
+        index = start // self.hop
+        if not self._reader.is_usable(start, start + self.window):
             self.failure = self.failure or "holds samples that are not finite numbers"
-            return Window(index, None)
-        if len(self._reader.gaps) and self._are_unrecorded(self._reader.gaps, np.array([index]))[0]:
-            return Window(index, None, recorded=False)
+            return Window(index, start, None)
+        if len(self._reader.gaps) and self._are_unrecorded(self._reader.gaps, np.array([start]))[0]:
+            return Window(index, start, None, recorded=False)
+        if samples.ndim > 1:
+            samples = loudest(samples)
         if self.normalize == "peak":
             samples = normalize_peak(samples)
         if len(samples) < self.window:
             samples = np.pad(samples, (0, self.window - len(samples)))
-        return Window(index, samples)
+        return Window(index, start, samples)
 
     def _promised_by(self, sound: Sound) -> int | None:
         if (frames := sound.believed) is None:
@@ -244,5 +275,5 @@ class Recording:
     def _count(self, samples: int) -> int:
         return count_windows(samples, self.window, self.hop, self.sample_rate)
 
-    def _are_unrecorded(self, gaps: NDArray[np.float64], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return are_unrecorded(gaps, indices, self.window, self.hop, self.sample_rate)
+    def _are_unrecorded(self, gaps: NDArray[np.float64], begins: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return are_unrecorded(gaps, begins, self.window, self.sample_rate)

@@ -20,10 +20,15 @@ def has_window(index: int, samples: int, window: int, hop: int, sample_rate: int
     The first always exists. Each further one must hold audio that no earlier one had: at least 0.05 s, or a hop
     where hops are shorter.
     """
+    return index == 0 or samples >= least_samples(index, window, hop, sample_rate)
+
+
+def least_samples(index: int, window: int, hop: int, sample_rate: int) -> int:
+    """The fewest samples of a recording that has a window of this index (see `has_window`)."""
     if index == 0:
-        return True
+        return 0
     new_from = max(index * hop, (index - 1) * hop + window)
-    return samples - new_from >= min(round(LEAST_REMAINDER_S * sample_rate), hop)
+    return new_from + min(round(LEAST_REMAINDER_S * sample_rate), hop)
 
 
 def count_windows(samples: int, window: int, hop: int, sample_rate: int) -> int:
@@ -36,13 +41,12 @@ def count_windows(samples: int, window: int, hop: int, sample_rate: int) -> int:
 
 
 def are_unrecorded(
-    gaps: NDArray[np.float64], indices: NDArray[np.int64], window: int, hop: int, sample_rate: int
+    gaps: NDArray[np.float64], begins: NDArray[np.int64], window: int, sample_rate: int
 ) -> NDArray[np.bool_]:
-    """Which of these windows have less than 0.05 s outside of the gaps.
+    """Which of the windows that start at `begins` have less than 0.05 s outside of the gaps.
 
     `gaps` are ascending `[gaps, 2]`, each from the first to before the second sample; the last may end with infinity.
     """
-    begins = indices * hop
     ends = begins + window
     gaps = np.minimum(gaps, ends.max(initial=0))
     lengths = np.concatenate([[0.0], np.cumsum(gaps[:, 1] - gaps[:, 0])])

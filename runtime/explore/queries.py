@@ -124,6 +124,7 @@ def embed(path: Location, start_s: float, rows: RowFile, model: Path) -> NDArray
     Raises:
         InputError: the recording cannot be read there, or ends before.
     """
+    from runtime.audio.channels import Channel
     from runtime.audio.recording import Part, Recording
     from runtime.model.session import Session
 
@@ -132,7 +133,9 @@ def embed(path: Location, start_s: float, rows: RowFile, model: Path) -> NDArray
     start = round(start_s * rate)
     # With `start` as the hop, the wanted window has the index 1.
     index = 1 if start else 0
-    recording = Recording(path, rate, size, start or size, rows.options.get("normalize", "raw"))
+    asked = rows.options.get("channel")
+    channel: Channel = asked if isinstance(asked, int) or asked == "loudest" else "mix"
+    recording = Recording(path, rate, size, start or size, rows.options.get("normalize", "raw"), channel=channel)
     window = next(recording.windows(Part(0, index + 1), offset=index), None)
     if window is None or window.samples is None:
         why = "it ends before" if window is None or window.recorded else "nothing was recorded there"

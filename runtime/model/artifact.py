@@ -27,6 +27,7 @@ VARINT, MOST_FIELDS, MOST_ENTRY_FIELDS, MOST_TEXT = 10, 10_000, 16, 2**26
 """Bytes of protobuf's longest number; then limits far above any model's: fields of a file, fields of an entry, bytes
 of a description."""
 MOST_REASON = 300
+ILL = "ill-conditioned: "
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
 
 
@@ -75,7 +76,7 @@ class Artifact:
         rounding = self.parity.get("rounding")
         listed = rounding.get("ill_conditioned") if isinstance(rounding, Mapping) else None
         names = [name for name in self.heads if name in listed] if isinstance(listed, list) else []
-        return f"ill-conditioned: {'; '.join(map(self._rounding_of, names))}" if names else None
+        return f"{ILL}{'; '.join(map(self._rounding_of, names))}" if names else None
 
     def _rounding_of(self, name: str) -> str:
         try:

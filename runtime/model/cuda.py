@@ -105,13 +105,13 @@ def free_bytes(device: str) -> int | None:
     return free.value if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0 else None
 
 
-def batch_size(device: str) -> int:
-    """A batch that fits in half of the free memory; 32 where that is unknown."""
+def batch_size(device: str, models: int = 1) -> int:
+    """A batch that fits in half of the free memory for each of so many models; 32 where that is unknown."""
     with loading():
         free = free_bytes(device)
     if free is None:
         return 32
-    room = free // 2 // WINDOW_BYTES
+    room = free // 2 // models // WINDOW_BYTES
     return max(1, min(MOST_BATCH, 1 << max(0, room.bit_length() - 1)))
 
 

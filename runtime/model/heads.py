@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+LABEL = "label"
+"""The output whose columns are the model's species."""
 NO_CLASS = "no_ebird_code"
 """The entry of a class list for a column that has no name in its namespace; it is no class."""
 MOST_DIMENSIONS, MOST_NUMBERS = 8, 2**26

@@ -18,16 +18,18 @@ FACTOR, OFFSET = 0.97, -10.0
 FAMILY = "perch_v2"
 
 
-def check_logit_scale(scale: LogitScale, outputs: Sequence[str], family: str) -> None:
-    """Checks that a scale can be applied.
+def check_logit_scale(scale: LogitScale, outputs: Sequence[str], families: Sequence[str]) -> None:
+    """Checks that a scale can be applied to the outputs `label` of models of these families.
 
     Raises:
-        InputError: it is not for this model or these outputs.
+        InputError: it is not for such a model, or there is no such output.
     """
-    if "label" not in outputs:
+    if not families:
         raise InputError(f"logit_scale concerns the output 'label', which is not among {', '.join(outputs)}")
-    if family != FAMILY:
-        raise InputError(f"logit_scale '{scale}' is made for {FAMILY}, and this model is {family}; leave it out")
+    for family in families:
+        if family != FAMILY:
+            which = "this model" if len(families) == 1 else "one of the models"
+            raise InputError(f"logit_scale '{scale}' is made for {FAMILY}, and {which} is {family}; leave it out")
 
 
 def scaled(logits: Scores, scale: LogitScale | None) -> Scores:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from runtime.errors import InputError
 from runtime.request.field import check_options, option
-from runtime.request.values import at_least_one, number
+from runtime.request.values import LONGEST_S, at_least_one, number, parse_seconds
 
 DetectionFormat = Literal["csv", "raven", "audacity"]
 GROUP = "detections: a table of what scores high, instead of all scores"
@@ -21,6 +21,13 @@ def _score(name: str, value: object) -> float:
     return score
 
 
+def _gap(name: str, value: object) -> float:
+    gap_s = number(name, value)
+    if not 0 <= gap_s <= LONGEST_S:
+        raise InputError(f"{name} is {value}, but must be at least 0 seconds and at most a year")
+    return gap_s
+
+
 @dataclass(frozen=True)
 class Detections:
     """Which scores are detections, and how they are written.
@@ -31,6 +38,8 @@ class Detections:
         min_score: The lowest score of a detection, on the scale that is written. None: no limit.
         format: "csv", "raven" or "audacity". None: what the file's ending says, `.csv`, `.selections.txt` (Raven) or
             `.txt` (Audacity).
+        merge_gap_s: Detections of one class in one recording become one event if each starts at most so many seconds
+            after the end of the one before. None: each window has its own.
 
     Raises:
         InputError: neither `top` nor `min_score` is given, or one cannot be used.
@@ -54,10 +63,22 @@ class Detections:
     )
     format: DetectionFormat | None = option(
         None,
-        '"csv": path, start_s, end_s, class, scientific_name, common_name, score. "raven": selection tables. '
-        '"audacity": labels. The last two are one file for one recording, and a folder of files for several',
+        '"csv": path, start_s, end_s, class, scientific_name, common_name, score, recorded_at. "raven": selection '
+        'tables. "audacity": labels. The last two are one file for one recording, and a folder of files for several',
         GROUP,
         unset="by the ending of the file: .csv, .selections.txt or .txt",
+    )
+    merge_gap_s: float | None = option(
+        None,
+        "make one event of the detections of one class in one recording if each starts at most so many seconds after "
+        "the end of the one before: 0 merges consecutive windows. An event has the highest score, and the number of "
+        "its windows",
+        GROUP,
+        unset="each window has its own detections",
+        flags=["--merge-gap"],
+        metavar="TIME",
+        parse=parse_seconds,
+        check=_gap,
     )
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class Inputs:
     files: Mapping[str, Files]
 
 
-def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every_row: bool) -> Inputs:
+def read_inputs(soundscapes: Sources, models: Mapping[str, Path], request: Request, every_row: bool) -> Inputs:
     """Finds the recordings, and reads the classes. `every_row` is whether each window has a row in what is written.
 
     Raises:
@@ -39,7 +39,7 @@ def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every
     """
     sources = [soundscapes] if isinstance(soundscapes, (str, Path)) else list(soundscapes)
     recordings = find_recordings(sources)
-    inputs = read_classes_of(recordings, model, request, every_row)
+    inputs = read_classes_of(recordings, models, request, every_row)
     if not recordings.paths and not (inputs.wanted is not None and inputs.wanted.row_ids):
         raise InputError(recordings.nothing(", ".join(map(str, sources)) or "an empty list"))
     if recordings.warning is not None:
@@ -47,7 +47,9 @@ def read_inputs(soundscapes: Sources, model: str | Path, request: Request, every
     return inputs
 
 
-def read_classes_of(recordings: FoundRecordings, model: str | Path, request: Request, every_row: bool) -> Inputs:
+def read_classes_of(
+    recordings: FoundRecordings, models: Mapping[str, Path], request: Request, every_row: bool
+) -> Inputs:
     """Reads the classes and the taxonomy of a request.
 
     Raises:
@@ -57,10 +59,15 @@ def read_classes_of(recordings: FoundRecordings, model: str | Path, request: Req
     wanted = read_classes(classes, taxonomy) if classes is not None else None
     taxa = wanted.taxonomy if wanted is not None else read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
     files: Mapping[str, Files] = {
-        "the model": model,
+        "the model": list(models.values()),
         "the classes": classes if isinstance(classes, (str, Path)) else None,
         "the taxonomy": taxonomy,
         "the recording": [path for path in recordings.paths if path not in recordings.sizes],
     }
     submission = wanted.row_ids if wanted is not None and every_row else None
+    if submission is not None and request.channel == "each":
+        raise InputError(
+            "channel is 'each', but the classes are a sample submission, which has one row a window; name a channel, "
+            "or use a taxonomy or class list"
+        )
     return Inputs(recordings, wanted, submission, taxa, files)

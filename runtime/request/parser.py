@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from runtime.console.terminal import add_version
+from runtime.model.ensemble import unique_models
 from runtime.request.archive import ArchiveOptions
 from runtime.request.detections import Detections
 from runtime.request.field import Option, options_of
 from runtime.request.request import Request
+from runtime.request.values import parse_model
 
 DESCRIPTION = """\
 Scores every 5-second window of recordings with a converted Perch model, and writes a row for each: row_id (file name
@@ -46,6 +48,10 @@ exit codes: 0 done (rows filled because a deadline was asked for included); 1 do
 not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM; what was scored so far is written
 """
 
+MODEL = """\
+the model, made by perch-convert. Given more than once, several models score the same windows, and their outputs are
+called NAME.label, NAME.embedding; a model is called as its file is, without the ending, unless a name is given
+"""
 DOCTOR = """\
 instead of a run, show what is installed and which devices can be used. With --model, also show what the file holds,
 whether it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU; then run a
@@ -62,12 +68,15 @@ windows a second by machine, and the time to the end. Exit codes: 0 all is done;
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
-written to --output. It goes with --fill, --smooth, --taxonomy and the options of detections
+written to --output. It goes with --fill, --smooth, --blend, --blend-of, --taxonomy and the options of detections
 """
 MODES: Mapping[str, Sequence[str]] = {
     "doctor": ("doctor", "model", "device"),
     "status": ("status",),
-    "merge": ("merge", "sink", "fill", "smooth", "taxonomy", "quiet", *(each.name for each in options_of(Detections))),
+    "merge": (
+        *("merge", "sink", "fill", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
+        *(each.name for each in options_of(Detections)),
+    ),
 }
 """What goes with each option that replaces a run, itself included."""
 
@@ -86,7 +95,9 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
     parser.add_argument(
         "soundscapes", nargs="*", metavar="SOUNDSCAPES", help="a folder (read recursively), a glob or files"
     )
-    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="the model, made by perch-convert")
+    parser.add_argument(
+        "--model", type=parse_model, action="append", metavar="[NAME=]FILE.onnx", help=" ".join(MODEL.split())
+    )
     groups: dict[str, Any] = {}
     for option in command_options().values():
         group = groups.get(option.group) or groups.setdefault(option.group, parser.add_argument_group(option.group))
@@ -173,7 +184,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     missing = [name for name, value in needed.items() if not value]
     if parsed.map_report is not None and len(missing) == len(needed):
         missing = []
-    if parsed.model is None:
+    if not parsed.model:
         missing.append("--model")
     if missing:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
@@ -190,6 +201,15 @@ def request_of(parsed: argparse.Namespace) -> Request:
     wanted = {option.name: getattr(parsed, option.name) for option in options_of(Detections)}
     detections = None if all(value is None for value in wanted.values()) else Detections(**wanted)
     return Request(**given, detections=detections, progress=not parsed.quiet)
+
+
+def models_of(parsed: argparse.Namespace) -> dict[str, Path]:
+    """The models that the command line names.
+
+    Raises:
+        InputError: names are missing or cannot be used.
+    """
+    return unique_models(parsed.model)
 
 
 def archive_options_of(parsed: argparse.Namespace) -> ArchiveOptions:

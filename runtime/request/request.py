@@ -162,14 +162,26 @@ class Request(RecordingOptions, ScoreOptions):
             yield "detections need a sink to go to, or use Soundscapes.to_detections"
         if self.on_deadline == "interpolate" and self.resume:
             yield "on_deadline='interpolate' cannot be resumed: its rows are final only at the end"
+        if self.blend_of != "scores" and self.blend is None:
+            yield "blend_of says what a blend is made of, and there is none; give blend the weights of the models"
+        if self.channel == "each" and self.deadline_s is not None:
+            yield "channel='each' reads all headers first, for which a deadline has no time; name a channel"
+        if self.pool is not None and self.hop_s is None:
+            yield "pool needs hop_s, which says how far apart windows start: half a window or less, such as 2.5"
+        if self.pool is not None and self.shifts is not None:
+            yield "pool and shifts both say which windows make a row; leave out one of them"
         if self.segments == "grid":
             return
+        if self.channel == "loudest":
+            yield "channel='loudest' has no channel in which segments='peaks' could look for events; name one"
         if self.on_deadline == "interpolate":
             yield "on_deadline='interpolate' needs windows on a grid, which segments='peaks' are not"
         if self.hop_s is not None:
             yield (
                 f"hop_s is {self.hop_s:g}, but windows around peaks have no hop; leave it out, or use segments='grid'"
             )
+        if self.shifts is not None:
+            yield "shifts move the windows of a grid, which windows around peaks are not; leave it out"
         if self.smooth is not None:
             yield "smooth takes the mean of neighbouring windows, which windows around peaks are not; leave it out"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from pathlib import Path
 
 from runtime.errors import InputError
 
@@ -72,14 +74,30 @@ def parse_seconds(text: str) -> float:
     return float(match.group(1)) * UNITS[match.group(2)]
 
 
-def parse_weights(text: str) -> tuple[float, ...]:
+def parse_count(text: str) -> int:
+    """`2` as a number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number, such as 2; write it, or name another option next") from None
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
     """`1,2,1` as numbers."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} are no weights; write 1,2,1") from None
+        raise ArgumentTypeError(f"{text!r} are no numbers; write them like 1,2,1") from None
 
 
 def parse_names(text: str) -> tuple[str, ...]:
     """`label,embedding` as names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_model(text: str) -> tuple[str, Path]:
+    """`v1=perch.onnx` or `perch.onnx` as a name and a file; a file may itself have such a name."""
+    name, equals, path = text.partition("=")
+    if equals and "/" not in name and not os.path.exists(text):
+        return name, Path(path)
+    return Path(text).stem, Path(text)

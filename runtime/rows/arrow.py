@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.audio.channels import channel_of
 from runtime.errors import InputError
 from runtime.files import utf8
 from runtime.rows.block import Block, Columns
@@ -47,7 +48,9 @@ def sort_table(table: Any, *columns: tuple[str, str]) -> Any:
 
 
 def arrow_schema(columns: Columns) -> Any:
-    """row_id, path, start_s, end_s, status, and each output as a list of fixed size.
+    """row_id, path, start_s, end_s, status, recorded_at and site, and each output as a list of fixed size.
+
+    Where each channel has rows of its own, `channel` follows the path.
 
     An output of more than one dimension is flattened; its shape stands in the field's metadata, as do the names of a
     class head's columns. The schema's own metadata says what made the rows.
@@ -56,9 +59,11 @@ def arrow_schema(columns: Columns) -> Any:
     fields = [
         pa.field("row_id", pa.string()),
         pa.field("path", pa.string()),
+        *([pa.field("channel", pa.int32())] if columns.by_channel else []),
         pa.field("start_s", pa.float64()),
         pa.field("end_s", pa.float64()),
         pa.field("status", pa.dictionary(pa.int8(), pa.string())),
+        *(pa.field(name, pa.string()) for name in columns.more),
     ]
     for name, shape in columns.shapes.items():
         about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
@@ -73,10 +78,14 @@ def record_batch(schema: Any, block: Block) -> Any:
     arrays = [
         pa.array([utf8(row_id) for row_id in block.row_ids], pa.string()),
         pa.array([utf8(path) for path in block.paths] or [utf8(block.path)] * len(block), pa.string()),
+        *([pa.array(map(channel_of, block.row_ids), pa.int32())] if "channel" in schema.names else []),
         pa.array(block.start_s),
         pa.array(block.end_s),
         pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
     ]
+    for name in schema.names[len(arrays) : len(schema.names) - len(block.outputs)]:
+        texts = getattr(block, name)
+        arrays.append(pa.array([text if text is None else utf8(text) for text in texts], pa.string()))
     for name, values in block.outputs.items():
         flat, mask = pa.array(np.ascontiguousarray(values).reshape(-1)), pa.array(~block.holds(name))
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=mask))

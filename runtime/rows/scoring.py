@@ -27,11 +27,13 @@ TIMEOUT_S = 300.0
 @dataclass(frozen=True)
 class Measured:
     """What scoring measured: when the first worker was ready and when the last rows came, on the monotonic clock; how
-    many rows came in all, those of an earlier run included; and how many workers there were at most."""
+    many rows came in all, those of an earlier run included; of how many windows those of this run were made; and how
+    many workers there were at most."""
 
     ready: float
     ended: float
     rows: int
+    windows: int
     workers: int
 
 
@@ -53,6 +55,7 @@ class ScoringLoop:
         self._most_open = 0
         """The most tasks that were ever open at once, and so the most workers that were started."""
         self._rows = sum(table.report.counts.values())
+        self._windows = 0
 
     def run(self, recordings: int, shield: Shield, report: bool | Callable[[Progress], object]) -> Measured:
         """Scores until all is done, the deadline comes, or Ctrl-C, which the shield notes."""
@@ -60,7 +63,7 @@ class ScoringLoop:
             self._score(recordings, shield, report)
         ended = self._ended or time.monotonic()
         workers = min(self._job.setup.workers, self._most_open)
-        return Measured(self._ready or ended, ended, self._rows, workers)
+        return Measured(self._ready or ended, ended, self._rows, self._windows, workers)
 
     def _score(self, recordings: int, shield: Shield, report: bool | Callable[[Progress], object]) -> None:
         until = self._scoring_ends(self._rows)
@@ -98,7 +101,8 @@ class ScoringLoop:
             progress.add(done=schedule.share(task))
         elif isinstance(message, Rows):
             self._rows += len(message.scored)
-            progress.add(windows=len(message.scored))
+            self._windows += message.windows
+            progress.add(windows=message.windows)
 
     def _hand_over(self) -> None:
         """Hands finished parts to the sink, in order."""
@@ -115,4 +119,4 @@ class ScoringLoop:
         """When scoring must stop if `rows` rows are scored by then."""
         if self._deadline is None:
             return math.inf
-        return self._deadline.scoring_ends(self._table.columns, self._table.final_work(rows))
+        return self._deadline.scoring_ends(self._sink.columns, self._table.final_work(rows))

@@ -23,7 +23,7 @@ def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float]
         yield from blocks
         return
     heads = [name for name in columns.shapes if columns.classes.get(name)]
-    for _, parts in itertools.groupby(blocks, lambda block: block.path):
+    for _, parts in itertools.groupby(blocks, lambda block: (block.path, block.name)):
         yield from _smoothed(parts, heads, weights)
 
 

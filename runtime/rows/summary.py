@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from runtime.classes.class_map import ClassMap
+from runtime.model.heads import LABEL
 from runtime.remote import Location
 from runtime.rows.block import Status
 from runtime.rows.timing import Timing
@@ -48,10 +49,12 @@ class RunSummary:
     """What is odd about recordings that were scored nevertheless, such as a header that was never finished."""
     recordings: int = 0
     """How many recordings were found."""
-    class_map: ClassMap | None = None
-    """Which of the model's columns stand for the wanted classes."""
-    namespace: str | None = None
-    """The class list in which wanted classes were looked up first, if that is not the model's first."""
+    class_maps: Mapping[str, ClassMap] = field(default_factory=dict)
+    """Which of a model's columns stand for the wanted classes, for each output `label`."""
+    blended: str = ""
+    """What the summary says of the blend of several models."""
+    namespaces: Mapping[str, str] = field(default_factory=dict)
+    """The class list in which wanted classes were looked up first, where that is not the model's first."""
     without_events: int = 0
     """How many recordings have no events, and so no rows, if windows are taken around events."""
     not_reached: int = 0
@@ -62,6 +65,12 @@ class RunSummary:
     """Folders that could not be read, and may hold recordings."""
     passed_over: Sequence[str] = ()
     """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
+    timeless: int = 0
+    """Of how many recordings nobody knows when they were begun."""
+    siteless: int = 0
+    """Of how many recordings nobody knows the site, if that was asked for."""
+    unknown: Sequence[str] = ()
+    """What the summary says about both."""
     lacking: int = 0
     """How many of the "filled" rows are a sample submission's rows that no recording has."""
     dropped: int = 0
@@ -69,7 +78,7 @@ class RunSummary:
     of_sample: Sequence[str] = ()
     """What the summary says about the rows of a sample submission."""
     detections: int | None = None
-    """How many detections were written, if detections were asked for."""
+    """How many detections, or events of merged ones, were written, if they were asked for."""
     detected: str = ""
     """What the summary says about them."""
     ill_conditioned: str | None = None
@@ -80,6 +89,17 @@ class RunSummary:
     """The file that holds the rows, if they are not in memory."""
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The files that the run read, by what they are: none of them is written over."""
+
+    @property
+    def class_map(self) -> ClassMap | None:
+        """Which of the model's columns stand for the wanted classes; of several models, of the first."""
+        return next(iter(self.class_maps.values()), None)
+
+    @property
+    def namespace(self) -> str | None:
+        """The class list in which wanted classes were looked up first, if that is not the model's first; of several
+        models, of the first for which that is so."""
+        return next(iter(self.namespaces.values()), None)
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -97,7 +117,7 @@ class RunSummary:
             lines = [f"no recordings were found; the sample submission's {len(self)} rows are written without scores"]
         elif left := self.count("filled") - self.lacking:
             lines.append(f"{left} rows were not reached and are filled: in a CSV by {self.fill:g}")
-        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.passed_over])
+        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.unknown, *self.passed_over])
 
     def _counted(self) -> str:
         always = ("scored", "filled", "failed")
@@ -110,16 +130,19 @@ class RunSummary:
             f"{timing.elapsed_s:.1f} s on {timing.device}, {timing.start_up_s:.1f} s of it start-up; then "
             f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time"
         )
+        if timing.windows != timing.rows:
+            yield f"{timing.windows} windows for {timing.rows} rows"
         yield (f"workers {timing.workers}, threads {timing.threads}, batch {timing.batch_size}: {timing.setup}")
 
     def _remarks(self) -> Iterator[str]:
         if self.count("interpolated"):
             share = self.count("scored") / len(self)
             yield f"{share:.0%} of the rows were measured; interpolated ones are means of their neighbours"
-        if self.namespace is not None:
-            yield f"classes were looked up first in the model's list {self.namespace}"
-        if self.class_map is not None:
-            yield f"classes: {self.class_map.summary()}"
+        for output, namespace in self.namespaces.items():
+            yield f"classes{_of(output)} were looked up first in the model's list {namespace}"
+        yield from class_lines(self.class_maps)
+        if self.blended:
+            yield f"label: {self.blended}"
         if self.without_events:
             yield f"without events, so without rows: {self.without_events} of {self.recordings} recordings"
         if self.not_reached:
@@ -130,3 +153,12 @@ class RunSummary:
             yield f"scored, but check them: {len({note.path for note in self.notes})} recordings"
         if self.ill_conditioned is not None:
             yield f"the model is {self.ill_conditioned}"
+
+
+def class_lines(class_maps: Mapping[str, ClassMap]) -> list[str]:
+    """What a summary says of the wanted classes, a line for each output `label`."""
+    return [f"classes{_of(output)}: {class_map.summary()}" for output, class_map in class_maps.items()]
+
+
+def _of(output: str) -> str:
+    return "" if output == LABEL else f" of {output}"

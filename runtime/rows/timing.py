@@ -15,6 +15,8 @@ class Timing:
     """Seconds of these until the first worker was ready."""
     windows: int
     """How many windows were scored."""
+    rows: int
+    """How many rows they made: fewer than windows if `pool` or `shifts` were asked for."""
     windows_per_s: float
     """Windows a second, after start-up."""
     times_real_time: float

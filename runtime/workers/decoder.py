@@ -58,7 +58,9 @@ class Decoder:
             failure = windows.failure
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
             failure = f"{type(error).__name__}: {error}"
-        self._send(Decoded(ticket.number, failure, windows.count(failure is not None), sent, windows.notes))
+        self._send(
+            Decoded(ticket.number, failure, windows.count(failure is not None), sent, windows.notes, windows.began)
+        )
 
     def flush(self) -> None:
         """Sends off a batch that is not full."""
@@ -72,7 +74,7 @@ class Decoder:
             self._slot = self._granted_slot()
         if not self._spans or self._spans[-1].ticket != ticket:
             self._spans.append(Span(ticket, [], []))
-        self._spans[-1].indices.append(window.index)
+        self._spans[-1].indices.append(self._setup.job.place(window))
         self._spans[-1].readable.append(window.samples is not None)
         if window.samples is not None:
             self._ring.windows[self._slot, self._filled] = window.samples

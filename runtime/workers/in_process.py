@@ -10,6 +10,7 @@ from collections.abc import Generator
 
 from runtime.audio.recording import Recording
 from runtime.audio.source import Samples
+from runtime.model.ensemble import Sessions
 from runtime.model.session import Session
 from runtime.remote import Location
 from runtime.workers.job import Job
@@ -29,7 +30,7 @@ class _LeftError(Exception):
 class InProcess:
     """Scores one recording, `samples`, part by part. It does what the processes of a run do for files."""
 
-    def __init__(self, session: Session, job: Job, samples: Samples) -> None:
+    def __init__(self, session: Session | Sessions, job: Job, samples: Samples) -> None:
         self._session, self._job, self._samples = session, job, samples
 
     def events(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runtime.audio.overlap import Overlap
 from runtime.audio.peaks import peak_hop
-from runtime.audio.recording import count_part_windows
+from runtime.audio.recording import Window, count_part_windows
 from runtime.classes.class_map import ClassMap, map_classes
 from runtime.classes.wanted import WantedClasses
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
+from runtime.model.ensemble import Models, asked_outputs, members_of, named_models
+from runtime.model.heads import LABEL
 from runtime.model.logits import check_logit_scale
 from runtime.model.profile import Setup
 from runtime.request.request import Request
@@ -21,17 +25,21 @@ from runtime.request.request import Request
 class Job:
     """What all workers of a run have in common.
 
-    `device` is "cpu" or "cuda:N"; `hop` is in samples, and where windows are around peaks their starts are multiples of
-    it; `part_windows` is how many windows each part of a long recording has; `class_map` applies to the head `label`.
+    `device` is "cpu" or "cuda:N"; `hop` is from one row's start to the next, in samples, and where windows are around
+    peaks their starts are multiples of it; `overlap` says which windows make a row, None if each has its own, and
+    `maxima` are the outputs of which it has their greatest values, not their mean; `part_windows` is how many rows each
+    part of a long recording has; `class_maps` apply to the outputs `label`, by their names.
     """
 
-    model: Path
+    models: Mapping[str, Path]
     request: Request
     device: str
     setup: Setup
     hop: int
     part_windows: int
-    class_map: ClassMap | None
+    class_maps: Mapping[str, ClassMap]
+    overlap: Overlap | None = None
+    maxima: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -40,8 +48,9 @@ class Job:
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """The outputs that the model computes: those of rows, and others that the class map needs."""
-        return tuple(dict.fromkeys((*self.outputs, *(self.class_map.outputs if self.class_map else ()))))
+        """The outputs that the models compute: those of rows, and others that class maps need."""
+        needed = (other for name, mapped in self.class_maps.items() for other in read_by(mapped, name).values())
+        return tuple(dict.fromkeys((*self.outputs, *needed)))
 
     @property
     def max_peaks(self) -> int | None:
@@ -49,14 +58,27 @@ class Job:
         return self.request.max_peaks if self.request.segments == "peaks" else None
 
     @property
+    def window_hop(self) -> int:
+        """From one window's start to the next, in samples, apart from shifts."""
+        if self.overlap is None or self.overlap.clamped:
+            return self.hop
+        first, second, *_ = self.overlap.offsets
+        return second - first
+
+    def place(self, window: Window) -> int:
+        """Where a window is: its row or, where several make one, its start in samples."""
+        return window.index if self.overlap is None else window.start
+
+    @property
     def options(self) -> dict[str, Any]:
         """What rows depend on besides the model and the recordings, as an unfinished run remembers it."""
-        mapped = self.class_map
+        mapped = next(iter(self.class_maps.values()), None)
+        columns = {name: each.columns for name, each in self.class_maps.items()}
         resolved = {
-            "hop": self.hop,
+            "hop": self.window_hop,
             "max_peaks": self.max_peaks,
             "classes": mapped.names if mapped else None,
-            "class_columns": mapped.columns if mapped else None,
+            "class_columns": columns.get(LABEL, columns or None),
             "unmapped": (mapped.proxy or mapped.unmapped_value) if mapped else None,
             "smooth": self.request.weights,
         }
@@ -65,14 +87,20 @@ class Job:
         return {**asked, "device": self.device.partition(":")[0], **chosen}
 
 
+def read_by(class_map: ClassMap, label: str) -> dict[str, str]:
+    """The outputs that the class map of an output `label` reads, by their names in its own model."""
+    return {name: label.removesuffix(LABEL) + name for name in class_map.outputs}
+
+
 def make_job(
-    artifact: Artifact, model: str | Path, request: Request, device: str, setup: Setup, wanted: WantedClasses | None
+    artifact: Artifact, model: Models, request: Request, device: str, setup: Setup, wanted: WantedClasses | None
 ) -> Job:
     """The job of all workers of a run.
 
     Raises:
-        InputError: an option cannot be used with this model or these classes.
+        InputError: an option cannot be used with these models or classes.
     """
+    request = replace(request, outputs=asked_outputs(artifact, request.outputs), progress=False)
     heads = [artifact.head(name) for name in request.outputs]
     if not heads:
         raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
@@ -81,29 +109,67 @@ def make_job(
     if request.namespace is not None and request.namespace not in namespaces:
         had = f"has {', '.join(namespaces)}" if namespaces else "has no class list"
         raise InputError(f"namespace is {request.namespace!r}, but of {named} the model {had}")
-    if request.logit_scale is not None:
-        check_logit_scale(request.logit_scale, request.outputs, artifact.family)
-    if wanted is not None and "label" not in request.outputs:
-        raise InputError(f"classes are columns of the output 'label', which is not among {named}")
     if wanted is not None and wanted.row_ids is not None and request.segments == "peaks":
         raise InputError(
             "segments is 'peaks', but the classes are a sample submission, whose rows are a grid; use segments='grid', "
             "or a taxonomy or class list"
         )
-    class_map = None
-    if wanted is not None:
-        genus = artifact.heads.get("genus")
-        class_map = map_classes(wanted, artifact.head("label"), request.unmapped, request.namespace, genus)
+    labels = {prefix: member for prefix, member in members_of(artifact).items() if prefix + LABEL in request.outputs}
+    if request.logit_scale is not None:
+        check_logit_scale(request.logit_scale, request.outputs, [member.family for member in labels.values()])
+    if wanted is not None and not labels:
+        raise InputError(f"classes are columns of the output 'label', which is not among {named}")
     hop = _hop(artifact, request)
+    overlap = _overlap(artifact, request, hop)
+    hop = hop if overlap is None else overlap.hop
     return Job(
-        model=Path(model).absolute(),
-        request=replace(request, progress=False),  # a callback for progress stays in this process
+        models={name: path.absolute() for name, path in named_models(model).items()},
+        request=request,
         device=device,
         setup=setup,
         hop=hop,
         part_windows=count_part_windows(artifact.sample_rate, hop, sum(head.row_bytes for head in heads)),
-        class_map=class_map,
+        class_maps={} if wanted is None else _class_maps(artifact, labels, request, wanted),
+        overlap=overlap,
+        maxima=tuple(head.name for head in heads if head.classes) if request.pool == "max" else (),
     )
+
+
+def _overlap(artifact: Artifact, request: Request, hop: int) -> Overlap | None:
+    """The windows that make a row, if there are several; `hop` is the one asked for, in samples."""
+    window, window_s, rate = artifact.window_samples, artifact.window_s, artifact.sample_rate
+    if request.pool is not None:
+        if window % hop or window < 2 * hop:
+            raise InputError(
+                f"hop_s is {hop / rate:g}, but pool needs one that goes into the window of {window_s:g} s twice or "
+                f"more, without a remainder, such as {window_s / 2:g}"
+            )
+        return Overlap.pooled(hop, window)
+    if request.shifts is None:
+        return None
+    shifts = [round(shift * rate) for shift in request.shifts]
+    if max(map(abs, shifts)) >= hop:
+        listed = ", ".join(f"{shift:g}" for shift in request.shifts)
+        raise InputError(f"shifts are {listed}, but each must be less than the hop of {hop / rate:g} s in size")
+    return Overlap.shifted(shifts, hop)
+
+
+def _class_maps(
+    artifact: Artifact, prefixes: Iterable[str], request: Request, wanted: WantedClasses
+) -> dict[str, ClassMap]:
+    """The class map of each output `label`.
+
+    Raises:
+        InputError: one cannot be made; of several models, the message names the output.
+    """
+    maps = {}
+    for prefix in prefixes:
+        label, genus = artifact.head(prefix + LABEL), artifact.heads.get(prefix + "genus")
+        try:
+            maps[label.name] = map_classes(wanted, label, request.unmapped, request.namespace, genus)
+        except InputError as error:
+            raise InputError(f"{label.name}: {error}" if prefix else str(error)) from None
+    return maps
 
 
 def _hop(artifact: Artifact, request: Request) -> int:

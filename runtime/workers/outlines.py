@@ -5,23 +5,35 @@ from __future__ import annotations
 import pickle
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.audio.recording import Recording
+from runtime.console.progress import progress_bar
+from runtime.cores import usable_cores
+from runtime.remote import Location, RemoteFile
 from runtime.workers.child import listen, serve
 from runtime.workers.pool import Pool, TaskProcess
 from runtime.workers.protocol import Done, Ready, Task
-from runtime.workers.supervisor import Event
+from runtime.workers.schedule import Schedule
+from runtime.workers.supervisor import Event, Supervisor
+
+REMOTE_PROCESSES = 8
+"""At least so many read headers from a network, which keeps each waiting."""
+PAYS = 16
+"""Recordings for which it pays to start another process."""
+TIMEOUT_S = 60.0
+"""How long one header may take."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """How many windows a recording promises, None if unknown, and in how many parts it is read."""
+    """How many windows a recording promises, None if unknown, in how many parts it is read, and its channels."""
 
     windows: int | None = None
     parts: int = 1
+    channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -42,13 +54,17 @@ class OutlineProcess(TaskProcess):
 
 
 class Outliners(Pool[OutlineProcess]):
-    """Reads headers in at most so many processes. What it finds is in `found`, by the task's recording."""
+    """Reads headers of recordings, in no more processes than pay for their start. What it finds is in `found`, by the
+    task's recording.
+    """
 
     kinds = (OutlineProcess,)
 
-    def __init__(self, setup: OutlineSetup, most: int) -> None:
+    def __init__(self, setup: OutlineSetup, recordings: Sequence[Location]) -> None:
         super().__init__()
-        self.setup, self.most = setup, most
+        on_network = any(isinstance(path, RemoteFile) for path in recordings)
+        most = max(usable_cores(), REMOTE_PROCESSES if on_network else 1)
+        self.setup, self.most = setup, min(most, 1 + len(recordings) // PAYS)
         self.found: dict[int, Outline] = {}
 
     def take(self, child: OutlineProcess, message: Outline) -> Iterator[Event]:
@@ -56,6 +72,23 @@ class Outliners(Pool[OutlineProcess]):
         task, child.task = child.task, None
         self.found[task.recording] = message
         yield Event(task, Done(None))
+
+
+def count_channels(recordings: Sequence[Location], setup: OutlineSetup, progress: bool) -> list[int]:
+    """How many channels each recording has; 1 where its header cannot be read.
+
+    Raises:
+        PerchError: no process can be started.
+    """
+    outliners = Outliners(setup, recordings)
+    schedule = Schedule([Task(i, path) for i, path in enumerate(recordings)], lambda: True, setup.part_windows)
+    with (
+        progress_bar(len(recordings), progress, unit=" recordings", desc="counting channels") as bar,
+        Supervisor(outliners, TIMEOUT_S) as supervisor,
+    ):
+        for _ in supervisor.events(schedule):
+            bar.update(len(outliners.found) - bar.n)
+    return [outliners.found.get(i, Outline()).channels for i in range(len(recordings))]
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ On a GPU children are decoders and one scorer, which share a ring of batches; bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Task:
     """Windows for one process to read: every `step`-th of a part of a recording, from the one at `offset` on.
 
     `recording` is its place in the run. `parts` is None until the recording has been opened; the process that
-    gets its first part then reports how many there are.
+    gets its first part then reports how many there are. `channel` is the one to read, where each is read by itself.
     """
 
     recording: int
@@ -38,6 +39,7 @@ class Task:
     parts: int | None = None
     offset: int = 0
     step: int = 1
+    channel: int | None = None
 
 
 # From any child.
@@ -77,21 +79,32 @@ NOT_FINITE = "has windows whose scores are not finite numbers"
 class Opened:
     """How many parts a recording is read in, and how many windows its header promises if that is more than one.
 
-    `unrecorded` are runs of windows in its silent stretches, each from its first to before its last.
+    `unrecorded` are runs of windows in its silent stretches, each from its first to before its last. `began` is when it
+    was begun, None if unknown.
     """
 
     parts: int
     windows: int | None
     unrecorded: tuple[tuple[int, int], ...] = ()
+    began: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Outputs of the windows at `indices`; NaN where a window could not be scored."""
+    """Outputs of the windows at `indices`; NaN where a window could not be scored.
+
+    `combined` is how many windows they were made of, None if each is one.
+    """
 
     indices: NDArray[np.int64]
     outputs: dict[str, NDArray[np.float32]]
     scored: NDArray[np.bool_]
+    combined: int | None = None
+
+    @property
+    def windows(self) -> int:
+        """How many windows were visited for these rows."""
+        return len(self.scored) if self.combined is None else self.combined
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,8 @@ class Done:
     """Whether every process that tried it died or hung."""
     notes: tuple[str, ...] = ()
     """What a user should know of a recording that was read all the same."""
+    began: datetime | None = None
+    """When the recording was begun, if that is known and it was opened."""
 
 
 # Between the parent, the decoders and the scorer.
@@ -175,6 +190,7 @@ class Decoded:
     windows: int | None
     sent: int
     notes: tuple[str, ...]
+    began: datetime | None
 
 
 @dataclass(frozen=True)

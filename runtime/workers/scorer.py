@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.model import cuda
 from runtime.model.artifact import Artifact
+from runtime.model.ensemble import Sessions, open_models
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.job import Job
@@ -71,7 +72,7 @@ def main() -> None:
             send_alone(message)
 
     try:
-        session = Session(job.model, job.device, job.setup.threads)
+        session = open_models(job.models, job.device, job.setup.threads)
         scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
         scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
@@ -93,7 +94,7 @@ def main() -> None:
 def _lane(
     batches: queue.SimpleQueue[Batch],
     ring: Ring,
-    session: Session,
+    session: Session | Sessions,
     scorer: BatchScorer,
     job: Job,
     send: Callable[[object], None],

@@ -8,6 +8,7 @@ from typing import Any
 from runtime.cores import usable_cores
 from runtime.model import cuda
 from runtime.model.artifact import Artifact
+from runtime.model.ensemble import members_of
 from runtime.model.profile import Setup, read_profile
 from runtime.request.request import Request
 
@@ -15,9 +16,9 @@ CPU_BATCH = 2
 """Small batches stay in a core's cache."""
 
 
-def default_batch(device: str) -> int:
-    """How many windows are computed at once on "cpu" or "cuda:N"."""
-    return CPU_BATCH if device == "cpu" else cuda.batch_size(device)
+def default_batch(artifact: Artifact, device: str) -> int:
+    """How many windows are computed at once on "cpu" or "cuda:N". Several models share a GPU's memory."""
+    return CPU_BATCH if device == "cpu" else cuda.batch_size(device, len(members_of(artifact)))
 
 
 def choose_setup(
@@ -42,7 +43,7 @@ def choose_setup(
     setup = Setup(
         workers=taken.get("workers") or max(1, usable_cores() // (threads if on_cpu else 1)),
         threads=threads,
-        batch_size=taken.get("batch_size") or default_batch(device),
+        batch_size=taken.get("batch_size") or default_batch(artifact, device),
     )
     why = "as in the run that is resumed" if kept.keys() - named.keys() else "as asked" if named else "default"
     return setup, why

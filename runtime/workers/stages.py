@@ -11,6 +11,7 @@ from typing import Any, Self
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact
 from runtime.workers.child import Child
+from runtime.workers.combining import Combiner, combiner_of
 from runtime.workers.job import Job
 from runtime.workers.protocol import (
     NOT_FINITE,
@@ -55,10 +56,14 @@ class ScorerProcess(Child):
 
 @dataclass
 class _Attempt:
-    """The state of a ticket. `scored` counts windows; `overflow` is whether some scores are not finite."""
+    """The state of a ticket. `scored` counts windows; `overflow` is whether some scores are not finite.
+
+    `combiner` makes rows of several windows each, where they are.
+    """
 
     task: Task
     decoder: DecoderProcess
+    combiner: Combiner | None = None
     decoded: Decoded | None = None
     scored: int = 0
     overflow: bool = False
@@ -117,7 +122,7 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
                 continue
             if (task := next_task()) is not None:
                 decoder.ticket, decoder.flushed = next(self._numbers), False
-                self._attempts[decoder.ticket] = _Attempt(task, decoder)
+                self._attempts[decoder.ticket] = _Attempt(task, decoder, combiner_of(self._job))
                 decoder.ask(Ticket(decoder.ticket, task))
             elif not decoder.flushed:
                 decoder.flushed = True
@@ -167,7 +172,8 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
             if (attempt := self._attempts.get(number)) is not None:  # else its decoder died
                 attempt.scored += len(rows.scored)
                 attempt.overflow |= overflow
-                yield Event(attempt.task, rows)
+                done = [rows] if attempt.combiner is None else attempt.combiner.add(rows)
+                yield from (Event(attempt.task, each) for each in done)
                 yield from self._finish(number)
 
     def _finish(self, number: int) -> Iterator[Event]:
@@ -177,5 +183,7 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
         if decoded is None or attempt.scored < decoded.sent:
             return
         del self._attempts[number]
+        if attempt.combiner is not None:
+            yield from (Event(attempt.task, rows) for rows in attempt.combiner.rest(decoded.windows))
         failure = decoded.failure or (NOT_FINITE if attempt.overflow else None)
-        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes))
+        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes, began=decoded.began))

@@ -15,10 +15,13 @@ from runtime.audio.recording import Window
 from runtime.audio.source import Samples
 from runtime.errors import ArtifactError, PerchError
 from runtime.model.artifact import Artifact
+from runtime.model.ensemble import Sessions, members_of, open_models, shown
+from runtime.model.heads import LABEL
 from runtime.model.logits import activated, scaled
 from runtime.model.session import Session, message_of
 from runtime.workers.child import listen, serve
-from runtime.workers.job import Job
+from runtime.workers.combining import combiner_of
+from runtime.workers.job import Job, read_by
 from runtime.workers.protocol import NOT_FINITE, Done, Ready, Refused, Rows, Task
 from runtime.workers.task_windows import TaskWindows
 
@@ -29,7 +32,7 @@ CHUNK = 16
 
 
 def score(
-    session: Session, job: Job, task: Task, send: Callable[[object], object], samples: Samples | None = None
+    session: Session | Sessions, job: Job, task: Task, send: Callable[[object], object], samples: Samples | None = None
 ) -> None:
     """Sends the rows of a task, in the order of its windows and in pieces about a second apart, and then `Done`.
 
@@ -37,19 +40,23 @@ def score(
     """
     artifact = session.artifact
     windows = TaskWindows(task, job, artifact.sample_rate, artifact.window_samples, send, samples)
+    combiner = combiner_of(job)
     pieces: list[Rows] = []
     sent = time.monotonic()
     overflow = False
     for chunk in _chunks(windows, max(CHUNK, job.setup.batch_size)):
-        pieces.append(_scored(chunk, session, job))
-        overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(pieces[-1].scored, chunk))
-        if time.monotonic() - sent > ROWS_EVERY_S:
+        piece = _scored(chunk, session, job)
+        overflow = overflow or any(not ok and w.samples is not None for ok, w in zip(piece.scored, chunk))
+        pieces += [piece] if combiner is None else combiner.add(piece)
+        if pieces and time.monotonic() - sent > ROWS_EVERY_S:
             send(_joined(pieces))
             pieces, sent = [], time.monotonic()
+    count = windows.count(windows.failure is not None)
+    pieces += [] if combiner is None else combiner.rest(count)
     if pieces:
         send(_joined(pieces))
     failure = windows.failure or (NOT_FINITE if overflow else None)
-    send(Done(failure, windows.count(windows.failure is not None), notes=windows.notes))
+    send(Done(failure, count, notes=windows.notes, began=windows.began))
 
 
 def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
@@ -64,11 +71,11 @@ def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _scored(chunk: list[Window], session: Session, job: Job) -> Rows:
+def _scored(chunk: list[Window], session: Session | Sessions, job: Job) -> Rows:
     audible = [window.samples for window in chunk if window.samples is not None]
     readable = np.array([window.samples is not None for window in chunk])
     outputs = session.run(np.stack(audible), job.computed, job.setup.batch_size) if audible else {}
-    return rows_of(np.array([window.index for window in chunk]), readable, outputs, session.artifact, job)
+    return rows_of(np.array([job.place(window) for window in chunk]), readable, outputs, session.artifact, job)
 
 
 def rows_of(
@@ -87,14 +94,15 @@ def rows_of(
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     for values in rows.values():
         values[~scored] = np.nan
-    if "label" in rows:
-        rows["label"] = scaled(rows["label"], job.request.logit_scale)
-    if job.class_map is not None and "label" in rows:
-        rows["label"] = job.class_map.apply(rows)
-        rows["label"][~scored] = np.nan
+    for prefix in members_of(artifact):
+        if prefix + LABEL in rows:
+            rows[prefix + LABEL] = scaled(rows[prefix + LABEL], job.request.logit_scale)
+    for label, class_map in job.class_maps.items():
+        rows[label] = class_map.apply({name: rows[full] for name, full in read_by(class_map, label).items()})
+        rows[label][~scored] = np.nan
     for name, values in rows.items():
         if artifact.heads[name].classes:
-            constant = job.class_map.constant if job.class_map is not None and name == "label" else None
+            constant = job.class_maps[name].constant if name in job.class_maps else None
             rows[name] = activated(values, job.request.activation, constant)
         else:
             rows[name] = values.astype(job.request.embedding_dtype, copy=False)
@@ -106,15 +114,16 @@ def refusal(error: Exception, job: Job) -> PerchError:
     if isinstance(error, PerchError):
         return error
     return ArtifactError(
-        f"{job.model} cannot be run ({type(error).__name__}: {message_of(error)}); "
-        f"`perch-run --doctor --model {job.model}` looks into it"
+        f"{shown(job.models)} cannot be run ({type(error).__name__}: {message_of(error)}); "
+        f"`perch-run --doctor --model {shown(job.models, ' --model ')}` looks into it"
     )
 
 
 def _joined(pieces: list[Rows]) -> Rows:
     outputs = {name: np.concatenate([piece.outputs[name] for piece in pieces]) for name in pieces[0].outputs}
     indices = np.concatenate([piece.indices for piece in pieces])
-    return Rows(indices, outputs, np.concatenate([piece.scored for piece in pieces]))
+    combined = None if pieces[0].combined is None else sum(piece.windows for piece in pieces)
+    return Rows(indices, outputs, np.concatenate([piece.scored for piece in pieces]), combined)
 
 
 def main() -> None:
@@ -124,7 +133,7 @@ def main() -> None:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     try:
-        session = Session(job.model, job.device, job.setup.threads)
+        session = open_models(job.models, job.device, job.setup.threads)
         session.warm_up(job.computed, job.setup.batch_size)
     except Exception as error:
         send(Refused(refusal(error, job)))

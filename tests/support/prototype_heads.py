@@ -6,13 +6,12 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.passes.heads.normalisation import normalise_features_last
-from convert.passes.heads.tiling import TILE_WINDOWS
 from convert.passes.pipeline import clean, infer_shapes
 from tests.support.graphs import RNG, Array, graph_of, ints, normal
 
 FEATURES, PLACES, CLASSES, EACH = 24, (4, 3), 10, 4
-PER_PROTOTYPE = TILE_WINDOWS * 12 * 4
-"""Bytes of the products of one prototype in a tile."""
+PER_PROTOTYPE = 12 * 4
+"""Bytes of the products of one prototype with a window."""
 HEAD = """
 g (float[batch, 24, 4, 3] x) => (
   float[batch, 10] label, float[batch, 4, 3, 24] spatial_embedding, float[batch, 24] embedding

@@ -45,9 +45,11 @@ def write_small_v2(
     family: str = "perch_v2",
     parity: Mapping[str, Any] | None = None,
     run: Sequence[Callable[[ir.Graph], object]] = (),
+    seed: int = 0,
 ) -> Path:
-    """Writes the file; `parity` stands for what its conversion measured, `run` are passes over the graph."""
-    rng = np.random.default_rng(0)
+    """Writes the file; `parity` stands for what its conversion measured, `run` are passes over the graph, and `seed`
+    makes its weights."""
+    rng = np.random.default_rng(seed)
     weights: dict[str, Any] = {
         "start": [20_000], "end": [20_100], "axis": [1], "spatial": [0, *SPATIAL], "spectral": [0, 5, 3],
         "to_places": rng.standard_normal((100, 32)), "to_bands": rng.standard_normal((100, 15)),

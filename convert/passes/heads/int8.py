@@ -18,7 +18,7 @@ import onnx_ir as ir
 from convert.errors import ConversionError
 from convert.passes.edit import insert, new_constant
 from convert.passes.heads.prototypes import PrototypeHead, find_prototypes
-from convert.passes.heads.tiling import TILE_BYTES, insert_at_once, insert_loop, max_product, tile_count
+from convert.passes.heads.tiling import TILE_BYTES, max_product, replace_maximum, split
 
 POSITION_STEPS, PROTOTYPE_STEPS = 255, 64
 
@@ -26,7 +26,7 @@ POSITION_STEPS, PROTOTYPE_STEPS = 255, 64
 def quantise_prototypes(graph: ir.Graph, tile_bytes: int = TILE_BYTES) -> None:
     """Computes float32 prototype heads from int8 products, tile by tile where they are large.
 
-    Requires inferred shapes and a free batch. It has to be the last pass, since no pass looks into a Loop.
+    Requires inferred shapes and a free batch.
 
     Raises:
         ConversionError: the graph has no prototype head.
@@ -37,44 +37,35 @@ def quantise_prototypes(graph: ir.Graph, tile_bytes: int = TILE_BYTES) -> None:
             "the outputs kept have no prototype head for --head int8 to make smaller; convert without --head int8"
         )
     for head in heads:
-        count = tile_count(head, tile_bytes)
-        (insert_loop if count > 1 else insert_at_once)(graph, head, _QuantisedSimilarity(graph, head, count))
+        replace_maximum(graph, head, _quantised(graph, head, tile_bytes))
 
 
-class _QuantisedSimilarity:
-    """A `Similarity` by int8 products of `count` tiles of prototypes."""
+def _quantised(graph: ir.Graph, head: PrototypeHead, tile_bytes: int) -> ir.Value:
+    """Inserts nodes that compute the head's maximum, `[windows, prototypes]`, from int8 products."""
+    largest = np.abs(head.prototypes).max(axis=0)
+    scales = np.where(largest > 0, largest, 1) / PROTOTYPE_STEPS
+    prototypes = np.round(head.prototypes / scales).astype(np.int8)
 
-    def __init__(self, graph: ir.Graph, head: PrototypeHead, count: int) -> None:
-        self._graph, self._head = graph, head
-        largest = np.abs(head.prototypes).max(axis=0)
-        scales = np.where(largest > 0, largest, 1) / PROTOTYPE_STEPS
-        quantised = np.round(head.prototypes / scales).astype(np.int8)
-        self._tiles = np.array_split(quantised, count, axis=1)
-        self._scales = scales.astype(np.float32)
-        self._sums = quantised.sum(axis=0, dtype=np.int64).astype(np.float32)
+    def number(value: float) -> ir.Value:
+        return new_constant(graph, np.array(value, np.float32), "int8/number")
 
-    def __call__(self, before: ir.Node, data: ir.Value) -> ir.Value:
-        def number(value: float) -> ir.Value:
-            return new_constant(self._graph, np.array(value, np.float32), "int8/number")
+    def ints(*values: int) -> ir.Value:
+        return new_constant(graph, np.array(values, np.int64), "int8/ints")
 
-        def ints(*values: int) -> ir.Value:
-            return new_constant(self._graph, np.array(values, np.int64), "int8/ints")
+    def do(op_type: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
+        return insert(head.maximum, op_type, inputs, attributes)
 
-        def do(op_type: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
-            return insert(before, op_type, inputs, attributes)
-
-        # As DynamicQuantizeLinear does for a whole batch: 0 is always one of the steps.
-        flat = do("Flatten", data)
-        low = do("Min", do("ReduceMin", flat, axes=[1], keepdims=0), number(0))
-        high = do("Max", do("ReduceMax", flat, axes=[1], keepdims=0), number(0))
-        step = do("Max", do("Div", do("Sub", high, low), number(POSITION_STEPS)), number(1e-20))
-        zero = do("Round", do("Neg", do("Div", low, step)))
-        zero_point = do("Cast", zero, to=int(ir.DataType.UINT8))
-        quantised = do("QuantizeLinear", flat, step, zero_point, axis=0)
-        rows = do("Reshape", quantised, ints(-1, len(self._head.prototypes)))
-        product = max_product(self._graph, before, "MatMulInteger", rows, self._tiles, self._head)
-        scales = new_constant(self._graph, self._scales, "int8/scales")
-        sums = new_constant(self._graph, self._sums, "int8/sums")
-        zeros, steps = (do("Unsqueeze", value, ints(1)) for value in (zero, step))
-        centred = do("Sub", do("Cast", product, to=int(ir.DataType.FLOAT)), do("Mul", zeros, sums))
-        return do("Mul", do("Mul", centred, scales), steps)
+    # As DynamicQuantizeLinear does for a whole batch: 0 is always one of the steps.
+    flat = do("Flatten", head.data)
+    low = do("Min", do("ReduceMin", flat, axes=[1], keepdims=0), number(0))
+    high = do("Max", do("ReduceMax", flat, axes=[1], keepdims=0), number(0))
+    step = do("Max", do("Div", do("Sub", high, low), number(POSITION_STEPS)), number(1e-20))
+    zero = do("Round", do("Neg", do("Div", low, step)))
+    zero_point = do("Cast", zero, to=int(ir.DataType.UINT8))
+    quantised = do("QuantizeLinear", flat, step, zero_point, axis=0)
+    rows = do("Reshape", quantised, ints(-1, len(head.prototypes)))
+    product = max_product(graph, head, "MatMulInteger", rows, split(head, prototypes, tile_bytes))
+    sums = new_constant(graph, prototypes.sum(axis=0, dtype=np.int64).astype(np.float32), "int8/sums")
+    zeros, steps = (do("Unsqueeze", value, ints(1)) for value in (zero, step))
+    centred = do("Sub", do("Cast", product, to=int(ir.DataType.FLOAT)), do("Mul", zeros, sums))
+    return do("Mul", do("Mul", centred, new_constant(graph, scales.astype(np.float32), "int8/scales")), steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import soundfile
 
@@ -46,6 +47,8 @@ class Sound:
     resume: Resume = never_resume
     enterable: bool = False
     """Whether it can be read from any frame on; if it is not `seekable`, only approximately."""
+    written: datetime | None = None
+    """When the recording began, by what the recorder wrote into the file."""
     gaps: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -91,7 +94,8 @@ def _streams(path: Location) -> Generator[Sound, None, None]:
             notes, gaps = extent.notes(file), extent.timeline.gaps if extent.timeline is not None else ()
             if joined is not None and following is None:
                 notes.append(f"is joined with another file at byte {joined:,}, in which no sound was found")
-            yield Sound(file, extent.promised(file), seekable, notes=tuple(notes), enterable=seekable, gaps=gaps)
+            promised, written = extent.promised(file), extent.written
+            yield Sound(file, promised, seekable, notes=tuple(notes), enterable=seekable, gaps=gaps, written=written)
         extent = following
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from runtime.request.detections import Detections
+from runtime.rows.formats.events import Detection
 
 
 @dataclass
@@ -18,16 +20,31 @@ class DetectionCounts:
     windows: int = 0
     """Windows with a detection."""
     best_scores: array[float] = field(default_factory=lambda: array("f"))
+    events: int | None = None
+    """How many events they were merged into, if they were."""
+
+    @property
+    def written(self) -> int:
+        """How many lines the tables have."""
+        return self.detections if self.events is None else self.events
 
     def clear(self) -> None:
-        self.detections, self.windows, self.best_scores = 0, 0, array("f")
+        self.detections, self.windows, self.best_scores, self.events = 0, 0, array("f"), None
+
+    def counting(self, events: Iterable[Detection]) -> Iterator[Detection]:
+        """The same events, counted."""
+        self.events = self.events or 0
+        for each in events:
+            self.events += 1
+            yield each
 
     def summary(self, asked: Detections) -> str:
         """How many there are; if every window has one, or none, also a better threshold."""
         if not self.best_scores:
             return "no detections: no window was scored"
         if self.detections:
-            text = f"{self.detections} detections in {self.windows} of {len(self.best_scores)} windows"
+            events = "" if self.events is None else f"{self.events} events of "
+            text = f"{events}{self.detections} detections in {self.windows} of {len(self.best_scores)} windows"
         else:
             text = f"no detections: none of {len(self.best_scores)} windows has one"
         if asked.min_score is None or 0 < self.windows < len(self.best_scores):

@@ -1,7 +1,8 @@
 """Detections: the windows and classes that score highest, as tables that people and their programs open.
 
-A CSV has the columns path, start_s, end_s, class, scientific_name, common_name and score; a Raven selection table
-(tab-separated) the same in Raven's names; Audacity labels are lines of start, end and text.
+A CSV has the columns path, start_s, end_s, class, scientific_name, common_name, score, recorded_at and, where they are
+asked for, site and windows. A Raven selection table (tab-separated) has the same in Raven's names. Audacity labels are
+lines of start, end and text.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ import csv
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.classes.taxonomy import Taxon
-from runtime.errors import InputError
+from runtime.audio.channels import channel_of
+from runtime.errors import InputError, counted
 from runtime.files import check_folder, check_writable, make_folder, remove_leftovers, replacing
 from runtime.model.heads import NO_CLASS
 from runtime.request.detections import Detections
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.detection_counts import DetectionCounts
+from runtime.rows.formats.events import Detection, merged
 from runtime.rows.formats.format import Format
 
 TEMPORARY = "detections"
@@ -47,16 +48,8 @@ RAVEN = (
 )
 
 
-@dataclass(frozen=True)
-class Detection:
-    """A class in a window."""
-
-    path: str
-    start_s: float
-    end_s: float
-    name: str
-    taxon: Taxon
-    score: float
+MORE = {"recorded_at": "Recorded At", "site": "Site", "windows": "Windows"}
+"""Columns that tables have if they are asked for, by their names in a CSV, with those in Raven."""
 
 
 class DetectionTables(Format):
@@ -111,7 +104,9 @@ class DetectionTables(Format):
 
     def _write_folder(self, blocks: Iterable[Block], folder: Path, columns: Columns) -> None:
         entered: set[Path] = set()
-        for name, parts in itertools.groupby((block for block in blocks if len(block) and block.path), _name):
+        for name, parts in itertools.groupby(
+            (block for block in blocks if len(block) and block.path), lambda block: block.name
+        ):
             path = folder / f"{name}{self._ending}"
             if path.parent not in entered:
                 make_folder(path.parent)
@@ -124,7 +119,12 @@ class DetectionTables(Format):
     def _write_file(self, blocks: Iterable[Block], path: Path, columns: Columns) -> None:
         # names of files need not be UTF-8
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            self._write_table(self._detect(blocks, columns), file, columns)
+            detections = self._detect(blocks, columns)
+            if self._asked.merge_gap_s is not None:
+                detections = self.detected.counting(merged(detections, self._asked.merge_gap_s))
+            more = ["channel"] if columns.by_channel and self._kind == "csv" else []
+            more += [*columns.more, *([] if self._asked.merge_gap_s is None else ["windows"])]
+            self._write_table(detections, file, columns, more)
 
     def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
         """The detections, window by window, the highest score first in each."""
@@ -132,17 +132,21 @@ class DetectionTables(Format):
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
         eligible = np.array(classes) != NO_CLASS
-        eligible[list(columns.constants)] = False
+        eligible[list(columns.constants.get(head, ()))] = False
+        by_channel = columns.by_channel
         for block in blocks:
-            for row in np.flatnonzero(block.holds(head)):
+            whens, sites = block.recorded_at, block.site
+            for row in np.flatnonzero(block.holds(head)).tolist():
                 scores = block.outputs[head][row]
                 times = float(block.start_s[row]), float(block.end_s[row])
                 chosen = self._highest(scores, eligible)
                 self.detected.detections += len(chosen)
                 self.detected.windows += bool(chosen)
                 self.detected.best_scores.append(float(scores.max(where=eligible, initial=-np.inf)))
+                channel = channel_of(block.row_ids[row]) if by_channel else None
                 for i in chosen:
-                    yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]))
+                    name, taxon, score = classes[i], taxa[i], float(scores[i])
+                    yield Detection(block.path, *times, name, taxon, score, 1, channel, whens[row], sites[row])
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
@@ -162,7 +166,8 @@ def class_head(columns: Columns) -> str:
     """
     heads = [name for name in columns.shapes if columns.classes.get(name)]
     if len(heads) != 1:
-        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; ask for label")
+        how = f"ask for {heads[0]} alone" if heads else "ask for label"
+        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; {how}")
     return heads[0]
 
 
@@ -182,33 +187,43 @@ def _check_names(target: Path, files: Sequence[Path]) -> None:
             raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
 
 
-def _name(block: Block) -> str:
-    """What a recording's rows are called."""
-    return block.row_ids[0].rpartition("_")[0]
-
-
-def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns) -> None:
+def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(("path", "start_s", "end_s", "class", "scientific_name", "common_name", "score"))
+    table.writerow(("path", "start_s", "end_s", "class", "scientific_name", "common_name", "score", *more))
     for each in detections:
         names = each.name, each.taxon.scientific_name, each.taxon.common_name
-        table.writerow((each.path, f"{each.start_s:.10g}", f"{each.end_s:.10g}", *names, f"{each.score:.9g}"))
+        rest = (getattr(each, name) for name in more)
+        table.writerow((each.path, f"{each.start_s:.10g}", f"{each.end_s:.10g}", *names, f"{each.score:.9g}", *rest))
 
 
-def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Columns) -> None:
-    nyquist = int(columns.about["sample_rate"]) // 2
-    file.write("\t".join(RAVEN) + "\n")
+def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
+    nyquist, channel = int(columns.about["sample_rate"]) // 2, columns.scored_channel
+    file.write("\t".join([*RAVEN, *(MORE[name] for name in more)]) + "\n")
     for number, each in enumerate(detections, 1):
         start, end = f"{each.start_s:.10g}", f"{each.end_s:.10g}"
         names = each.name, each.taxon.scientific_name, each.taxon.common_name
-        cells = (number, "Spectrogram 1", 1, start, end, 0, nyquist, each.path, start, *names, f"{each.score:.9g}")
-        file.write("\t".join(_one_line(str(cell)) for cell in cells) + "\n")
+        cells = (
+            number,
+            "Spectrogram 1",
+            each.channel or channel,
+            start,
+            end,
+            0,
+            nyquist,
+            each.path,
+            start,
+            *names,
+            f"{each.score:.9g}",
+        )
+        rest = ("" if (value := getattr(each, name)) is None else value for name in more)
+        file.write("\t".join(_one_line(str(cell)) for cell in (*cells, *rest)) + "\n")
 
 
-def _write_audacity(detections: Iterable[Detection], file: IO[str], columns: Columns) -> None:
+def _write_audacity(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
     for each in detections:
         name = each.taxon.common_name or each.taxon.scientific_name or each.name
-        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{_one_line(name)} {each.score:.3g}\n")
+        windows = f" ({counted(each.windows, 'window')})" if "windows" in more else ""
+        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{_one_line(name)} {each.score:.3g}{windows}\n")
 
 
 def _one_line(text: str) -> str:
@@ -216,7 +231,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-TABLES: dict[str, tuple[Callable[[Iterable[Detection], IO[str], Columns], None], str]] = {
+TABLES: dict[str, tuple[Callable[[Iterable[Detection], IO[str], Columns, Sequence[str]], None], str]] = {
     "csv": (_write_csv, ".csv"),
     "raven": (_write_raven, ".selections.txt"),
     "audacity": (_write_audacity, ".txt"),

@@ -8,6 +8,7 @@ they belong to.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -23,17 +24,19 @@ from runtime.remote import path_below
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.format import Format
 
+EMBEDDING = "embedding"
 PRESETS = {"perch_v1": "perch_8", "perch_v2": "perch_v2_cpu"}
 
 
 class HopliteDatabase(Format):
     """A new folder with the embeddings of all windows that have a score."""
 
-    replaces = every_row = False
+    replaces = every_row = says_origin = False
 
     def check_columns(self, columns: Columns) -> None:
-        if "embedding" not in columns.shapes:
-            raise InputError(f"a hoplite database holds embeddings, not {', '.join(columns.shapes)}; ask for embedding")
+        _embedding(columns)
+        if columns.by_channel:
+            raise InputError("a hoplite database knows no channels; write one for each, with --channel 1, 2, …")
         _import_hoplite()
 
     def check_target(self, target: Path, names: Sequence[str]) -> None:
@@ -69,7 +72,8 @@ class HopliteDatabase(Format):
 
 def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> None:
     implementation, configuration = _import_hoplite()
-    width = columns.shapes["embedding"][0]
+    output = _embedding(columns)
+    width = columns.shapes[output][0]
     database = implementation.SQLiteUSearchDB.create(
         str(folder), usearch_cfg=implementation.get_default_usearch_config(width)
     )
@@ -87,7 +91,7 @@ def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> 
                 {"recording_id": recording, "offsets": [float(block.start_s[i]), float(block.end_s[i])]} for i in rows
             ]
             if windows:
-                embeddings = np.asarray(block.outputs["embedding"][rows])
+                embeddings = np.asarray(block.outputs[output][rows])
                 database.insert_windows_batch(windows, embeddings, handle_duplicates="allow")
     database.commit()
     database.db.close()
@@ -101,10 +105,28 @@ def _insert_metadata(database: Any, columns: Columns, configuration: Any) -> str
     sources = {"dataset_name": project, "base_path": root, "file_glob": "**/*"}
     more = {"min_audio_len_s": 0.0, "target_sample_rate_hz": -2, "shard_len_s": None, "max_shards_per_file": None}
     database.insert_metadata("audio_sources", configuration({"audio_globs": [sources | more]}))
-    model = _model(columns.about["model_family"], columns.shapes["embedding"][0], configuration)
+    output = _embedding(columns)
+    of_several = json.loads(columns.about.get("models", "{}")).get(output.removesuffix(f".{EMBEDDING}"), columns.about)
+    model = _model(of_several["model_family"], columns.shapes[output][0], configuration)
     if model is not None:
         database.insert_metadata("model_config", model)
     return project
+
+
+def _embedding(columns: Columns) -> str:
+    """The output whose rows a database holds.
+
+    Raises:
+        InputError: there is none, or several models have one.
+    """
+    found = [name for name in columns.shapes if name == EMBEDDING or name.endswith(f".{EMBEDDING}")]
+    if not found:
+        raise InputError(f"a hoplite database holds embeddings, not {', '.join(columns.shapes)}; ask for embedding")
+    if len(found) > 1:
+        raise InputError(
+            f"a hoplite database holds one model's embeddings, not {', '.join(found)}; ask for one of them"
+        )
+    return found[0]
 
 
 def _model(family: str, width: int, configuration: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 
 import runtime.audio.recording
 from convert.proof.synthetic import soundscape
-from runtime import run_soundscapes
+from runtime import load_model, run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.explore.pictures import sound
 from runtime.workers.schedule import Schedule
@@ -82,6 +82,21 @@ def test_what_was_not_recorded_is_not_made_up(
     recorded = np.array([*range(4), *range(24, 28), *range(36, 41)])
     assert result.status[recorded].tolist() == (["scored"] + ["interpolated"] * 3) * 3 + ["scored"]
     assert set(np.delete(result.status, recorded)) == {"unrecorded"}
+
+
+def test_rows_are_pooled_from_recorded_windows_alone(tmp_path: Path, label_model: Path) -> None:
+    path = triggered(tmp_path, (100 * RATE // FRAMES, 43 * RATE // FRAMES))
+    rows = run_soundscapes(path, label_model, hop_s=2.5, pool="max", workers=1, progress=False)
+    recorded = [*range(4), *range(24, 28), *range(36, 41)]
+    assert np.flatnonzero(rows.status == "scored").tolist() == recorded
+    assert set(rows.status) == {"scored", "unrecorded"}
+    heard = [each for each in Recording(path, RATE, WINDOW, WINDOW // 2).windows() if each.samples is not None]
+    scores = load_model(label_model, "cpu")(np.stack([each.samples for each in heard]))["label"]
+    starts = np.array([each.start / RATE for each in heard])
+    for row in recorded:
+        near = (np.abs(starts - 5 * row) <= 2.5) & (starts <= 200)
+        assert near[starts == 5 * row]
+        np.testing.assert_allclose(rows["label"][row], scores[near].max(axis=0), atol=1e-4)
 
 
 def test_samples_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def check_equal(models: tuple[Path, Path], wanted: WantedClasses, unmapped: str)
     value = -2.5 if unmapped == "-2.5" else 0
     assert (whole == value).all(axis=0).tolist() == (met == "absent").tolist()
     for model in models:
-        class_map = job(model, wanted, unmapped).class_map
+        class_map = job(model, wanted, unmapped).class_maps.get("label")
         assert class_map is not None and list(class_map.met) == met.tolist()
 
 

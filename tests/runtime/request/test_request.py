@@ -44,7 +44,22 @@ OPTIONS = options_of(Request)
         ({"unmapped": "genus"}, "unmapped is 'genus', but must be 'zero' or a number, or one of"),
         ({"resume": True}, "resume needs a sink"),
         ({"detections": Detections(top=1)}, "detections need a sink"),
+        (
+            {"channel": "both"},
+            "channel is 'both', but must be 'mix', 'left', 'right', 'each', 'loudest', or a channel's number",
+        ),
+        ({"channel": 0}, "channel is 0, but must be"),
+        ({"channel": 1.5}, "channel is 1.5, but must be"),
+        ({"segments": "peaks", "channel": "loudest"}, "has no channel in which segments='peaks' could look"),
         ({"segments": "peaks", "smooth": [1]}, "smooth takes the mean of neighbouring windows"),
+        ({"segments": "peaks", "shifts": [0, 1]}, "shifts move the windows of a grid"),
+        ({"segments": "peaks", "pool": "max", "hop_s": 2.5}, "windows around peaks have no hop"),
+        ({"pool": "max"}, "pool needs hop_s, which says how far apart windows start: half a window or less"),
+        ({"pool": "median", "hop_s": 2.5}, "pool is 'median', but must be None, 'max' or 'mean'"),
+        ({"pool": "max", "hop_s": 2.5, "shifts": [0, 1]}, "pool and shifts both say which windows make a row"),
+        ({"shifts": [0.5, -0.5]}, "shifts is [0.5, -0.5], but must be seconds, with 0 for the window itself"),
+        ({"shifts": [0, float("inf")]}, "must be seconds, with 0"),
+        ({"shifts": 0}, "shifts is 0, but must be seconds, with 0"),
         ({"on_deadline": "interpolate", "resume": True, "sink": "x.csv"}, "cannot be resumed"),
     ],
 )
@@ -57,6 +72,11 @@ def test_what_cannot_be_used_is_refused(options: dict[str, Any], problem: str) -
 def test_weights_that_make_no_mean_are_refused(wrong: list[float]) -> None:
     with pytest.raises(InputError, match="must be the weights of a window"):
         Request(smooth=wrong)
+
+
+def test_a_channel_has_one_value_whatever_it_is_called() -> None:
+    for one, other in (("left", 1), ("2", "right"), ("12", 12)):
+        assert dict(Request(channel=one).journal()) == dict(Request(channel=other).journal())
 
 
 def test_weights_of_any_size_are_shares() -> None:
@@ -108,6 +128,7 @@ def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_command_line_asks_for_what_python_does() -> None:
     arguments = "in --model m.onnx -o out.csv"
     assert request_of(parse_args(arguments.split())) == Request(sink="out.csv")
+    assert request_of(parse_args(f"{arguments} --file-scale --quiet".split())).file_scale == 2
     more = (
         "--outputs label,embedding --device cpu --workers 2 --hop 2.5 --unmapped -3.5 --smooth 1,2,1 --deadline 85m "
         "--fill -1 --recording-timeout 60s --resume --top 3 --format raven --quiet --sink other.csv --max-peaks 3"
@@ -140,7 +161,11 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("--doctor --outputs label --map-report x.csv", "not with --outputs, --map-report"),
         ("--doctor --top 3", "not with --top"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
-        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no weights; write 1,2,1"),
+        (
+            "--model m.onnx -o out.csv --file-scale in/",
+            "'in/' is no number, such as 2; write it, or name another option",
+        ),
+        ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no numbers; write them like 1,2,1"),
         ("in --model m.onnx -o out.csv --activation relu", "invalid choice: 'relu'"),
     ],
 )
@@ -199,4 +224,4 @@ class Later(Request):
 def test_a_new_option_leaves_older_journals_as_they_are() -> None:
     assert dict(Later().journal()) == dict(Request().journal())
     assert dict(Later(gain=2).journal()) == {**dict(Request().journal()), "gain": 2.0}
-    assert Later(gain=2).of_recordings == {"normalize": "raw", "gain": 2.0}
+    assert Later(gain=2).of_recordings == {"normalize": "raw", "channel": "mix", "gain": 2.0}
