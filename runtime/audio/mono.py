@@ -11,7 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from runtime.audio.channels import Channel, check_channel, chosen
-from runtime.audio.containers import AudioFile, Decoded, Sound
+from runtime.audio.containers import AudioInfo, Decoded, Sound
 from runtime.audio.levels import Levels
 from runtime.audio.source import Source, open_source
 from runtime.audio.windows import LEAST_REMAINDER_S
@@ -127,7 +127,7 @@ class MonoReader:
         if promised_s - there_s > LEAST_REMAINDER_S:
             raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
 
-    def _enter(self, file: AudioFile, begin: int, promised_s: float) -> tuple[int, int]:
+    def _enter(self, file: AudioInfo, begin: int, promised_s: float) -> tuple[int, int]:
         """A frame, a little before position `begin`, at which samples of both rates coincide.
 
         Returns that frame, and how many resampled samples come before `begin`.

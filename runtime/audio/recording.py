@@ -65,7 +65,7 @@ class Recording:
     """A recording, to be read once.
 
     Args:
-        source: a sound file (WAV, FLAC, OGG, MP3, Opus: whatever libsndfile reads), or samples in memory; at any rate,
+        source: a sound file (whatever libsndfile reads, and what PyAV does if it is there), or samples in memory; at any rate,
             with any number of channels.
         sample_rate: rate of the windows in Hz.
         window: samples of a window.
