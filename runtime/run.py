@@ -21,6 +21,7 @@ from runtime.request.inputs import Inputs, read_inputs
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
 from runtime.rows.deadline import Deadline, slowness
+from runtime.rows.finishing import Finishing
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
 from runtime.rows.grid import Grid
@@ -150,8 +151,9 @@ class Run:
         deadline, taxonomy = self._deadline, self.inputs.taxonomy
         interpolate = deadline is not None and deadline.interpolate
         columns = columns_of(self.artifact, self.job, self._recordings.root, taxonomy)
+        finishing = Finishing.of(columns, self.job.request)
         table = Table(self._recordings, columns, Grid.of(self.artifact, self.job), self._sample, interpolate)
-        sink = self._sink(table)
+        sink = self._sink(table, finishing)
         before = table.report.counts["scored"]
         keep: bool | None = None
         try:
@@ -163,7 +165,8 @@ class Run:
         finally:
             sink.close(keep)
         timing = self._timing(measured, table.report.counts["scored"] - before)
-        result = Soundscapes._of(sink.blocks, table.columns, self._summary(table.report, sink, timing, reads))
+        summary = self._summary(table.report, sink, timing, reads, finishing)
+        result = Soundscapes._of(sink.blocks, finishing.written, summary)
         if shield.interrupted:
             raise Interrupted(result)
         return result
@@ -175,8 +178,8 @@ class Run:
         most_interpolated = None
         if deadline is not None:
             work = table.final_work(rows)
-            until = min(until, deadline.headers_end(table.columns, work))
-            most_interpolated = deadline.rows_to_interpolate(table.columns, work, now)
+            until = min(until, deadline.headers_end(sink.columns, work))
+            most_interpolated = deadline.rows_to_interpolate(sink.columns, work, now)
         rest = list(table.rest(functools.partial(scorer.promised_windows, until=until), most_interpolated))
         resumable = shield.interrupted or (table.incomplete and (self.job.request.resume or deadline is None))
         sink.finish(rest, complete=not resumable)
@@ -203,23 +206,24 @@ class Run:
             return None
         reserve_s = min(RESERVE * request.deadline_s, MOST_RESERVE_S)
         interpolate = request.on_deadline == "interpolate"
-        return Deadline(self.started, self.started + request.deadline_s, reserve_s, interpolate, slowness())
+        ranked = len(request.blend or ()) if request.blend_of == "ranks" else 0
+        return Deadline(self.started, self.started + request.deadline_s, reserve_s, interpolate, slowness(), ranked)
 
-    def _sink(self, table: Table) -> Sink:
+    def _sink(self, table: Table, finishing: Finishing) -> Sink:
         """Where rows go. Tells `table` which parts an earlier run finished."""
         request, recordings, sample = self.job.request, self._recordings, self._sample
         if request.sink is None or self.format is None:
-            return MemorySink(table.columns, request.weights, sample)
+            return MemorySink(finishing, sample)
         path = sink_path(request.sink)
         waiting = None if recordings.sizes else path.with_name(f"{path.name}.partial")
         writes = {"the sink": self.format.files(path, recordings.names), "the unfinished rows": waiting}
         check_outputs(writes, self.inputs.files)
-        target = Target(path, self.format, table.columns, request.fill, recordings.names)
+        target = Target(path, self.format, finishing.written, request.fill, recordings.names)
         if recordings.sizes:
-            return LateFileSink(target, request.weights, sample)
+            return LateFileSink(target, finishing, sample)
         journal = {"model": self.artifact.artifact_sha256, **self.job.options}
         journal["sample_rows"] = sample.fingerprint if sample is not None else None
-        sink = FileSink(target, journal, request.resume, request.weights, sample)
+        sink = FileSink(target, journal, request.resume, finishing, sample)
         try:
             for finished, counts in sink.finished:
                 table.skip(finished, counts)
@@ -247,9 +251,13 @@ class Run:
             setup=self.why,
         )
 
-    def _summary(self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]]) -> RunSummary:
+    def _summary(
+        self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]], finishing: Finishing
+    ) -> RunSummary:
         request, sample, recordings, detected = self.job.request, self._sample, self._recordings, sink.detected
         names_none = [NAMES_NONE] if self.inputs.submission and recordings.paths else []
+        says_origin = sample is None and (self.format is None or self.format.says_origin)
+        more = sink.columns.more if says_origin else ()
         return RunSummary(
             failures=report.failures,
             timing=timing,
@@ -257,9 +265,13 @@ class Run:
             notes=report.notes,
             class_maps=self.job.class_maps,
             namespaces=self._other_namespaces,
+            blended="" if finishing.blend is None else finishing.blend.summary(),
             recordings=len(recordings.paths),
             without_events=report.without_events,
             not_reached=report.not_reached,
+            timeless=report.timeless,
+            siteless=report.siteless if "site" in sink.columns.more else 0,
+            unknown=report.unknown(more, len(recordings.paths)),
             skipped_files=recordings.skipped,
             unread_folders=recordings.lost,
             passed_over=recordings.passed_over(),

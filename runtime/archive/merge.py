@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -26,14 +27,16 @@ from runtime.remote import Location, located
 from runtime.request.detections import Detections
 from runtime.request.field import options_of
 from runtime.request.request import Request
+from runtime.request.scores import BlendOf
 from runtime.rows.block import Block, Columns
+from runtime.rows.finishing import Finishing
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.sinks import FinalRows, Target
 from runtime.rows.summary import Failure, Note
 from runtime.rows.table import Table
 from runtime.workers.protocol import Done, Opened, Task
 
-OF_MERGE = ("sink", "fill", "smooth", "detections", "taxonomy", "progress")
+OF_MERGE = ("sink", "fill", "smooth", "file_scale", "blend", "blend_of", "detections", "taxonomy", "progress")
 """The options of a request that a merge has; the dataset decides the others."""
 
 
@@ -51,6 +54,8 @@ class MergeSummary:
     """Recordings that could not be read, or not to their end."""
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored nevertheless."""
+    unknown: Sequence[str] = ()
+    """What there is to say about recordings whose time or site is unknown."""
     detected: str = ""
     """What there is to say about detections, if they were asked for."""
 
@@ -61,7 +66,7 @@ class MergeSummary:
         lines.append(f"{sum(self.counts.values()):,} rows ({rows or 'none'}) of {self.recordings:,} recordings")
         if self.failures:
             lines.append(f"could not be read completely: {len(self.failures)} of {self.recordings} recordings")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.unknown])
 
 
 def merge_archive(
@@ -69,7 +74,10 @@ def merge_archive(
     sink: str | Path,
     *,
     fill: float = -1000.0,
+    file_scale: int | None = None,
     smooth: Sequence[float] | None = None,
+    blend: Sequence[float] | None = None,
+    blend_of: BlendOf = "scores",
     detections: Detections | None = None,
     taxonomy: str | Path | None = None,
     progress: bool = True,
@@ -80,7 +88,12 @@ def merge_archive(
         out: the dataset that `run_archive` filled.
         sink: where the rows go; see `run_soundscapes`.
         fill: what a CSV holds in rows without a score.
+        file_scale: of how many of a class's highest scores in a recording the mean scales the others; see
+            `run_soundscapes`. None: no scaling.
         smooth: weights of a window and its neighbours, such as (1, 2, 1); see `run_soundscapes`. None: no smoothing.
+        blend: weights of the models of the dataset, in their order, such as (0.6, 0.4); see `run_soundscapes`. None:
+            each model's scores.
+        blend_of: what `blend` takes the mean of: "scores" or "ranks".
         detections: what to write instead of all scores. None: all scores.
         taxonomy: a CSV that says what the names of classes in detections mean. None: what the run was given.
         progress: whether to show a bar, on a terminal or in a notebook.
@@ -92,7 +105,17 @@ def merge_archive(
         InputError: units are missing, a part is damaged, or an argument cannot be used.
         OutputError: `sink` cannot be written.
     """
-    request = Request(sink=sink, fill=fill, smooth=smooth, detections=detections, taxonomy=taxonomy, progress=progress)
+    request = Request(
+        sink=sink,
+        fill=fill,
+        file_scale=file_scale,
+        smooth=smooth,
+        blend=blend,
+        blend_of=blend_of,
+        detections=detections,
+        taxonomy=taxonomy,
+        progress=progress,
+    )
     return merge_request(out, request)
 
 
@@ -112,13 +135,14 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     ledger = read_ledger(folder, manifest)
     check_complete(manifest, ledger, str(folder))
     columns = _columns(manifest.plan, request)
+    finishing = Finishing.of(columns, request)
     recordings = _recordings(manifest)
     writes = {"-o": format.files(path, recordings.names)}
     check_outputs(writes, {"the taxonomy": request.taxonomy})
-    Target(path, format, columns, request.fill, recordings.names)  # checks that it can be written
+    Target(path, format, finishing.written, request.fill, recordings.names)  # checks that it can be written
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)
-    format.write(FinalRows(lambda: merged, columns, request.weights, None), path, columns, request.fill)
+    format.write(FinalRows(lambda: merged, finishing, None), path, finishing.written, request.fill)
     report, detected = merged.table.report, format.detected
     return MergeSummary(
         sink=path,
@@ -126,6 +150,7 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
         counts=dict(report.counts),
         failures=report.failures,
         notes=report.notes,
+        unknown=report.unknown(columns.more if format.says_origin else (), len(recordings.paths)),
         detected="" if detected is None or request.detections is None else detected.summary(request.detections),
     )
 
@@ -144,7 +169,7 @@ def check_complete(manifest: Manifest, ledger: Ledger, where: str) -> None:
 class MergedRows:
     """The rows of all units, in order: what their workers sent passes through a run's table once more.
 
-    They can be iterated over again; `table` is that of the last time.
+    They can be iterated over again, also side by side; `table` is that of the last time that was begun.
     """
 
     def __init__(
@@ -164,27 +189,29 @@ class MergedRows:
         return Table(self._recordings, self._columns, self._manifest.plan.grid)
 
     def __iter__(self) -> Iterator[Block]:
-        self.table = self._new_table()
+        table = self.table = self._new_table()
         places = {id: row for row, id in enumerate(self._ledger.table["unit_id"].to_pylist())}
-        with progress_bar(len(self._recordings.paths), self._progress, unit=" recordings", desc="merging") as bar:
+        shown, self._progress = self._progress, False  # the first time alone
+        with progress_bar(len(self._recordings.paths), shown, unit=" recordings", desc="merging") as bar:
             for number, (_, units) in enumerate(
                 groupby(self._manifest.units(), key=lambda unit: (unit.below, unit.channel))
             ):
                 for unit in units:
                     (status,) = self._ledger.statuses(self._ledger.table.slice(places[unit.id], 1))
-                    self._add(number, unit, status)
-                    for block, _ in self.table.ready():
+                    self._add(table, number, unit, status)
+                    for block, _ in table.ready():
                         yield block
                 bar.update(1)
-            yield from self.table.rest(lambda path: None)
+            yield from table.rest(lambda path: None)
 
-    def _add(self, number: int, unit: Unit, status: UnitStatus) -> None:
+    def _add(self, table: Table, number: int, unit: Unit, status: UnitStatus) -> None:
         """Has the table take what a worker sent about a unit."""
         task = Task(number, self._recordings.paths[number], unit.part, unit.parts)
+        began = None if status.began is None else datetime.fromisoformat(status.began)
         if unit.part == 0:
-            self.table.add(task, Opened(unit.parts, unit.windows if unit.parts > 1 else None))
-        self.table.add(task, self._stored.rows(status))
-        self.table.add(task, Done(status.reason, status.windows, notes=tuple(status.notes)))
+            table.add(task, Opened(unit.parts, unit.windows if unit.parts > 1 else None, began=began))
+        table.add(task, self._stored.rows(status))
+        table.add(task, Done(status.reason, status.windows, notes=tuple(status.notes), began=began))
 
 
 def _recordings(manifest: Manifest) -> FoundRecordings:

@@ -39,7 +39,7 @@ class UnitStatus:
 
     `rows` of it stand in `file` from row `at` on; `scored` of them have scores. `windows` is how many its recording has
     or promises, None if unknown. `seconds` is how long a worker had it; `finished` is when it was done, in seconds
-    since 1970.
+    since 1970. `began` is when the recording was begun, in ISO 8601, None if unknown.
     """
 
     unit_id: str
@@ -56,6 +56,7 @@ class UnitStatus:
     host: str
     file: str = ""
     at: int = 0
+    began: str | None = None
 
 
 def status_schema() -> Any:
@@ -133,6 +134,7 @@ class PartWriter:
             seconds=scored.seconds,
             finished=time.time(),
             host=self._host,
+            began=None if scored.began is None else scored.began.isoformat(),
         )
 
     def _write(self, waiting: Sequence[tuple[UnitStatus, Block]]) -> None:

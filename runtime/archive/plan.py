@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.classes.taxonomy import Taxon, Taxonomy
 from runtime.errors import InputError
+from runtime.model.heads import LABEL
 from runtime.rows.block import Columns
 from runtime.rows.grid import Grid
 from runtime.rows.spool import changes
@@ -51,7 +52,7 @@ class Plan:
 
     def to_json(self) -> str:
         columns = asdict(self.columns)
-        columns["constants"] = sorted(self.columns.constants)
+        columns["constants"] = {name: sorted(numbers) for name, numbers in self.columns.constants.items()}
         columns["taxonomy"] = {"own": {name: asdict(taxon) for name, taxon in self.columns.taxonomy.own.items()}}
         described = {"model": self.model, "options": self.options, "columns": columns, "grid": asdict(self.grid)}
         return json.dumps({"format": FORMAT, **described})
@@ -69,6 +70,13 @@ class Plan:
             about=dict(held["about"]),
             dtypes=dict(held["dtypes"]),
             taxonomy=Taxonomy({name: Taxon(**taxon) for name, taxon in held["taxonomy"]["own"].items()}),
-            constants=frozenset(held["constants"]),
+            constants=_constants(held["constants"]),
+            more=tuple(held.get("more", ())),
         )
         return cls(fields["model"], fields["options"], columns, Grid(**fields["grid"]))
+
+
+def _constants(held: Any) -> dict[str, frozenset[int]]:
+    """The constant columns by output; a manifest from before there were several models has those of `label` alone."""
+    by_output = {LABEL: held} if isinstance(held, list) else held
+    return {name: frozenset(numbers) for name, numbers in by_output.items() if numbers}

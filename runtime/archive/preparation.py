@@ -47,6 +47,9 @@ NOT_HERE = {
     "on_deadline": "a dataset has no deadline",
     "fill": "rows without a score are null; give it where the dataset is merged into a CSV",
     "smooth": "a dataset holds scores as the model gives them; give it where the dataset is merged",
+    "file_scale": "a dataset holds scores as the model gives them; give it where the dataset is merged",
+    "blend": "a dataset holds the scores of each model; give it where the dataset is merged",
+    "blend_of": "a dataset holds the scores of each model; give it where the dataset is merged",
     "detections": "a dataset holds all scores; ask for detections where it is merged",
 }
 """Options of a request that a dataset cannot have, and why."""
@@ -167,6 +170,7 @@ def prepare(
         unread_folders=found.lost,
         passed_over=found.passed_over(),
         setup=f"on {device}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
+        several=job.overlap is not None,
         remarks=tuple(_remarks(artifact, job, ledger)),
     )
     if isinstance(folder, LocalFolder):

@@ -74,8 +74,8 @@ def run_archive(
     What is done stays done: repeating the call does what is missing, whoever did the rest. `merge_archive` makes one
     file of it; `pandas.read_parquet(out + "/rows")` reads what there is.
 
-    It takes the options of `run_soundscapes`, except for `sink`, `resume`, `deadline_s`, `on_deadline`, `fill`,
-    `smooth` and `detections`: the last three go with `merge_archive`.
+    It takes the options of `run_soundscapes`, except for `sink`, `resume`, `deadline_s`, `on_deadline`, and those that
+    go with `merge_archive`: `fill`, `file_scale`, `smooth`, `blend`, `blend_of` and `detections`.
 
     Args:
         soundscapes: a folder (read recursively), a glob, a path, or several paths.

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 
 import numpy as np
@@ -38,6 +39,7 @@ class ScoredUnit:
     """The rows of a unit, or those that there are if it failed.
 
     `windows` is how many its recording has, or promises; None if unknown. `seconds` is how long a worker had it.
+    `began` is when the recording was begun; None if unknown.
     """
 
     unit: Unit
@@ -46,6 +48,7 @@ class ScoredUnit:
     notes: tuple[str, ...]
     windows: int | None
     seconds: float
+    began: datetime | None = None
 
 
 class UnitSchedule(Schedule):
@@ -141,7 +144,7 @@ class UnitScorer:
                 message = replace(message, windows=promised)
             waiting[number].add(task, message)
             if isinstance(message, Rows):
-                came(len(message.scored))
+                came(message.windows)
             elif isinstance(message, Done):
                 del schedule.units[number]
                 seconds = time.monotonic() - schedule.started.pop(number)
@@ -173,8 +176,9 @@ class UnitScorer:
             assert count is not None
             indices = unit.part * grid.part_windows + np.arange(count)
         columns = self._plan.columns
-        block = assembled(unit.path, unit.rows_name, received, unit.part, indices, columns, self._naming)
-        return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds)
+        origin, name = grid.origin(received, path, unit.below), unit.rows_name
+        block = assembled(unit.path, name, received, unit.part, indices, columns, self._naming, origin)
+        return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds, origin.began)
 
 
 def lost_unit(unit: Unit, plan: Plan, why: str) -> ScoredUnit:

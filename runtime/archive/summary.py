@@ -36,15 +36,19 @@ class ArchiveSummary:
     rows: int = 0
     """How many rows this run wrote."""
     windows: int = 0
-    """How many windows it scored."""
+    """How many windows it scored; with `pool` or `shifts`, how many rows."""
     elapsed_s: float = 0.0
     """Seconds from the call to the result."""
     windows_per_s: float = 0.0
-    """Windows a second, after start-up."""
+    """Windows a second, after start-up; with `pool` or `shifts`, rows."""
+    several: bool = False
+    """Whether several windows make a row."""
     failures: list[Failure] = field(default_factory=list)
     """Units that failed, by their recordings; the first thousand."""
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored nevertheless; the first thousand."""
+    timeless: int = 0
+    """Of how many recordings that this run began nobody knows when they were recorded."""
     failed_before: int = 0
     """How many of this run's units failed in an earlier run, and were not tried again."""
     changed: Sequence[str] = ()
@@ -69,6 +73,7 @@ class ArchiveSummary:
         self.ok += status.state == OK
         self.failed += status.state != OK
         self.rows, self.windows = self.rows + status.rows, self.windows + status.scored
+        self.timeless += status.part == 0 and status.began is None
         if status.reason is not None and len(self.failures) < MOST_LISTED:
             self.failures.append(Failure(located(status.path), status.reason))
         if len(self.notes) < MOST_LISTED:
@@ -85,7 +90,11 @@ class ArchiveSummary:
             f"{self.failed:,} failed, {self.before:,} before"
         )
         if self.ok or self.failed:
-            yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} windows/s, {self.setup}"
+            each = "rows" if self.several else "windows"
+            yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} {each}/s, {self.setup}"
+        if self.timeless:
+            unknown = counted(self.timeless, "recording")
+            yield f"recorded_at is unknown in {unknown} of this run: neither the file nor its name says it"
         if self.left:
             yield f"{counted(self.left, 'unit')} left; the same command goes on"
         if self.failed_before:

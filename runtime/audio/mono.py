@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 
 import numpy as np
 import soundfile
@@ -44,6 +45,8 @@ class MonoReader:
         """Samples that the headers read so far promise."""
         self.gaps = np.zeros((0, 2))
         """Stretches that were not recorded, `float64 [gaps, 2]`: from the first to before the second position."""
+        self.written: datetime | None = None
+        """When the recording began, by what its recorder wrote into the file."""
         self._unusable: list[tuple[int, int]] = []  # first and last of each run of samples
         self._damaged: list[tuple[int, int]] = []  # likewise, of samples that could not be decoded
         self._notes: list[str] = []
@@ -62,6 +65,7 @@ class MonoReader:
         try:
             for sound in open_source(self._source):
                 self._notes += sound.notes
+                self.written = self.written or sound.written
                 yield from self._stream(sound, begin)
                 if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")
@@ -100,11 +104,9 @@ class MonoReader:
         promised_s = (self._start + (sound.promised or 0) * scale) / self.sample_rate
         self.gaps = np.concatenate([np.minimum(self.gaps, self._start), find_gaps(sound, scale) + self._start])
         read, skip = self._enter(file, begin, promised_s)
-        resampler = (
-            None
-            if rate == self.sample_rate
-            else soxr.ResampleStream(rate, self.sample_rate, math.prod(several), "float32")
-        )
+        resampler = None
+        if rate != self.sample_rate:
+            resampler = soxr.ResampleStream(rate, self.sample_rate, math.prod(several), "float32")
         levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate, self._channel)
         self._levels += [] if sound.gaps else [levels]
         blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))

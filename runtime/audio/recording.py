@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import soundfile
@@ -65,8 +66,8 @@ class Recording:
     """A recording, to be read once.
 
     Args:
-        source: a sound file (whatever libsndfile reads, and what PyAV does if it is there), or samples in memory; at any rate,
-            with any number of channels.
+        source: a sound file (whatever libsndfile reads, or PyAV if it is installed), or samples in memory; at any rate, with any
+            number of channels.
         sample_rate: rate of the windows in Hz.
         window: samples of a window.
         hop: samples from one window's start to the next; `window` if None.
@@ -100,6 +101,7 @@ class Recording:
         """After reading its last part without a failure: how many windows the recording has."""
         self.unrecorded: tuple[tuple[int, int], ...] = ()
         """After `count_parts`: runs of windows that were not recorded, each from the first to before the second."""
+        self._written: datetime | None = None
         self._reader = MonoReader(source, sample_rate, channel)
         self._is_read_in_parts = False
 
@@ -107,6 +109,11 @@ class Recording:
     def notes(self) -> list[str]:
         """After reading: what a user should know of a recording that was read all the same."""
         return self._reader.notes(complete=not self._is_read_in_parts)
+
+    @property
+    def written(self) -> datetime | None:
+        """Once it was opened: when it began, by what its recorder wrote into the file; None if that says nothing."""
+        return self._written or self._reader.written
 
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if unknown (in OGG it follows from the file's end)."""
@@ -122,6 +129,7 @@ class Recording:
         try:
             with contextlib.closing(open_source(self.source)) as streams:
                 sound = next(streams)
+                self._written = sound.written
                 promised = self._promised_by(sound)
                 windows = promised if sound.seekable else None
                 if sound.gaps:
@@ -141,6 +149,7 @@ class Recording:
         try:
             with contextlib.closing(open_source(self.source)) as streams:
                 sound = next(streams)
+                self._written = sound.written
                 promised = self._promised_by(sound)
                 return promised, self._parts(promised if sound.seekable else None), sound.file.channels
         except CANNOT_OPEN:

@@ -63,8 +63,8 @@ class Detections:
     )
     format: DetectionFormat | None = option(
         None,
-        '"csv": path, start_s, end_s, class, scientific_name, common_name, score. "raven": selection tables. '
-        '"audacity": labels. The last two are one file for one recording, and a folder of files for several',
+        '"csv": path, start_s, end_s, class, scientific_name, common_name, score, recorded_at. "raven": selection '
+        'tables. "audacity": labels. The last two are one file for one recording, and a folder of files for several',
         GROUP,
         unset="by the ending of the file: .csv, .selections.txt or .txt",
     )

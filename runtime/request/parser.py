@@ -69,12 +69,15 @@ windows a second by machine, and the time to the end. Exit codes: 0 all is done;
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
-written to --output. It goes with --fill, --smooth, --taxonomy and the options of detections
+written to --output. It goes with --fill, --smooth, --blend, --blend-of, --taxonomy and the options of detections
 """
 MODES: Mapping[str, Sequence[str]] = {
     "doctor": ("doctor", "model", "device"),
     "status": ("status",),
-    "merge": ("merge", "sink", "fill", "smooth", "taxonomy", "quiet", *(each.name for each in options_of(Detections))),
+    "merge": (
+        *("merge", "sink", "fill", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
+        *(each.name for each in options_of(Detections)),
+    ),
 }
 """What goes with each option that replaces a run, itself included."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from runtime.audio.channels import Channel
+from runtime.audio.clock import zone_of
 from runtime.audio.overlap import Pool
+from runtime.audio.sites import compiled_pattern
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
 from runtime.request.field import option
@@ -47,6 +50,26 @@ def _channel(name: str, value: object) -> Channel:
         return at_least_one(name, int(named) if isinstance(named, str) else named)
     raise InputError(
         f"{name} is {value!r}, but must be 'mix', 'left', 'right', 'each', 'loudest', or a channel's number, from 1 on"
+    )
+
+
+def _site_from(name: str, value: str) -> str:
+    with contextlib.suppress(TypeError, ValueError):
+        compiled_pattern(value)
+        return value
+    raise InputError(
+        f"{name} is {value!r}, but must be a pattern with one {{site}} and else {{date}}, {{time}}, *, ** and text, "
+        "such as {site}/{date}_{time}"
+    )
+
+
+def _timezone(name: str, value: str) -> str:
+    with contextlib.suppress(OSError, TypeError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        zone_of(value)
+        return value
+    raise InputError(
+        f"{name} is {value!r}, but must be an offset from UTC such as +10:00, or a zone such as Australia/Sydney; "
+        "where the system knows no zones, `pip install tzdata`"
     )
 
 
@@ -117,4 +140,23 @@ class RecordingOptions:
         metavar="N",
         check=at_least_one,
         journal=["max_peaks"],
+    )
+    timezone: str | None = option(
+        None,
+        "the zone of recorders' clocks, where neither the file nor its name says the offset from UTC: a name such as "
+        '"Australia/Sydney", or an offset such as "+10:00"',
+        READ,
+        unset="times without an offset stay so",
+        metavar="ZONE",
+        check=_timezone,
+    )
+    site_from: str | None = option(
+        None,
+        "where a recording's path names its site, as a pattern of the path's end: \"{site}/*\" is the folder that it "
+        'lies in, "/{site}/**" the first folder below the one that was named, "{site}_{date}_{time}" the beginning of '
+        "its name. Rows then have a column `site`",
+        READ,
+        unset="no column of sites",
+        metavar="PATTERN",
+        check=_site_from,
     )

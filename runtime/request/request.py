@@ -162,6 +162,8 @@ class Request(RecordingOptions, ScoreOptions):
             yield "detections need a sink to go to, or use Soundscapes.to_detections"
         if self.on_deadline == "interpolate" and self.resume:
             yield "on_deadline='interpolate' cannot be resumed: its rows are final only at the end"
+        if self.blend_of != "scores" and self.blend is None:
+            yield "blend_of says what a blend is made of, and there is none; give blend the weights of the models"
         if self.channel == "each" and self.deadline_s is not None:
             yield "channel='each' reads all headers first, for which a deadline has no time; name a channel"
         if self.pool is not None and self.hop_s is None:

@@ -12,9 +12,10 @@ from runtime.classes.class_map import Unmapped, check_unmapped
 from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.request.field import option
-from runtime.request.values import parse_names, parse_numbers
+from runtime.request.values import at_least_one, parse_count, parse_names, parse_numbers
 
 EmbeddingDtype = Literal["float32", "float16"]
+BlendOf = Literal["scores", "ranks"]
 
 WHAT = "what to compute"
 
@@ -31,6 +32,19 @@ def _weights(name: str, value: Any) -> tuple[float, ...]:
     if len(weights) % 2 == 0 or not all(0 <= weight < math.inf for weight in weights) or not weights[len(weights) // 2]:
         raise InputError(
             f"{name} is {value!r}, but must be the weights of a window and as many before as after it, such as 1, 2, 1"
+        )
+    return weights
+
+
+def _blend(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        weights = tuple(float(weight) for weight in value)
+    except (TypeError, ValueError):
+        weights = ()
+    if not weights or not all(0 < weight < math.inf for weight in weights):
+        raise InputError(
+            f"{name} is {value!r}, but must be a weight above 0 for each model, such as 0.6, 0.4; leave out a model "
+            "that is not to count"
         )
     return weights
 
@@ -111,6 +125,18 @@ class ScoreOptions:
         WHAT,
         journal=["activation"],
     )
+    file_scale: int | None = option(
+        None,
+        "the N of a recording's confidence, after `activation` and before `smooth`: in each recording, the scores of a "
+        "class are multiplied by the mean of its N highest there. The flag alone means 2, which entrants of BirdCLEF "
+        "take. It needs probabilities, so an `activation`",
+        WHAT,
+        unset="no scaling",
+        metavar="N",
+        bare="2",
+        parse=parse_count,
+        check=at_least_one,
+    )
     smooth: Sequence[float] | None = option(
         None,
         "weights of a window, in the middle, and of its neighbours in the same recording, such as 1,2,1. Scores of "
@@ -121,6 +147,24 @@ class ScoreOptions:
         parse=parse_numbers,
         check=_weights,
         journal=["smooth"],
+    )
+    blend: Sequence[float] | None = option(
+        None,
+        'weights of several models, in their order, such as 0.6,0.4. One output "label" then takes the place of '
+        "theirs: the weighted mean of their scores, after `activation` and `smooth`. They need the same classes, so "
+        "name them in `classes`. A class that some models lack is blended from the others alone",
+        WHAT,
+        unset="each model has an output label of its own",
+        metavar="WEIGHTS",
+        parse=parse_numbers,
+        check=_blend,
+    )
+    blend_of: BlendOf = option(
+        "scores",
+        'what `blend` takes the mean of: "scores", or "ranks", where each score is first replaced by its rank among '
+        "all rows of the run in its class, from 1/n to 1. Ranks do away with differences of scale between models, and "
+        "depend on all recordings of the run",
+        WHAT,
     )
     embedding_dtype: EmbeddingDtype = option(
         "float32",

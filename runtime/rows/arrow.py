@@ -48,7 +48,7 @@ def sort_table(table: Any, *columns: tuple[str, str]) -> Any:
 
 
 def arrow_schema(columns: Columns) -> Any:
-    """row_id, path, start_s, end_s, status, and each output as a list of fixed size.
+    """row_id, path, start_s, end_s, status, recorded_at and site, and each output as a list of fixed size.
 
     Where each channel has rows of its own, `channel` follows the path.
 
@@ -63,6 +63,7 @@ def arrow_schema(columns: Columns) -> Any:
         pa.field("start_s", pa.float64()),
         pa.field("end_s", pa.float64()),
         pa.field("status", pa.dictionary(pa.int8(), pa.string())),
+        *(pa.field(name, pa.string()) for name in columns.more),
     ]
     for name, shape in columns.shapes.items():
         about = {"shape": json.dumps(shape), "classes": json.dumps(columns.classes.get(name, ()))}
@@ -82,6 +83,9 @@ def record_batch(schema: Any, block: Block) -> Any:
         pa.array(block.end_s),
         pa.array(block.status.tolist(), pa.string()).dictionary_encode().cast(schema.field("status").type),
     ]
+    for name in schema.names[len(arrays) : len(schema.names) - len(block.outputs)]:
+        texts = getattr(block, name)
+        arrays.append(pa.array([text if text is None else utf8(text) for text in texts], pa.string()))
     for name, values in block.outputs.items():
         flat, mask = pa.array(np.ascontiguousarray(values).reshape(-1)), pa.array(~block.holds(name))
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type, mask=mask))

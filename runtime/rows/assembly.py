@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.rows.block import Block, Columns, Status, unscored, writable
+from runtime.rows.block import NOWHERE, Block, Columns, Origin, Status, unscored, writable
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
 
 
 def assembled(
-    path: str, name: str, received: Received, part: int, indices: NDArray[np.int64], columns: Columns, naming: Naming
+    path: str,
+    name: str,
+    received: Received,
+    part: int,
+    indices: NDArray[np.int64],
+    columns: Columns,
+    naming: Naming,
+    origin: Origin = NOWHERE,
 ) -> Block:
     """A part's rows for the windows `indices`, in order, with a status for windows that no worker sent."""
     pieces = received.rows.get(part, ())
@@ -24,7 +31,7 @@ def assembled(
         for output, values in piece.outputs.items():
             outputs[output][at] = values[asked]
     row_ids = naming.row_ids(name, indices)
-    return Block(path, row_ids, *naming.times(indices), status, outputs)
+    return Block(path, row_ids, *naming.times(indices), status, outputs, origins={path: origin})
 
 
 def _statuses(received: Received, part: int, indices: NDArray[np.int64]) -> NDArray[np.str_]:

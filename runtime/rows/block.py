@@ -7,11 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.clock import iso_times
 from runtime.classes.taxonomy import Taxonomy
 
 FEW_ROWS = 100
@@ -34,8 +36,10 @@ class Columns:
     """The types of outputs that are not float32."""
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
     """What the names of classes stand for."""
-    constants: frozenset[int] = frozenset()
-    """The columns of the one output with classes that are constant, since no model knows their classes."""
+    constants: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """The columns of each output `label` that are constant, since the model does not know their classes."""
+    more: tuple[str, ...] = ()
+    """What else rows say of their windows: `recorded_at`, when they begin, and `site`."""
 
     @property
     def by_channel(self) -> bool:
@@ -71,6 +75,18 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a recording comes from: when it was begun, and at which site; None if unknown."""
+
+    began: datetime | None = None
+    site: str | None = None
+
+
+NOWHERE = Origin()
+"""Of a recording of which nothing is known."""
+
+
+@dataclass(frozen=True)
 class Block:
     """Consecutive rows of one recording, or rows of several recordings as a sample submission orders them.
 
@@ -86,6 +102,8 @@ class Block:
     outputs: Mapping[str, NDArray[np.floating]]
     paths: Sequence[str] = ()
     """The recording of each row, where they are not all of `path`; "" for a row whose recording does not exist."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Where recordings come from, by their paths."""
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -111,6 +129,24 @@ class Block:
         """The recording of each row."""
         return self.paths or [self.path] * len(self)
 
+    @property
+    def recorded_at(self) -> Sequence[str | None]:
+        """When each window begins, in ISO 8601; None where that is unknown."""
+        if not self.paths:
+            return iso_times(self.origins.get(self.path, NOWHERE).began, self.start_s)
+        texts: list[str | None] = [None] * len(self)
+        for path, origin in self.origins.items():
+            rows = np.flatnonzero(np.array(self.paths) == path)
+            for row, text in zip(rows.tolist(), iso_times(origin.began, self.start_s[rows])):
+                texts[row] = text
+        return texts
+
+    @property
+    def site(self) -> Sequence[str | None]:
+        """The site of each row; None where that is unknown."""
+        sites = {path: origin.site for path, origin in self.origins.items()}
+        return [sites.get(path) for path in self.row_paths]
+
     def rows(self, indices: NDArray[np.int64]) -> Block:
         """Some of the rows, all of one recording."""
         return Block(
@@ -120,6 +156,7 @@ class Block:
             self.end_s[indices],
             self.status[indices],
             {name: values[indices] for name, values in self.outputs.items()},
+            origins=self.origins,
         )
 
 

@@ -16,6 +16,8 @@ UNREACHED_RECORDING_S = 1e-3
 """Seconds to read the header of a recording that was not reached, and to make its rows."""
 MEAN_S = 2e-7
 """Seconds to interpolate a number."""
+RANK_S = 1e-6
+"""Seconds to find the rank of a score among those of all rows."""
 MOST_INTERPOLATION = 0.25
 """Share of the deadline kept back at most for interpolating rows and writing them."""
 MOST_SLOWNESS = 4.0
@@ -35,7 +37,8 @@ class Deadline:
     """The end of a run on the monotonic clock.
 
     `reserve_s` is kept back for stopping the workers; `interpolate` is whether unscored rows are interpolated;
-    `slowness` is how many times longer everything takes because other programs use the machine too.
+    `slowness` is how many times longer everything takes because other programs use the machine too; `ranked` is how
+    many models' scores are ranked in the end.
     """
 
     started: float
@@ -43,6 +46,7 @@ class Deadline:
     reserve_s: float
     interpolate: bool = False
     slowness: float = 1.0
+    ranked: int = 0
 
     def scoring_ends(self, columns: Columns, work: FinalWork) -> float:
         """When scoring must stop to leave time for the final work."""
@@ -65,7 +69,8 @@ class Deadline:
         """Seconds to write all rows, none of them interpolated."""
         unscored_row_s = UNSCORED_ROW_S + columns.numbers * UNSCORED_NUMBER_S
         unscored_s = work.unscored_rows * unscored_row_s + work.unreached * UNREACHED_RECORDING_S
-        return self.slowness * (writing_s(columns, work.scored_rows) + unscored_s)
+        ranking_s = work.scored_rows * columns.numbers * self.ranked * RANK_S
+        return self.slowness * (writing_s(columns, work.scored_rows) + ranking_s + unscored_s)
 
     def _interpolated_row_s(self, columns: Columns) -> float:
         return self.slowness * (UNSCORED_ROW_S + writing_s(columns, 1) + columns.numbers * MEAN_S)

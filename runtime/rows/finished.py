@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from runtime.errors import InputError
 from runtime.remote import Location, absolute_path
+from runtime.rows.block import Origin
 from runtime.rows.outcome import Failed, Read, outcome_of
 
 
@@ -26,11 +28,18 @@ class Finished:
     """How many windows the recording has or promises, where that is known."""
     failure: str | None
     notes: Sequence[str] = ()
+    began: str | None = None
+    """When the recording was begun, in ISO 8601, if that is known."""
+    site: str | None = None
+    """Where, if that is known."""
 
     @classmethod
     def read(cls, fields: object) -> Finished | None:
         """Reads a part from its JSON, which may hold anything; None if that is not a part."""
-        if not (isinstance(fields, dict) and fields.keys() == cls.__dataclass_fields__.keys()):
+        if not (
+            isinstance(fields, dict)
+            and {"began": None, "site": None, **fields}.keys() == cls.__dataclass_fields__.keys()
+        ):
             return None
         numbers = [fields[name] for name in ("size", "mtime_ns", "part", "parts")]
         notes, failure, windows = fields["notes"], fields["failure"], fields["windows"]
@@ -40,8 +49,20 @@ class Finished:
             and all(type(text) is str for text in (fields["path"], fields["name"], *notes))
             and (failure is None or type(failure) is str)
             and (windows is None or type(windows) is int)
+            and _is_time(fields.get("began"))
+            and (fields.get("site") is None or type(fields["site"]) is str)
         )
         return cls(**fields) if makes_sense else None
+
+    @classmethod
+    def when(cls, origin: Origin) -> dict[str, str | None]:
+        """What is kept of a recording's origin, as fields."""
+        return {"began": None if origin.began is None else origin.began.isoformat(), "site": origin.site}
+
+    @property
+    def origin(self) -> Origin:
+        """Where the recording comes from."""
+        return Origin(None if self.began is None else datetime.fromisoformat(self.began), self.site)
 
     @property
     def outcome(self) -> Read | Failed:
@@ -78,3 +99,12 @@ class Finished:
                 f"cannot resume: {path} has changed since its rows were computed ({self.size} bytes then, "
                 f"{size} now, or written since)"
             )
+
+
+def _is_time(text: object) -> bool:
+    if text is None:
+        return True
+    try:
+        return type(text) is str and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False

@@ -15,8 +15,8 @@ from runtime.remote import absolute_path
 from runtime.rows.block import Columns
 from runtime.workers.job import Job
 
-NOT_SHOWN = ("classes", "class_columns")
-"""Options that the columns themselves show."""
+NOT_SHOWN = ("classes", "class_columns", "file_scale", "blend", "blend_of")
+"""Options that the columns themselves show, and those that `Finishing` adds."""
 
 
 def columns_of(artifact: Artifact, job: Job, root: str | Path, taxonomy: Taxonomy | None = None) -> Columns:
@@ -24,13 +24,13 @@ def columns_of(artifact: Artifact, job: Job, root: str | Path, taxonomy: Taxonom
     heads = artifact.heads
     shapes = {name: heads[name].shape for name in job.outputs}
     classes = {name: heads[name].names(job.request.namespace) for name in job.outputs}
-    constants: frozenset[int] = frozenset()
+    constants = {}
     for name, class_map in job.class_maps.items():
         shapes[name], classes[name] = (len(class_map.names),), class_map.names
-        # Only detections ask for them, which are of a single output with classes.
-        constants = frozenset(np.flatnonzero(class_map.constant).tolist())
+        constants[name] = frozenset(np.flatnonzero(class_map.constant).tolist())
     dtypes = {name: job.request.embedding_dtype for name in shapes if not classes[name]}
-    return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants)
+    more = ("recorded_at",) if job.request.site_from is None else ("recorded_at", "site")
+    return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants, more)
 
 
 def about(artifact: Artifact, job: Job, root: str | Path) -> dict[str, str]:

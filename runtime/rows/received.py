@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ class Received:
     """How many windows its header promises, or how many there are once it was read; None if unknown."""
     unrecorded: tuple[tuple[int, int], ...] = ()
     """Windows in silent stretches: the first of each, and the one after its last."""
+    began: datetime | None = None
+    """When the recording was begun; None if unknown."""
     rows: dict[int, list[Rows]] = field(default_factory=dict)
     """By part."""
     done: dict[int, Done] = field(default_factory=dict)
@@ -46,6 +49,8 @@ class Received:
 
     def add(self, task: Task, message: Opened | Rows | Done) -> None:
         """Takes a message about a task."""
+        if not isinstance(message, Rows):
+            self.began = message.began or self.began
         if isinstance(message, Opened):
             self.parts, self.promised, self.unrecorded = message.parts, message.windows, message.unrecorded
         elif isinstance(message, Rows):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from runtime.audio.extensions import advice
 from runtime.remote import Location
+from runtime.rows.block import NOWHERE, Origin
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
 from runtime.rows.summary import Failure, Note
 
@@ -27,13 +28,28 @@ class Report:
         """How many rows have each status."""
         self.failures: list[Failure] = []
         self.notes: list[Note] = []
+        self.timeless = self.siteless = 0
+        """Recordings of which nobody knows when they were begun, or at which site."""
         self.passed_over = 0
         """Recordings without rows: none was scored before the end, and a sample submission decides the rows."""
         self.without_events = self.not_reached = 0
         """Where windows are around events: recordings without any, and recordings not scored, or not to their end."""
 
-    def add(self, path: Location, outcomes: Sequence[Outcome], rows: int) -> None:
+    def unknown(self, more: Sequence[str], recordings: int) -> list[str]:
+        """Lines on what nobody knows of recordings, of what rows say `more` of their windows."""
+        lines = []
+        if self.timeless and "recorded_at" in more:
+            why = "neither the file nor its name says it"
+            lines.append(f"recorded_at is unknown in {self.timeless} of {recordings} recordings: {why}")
+        if self.siteless and "site" in more:
+            why = "their paths do not match --site-from (site_from)"
+            lines.append(f"site is unknown in {self.siteless} of {recordings} recordings: {why}")
+        return lines
+
+    def add(self, path: Location, outcomes: Sequence[Outcome], rows: int, origin: Origin = NOWHERE) -> None:
         """Adds a recording of `rows` rows, with the outcome of each of its parts."""
+        self.timeless += origin.began is None
+        self.siteless += origin.site is None
         notes = dict.fromkeys(note for each in outcomes if isinstance(each, (Read, Failed)) for note in each.notes)
         self.notes += [Note(path, note) for note in notes]
         if reasons := list(dict.fromkeys(each.reason for each in outcomes if isinstance(each, Failed))):

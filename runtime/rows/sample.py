@@ -18,7 +18,7 @@ from runtime.audio.paths import FoundRecordings
 from runtime.errors import InputError, some
 from runtime.files import composed
 from runtime.remote import Location, path_below
-from runtime.rows.block import Block, Columns, count_statuses, unscored, writable
+from runtime.rows.block import Block, Columns, Origin, count_statuses, unscored, writable
 
 END = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
 NEAR_S = 0.005
@@ -120,6 +120,7 @@ class SampleSubmission:
         `note` must have been called for each recording when the last block has come.
         """
         self.counts, self.dropped, self._beyond_end = Counter(), 0, 0
+        self._origins: dict[str, Origin] = {}
         status = np.full(len(self), "", "<U12")
         size = max(1, PAGE_BYTES // (4 * columns.numbers))
         last_owners = [int(self._owners[at : at + size].max()) for at in range(0, len(self), size)]  # of each page
@@ -128,6 +129,7 @@ class SampleSubmission:
         for block in blocks:
             if not len(block):
                 continue
+            self._origins |= block.origins
             number = self._numbers[block.row_ids[0].rpartition("_")[0]]
             while at < len(last_owners) and last_owners[at] < number:
                 yield self._page(at, size, status, pages.pop(at, None), columns)
@@ -179,8 +181,9 @@ class SampleSubmission:
         starts = np.where(indices >= 0, indices * self._hop / self._rate, self._ends[rows] - window_s)
         paths = [*map(str, self.recordings.paths), ""]
         values = unscored(columns, len(here)) if outputs is None else outputs
-        row_ids = list(self.row_ids[rows])
-        return Block("", row_ids, starts, starts + window_s, here, values, [paths[owner] for owner in owners.tolist()])
+        owned = [paths[owner] for owner in owners.tolist()]
+        origins = {path: self._origins[path] for path in dict.fromkeys(owned) if path in self._origins}
+        return Block("", list(self.row_ids[rows]), starts, starts + window_s, here, values, owned, origins)
 
     def summary(self) -> list[str]:
         """Lines about rows that were filled or dropped, and recordings that were left out."""

@@ -119,4 +119,4 @@ class ScoringLoop:
         """When scoring must stop if `rows` rows are scored by then."""
         if self._deadline is None:
             return math.inf
-        return self._deadline.scoring_ends(self._table.columns, self._table.final_work(rows))
+        return self._deadline.scoring_ends(self._sink.columns, self._table.final_work(rows))

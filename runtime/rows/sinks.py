@@ -12,10 +12,10 @@ from runtime.errors import InputError, OutputError
 from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
+from runtime.rows.finishing import Finishing
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.formats.format import Format
 from runtime.rows.sample import SampleSubmission
-from runtime.rows.smoothing import smoothed
 from runtime.rows.spool import ChangedError, Spool
 
 
@@ -26,6 +26,8 @@ class Sink(Protocol):
     """The file or folder that holds the rows in the end; None if they are in memory."""
     detected: DetectionCounts | None
     """Counts of the detections written, if the sink holds detections."""
+    columns: Columns
+    """What the rows hold in the end."""
 
     @property
     def blocks(self) -> list[Block]:
@@ -45,18 +47,15 @@ class MemorySink:
     """Keeps the rows.
 
     Args:
-        columns: what rows hold.
-        smooth: the weights of neighbouring windows, if scores are smoothed.
+        finishing: what becomes of scores in the end.
         sample: a sample submission, if one says which rows there are.
     """
 
     path: Path | None = None
     detected: DetectionCounts | None = None
 
-    def __init__(
-        self, columns: Columns, smooth: Sequence[float] | None, sample: SampleSubmission | None = None
-    ) -> None:
-        self._columns, self._smooth, self._sample = columns, smooth, sample
+    def __init__(self, finishing: Finishing, sample: SampleSubmission | None = None) -> None:
+        self._finishing, self._sample, self.columns = finishing, sample, finishing.written
         self._blocks: list[Block] = []
 
     @property
@@ -68,7 +67,7 @@ class MemorySink:
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
         finished = [*self._blocks, *rest]
-        self._blocks = list(FinalRows(lambda: finished, self._columns, self._smooth, self._sample))
+        self._blocks = list(FinalRows(lambda: finished, self._finishing, self._sample))
 
     def close(self, keep: bool | None) -> None:
         pass
@@ -121,11 +120,11 @@ class LateFileSink(MemorySink):
 
     Args:
         target: the file.
-        smooth, sample: see `MemorySink`.
+        finishing, sample: see `MemorySink`.
     """
 
-    def __init__(self, target: Target, smooth: Sequence[float] | None, sample: SampleSubmission | None) -> None:
-        super().__init__(target.columns, smooth, sample)
+    def __init__(self, target: Target, finishing: Finishing, sample: SampleSubmission | None) -> None:
+        super().__init__(finishing, sample)
         self._target, self.detected = target, target.format.detected
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
@@ -141,7 +140,7 @@ class FileSink:
         target: the file or folder.
         run: what the rows depend on.
         resume: whether to go on with the rows of an earlier run, which `finished` lists.
-        smooth: the weights of neighbouring windows, if scores are smoothed. They are spooled as they were.
+        finishing: what becomes of scores in the end. They are spooled as they were. None: nothing.
         sample: a sample submission, if one says which rows are written.
 
     Raises:
@@ -154,15 +153,16 @@ class FileSink:
         target: Target,
         run: Mapping[str, Any],
         resume: bool,
-        smooth: Sequence[float] | None = None,
+        finishing: Finishing | None = None,
         sample: SampleSubmission | None = None,
     ) -> None:
         self.path: Path | None = target.path
         self.detected = target.format.detected
         self.blocks: list[Block] = []
-        self._target, self._smooth, self._sample = target, smooth, sample
+        self._target, self._sample, self.columns = target, sample, target.columns
+        self._finishing = finishing or Finishing(target.columns)
         self._spool_is_needed = True
-        self._spool = Spool(target.path, target.columns, run, resume)
+        self._spool = Spool(target.path, self._finishing.columns, run, resume)
         remove_leftovers(target.path)  # the spool is locked: the runs that left them are gone
 
     @property
@@ -181,7 +181,7 @@ class FileSink:
         if not (complete or self._target.format.replaces):
             self.path = self._spool.path
             return
-        rows = FinalRows(lambda: chain(self._spool.blocks(), rest), self._target.columns, self._smooth, self._sample)
+        rows = FinalRows(lambda: chain(self._spool.blocks(), rest), self._finishing, self._sample)
         self._target.write(rows, f"in {self._spool.path}: make room, then go on by `--resume`")
         self._spool_is_needed = self._target.format.replaces
 
@@ -189,15 +189,20 @@ class FileSink:
         self._spool.close(keep if self._spool_is_needed else False)
 
 
-@dataclass(frozen=True)
 class FinalRows:
-    """The rows as they are written: smoothed, and in a sample submission's order. They can be iterated over again."""
+    """The rows as they are written: finished, and in a sample submission's order. They can be iterated over again.
 
-    read: Callable[[], Iterable[Block]]
-    columns: Columns
-    smooth: Sequence[float] | None
-    sample: SampleSubmission | None
+    Args:
+        read: reads the rows that workers scored.
+        finishing: what becomes of their scores.
+        sample: a sample submission, if one says which rows are written.
+    """
+
+    def __init__(
+        self, read: Callable[[], Iterable[Block]], finishing: Finishing, sample: SampleSubmission | None
+    ) -> None:
+        self._read, self._columns, self._sample = finishing.rows(read), finishing.written, sample
 
     def __iter__(self) -> Iterator[Block]:
-        rows = smoothed(self.read(), self.columns, self.smooth)
-        return iter(rows if self.sample is None else self.sample.arranged(rows, self.columns))
+        rows = self._read()
+        return iter(rows if self._sample is None else self._sample.arranged(rows, self._columns))

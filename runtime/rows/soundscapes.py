@@ -83,6 +83,17 @@ class Soundscapes(RunSummary):
         """When each window ends, in seconds from the start of its recording."""
         return self._joined(np.empty(0), lambda block: block.end_s)
 
+    @property
+    def recorded_at(self) -> list[str | None]:
+        """When each window begins, in ISO 8601: `2024-05-12T05:30:05.000+10:00`, without the offset where that is
+        unknown; None where nothing is known."""
+        return [text for block in self._rows() for text in block.recorded_at]
+
+    @property
+    def site(self) -> list[str | None]:
+        """The site of each row, if the run had `site_from`; None where that does not match."""
+        return [text for block in self._rows() for text in block.site]
+
     @cached_property
     def status(self) -> NDArray[np.str_]:
         """How each row came about.
@@ -160,7 +171,8 @@ class Soundscapes(RunSummary):
         return f"<Soundscapes: {self.summary()}>"
 
     def to_dataframe(self, output: str | None = None) -> pandas.DataFrame:
-        """The rows as a pandas DataFrame, a copy: row_id, path, start_s, end_s, status, and a column for each value.
+        """The rows as a pandas DataFrame, a copy: row_id, path, start_s, end_s, status, recorded_at, site if the run
+        had `site_from`, and a column for each value.
 
         If there is one output, or one is named, its columns have the names of its classes (`e0`, `e1`, … for an
         embedding): `frame["aldfly"]`. If there are several, the output's name comes first: `frame["label.aldfly"]`,
@@ -180,7 +192,8 @@ class Soundscapes(RunSummary):
         rows: dict[str, Any] = {"row_id": self.row_ids, "path": self.paths}
         rows |= {} if (channels := self.channels) is None else {"channel": channels}
         rows |= {"start_s": self.start_s, "end_s": self.end_s}
-        frames = [pandas.DataFrame({**rows, "status": self.status.tolist()})]
+        more = {name: getattr(self, name) for name in self._columns.more}
+        frames = [pandas.DataFrame({**rows, "status": self.status.tolist(), **more})]
         for name in names:
             columns = self._columns.names(name)
             values = self._array(name).reshape(len(self.row_ids), len(columns))
@@ -246,7 +259,8 @@ class Soundscapes(RunSummary):
         self._write(path, CsvFile(), blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
-        """Writes Parquet: row_id, path, start_s, end_s, status, and each output as a list of fixed size.
+        """Writes Parquet: row_id, path, start_s, end_s, status, recorded_at, site if the run had `site_from`, and each
+        output as a list of fixed size.
 
         Raises:
             InputError: pyarrow is missing; `path` is a folder or device, or a file that the run read; or the rows are
@@ -271,8 +285,9 @@ class Soundscapes(RunSummary):
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`.
 
-        It holds an array for each output, the arrays `row_ids`, `path`, `start_s`, `end_s` and `status`, and two texts
-        of JSON: `classes` has the names of columns, and `about` says what made the rows.
+        It holds an array for each output, the arrays `row_ids`, `path`, `start_s`, `end_s`, `status` and `recorded_at`,
+        `site` if the run had `site_from`, and two texts of JSON: `classes` has the names of columns, and `about` says
+        what made the rows.
 
         Raises:
             InputError: `path` is a folder or device, or a file that the run read; or the rows are in `sink`.

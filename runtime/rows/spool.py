@@ -155,8 +155,8 @@ class Spool:
             raise self._changed()
 
     def _block(self, record: Record) -> Block:
-        body = read_body(self._file, record)
-        if body is None or self._part(record) is None:
+        body, part = read_body(self._file, record), self._part(record)
+        if body is None or part is None:
             raise self._changed()
         row_ids, start = record.text["row_ids"], 0
         arrays: dict[str, NDArray[Any]] = {}  # views of `body`
@@ -166,7 +166,8 @@ class Spool:
             start += arrays[name].nbytes
         own: dict[str, Any] = {name: arrays.pop(name) for name in OWN}
         outputs = {name.removeprefix(PREFIX): values for name, values in arrays.items()}
-        return Block(record.text["path"], row_ids, **own, outputs=outputs)
+        path = record.text["path"]
+        return Block(path, row_ids, **own, outputs=outputs, origins={path: part[0].origin})
 
     def close(self, keep: bool | None) -> None:
         """Closes the file. `keep` is whether it stays; None: if it holds rows, or was there before."""

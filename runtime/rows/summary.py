@@ -51,6 +51,8 @@ class RunSummary:
     """How many recordings were found."""
     class_maps: Mapping[str, ClassMap] = field(default_factory=dict)
     """Which of a model's columns stand for the wanted classes, for each output `label`."""
+    blended: str = ""
+    """What the summary says of the blend of several models."""
     namespaces: Mapping[str, str] = field(default_factory=dict)
     """The class list in which wanted classes were looked up first, where that is not the model's first."""
     without_events: int = 0
@@ -63,6 +65,12 @@ class RunSummary:
     """Folders that could not be read, and may hold recordings."""
     passed_over: Sequence[str] = ()
     """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
+    timeless: int = 0
+    """Of how many recordings nobody knows when they were begun."""
+    siteless: int = 0
+    """Of how many recordings nobody knows the site, if that was asked for."""
+    unknown: Sequence[str] = ()
+    """What the summary says about both."""
     lacking: int = 0
     """How many of the "filled" rows are a sample submission's rows that no recording has."""
     dropped: int = 0
@@ -109,7 +117,7 @@ class RunSummary:
             lines = [f"no recordings were found; the sample submission's {len(self)} rows are written without scores"]
         elif left := self.count("filled") - self.lacking:
             lines.append(f"{left} rows were not reached and are filled: in a CSV by {self.fill:g}")
-        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.passed_over])
+        return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.unknown, *self.passed_over])
 
     def _counted(self) -> str:
         always = ("scored", "filled", "failed")
@@ -133,6 +141,8 @@ class RunSummary:
         for output, namespace in self.namespaces.items():
             yield f"classes{_of(output)} were looked up first in the model's list {namespace}"
         yield from class_lines(self.class_maps)
+        if self.blended:
+            yield f"label: {self.blended}"
         if self.without_events:
             yield f"without events, so without rows: {self.without_events} of {self.recordings} recordings"
         if self.not_reached:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
-from runtime.remote import Location, RemoteFile, absolute_path
+from runtime.remote import Location, RemoteFile, absolute_path, path_below
 from runtime.rows.assembly import assembled
-from runtime.rows.block import Block, Columns, count_statuses
+from runtime.rows.block import Block, Columns, Origin, count_statuses
 from runtime.rows.deadline import FinalWork
 from runtime.rows.finished import Finished
 from runtime.rows.grid import Grid
@@ -51,7 +51,8 @@ class Table:
         self._recordings, self._sample, self._interpolate = recordings, sample, interpolate
         # Computed now, because the working folder may be deleted during the run.
         self._files, self._absolute = _files(recordings.paths), tuple(map(absolute_path, recordings.paths))
-        self._on_grid = not grid.around_events
+        self._root = absolute_path(recordings.root) if recordings.root else ""
+        self._grid, self._on_grid = grid, not grid.around_events
         self.columns = columns
         """What the rows hold."""
         self.part_windows = grid.part_windows
@@ -81,6 +82,7 @@ class Table:
         received = self._received_for(self._recording)
         finished.check_file(path, received.size, received.mtime_ns)
         received.parts, received.promised = finished.parts, finished.windows
+        received.began = finished.origin.began
         self._next(received, finished.outcome, counts)
 
     def tasks(self) -> Iterator[Task]:
@@ -175,7 +177,13 @@ class Table:
 
     def _block(self, received: Received, indices: NDArray[np.int64]) -> Block:
         path, name = self._recordings.paths[self._recording], self._recordings.names[self._recording]
-        return assembled(str(path), name, received, self._part, indices, self.columns, self._naming)
+        origin = self._origin(received)
+        return assembled(str(path), name, received, self._part, indices, self.columns, self._naming, origin)
+
+    def _origin(self, received: Received) -> Origin:
+        """Where the current recording comes from."""
+        below = path_below(self._absolute[self._recording], self._root) if self._grid.site_from is not None else ""
+        return self._grid.origin(received, self._recordings.paths[self._recording], below)
 
     def _finished(self, received: Received, done: Done) -> Finished:
         """The current part as a record for a later run to compare."""
@@ -189,6 +197,7 @@ class Table:
             windows=done.windows if received.promised is None else received.promised,
             failure=done.failure,
             notes=done.notes,
+            **Finished.when(self._origin(received)),
         )
 
     def _sent(self, received: Received, block: Block) -> None:
@@ -205,7 +214,7 @@ class Table:
         self._part += 1
         if self._part < received.parts:
             return
-        self.report.add(self._recordings.paths[self._recording], self._outcomes, self._rows)
+        self.report.add(self._recordings.paths[self._recording], self._outcomes, self._rows, self._origin(received))
         read = all(isinstance(each, Read) for each in self._outcomes)
         if read:
             self._lengths.learn_length(self._rows)

@@ -58,7 +58,9 @@ class Decoder:
             failure = windows.failure
         except Exception as error:  # whatever it is, it concerns this recording; the next may be well
             failure = f"{type(error).__name__}: {error}"
-        self._send(Decoded(ticket.number, failure, windows.count(failure is not None), sent, windows.notes))
+        self._send(
+            Decoded(ticket.number, failure, windows.count(failure is not None), sent, windows.notes, windows.began)
+        )
 
     def flush(self) -> None:
         """Sends off a batch that is not full."""

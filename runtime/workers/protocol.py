@@ -14,6 +14,7 @@ On a GPU children are decoders and one scorer, which share a ring of batches; bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +79,14 @@ NOT_FINITE = "has windows whose scores are not finite numbers"
 class Opened:
     """How many parts a recording is read in, and how many windows its header promises if that is more than one.
 
-    `unrecorded` are runs of windows in its silent stretches, each from its first to before its last.
+    `unrecorded` are runs of windows in its silent stretches, each from its first to before its last. `began` is when it
+    was begun, None if unknown.
     """
 
     parts: int
     windows: int | None
     unrecorded: tuple[tuple[int, int], ...] = ()
+    began: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class Done:
     """Whether every process that tried it died or hung."""
     notes: tuple[str, ...] = ()
     """What a user should know of a recording that was read all the same."""
+    began: datetime | None = None
+    """When the recording was begun, if that is known and it was opened."""
 
 
 # Between the parent, the decoders and the scorer.
@@ -185,6 +190,7 @@ class Decoded:
     windows: int | None
     sent: int
     notes: tuple[str, ...]
+    began: datetime | None
 
 
 @dataclass(frozen=True)

@@ -186,4 +186,4 @@ class Stages(Engine[DecoderProcess | ScorerProcess]):
         if attempt.combiner is not None:
             yield from (Event(attempt.task, rows) for rows in attempt.combiner.rest(decoded.windows))
         failure = decoded.failure or (NOT_FINITE if attempt.overflow else None)
-        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes))
+        yield Event(attempt.task, Done(failure, decoded.windows, notes=decoded.notes, began=decoded.began))

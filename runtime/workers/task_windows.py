@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from runtime.audio.clock import began
 from runtime.audio.peaks import PeakFinder
 from runtime.audio.recording import Recording, Window
 from runtime.audio.source import Samples
@@ -59,6 +61,11 @@ class TaskWindows:
         """After reading: what a user should know of a recording that was read all the same."""
         return tuple(self._recording.notes)
 
+    @property
+    def began(self) -> datetime | None:
+        """After opening: when the recording was begun; None if unknown."""
+        return began(self._recording.written, self._task.path.stem, self._job.request.timezone)
+
     def count(self, failed: bool) -> int | None:
         """After reading: how many windows the recording has, or if it `failed` before its end how many its header
         promises; None if unknown.
@@ -70,7 +77,7 @@ class TaskWindows:
         recording, task, parts = self._recording, self._task, self._task.parts
         if parts is None:
             parts, promised = recording.count_parts()
-            self._send(Opened(parts, promised, recording.unrecorded))
+            self._send(Opened(parts, promised, recording.unrecorded, self.began))
         return recording.windows(recording.part(task.part, parts), task.offset, task.step)
 
     def _around_peaks(self, most: int) -> Iterator[Window]:
@@ -81,4 +88,5 @@ class TaskWindows:
             if time.monotonic() - sent > ALIVE_EVERY_S:
                 self._send(Alive())
                 sent = time.monotonic()
+        self._send(Opened(1, None, began=self.began))
         return self._recording.windows_at(finder.starts(most))

@@ -56,7 +56,7 @@ def score(
     if pieces:
         send(_joined(pieces))
     failure = windows.failure or (NOT_FINITE if overflow else None)
-    send(Done(failure, count, notes=windows.notes))
+    send(Done(failure, count, notes=windows.notes, began=windows.began))
 
 
 def _chunks(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pyarrow.parquet
 import pytest
 
 from convert.proof.synthetic import soundscape
-from runtime import InputError, Soundscapes, load_model, merge_archive, run_archive
+from runtime import InputError, Model, Soundscapes, load_model, merge_archive, run_archive
 from runtime.cli import main
 from runtime.workers.stages import Stages
 from tests.support.recordings import RATE, write
-from tests.support.runs import interrupt, run
+from tests.support.runs import interrupt, run, write_sample
 from tests.support.small_v2 import CODES, NAMES, write_small_v2
 
 BOTH = ("label", "embedding")
@@ -54,7 +55,7 @@ def test_rows_are_the_same_bits_as_in_runs_of_their_own(
     together = run(folder, models, outputs=BOTH, workers=1)
     same(together, apart)
     assert together.classes["b.label"] == NAMES
-    same(run(folder, models, engine=Stages, outputs=BOTH, device="cpu", batch_size=2), apart)
+    same(run(folder, models, engine=Stages, outputs=BOTH, device="cpu", batch_size=2, workers=1), apart)
 
 
 def test_audio_in_memory_is_scored_by_all(models: list[Path], folder: Path, apart: list[Soundscapes]) -> None:
@@ -69,10 +70,10 @@ def test_an_interrupted_run_goes_on_with_the_same_models_alone(
     models: list[Path], folder: Path, apart: list[Soundscapes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = tmp_path / "rows.parquet"
-    interrupt(folder, models, sink, 1, monkeypatch, outputs=BOTH)  # type: ignore[arg-type]
+    interrupt(folder, models, sink, 1, monkeypatch, outputs=BOTH, workers=1)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="model was"):
         run(folder, models[::-1], outputs=BOTH, sink=sink, resume=True)
-    run(folder, models, outputs=BOTH, sink=sink, resume=True)
+    run(folder, models, outputs=BOTH, sink=sink, resume=True, workers=1)
     table = pyarrow.parquet.read_table(sink)
     for name, own in zip("ab", apart, strict=True):
         np.testing.assert_array_equal(table[f"{name}.label"].combine_chunks().values.to_numpy(), own["label"].ravel())
@@ -83,38 +84,86 @@ def test_an_interrupted_run_goes_on_with_the_same_models_alone(
 def test_a_dataset_of_several_models_merges_to_a_plain_runs_file(
     models: list[Path], folder: Path, tmp_path: Path
 ) -> None:
-    for i in (1, 2):
-        run_archive(folder, models, tmp_path / "out", shard=f"{i}/2", outputs=BOTH, progress=False)
+    run_archive(folder, models, tmp_path / "out", outputs=BOTH, workers=1, progress=False)
     with pytest.raises(InputError, match="holds the rows of another run: model was"):
         run_archive(folder, models[0], tmp_path / "out", outputs=BOTH, progress=False)
-    merge_archive(tmp_path / "out", tmp_path / "merged.npz", progress=False)
-    run(folder, models, outputs=BOTH, sink=tmp_path / "plain.npz")
-    assert (tmp_path / "merged.npz").read_bytes() == (tmp_path / "plain.npz").read_bytes()
+    with pytest.raises(InputError, match="blend cannot be given for a dataset"):
+        run_archive(folder, models, tmp_path / "out", outputs=BOTH, blend=(1, 2), progress=False)
+    merged, plain = tmp_path / "merged.parquet", tmp_path / "plain.parquet"
+    options = {"blend": (1, 2), "blend_of": "ranks", "smooth": (1, 2, 1)}
+    merge_archive(tmp_path / "out", merged, progress=False, **options)  # type: ignore[arg-type]
+    run(folder, models, outputs=BOTH, sink=plain, workers=1, **options)
+    assert merged.read_bytes() == plain.read_bytes()
+    assert json.loads(pyarrow.parquet.read_schema(plain).metadata[b"options"])["blend"] == [1, 2]
 
 
-def test_classes_are_mapped_in_each_model(models: list[Path], folder: Path, apart: list[Soundscapes]) -> None:
-    mapped = run(folder, models, classes=["houspa", "1139490", "Turdus merula"], activation="sigmoid")
+@pytest.fixture(scope="module")
+def loaded(models: list[Path]) -> Model:
+    return load_model(models, "cpu")
+
+
+def of_b_wav(loaded: Model, **options: object) -> Soundscapes:
+    """A run in this process."""
+    return loaded.run(soundscape(1, 12), RATE, progress=False, **options)  # type: ignore[arg-type]
+
+
+WANTED = ["houspa", "1139490", "Turdus merula"]
+
+
+def test_classes_are_mapped_in_each_model(loaded: Model) -> None:
+    whole = of_b_wav(loaded)
+    mapped = of_b_wav(loaded, classes=WANTED, activation="sigmoid")
     assert mapped.unmapped == ["1139490"]
     assert "classes of b.label: 2 exact; 1 absent" in mapped.summary()
-    for name, own in zip("ab", apart, strict=True):
-        assert mapped.classes[f"{name}.label"] == ("houspa", "1139490", "Turdus merula")
-        expected = 1 / (1 + np.exp(-own["label"][:, [3, 5]]))
-        np.testing.assert_allclose(mapped[f"{name}.label"][:, [0, 2]], expected, atol=1e-6)
+    for name in "ab":
+        assert mapped.classes[f"{name}.label"] == tuple(WANTED)
+        expected = 1 / (1 + np.exp(-whole[f"{name}.label"][:, [3, 5]]))
+        np.testing.assert_allclose(mapped[f"{name}.label"][:, [0, 2]], expected, rtol=1e-5)
         assert (mapped[f"{name}.label"][:, 1] == 0).all()
 
 
-def test_a_model_without_the_classes_is_named(models: list[Path], folder: Path) -> None:
+def test_a_model_without_the_classes_is_named(models: list[Path], loaded: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^a\.label: the model has none of the 1 classes"):
-        run(folder, models, classes=["amecro"])
+        of_b_wav(loaded, classes=["amecro"])
+    old = write_small_v2(tmp_path / "old.onnx", family="perch_v1")
     with pytest.raises(InputError, match="one of the models is perch_v1"):
-        old = write_small_v2(models[0].with_name("old.onnx"), family="perch_v1")
-        run(folder, [models[0], old], logit_scale="perch-hoplite")
+        of_b_wav(load_model([models[0], old], "cpu"), logit_scale="perch-hoplite")
+
+
+def test_a_blend_is_the_mean_of_what_is_activated(loaded: Model, models: list[Path], tmp_path: Path) -> None:
+    options = {"classes": WANTED, "activation": "softmax"}
+    each = of_b_wav(loaded, **options)
+    blended = of_b_wav(loaded, **options, blend=(3, 1), outputs=["label", "b.embedding"])
+    assert list(blended.outputs) == ["label", "b.embedding"]
+    np.testing.assert_allclose(blended["label"], 0.75 * each["a.label"] + 0.25 * each["b.label"], rtol=1e-6)
+    assert "label: 3 a.label + 1 b.label" in blended.summary()
+    assert blended.unmapped == ["1139490"]
+    lists = of_b_wav(loaded, blend=(1, 1), namespace="ebird2021")  # the models have the same
+    assert lists.classes["label"] == CODES
+    with pytest.raises(InputError, match="blend has 3 weights"):
+        of_b_wav(loaded, blend=(1, 1, 1))
+    with pytest.raises(InputError, match=r"blend has 2 weights.* 1 models here"):
+        of_b_wav(load_model(models[0], "cpu"), blend=(1, 1))
+
+
+def test_a_submission_of_a_blend_has_the_samples_rows(loaded: Model, tmp_path: Path) -> None:
+    sample = write_sample(tmp_path / "sample.csv", WANTED, rows=("audio_10", "audio_5", "gone_5"))
+    options = {"classes": sample, "blend": (1, 1), "sink": tmp_path / "out.csv"}
+    result = of_b_wav(loaded, **options, blend_of="ranks", deadline_s=600)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["row_id", *WANTED]
+    assert [row[0] for row in rows] == ["audio_10", "audio_5", "gone_5"]
+    values = np.array([row[1:] for row in rows], np.float64)
+    assert set(np.round(values[:2, [0, 2]] * 6).ravel()) <= set(range(2, 7))  # means of two ranks of three rows
+    assert values[:, 1].tolist() == [0, 0, -1000]
+    assert result.dropped == 1
 
 
 def test_the_command_line_takes_several_models(
     models: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ["--model", str(models[0]), "--model", f"b2={models[1]}"]
+    given = ["--model", str(models[0]), "--model", f"b2={models[1]}", "--workers", "1"]
     sink = tmp_path / "out.npz"
     assert main([str(folder), *given, "--namespace", "ebird2021", "-o", str(sink), "--quiet"]) == 0
     with np.load(sink) as saved:
@@ -124,7 +173,7 @@ def test_the_command_line_takes_several_models(
     assert main([str(folder), *given, "--top", "1", "-o", str(tmp_path / "found.csv"), "--quiet"]) == 2
     assert "ask for a.label alone" in capsys.readouterr().err
     assert main([str(folder), *given, "--outputs", "b2.label", "--top", "1", "-o", str(tmp_path / "found.csv")]) == 0
-    assert main([*given, "--classes", str(folder / "x"), "--map-report", str(tmp_path / "map.csv")]) == 2
+    assert main([*given[:4], "--classes", str(folder / "x"), "--map-report", str(tmp_path / "map.csv")]) == 2
 
 
 def test_doctor_looks_into_each_model_and_at_all_together(

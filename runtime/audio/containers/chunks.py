@@ -1,11 +1,13 @@
 """Finds the sound in a file made of chunks, by its header.
 
 WAV (RIFF, and RIFX in the other order of bytes), RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), Sony's W64, AIFF, AU and
-Apple's CAF: all describe the sound first, and then say how many bytes of it follow.
+Apple's CAF: all describe the sound first, and then say how many bytes of it follow. Recorders of WAV say more about a
+recording in chunks before the sound or behind it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -104,6 +106,12 @@ class Layout:
     mono16: bool = False
 
 
+MOST_SAID = 2**16
+"""Bytes of one chunk in which something is said of a recording."""
+SAYING = frozenset({b"guan", b"LIST", b"wamd"})
+"""Chunks of GUANO, of AudioMoth's comment and of Wildlife Acoustics."""
+
+
 def read_layout(file: BinaryIO, size: int) -> Layout | None:
     """Where the sound of a file lies; None if it is another kind of file, or its sound cannot be located."""
     file.seek(0)
@@ -125,6 +133,18 @@ def _layout(file: BinaryIO, size: int, head: bytes) -> Layout | None:
     if head.startswith(b".snd"):
         return _au(file, head)
     return _caf(file, size) if head.startswith(b"caff") else None
+
+
+def read_said(file: BinaryIO, size: int, layout: Layout, end: int) -> dict[bytes, bytes]:
+    """What is said of a recording in a WAV, by the names of chunks; its sound ends at byte `end`."""
+    said: dict[bytes, bytes] = {}
+    for chunks in (layout.chunks,) if layout.chunks in (RIFF, RIFX) else ():
+        before, behind = chunks.walk(file, 12, layout.start), chunks.walk(file, chunks._behind(file, end, size), size)
+        for chunk in itertools.chain(before, behind):
+            if chunk.name in SAYING:
+                file.seek(chunk.start)
+                said[chunk.name] = said.get(chunk.name, b"") + file.read(min(chunk.end - chunk.start, MOST_SAID))
+    return said
 
 
 def is_wav(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import soundfile
 
@@ -50,6 +51,8 @@ class Sound:
     notes: tuple[str, ...] = ()
     enterable: bool = False
     """Whether it can be read from any frame on; if it is not `seekable`, only approximately."""
+    written: datetime | None = None
+    """When the recording began, by what the recorder wrote into the file."""
     gaps: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -97,9 +100,9 @@ def _streams(path: Location) -> Generator[Sound, None, None]:
             notes, gaps = extent.notes(file), extent.timeline.gaps if extent.timeline is not None else ()
             if joined is not None and following is None:
                 notes.append(f"is joined with another file at byte {joined:,}, in which no sound was found")
-            promised = extent.promised(file)
+            promised, written, noted = extent.promised(file), extent.written, tuple(notes)
             blocks = reader(file, promised)
-            yield Sound(file, promised, seekable, blocks, notes=tuple(notes), enterable=seekable, gaps=gaps)
+            yield Sound(file, promised, seekable, blocks, True, noted, enterable=seekable, gaps=gaps, written=written)
         extent = following
 
 

@@ -13,13 +13,15 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
+from runtime.audio.clock import time_in_chunks
 from runtime.audio.containers import audiomoth
-from runtime.audio.containers.chunks import KNOWN, MOST_CHUNKS, NAME, Chunks, Layout, is_wav, read_layout
+from runtime.audio.containers.chunks import KNOWN, MOST_CHUNKS, NAME, Chunks, Layout, is_wav, read_layout, read_said
 from runtime.audio.containers.stream import BUFFER, Piece, Pieces, size_of
 from runtime.remote import Location
 
@@ -64,6 +66,8 @@ class Extent:
     joined: int | None = None
     timeline: audiomoth.Timeline | None = None
     """When the sound was recorded, where the recorder left out silence."""
+    written: datetime | None = None
+    """When the recording began, by what the recorder wrote."""
 
     @property
     def size(self) -> int:
@@ -155,7 +159,8 @@ def _examine(path: Location, base: int, size: int, _: int) -> Extent | None:
             return None
         extent = _extent(file, size, layout)
         joined = base + extent.joined if extent.joined is not None else None
-        extent = dataclasses.replace(extent, base=base, joined=joined)
+        written = time_in_chunks(read_said(file, size, layout, extent.end))
+        extent = dataclasses.replace(extent, base=base, joined=joined, written=written)
         if layout.mono16 and not base and audiomoth.may_be_triggered(path, file, layout.start):
             timeline = audiomoth.read_timeline(file, layout.start, extent.end, layout.rate or 1)
             extent = dataclasses.replace(extent, timeline=timeline)

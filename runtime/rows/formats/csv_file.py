@@ -13,6 +13,8 @@ from runtime.rows.formats.format import FileFormat
 class CsvFile(FileFormat):
     """`row_id`, then one column a class (or `e0`, `e1`, … for an embedding). Rows without a score hold `fill`."""
 
+    says_origin = False
+
     def check_columns(self, columns: Columns) -> None:
         if [len(shape) for shape in columns.shapes.values()] != [1]:
             names = ", ".join(columns.shapes)

@@ -1,8 +1,8 @@
 """Detections: the windows and classes that score highest, as tables that people and their programs open.
 
-A CSV has the columns path, start_s, end_s, class, scientific_name, common_name and score; a Raven selection table
-(tab-separated) the same in Raven's names; Audacity labels are lines of start, end and text. Merged detections also have
-the number of their windows.
+A CSV has the columns path, start_s, end_s, class, scientific_name, common_name, score, recorded_at and, where they are
+asked for, site and windows. A Raven selection table (tab-separated) has the same in Raven's names. Audacity labels are
+lines of start, end and text.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RAVEN = (
 )
 
 
-MORE = {"windows": "Windows"}
+MORE = {"recorded_at": "Recorded At", "site": "Site", "windows": "Windows"}
 """Columns that tables have if they are asked for, by their names in a CSV, with those in Raven."""
 
 
@@ -123,7 +123,7 @@ class DetectionTables(Format):
             if self._asked.merge_gap_s is not None:
                 detections = self.detected.counting(merged(detections, self._asked.merge_gap_s))
             more = ["channel"] if columns.by_channel and self._kind == "csv" else []
-            more += [] if self._asked.merge_gap_s is None else ["windows"]
+            more += [*columns.more, *([] if self._asked.merge_gap_s is None else ["windows"])]
             self._write_table(detections, file, columns, more)
 
     def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
@@ -132,10 +132,11 @@ class DetectionTables(Format):
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
         eligible = np.array(classes) != NO_CLASS
-        eligible[list(columns.constants)] = False
+        eligible[list(columns.constants.get(head, ()))] = False
         by_channel = columns.by_channel
         for block in blocks:
-            for row in np.flatnonzero(block.holds(head)):
+            whens, sites = block.recorded_at, block.site
+            for row in np.flatnonzero(block.holds(head)).tolist():
                 scores = block.outputs[head][row]
                 times = float(block.start_s[row]), float(block.end_s[row])
                 chosen = self._highest(scores, eligible)
@@ -144,7 +145,8 @@ class DetectionTables(Format):
                 self.detected.best_scores.append(float(scores.max(where=eligible, initial=-np.inf)))
                 channel = channel_of(block.row_ids[row]) if by_channel else None
                 for i in chosen:
-                    yield Detection(block.path, *times, classes[i], taxa[i], float(scores[i]), channel=channel)
+                    name, taxon, score = classes[i], taxa[i], float(scores[i])
+                    yield Detection(block.path, *times, name, taxon, score, 1, channel, whens[row], sites[row])
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
@@ -190,7 +192,7 @@ def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns,
     table.writerow(("path", "start_s", "end_s", "class", "scientific_name", "common_name", "score", *more))
     for each in detections:
         names = each.name, each.taxon.scientific_name, each.taxon.common_name
-        rest = [getattr(each, name) for name in more]
+        rest = (getattr(each, name) for name in more)
         table.writerow((each.path, f"{each.start_s:.10g}", f"{each.end_s:.10g}", *names, f"{each.score:.9g}", *rest))
 
 
@@ -213,7 +215,7 @@ def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Column
             *names,
             f"{each.score:.9g}",
         )
-        rest = (getattr(each, name) for name in more)
+        rest = ("" if (value := getattr(each, name)) is None else value for name in more)
         file.write("\t".join(_one_line(str(cell)) for cell in (*cells, *rest)) + "\n")
 
 

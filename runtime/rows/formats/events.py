@@ -26,6 +26,8 @@ class Detection:
     score: float
     windows: int = 1
     channel: int | None = None
+    recorded_at: str | None = None
+    site: str | None = None
 
 
 def merged(detections: Iterable[Detection], gap_s: float) -> Iterator[Detection]:

@@ -18,6 +18,8 @@ class Format(ABC):
     """Whether writing replaces an earlier run's file."""
     every_row = True
     """Whether all rows are written, in order, with their scores."""
+    says_origin = True
+    """Whether rows say when and where they were recorded."""
     detected: DetectionCounts | None = None
     """Counts of the detections written, if the format holds detections."""
 

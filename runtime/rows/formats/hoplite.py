@@ -31,7 +31,7 @@ PRESETS = {"perch_v1": "perch_8", "perch_v2": "perch_v2_cpu"}
 class HopliteDatabase(Format):
     """A new folder with the embeddings of all windows that have a score."""
 
-    replaces = every_row = False
+    replaces = every_row = says_origin = False
 
     def check_columns(self, columns: Columns) -> None:
         _embedding(columns)

@@ -14,7 +14,9 @@ ROW_GROUP_BYTES = 32 * 2**20
 
 
 class ParquetFile(FileFormat):
-    """row_id, path, start_s, end_s, status and each output as a list of fixed size, null in rows without a score."""
+    """row_id, path, start_s, end_s, status, recorded_at and site, and each output as a list of fixed size, null in rows
+    without a score.
+    """
 
     def check_columns(self, columns: Columns) -> None:
         import_pyarrow()
@@ -32,7 +34,11 @@ def write_parquet(blocks: Iterable[Block], opened: BinaryIO, columns: Columns, *
     schema = arrow_schema(columns)
     group = max(1, ROW_GROUP_BYTES // (4 * columns.numbers))
     # dictionaries of floats that never repeat, and statistics of lists, are work for nothing
-    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["path", "status"], "write_statistics": False}
+    options: dict[str, Any] = {
+        "compression": "zstd",
+        "use_dictionary": ["path", "status", "site"],
+        "write_statistics": False,
+    }
     with parquet.ParquetWriter(opened, schema, **options, **more) as file:
         waiting, rows = [], 0
         for block in blocks:

@@ -58,12 +58,12 @@ def test_csv_holds_what_scores_high(
     rows.to_detections(path, Detections(top, least))
     with path.open(newline="") as file:
         header, *lines = csv.reader(file)
-    assert header == ["path", "start_s", "end_s", "class", "scientific_name", "common_name", "score"]
+    assert header == ["path", "start_s", "end_s", "class", "scientific_name", "common_name", "score", "recorded_at"]
     wanted = expected(rows, top, -np.inf if least is None else least)
     assert wanted
     found = [
         (Path(path).relative_to(folder).with_suffix("").as_posix(), float(end), name, float(score))
-        for path, _, end, name, _, _, score in lines
+        for path, _, end, name, _, _, score, _ in lines
     ]
     assert [(each[0], each[1], each[2]) for each in found] == [(each[0], each[1], each[2]) for each in wanted]
     np.testing.assert_array_equal(np.float32([each[3] for each in found]), np.float32([each[3] for each in wanted]))

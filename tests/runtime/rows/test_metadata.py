@@ -43,7 +43,7 @@ def test_columns_are_those_of_the_outputs(artifact: Artifact, path: Path) -> Non
 def test_wanted_classes_take_the_place_of_the_models(artifact: Artifact, path: Path) -> None:
     found = columns(artifact, path, Request(classes=("comrav", "1139490", "houspa")))
     assert (found.shapes, found.classes) == ({"label": (3,)}, {"label": ("comrav", "1139490", "houspa")})
-    assert found.constants == {1}
+    assert found.constants == {"label": {1}}
 
 
 def test_what_made_the_rows_is_told(artifact: Artifact, path: Path) -> None:

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.audio.clock import began, iso_times, time_in_name
+from runtime.audio.recording import Recording
+from tests.support.recorders import audiomoth, guano, song_meter, write_recorded
+from tests.support.recordings import RATE, WINDOW, write
+
+SILENCE = np.zeros(RATE, np.float32)
+
+
+def written(path: Path) -> str | None:
+    recording = Recording(path, RATE, WINDOW)
+    recording.count_parts()
+    counted = recording.written
+    read = Recording(path, RATE, WINDOW)
+    list(read.windows())
+    assert read.written == counted
+    return None if counted is None else counted.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        (guano("2024-05-12T05:30:00-06:00"), "2024-05-12T05:30:00-06:00"),
+        (guano("2024-05-12T05:30:00Z"), "2024-05-12T05:30:00+00:00"),
+        (guano("2024-05-12 05:30:00.25"), "2024-05-12T05:30:00.250000"),
+        (guano("2024-05-12"), None),
+        (guano("yesterday"), None),
+        (audiomoth("19:17:30 10/05/2018 (UTC)"), "2018-05-10T19:17:30+00:00"),
+        (audiomoth("19:17:30 10/05/2018 (UTC+10)"), "2018-05-10T19:17:30+10:00"),
+        (audiomoth("19:17:30 10/05/2018 (UTC-3:30)"), "2018-05-10T19:17:30-03:30"),
+        (audiomoth("19:17:30.500 10/05/2018 (UTC)"), "2018-05-10T19:17:30+00:00"),
+        (audiomoth("19:17:30 10/05/2018"), "2018-05-10T19:17:30"),
+        (audiomoth("19:17:30 10/15/2018 (UTC)"), None),
+        (song_meter("2014-04-02 22:59:14-05:00"), "2014-04-02T22:59:14-05:00"),
+        (song_meter("2014-04-02 22:59:14.000"), "2014-04-02T22:59:14"),
+        (song_meter("2014-04-02 22:59:14") + guano("2024-05-12T05:30:00"), "2024-05-12T05:30:00"),
+        (b"", None),
+    ],
+)
+def test_recorders_write_when_they_began(tmp_path: Path, chunks: bytes, expected: str | None) -> None:
+    """Before the sound or behind it."""
+    assert written(write_recorded(tmp_path / "a.wav", SILENCE, before=chunks)) == expected
+    assert written(write_recorded(tmp_path / "b.wav", SILENCE, behind=chunks)) == expected
+
+
+def test_chunks_that_lie_say_nothing(tmp_path: Path) -> None:
+    whole = song_meter("2014-04-02 22:59:14")
+    path = write_recorded(tmp_path / "a.wav", SILENCE, behind=whole[: len(whole) // 2])
+    assert written(path) is None
+    assert written(write(tmp_path / "a.flac", SILENCE)) is None
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("20240512_053000", "2024-05-12T05:30:00"),
+        ("20240512_053000T", "2024-05-12T05:30:00"),
+        ("S4A01234_20240512_053000", "2024-05-12T05:30:00"),
+        ("20240512T053000+1000_REC", "2024-05-12T05:30:00+10:00"),
+        ("20240512T053000-0330", "2024-05-12T05:30:00-03:30"),
+        ("20240512T053000Z", "2024-05-12T05:30:00+00:00"),
+        ("20240512_053000-0999", "2024-05-12T05:30:00"),
+        ("BC2026_Test_0001_S05_20250227_010002", "2025-02-27T01:00:02"),
+        ("20240512_053000_20240512_060000", "2024-05-12T05:30:00"),
+        ("site 2024-05-12_05-30-00", "2024-05-12T05:30:00"),
+        ("2024-05-12T05.30.00+0100", "2024-05-12T05:30:00+01:00"),
+        ("20241312_053000", None),
+        ("99999999_053000_20240512_053000", "2024-05-12T05:30:00"),
+        ("120240512_053000", None),
+        ("20240512", None),
+        ("XC123456", None),
+    ],
+)
+def test_names_say_when_recordings_began(stem: str, expected: str | None) -> None:
+    time = time_in_name(stem)
+    assert (None if time is None else time.isoformat()) == expected
+
+
+@pytest.mark.parametrize(
+    ("stem", "zone", "expected"),
+    [
+        ("20240112_053000", "Australia/Sydney", "2024-01-12T05:30:00+11:00"),
+        ("20240712_053000", "Australia/Sydney", "2024-07-12T05:30:00+10:00"),
+        ("20240712_053000", "-03:30", "2024-07-12T05:30:00-03:30"),
+        ("20240712_053000+0000", "Australia/Sydney", "2024-07-12T05:30:00+00:00"),
+        ("20240712_053000", None, "2024-07-12T05:30:00"),
+    ],
+)
+def test_a_zone_is_for_times_without_an_offset(stem: str, zone: str | None, expected: str) -> None:
+    time = began(None, stem, zone)
+    assert time is not None
+    assert time.isoformat() == expected
+    file = datetime(2020, 1, 1)
+    assert began(file, stem, None) == file  # what the file says comes before its name
+
+
+def test_times_have_milliseconds_and_the_offset_at_the_start() -> None:
+    """In Sydney summer time ended at 3 h on 2024-04-07, and no recorder in the field noticed."""
+    start = began(None, "20240407_025959", "Australia/Sydney")
+    seconds = np.array([0.0, 1.0, 7.5, 1 / 3, 86_400.0])
+    assert list(iso_times(start, seconds)) == [
+        "2024-04-07T02:59:59.000+11:00",
+        "2024-04-07T03:00:00.000+11:00",
+        "2024-04-07T03:00:06.500+11:00",
+        "2024-04-07T02:59:59.333+11:00",
+        "2024-04-08T02:59:59.000+11:00",
+    ]
+    assert iso_times(datetime(2024, 5, 12, 23, 59, 59, 250_000), seconds[2:3]) == ["2024-05-13T00:00:06.750"]
+    assert iso_times(None, seconds[:2]) == [None, None]
