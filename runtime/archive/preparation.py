@@ -19,7 +19,7 @@ from runtime.archive.plan import Plan
 from runtime.archive.planning import Planner
 from runtime.archive.summary import ArchiveSummary, strangers
 from runtime.archive.unit import Shard, Unit, shard_of
-from runtime.audio.extensions import RECORDINGS
+from runtime.audio.extensions import is_recording
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.console.log import log
 from runtime.errors import InputError
@@ -47,6 +47,7 @@ NOT_HERE = {
     "on_deadline": "a dataset has no deadline",
     "fill": "rows without a score are null; give it where the dataset is merged into a CSV",
     "smooth": "a dataset holds scores as the model gives them; give it where the dataset is merged",
+    "file_scale": "a dataset holds scores as the model gives them; give it where the dataset is merged",
     "blend": "a dataset holds the scores of each model; give it where the dataset is merged",
     "blend_of": "a dataset holds the scores of each model; give it where the dataset is merged",
     "detections": "a dataset holds all scores; ask for detections where it is merged",
@@ -229,5 +230,5 @@ def _root(soundscapes: Sources) -> str | None:
     if len(sources) != 1:
         return None
     source = local_path(str(sources[0])) or sources[0]
-    is_folder = PurePosixPath(source).suffix.lower() not in RECORDINGS if is_url(source) else os.path.isdir(source)
+    is_folder = not is_recording(PurePosixPath(source).suffix.lower()) if is_url(source) else os.path.isdir(source)
     return str(source) if is_folder else None
