@@ -36,7 +36,7 @@ from runtime.rows.summary import Failure, Note
 from runtime.rows.table import Table
 from runtime.workers.protocol import Done, Opened, Task
 
-OF_MERGE = ("sink", "fill", "smooth", "blend", "blend_of", "detections", "taxonomy", "progress")
+OF_MERGE = ("sink", "fill", "smooth", "file_scale", "blend", "blend_of", "detections", "taxonomy", "progress")
 """The options of a request that a merge has; the dataset decides the others."""
 
 
@@ -74,6 +74,7 @@ def merge_archive(
     sink: str | Path,
     *,
     fill: float = -1000.0,
+    file_scale: int | None = None,
     smooth: Sequence[float] | None = None,
     blend: Sequence[float] | None = None,
     blend_of: BlendOf = "scores",
@@ -87,6 +88,8 @@ def merge_archive(
         out: the dataset that `run_archive` filled.
         sink: where the rows go; see `run_soundscapes`.
         fill: what a CSV holds in rows without a score.
+        file_scale: of how many of a class's highest scores in a recording the mean scales the others; see
+            `run_soundscapes`. None: no scaling.
         smooth: weights of a window and its neighbours, such as (1, 2, 1); see `run_soundscapes`. None: no smoothing.
         blend: weights of the models of the dataset, in their order, such as (0.6, 0.4); see `run_soundscapes`. None:
             each model's scores.
@@ -105,6 +108,7 @@ def merge_archive(
     request = Request(
         sink=sink,
         fill=fill,
+        file_scale=file_scale,
         smooth=smooth,
         blend=blend,
         blend_of=blend_of,
@@ -165,7 +169,7 @@ def check_complete(manifest: Manifest, ledger: Ledger, where: str) -> None:
 class MergedRows:
     """The rows of all units, in order: what their workers sent passes through a run's table once more.
 
-    They can be iterated over again; `table` is that of the last time.
+    They can be iterated over again, also side by side; `table` is that of the last time that was begun.
     """
 
     def __init__(
@@ -185,28 +189,29 @@ class MergedRows:
         return Table(self._recordings, self._columns, self._manifest.plan.grid)
 
     def __iter__(self) -> Iterator[Block]:
-        self.table = self._new_table()
+        table = self.table = self._new_table()
         places = {id: row for row, id in enumerate(self._ledger.table["unit_id"].to_pylist())}
-        with progress_bar(len(self._recordings.paths), self._progress, unit=" recordings", desc="merging") as bar:
+        shown, self._progress = self._progress, False  # the first time alone
+        with progress_bar(len(self._recordings.paths), shown, unit=" recordings", desc="merging") as bar:
             for number, (_, units) in enumerate(
                 groupby(self._manifest.units(), key=lambda unit: (unit.below, unit.channel))
             ):
                 for unit in units:
                     (status,) = self._ledger.statuses(self._ledger.table.slice(places[unit.id], 1))
-                    self._add(number, unit, status)
-                    for block, _ in self.table.ready():
+                    self._add(table, number, unit, status)
+                    for block, _ in table.ready():
                         yield block
                 bar.update(1)
-            yield from self.table.rest(lambda path: None)
+            yield from table.rest(lambda path: None)
 
-    def _add(self, number: int, unit: Unit, status: UnitStatus) -> None:
+    def _add(self, table: Table, number: int, unit: Unit, status: UnitStatus) -> None:
         """Has the table take what a worker sent about a unit."""
         task = Task(number, self._recordings.paths[number], unit.part, unit.parts)
         began = None if status.began is None else datetime.fromisoformat(status.began)
         if unit.part == 0:
-            self.table.add(task, Opened(unit.parts, unit.windows if unit.parts > 1 else None, began=began))
-        self.table.add(task, self._stored.rows(status))
-        self.table.add(task, Done(status.reason, status.windows, notes=tuple(status.notes), began=began))
+            table.add(task, Opened(unit.parts, unit.windows if unit.parts > 1 else None, began=began))
+        table.add(task, self._stored.rows(status))
+        table.add(task, Done(status.reason, status.windows, notes=tuple(status.notes), began=began))
 
 
 def _recordings(manifest: Manifest) -> FoundRecordings:

@@ -47,6 +47,7 @@ NOT_HERE = {
     "on_deadline": "a dataset has no deadline",
     "fill": "rows without a score are null; give it where the dataset is merged into a CSV",
     "smooth": "a dataset holds scores as the model gives them; give it where the dataset is merged",
+    "file_scale": "a dataset holds scores as the model gives them; give it where the dataset is merged",
     "blend": "a dataset holds the scores of each model; give it where the dataset is merged",
     "blend_of": "a dataset holds the scores of each model; give it where the dataset is merged",
     "detections": "a dataset holds all scores; ask for detections where it is merged",

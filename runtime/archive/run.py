@@ -75,7 +75,7 @@ def run_archive(
     file of it; `pandas.read_parquet(out + "/rows")` reads what there is.
 
     It takes the options of `run_soundscapes`, except for `sink`, `resume`, `deadline_s`, `on_deadline`, and those that
-    go with `merge_archive`: `fill`, `smooth`, `blend`, `blend_of` and `detections`.
+    go with `merge_archive`: `fill`, `file_scale`, `smooth`, `blend`, `blend_of` and `detections`.
 
     Args:
         soundscapes: a folder (read recursively), a glob, a path, or several paths.

@@ -70,7 +70,7 @@ class MonoReader:
                 if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")
         except (soundfile.SoundFileError, OSError) as error:
-            raise RecordingError(_reason(error)) from None
+            raise RecordingError(reading_error(error)) from None
 
     def is_usable(self, begin: int, end: int) -> bool:
         """Whether all samples from `begin` to before `end` are; `begin` never decreases from call to call."""
@@ -183,10 +183,10 @@ def _next(blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
     try:
         return next(blocks, None)
     except soundfile.SoundFileError as error:
-        raise RecordingError(_reason(error, f" behind {there_s:.1f} s" if there_s else "")) from None
+        raise RecordingError(reading_error(error, f" behind {there_s:.1f} s" if there_s else "")) from None
 
 
-def _reason(error: Exception, where: str = "") -> str:
+def reading_error(error: Exception, where: str = "") -> str:
     if isinstance(error, soundfile.LibsndfileError):
         return f"cannot be decoded{where} ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
     return reason(error)

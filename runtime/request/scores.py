@@ -12,7 +12,7 @@ from runtime.classes.class_map import Unmapped, check_unmapped
 from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.request.field import option
-from runtime.request.values import parse_names, parse_numbers
+from runtime.request.values import at_least_one, parse_count, parse_names, parse_numbers
 
 EmbeddingDtype = Literal["float32", "float16"]
 BlendOf = Literal["scores", "ranks"]
@@ -124,6 +124,18 @@ class ScoreOptions:
         "not. The values of `unmapped` and `fill` stay as they are",
         WHAT,
         journal=["activation"],
+    )
+    file_scale: int | None = option(
+        None,
+        "the N of a recording's confidence, after `activation` and before `smooth`: in each recording, the scores of a "
+        "class are multiplied by the mean of its N highest there. The flag alone means 2, which entrants of BirdCLEF "
+        "take. It needs probabilities, so an `activation`",
+        WHAT,
+        unset="no scaling",
+        metavar="N",
+        bare="2",
+        parse=parse_count,
+        check=at_least_one,
     )
     smooth: Sequence[float] | None = option(
         None,

@@ -74,6 +74,14 @@ def parse_seconds(text: str) -> float:
     return float(match.group(1)) * UNITS[match.group(2)]
 
 
+def parse_count(text: str) -> int:
+    """`2` as a number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number, such as 2; write it, or name another option next") from None
+
+
 def parse_numbers(text: str) -> tuple[float, ...]:
     """`1,2,1` as numbers."""
     try:

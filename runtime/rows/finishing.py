@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from runtime.request.request import Request
 from runtime.rows.blending import Blend, Read
 from runtime.rows.block import Block, Columns
+from runtime.rows.file_scale import check_file_scale, file_scaled
 from runtime.rows.smoothing import smoothed
 
 
@@ -16,10 +18,12 @@ from runtime.rows.smoothing import smoothed
 class Finishing:
     """Makes of the rows that workers scored, which hold `columns`, those that are written.
 
-    Each model's scores are smoothed with the weights `smooth`, and then blended.
+    Each model's scores are scaled by its `file_scale` highest ones in a recording, then smoothed with the weights
+    `smooth`, and then blended.
     """
 
     columns: Columns
+    file_scale: int | None = None
     smooth: Sequence[float] | None = None
     blend: Blend | None = None
 
@@ -30,23 +34,31 @@ class Finishing:
         Raises:
             InputError: it cannot be done with such rows.
         """
+        if request.file_scale is not None:
+            check_file_scale(columns)
         blend = None if request.blend is None else Blend.made(columns, request.blend, request.blend_of)
-        return cls(columns, request.weights, blend)
+        return cls(columns, request.file_scale, request.weights, blend)
 
     @property
     def written(self) -> Columns:
         """What the rows hold that are written."""
-        if self.blend is None:
-            return self.columns
-        about = dict(self.columns.about)
-        options = {"blend": list(self.blend.weights.values()), "blend_of": self.blend.of}
+        options: dict[str, Any] = {} if self.file_scale is None else {"file_scale": self.file_scale}
+        columns = self.columns
+        if self.blend is not None:
+            options |= {"blend": list(self.blend.weights.values()), "blend_of": self.blend.of}
+            columns = self.blend.columns(columns)
+        if not options:
+            return columns
+        about = dict(columns.about)
         about["options"] = json.dumps({**json.loads(about["options"]), **options})
-        return replace(self.blend.columns(self.columns), about=about)
+        return replace(columns, about=about)
 
     def rows(self, read: Read) -> Read:
         """What reads the rows that are written; `read` reads those of workers, and may be called more than once."""
 
         def finished() -> Iterable[Block]:
-            return smoothed(read(), self.columns, self.smooth)
+            highest = self.file_scale
+            rows = read() if highest is None else file_scaled(read, self.columns, highest)
+            return smoothed(rows, self.columns, self.smooth)
 
         return finished if self.blend is None else self.blend.rows(finished)

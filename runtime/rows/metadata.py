@@ -15,7 +15,7 @@ from runtime.remote import absolute_path
 from runtime.rows.block import Columns
 from runtime.workers.job import Job
 
-NOT_SHOWN = ("classes", "class_columns", "blend", "blend_of")
+NOT_SHOWN = ("classes", "class_columns", "file_scale", "blend", "blend_of")
 """Options that the columns themselves show, and those that `Finishing` adds."""
 
 

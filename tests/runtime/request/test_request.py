@@ -128,6 +128,7 @@ def test_help_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_command_line_asks_for_what_python_does() -> None:
     arguments = "in --model m.onnx -o out.csv"
     assert request_of(parse_args(arguments.split())) == Request(sink="out.csv")
+    assert request_of(parse_args(f"{arguments} --file-scale --quiet".split())).file_scale == 2
     more = (
         "--outputs label,embedding --device cpu --workers 2 --hop 2.5 --unmapped -3.5 --smooth 1,2,1 --deadline 85m "
         "--fill -1 --recording-timeout 60s --resume --top 3 --format raven --quiet --sink other.csv --max-peaks 3"
@@ -160,6 +161,10 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("--doctor --outputs label --map-report x.csv", "not with --outputs, --map-report"),
         ("--doctor --top 3", "not with --top"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
+        (
+            "--model m.onnx -o out.csv --file-scale in/",
+            "'in/' is no number, such as 2; write it, or name another option",
+        ),
         ("in --model m.onnx -o out.csv --smooth 1,x", "'1,x' are no numbers; write them like 1,2,1"),
         ("in --model m.onnx -o out.csv --activation relu", "invalid choice: 'relu'"),
     ],
