@@ -67,8 +67,8 @@ class Recording:
     """A recording, to be read once.
 
     Args:
-        source: a sound file (WAV, FLAC, OGG, MP3, Opus: whatever libsndfile reads), or samples in memory; at any rate,
-            with any number of channels.
+        source: a sound file (whatever libsndfile reads, or PyAV if it is installed), or samples in memory; at any
+            rate, with any number of channels.
         sample_rate: rate of the windows in Hz.
         window: samples of a window.
         hop: samples from one window's start to the next; `window` if None.

@@ -18,7 +18,8 @@ from runtime.request.values import parse_model
 
 DESCRIPTION = """\
 Scores every 5-second window of recordings with a converted Perch model, and writes a row for each: row_id (file name
-and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate.
+and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate;
+with the extra `formats` also M4A, WMA, AMR, WavPack and videos.
 """
 EXAMPLES = """\
 examples:
