@@ -85,8 +85,7 @@ class Soundscapes(RunSummary):
 
     @property
     def recorded_at(self) -> list[str | None]:
-        """When each window begins, in ISO 8601: `2024-05-12T05:30:05.000+10:00`, without the offset where that is
-        unknown; None where nothing is known."""
+        """When each window begins: `2024-05-12T05:30:05.000+10:00`, or without the offset; None where unknown."""
         return [text for block in self._rows() for text in block.recorded_at]
 
     @property
