@@ -1,5 +1,5 @@
 # make demo   the main job, on a model and soundscapes made on the spot; with Perch v2: make demo MODEL=v2
-# make test   ruff, mypy, import-linter and the tests but for those marked slow, which make stress runs
+# make test   ruff, mypy and import-linter, beside them the tests but for those marked slow, which make stress runs
 # make stress full-size cases: an hour or more, 12 GB of scratch space; one of them: make stress CASE=kills,
 #             in small: make stress CASE="archive --files 2000"
 # make results  docs/results.md and its plots, measured on this machine: an hour
@@ -8,16 +8,21 @@ PYTHON ?= python3
 MODEL ?= v1
 BIN := .venv/bin
 
-.PHONY: demo test stress results docs docs-serve clean
+.PHONY: demo test lint pytest stress results docs docs-serve clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo --model $(MODEL)
 
 test: .venv/installed
+	$(MAKE) --no-print-directory --jobs=2 lint pytest
+
+lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pytest: .venv/installed
 	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
 stress: .venv/installed
@@ -38,7 +43,7 @@ docs-serve: .venv/installed
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv (4 GB, 2 minutes or more)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[convert,analysis,benchmarks,docs,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[convert,analysis,benchmarks,docs,dev]'
 	touch $@
 
 clean:

@@ -14,6 +14,7 @@ import numpy as np
 from runtime.archive.manifest import Manifest, manifest_schema, unit_columns
 from runtime.archive.plan import Plan
 from runtime.archive.unit import OPENING_WINDOWS, Unit, unit_id
+from runtime.audio.clock import began
 from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError, counted
@@ -167,7 +168,8 @@ def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
         if windows is None:
             work = found.size / BYTES_A_SECOND * grid.sample_rate / grid.hop
         else:
-            work = max(0, min(windows, end or windows) - first)
+            time = began(outline.written, found.path.stem, grid.timezone)
+            work = len(grid.wanted(time, np.arange(first, min(windows, end or windows))))
         yield Unit(
             unit_id(plan.fingerprint, found.below, found.size, first, end, channel),
             found.below,

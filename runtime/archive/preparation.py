@@ -19,7 +19,7 @@ from runtime.archive.plan import Plan
 from runtime.archive.planning import Planner
 from runtime.archive.summary import ArchiveSummary, strangers
 from runtime.archive.unit import Shard, Unit, shard_of
-from runtime.audio.extensions import RECORDINGS
+from runtime.audio.extensions import is_recording
 from runtime.audio.paths import FoundRecordings, Sources, find_recordings
 from runtime.console.log import log
 from runtime.errors import InputError
@@ -230,5 +230,5 @@ def _root(soundscapes: Sources) -> str | None:
     if len(sources) != 1:
         return None
     source = local_path(str(sources[0])) or sources[0]
-    is_folder = PurePosixPath(source).suffix.lower() not in RECORDINGS if is_url(source) else os.path.isdir(source)
+    is_folder = not is_recording(PurePosixPath(source).suffix.lower()) if is_url(source) else os.path.isdir(source)
     return str(source) if is_folder else None

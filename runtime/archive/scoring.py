@@ -166,6 +166,7 @@ class UnitScorer:
             received.rows.clear()
             received.promised = None
             received.done[unit.part] = replace(done, failure=failure, windows=None)
+        origin = grid.origin(received, path, unit.below)
         if grid.around_events:
             indices = received.indices
         else:
@@ -174,9 +175,8 @@ class UnitScorer:
             )
             count = lengths.part(received, unit.part, final=True)
             assert count is not None
-            indices = unit.part * grid.part_windows + np.arange(count)
-        columns = self._plan.columns
-        origin, name = grid.origin(received, path, unit.below), unit.rows_name
+            indices = grid.wanted(origin.began, unit.part * grid.part_windows + np.arange(count))
+        columns, name = self._plan.columns, unit.rows_name
         block = assembled(unit.path, name, received, unit.part, indices, columns, self._naming, origin)
         return ScoredUnit(unit, block, failure, done.notes, received.done[unit.part].windows, seconds, origin.began)
 

@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from runtime.audio.channels import Channel, check_channel, chosen
-from runtime.audio.containers import AudioFile, Decoded, Sound
+from runtime.audio.containers import AudioInfo, Decoded, Sound
 from runtime.audio.levels import Levels
 from runtime.audio.source import Source, open_source
 from runtime.audio.windows import LEAST_REMAINDER_S
@@ -70,7 +70,7 @@ class MonoReader:
                 if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")
         except (soundfile.SoundFileError, OSError) as error:
-            raise RecordingError(_reason(error)) from None
+            raise RecordingError(reading_error(error)) from None
 
     def is_usable(self, begin: int, end: int) -> bool:
         """Whether all samples from `begin` to before `end` are; `begin` never decreases from call to call."""
@@ -104,11 +104,9 @@ class MonoReader:
         promised_s = (self._start + (sound.promised or 0) * scale) / self.sample_rate
         self.gaps = np.concatenate([np.minimum(self.gaps, self._start), find_gaps(sound, scale) + self._start])
         read, skip = self._enter(file, begin, promised_s)
-        resampler = (
-            None
-            if rate == self.sample_rate
-            else soxr.ResampleStream(rate, self.sample_rate, math.prod(several), "float32")
-        )
+        resampler = None
+        if rate != self.sample_rate:
+            resampler = soxr.ResampleStream(rate, self.sample_rate, math.prod(several), "float32")
         levels = Levels(file.channels, file.subtype in ("FLOAT", "DOUBLE"), rate, self._channel)
         self._levels += [] if sound.gaps else [levels]
         blocks = sound.blocks(read, max(1, min(round(BLOCK_S * rate), MOST_BLOCK // file.channels)))
@@ -131,7 +129,7 @@ class MonoReader:
         if promised_s - there_s > LEAST_REMAINDER_S:
             raise RecordingError(f"is truncated: of {promised_s:.1f} s only {there_s:.1f} s are there")
 
-    def _enter(self, file: AudioFile, begin: int, promised_s: float) -> tuple[int, int]:
+    def _enter(self, file: AudioInfo, begin: int, promised_s: float) -> tuple[int, int]:
         """A frame, a little before position `begin`, at which samples of both rates coincide.
 
         Returns that frame, and how many resampled samples come before `begin`.
@@ -183,10 +181,10 @@ def _next(blocks: Iterator[Decoded], there_s: float) -> Decoded | None:
     try:
         return next(blocks, None)
     except soundfile.SoundFileError as error:
-        raise RecordingError(_reason(error, f" behind {there_s:.1f} s" if there_s else "")) from None
+        raise RecordingError(reading_error(error, f" behind {there_s:.1f} s" if there_s else "")) from None
 
 
-def _reason(error: Exception, where: str = "") -> str:
+def reading_error(error: Exception, where: str = "") -> str:
     if isinstance(error, soundfile.LibsndfileError):
         return f"cannot be decoded{where} ({error.error_string.strip().rstrip('.') or f'decoder error {error.code}'})"
     return reason(error)

@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from runtime.audio.channels import channel_name
-from runtime.audio.extensions import FORMATS, RECORDINGS, conversion_advice, convertible
+from runtime.audio.extensions import FORMATS, is_recording, reading_advice, unreadable
 from runtime.audio.hidden import SYSTEM, is_hidden
 from runtime.audio.remote_paths import find_remote
 from runtime.errors import InputError, reason, some
@@ -42,8 +42,8 @@ class FoundRecordings:
     """Folders that were not searched: hidden ones, bins and the system's."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """The reasons why folders could not be read, by folder."""
-    convertible: Mapping[str, int] = field(default_factory=dict)
-    """How many files must be converted to be read, by extension."""
+    no_reader: Mapping[str, int] = field(default_factory=dict)
+    """How many files hold sound that cannot be read as things are, by extension."""
     sizes: Mapping[Location, int] = field(default_factory=dict)
     """Bytes of recordings that are in memory, not in files."""
     below: tuple[str, ...] = ()
@@ -87,10 +87,20 @@ class FoundRecordings:
 
     def nothing(self, named: object) -> str:
         """The message for a search without results; `named` is where the user asked to look."""
-        return "; ".join([f"no recordings in {named} ({FORMATS})", *self.passed_over()])
+        if self.no_reader:
+            first = f"none of the recordings in {named} can be read as things are: {reading_advice(self.no_reader)}"
+        else:
+            first = f"no recordings in {named} ({FORMATS})"
+        return "; ".join([first, *self._skipped()])
 
     def passed_over(self) -> list[str]:
         """Lines on what was skipped."""
+        if not self.no_reader:
+            return self._skipped()
+        unread = f"skipped recordings in formats that cannot be read: {reading_advice(self.no_reader)}"
+        return [*self._skipped(), unread]
+
+    def _skipped(self) -> list[str]:
         lines = []
         if self.skipped:
             hidden = f", {self.hidden_files} of them hidden" if self.hidden_files else ""
@@ -100,8 +110,6 @@ class FoundRecordings:
             lines.append(f"skipped {_count(len(self.hidden), 'hidden or system folder')} ({names})")
         if self.lost:
             lines.append(f"skipped {_count(len(self.lost), 'unreadable folder')} ({some(self.lost)})")
-        if self.convertible:
-            lines.append(f"skipped files in formats that cannot be read: {conversion_advice(self.convertible)}")
         return lines
 
 
@@ -139,7 +147,7 @@ class _Search:
         self._hidden_files: set[str] = set()
         self._hidden: dict[str, None] = {}
         self._unreadable: dict[str, str] = {}
-        self._convertible: dict[str, str] = {}
+        self._no_reader: dict[str, str] = {}
 
     def source(self, source: str) -> None:
         """Takes the recordings that a path, folder or glob stands for."""
@@ -220,10 +228,10 @@ class _Search:
         extension = os.path.splitext(name)[1].lower()
         if name.startswith("."):
             self._hidden_files.add(absolute)
-        elif extension in RECORDINGS and not AUDACITY_BLOCK.fullmatch(name):
+        elif is_recording(extension) and not AUDACITY_BLOCK.fullmatch(name):
             return True
-        elif convertible(name):
-            self._convertible[absolute] = extension
+        elif unreadable(extension):
+            self._no_reader[absolute] = extension
             return False
         self._skipped.add(absolute)
         return False
@@ -244,7 +252,7 @@ class _Search:
             len(self._hidden_files & self._skipped),
             tuple(self._hidden),
             self._unreadable,
-            Counter(self._convertible.values()),
+            Counter(self._no_reader.values()),
             below=tuple(below for below, _ in ordered),
         )
         if not ordered and recordings.lost:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from runtime.audio.channels import Channel, loudest
 from runtime.audio.containers import Sound
-from runtime.audio.mono import MonoReader, find_gaps
+from runtime.audio.mono import MonoReader, find_gaps, reading_error
 from runtime.audio.overlap import Overlap
 from runtime.audio.source import Source, open_source
+from runtime.audio.times import LONGEST_S, Wanted, only
 from runtime.audio.windows import Normalization, are_unrecorded, count_windows, has_window, normalize_peak
 from runtime.errors import RecordingError
 
@@ -66,8 +67,8 @@ class Recording:
     """A recording, to be read once.
 
     Args:
-        source: a sound file (WAV, FLAC, OGG, MP3, Opus: whatever libsndfile reads), or samples in memory; at any rate,
-            with any number of channels.
+        source: a sound file (whatever libsndfile reads, or PyAV if it is installed), or samples in memory; at any
+            rate, with any number of channels.
         sample_rate: rate of the windows in Hz.
         window: samples of a window.
         hop: samples from one window's start to the next; `window` if None.
@@ -152,8 +153,9 @@ class Recording:
                 self._written = sound.written
                 promised = self._promised_by(sound)
                 return promised, self._parts(promised if sound.seekable else None), sound.file.channels
-        except CANNOT_OPEN:
-            return None, 1, 1  # reading will say why
+        except CANNOT_OPEN as error:
+            self.failure = reading_error(error)
+            return None, 1, 1
 
     def _parts(self, windows: int | None) -> int:
         return max(1, math.ceil((windows or 0) / self.part_windows))
@@ -170,16 +172,20 @@ class Recording:
         """The windows of one part of `parts`, counted from 0."""
         return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)
 
-    def windows(self, part: Part = Part(), offset: int = 0, step: int = 1) -> Iterator[Window]:
-        """A part's windows in order: every `step`-th, from the one at `offset` on. With an overlap, the windows of all
-        these rows, each once.
+    def windows(
+        self, part: Part = Part(), offset: int = 0, step: int = 1, wanted: Wanted | None = None
+    ) -> Iterator[Window]:
+        """A part's windows in order: every `step`-th, from the one at `offset` on, or of these only the `wanted` ones.
+        With an overlap, the windows of all these rows, each once.
 
         `failure` is set, if anything failed, by the time the last window came. Where the recording ends too early, the
         other windows that its header promises follow without samples.
         """
         end = part.end if part.end is not None else sys.maxsize
         self._is_read_in_parts = part != Part()
-        rows = range(part.first + offset, end, step)
+        rows: Iterable[int] = (every := range(part.first + offset, end, step))
+        if wanted is not None:
+            rows = only(every, wanted, LONGEST_S * self.sample_rate // self.hop)
         if self.overlap is None:
             return self._cut((row * self.hop for row in rows), part.first * self.hop)
         return self._cut(self.overlap.starts(rows), min(self.overlap.starts_of(part.first)))

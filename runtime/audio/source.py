@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.containers import LEAST_RATE, MOST_RATE, Sound, notes_on_zeros, open_streams
+from runtime.audio.containers import LEAST_RATE, MOST_RATE, Sound, notes_on_zeros, open_streams, reader
 from runtime.errors import InputError
 from runtime.remote import Location
 
@@ -58,7 +58,8 @@ class Samples:
         """The samples as one stream, with the notes that a file would get."""
         file = _SampleFile(self.frames, int(self.sample_rate))
         notes = notes_on_zeros(file.frames / file.samplerate, self._zeros / file.samplerate)
-        return Sound(file, file.frames or None, seekable=True, enterable=True, notes=tuple(notes))
+        promised = file.frames or None
+        return Sound(file, promised, True, reader(file, promised), enterable=True, notes=tuple(notes))
 
     @cached_property
     def _zeros(self) -> int:

@@ -18,7 +18,8 @@ from runtime.request.values import parse_model
 
 DESCRIPTION = """\
 Scores every 5-second window of recordings with a converted Perch model, and writes a row for each: row_id (file name
-and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate.
+and end second) and one column a class. Reads WAV, FLAC, OGG, MP3, Opus, AIFF, CAF and AU at any rate;
+with the extra `formats` also M4A, WMA, AMR, WavPack and videos.
 """
 EXAMPLES = """\
 examples:
@@ -68,13 +69,14 @@ windows a second by machine, and the time to the end. Exit codes: 0 all is done;
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
-written to --output. It goes with --fill, --smooth, --blend, --blend-of, --taxonomy and the options of detections
+written to --output. It goes with --fill, --file-scale, --smooth, --blend, --blend-of, --taxonomy and the options
+of detections
 """
 MODES: Mapping[str, Sequence[str]] = {
     "doctor": ("doctor", "model", "device"),
     "status": ("status",),
     "merge": (
-        *("merge", "sink", "fill", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
+        *("merge", "sink", "fill", "file_scale", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
         *(each.name for each in options_of(Detections)),
     ),
 }

@@ -13,6 +13,7 @@ from runtime.audio.channels import Channel
 from runtime.audio.clock import zone_of
 from runtime.audio.overlap import Pool
 from runtime.audio.sites import compiled_pattern
+from runtime.audio.times import times_of
 from runtime.audio.windows import Normalization, Segments
 from runtime.errors import InputError
 from runtime.request.field import option
@@ -61,6 +62,20 @@ def _site_from(name: str, value: str) -> str:
         f"{name} is {value!r}, but must be a pattern with one {{site}} and else {{date}}, {{time}}, *, ** and text, "
         "such as {site}/{date}_{time}"
     )
+
+
+def _between(name: str, value: str) -> str:
+    with contextlib.suppress(AttributeError, ValueError):
+        times_of(value, None)
+        return value
+    raise InputError(f"{name} is {value!r}, but must be two times of the day, such as 04:00-09:00 or 22:00-04:00")
+
+
+def _dates(name: str, value: str) -> str:
+    with contextlib.suppress(AttributeError, ValueError):
+        times_of(None, value)
+        return value
+    raise InputError(f"{name} is {value!r}, but must be a date or two, such as 2024-05-01..2024-05-31")
 
 
 def _timezone(name: str, value: str) -> str:
@@ -159,4 +174,22 @@ class RecordingOptions:
         unset="no column of sites",
         metavar="PATTERN",
         check=_site_from,
+    )
+    between: str | None = option(
+        None,
+        "score only windows that begin at these times of the day by the recorder's clock, from the first on and before "
+        'the second: "04:00-09:00", or over midnight "22:00-04:00". Recordings whose time nobody knows are left out',
+        READ,
+        unset="all day",
+        metavar="HH:MM-HH:MM",
+        check=_between,
+    )
+    dates: str | None = option(
+        None,
+        "score only windows that begin on these dates by the recorder's clock, the first and the last included: "
+        '"2024-05-01..2024-05-31", or one date. Recordings whose time nobody knows are left out',
+        READ,
+        unset="all dates",
+        metavar="DATE..DATE",
+        check=_dates,
     )

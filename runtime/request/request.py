@@ -170,8 +170,13 @@ class Request(RecordingOptions, ScoreOptions):
             yield "pool needs hop_s, which says how far apart windows start: half a window or less, such as 2.5"
         if self.pool is not None and self.shifts is not None:
             yield "pool and shifts both say which windows make a row; leave out one of them"
+        at_times = self.between is not None or self.dates is not None
+        if at_times and self.on_deadline == "interpolate":
+            yield "on_deadline='interpolate' needs all windows, of which between and dates leave some out; use 'fill'"
         if self.segments == "grid":
             return
+        if at_times:
+            yield "between and dates choose windows of a grid, which windows around peaks are not; leave them out"
         if self.channel == "loudest":
             yield "channel='loudest' has no channel in which segments='peaks' could look for events; name one"
         if self.on_deadline == "interpolate":

@@ -56,6 +56,12 @@ class Columns:
         return json.loads(self.about.get("options", "{}")).get("channel")
 
     @property
+    def hop_s_with_gaps(self) -> float | None:
+        """Seconds between two rows, where some windows have no rows; None where all have."""
+        options = json.loads(self.about.get("options", "{}"))
+        return float(self.about["hop_s"]) if {"between", "dates"} & options.keys() else None
+
+    @property
     def numbers(self) -> int:
         """How many numbers a row holds."""
         return sum(math.prod(shape) for shape in self.shapes.values())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from runtime.audio.clock import began
 from runtime.audio.sites import site_of
+from runtime.audio.times import Times, times_of
 from runtime.model.artifact import Artifact
 from runtime.remote import Location
 from runtime.rows.block import Origin
@@ -18,7 +24,7 @@ class Grid:
     """How a run cuts recordings: `window` and `hop` are in samples, `sample_rate` in Hz.
 
     `part_windows` is how many windows every part but a recording's last has. Where windows are `around_events`, `hop`
-    is the step at whose multiples they start. `timezone` and `site_from` are the options of the request.
+    is the step at whose multiples they start. `timezone`, `site_from`, `between` and `dates` are the request's options.
     """
 
     window: int
@@ -28,6 +34,8 @@ class Grid:
     around_events: bool = False
     timezone: str | None = None
     site_from: str | None = None
+    between: str | None = None
+    dates: str | None = None
 
     @classmethod
     def of(cls, artifact: Artifact, job: Job) -> Grid:
@@ -42,7 +50,20 @@ class Grid:
             around_events=around_events,
             timezone=request.timezone,
             site_from=request.site_from,
+            between=request.between,
+            dates=request.dates,
         )
+
+    @functools.cached_property
+    def times(self) -> Times | None:
+        """When windows begin that have rows; None if all have."""
+        return times_of(self.between, self.dates)
+
+    def wanted(self, began: datetime | None, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of these windows that have rows, in a recording that was begun then."""
+        if self.times is None:
+            return indices
+        return indices[self.times.among(began, indices * self.hop / self.sample_rate)]
 
     def origin(self, received: Received, path: Location, below: str) -> Origin:
         """Where a recording comes from; `below` is its path below the run's root.

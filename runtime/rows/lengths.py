@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from runtime.rows.received import Received
 
@@ -26,6 +26,7 @@ class Lengths:
         hop: samples from one window's start to the next.
         sample_rate: of the windows, in Hz.
         guess: whether a recording of unknown length gets rows for windows that no worker has seen.
+        rows: how many of a recording's windows have rows, if not all.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Lengths:
         hop: int,
         sample_rate: int,
         guess: bool,
+        rows: Callable[[Received, int], int] = lambda _, windows: windows,
     ) -> None:
+        self._rows = rows
         self._received, self._recordings, self._guess = received, recordings, guess
         self._part_windows, self._hop, self._sample_rate = part_windows, hop, sample_rate
         self._lengths: Counter[int] = Counter()  # of recordings that were read
@@ -49,7 +52,7 @@ class Lengths:
         if windows is not None and not received.counted:
             received.counted = True
             self._counted += 1
-            self._counted_rows += self._plausible(received, windows)
+            self._counted_rows += self._rows(received, self._plausible(received, windows))
 
     def learn_length(self, rows: int) -> None:
         """Takes the number of rows of a recording that was read to its end."""

@@ -20,16 +20,19 @@ class Report:
 
     Args:
         around_events: whether windows are around events; a recording may have no events.
+        at_times: whether only windows at some times are scored; a recording may have none.
     """
 
-    def __init__(self, around_events: bool) -> None:
-        self._around_events = around_events
+    def __init__(self, around_events: bool, at_times: bool = False) -> None:
+        self._around_events, self._at_times = around_events, at_times
         self.counts: Counter[str] = Counter()
         """How many rows have each status."""
         self.failures: list[Failure] = []
         self.notes: list[Note] = []
         self.timeless = self.siteless = 0
         """Recordings of which nobody knows when they were begun, or at which site."""
+        self.outside = 0
+        """Recordings of which no window was at the times asked for."""
         self.passed_over = 0
         """Recordings without rows: none was scored before the end, and a sample submission decides the rows."""
         self.without_events = self.not_reached = 0
@@ -38,7 +41,12 @@ class Report:
     def unknown(self, more: Sequence[str], recordings: int) -> list[str]:
         """Lines on what nobody knows of recordings, of what rows say `more` of their windows."""
         lines = []
-        if self.timeless and "recorded_at" in more:
+        if self.outside:
+            lines.append(f"left out: {self.outside} of {recordings} recordings have no window at the times asked for")
+        if self.timeless and self._at_times:
+            why = "neither the file nor its name says when it was recorded; name it like 20240512_053000.wav"
+            lines.append(f"left out: {self.timeless} of {recordings} recordings, as {why}")
+        elif self.timeless and "recorded_at" in more:
             why = "neither the file nor its name says it"
             lines.append(f"recorded_at is unknown in {self.timeless} of {recordings} recordings: {why}")
         if self.siteless and "site" in more:
@@ -57,6 +65,7 @@ class Report:
             named = [*reasons[:MOST_REASONS], *([f"and so on in {more} more parts"] if more > 0 else [])]
             self.failures.append(Failure(path, "; ".join(named) + advice(path)))
         last = outcomes[-1]
+        self.outside += self._at_times and isinstance(last, Read) and not rows and origin.began is not None
         self.passed_over += isinstance(last, PassedOver)
         if self._around_events:
             self.without_events += isinstance(last, Read) and not rows

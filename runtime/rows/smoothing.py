@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,24 @@ def smoothed(blocks: Iterable[Block], columns: Columns, weights: Sequence[float]
         yield from blocks
         return
     heads = [name for name in columns.shapes if columns.classes.get(name)]
-    for _, parts in itertools.groupby(blocks, lambda block: (block.path, block.name)):
-        yield from _smoothed(parts, heads, weights)
+    for _, parts in itertools.groupby(_unbroken(blocks, columns), itemgetter(0)):
+        yield from _smoothed((part for _, part in parts), heads, weights)
+
+
+def _unbroken(blocks: Iterable[Block], columns: Columns) -> Iterator[tuple[object, Block]]:
+    """Blocks of rows that follow one another, each with what says which of them belong together."""
+    hop_s, run, last = columns.hop_s_with_gaps, 0, (("", ""), 0.0)
+    for block in blocks:
+        own = block.path, block.name
+        if hop_s is None or not len(block):
+            yield own, block
+            continue
+        starts = np.concatenate([[last[1] if last[0] == own else -np.inf], block.start_s])
+        breaks = np.flatnonzero(np.diff(starts) > 1.5 * hop_s).tolist()
+        for first, end in itertools.pairwise([0, *(each for each in breaks if each), len(block)]):
+            run += first in breaks
+            yield (own, run), block if (first, end) == (0, len(block)) else block.rows(np.arange(first, end))
+        last = own, float(block.start_s[-1])
 
 
 def _smoothed(parts: Iterable[Block], heads: Sequence[str], weights: Sequence[float]) -> Iterator[Block]:

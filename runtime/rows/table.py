@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.clock import began
 from runtime.audio.paths import FoundRecordings
 from runtime.remote import Location, RemoteFile, absolute_path, path_below
 from runtime.rows.assembly import assembled
@@ -59,10 +60,16 @@ class Table:
         """How many windows every part but a recording's last has."""
         self._received: dict[int, Received] = {}
         self._lengths = Lengths(
-            self._received, len(self._files), grid.part_windows, grid.hop, grid.sample_rate, guess=sample is None
+            self._received,
+            len(self._files),
+            grid.part_windows,
+            grid.hop,
+            grid.sample_rate,
+            guess=sample is None and grid.times is None,
+            rows=self._rows_of,
         )
         self._naming = Naming(grid.window, grid.hop, grid.sample_rate)
-        self.report = Report(around_events=not self._on_grid)
+        self.report = Report(around_events=not self._on_grid, at_times=grid.times is not None)
         """Counts and notes of the rows that went out so far."""
         self.waiting_bytes = 0
         """Bytes in rows that did not go out yet."""
@@ -173,7 +180,16 @@ class Table:
         if not self._on_grid:
             return received.indices
         count = self._lengths.part(received, self._part, final)
-        return None if count is None else self._part * self.part_windows + np.arange(count)
+        if count is None:
+            return None
+        return self._grid.wanted(self._origin(received).began, self._part * self.part_windows + np.arange(count))
+
+    def _rows_of(self, received: Received, windows: int) -> int:
+        """How many of a recording's windows have rows."""
+        if self._grid.times is None:
+            return windows
+        time = began(received.began, self._files[received.number].stem, self._grid.timezone)
+        return len(self._grid.wanted(time, np.arange(windows)))
 
     def _block(self, received: Received, indices: NDArray[np.int64]) -> Block:
         path, name = self._recordings.paths[self._recording], self._recordings.names[self._recording]

@@ -114,6 +114,11 @@ def make_job(
             "segments is 'peaks', but the classes are a sample submission, whose rows are a grid; use segments='grid', "
             "or a taxonomy or class list"
         )
+    if wanted is not None and wanted.row_ids is not None and (request.between or request.dates):
+        raise InputError(
+            "between and dates leave out windows, but the classes are a sample submission, which says which rows there "
+            "are; leave out these options, or use a taxonomy or class list"
+        )
     labels = {prefix: member for prefix, member in members_of(artifact).items() if prefix + LABEL in request.outputs}
     if request.logit_scale is not None:
         check_logit_scale(request.logit_scale, request.outputs, [member.family for member in labels.values()])

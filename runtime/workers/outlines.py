@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from runtime.audio.recording import Recording
@@ -29,11 +30,14 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Outline:
-    """How many windows a recording promises, None if unknown, in how many parts it is read, and its channels."""
+    """How many windows a recording promises, None if unknown, in how many parts it is read, its channels, and when it
+    was begun, by what its recorder wrote.
+    """
 
     windows: int | None = None
     parts: int = 1
     channels: int = 1
+    written: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,6 @@ def main() -> None:
         path = tasks.get().path
         try:
             recording = Recording(path, setup.sample_rate, setup.window, setup.hop, part_windows=setup.part_windows)
-            send(Outline(*recording.outline()))
+            send(Outline(*recording.outline(), recording.written))
         except Exception:  # whatever it is, it concerns this recording, and scoring it will say what
             send(Outline())

@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from runtime.audio.clock import began
 from runtime.audio.peaks import PeakFinder
-from runtime.audio.recording import Recording, Window
+from runtime.audio.recording import Part, Recording, Window
 from runtime.audio.source import Samples
+from runtime.audio.times import times_of
 from runtime.workers.job import Job
 from runtime.workers.protocol import Alive, Opened, Task
 
@@ -42,6 +46,8 @@ class TaskWindows:
         options, source = job.request.of_recordings, samples or task.path
         if task.channel is not None:
             options["channel"] = task.channel
+        self._times = times_of(job.request.between, job.request.dates)
+        self._least: int | None = None  # how many windows the recording has at least, if not all were read
         self._recording = Recording(
             source, sample_rate, window, job.hop, part_windows=job.part_windows, overlap=job.overlap, **options
         )
@@ -70,7 +76,7 @@ class TaskWindows:
         """After reading: how many windows the recording has, or if it `failed` before its end how many its header
         promises; None if unknown.
         """
-        count = self._recording.count
+        count = self._least if self._recording.count is None else self._recording.count
         return self._recording.promised_windows() if count is None and failed else count
 
     def _on_grid(self) -> Iterator[Window]:
@@ -78,7 +84,31 @@ class TaskWindows:
         if parts is None:
             parts, promised = recording.count_parts()
             self._send(Opened(parts, promised, recording.unrecorded, self.began))
-        return recording.windows(recording.part(task.part, parts), task.offset, task.step)
+        part = recording.part(task.part, parts)
+        if self._times is None:
+            return recording.windows(part, task.offset, task.step)
+        return self._at_times(part)
+
+    def _at_times(self, part: Part) -> Iterator[Window]:
+        """The windows of a part that begin at the times asked for. Where there are none, nothing is read."""
+        promised, *_ = self._recording.outline()
+        began = self.began
+        end = part.end if part.end is not None else promised
+        if began is None or (end is not None and not self._wanted(np.arange(part.first, end + 1), began).any()):
+            self._least = promised
+            return
+        last = -1
+        for window in self._recording.windows(
+            part, self._task.offset, self._task.step, lambda rows: self._wanted(rows, began)
+        ):
+            last = window.index
+            yield window
+        if part.end is None:  # what comes after the last one that is wanted was not read
+            self._least = max(promised or 0, last + 1)
+
+    def _wanted(self, rows: NDArray[np.int64], began: datetime) -> NDArray[np.bool_]:
+        assert self._times is not None
+        return self._times.among(began, rows * self._job.hop / self._recording.sample_rate)
 
     def _around_peaks(self, most: int) -> Iterator[Window]:
         finder = PeakFinder(self._recording.sample_rate, self._recording.window)

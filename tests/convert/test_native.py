@@ -28,6 +28,9 @@ from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
 from tests.support.kinds import KINDS
 
+SLOW = {"native, two platforms"}
+"""Kinds that `make stress` converts."""
+
 WINDOWS = synthetic.windows(77, 5, 160_000)
 
 
@@ -71,7 +74,10 @@ def test_graph_is_as_fast_as_the_plain_ones(v2_model: Path) -> None:
     assert {batches[node.output[0]] for node in graph.node if node.op_type == "Conv"} == {"batch"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("native")])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS if kind.startswith("native")],
+)
 def test_v1(tmp_path: Path, of_kind: Callable[[str], Path], kind: str) -> None:
     artifact = convert(of_kind(kind), tmp_path / "perch.onnx", progress=False)
     assert artifact.family == "perch_v1" and artifact.free_batch

@@ -87,6 +87,7 @@ def test_what_is_passed_over_is_told(
     for name in ("good.aif", "closed/b.wav", "$RECYCLE.BIN/c.wav", "p.m4a"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / "in" / name, soundscape(0, 5), format="AIFF" if name == "good.aif" else "WAV")
+    monkeypatch.setattr("runtime.audio.extensions._has_pyav", lambda: False)
     scandir = os.scandir
 
     def refuse(folder: str) -> object:
@@ -100,12 +101,12 @@ def test_what_is_passed_over_is_told(
     assert printed.err == f"perch-run: skipped 1 unreadable folder: {tmp_path}/in/closed (permission denied)\n"
     assert "1 rows (1 scored, 0 filled, 0 failed)" in printed.out
     assert "skipped 1 hidden or system folder ($RECYCLE.BIN)" in printed.out
-    assert "skipped files in formats that cannot be read: 1 .m4a; convert them first, with `ffmpeg" in printed.out
+    assert "skipped recordings in formats that cannot be read: 1 .m4a: `pip install av`" in printed.out
     shutil.rmtree(tmp_path / "in" / "closed")
     shutil.rmtree(tmp_path / "in" / "$RECYCLE.BIN")
     (tmp_path / "in" / "good.aif").unlink()
     assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 2
-    assert "AU); skipped files in formats that cannot be read: 1 .m4a; convert them" in capsys.readouterr().err
+    assert "can be read as things are: 1 .m4a: `pip install av`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -19,8 +20,8 @@ MOST_TRIES, PATIENT_TRIES = 2000, 64
 """How many failures end the reading, and how many in a row it takes for its steps to grow ever longer."""
 
 
-class AudioFile(Protocol):
-    """The part of `soundfile.SoundFile` that reading needs; rates are in Hz, `frames` counts samples of a channel."""
+class AudioInfo(Protocol):
+    """What `soundfile.SoundFile` says of a file; rates are in Hz, `frames` counts samples of a channel."""
 
     @property
     def samplerate(self) -> int: ...
@@ -30,6 +31,10 @@ class AudioFile(Protocol):
     def frames(self) -> int: ...
     @property
     def subtype(self) -> str: ...
+
+
+class AudioFile(AudioInfo, Protocol):
+    """The part of `soundfile.SoundFile` that reading needs."""
 
     def seek(self, frames: int) -> int: ...
     def read(self, frames: int, dtype: str, always_2d: bool) -> NDArray[np.float32]:
@@ -60,6 +65,13 @@ def resuming(path: Location, stream: Stream, rate: int, most: float) -> Resume:
         return None
 
     return resume
+
+
+def reader(
+    file: AudioFile, promised: int | None, resume: Resume = never_resume
+) -> Callable[[int, int], Iterator[Decoded]]:
+    """`read_blocks` for a file; it takes the frame to begin with, and how many to read at once."""
+    return functools.partial(read_blocks, file, promised, resume)
 
 
 def read_blocks(file: AudioFile, promised: int | None, resume: Resume, begin: int, size: int) -> Iterator[Decoded]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 import soundfile
 
-from runtime.audio.containers import flac, mp3, ogg, wav
+from runtime.audio.containers import by_pyav, flac, mp3, ogg, wav
+from runtime.audio.containers.claims import claimed_frames
 from runtime.audio.containers.opened import CheckedFile, open_file
-from runtime.audio.containers.reading import AudioFile, Decoded, Resume, never_resume, read_blocks, resuming
+from runtime.audio.containers.reading import AudioInfo, Decoded, reader, resuming
 from runtime.audio.containers.stream import Stream
+from runtime.audio.extensions import WITH_PYAV
 from runtime.errors import RecordingError
 from runtime.remote import Location
 
 SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"})
 """Formats that can be read from any frame without decoding those before it; others are read in one part."""
+MPEG = (".mp3", ".mp2", ".mp1", ".mpa", ".mpga")
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to; a header that promises more is damaged."""
 MOST_S_A_BYTE = 1 / 16
@@ -35,16 +38,17 @@ class Sound:
     `promised` is how many frames the file claims, None where it claims nothing credible. `seekable` is whether it can
     be read from any frame without decoding those before it. `notes` say what is unusual about a file that can be read,
     each a phrase that follows its path ("was never finished: …"). `complete` is false where the file lacks its end.
-    `resume` opens the stream anew after damage. `gaps` are stretches, from the first frame to before the second, that
+    `gaps` are stretches, from the first frame to before the second, that
     were not recorded and read as zeros.
     """
 
-    file: AudioFile
+    file: AudioInfo
     promised: int | None
     seekable: bool
+    blocks: Callable[[int, int], Iterator[Decoded]]
+    """Gives the frames from one on, so many at once or a few more; see `read_blocks`."""
     complete: bool = True
     notes: tuple[str, ...] = ()
-    resume: Resume = never_resume
     enterable: bool = False
     """Whether it can be read from any frame on; if it is not `seekable`, only approximately."""
     written: datetime | None = None
@@ -57,10 +61,6 @@ class Sound:
         if self.promised is None:
             return None
         return min(self.promised, max(MOST_MISSING * self.file.frames, MOST_MISSING_S * self.file.samplerate))
-
-    def blocks(self, begin: int, size: int) -> Iterator[Decoded]:
-        """See `read_blocks`."""
-        return read_blocks(self.file, self.promised, self.resume, begin, size)
 
 
 def open_streams(path: Location) -> Generator[Sound, None, None]:
@@ -82,6 +82,12 @@ def open_streams(path: Location) -> Generator[Sound, None, None]:
 
 
 def _streams(path: Location) -> Generator[Sound, None, None]:
+    if path.suffix.lower() in WITH_PYAV:
+        with by_pyav.opened(path) as track:
+            most, most_s = path.stat().st_size * MOST_FRAMES_A_BYTE, path.stat().st_size * MOST_S_A_BYTE
+            believed = track.frames if 0 < track.frames <= min(most, most_s * track.samplerate) else None
+            yield Sound(track, believed, False, track.blocks, track.complete, track.notes)
+        return
     if (extent := wav.examine(path)) is None:
         yield from _compressed(path)
     while extent is not None:
@@ -94,8 +100,9 @@ def _streams(path: Location) -> Generator[Sound, None, None]:
             notes, gaps = extent.notes(file), extent.timeline.gaps if extent.timeline is not None else ()
             if joined is not None and following is None:
                 notes.append(f"is joined with another file at byte {joined:,}, in which no sound was found")
-            promised, written = extent.promised(file), extent.written
-            yield Sound(file, promised, seekable, notes=tuple(notes), enterable=seekable, gaps=gaps, written=written)
+            promised, written, noted = extent.promised(file), extent.written, tuple(notes)
+            blocks = reader(file, promised)
+            yield Sound(file, promised, seekable, blocks, True, noted, enterable=seekable, gaps=gaps, written=written)
         extent = following
 
 
@@ -126,14 +133,16 @@ def _look(file: soundfile.SoundFile, path: Location) -> list[Stream]:
         return ogg.streams(path)
     if file.format == "MP3" or file.subtype.startswith("MPEG"):
         return mp3.streams(path, plain=file.format == "MP3")
-    return []
+    with path.open("rb") as opened:
+        claimed = claimed_frames(file, opened.read(4096), path.stat().st_size)
+    return [] if claimed is None else [Stream(promised=claimed)]
 
 
 def _look_closer(path: Location) -> list[Stream]:
     """The streams of a file that libsndfile does not recognise: FLAC in OGG, MP3 that begins within a frame."""
     with path.open("rb") as file:
         is_ogg = file.read(len(ogg.MARK)) == ogg.MARK
-    return ogg.streams(path) if is_ogg else mp3.streams(path, plain=False) if path.suffix.lower() == ".mp3" else []
+    return ogg.streams(path) if is_ogg else mp3.streams(path, plain=False) if path.suffix.lower() in MPEG else []
 
 
 def _is_seekable(file: soundfile.SoundFile) -> bool:
@@ -166,4 +175,4 @@ def _sound(file: soundfile.SoundFile, stream: Stream, path: Location, seekable: 
     resume = resuming(path, stream, file.samplerate, most_s * file.samplerate)
     complete = stream.complete and (stream.promised is None or promised <= most)  # else the missing length is unknown
     believed = promised if 0 < promised <= most else None
-    return Sound(file, believed, seekable, complete, stream.notes, resume, enterable)
+    return Sound(file, believed, seekable, reader(file, believed, resume), complete, stream.notes, enterable)

@@ -159,6 +159,7 @@ def test_pair(of_kind: Callable[[str], Path], kind: str, batch: int | None) -> N
     assert shapes(outputs(folder, WINDOWS[:1])) == {"output_0": (1, 40), "output_1": (1, 24)}
 
 
+@pytest.mark.slow
 def test_module_for_two_platforms_runs_on_this_one(tmp_path: Path, v2_outputs: dict[str, NDArray[np.float32]]) -> None:
     folder = write_saved_model(tmp_path / "saved_model", TINY_V2, ["cpu", "cuda"])
     (node,) = call_modules(folder)
@@ -198,6 +199,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+@pytest.mark.slow
 def test_command_writes_over_another_model(run: Run, tmp_path: Path, v2_outputs: dict[str, Any]) -> None:
     assert run(tmp_path / "x")[0] == 0
     assert not call_modules(tmp_path / "x")

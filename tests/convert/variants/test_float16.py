@@ -93,6 +93,7 @@ def test_file_describes_its_precision(half_model: Path, model: Path) -> None:
     assert artifact.parity["float32"] == {"windows": 9, "top1_agreement": {"genus": 1.0, "label": 1.0}}
 
 
+@pytest.mark.slow
 def test_same_conversion_gives_the_same_bytes(
     tmp_path: Path, saved_model: Path, half_model: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def read_names(saved_model: Path) -> list[str]:
     return sorted((saved_model / "assets" / "label.csv").read_text().splitlines()[1:])
 
 
+@pytest.mark.slow
 def test_other_top_classes_are_refused(tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twins(weights: Weights, name: str, features: tf.Tensor, count: int) -> tf.Tensor:
         """Each class twice, the second with a slightly greater logit: by less than float16 can represent."""

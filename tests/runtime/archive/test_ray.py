@@ -109,7 +109,8 @@ def test_actors_on_several_nodes_give_the_bytes_of_a_plain_run(
     assert (again.before, again.ok) == (summary.ok + 1, 0)
 
 
-@pytest.mark.parametrize("killed", [pytest.param("actor", marks=pytest.mark.slow), "node"])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["actor", "node"])
 def test_units_of_what_is_killed_in_the_middle_of_a_group_are_done_by_others(
     killed: str, nodes: Nodes, minutes: Path, model: Path, rows_file: bytes, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from runtime.audio.paths import find_recordings
 from runtime.audio.recording import Recording, Window
 from runtime.errors import InputError
 from runtime.remote import Location, find
+from tests.support.pyav_files import encode
 from tests.support.recordings import RATE, WINDOW, cut, write
 from tests.support.stores import Store, hurry
 from tests.support.wav_files import chunk, pcm, wav
@@ -27,6 +28,8 @@ def write_all(folder: Path) -> None:
         write(folder / name, np.stack([sound, -sound / 2], 1) if "stereo" in name else sound)
     write(folder / "long.wav", minute)  # 4.5 MB
     write(folder / "long.ogg", minute)
+    encode(folder / "a.m4a", sound, RATE, "aac")
+    cut(encode(folder / "cut.mka", sound, RATE, "flac", "matroska"), 0.6)
     cut(write(folder / "cut.flac", sound), 0.6)
     cut(write(folder / "cut.ogg", sound), 0.6)
     cut(write(folder / "cut.mp3", sound), 0.6)
@@ -57,7 +60,7 @@ def test_every_kind_of_recording_reads_as_its_copy_on_the_disk(store: Store, tmp
     found = find_recordings(store.put_folder(tmp_path / "all", "all"))
     local = find_recordings(tmp_path / "all")
     assert found.names == local.names
-    assert len(found.paths) == 19
+    assert len(found.paths) == 21
     for place, path in zip(found.paths, local.paths):
         (windows, recording), (expected, copy) = read(place), read(path)
         assert (recording.failure, recording.count, recording.notes) == (copy.failure, copy.count, copy.notes), path
@@ -88,13 +91,14 @@ def test_a_recording_is_read_once(store: Store, tmp_path: Path, name: str) -> No
     assert store.proxy.of(name) < 12
 
 
-@pytest.mark.parametrize("name", ["a.ogg", "a.mp3", "a.flac", "a.wav", "unfinished.wav"])
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3", "a.flac", "a.wav", "a.mka", "unfinished.wav"])
 def test_a_cut_is_mended_or_fails_the_recording(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     hurry(tmp_path / "hurry", monkeypatch)
     sound = soundscape(1, 40)
-    path = write(tmp_path / name, sound)
+    path = tmp_path / name
+    path = encode(path, sound, RATE, "flac", "matroska") if name == "a.mka" else write(path, sound)
     if name == "unfinished.wav":
         path.write_bytes(wav(pcm(sound), RATE, size=0x7FFFF000))
     (file,) = find_recordings(store.put(f"cut/{name}", path.read_bytes())).paths
@@ -195,9 +199,9 @@ def test_folders_and_globs_give_what_they_give_on_a_disk(store: Store, tree: Pat
     assert [path.name for path in found.paths] == [path.name for path in local.paths]
     assert [path.stat().st_size for path in found.paths] == [path.stat().st_size for path in local.paths]
     assert str(found.root).removeprefix(url) == str(local.root).removeprefix(str(tree))
-    assert (found.skipped, found.hidden_files, found.convertible) == (
+    assert (found.skipped, found.hidden_files, found.no_reader) == (
         *(local.skipped, local.hidden_files),
-        local.convertible,
+        local.no_reader,
     )
     assert {path.removeprefix(url) for path in found.hidden} == {path.removeprefix(str(tree)) for path in local.hidden}
     assert len(store.proxy.requests) <= 5 * len(sources.split("|"))

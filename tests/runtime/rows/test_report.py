@@ -32,10 +32,11 @@ def test_each_thing_that_is_wrong_is_named_once(outcomes: list[Outcome], reason:
     assert report.failures == ([] if reason is None else [Failure(A, reason)])
 
 
-def test_a_failure_says_how_to_read_the_file() -> None:
+def test_a_failure_says_how_to_read_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.audio.extensions._has_pyav", lambda: False)
     report = Report(around_events=False)
     report.add(Path("a.mp4"), [Failed("cannot be decoded")], 1)
-    assert "convert it first" in report.failures[0].reason
+    assert "`pip install av`" in report.failures[0].reason
 
 
 def test_notes_of_all_parts_are_said_once_a_recording() -> None:
