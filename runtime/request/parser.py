@@ -25,6 +25,8 @@ EXAMPLES = """\
 examples:
   perch-run test_soundscapes --model perch.onnx --classes sample_submission.csv -o submission.csv --deadline 85m
       a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
+  perch-run test_soundscapes --model v1.onnx --model v2.onnx --blend 0.6,0.4 --classes sample_submission.csv -o out.csv
+      two models score the same windows; the submission has the weighted mean of their scores
   perch-run --map-report map.csv --model perch.onnx --classes taxonomy.csv --unmapped genus-max
       which of these classes the model has, and what stands for the others; nothing is scored
   perch-run archive --model perch.onnx --outputs embedding,label -o out/
