@@ -21,7 +21,7 @@ SOUNDSCAPES = 700
 """About as many as the competition's hidden folder holds."""
 CONFIDENCE = 0.95
 MOST_RATIO = 2.0
-"""A projection is given if the upper end of its interval is at most so many times the lower; else it says too little."""
+"""A projection is given if the upper end of its interval is at most so many times the lower."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class TimeProjection:
 
     @property
     def kind(self) -> str:
-        """ "measured", "projected", or "not projected" because rounds differ too much."""
+        """How the total is known: measured, projected, or not projected because rounds differ too much."""
         low, high = self.interval_s
-        return (
-            "measured" if self.measured_s is not None else "projected" if high <= MOST_RATIO * low else "not projected"
-        )
+        if self.measured_s is not None:
+            return "measured"
+        return "projected" if high <= MOST_RATIO * low else "not projected"
 
     def cores(self, cores: int, deadline_s: float) -> float:
         """How many cores like these `cores` would just meet the deadline, if throughput grows with their number and
