@@ -2,13 +2,14 @@
 # make test   ruff, mypy and import-linter, beside them the tests but for those marked slow, which make stress runs
 # make stress full-size cases: an hour or more, 12 GB of scratch space; one of them: make stress CASE=kills,
 #             in small: make stress CASE="archive --files 2000"
+# make hoplite  databases of embeddings, read by perch-hoplite itself, which is installed into .venv-hoplite/
 # make results  docs/results.md and its plots, measured on this machine: an hour
 # make docs   the documentation as a site, in site/; make docs-serve shows it while it is written
 PYTHON ?= python3
 MODEL ?= v1
 BIN := .venv/bin
 
-.PHONY: demo test lint pytest stress results docs docs-serve clean
+.PHONY: demo test lint pytest stress hoplite results docs docs-serve clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo --model $(MODEL)
@@ -29,6 +30,9 @@ stress: .venv/installed
 	$(BIN)/python -m benchmarks.stress $(CASE)
 	$(if $(CASE),,$(BIN)/pytest -m slow)
 
+hoplite: .venv/installed .venv-hoplite/installed
+	$(BIN)/pytest tests/runtime/rows/test_hoplite_itself.py
+
 results: .venv/installed
 	$(BIN)/python -m benchmarks.results
 
@@ -46,5 +50,11 @@ docs-serve: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[convert,analysis,benchmarks,docs,dev]'
 	touch $@
 
+.venv-hoplite/installed: pyproject.toml
+	@echo "Installing into .venv-hoplite (1 GB, 2 minutes or more)"
+	$(PYTHON) -m venv .venv-hoplite
+	.venv-hoplite/bin/pip install --quiet --disable-pip-version-check --no-compile --editable . perch-hoplite==1.0.2
+	touch $@
+
 clean:
-	rm -rf .venv demo site build dist wheels *.egg-info
+	rm -rf .venv .venv-hoplite demo site build dist wheels *.egg-info

@@ -25,6 +25,8 @@ EXAMPLES = """\
 examples:
   perch-run test_soundscapes --model perch.onnx --classes sample_submission.csv -o submission.csv --deadline 85m
       a BirdCLEF submission: its columns in its order, complete within 85 minutes whatever happens
+  perch-run test_soundscapes --model v1.onnx --model v2.onnx --blend 0.6,0.4 --classes sample_submission.csv -o out.csv
+      two models score the same windows; the submission has the weighted mean of their scores
   perch-run --map-report map.csv --model perch.onnx --classes taxonomy.csv --unmapped genus-max
       which of these classes the model has, and what stands for the others; nothing is scored
   perch-run archive --model perch.onnx --outputs embedding,label -o out/
@@ -69,13 +71,14 @@ windows a second by machine, and the time to the end. Exit codes: 0 all is done;
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
-written to --output. It goes with --fill, --smooth, --blend, --blend-of, --taxonomy and the options of detections
+written to --output. It goes with --fill, --file-scale, --smooth, --blend, --blend-of, --taxonomy and the options
+of detections
 """
 MODES: Mapping[str, Sequence[str]] = {
     "doctor": ("doctor", "model", "device"),
     "status": ("status",),
     "merge": (
-        *("merge", "sink", "fill", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
+        *("merge", "sink", "fill", "file_scale", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
         *(each.name for each in options_of(Detections)),
     ),
 }

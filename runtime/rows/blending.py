@@ -98,9 +98,12 @@ class Blend:
         return lambda: (replace(block, outputs=self._blended(block)) for block in read())
 
     def _blended(self, block: Block) -> dict[str, NDArray[np.floating]]:
-        label = np.zeros((len(block), len(self.names)), np.float32)
-        for name, shares in self._shares.items():
-            label += shares * block.outputs[name]
+        shape = (len(block), len(self.names))
+        label: NDArray[np.floating] = np.broadcast_to(np.float32(np.nan), shape)  # takes no memory, see `unscored`
+        if block.has_score.any():
+            label = np.zeros(shape, np.float32)
+            for name, shares in self._shares.items():
+                label += shares * block.outputs[name]
         others = {name: values for name, values in block.outputs.items() if name not in self.weights}
         return {LABEL: label, **others}
 

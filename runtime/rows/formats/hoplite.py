@@ -1,8 +1,8 @@
 """Embeddings as a perch-hoplite database, for its agile modelling and search.
 
-A recording's deployment is the first folder of its path below the run's root, as in perch-hoplite's own embedding. Its
-notebooks find the audio and can embed queries, since the database says where the recordings are and which preset model
-they belong to.
+A recording's deployment is the first folder of its path below the run's root, as in perch-hoplite's own embedding, or
+the project if it lies in no folder; its `datetime` is when it was begun. Its notebooks find the audio and can embed
+queries, since the database says where the recordings are and which preset model they belong to.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import numpy as np
 from runtime.errors import InputError, OutputError, reason
 from runtime.files import utf8
 from runtime.remote import path_below
-from runtime.rows.block import Block, Columns
+from runtime.rows.block import NOWHERE, Block, Columns
 from runtime.rows.formats.format import Format
 
 EMBEDDING = "embedding"
-PRESETS = {"perch_v1": "perch_8", "perch_v2": "perch_v2_cpu"}
+PRESETS = {"perch_v1": ("perch_8",), "perch_v2": ("perch_v2_cpu", "perch_v2_onnx")}
+"""perch-hoplite's names of a family's model; `perch_v2_onnx`, another conversion, needs no TensorFlow."""
 
 
 class HopliteDatabase(Format):
     """A new folder with the embeddings of all windows that have a score."""
 
-    replaces = every_row = says_origin = False
+    replaces = every_row = False
 
     def check_columns(self, columns: Columns) -> None:
         _embedding(columns)
@@ -77,15 +78,16 @@ def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> 
     database = implementation.SQLiteUSearchDB.create(
         str(folder), usearch_cfg=implementation.get_default_usearch_config(width)
     )
-    project = _insert_metadata(database, columns, configuration)
-    deployments: dict[str, int] = {}
+    sources = _Sources(utf8(columns.about["root"]))
+    deployments: dict[tuple[str, str], int] = {}
     for path, parts in itertools.groupby(blocks, lambda block: block.path):
-        name = utf8(path_below(path, columns.about["root"]))
-        deployment = name.partition("/")[0]
-        if deployment not in deployments:
-            deployments[deployment] = database.insert_deployment(name=deployment, project=project)
-        recording = database.insert_recording(filename=name, deployment_id=deployments[deployment])
-        for block in parts:
+        name, first = utf8(path_below(path, columns.about["root"])), next(parts)
+        place, origin = sources.add(name), first.origins.get(path, NOWHERE)
+        if place not in deployments:
+            deployments[place] = database.insert_deployment(project=place[0], name=place[1])
+        site = {} if origin.site is None else {"site": origin.site}
+        recording = database.insert_recording(name, origin.began, deployments[place], **site)
+        for block in itertools.chain([first], parts):
             rows = np.flatnonzero(block.has_score)
             windows = [
                 {"recording_id": recording, "offsets": [float(block.start_s[i]), float(block.end_s[i])]} for i in rows
@@ -93,24 +95,65 @@ def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> 
             if windows:
                 embeddings = np.asarray(block.outputs[output][rows])
                 database.insert_windows_batch(windows, embeddings, handle_duplicates="allow")
+    _insert_metadata(database, columns, sources, configuration)
     database.commit()
     database.db.close()
 
 
-def _insert_metadata(database: Any, columns: Columns, configuration: Any) -> str:
-    """Says what made the rows, where the recordings are, and which model embeds queries; returns the project's name."""
-    root = utf8(columns.about["root"])
-    project = os.path.basename(root) or "recordings"
+class _Sources:
+    """Where the recordings are, as perch-hoplite finds them: by a pattern for each project.
+
+    Its patterns have no `**`, so recordings in folders of another depth are a project of their own.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root, self._name = root, os.path.basename(root) or "recordings"
+        self._endings: dict[int, set[str]] = {}
+
+    def add(self, name: str) -> tuple[str, str]:
+        """The project and the deployment of a recording, by its path below the root."""
+        *folders, _ = name.split("/")
+        self._endings.setdefault(len(folders), set()).add(os.path.splitext(name)[1])
+        project = self._project(len(folders))
+        return project, folders[0] if folders else project
+
+    def _project(self, depth: int) -> str:
+        is_first = depth == next(iter(self._endings))
+        return self._name if is_first else f"{self._name} ({depth} folder{'s' * (depth != 1)} down)"
+
+    def globs(self) -> list[dict[str, Any]]:
+        """perch-hoplite's `AudioSourceConfig` of each project, with its defaults but for recordings in one piece."""
+        return [
+            {
+                "dataset_name": self._project(depth),
+                "base_path": self._root,
+                "file_glob": "*/" * depth + _glob(endings),
+                "min_audio_len_s": 1.0,
+                "target_sample_rate_hz": -2,
+                "shard_len_s": None,
+                "max_shards_per_file": None,
+            }
+            for depth, endings in self._endings.items()
+        ]
+
+
+def _glob(endings: Iterable[str]) -> str:
+    """A pattern that names with one of these endings match, such as `*.[fw][la][av]*` for .flac and .wav."""
+    letters = ["".join(sorted(set(column))) for column in zip(*endings)]
+    rest = "" if len({len(ending) for ending in endings}) == 1 else "*"
+    pattern = "".join(one if len(one) == 1 else f"[{one}]" for one in letters)
+    return f"*{pattern}{rest}" if letters else "*"
+
+
+def _insert_metadata(database: Any, columns: Columns, sources: _Sources, configuration: Any) -> None:
+    """Says what made the rows, where the recordings are, and which model embeds queries."""
     database.insert_metadata("perch_onnx", configuration({name: utf8(text) for name, text in columns.about.items()}))
-    sources = {"dataset_name": project, "base_path": root, "file_glob": "**/*"}
-    more = {"min_audio_len_s": 0.0, "target_sample_rate_hz": -2, "shard_len_s": None, "max_shards_per_file": None}
-    database.insert_metadata("audio_sources", configuration({"audio_globs": [sources | more]}))
+    database.insert_metadata("audio_sources", configuration({"audio_globs": sources.globs()}))
     output = _embedding(columns)
     of_several = json.loads(columns.about.get("models", "{}")).get(output.removesuffix(f".{EMBEDDING}"), columns.about)
     model = _model(of_several["model_family"], columns.shapes[output][0], configuration)
     if model is not None:
         database.insert_metadata("model_config", model)
-    return project
 
 
 def _embedding(columns: Columns) -> str:
@@ -133,14 +176,17 @@ def _model(family: str, width: int, configuration: Any) -> Any:
     """What a hoplite notebook embeds queries with; None where perch-hoplite knows no such model."""
     try:
         from perch_hoplite.zoo import model_configs
-
-        preset = model_configs.get_preset_model_config(PRESETS[family])
-    except (ImportError, LookupError, ValueError):
+    except ImportError:
         return None
-    if preset.embedding_dim != width:
-        return None
-    named = {"model_key": preset.model_key, "embedding_dim": width, "model_config": preset.model_config}
-    return configuration(named | {"logits_key": None, "logits_idxes": None})
+    for name in PRESETS.get(family, ()):
+        try:
+            preset = model_configs.get_preset_model_config(name)
+        except (ImportError, ValueError):  # it needs TensorFlow, or this version does not know it
+            continue
+        if preset.embedding_dim == width:
+            named = {"model_key": preset.model_key, "embedding_dim": width, "model_config": preset.model_config}
+            return configuration(named | {"logits_key": None, "logits_idxes": None})
+    return None
 
 
 def _temporary(folder: Path) -> Path:

@@ -15,7 +15,8 @@ from runtime import InputError, OutputError
 from runtime.request.request import Request
 from runtime.rows import blending
 from runtime.rows.blending import Blend, ranks
-from runtime.rows.block import Block, Columns
+from runtime.rows.block import Block, Columns, unscored
+from runtime.rows.deadline import RANK_S, Deadline, FinalWork
 from runtime.rows.finishing import Finishing
 
 CLASSES = ("robin", "wren", "frog", "bat")
@@ -78,6 +79,22 @@ def test_scores_are_smoothed_before_they_are_blended() -> None:
     both = (scores("a.label") + scores("b.label"))[:, 1] / 2
     assert label[7, 1] == pytest.approx((both[6] + both[7]) / 2, rel=1e-6)
     assert label[1, 1] == pytest.approx((both[0] + both[1]) / 2, rel=1e-6)  # the row after it has no score
+
+
+def test_rows_without_a_score_take_no_memory() -> None:
+    (block, _), blend = blocks(), Blend.made(COLUMNS, (1, 1), "scores")
+    unreached = replace(block, status=np.full(5, "filled"), outputs=unscored(COLUMNS, 5))
+    (found,) = blend.rows(lambda: [unreached])()
+    assert found.outputs["label"].shape == (5, 4)
+    assert np.isnan(found.outputs["label"]).all()
+    assert found.outputs["label"].strides == (0, 0)
+
+
+def test_a_deadline_keeps_back_time_for_ranking() -> None:
+    work = FinalWork(scored_rows=100_000)
+    plain, ranked = Deadline(0, 1000, 10), Deadline(0, 1000, 10, ranked=2)
+    earlier_s = plain.scoring_ends(COLUMNS, work) - ranked.scoring_ends(COLUMNS, work)
+    assert earlier_s == pytest.approx(100_000 * 10 * 2 * RANK_S)
 
 
 @pytest.mark.parametrize("few_at_once", [False, True])

@@ -1,11 +1,13 @@
-"""perch-hoplite itself is not installed here: what is called is checked against its signatures, in a stand-in."""
+"""Databases by a stand-in with perch-hoplite's signatures; `make hoplite` tries the package itself."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
@@ -50,8 +52,10 @@ class SQLiteUSearchDB:
         self.said["deployments"].append((name, project))
         return len(self.said["deployments"])
 
-    def insert_recording(self, filename: str, datetime: Any = None, deployment_id: int | None = None) -> int:
-        self.said["recordings"].append((filename, deployment_id))
+    def insert_recording(
+        self, filename: str, datetime: datetime | None = None, deployment_id: int | None = None, **more: str
+    ) -> int:
+        self.said["recordings"].append((filename, datetime and datetime.isoformat(), deployment_id, more))
         return len(self.said["recordings"])
 
     def insert_windows_batch(
@@ -103,20 +107,42 @@ def test_database_holds_the_scored_windows(folder: Path, model: Path, tmp_path: 
     target = tmp_path / "database"
     run_soundscapes(folder, model, sink=f"hoplite:{target}", **options)  # type: ignore[arg-type]
     said = json.loads((target / "said.json").read_text())
-    assert said["deployments"] == [["a.flac", "archive"], ["north", "archive"]]
-    assert said["recordings"] == [["a.flac", 1], ["north/b.wav", 2], ["north/d.wav", 2]]
+    below = "archive (1 folder down)"
+    assert said["deployments"] == [["archive", "archive"], ["north", below]]
+    assert said["recordings"] == [
+        ["a.flac", None, 1, {}], ["north/b.wav", None, 2, {}], ["north/d.wav", None, 2, {}],
+    ]  # fmt: skip
     scored = expected.status == "scored"
     assert 0 < scored.sum() < len(scored)
     ends = [float(row_id.rpartition("_")[2]) for row_id in expected.row_ids]
     assert [offsets for _, offsets in said["windows"]] == [[ends[i] - 5, ends[i]] for i in np.flatnonzero(scored)]
     np.testing.assert_array_equal(np.load(target / "embeddings.npy"), expected["embedding"][scored])
     assert said["metadata"]["perch_onnx"]["artifact_sha256"] == read_artifact(model).artifact_sha256
-    (source,) = said["metadata"]["audio_sources"]["audio_globs"]
-    assert source["base_path"] == str(folder)
-    assert source["dataset_name"] == "archive"
+    sources = said["metadata"]["audio_sources"]["audio_globs"]
+    assert {source["base_path"] for source in sources} == {str(folder)}
+    assert [(each["dataset_name"], each["file_glob"]) for each in sources] == [
+        ("archive", "*.flac"),
+        (below, "*/*.wav"),
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "database"]
     with pytest.raises(InputError, match="database is there and not empty; name a new folder"):
         run_soundscapes(folder, model, sink=f"hoplite:{target}", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("hoplite")
+def test_recordings_have_their_time_and_site(recordings: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "marsh").mkdir()
+    for name in ("20240512_053000+1000.wav", "unknown.WAV"):
+        shutil.copy(recordings / "b.wav", tmp_path / "marsh" / name)
+    shutil.copy(recordings / "a.flac", tmp_path / "marsh")
+    options = {"outputs": ["embedding"], "workers": 1, "progress": False, "site_from": "{site}/*"}
+    run_soundscapes(tmp_path, model, sink=f"hoplite:{tmp_path / 'database'}", **options)  # type: ignore[arg-type]
+    said = json.loads((tmp_path / "database" / "said.json").read_text())
+    assert [(time, more["site"]) for _, time, _, more in said["recordings"]] == [
+        ("2024-05-12T05:30:00+10:00", "marsh"), (None, "marsh"), (None, "marsh"),
+    ]  # fmt: skip
+    (source,) = said["metadata"]["audio_sources"]["audio_globs"]
+    assert source["file_glob"] == "*/*.[Wfw][Aal][Vav]*"
 
 
 @pytest.mark.usefixtures("hoplite")
