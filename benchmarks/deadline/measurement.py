@@ -47,7 +47,7 @@ class Budget:
 
 
 DEFAULT = Budget(total_s=540, rounds=3, onnx_s=8, tensorflow_s=36, tensorflow_files=8, short_deadline=24)
-DEMO = Budget(total_s=180, rounds=3, onnx_s=2, tensorflow_s=20, tensorflow_files=4, short_deadline=0)
+DEMO = Budget(total_s=240, rounds=5, onnx_s=3, tensorflow_s=18, tensorflow_files=4, short_deadline=0)
 QUICK = Budget(total_s=100, rounds=3, onnx_s=4, tensorflow_s=10, tensorflow_files=4, short_deadline=8, made=12)
 
 

@@ -2,7 +2,8 @@
 
 The total is the start-up once, plus the mean of the rounds' seconds a soundscape times the number of soundscapes. The
 interval is Student's t interval of that mean over the rounds, 95%. It covers how much rounds differ, but neither a
-machine that later is busier nor a rate that changes during a longer run.
+machine that later is busier nor a rate that changes during a longer run. Where it is wide (`MOST_RATIO`), only what
+was measured is said.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.measuring.timing import figure
+from runtime.errors import counted
 
 SOUNDSCAPES = 700
 """About as many as the competition's hidden folder holds."""
 CONFIDENCE = 0.95
+MOST_RATIO = 2.0
+"""A projection is given if the upper end of its interval is at most so many times the lower."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,14 @@ class TimeProjection:
         width = self.soundscapes * float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
         return max(self.start_up_s, self.total_s - width), self.total_s + width
 
+    @property
+    def kind(self) -> str:
+        """How the total is known: measured, projected, or not projected because rounds differ too much."""
+        low, high = self.interval_s
+        if self.measured_s is not None:
+            return "measured"
+        return "projected" if high <= MOST_RATIO * low else "not projected"
+
     def cores(self, cores: int, deadline_s: float) -> float:
         """How many cores like these `cores` would just meet the deadline, if throughput grows with their number and
         start-up stays as it is; infinite if start-up alone takes too long."""
@@ -64,10 +76,16 @@ class TimeProjection:
         return cores * (self.total_s - self.start_up_s) / left if left > 0 else math.inf
 
     def verdict(self, cores: int, deadline_s: float) -> str:
-        """In words: the minutes, whether they were measured, the margin, and how many cores would do."""
+        """In words: the minutes, whether they were measured, the margin, and how many cores would do. Where they are
+        not projected, what was measured."""
+        if self.kind == "not projected":
+            least, most = min(self.rounds), max(self.rounds)
+            seconds = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+            rounds = counted(len(self.rounds), "round")
+            return f"{seconds} s a soundscape in {rounds}, which say too little to project {self.soundscapes} of them"
         low, high = (end / 60 for end in self.interval_s)
         minutes, deadline = self.total_s / 60, deadline_s / 60
-        how = "measured" if self.measured_s is not None else f"projected, {low:.3g} to {high:.3g}"
+        how = self.kind if self.measured_s is not None else f"{self.kind}, {low:.3g} to {high:.3g}"
         margin = abs(deadline - minutes)
         if low <= deadline < high:
             end = "too close to call"
@@ -86,7 +104,7 @@ class TimeProjection:
             "start_up_s": self.start_up_s,
             "seconds_a_soundscape": figure(self.rounds) | {"mean": self.rate},
             "soundscapes": self.soundscapes,
-            "kind": "projected" if self.measured_s is None else "measured",
+            "kind": self.kind,
             "total_minutes": self.total_s / 60,
             "interval_minutes": [low / 60, high / 60],
             "margin_minutes": (deadline_s - self.total_s) / 60,

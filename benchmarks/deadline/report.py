@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchmarks.deadline.contestants import ONNX
 from benchmarks.deadline.measurement import DeadlineFigures
-from benchmarks.deadline.projection import CONFIDENCE, cores_in_words
+from benchmarks.deadline.projection import CONFIDENCE, MOST_RATIO, cores_in_words
 from benchmarks.deadline.short_deadline import ShortDeadlineResult
 from benchmarks.measuring.timing import spreads_in_words
 
@@ -40,10 +40,11 @@ def verdicts(figures: DeadlineFigures, deadline_s: float) -> Iterator[str]:
 
 
 def _bars(figures: DeadlineFigures, deadline_s: float) -> Iterator[str]:
-    longest = max(deadline_s, *(projection.total_s for projection in figures.projections.values()))
+    known = {name: each for name, each in figures.projections.items() if each.kind != "not projected"}
+    longest = max([deadline_s, *(projection.total_s for projection in known.values())])
     at = round(BAR_WIDTH * deadline_s / longest)
     yield f"Minutes; {RULE} is the deadline, {deadline_s / 60:.3g}"
-    for name, projection in figures.projections.items():
+    for name, projection in known.items():
         bar = (BLOCK * max(1, round(BAR_WIDTH * projection.total_s / longest))).ljust(BAR_WIDTH + 1)
         yield f"  {name:<24}{bar[:at]}{RULE}{bar[at + 1 :]} {projection.total_s / 60:.3g}"
 
@@ -92,7 +93,8 @@ def _cells(result: ShortDeadlineResult) -> str:
 def _notes(figures: DeadlineFigures) -> Iterator[str]:
     yield (
         "Projected minutes: start-up once, and for every soundscape the mean of the rounds, with Student's t interval "
-        f"of that mean ({CONFIDENCE:.0%}). The interval does not cover a machine that changes."
+        f"of that mean ({CONFIDENCE:.0%}), if its ends differ by {MOST_RATIO:g} times at most. The interval does not "
+        "cover a machine that changes."
     )
     yield "Cores needed: if throughput grows with their number, and start-up stays as it is."
     yield f"{PAGE_CACHE}."

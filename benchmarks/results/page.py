@@ -85,7 +85,7 @@ def _plot(folder: Path, models: dict[str, dict[str, Any]]) -> None:
             errors = {name: (head["window_errors"], head["tolerance"]["error"]) for name, head in heads.items()}
             plots.errors(folder / f"{model}.parity.svg", errors)
         if deadline := commands.get("deadline"):
-            bars = [_bar(name, way) for name, way in deadline["ways"].items()]
+            bars = [_bar(name, way) for name, way in deadline["ways"].items() if way["kind"] != "not projected"]
             races.append(plots.Race(NAMES[model], bars, deadline["deadline_s"] / 60))
         if throughput := commands.get("throughput"):
             plots.throughput(folder / f"{model}.throughput.svg", _series(throughput["files"][0]))

@@ -138,7 +138,8 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     finishing = Finishing.of(columns, request)
     recordings = _recordings(manifest)
     writes = {"-o": format.files(path, recordings.names)}
-    check_outputs(writes, {"the taxonomy": request.taxonomy})
+    reads = request.detections.reads if request.detections is not None else {}
+    check_outputs(writes, {"the taxonomy": request.taxonomy, **reads})
     Target(path, format, finishing.written, request.fill, recordings.names)  # checks that it can be written
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)

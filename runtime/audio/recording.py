@@ -24,7 +24,7 @@ from runtime.audio.mono import MonoReader, find_gaps, reading_error
 from runtime.audio.overlap import Overlap
 from runtime.audio.source import Source, open_source
 from runtime.audio.times import LONGEST_S, Wanted, only
-from runtime.audio.windows import Normalization, are_unrecorded, count_windows, least_samples, normalize_peak
+from runtime.audio.windows import Normalization, are_unrecorded, count_windows, has_window, normalize_peak
 from runtime.errors import RecordingError
 
 PART_S, MOST_PART_BYTES = 600.0, 48 * 2**20
@@ -219,7 +219,7 @@ class Recording:
             for block in self._blocks(begin):
                 pending.append(block)
                 total += len(block)
-                while total >= self._settled(start):
+                while total >= start + self.window and self._is_there(start, total):
                     joined = np.concatenate(pending)
                     at = start - first
                     yield self._window(start, joined[at : at + self.window])
@@ -242,9 +242,9 @@ class Recording:
         for padded in self._up_to(self.count, itertools.chain([start], remaining)):
             yield self._window(padded, np.concatenate(pending)[padded - first :][: self.window])
 
-    def _settled(self, start: int) -> int:
-        """How many samples hold the window at `start`, and show that it is not after the last counted window."""
-        return max(start + self.window, least_samples(-(-start // self.hop), self.window, self.hop, self.sample_rate))
+    def _is_there(self, start: int, total: int) -> bool:
+        """Whether so many samples show that the last counted window does not start before `start`."""
+        return has_window(-(-start // self.hop), total, self.window, self.hop, self.sample_rate)
 
     def _up_to(self, count: int, starts: Iterable[int]) -> Iterator[int]:
         """Of ascending starts, those up to that of the last of `count` windows."""

@@ -20,15 +20,10 @@ def has_window(index: int, samples: int, window: int, hop: int, sample_rate: int
     The first always exists. Each further one must hold audio that no earlier one had: at least 0.05 s, or a hop
     where hops are shorter.
     """
-    return index == 0 or samples >= least_samples(index, window, hop, sample_rate)
-
-
-def least_samples(index: int, window: int, hop: int, sample_rate: int) -> int:
-    """The fewest samples of a recording that has a window of this index (see `has_window`)."""
     if index == 0:
-        return 0
+        return True
     new_from = max(index * hop, (index - 1) * hop + window)
-    return new_from + min(round(LEAST_REMAINDER_S * sample_rate), hop)
+    return samples - new_from >= min(round(LEAST_REMAINDER_S * sample_rate), hop)
 
 
 def count_windows(samples: int, window: int, hop: int, sample_rate: int) -> int:

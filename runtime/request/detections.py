@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from runtime.classes.geomodel import WEEKS
+from runtime.classes.species import MIN_OCCURRENCE, Place
 from runtime.errors import InputError
 from runtime.request.field import check_options, option
 from runtime.request.values import LONGEST_S, at_least_one, number, parse_seconds
@@ -28,6 +32,28 @@ def _gap(name: str, value: object) -> float:
     return gap_s
 
 
+def _degrees(most: int) -> Callable[[str, object], float]:
+    def check(name: str, value: object) -> float:
+        degrees = number(name, value)
+        if not -most <= degrees <= most:
+            raise InputError(f"{name} is {value}, but must be degrees from -{most} to {most}")
+        return degrees
+
+    return check
+
+
+def _week(name: str, value: object) -> int:
+    if (week := at_least_one(name, value)) > WEEKS:
+        raise InputError(f"{name} is {week}, but must be from 1 to {WEEKS}: four in each month")
+    return week
+
+
+def _probability(name: str, value: object) -> float:
+    if not 0 <= (probability := number(name, value)) <= 1:
+        raise InputError(f"{name} is {value}, but must be a probability from 0 to 1")
+    return probability
+
+
 @dataclass(frozen=True)
 class Detections:
     """Which scores are detections, and how they are written.
@@ -40,6 +66,14 @@ class Detections:
             `.txt` (Audacity).
         merge_gap_s: Detections of one class in one recording become one event if each starts at most so many seconds
             after the end of the one before. None: each window has its own.
+        species_list: A text file of the only species that are detected, one a line: scientific names, common names or
+            codes. None: all classes.
+        geomodel: BirdNET's geomodel as ONNX, its labels beside it. Only species that occur at `lat` and `lon` in `week`
+            are detected, and those that it does not know. None: all classes.
+        lat: The latitude of the recordings in degrees, for the geomodel.
+        lon: Their longitude.
+        week: Their week, from 1 to 48. None: all of the year.
+        min_occurrence: The lowest probability with which the geomodel says that a species occurs. None: 0.03.
 
     Raises:
         InputError: neither `top` nor `min_score` is given, or one cannot be used.
@@ -80,9 +114,65 @@ class Detections:
         parse=parse_seconds,
         check=_gap,
     )
+    species_list: str | Path | None = option(
+        None,
+        "a text file of the only species that are detected, one a line: scientific names, common names (with "
+        "`taxonomy`), codes, or BirdNET's form Scientific name_Common name. The first line may be a header",
+        GROUP,
+        unset="all classes",
+        metavar="FILE",
+    )
+    geomodel: str | Path | None = option(
+        None,
+        "BirdNET's geomodel as ONNX, with its labels beside it: only species that occur at `lat` and `lon` in `week` "
+        "are detected. Those that it does not know stay, and have no `occurrence` in the table",
+        GROUP,
+        unset="all classes",
+        metavar="FILE.onnx",
+    )
+    lat: float | None = option(
+        None, "the recordings' latitude in degrees", GROUP, unset="no place", metavar="DEGREES", check=_degrees(90)
+    )
+    lon: float | None = option(
+        None, "their longitude in degrees", GROUP, unset="no place", metavar="DEGREES", check=_degrees(180)
+    )
+    week: int | None = option(
+        None,
+        "their week of the year, as BirdNET counts them: four in each month, from 1 to 48",
+        GROUP,
+        unset="all of the year",
+        metavar="N",
+        check=_week,
+    )
+    min_occurrence: float | None = option(
+        None,
+        "the lowest probability with which the geomodel says that a species occurs",
+        GROUP,
+        unset=f"{MIN_OCCURRENCE}",
+        metavar="PROBABILITY",
+        check=_probability,
+    )
 
     def __post_init__(self) -> None:
         if self.top is None and self.min_score is None:
             what = f"format '{self.format}' is of detections, which" if self.format is not None else "detections"
             raise InputError(f"{what} need --top (top=…) or --min-score (min_score=…)")
         check_options(self)
+        of_place = {name: getattr(self, name) for name in ("lat", "lon", "week", "min_occurrence")}
+        if self.geomodel is None and (given := [name for name, value in of_place.items() if value is not None]):
+            raise InputError(f"{given[0]} is for a geomodel; give --geomodel (geomodel=…), or leave it out")
+        if self.geomodel is not None and (self.lat is None or self.lon is None):
+            raise InputError("a geomodel needs --lat and --lon (lat=…, lon=…), the place of the recordings")
+
+    @property
+    def place(self) -> Place | None:
+        """Where the recordings were made, if a geomodel is to say what lives there."""
+        if self.geomodel is None or self.lat is None or self.lon is None:
+            return None
+        least = MIN_OCCURRENCE if self.min_occurrence is None else self.min_occurrence
+        return Place(self.geomodel, self.lat, self.lon, self.week, least)
+
+    @property
+    def reads(self) -> dict[str, str | Path | None]:
+        """The files that are read, by what they are."""
+        return {"the species list": self.species_list, "the geomodel": self.geomodel}

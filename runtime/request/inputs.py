@@ -62,6 +62,7 @@ def read_classes_of(
         "the model": list(models.values()),
         "the classes": classes if isinstance(classes, (str, Path)) else None,
         "the taxonomy": taxonomy,
+        **(request.detections.reads if request.detections is not None else {}),
         "the recording": [path for path in recordings.paths if path not in recordings.sizes],
     }
     submission = wanted.row_ids if wanted is not None and every_row else None

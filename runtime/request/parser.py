@@ -71,13 +71,14 @@ windows a second by machine, and the time to the end. Exit codes: 0 all is done;
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
-written to --output. It goes with --fill, --smooth, --blend, --blend-of, --taxonomy and the options of detections
+written to --output. It goes with --fill, --file-scale, --smooth, --blend, --blend-of, --taxonomy and the options
+of detections
 """
 MODES: Mapping[str, Sequence[str]] = {
     "doctor": ("doctor", "model", "device"),
     "status": ("status",),
     "merge": (
-        *("merge", "sink", "fill", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
+        *("merge", "sink", "fill", "file_scale", "smooth", "blend", "blend_of", "taxonomy", "quiet"),
         *(each.name for each in options_of(Detections)),
     ),
 }

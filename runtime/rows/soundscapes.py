@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.audio.channels import channel_of
 from runtime.errors import InputError
-from runtime.files import check_outputs
+from runtime.files import Files, check_outputs
 from runtime.request.detections import Detections
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns, by_recording
@@ -85,8 +85,7 @@ class Soundscapes(RunSummary):
 
     @property
     def recorded_at(self) -> list[str | None]:
-        """When each window begins, in ISO 8601: `2024-05-12T05:30:05.000+10:00`, without the offset where that is
-        unknown; None where nothing is known."""
+        """When each window begins: `2024-05-12T05:30:05.000+10:00`, or without the offset; None where unknown."""
         return [text for block in self._rows() for text in block.recorded_at]
 
     @property
@@ -280,7 +279,7 @@ class Soundscapes(RunSummary):
             OutputError: the file cannot be written.
         """
         rows = list(by_recording(self._rows()))
-        self._write(path, choose_format(path, detections), rows, self._columns)
+        self._write(path, choose_format(path, detections), rows, self._columns, detections.reads)
 
     def to_npz(self, path: str | Path) -> None:
         """Writes all outputs to one `.npz`.
@@ -295,11 +294,18 @@ class Soundscapes(RunSummary):
         """
         self._write(path, NpzFile(), self._rows(), self._columns)
 
-    def _write(self, path: str | Path, format: Format, blocks: Sequence[Block], columns: Columns) -> None:
+    def _write(
+        self,
+        path: str | Path,
+        format: Format,
+        blocks: Sequence[Block],
+        columns: Columns,
+        reads: Mapping[str, Files] = MappingProxyType({}),
+    ) -> None:
         target = on_disk(path)
         names = list(dict.fromkeys(block.row_ids[0].rpartition("_")[0] for block in blocks if len(block)))
         format.check_columns(columns)
-        check_outputs({"the rows": format.files(target, names)}, self.reads)
+        check_outputs({"the rows": format.files(target, names)}, {**self.reads, **reads})
         format.check_target(target, names)
         format.write(blocks, target, columns, self.fill)
 

@@ -84,7 +84,7 @@ def test_every_side_is_measured_and_projected(measured: tuple[dict[str, Any], st
         rounds = way["seconds_a_soundscape"]["values"]
         assert len(rounds) == BUDGET.rounds
         assert min(rounds) > 0
-        assert way["kind"] == "projected"
+        assert way["kind"] in ("projected", "not projected")
         assert math.isclose(way["total_minutes"] * 60, way["start_up_s"] + 700 * np.mean(rounds))
         assert way["interval_minutes"][0] <= way["total_minutes"] <= way["interval_minutes"][1]
         assert math.isclose(way["margin_minutes"], 1 - way["total_minutes"])
@@ -188,6 +188,11 @@ def test_projection_is_the_mean_with_students_interval() -> None:
         (TimeProjection(0.0, [8.9, 8.8, 8.8]), "misses it by 13.1 minutes; needs 3 cores like these"),
         (TimeProjection(0.0, [7.0, 7.8, 8.6]), "too close to call"),
         (TimeProjection(6000.0, [1.0, 1.1]), "more than any number of cores"),
+        (
+            TimeProjection(20.0, [5.0, 9.0, 12.5]),
+            "5 to 12.5 s a soundscape in 3 rounds, which say too little to project 700 of them",
+        ),
+        (TimeProjection(20.0, [5.0]), "5 s a soundscape in 1 round, which say too little"),
     ],
 )
 def test_verdict(projection: TimeProjection, verdict: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,8 @@ class DetectionCounts:
     best_scores: array[float] = field(default_factory=lambda: array("f"))
     events: int | None = None
     """How many events they were merged into, if they were."""
+    remarks: Sequence[str] = ()
+    """Lines on which classes may be detected, if not all."""
 
     @property
     def written(self) -> int:
@@ -39,7 +41,10 @@ class DetectionCounts:
             yield each
 
     def summary(self, asked: Detections) -> str:
-        """How many there are; if every window has one, or none, also a better threshold."""
+        """How many there are; if every window has one, or none, also a better threshold; and of which species."""
+        return "\n".join([self._counted(asked), *self.remarks])
+
+    def _counted(self, asked: Detections) -> str:
         if not self.best_scores:
             return "no detections: no window was scored"
         if self.detections:

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.channels import channel_of
+from runtime.classes.species import Species, chosen_species
+from runtime.console.log import log
 from runtime.errors import InputError, counted
 from runtime.files import check_folder, check_writable, make_folder, remove_leftovers, replacing
 from runtime.model.heads import NO_CLASS
@@ -48,7 +50,7 @@ RAVEN = (
 )
 
 
-MORE = {"recorded_at": "Recorded At", "site": "Site", "windows": "Windows"}
+MORE = {"recorded_at": "Recorded At", "site": "Site", "windows": "Windows", "occurrence": "Occurrence"}
 """Columns that tables have if they are asked for, by their names in a CSV, with those in Raven."""
 
 
@@ -75,9 +77,15 @@ class DetectionTables(Format):
         self._write_table, self._ending = TABLES[kind]
         self._in_folder = kind != "csv" and ending is None
         self.detected: DetectionCounts = DetectionCounts()
+        self._species: Species | None = None
 
     def check_columns(self, columns: Columns) -> None:
-        class_head(columns)
+        classes = columns.classes[class_head(columns)]
+        before = self._species
+        self._species = chosen_species(classes, columns.taxonomy, self._asked.species_list, self._asked.place)
+        self.detected.remarks = self._species.remarks
+        if self._species.warning and before is None:
+            log.warning(self._species.warning)
 
     def files(self, target: Path, names: Iterable[str]) -> list[Path]:
         return [target / f"{name}{self._ending}" for name in names] if self._in_folder else [target]
@@ -124,6 +132,7 @@ class DetectionTables(Format):
                 detections = self.detected.counting(merged(detections, self._asked.merge_gap_s))
             more = ["channel"] if columns.by_channel and self._kind == "csv" else []
             more += [*columns.more, *([] if self._asked.merge_gap_s is None else ["windows"])]
+            more += [] if self._asked.geomodel is None else ["occurrence"]
             self._write_table(detections, file, columns, more)
 
     def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
@@ -131,7 +140,11 @@ class DetectionTables(Format):
         head = class_head(columns)
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
-        eligible = np.array(classes) != NO_CLASS
+        if self._species is None:
+            self.check_columns(columns)
+        assert self._species is not None
+        eligible = self._species.allowed & (np.array(classes) != NO_CLASS)
+        occurrence = ["" if np.isnan(each) else f"{each:.4g}" for each in self._species.occurrence]
         eligible[list(columns.constants.get(head, ()))] = False
         by_channel = columns.by_channel
         for block in blocks:
@@ -146,7 +159,9 @@ class DetectionTables(Format):
                 channel = channel_of(block.row_ids[row]) if by_channel else None
                 for i in chosen:
                     name, taxon, score = classes[i], taxa[i], float(scores[i])
-                    yield Detection(block.path, *times, name, taxon, score, 1, channel, whens[row], sites[row])
+                    yield Detection(
+                        block.path, *times, name, taxon, score, 1, channel, whens[row], sites[row], occurrence[i]
+                    )
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
@@ -222,8 +237,9 @@ def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Column
 def _write_audacity(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
     for each in detections:
         name = each.taxon.common_name or each.taxon.scientific_name or each.name
+        unknown = " (not filtered)" if "occurrence" in more and not each.occurrence else ""
         windows = f" ({counted(each.windows, 'window')})" if "windows" in more else ""
-        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{_one_line(name)} {each.score:.3g}{windows}\n")
+        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{_one_line(name)} {each.score:.3g}{windows}{unknown}\n")
 
 
 def _one_line(text: str) -> str:

@@ -28,6 +28,7 @@ class Detection:
     channel: int | None = None
     recorded_at: str | None = None
     site: str | None = None
+    occurrence: str | None = None
 
 
 def merged(detections: Iterable[Detection], gap_s: float) -> Iterator[Detection]:

@@ -6,11 +6,15 @@ import contextlib
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from runtime.archive.merge import OF_MERGE
 from runtime.cli import main
+from runtime.request.detections import Detections
+from runtime.request.parser import MODES
 
 
 def command(*arguments: object) -> int:
@@ -60,6 +64,12 @@ def test_merges_smooth_fill_and_detect_as_runs_do(tmp_path: Path, archive: Path,
         assert command(*run, "-o", tmp_path / "plain.csv", *options) == 1
         assert command("--merge", out, "-o", tmp_path / "merged.csv", "--quiet", *options) == 1
         assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+
+
+def test_the_command_takes_the_options_of_merge_archive() -> None:
+    assert {"merge", "quiet", *OF_MERGE} - {"detections", "progress"} == set(MODES["merge"]) - {
+        field.name for field in fields(Detections)
+    }
 
 
 def test_merges_write_a_folder_of_tables(tmp_path: Path, archive: Path, label_model: Path) -> None:

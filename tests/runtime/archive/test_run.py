@@ -277,6 +277,7 @@ def test_windows_around_events(tmp_path: Path, archive: Path, model: Path) -> No
     ("options", "problem"),
     [
         ({"smooth": (1, 2, 1)}, "smooth cannot be given for a dataset"),
+        ({"file_scale": 2, "activation": "sigmoid"}, "file_scale cannot be given for a dataset"),
         ({"deadline_s": 3.0}, "deadline_s cannot be given for a dataset: a dataset has no deadline"),
         ({"sink": "x.csv"}, "sink cannot be given for a dataset"),
         ({"shard": "0/3"}, "shard is 0/3, but must be such as 3/20: from 1/N to N/N"),
