@@ -38,7 +38,8 @@ def _list_options(function: griffe.Function, request: griffe.Class) -> None:
             parameters.append(griffe.Parameter(name, annotation=option.annotation, kind=keyword, default=option.value))
     function.parameters = griffe.Parameters(*parameters)
     assert function.docstring is not None
-    function.docstring.value = inspect.getdoc(living) or ""
+    docstring = inspect.getdoc(living) or ""
+    function.docstring.value = docstring.replace("*", r"\*").replace("}_{", r"}\_{")  # patterns, no emphasis
 
 
 def _refer_to_options(function: griffe.Function) -> None:

@@ -122,8 +122,8 @@ def test_the_reference_has_all_options_of_run_soundscapes(reference: Html) -> No
     section = text[text.index("run_soundscapes( soundscapes: Sources") : text.index("load_model( path")]
     signature, _, rest = section.partition(" Scores every window of every recording. Parameters: ")
     for option, field in zip(options_of(Request), fields(Request)):
-        default = repr(option.default).replace("'", '"')
-        assert f"{option.name}: {field.type} = {default}," in signature.replace("( ", "(")
+        declared = f"{option.name}: {field.type} = {option.default!r},".replace("'", '"')
+        assert declared in signature.replace("( ", "(")
         assert f" {option.name} (" in rest
         assert option.help.replace("`", "") in rest
     for heading in (" Returns: Soundscapes ", " Raises: InputError ", " ArtifactError ", " Interrupted "):
