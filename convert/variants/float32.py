@@ -27,5 +27,5 @@ class Float32(Variant):
 
 
 def with_bounded_memory(graph: ir.Model, artifact: Artifact) -> ir.Model:
-    """A copy whose heads of prototypes compare a few windows at a time; the graph itself if its batch is fixed."""
+    """A copy whose large heads of prototypes are computed tile by tile; the graph itself if its batch is fixed."""
     return pipeline.rewritten(graph, tile_prototypes) if artifact.free_batch else graph

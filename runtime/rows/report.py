@@ -36,7 +36,8 @@ class Report:
         self.passed_over = 0
         """Recordings without rows: none was scored before the end, and a sample submission decides the rows."""
         self.without_events = self.not_reached = 0
-        """Where windows are around events: recordings without any, and recordings not scored, or not to their end."""
+        """Where windows are around events: recordings without any, and those not scored, or not to their end. Where
+        windows are at some times: recordings not opened whose names do not say when they were begun."""
 
     def unknown(self, more: Sequence[str], recordings: int) -> list[str]:
         """Lines on what nobody knows of recordings, of what rows say `more` of their windows."""
@@ -56,7 +57,9 @@ class Report:
 
     def add(self, path: Location, outcomes: Sequence[Outcome], rows: int, origin: Origin = NOWHERE) -> None:
         """Adds a recording of `rows` rows, with the outcome of each of its parts."""
-        self.timeless += origin.began is None
+        last = outcomes[-1]
+        timeless = origin.began is None  # then it has no rows at the times asked for
+        self.timeless += timeless and not isinstance(last, (NotReached, PassedOver))
         self.siteless += origin.site is None
         notes = dict.fromkeys(note for each in outcomes if isinstance(each, (Read, Failed)) for note in each.notes)
         self.notes += [Note(path, note) for note in notes]
@@ -64,9 +67,8 @@ class Report:
             more = len(reasons) - MOST_REASONS
             named = [*reasons[:MOST_REASONS], *([f"and so on in {more} more parts"] if more > 0 else [])]
             self.failures.append(Failure(path, "; ".join(named) + advice(path)))
-        last = outcomes[-1]
-        self.outside += self._at_times and isinstance(last, Read) and not rows and origin.began is not None
+        self.outside += self._at_times and isinstance(last, Read) and not (rows or timeless)
         self.passed_over += isinstance(last, PassedOver)
-        if self._around_events:
-            self.without_events += isinstance(last, Read) and not rows
+        self.without_events += self._around_events and isinstance(last, Read) and not rows
+        if self._around_events or (self._at_times and timeless):
             self.not_reached += isinstance(last, NotReached)

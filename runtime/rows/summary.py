@@ -58,7 +58,8 @@ class RunSummary:
     without_events: int = 0
     """How many recordings have no events, and so no rows, if windows are taken around events."""
     not_reached: int = 0
-    """How many recordings were not scored to their end in time, and lack rows, if windows are taken around events."""
+    """How many recordings were not scored to their end in time, and lack rows, if windows are taken around events or at
+    some times of the day."""
     skipped_files: int = 0
     """How many files beside the recordings were skipped because they are not recordings."""
     unread_folders: Sequence[str] = ()

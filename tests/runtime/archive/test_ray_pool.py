@@ -81,7 +81,7 @@ def pool_of(ray: FakeRay, tmp_path: Path, units: int = 100, device: str = "cpu",
     model = tmp_path / "perch.onnx"
     model.write_bytes(b"")
     setup = SimpleNamespace(threads=2, workers=1 if device == "cpu" else 6)
-    work = SimpleNamespace(job=SimpleNamespace(device=device, setup=setup, model=model))
+    work = SimpleNamespace(job=SimpleNamespace(device=device, setup=setup, models={"perch": model}))
     return RayPool(ray, work, units, workers)  # type: ignore[arg-type]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import InputError
+from runtime.rows.block import Origin
 from runtime.rows.finished import Finished
 from runtime.rows.outcome import Failed, Read
 
@@ -20,6 +22,10 @@ FIELDS = asdict(PART)
 def test_a_part_comes_back_from_json() -> None:
     assert Finished.read(json.loads(json.dumps(FIELDS))) == PART
     assert PART.outcome == Read(["a note"])
+    dated = FIELDS | Finished.when(Origin(datetime(2024, 5, 12, tzinfo=UTC), "north"))
+    assert Finished(**dated).origin == Origin(datetime(2024, 5, 12, tzinfo=UTC), "north")
+    older = {name: value for name, value in FIELDS.items() if name not in ("began", "site")}
+    assert Finished.read(older) == PART
     assert Finished(**FIELDS | {"failure": "a hole"}).outcome == Failed("a hole", ["a note"])
 
 
@@ -36,6 +42,9 @@ def test_a_part_comes_back_from_json() -> None:
         FIELDS | {"notes": [1]},
         FIELDS | {"failure": 1},
         FIELDS | {"windows": "2"},
+        FIELDS | {"began": "yesterday"},
+        FIELDS | {"began": 3},
+        FIELDS | {"site": 3},
     ],
 )
 def test_what_makes_no_sense_is_no_part(fields: object) -> None:

@@ -82,7 +82,8 @@ def expected(loaded: Model, folder: Path) -> Rows:
 def in_memory(loaded: Model, folder: Path, **options: object) -> Soundscapes:
     """Rows of the second recording's samples."""
     samples = np.concatenate(list(Recording(folder / "b.wav", RATE, WINDOW).samples()))
-    return loaded.run(samples, RATE, name="b", outputs=OUTPUTS, progress=False, **options)  # type: ignore[arg-type]
+    options = {"name": "b", "outputs": OUTPUTS, "progress": False, **options}
+    return loaded.run(samples, RATE, **options)  # type: ignore[arg-type]
 
 
 def same(result: Soundscapes, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -144,6 +145,14 @@ def test_a_deadline_leaves_rows_that_neighbours_fill(
     for row_id, status, label in zip(result.row_ids, result.status, result["label"]):
         if status == "scored":
             np.testing.assert_allclose(label, rows[row_id][0], atol=2e-4)
+
+
+def test_rows_at_some_times_have_the_windows_around_them_too(folder: Path, loaded: Model) -> None:
+    every, some = (
+        in_memory(loaded, folder, name="20240512_053050", between=between, **POOL) for between in (None, "05:31-05:32")
+    )
+    assert some.start_s.tolist() == [10, 15, 20, 25, 30, 35][: len(some)] and len(some) == len(every) - 2
+    np.testing.assert_array_equal(some["label"], every["label"][2:])
 
 
 def test_a_sample_submission_has_the_pooled_rows(tmp_path: Path, folder: Path, loaded: Model, expected: Rows) -> None:

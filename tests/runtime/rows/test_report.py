@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from runtime.rows.block import NOWHERE, Origin
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read, outcome_of
 from runtime.rows.report import Report
 from runtime.rows.summary import Failure, Note
@@ -44,6 +46,19 @@ def test_notes_of_all_parts_are_said_once_a_recording() -> None:
     for path in (A, Path("b.wav")):
         report.add(path, [Read(("one",)), Failed("a hole", ("one", "two"))], 2)
     assert report.notes == [Note(path, text) for path in (A, Path("b.wav")) for text in ("one", "two")]
+
+
+def test_recordings_that_nobody_dated_are_left_out_or_were_not_reached() -> None:
+    report, dated = Report(around_events=False, at_times=True), Origin(datetime(2024, 5, 12))
+    for outcome, origin, rows in (
+        (Read(), NOWHERE, 0),
+        (Read(), dated, 0),
+        (Read(), dated, 3),
+        (NotReached(), NOWHERE, 0),
+        (NotReached(), dated, 3),
+    ):
+        report.add(A, [outcome], rows, origin)
+    assert (report.timeless, report.outside, report.not_reached) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(("around_events", "counted"), [(True, (1, 1, 1)), (False, (0, 0, 1))])

@@ -109,7 +109,8 @@ def test_npz_is_what_memory_gives(
         assert json.loads(str(arrays.pop("classes"))) == {name: list(names) for name, names in half.classes.items()}
         assert json.loads(str(arrays.pop("about")))["artifact_sha256"] == read_artifact(model).artifact_sha256
         expected = {"row_ids": half.row_ids, "path": half.paths, "start_s": half.start_s, "end_s": half.end_s}
-        expected |= {"status": half.status, **half.outputs}
+        times = np.array([time or "" for time in half.recorded_at])
+        expected |= {"status": half.status, "recorded_at": times, **half.outputs}
         assert arrays.keys() == expected.keys()
         for name, values in expected.items():
             np.testing.assert_array_equal(arrays[name], values)
