@@ -69,6 +69,7 @@ def test_each_channel_has_rows_of_its_own(folder: Path, model: Path, expected: t
     assert result.to_dataframe()["channel"].tolist() == result.channels
 
 
+@pytest.mark.slow
 def test_an_archive_and_a_run_that_is_resumed_have_the_same_rows(
     folder: Path, model: Path, expected: tuple[list[str], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
