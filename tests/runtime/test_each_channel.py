@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -68,6 +69,7 @@ def test_each_channel_has_rows_of_its_own(folder: Path, model: Path, expected: t
     assert result.to_dataframe()["channel"].tolist() == result.channels
 
 
+@pytest.mark.slow
 def test_an_archive_and_a_run_that_is_resumed_have_the_same_rows(
     folder: Path, model: Path, expected: tuple[list[str], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,10 +86,19 @@ def test_an_archive_and_a_run_that_is_resumed_have_the_same_rows(
     assert (tmp_path / "merged.parquet").read_bytes() == (tmp_path / "plain.parquet").read_bytes()
 
 
-def test_neighbours_are_of_the_same_channel(folder: Path, loaded: Model) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"smooth": (1, 2, 1)},
+        {"hop_s": 2.5, "pool": "max"},
+        {"shifts": (0, 1)},
+        {"activation": "sigmoid", "file_scale": 3},
+    ],
+)
+def test_what_combines_windows_stays_within_a_channel(folder: Path, loaded: Model, options: dict[str, Any]) -> None:
     samples = soundfile.read(folder / "a.wav", dtype="float32")[0].T
-    result = loaded.run(samples, RATE, channel="each", smooth=(1, 2, 1))
-    alone = [loaded.run(each, RATE, smooth=(1, 2, 1))["label"] for each in samples]
+    result = loaded.run(samples, RATE, channel="each", **options)
+    alone = [loaded.run(each, RATE, **options)["label"] for each in samples]
     np.testing.assert_array_equal(result["label"], np.concatenate(alone))
 
 
