@@ -6,6 +6,7 @@ terminal shows as --smooth; values are in double quotes, which a terminal shows 
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -55,8 +56,9 @@ def option(default: Any, help: str, group: str = "", **more: Any) -> Any:
     return field(default=default, metadata={"option": Option(help, group, **more)})
 
 
+@functools.cache
 def options_of(request: type) -> tuple[Option, ...]:
-    """The options of `Request` or `Detections`, in their order.
+    """The options of `Request` or `Detections`, in their order. Each run asks for them several times.
 
     `choices` are the values of a `Literal`, unless the option has a check of its own; `kind` is bool, int or float,
     and str for everything else.
