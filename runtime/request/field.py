@@ -56,13 +56,17 @@ def option(default: Any, help: str, group: str = "", **more: Any) -> Any:
     return field(default=default, metadata={"option": Option(help, group, **more)})
 
 
-@functools.cache
 def options_of(request: type) -> tuple[Option, ...]:
-    """The options of `Request` or `Detections`, in their order. Each run asks for them several times.
+    """The options of `Request` or `Detections`, in their order.
 
     `choices` are the values of a `Literal`, unless the option has a check of its own; `kind` is bool, int or float,
     and str for everything else.
     """
+    return _options_of(request)
+
+
+@functools.cache  # a run asks several times; apart, as mypy holds `type[Request]` not to be hashable
+def _options_of(request: type) -> tuple[Option, ...]:
     hints = get_type_hints(request)
     options = []
     for each in fields(request):
