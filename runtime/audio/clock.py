@@ -22,7 +22,11 @@ AUDIOMOTH = re.compile(
 )
 WAMD_START = 5
 """The field of Wildlife Acoustics' metadata that holds the time."""
-OFFSET = r"(?P<offset>Z|[+-](?:0\d|1[0-4]):?(?:00|15|30|45)(?!\d))?"
+MOST_OFFSET = timedelta(hours=14)
+IN_USE = frozenset((*range(-720, 841, 60), -570, -270, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825))
+"""Offsets from UTC that clocks show somewhere, or did in recent decades, in minutes."""
+OFFSET = r"(?P<offset>(?:Z|[+-]\d\d:\d\d|\+\d{4}|-\d{4}(?![_-]\d))(?![^\W_]))?"
+"""Letters and digits directly behind it make it something else; so does a number behind -0600, as in -0600_0700."""
 NAMES = (
     re.compile(r"(?<!\d)(\d{4})(\d\d)(\d\d)[_T$-](\d\d)(\d\d)(\d\d)(?!\d)" + OFFSET),
     re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)[_T -](\d\d)[-_.:](\d\d)[-_.:](\d\d)(?!\d)" + OFFSET),
@@ -42,7 +46,7 @@ def time_in_name(stem: str) -> datetime | None:
     for pattern in NAMES:
         for match in pattern.finditer(stem):
             numbers, offset = match.groups()[:6], match["offset"]
-            if (time := _made(*map(int, numbers), zone=_offset(offset) if offset else None)) is not None:
+            if (time := _made(*map(int, numbers), zone=_in_use(offset) if offset else None)) is not None:
                 return time
     return None
 
@@ -91,11 +95,10 @@ def _of_audiomoth(chunks: Mapping[bytes, bytes]) -> datetime | None:
     if match is None:
         return None
     hour, minute, second, day, month, year = map(int, match.groups()[:6])
-    zone = None
-    if match[7]:
-        hours, minutes = match[8] or "+0", int(match[9] or 0)
-        zone = timezone(timedelta(hours=int(hours), minutes=-minutes if hours.startswith("-") else minutes))
-    return _made(year, month, day, hour, minute, second, zone=zone)
+    with contextlib.suppress(ValueError):
+        zone = _zone(match[8] or "+0", match[9] or "0") if match[7] else None
+        return _made(year, month, day, hour, minute, second, zone=zone)
+    return None
 
 
 def _of_wamd(chunks: Mapping[bytes, bytes]) -> datetime | None:
@@ -116,7 +119,8 @@ def _parsed(text: str) -> datetime | None:
     text = text.strip(" \t\r\n\0")
     with contextlib.suppress(ValueError):
         time = datetime.fromisoformat(text)
-        return time if len(text) > len("2024-05-12") and time.year in YEARS else None
+        is_offset = abs(time.utcoffset() or timedelta()) <= MOST_OFFSET
+        return time if len(text) > len("2024-05-12") and time.year in YEARS and is_offset else None
     return None
 
 
@@ -128,8 +132,29 @@ def _made(*numbers: int, zone: tzinfo | None) -> datetime | None:
     return None
 
 
+def _in_use(text: str) -> timezone | None:
+    """The zone of `Z`, `+1000` or `-03:30` in a name; None for numbers that are no offset in use, such as -0000."""
+    zone = None
+    with contextlib.suppress(ValueError):
+        zone = _offset(text)
+    if zone is None or text in ("-0000", "-00:00"):
+        return None
+    return zone if zone.utcoffset(None) // timedelta(minutes=1) in IN_USE else None
+
+
 def _offset(text: str) -> timezone:
-    """The zone of `Z`, `+1000` or `-03:30`."""
-    digits = text[1:].replace(":", "") or "0000"
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if text.startswith("-") else offset)
+    """The zone of `Z`, `+1000` or `-03:30`; see `_zone`."""
+    digits = text.replace("Z", "+0000").replace(":", "")
+    return _zone(digits[:3], digits[3:])
+
+
+def _zone(hours: str, minutes: str) -> timezone:
+    """The zone so far from UTC; `hours` have a sign.
+
+    Raises:
+        ValueError: no place on Earth is that far from it.
+    """
+    offset = timedelta(hours=int(hours[1:]), minutes=int(minutes))
+    if int(minutes) > 59 or offset > MOST_OFFSET:
+        raise ValueError(f"{hours}:{minutes} is no offset from UTC")
+    return timezone(-offset if hours.startswith("-") else offset)

@@ -63,9 +63,9 @@ class MonoReader:
         self._start, self._unusable, self._damaged, self._levels = 0, [], [], []
         self.gaps = np.zeros((0, 2))
         try:
-            for sound in open_source(self._source):
+            for number, sound in enumerate(open_source(self._source)):
                 self._notes += sound.notes
-                self.written = self.written or sound.written
+                self.written = sound.written if number == 0 else self.written
                 yield from self._stream(sound, begin)
                 if not sound.complete:
                     raise RecordingError(f"is truncated: it breaks off after {self._start / self.sample_rate:.1f} s")

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.audio.clock import began, iso_times, time_in_name
+from runtime.audio.clock import began, iso_times, time_in_name, zone_of
 from runtime.audio.recording import Recording
 from tests.support.recorders import audiomoth, guano, song_meter, write_recorded
 from tests.support.recordings import RATE, WINDOW, write
 
+NO_OFFSETS = "-0999", "-0000", "-0015", "-0045", "-0100AB", "-0600_0700", "-0600-1", "Zoo", "ZW", "+1075", "+10001"
 SILENCE = np.zeros(RATE, np.float32)
 
 
@@ -38,6 +39,11 @@ def written(path: Path) -> str | None:
         (audiomoth("19:17:30.500 10/05/2018 (UTC)"), "2018-05-10T19:17:30+00:00"),
         (audiomoth("19:17:30 10/05/2018"), "2018-05-10T19:17:30"),
         (audiomoth("19:17:30 10/15/2018 (UTC)"), None),
+        (audiomoth("19:17:30 10/05/2018 (UTC+99)"), None),
+        (audiomoth("19:17:30 10/05/2018 (UTC+24)"), None),
+        (audiomoth("19:17:30 10/05/2018 (UTC-99:99)"), None),
+        (audiomoth("19:17:30 10/05/2018 (UTC+10:75)"), None),
+        (guano("2024-05-12T05:30:00+23:00"), None),
         (song_meter("2014-04-02 22:59:14-05:00"), "2014-04-02T22:59:14-05:00"),
         (song_meter("2014-04-02 22:59:14.000"), "2014-04-02T22:59:14"),
         (song_meter("2014-04-02 22:59:14") + guano("2024-05-12T05:30:00"), "2024-05-12T05:30:00"),
@@ -48,6 +54,16 @@ def test_recorders_write_when_they_began(tmp_path: Path, chunks: bytes, expected
     """Before the sound or behind it."""
     assert written(write_recorded(tmp_path / "a.wav", SILENCE, before=chunks)) == expected
     assert written(write_recorded(tmp_path / "b.wav", SILENCE, behind=chunks)) == expected
+
+
+def test_a_joined_file_does_not_say_when_the_first_one_began(tmp_path: Path) -> None:
+    first = write_recorded(tmp_path / "first.wav", SILENCE)
+    second = write_recorded(tmp_path / "second.wav", SILENCE, before=guano("2024-05-12T07:00:00"))
+    joined = tmp_path / "joined.wav"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    assert written(joined) is None
+    joined.write_bytes(second.read_bytes() + first.read_bytes())
+    assert written(joined) == "2024-05-12T07:00:00"
 
 
 def test_chunks_that_lie_say_nothing(tmp_path: Path) -> None:
@@ -66,7 +82,9 @@ def test_chunks_that_lie_say_nothing(tmp_path: Path) -> None:
         ("20240512T053000+1000_REC", "2024-05-12T05:30:00+10:00"),
         ("20240512T053000-0330", "2024-05-12T05:30:00-03:30"),
         ("20240512T053000Z", "2024-05-12T05:30:00+00:00"),
-        ("20240512_053000-0999", "2024-05-12T05:30:00"),
+        *((f"20240512_053000{behind}", "2024-05-12T05:30:00") for behind in NO_OFFSETS),
+        ("20240512_053000-0500_REC", "2024-05-12T05:30:00-05:00"),
+        ("20240512_053000+1000_0700", "2024-05-12T05:30:00+10:00"),
         ("BC2026_Test_0001_S05_20250227_010002", "2025-02-27T01:00:02"),
         ("20240512_053000_20240512_060000", "2024-05-12T05:30:00"),
         ("site 2024-05-12_05-30-00", "2024-05-12T05:30:00"),
@@ -99,6 +117,12 @@ def test_a_zone_is_for_times_without_an_offset(stem: str, zone: str | None, expe
     assert time.isoformat() == expected
     file = datetime(2020, 1, 1)
     assert began(file, stem, None) == file  # what the file says comes before its name
+
+
+@pytest.mark.parametrize("text", ["+10:99", "-0075", "+15:00", "+14:01"])
+def test_offsets_that_no_clock_has_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no offset from UTC"):
+        zone_of(text)
 
 
 def test_times_have_milliseconds_and_the_offset_at_the_start() -> None:
