@@ -6,6 +6,7 @@ terminal shows as --smooth; values are in double quotes, which a terminal shows 
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -61,6 +62,11 @@ def options_of(request: type) -> tuple[Option, ...]:
     `choices` are the values of a `Literal`, unless the option has a check of its own; `kind` is bool, int or float,
     and str for everything else.
     """
+    return _options_of(request)
+
+
+@functools.cache  # a run asks several times; apart, as mypy holds `type[Request]` not to be hashable
+def _options_of(request: type) -> tuple[Option, ...]:
     hints = get_type_hints(request)
     options = []
     for each in fields(request):

@@ -27,9 +27,11 @@ def file_scaled(read: Callable[[], Iterable[Block]], columns: Columns, highest: 
 
     A recording with fewer scored rows has the mean of all. Rows without a score stay so and do not count, and classes
     that have a constant score keep it. `read` is called twice: a recording's rows are read before they are scaled, and
-    none but a block is in memory.
+    none but a block is in memory. Blocks without rows are left out: they do not say whose they are.
     """
-    recordings, again = (itertools.groupby(read(), lambda block: (block.path, block.name)) for _ in range(2))
+    recordings, again = (
+        itertools.groupby(filter(len, read()), lambda block: (block.path, block.name)) for _ in range(2)
+    )
     for (_, parts), (_, same) in zip(recordings, again, strict=True):
         factors = _factors(parts, columns, highest)
         for block in same:

@@ -225,3 +225,7 @@ def test_a_new_option_leaves_older_journals_as_they_are() -> None:
     assert dict(Later().journal()) == dict(Request().journal())
     assert dict(Later(gain=2).journal()) == {**dict(Request().journal()), "gain": 2.0}
     assert Later(gain=2).of_recordings == {"normalize": "raw", "channel": "mix", "gain": 2.0}
+
+
+def test_options_are_made_once_and_not_in_each_run() -> None:
+    assert options_of(Request) is OPTIONS

@@ -40,9 +40,18 @@ def recordings() -> dict[str, Block]:
 
 
 def in_parts() -> list[Block]:
-    """The same rows; the first recording comes in three parts."""
+    """The same rows; the first recording comes in three parts with rows, and one without between them."""
     first, *others = recordings().values()
-    return [*(first.rows(np.array(part)) for part in ([0, 1, 2], [3], [4, 5, 6, 7, 8])), *others]
+    parts = [first.rows(np.array(part)) for part in ([0, 1, 2], [3], [4, 5, 6, 7, 8])]
+    return [parts[0], without_rows(first), *parts[1:], *others, without_rows(others[-1])]
+
+
+def without_rows(block: Block) -> Block:
+    """A part of the recording none of whose windows has a row, as with `between`."""
+    none = {name: values[:0] for name, values in block.outputs.items()}
+    return replace(
+        block, row_ids=[], start_s=block.start_s[:0], end_s=block.end_s[:0], status=block.status[:0], outputs=none
+    )
 
 
 def formula(scores: np.ndarray, highest: int) -> np.ndarray:
