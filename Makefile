@@ -3,13 +3,14 @@
 # make stress full-size cases: an hour or more, 12 GB of scratch space; one of them: make stress CASE=kills,
 #             in small: make stress CASE="archive --files 2000"
 # make hoplite  databases of embeddings, read by perch-hoplite itself, which is installed into .venv-hoplite/
+# make node   the .onnx alone in Node, whose packages are installed into .node/
 # make results  docs/results.md and its plots, measured on this machine: an hour
 # make docs   the documentation as a site, in site/; make docs-serve shows it while it is written
 PYTHON ?= python3
 MODEL ?= v1
 BIN := .venv/bin
 
-.PHONY: demo test lint pytest stress hoplite results docs docs-serve clean
+.PHONY: demo test lint pytest stress hoplite node results docs docs-serve clean
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo --model $(MODEL)
@@ -32,6 +33,9 @@ stress: .venv/installed
 
 hoplite: .venv/installed .venv-hoplite/installed
 	$(BIN)/pytest tests/runtime/rows/test_hoplite_itself.py
+
+node: .venv/installed .node/installed
+	NODE_PATH=$(CURDIR)/.node/node_modules $(BIN)/pytest tests/docs/test_onnx_page.py
 
 results: .venv/installed
 	$(BIN)/python -m benchmarks.results
@@ -56,5 +60,9 @@ docs-serve: .venv/installed
 	.venv-hoplite/bin/pip install --quiet --disable-pip-version-check --no-compile --editable . perch-hoplite==1.0.2
 	touch $@
 
+.node/installed:
+	npm install --prefix .node --ignore-scripts onnxruntime-node onnxruntime-web
+	touch $@
+
 clean:
-	rm -rf .venv .venv-hoplite demo site build dist wheels *.egg-info
+	rm -rf .venv .venv-hoplite .node demo site build dist wheels *.egg-info

@@ -141,9 +141,9 @@ class Block:
         if not self.paths:
             return iso_times(self.origins.get(self.path, NOWHERE).began, self.start_s)
         texts: list[str | None] = [None] * len(self)
-        for path, origin in self.origins.items():
-            rows = np.flatnonzero(np.array(self.paths) == path)
-            for row, text in zip(rows.tolist(), iso_times(origin.began, self.start_s[rows])):
+        for path, rows in self.places().items():
+            times = iso_times(self.origins.get(path, NOWHERE).began, self.start_s[rows])
+            for row, text in zip(rows, times, strict=True):
                 texts[row] = text
         return texts
 
@@ -152,6 +152,13 @@ class Block:
         """The site of each row; None where that is unknown."""
         sites = {path: origin.site for path, origin in self.origins.items()}
         return [sites.get(path) for path in self.row_paths]
+
+    def places(self) -> dict[str, list[int]]:
+        """The rows of each recording, by its path."""
+        places: dict[str, list[int]] = {}
+        for row, path in enumerate(self.row_paths):
+            places.setdefault(path, []).append(row)
+        return places
 
     def rows(self, indices: NDArray[np.int64]) -> Block:
         """Some of the rows, all of one recording."""
@@ -173,10 +180,7 @@ def by_recording(blocks: Iterable[Block]) -> Iterator[Block]:
         if not block.paths:
             recordings.setdefault(block.path, []).append(block)
             continue
-        places: dict[str, list[int]] = {}
-        for row, path in enumerate(block.paths):
-            places.setdefault(path, []).append(row)
-        for path, rows in places.items():
+        for path, rows in block.places().items():
             recordings.setdefault(path, []).append(block.rows(np.array(rows)))
     for path in list(recordings):
         yield from recordings.pop(path)

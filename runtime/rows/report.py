@@ -37,7 +37,7 @@ class Report:
         """Recordings without rows: none was scored before the end, and a sample submission decides the rows."""
         self.without_events = self.not_reached = 0
         """Where windows are around events: recordings without any, and those not scored, or not to their end. Where
-        windows are at some times: recordings not opened whose names do not say when they were begun."""
+        windows are at some times: recordings that no worker dated, for the file may say another time than its name."""
 
     def unknown(self, more: Sequence[str], recordings: int) -> list[str]:
         """Lines on what nobody knows of recordings, of what rows say `more` of their windows."""
@@ -55,8 +55,11 @@ class Report:
             lines.append(f"site is unknown in {self.siteless} of {recordings} recordings: {why}")
         return lines
 
-    def add(self, path: Location, outcomes: Sequence[Outcome], rows: int, origin: Origin = NOWHERE) -> None:
-        """Adds a recording of `rows` rows, with the outcome of each of its parts."""
+    def add(
+        self, path: Location, outcomes: Sequence[Outcome], rows: int, origin: Origin = NOWHERE, opened: bool = True
+    ) -> None:
+        """Adds a recording of `rows` rows, with the outcome of each of its parts; `opened` is whether a worker said
+        when it was begun."""
         last = outcomes[-1]
         timeless = origin.began is None  # then it has no rows at the times asked for
         self.timeless += timeless and not isinstance(last, (NotReached, PassedOver))
@@ -70,5 +73,5 @@ class Report:
         self.outside += self._at_times and isinstance(last, Read) and not (rows or timeless)
         self.passed_over += isinstance(last, PassedOver)
         self.without_events += self._around_events and isinstance(last, Read) and not rows
-        if self._around_events or (self._at_times and timeless):
+        if self._around_events or (self._at_times and not opened):
             self.not_reached += isinstance(last, NotReached)

@@ -230,7 +230,8 @@ class Table:
         self._part += 1
         if self._part < received.parts:
             return
-        self.report.add(self._recordings.paths[self._recording], self._outcomes, self._rows, self._origin(received))
+        path, opened = self._recordings.paths[self._recording], received.began is not None
+        self.report.add(path, self._outcomes, self._rows, self._origin(received), opened)
         read = all(isinstance(each, Read) for each in self._outcomes)
         if read:
             self._lengths.learn_length(self._rows)

@@ -52,7 +52,7 @@ def package(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if modules is None:
         modules = subprocess.run(["npm", "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
     if not (Path(modules) / request.param).is_dir():
-        pytest.skip(f"needs `npm install --global {request.param}`")
+        pytest.skip(f"needs {request.param}; `make node` installs it")
     (tmp_path / "node_modules").symlink_to(modules)
     return str(request.param)
 

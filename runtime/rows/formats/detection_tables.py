@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -144,7 +145,6 @@ class DetectionTables(Format):
             self.check_columns(columns)
         assert self._species is not None
         eligible = self._species.allowed & (np.array(classes) != NO_CLASS)
-        occurrence = ["" if np.isnan(each) else f"{each:.4g}" for each in self._species.occurrence]
         eligible[list(columns.constants.get(head, ()))] = False
         by_channel = columns.by_channel
         for block in blocks:
@@ -159,9 +159,8 @@ class DetectionTables(Format):
                 channel = channel_of(block.row_ids[row]) if by_channel else None
                 for i in chosen:
                     name, taxon, score = classes[i], taxa[i], float(scores[i])
-                    yield Detection(
-                        block.path, *times, name, taxon, score, 1, channel, whens[row], sites[row], occurrence[i]
-                    )
+                    occurs = _probability(self._species.occurrence[i])
+                    yield Detection(block.path, *times, name, taxon, score, 1, channel, whens[row], sites[row], occurs)
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
@@ -200,6 +199,10 @@ def _check_names(target: Path, files: Sequence[Path]) -> None:
     for folder in folders:
         if os.path.lexists(target / folder) and not os.path.isdir(target / folder):
             raise InputError(f"{target / folder} would be a folder, and a file is there; name another folder")
+
+
+def _probability(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def _write_csv(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from runtime import InputError, Soundscapes, load_model, merge_archive, run_arch
 from runtime.audio.mono import MonoReader
 from runtime.request.request import Request
 from runtime.workers.stages import Stages
+from tests.support.deadlines import LONG, ends_when
 from tests.support.recorders import guano, write_recorded
 from tests.support.recordings import cut, write
 from tests.support.runs import interrupt, run, write_sample
@@ -110,6 +111,21 @@ def test_a_resumed_run_and_an_archive_give_the_same_file(
     run_archive(folder, model, tmp_path / "out", progress=False, **options)  # type: ignore[arg-type]
     assert "left out: 2 of 8 recordings" in merge_archive(tmp_path / "out", merged, progress=False).summary()
     assert merged.read_bytes() == plain.read_bytes()
+
+
+def test_a_run_that_opened_nothing_is_incomplete_whatever_names_say(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says 09:00, its name noon."""
+    folder, sink = tmp_path / "in", tmp_path / "rows.csv"
+    folder.mkdir()
+    write_recorded(folder / "20240512_120000.wav", soundscape(4, 11), before=guano("2024-05-12 09:00:00"))
+    with monkeypatch.context() as patch:
+        ends_when(patch, lambda _: True)
+        rows = run(folder, model, sink=sink, resume=True, between=BETWEEN, **LONG)
+    assert "not scored in time: 1 of 1 recordings" in rows.summary()
+    assert sink.with_name("rows.csv.partial").exists()
+    assert len(run(folder, model, sink=sink, resume=True, between=BETWEEN)) == 2
 
 
 def test_smoothing_does_not_cross_what_is_left_out(folder: Path, model: Path, whole: Soundscapes) -> None:

@@ -50,15 +50,16 @@ def test_notes_of_all_parts_are_said_once_a_recording() -> None:
 
 def test_recordings_that_nobody_dated_are_left_out_or_were_not_reached() -> None:
     report, dated = Report(around_events=False, at_times=True), Origin(datetime(2024, 5, 12))
-    for outcome, origin, rows in (
-        (Read(), NOWHERE, 0),
-        (Read(), dated, 0),
-        (Read(), dated, 3),
-        (NotReached(), NOWHERE, 0),
-        (NotReached(), dated, 3),
+    for outcome, origin, rows, opened in (
+        (Read(), NOWHERE, 0, False),
+        (Read(), dated, 0, True),
+        (Read(), dated, 3, True),
+        (NotReached(), NOWHERE, 0, False),
+        (NotReached(), dated, 0, False),  # by its name alone
+        (NotReached(), dated, 3, True),
     ):
-        report.add(A, [outcome], rows, origin)
-    assert (report.timeless, report.outside, report.not_reached) == (1, 1, 1)
+        report.add(A, [outcome], rows, origin, opened)
+    assert (report.timeless, report.outside, report.not_reached) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(("around_events", "counted"), [(True, (1, 1, 1)), (False, (0, 0, 1))])
