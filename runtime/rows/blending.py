@@ -130,9 +130,7 @@ class Ranked:
         in_memory: whether the rows are in memory. Then the scores wait there too: a full disk must not lose the rows.
     """
 
-    def __init__(
-        self, read: Read, labels: Sequence[str], constant: NDArray[np.bool_], in_memory: bool = False
-    ) -> None:
+    def __init__(self, read: Read, labels: Sequence[str], constant: NDArray[np.bool_], in_memory: bool = False) -> None:
         self._read, self._labels, self._constant, self._in_memory = read, labels, constant, in_memory
         self._ranks: dict[str, NDArray[np.float32]] | None = None
 
