@@ -59,8 +59,9 @@ class Finished:
         )
         if not makes_sense:
             return None
-        named = time_in_name(Path(fields["path"]).stem) if "began" not in fields else None
-        return cls(**(cls.when(Origin(named)) | fields))
+        if "began" not in fields:
+            fields = fields | cls.when(Origin(time_in_name(Path(fields["path"]).stem)))
+        return cls(**fields)
 
     @classmethod
     def when(cls, origin: Origin) -> dict[str, str | None]:
