@@ -91,10 +91,10 @@ class Blend:
             constants={LABEL: frozenset(np.flatnonzero(self.constant).tolist())},
         )
 
-    def rows(self, read: Read) -> Read:
-        """The same rows with this blend. `read` reads them; so does what is returned."""
+    def rows(self, read: Read, in_memory: bool = False) -> Read:
+        """The same rows with this blend. `read` reads them; so does what is returned. `in_memory`: see `Ranked`."""
         if self.of == "ranks":
-            read = Ranked(read, list(self.weights), self.constant)
+            read = Ranked(read, list(self.weights), self.constant, in_memory)
         return lambda: (replace(block, outputs=self._blended(block)) for block in read())
 
     def _blended(self, block: Block) -> dict[str, NDArray[np.floating]]:
@@ -121,16 +121,17 @@ class Ranked:
     """Rows whose scores are replaced by their ranks among all rows (see `ranks`).
 
     Ranks need all rows of a class at once, and rows come block by block with all classes: the scores wait in temporary
-    files, and are ranked there a few classes at a time.
+    files, and are ranked there a few classes at a time. Rows without a score have no rank, and take no room.
 
     Args:
         read: reads the rows.
         labels: the outputs that are ranked, each with the same classes.
         constant: classes whose scores stay as they are.
+        in_memory: whether the rows are in memory. Then the scores wait there too: a full disk must not lose the rows.
     """
 
-    def __init__(self, read: Read, labels: Sequence[str], constant: NDArray[np.bool_]) -> None:
-        self._read, self._labels, self._constant = read, labels, constant
+    def __init__(self, read: Read, labels: Sequence[str], constant: NDArray[np.bool_], in_memory: bool = False) -> None:
+        self._read, self._labels, self._constant, self._in_memory = read, labels, constant, in_memory
         self._ranks: dict[str, NDArray[np.float32]] | None = None
 
     def __call__(self) -> Iterator[Block]:
@@ -138,20 +139,36 @@ class Ranked:
             self._ranks = {label: self._ranked(scores) for label, scores in self._collected().items()}
         start = 0
         for block in self._read():
-            rows = slice(start, start + len(block))
-            yield replace(block, outputs={**block.outputs, **{name: each[rows] for name, each in self._ranks.items()}})
-            start += len(block)
+            scored = block.has_score
+            ranked = slice(start, start + int(scored.sum()))
+            start = ranked.stop
+            if not scored.any():
+                yield block
+                continue
+            outputs = dict(block.outputs)
+            for name, each in self._ranks.items():
+                outputs[name] = np.full(outputs[name].shape, np.nan, np.float32)
+                outputs[name][scored] = each[ranked]
+            yield replace(block, outputs=outputs)
 
     def _collected(self) -> dict[str, NDArray[np.float32]]:
-        """The scores of each label, `[rows, classes]`."""
+        """The scores of each label, `[scored rows, classes]`."""
+        if self._in_memory:
+            nothing = np.empty((0, len(self._constant)), np.float32)
+            scores = {label: [nothing] for label in self._labels}
+            for block in self._read():
+                for label, pieces in scores.items():
+                    pieces.append(block.outputs[label][block.has_score])
+            return {label: np.concatenate(scores.pop(label)) for label in self._labels}
         try:
             with contextlib.ExitStack() as open_files:  # the arrays keep them
                 files = {label: open_files.enter_context(tempfile.TemporaryFile()) for label in self._labels}
                 rows = 0
                 for block in self._read():
-                    rows += len(block)
+                    scored = block.has_score
+                    rows += int(scored.sum())
                     for label, file in files.items():
-                        file.write(np.ascontiguousarray(block.outputs[label], np.float32).data)
+                        file.write(np.ascontiguousarray(block.outputs[label][scored], np.float32).data)
                 shape = (rows, len(self._constant))
                 return {label: _mapped(file, shape) for label, file in files.items()}
         except OutputError:  # of reading

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from runtime.audio.clock import time_in_name
 from runtime.errors import InputError
 from runtime.remote import Location, absolute_path
 from runtime.rows.block import Origin
@@ -35,7 +37,10 @@ class Finished:
 
     @classmethod
     def read(cls, fields: object) -> Finished | None:
-        """Reads a part from its JSON, which may hold anything; None if that is not a part."""
+        """Reads a part from its JSON, which may hold anything; None if that is not a part.
+
+        One that an earlier version left does not say when the recording was begun; its file's name may.
+        """
         if not (
             isinstance(fields, dict)
             and {"began": None, "site": None, **fields}.keys() == cls.__dataclass_fields__.keys()
@@ -52,7 +57,11 @@ class Finished:
             and _is_time(fields.get("began"))
             and (fields.get("site") is None or type(fields["site"]) is str)
         )
-        return cls(**fields) if makes_sense else None
+        if not makes_sense:
+            return None
+        if "began" not in fields:
+            fields = fields | cls.when(Origin(time_in_name(Path(fields["path"]).stem)))
+        return cls(**fields)
 
     @classmethod
     def when(cls, origin: Origin) -> dict[str, str | None]:

@@ -19,13 +19,14 @@ class Finishing:
     """Makes of the rows that workers scored, which hold `columns`, those that are written.
 
     Each model's scores are scaled by its `file_scale` highest ones in a recording, then smoothed with the weights
-    `smooth`, and then blended.
+    `smooth`, and then blended. `in_memory` is whether the rows of workers are in memory.
     """
 
     columns: Columns
     file_scale: int | None = None
     smooth: Sequence[float] | None = None
     blend: Blend | None = None
+    in_memory: bool = False
 
     @classmethod
     def of(cls, columns: Columns, request: Request) -> Finishing:
@@ -61,4 +62,4 @@ class Finishing:
             rows = read() if highest is None else file_scaled(read, self.columns, highest)
             return smoothed(rows, self.columns, self.smooth)
 
-        return finished if self.blend is None else self.blend.rows(finished)
+        return finished if self.blend is None else self.blend.rows(finished, self.in_memory)

@@ -28,9 +28,8 @@ def columns_of(artifact: Artifact, job: Job, root: str | Path, taxonomy: Taxonom
     for name, class_map in job.class_maps.items():
         shapes[name], classes[name] = (len(class_map.names),), class_map.names
         constants[name] = frozenset(np.flatnonzero(class_map.constant).tolist())
-    dtypes = {name: job.request.embedding_dtype for name in shapes if not classes[name]}
     more = ("recorded_at",) if job.request.site_from is None else ("recorded_at", "site")
-    return Columns(shapes, classes, about(artifact, job, root), dtypes, taxonomy or Taxonomy(), constants, more)
+    return Columns(shapes, classes, about(artifact, job, root), job.dtypes, taxonomy or Taxonomy(), constants, more)
 
 
 def about(artifact: Artifact, job: Job, root: str | Path) -> dict[str, str]:

@@ -28,6 +28,8 @@ class Received:
     """Windows in silent stretches: the first of each, and the one after its last."""
     began: datetime | None = None
     """When the recording was begun; None if unknown."""
+    resumed: bool = False
+    """Whether an earlier run finished some of its parts. Then `began` is what they say, for all parts alike."""
     rows: dict[int, list[Rows]] = field(default_factory=dict)
     """By part."""
     done: dict[int, Done] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Received:
 
     def add(self, task: Task, message: Opened | Rows | Done) -> None:
         """Takes a message about a task."""
-        if not isinstance(message, Rows):
+        if not (isinstance(message, Rows) or self.resumed):
             self.began = message.began or self.began
         if isinstance(message, Opened):
             self.parts, self.promised, self.unrecorded = message.parts, message.windows, message.unrecorded

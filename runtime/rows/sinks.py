@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,7 +55,7 @@ class MemorySink:
     detected: DetectionCounts | None = None
 
     def __init__(self, finishing: Finishing, sample: SampleSubmission | None = None) -> None:
-        self._finishing, self._sample, self.columns = finishing, sample, finishing.written
+        self._finishing, self._sample, self.columns = replace(finishing, in_memory=True), sample, finishing.written
         self._blocks: list[Block] = []
 
     @property

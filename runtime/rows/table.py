@@ -89,7 +89,7 @@ class Table:
         received = self._received_for(self._recording)
         finished.check_file(path, received.size, received.mtime_ns)
         received.parts, received.promised = finished.parts, finished.windows
-        received.began = finished.origin.began
+        received.began, received.resumed = finished.origin.began, True
         self._next(received, finished.outcome, counts)
 
     def tasks(self) -> Iterator[Task]:

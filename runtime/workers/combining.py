@@ -24,10 +24,11 @@ class Combiner:
     Args:
         overlap: the windows of each row.
         maxima: the outputs of which a row has the greatest value of each column. Of others it has the mean.
+        dtypes: the types of a row's outputs that are not float32. Windows come as float32.
     """
 
-    def __init__(self, overlap: Overlap, maxima: Collection[str]) -> None:
-        self._overlap, self._maxima = overlap, maxima
+    def __init__(self, overlap: Overlap, maxima: Collection[str], dtypes: Mapping[str, str]) -> None:
+        self._overlap, self._maxima, self._dtypes = overlap, maxima, dtypes
         self._waiting: dict[int, Came] = {}
         self._windows = 0  # that came since rows last went out
 
@@ -56,7 +57,8 @@ class Combiner:
         scored = [self._scored(row, came, row == last) for row, came in rows.items()]
         (some, _), *_ = next(iter(rows.values())).values()
         outputs = {
-            name: np.full((len(rows), *values.shape[1:]), np.nan, values.dtype) for name, values in some.outputs.items()
+            name: np.full((len(rows), *values.shape[1:]), np.nan, self._dtypes.get(name, np.float32))
+            for name, values in some.outputs.items()
         }
         for at, places in enumerate(scored):
             for name, values in outputs.items() if places else ():
@@ -76,10 +78,9 @@ class Combiner:
         """The greatest of values along the first axis, or their mean; equal ones stay the same bits."""
         if name in self._maxima:
             return values.max(axis=0)
-        exact = values.astype(np.float32, copy=False)
-        return exact[0] + (exact - exact[0]).mean(axis=0)
+        return values[0] + (values - values[0]).mean(axis=0)
 
 
 def combiner_of(job: Job) -> Combiner | None:
     """What makes the rows of one task; None where each row has one window."""
-    return None if job.overlap is None else Combiner(job.overlap, job.maxima)
+    return None if job.overlap is None else Combiner(job.overlap, job.maxima, job.dtypes)

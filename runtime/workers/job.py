@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ class Job:
     `device` is "cpu" or "cuda:N"; `hop` is from one row's start to the next, in samples, and where windows are around
     peaks their starts are multiples of it; `overlap` says which windows make a row, None if each has its own, and
     `maxima` are the outputs of which it has their greatest values, not their mean; `part_windows` is how many rows each
-    part of a long recording has; `class_maps` apply to the outputs `label`, by their names.
+    part of a long recording has; `class_maps` apply to the outputs `label`, by their names; `dtypes` are those of the
+    outputs without classes.
     """
 
     models: Mapping[str, Path]
@@ -40,6 +41,7 @@ class Job:
     class_maps: Mapping[str, ClassMap]
     overlap: Overlap | None = None
     maxima: tuple[str, ...] = ()
+    dtypes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -137,6 +139,7 @@ def make_job(
         class_maps={} if wanted is None else _class_maps(artifact, labels, request, wanted),
         overlap=overlap,
         maxima=tuple(head.name for head in heads if head.classes) if request.pool == "max" else (),
+        dtypes={head.name: request.embedding_dtype for head in heads if not head.classes},
     )
 
 

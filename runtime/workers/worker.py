@@ -104,8 +104,8 @@ def rows_of(
         if artifact.heads[name].classes:
             constant = job.class_maps[name].constant if name in job.class_maps else None
             rows[name] = activated(values, job.request.activation, constant)
-        else:
-            rows[name] = values.astype(job.request.embedding_dtype, copy=False)
+        elif job.overlap is None:  # otherwise the rows of several windows are rounded, not each window
+            rows[name] = values.astype(job.dtypes.get(name, np.float32), copy=False)
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 

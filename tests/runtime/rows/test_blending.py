@@ -18,6 +18,7 @@ from runtime.rows.blending import Blend, ranks
 from runtime.rows.block import Block, Columns, unscored
 from runtime.rows.deadline import RANK_S, Deadline, FinalWork
 from runtime.rows.finishing import Finishing
+from runtime.rows.sinks import MemorySink
 
 CLASSES = ("robin", "wren", "frog", "bat")
 COLUMNS = Columns(
@@ -84,7 +85,7 @@ def test_scores_are_smoothed_before_they_are_blended() -> None:
 def test_rows_without_a_score_take_no_memory() -> None:
     (block, _), blend = blocks(), Blend.made(COLUMNS, (1, 1), "scores")
     unreached = replace(block, status=np.full(5, "filled"), outputs=unscored(COLUMNS, 5))
-    (found,) = blend.rows(lambda: [unreached])()
+    (found,) = blend.rows(lambda: [unreached], in_memory=True)()
     assert found.outputs["label"].shape == (5, 4)
     assert np.isnan(found.outputs["label"]).all()
     assert found.outputs["label"].strides == (0, 0)
@@ -120,14 +121,35 @@ def test_a_run_without_rows_has_no_ranks() -> None:
     assert list(finishing.rows(list)()) == []
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_loses_no_rows_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs /dev/full")
+    _, expected = blended(blend=(1, 1), blend_of="ranks")
     monkeypatch.setattr(blending.tempfile, "TemporaryFile", lambda: full.open("wb"))
     finishing = Finishing.of(COLUMNS, Request(blend=(1, 1), blend_of="ranks"))
     with pytest.raises(OutputError, match=r"no space left on device.*TMPDIR"):
         list(finishing.rows(blocks)())
+    sink = MemorySink(finishing)  # has nowhere else to keep its rows
+    sink.finish(blocks())
+    np.testing.assert_array_equal(np.concatenate([block.outputs["label"] for block in sink.blocks]), expected)
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_rows_without_a_score_are_not_ranked(in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked: list[int] = []
+    monkeypatch.setattr(blending, "ranks", lambda scores: (ranked.append(len(scores)), ranks(scores))[1])
+    (first, last), columns = blocks(), COLUMNS
+    unreached = replace(last, status=np.full(3, "filled"), outputs=unscored(columns, 3))
+    finishing = replace(Finishing.of(columns, Request(blend=(1, 1), blend_of="ranks")), in_memory=in_memory)
+    found = list(finishing.rows(lambda: [unreached, first, unreached])())
+    assert set(ranked) == {4}
+    assert [np.isnan(block.outputs["label"]).all(axis=1).tolist() for block in found] == [
+        [True] * 3,
+        [False, False, True, False, False],
+        [True] * 3,
+    ]
+    assert found[0].outputs["label"].strides == (0, 0)
 
 
 def test_summary_names_what_some_models_lack() -> None:

@@ -26,6 +26,9 @@ def test_a_part_comes_back_from_json() -> None:
     assert Finished(**dated).origin == Origin(datetime(2024, 5, 12, tzinfo=UTC), "north")
     older = {name: value for name, value in FIELDS.items() if name not in ("began", "site")}
     assert Finished.read(older) == PART
+    named = Finished.read(older | {"path": "/night/20240512_053000.wav"})
+    assert named is not None
+    assert named.origin == Origin(datetime(2024, 5, 12, 5, 30))
     assert Finished(**FIELDS | {"failure": "a hole"}).outcome == Failed("a hole", ["a note"])
 
 

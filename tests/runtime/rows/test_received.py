@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,9 @@ def test_windows_that_came_twice_are_there_once() -> None:
     found = received(Opened(1, None), scores([5, 1]), scores([1, 9]))
     assert found.indices.tolist() == [1, 5, 9]
     assert received().indices.tolist() == []
+
+
+def test_all_parts_of_a_resumed_recording_began_when_the_finished_ones_say() -> None:
+    received = Received(0, parts=2, began=datetime(2024, 5, 12, 5, 30), resumed=True)
+    received.add(Task(0, Path("a.wav"), part=1, parts=2), Done(None, 9, began=datetime(2024, 5, 12, tzinfo=UTC)))
+    assert received.began == datetime(2024, 5, 12, 5, 30)

@@ -36,12 +36,13 @@ def combined(overlap: Overlap, values: dict[int, float | None], how: str, count:
     """The same, by the combiner: windows come in pieces, and not in order."""
     rng = np.random.default_rng(seed)
     starts = rng.permutation(list(values)) if seed else np.array(list(values))
-    combiner, pieces = Combiner(overlap, ["label"] if how == "max" else []), list[Rows]()
+    maxima, dtypes = ["label"] if how == "max" else [], {"embedding": "float16"}
+    combiner, pieces = Combiner(overlap, maxima, dtypes), list[Rows]()
     for piece in np.array_split(starts, 5):
         scored = np.array([values[start] is not None for start in piece.tolist()], bool)
         label = np.array([[values[start] or np.nan, 0.1] for start in piece.tolist()], np.float32).reshape(-1, 2)
         label[~scored] = np.nan
-        pieces += combiner.add(Rows(piece, {"label": label, "embedding": label.astype(np.float16)}, scored))
+        pieces += combiner.add(Rows(piece, {"label": label, "embedding": label}, scored))
     return [*pieces, *combiner.rest(count)]
 
 
@@ -74,3 +75,11 @@ def test_rows_are_those_of_the_rule_in_whatever_order_windows_come(
         assert score is None or piece.outputs["label"][at, 1] == np.float32(0.1)  # a constant stays the same bits
     assert pieces[0].outputs["embedding"].dtype == np.float16
     assert sum(piece.windows for piece in pieces) == len(values)
+
+
+def test_what_halves_hold_is_decided_by_the_row_and_not_by_each_window() -> None:
+    combiner = Combiner(Overlap.shifted([-1, 0, 1], 10), (), {"embedding": "float16"})
+    windows = np.array([[7e4], [-7e4], [3]], np.float32)  # two of them are infinite as float16
+    (row,) = combiner.add(Rows(np.array([9, 10, 11]), {"embedding": windows}, np.ones(3, bool)))
+    assert row.outputs["embedding"].dtype == np.float16
+    assert row.outputs["embedding"].tolist() == [[1.0]]
