@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -121,6 +122,29 @@ def test_an_encoders_delay_and_padding_are_dropped(tmp_path: Path, ending: str, 
     spectra = np.fft.rfft(window, 2**21), np.fft.rfft(sound, 2**21)
     assert np.fft.irfft(spectra[0] * spectra[1].conj()).argmax() == 0
     assert sum(len(block) for block in Recording(path, rate, WINDOW).samples()) == len(sound)
+
+
+def with_jump(path: Path, jump_s: int) -> Path:
+    """A second of sound, in the middle of which the times of frames jump."""
+    with av.open(str(path), "w") as file:
+        track = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for start in range(0, RATE, 1000):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 1000), 1000, np.int16), "s16", "mono")
+            frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+            frame.pts = start + (jump_s * RATE if start >= RATE // 2 else 0)
+            file.mux(track.encode(frame))
+        file.mux(track.encode(None))
+    return path
+
+
+def test_a_jump_of_times_is_read_in_blocks_up_to_what_the_file_could_hold(tmp_path: Path) -> None:
+    """Files of 66 kB, which could hold an hour."""
+    recording = Recording(with_jump(tmp_path / "a.mka", 90), RATE, WINDOW)
+    assert max(map(len, recording.samples())) < RATE
+    assert recording.failure == "is damaged: cannot be decoded from 0.5 to 90.5 s"
+    _, recording = read(with_jump(tmp_path / "b.mka", 10_000_000))
+    assert recording.failure is not None
+    assert "its times jump by 10,000,000.0 s behind 0.5 s, more than a file of its size holds" in recording.failure
 
 
 @pytest.mark.parametrize(
