@@ -23,7 +23,7 @@ NAME = "manifest.parquet"
 PLAN, PLAN_SHA256 = b"perch_onnx_plan", b"perch_onnx_plan_sha256"
 ROW_GROUP = 100_000
 TEXTS = "path", "below", "name"
-NUMBERS = "size", "mtime_ns", "part", "parts", "windows", "work", "channel"
+NUMBERS = "size", "mtime_ns", "part", "parts", "windows", "work", "channel", "channels"
 
 
 def manifest_schema() -> Any:
@@ -42,6 +42,7 @@ def manifest_schema() -> Any:
             ("last_window", pa.int64()),
             ("work", pa.float32()),
             ("channel", pa.int32()),
+            ("channels", pa.int32()),
             ("exact", pa.binary()),
         ]
     )
@@ -136,8 +137,9 @@ def read_manifest(folder: Folder) -> Manifest | None:
             raise ValueError("its description does not match its SHA-256")
         plan = Plan.from_json(about[PLAN].decode())
         table = table.replace_schema_metadata(None)
-        if "channel" not in table.column_names:  # of the first version
-            table = table.add_column(table.num_columns - 1, "channel", pa.nulls(len(table), pa.int32()))
+        for name in {"channel", "channels"}.difference(table.column_names):  # of the first version
+            table = table.append_column(name, pa.nulls(len(table), pa.int32()))
+        table = table.select(manifest_schema().names)
         return Manifest(plan, table.cast(manifest_schema()))
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(

@@ -37,11 +37,13 @@ BYTES_A_SECOND = 8_000
 
 @dataclass(frozen=True)
 class _Known:
-    """A recording that was planned before; `done` is whether rows of it are committed."""
+    """A recording that was planned before; `done` is whether rows of it are committed, `has_unknown_channels` whether
+    its header could not be read then, and each channel has units."""
 
     size: int
     name: str
     done: bool
+    has_unknown_channels: bool
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Planner:
         plan: what rows depend on, and how recordings are cut.
         before: the manifest that is there.
         done: the ids of units whose rows are committed, an Arrow array.
-        anew: whether recordings that changed since are planned anew; otherwise their units stay as they are.
+        anew: whether recordings that changed since are planned anew, and those whose channels nobody could count;
+            otherwise their units stay as they are.
     """
 
     def __init__(self, plan: Plan, before: Manifest | None = None, done: Any = None, anew: bool = False) -> None:
@@ -107,7 +110,9 @@ class Planner:
         if not any(len(table) for table in tables):
             return self._before
         stale = np.isin(self._before.table["below"].to_numpy(zero_copy_only=False), again)
-        self.replaced = self._before.table.filter(pa.array(stale))["unit_id"].to_pylist()
+        planned = {id for table in tables for id in table["unit_id"].to_pylist()}
+        before = self._before.table.filter(pa.array(stale))["unit_id"].to_pylist()
+        self.replaced = [id for id in before if id not in planned]
         table = pa.concat_tables([self._before.table.filter(pa.array(~stale)), *tables])
         return Manifest(
             self._before.plan,
@@ -122,7 +127,7 @@ class Planner:
             status = path.stat()
         except OSError:  # scoring it will say why, unless that is done
             return None if known is not None else _Found(path, below, name, 0, 0)
-        if known is not None and known.size == status.st_size:
+        if known is not None and known.size == status.st_size and not (self._anew and known.has_unknown_channels):
             return None
         if known is not None and known.done and not self._anew:
             self.changed.append(str(path))
@@ -159,7 +164,8 @@ class Planner:
 
 def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
     """The units of a recording: its parts; where windows are around events, all of it. Of each channel, if asked."""
-    channels = range(1, outline.channels + 1) if plan.columns.by_channel else (None,)
+    every = plan.columns.by_channel
+    channels = range(1, max(1, outline.channels) + 1) if every else (None,)
     grid = plan.grid
     parts = 1 if grid.around_events else outline.parts
     windows = outline.windows
@@ -182,6 +188,7 @@ def units_of(found: _Found, outline: Outline, plan: Plan) -> Iterator[Unit]:
             windows,
             work + OPENING_WINDOWS,
             channel,
+            outline.channels if every else None,
         )
 
 
@@ -189,7 +196,8 @@ def _known(before: Manifest, done: Any) -> Mapping[str, _Known]:
     known: dict[str, _Known] = {}
     for unit, is_done in zip(before.units(), before.among(done).tolist(), strict=True):
         earlier = known.get(unit.below)
-        known[unit.below] = _Known(unit.size, unit.name, is_done or (earlier is not None and earlier.done))
+        is_done = is_done or (earlier is not None and earlier.done)
+        known[unit.below] = _Known(unit.size, unit.name, is_done, unit.channels == 0)
     return known
 
 

@@ -84,7 +84,8 @@ class UnitSchedule(Schedule):
     def _take(self) -> None:
         for number, unit in itertools.islice(self._units, max(0, AHEAD - len(self._waiting))):
             self.units[number] = unit
-            self._put(Task(number, self._place(unit), unit.part, unit.parts, channel=unit.channel))
+            place, channels = self._place(unit), (unit.channel, unit.channels)
+            self._put(Task(number, place, unit.part, unit.parts, channel=channels[0], channels=channels[1]))
 
 
 class UnitScorer:

@@ -21,6 +21,7 @@ SHARD = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT",
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One part of a recording as a plain run cuts it, or a whole recording; of one `channel`, if each has units.
+    `channels` is then how many have, 0 if that is the first alone because nobody could read the header.
 
     `below` is the recording's path below the archive's root, `path` the one that rows carry, `name` what the
     recording is called. `windows` is how many windows the recording promises if it is read in several `parts`, or where
@@ -38,6 +39,7 @@ class Unit:
     windows: int | None
     work: float
     channel: int | None = None
+    channels: int | None = None
 
     @property
     def rows_name(self) -> str:

@@ -45,6 +45,8 @@ class MonoReader:
         """Samples that the headers read so far promise."""
         self.gaps = np.zeros((0, 2))
         """Stretches that were not recorded, `float64 [gaps, 2]`: from the first to before the second position."""
+        self.channels = 0
+        """The most channels that a stream read so far has."""
         self.written: datetime | None = None
         """When the recording began, by what its recorder wrote into the file."""
         self._unusable: list[tuple[int, int]] = []  # first and last of each run of samples
@@ -94,6 +96,7 @@ class MonoReader:
     def _stream(self, sound: Sound, begin: int) -> Iterator[NDArray[np.float32]]:
         """Blocks of one stream."""
         file, rate = sound.file, sound.file.samplerate
+        self.channels = max(self.channels, file.channels)
         check_channel(file.channels, self._channel)
         several = (file.channels,) if self._channel == "loudest" and file.channels > 1 else ()
         if self._start and several != self._several:

@@ -50,6 +50,8 @@ class FoundRecordings:
     """The path of each recording relative to `root`, with `/` between folders."""
     channels: tuple[int, ...] = ()
     """The channel of each, from 1 on, where each channel counts as a recording of its own."""
+    channel_counts: tuple[int, ...] = ()
+    """How many channels the file of each has then, 0 if unknown."""
 
     @property
     def repeated_stem(self) -> tuple[Location, Location] | None:
@@ -75,14 +77,16 @@ class FoundRecordings:
         return f"skipped {_count(len(self.unreadable), 'unreadable folder')}: {folders}"
 
     def by_channel(self, counts: Sequence[int]) -> FoundRecordings:
-        """Each channel as a recording of its own; `counts` says how many channels each recording has."""
-        each = [(at, channel) for at, count in enumerate(counts) for channel in range(1, count + 1)]
+        """Each channel as a recording of its own; `counts` says how many channels each recording has, 0 if
+        that is unknown: then the first is taken."""
+        each = [(at, channel) for at, count in enumerate(counts) for channel in range(1, max(1, count) + 1)]
         return replace(
             self,
             paths=tuple(self.paths[at] for at, _ in each),
             names=tuple(channel_name(self.names[at], channel) for at, channel in each),
             below=(),
             channels=tuple(channel for _, channel in each),
+            channel_counts=tuple(counts[at] for at, _ in each),
         )
 
     def nothing(self, named: object) -> str:

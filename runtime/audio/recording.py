@@ -116,6 +116,11 @@ class Recording:
         """Once it was opened: when it began, by what its recorder wrote into the file; None if that says nothing."""
         return self._written or self._reader.written
 
+    @property
+    def channels(self) -> int:
+        """While it is read: how many channels it has, 0 if unknown."""
+        return self._reader.channels
+
     def promised_windows(self) -> int | None:
         """How many windows the file's header promises; None if unknown (in OGG it follows from the file's end)."""
         try:
@@ -145,7 +150,7 @@ class Recording:
 
     def outline(self) -> tuple[int | None, int, int]:
         """How many windows the header promises, None if unknown, in how many parts the recording is read, and how many
-        channels it begins with.
+        channels it begins with, 0 if unknown.
         """
         try:
             with contextlib.closing(open_source(self.source)) as streams:
@@ -155,7 +160,7 @@ class Recording:
                 return promised, self._parts(promised if sound.seekable else None), sound.file.channels
         except CANNOT_OPEN as error:
             self.failure = reading_error(error)
-            return None, 1, 1
+            return None, 1, 0
 
     def _parts(self, windows: int | None) -> int:
         return max(1, math.ceil((windows or 0) / self.part_windows))

@@ -95,8 +95,9 @@ class Table:
     def tasks(self) -> Iterator[Task]:
         """What is still to be scored."""
         channels = self._recordings.channels or [None] * len(self._files)
+        counts = self._recordings.channel_counts or channels
         for recording in range(self._recording, len(self._files)):
-            whole = Task(recording, self._files[recording], channel=channels[recording])
+            whole = Task(recording, self._files[recording], channel=channels[recording], channels=counts[recording])
             if recording > self._recording or not self._part:
                 yield whole
             else:

@@ -30,13 +30,13 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Outline:
-    """How many windows a recording promises, None if unknown, in how many parts it is read, its channels, and when it
-    was begun, by what its recorder wrote.
+    """How many windows a recording promises, None if unknown, in how many parts it is read, its channels, 0 if unknown,
+    and when it was begun, by what its recorder wrote.
     """
 
     windows: int | None = None
     parts: int = 1
-    channels: int = 1
+    channels: int = 0
     written: datetime | None = None
 
 
@@ -79,7 +79,7 @@ class Outliners(Pool[OutlineProcess]):
 
 
 def count_channels(recordings: Sequence[Location], setup: OutlineSetup, progress: bool) -> list[int]:
-    """How many channels each recording has; 1 where its header cannot be read.
+    """How many channels each recording has; 0 where its header cannot be read.
 
     Raises:
         PerchError: no process can be started.

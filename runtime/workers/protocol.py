@@ -30,7 +30,8 @@ class Task:
     """Windows for one process to read: every `step`-th of a part of a recording, from the one at `offset` on.
 
     `recording` is its place in the run. `parts` is None until the recording has been opened; the process that
-    gets its first part then reports how many there are. `channel` is the one to read, where each is read by itself.
+    gets its first part then reports how many there are. `channel` is the one to read, where each is read by itself;
+    `channels` is then how many have tasks, 0 if that is the first alone because nobody could read the header.
     """
 
     recording: int
@@ -40,6 +41,7 @@ class Task:
     offset: int = 0
     step: int = 1
     channel: int | None = None
+    channels: int | None = None
 
 
 # From any child.

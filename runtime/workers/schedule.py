@@ -89,7 +89,7 @@ class Schedule:
             if message.parts > 1 and task.recording not in self._parts:
                 self._parts[task.recording] = message.parts
                 for part in range(1, message.parts):
-                    self._put(Task(task.recording, task.path, part, message.parts, channel=task.channel))
+                    self._put(replace(task, part=part, parts=message.parts, offset=0, step=1))
         elif isinstance(message, Rows):
             self._scored += len(message.scored)
             self._first_windows += 0 if task.offset else len(message.scored) * task.step

@@ -60,7 +60,7 @@ class TaskWindows:
     @property
     def failure(self) -> str | None:
         """After reading: why the recording could not be read, or not to its end."""
-        return self._recording.failure
+        return "; ".join(filter(None, (self._recording.failure, self._unscored()))) or None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -78,6 +78,14 @@ class TaskWindows:
         """
         count = self._least if self._recording.count is None else self._recording.count
         return self._recording.promised_windows() if count is None and failed else count
+
+    def _unscored(self) -> str | None:
+        """Names the channels that have no tasks, for the last one that has; None if all have."""
+        channel, there = self._task.channel, self._recording.channels
+        if channel is None or self._task.channels is None or channel < self._task.channels or there <= channel:
+            return None
+        which = f"channel {there} was" if there == channel + 1 else f"channels {channel + 1} to {there} were"
+        return f"has {there} channels, which its header did not show before the run: {which} not scored; score it again"
 
     def _on_grid(self) -> Iterator[Window]:
         recording, task, parts = self._recording, self._task, self._task.parts

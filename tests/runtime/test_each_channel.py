@@ -69,6 +69,40 @@ def test_each_channel_has_rows_of_its_own(folder: Path, model: Path, expected: t
     assert result.to_dataframe()["channel"].tolist() == result.channels
 
 
+def test_channels_that_no_header_showed_are_missed(
+    folder: Path, model: Path, expected: tuple[list[str], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.run.count_channels", lambda paths, *_: [0, 2, 1])
+    result = run([folder / f"{name}" for name in ("a.wav", "b.ogg", "c.flac")], model, channel="each", workers=1)
+    names, scores = expected
+    kept = [row for row, name in enumerate(names) if not name.startswith(("a_ch2", "b_ch3"))]
+    assert result.row_ids == [names[row] for row in kept]
+    np.testing.assert_allclose(result["label"], scores[kept], atol=1e-5)
+    text = "has {} channels, which its header did not show before the run: channel {} was not scored; score it again"
+    assert [(each.path.name, each.reason) for each in result.failures] == [
+        ("a.wav", text.format(2, 2)),
+        ("b.ogg", text.format(3, 3)),
+    ]
+
+
+@pytest.mark.slow
+def test_an_archive_counts_channels_again_that_no_header_showed(folder: Path, model: Path, tmp_path: Path) -> None:
+    recordings, out = tmp_path / "in", tmp_path / "out"
+    recordings.mkdir()
+    data = (folder / "a.wav").read_bytes()
+    for name in "ab":
+        (recordings / f"{name}.wav").write_bytes(data)
+    (recordings / "b.wav").write_bytes(bytes(len(data)))  # a copy in progress
+    assert run_archive(recordings, model, out, channel="each", progress=False).failed == 1
+    (recordings / "b.wav").write_bytes(data)
+    again = run_archive(recordings, model, out, channel="each", progress=False, retry_failed=True)
+    assert (again.units, again.before, again.ok, again.failed) == (12, 6, 6, 0)
+    rows = merge_archive(out, tmp_path / "rows.parquet", progress=False)
+    assert not rows.failures
+    scores = pq.read_table(tmp_path / "rows.parquet")["label"].to_pylist()
+    assert len(scores) == 24 and scores[:12] == scores[12:]
+
+
 @pytest.mark.slow
 def test_an_archive_and_a_run_that_is_resumed_have_the_same_rows(
     folder: Path, model: Path, expected: tuple[list[str], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
