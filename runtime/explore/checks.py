@@ -96,3 +96,15 @@ def check_times(
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
         raise NotRowsError(f"the window of {row_ids[row]} reaches from {start_s[row]:g} to {end_s[row]:g} s")
+
+
+def lacking(name: str, outputs: Sequence[str], several_models: bool) -> str:
+    """What is said of rows without an output that is needed, and how to make rows with it."""
+    had = f"holds no {name}, but {', '.join(outputs) or 'no output'}"
+    if several_models:
+        own = dict.fromkeys([name, *(each.rpartition(".")[2] for each in outputs)])
+        return (
+            f"{had}, of several models, and perch-explore reads rows of one; run perch-run with one --model, and "
+            f"`--outputs {','.join(own)}`"
+        )
+    return f"{had}; run perch-run with `--outputs {','.join([name, *outputs])}`"

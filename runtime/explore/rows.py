@@ -27,6 +27,7 @@ from runtime.explore.checks import (
     check_names,
     check_shape,
     check_times,
+    lacking,
 )
 
 TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
@@ -158,10 +159,7 @@ class RowFile:
             InputError: the file does not hold it.
         """
         if name not in self.shapes:
-            raise InputError(
-                f"{self.source} holds no {name}, but {', '.join(self.shapes) or 'no output'}; run perch-run with "
-                f"`--outputs {','.join([name, *self.shapes])}`"
-            )
+            raise InputError(f"{self.source} {lacking(name, list(self.shapes), 'models' in self.about)}")
 
     def _pieces(self, name: str, size: int) -> Iterator[NDArray[np.float32]]:
         if isinstance(self._file, dict):

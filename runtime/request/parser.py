@@ -96,6 +96,7 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # also `-0.5,0` and `-03:30` are values, as in Python 3.14
     parser.add_argument(
         "soundscapes", nargs="*", metavar="SOUNDSCAPES", help="a folder (read recursively), a glob or files"
     )

@@ -50,14 +50,21 @@ class Blend:
         """The blend of all outputs `label` of rows.
 
         Raises:
-            InputError: there are not as many as weights, or they have other classes than one another.
+            InputError: there are not as many as weights, one is missing, or they have other classes than one another.
         """
         models = json.loads(columns.about.get("models", "{}"))
-        labels = [label for model in models if (label := f"{model}.{LABEL}") in columns.shapes]
-        if len(labels) != len(models) or len(weights) != len(models):
+        if not models:
+            raise InputError("blend is the mean of several models' scores, and there is one model here; leave it out")
+        if len(weights) != len(models):
             raise InputError(
-                f"blend has {len(weights)} weights, and must have one for each of several models, all of them with an "
-                f"output '{LABEL}'; there are {len(models) or 1} models here, and {', '.join(columns.shapes)}"
+                f"blend must have a weight for each model: {', '.join(models)}; the number of weights given is "
+                f"{len(weights)}"
+            )
+        labels = [f"{model}.{LABEL}" for model in models]
+        if missing := [label for label in labels if label not in columns.shapes]:
+            raise InputError(
+                f"blend needs the output '{LABEL}' of each model, and {', '.join(missing)} is not among the outputs "
+                f"{', '.join(columns.shapes)}"
             )
         classes = {label: columns.classes[label] for label in labels}
         if len(set(classes.values())) > 1:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime import InputError, run_soundscapes
+from runtime.explore.checks import lacking
 from runtime.explore.cli import main
 from runtime.explore.rows import open_rows
 from runtime.model.artifact import read_artifact
@@ -89,6 +90,14 @@ def test_what_is_no_file_of_rows_is_refused(files: Path, tmp_path: Path) -> None
         open_rows(tmp_path / "nowhere.parquet")
     with pytest.raises(InputError, match=r"holds no genus, but embedding, label, frontend; run perch-run with"):
         list(open_rows(files / "out.parquet").blocks("genus"))
+
+
+@pytest.mark.parametrize("outputs", [["a.label", "b.label", "a.embedding"], ["label", "a.embedding"]])
+def test_rows_of_several_models_are_to_be_run_again_with_one(outputs: list[str]) -> None:
+    assert lacking("embedding", outputs, several_models=True).endswith(
+        "of several models, and perch-explore reads rows of one; run perch-run with one --model, and "
+        "`--outputs embedding,label`"
+    )
 
 
 ROWS = 6

@@ -227,5 +227,11 @@ def test_a_new_option_leaves_older_journals_as_they_are() -> None:
     assert Later(gain=2).of_recordings == {"normalize": "raw", "channel": "mix", "gain": 2.0}
 
 
+def test_values_may_begin_with_a_minus() -> None:
+    arguments = "wavs --model m.onnx -o out.csv --shifts -0.5,0 --timezone -03:30 --fill -1e3"
+    request = request_of(parse_args(arguments.split()))
+    assert (request.shifts, request.timezone, request.fill) == ((-0.5, 0), "-03:30", -1000)
+
+
 def test_options_are_made_once_and_not_in_each_run() -> None:
     assert options_of(Request) is OPTIONS

@@ -162,9 +162,11 @@ def test_summary_names_what_some_models_lack() -> None:
 
 def other_columns() -> Iterator[tuple[Columns, str]]:
     alone = Columns({"label": (4,)}, {"label": CLASSES}, {"options": "{}"})
-    yield alone, "blend has 2 weights.* there are 1 models here, and label"
+    yield alone, "there is one model here"
     without = replace(COLUMNS, shapes={"a.label": (4,), "b.embedding": (4,)})
-    yield without, "there are 2 models here, and a.label, b.embedding"
+    yield without, r"and b\.label is not among the outputs a\.label, b\.embedding"
+    three = replace(COLUMNS, about={"models": json.dumps({"a": {}, "b": {}, "c": {}})})
+    yield three, "a weight for each model: a, b, c; the number of weights given is 2"
     others = replace(COLUMNS, classes={**COLUMNS.classes, "b.label": ("robin", "wren", "frog", "moth")})
     yield others, r"b\.label has 4 \(robin, wren and 2 more\); name them with --classes"
 
