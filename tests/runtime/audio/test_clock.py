@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from runtime.audio.clock import began, iso_times, time_in_name, zone_of
-from runtime.audio.recording import Recording
 from runtime.audio.containers.chunks import read_layout, read_said
+from runtime.audio.recording import Recording
 from tests.support.recorders import audiomoth, guano, song_meter, write_recorded
 from tests.support.recordings import RATE, WINDOW, write
 from tests.support.wav_files import chunk
