@@ -143,8 +143,8 @@ def read_said(file: BinaryIO, size: int, layout: Layout, end: int) -> dict[bytes
         for chunk in itertools.chain(before, behind):
             if chunk.name in SAYING:
                 file.seek(chunk.start)
-                before = said.get(chunk.name, b"")
-                said[chunk.name] = before + file.read(min(chunk.end - chunk.start, MOST_SAID - len(before)))
+                so_far = said.get(chunk.name, b"")
+                said[chunk.name] = so_far + file.read(min(chunk.end - chunk.start, MOST_SAID - len(so_far)))
     return said
 
 
