@@ -1,7 +1,8 @@
 """What libsndfile cannot read, by the FFmpeg that the package PyAV holds: M4A, WMA, AMR, WavPack, the sound of videos.
 
 Time begins with the first sample that the decoder gives. FFmpeg drops what a container says was put before the sound
-by its encoder; raw AAC, AC-3 and AMR, WMA and AVI say nothing of that, and their times are off by up to 0.1 s.
+by its encoder; raw AAC, AC-3 and AMR, WMA, AVI, FLV and MPEG's streams say nothing of that, and their times are off by
+up to 0.1 s.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from runtime.remote import Location
 if TYPE_CHECKING:
     import av
 
-READ = "aac,ac3,amr,amrnb,amrwb,ape,asf,avi,caf,dsf,dss,eac3,iff,matroska,mov,mp3,mpc,mpc8,oma,ogg,rm,tak,tta,wav,wv"
+READ = (
+    "aac,ac3,amr,amrnb,amrwb,ape,asf,avi,caf,dsf,dss,eac3,flv,iff,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,oma,ogg,rm,"
+    "tak,tta,wav,wv"
+)
 """FFmpeg's names of the containers that it may take a file for. Others can refer to further files."""
 CLAIMS = "ape", "asf", "dsf", "matroska", "mov", "mpc8", "tak", "tta", "wv"
 """Those that say how long their sound is."""

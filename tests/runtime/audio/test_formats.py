@@ -35,6 +35,13 @@ TOLERANCES = {".ogg": 0.2, ".oga": 0.2, ".mp3": 0.2, ".opus": 0.3, ".aifc": 0.02
 LOSSY = {
     **{".m4a": ("aac", None), ".aac": ("aac", "adts"), ".3gp": ("libopencore_amrnb", "3gp"), ".mp4": ("aac", "mp4")},
     **{".amr": ("libopencore_amrnb", "amr"), ".wma": ("wmav2", "asf"), ".mkv": ("libopus", "matroska")},
+    **{
+        ".m4r": ("aac", "ipod"),
+        ".adts": ("aac", "adts"),
+        ".3gpp": ("libopencore_amrnb", "3gp"),
+        ".flv": ("aac", "flv"),
+    },
+    **{".mts": ("ac3", "mpegts"), ".m2ts": ("aac", "mpegts"), ".mpg": ("mp2", "mpeg"), ".mpeg": ("ac3", "mpeg")},
     **{".webm": ("libopus", "webm"), ".mov": ("aac", "mov"), ".avi": ("libmp3lame", "avi"), ".ac3": ("ac3", "ac3")},
 }
 LOSSLESS = {".m4a": ("alac", None), ".wv": ("wavpack", "wv"), ".tta": ("tta", "tta"), ".mka": ("flac", "matroska")}
@@ -98,7 +105,7 @@ def test_lossy_codecs_have_all_sound_at_its_time(tmp_path: Path, ending: str) ->
     assert find_recordings(tmp_path).paths == (path,)
     windows, recording = read(path)
     assert (recording.failure, recording.notes, len(windows)) == (None, [], 4)
-    check_times(windows, SECONDS, late_s=0.08 if ending == ".wma" else 0.05)
+    check_times(windows, SECONDS, late_s=0.08 if ending in (".wma", ".flv") else 0.05)
 
 
 def test_an_m4a_scores_like_its_wav(tmp_path: Path, model: Path) -> None:
@@ -215,14 +222,15 @@ def test_without_pyav_its_files_are_counted_with_what_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.audio.extensions._has_pyav", lambda: False)
-    for name in ("a.m4a", "b.M4A", "c.wma", "d.wac"):
+    for name in ("a.m4a", "b.M4A", "c.wma", "d.wac", "e.zc"):
         (tmp_path / name).write_bytes(b"1")
     counted = (
         "2 .m4a, 1 .wma: `pip install av` (or '.[formats]' in the project's folder) reads them; "
-        "1 .wac: convert them with Wildlife Acoustics' Kaleidoscope"
+        "1 .wac: convert them with Wildlife Acoustics' Kaleidoscope; "
+        "1 .zc: they hold times of zero crossings, not sound"
     )
     found = find_recordings(tmp_path)
-    assert found.no_reader == {".m4a": 2, ".wma": 1, ".wac": 1}
+    assert found.no_reader == {".m4a": 2, ".wma": 1, ".wac": 1, ".zc": 1}
     assert found.nothing("here") == f"none of the recordings in here can be read as things are: {counted}"
     write(tmp_path / "e.wav", SOUND)
     found = find_recordings(tmp_path)
