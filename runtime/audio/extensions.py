@@ -31,16 +31,21 @@ SELDOM = frozenset(
 do not say how they are to be read (`.raw`)."""
 WITH_PYAV = frozenset(
     (
-        *(".m4a", ".m4b", ".aac", ".3gp", ".3g2", ".amr", ".awb"),  # phones
-        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv"),  # cameras
+        *(".m4a", ".m4b", ".m4r", ".aac", ".adts", ".3gp", ".3gpp", ".3g2", ".amr", ".awb"),  # phones
+        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv"),  # cameras
+        *(".mts", ".m2ts", ".mpg", ".mpeg"),
         *(".wma", ".asf", ".dss", ".oma"),  # recorders
         *(".ape", ".wv", ".tta", ".tak", ".mpc", ".dsf", ".dff", ".mka", ".weba", ".ac3", ".eac3"),  # archives
         *(".ra", ".rm", ".spx"),
     )
 )
-"""What the package PyAV reads, by FFmpeg."""
-WAC = ".wac"
-"""Wildlife Acoustics' own format."""
+"""What the package PyAV reads, by FFmpeg. Left out are `.ts`, which is mostly TypeScript, and `.qt`."""
+_KALEIDOSCOPE, _MAKER = "convert them with Wildlife Acoustics' Kaleidoscope", "convert them with their maker's program"
+CONVERT = {
+    **{".wac": _KALEIDOSCOPE, ".w4v": _KALEIDOSCOPE, ".ds2": _MAKER, ".dvf": _MAKER, ".shn": "convert them to FLAC"},
+    ".zc": "they hold times of zero crossings, not sound",
+}
+"""What nothing here reads, and what to do about it."""
 
 FORMATS = ", ".join(READ)
 _LIBSNDFILE = SELDOM.union(*READ.values())
@@ -59,22 +64,23 @@ def is_recording(extension: str) -> bool:
 
 def unreadable(extension: str) -> bool:
     """Whether files with this extension, in lower case, hold sound and cannot be read as things are."""
-    return not is_recording(extension) and (extension in WITH_PYAV or extension == WAC)
+    return not is_recording(extension) and (extension in WITH_PYAV or extension in CONVERT)
 
 
 def reading_advice(counts: Mapping[str, int]) -> str:
     """Counts of files that cannot be read, by extension, and what makes them readable."""
-    ways = itertools.groupby(sorted(counts, key=lambda extension: (extension == WAC, extension)), WAC.__eq__)
+    ordered = sorted(counts, key=lambda extension: (extension in CONVERT, _way(extension), extension))
+    ways = itertools.groupby(ordered, _way)
     return "; ".join(
-        f"{', '.join(f'{counts[each]:,} {each}' for each in extensions)}: {_way(is_wac)}" for is_wac, extensions in ways
+        f"{', '.join(f'{counts[each]:,} {each}' for each in extensions)}: {way}" for way, extensions in ways
     )
 
 
 def advice(path: Location) -> str:
     """What to add to the message on a file that could not be read; empty where nothing helps."""
     extension = Path(path.name).suffix.lower()
-    return f"; {_way(extension == WAC)}" if unreadable(extension) else ""
+    return f"; {_way(extension)}" if unreadable(extension) else ""
 
 
-def _way(is_wac: bool) -> str:
-    return "convert them with Wildlife Acoustics' Kaleidoscope" if is_wac else f"{PYAV} reads them"
+def _way(extension: str) -> str:
+    return CONVERT.get(extension, f"{PYAV} reads them")

@@ -178,10 +178,15 @@ class Recording:
         return Part(number * self.part_windows, None if number == parts - 1 else (number + 1) * self.part_windows)
 
     def windows(
-        self, part: Part = Part(), offset: int = 0, step: int = 1, wanted: Wanted | None = None
+        self,
+        part: Part = Part(),
+        offset: int = 0,
+        step: int = 1,
+        wanted: Wanted | None = None,
+        span_s: tuple[float, float] = (0, LONGEST_S),
     ) -> Iterator[Window]:
-        """A part's windows in order: every `step`-th, from the one at `offset` on, or of these only the `wanted` ones.
-        With an overlap, the windows of all these rows, each once.
+        """A part's windows in order: every `step`-th, from the one at `offset` on, or of these only the `wanted` ones,
+        which start within `span_s`. With an overlap, the windows of all these rows, each once.
 
         `failure` is set, if anything failed, by the time the last window came. Where the recording ends too early, the
         other windows that its header promises follow without samples.
@@ -190,7 +195,8 @@ class Recording:
         self._is_read_in_parts = part != Part()
         rows: Iterable[int] = (every := range(part.first + offset, end, step))
         if wanted is not None:
-            rows = only(every, wanted, LONGEST_S * self.sample_rate // self.hop)
+            first, end = (math.ceil(each * self.sample_rate / self.hop) for each in span_s)
+            rows = only(every, wanted, (first - 1, end + 1))
         if self.overlap is None:
             return self._cut((row * self.hop for row in rows), part.first * self.hop)
         return self._cut(self.overlap.starts(rows), min(self.overlap.starts_of(part.first)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,14 @@ class Times:
             wanted &= (times // DAY_MS >= self.days[0]) & (times // DAY_MS < self.days[1])
         return wanted
 
+    def span_s(self, began: datetime) -> tuple[float, float]:
+        """Seconds after a recording began: times before the first and from the second on are not wanted."""
+        if self.days is None:
+            return 0, LONGEST_S
+        first, end = (DAY_MS // 1000 * day for day in self.days)
+        start = began.replace(tzinfo=UTC).timestamp()
+        return max(0, first - start), min(end - start, LONGEST_S)
+
 
 def times_of(between: str | None, dates: str | None) -> Times | None:
     """The times that options ask for; None where all are wanted.
@@ -53,9 +61,11 @@ def times_of(between: str | None, dates: str | None) -> Times | None:
     return Times(None if between is None else _of_day(between), None if dates is None else _days(dates))
 
 
-def only(indices: range, wanted: Wanted, most: int) -> Iterator[int]:
-    """Those of `indices` that are wanted, up to `most`."""
-    indices = range(indices.start, min(indices.stop, most), indices.step)
+def only(indices: range, wanted: Wanted, span: tuple[int, int]) -> Iterator[int]:
+    """Those of `indices` that are wanted; none is outside `span`, the first and before the second."""
+    first, end = span
+    indices = range(indices.start, min(indices.stop, end), indices.step)
+    indices = indices[max(0, -((indices.start - first) // indices.step)) :]
     for at in range(0, len(indices), SCAN):
         here = np.array(indices[at : at + SCAN], np.int64)
         yield from here[wanted(here)].tolist()

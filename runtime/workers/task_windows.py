@@ -99,6 +99,7 @@ class TaskWindows:
 
     def _at_times(self, part: Part) -> Iterator[Window]:
         """The windows of a part that begin at the times asked for. Where there are none, nothing is read."""
+        assert self._times is not None
         promised, *_ = self._recording.outline()
         began = self.began
         end = part.end if part.end is not None else promised
@@ -106,9 +107,8 @@ class TaskWindows:
             self._least = promised
             return
         last = -1
-        for window in self._recording.windows(
-            part, self._task.offset, self._task.step, lambda rows: self._wanted(rows, began)
-        ):
+        options = self._task.offset, self._task.step, lambda rows: self._wanted(rows, began), self._times.span_s(began)
+        for window in self._recording.windows(part, *options):
             last = window.index
             yield window
         if part.end is None:  # what comes after the last one that is wanted was not read

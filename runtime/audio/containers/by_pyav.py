@@ -1,7 +1,8 @@
 """What libsndfile cannot read, by the FFmpeg that the package PyAV holds: M4A, WMA, AMR, WavPack, the sound of videos.
 
 Time begins with the first sample that the decoder gives. FFmpeg drops what a container says was put before the sound
-by its encoder; raw AAC, AC-3 and AMR, WMA and AVI say nothing of that, and their times are off by up to 0.1 s.
+by its encoder; raw AAC, AC-3 and AMR, WMA, AVI, FLV and MPEG's streams say nothing of that, and their times are off by
+up to 0.1 s.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.containers.reading import Decoded
+from runtime.audio.containers.reading import MOST_S_A_BYTE, Decoded
 from runtime.errors import RecordingError, first_line
 from runtime.remote import Location
 
 if TYPE_CHECKING:
     import av
 
-READ = "aac,ac3,amr,amrnb,amrwb,ape,asf,avi,caf,dsf,dss,eac3,iff,matroska,mov,mp3,mpc,mpc8,oma,ogg,rm,tak,tta,wav,wv"
+READ = (
+    "aac,ac3,amr,amrnb,amrwb,ape,asf,avi,caf,dsf,dss,eac3,flv,iff,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,oma,ogg,rm,"
+    "tak,tta,wav,wv"
+)
 """FFmpeg's names of the containers that it may take a file for. Others can refer to further files."""
 CLAIMS = "ape", "asf", "dsf", "matroska", "mov", "mpc8", "tak", "tta", "wv"
 """Those that say how long their sound is."""
@@ -57,6 +61,7 @@ class AvFile:
         """The length of packets that could not be decoded since the last one that could."""
         self._broken: RecordingError | None = None
         """Why the container could not be read to its end."""
+        self._most_lost_s = size * MOST_S_A_BYTE
         self._skipped = size
         """Bytes from the first packet on that are in none so far."""
         self._timed = self._decoded()
@@ -104,12 +109,17 @@ class AvFile:
             RecordingError: the container is damaged.
         """
         waiting: list[NDArray[np.float32]] = []
-        at = last = 0
+        at = last = missing = 0
         for lost, frames in self._timeline():
             if lost:
                 yield from ((len(each), each) for each in waiting)
                 waiting = []
-                yield lost, None
+                if (missing := missing + lost) > self._most_lost_s * self.samplerate:
+                    raise RecordingError(
+                        f"is damaged: its times jump by {lost / self.samplerate:,.1f} s behind "
+                        f"{at / self.samplerate:,.1f} s, more than a file of its size holds"
+                    )
+                yield from ((min(size, lost - start), None) for start in range(0, lost, size))
             at, last = at + lost + len(frames), len(frames)
             waiting.append(frames)
             if sum(map(len, waiting)) >= size + last:  # the last one waits: its end may be padding

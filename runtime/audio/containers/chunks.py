@@ -107,7 +107,7 @@ class Layout:
 
 
 MOST_SAID = 2**16
-"""Bytes of one chunk in which something is said of a recording."""
+"""Bytes of all chunks of one name, in which something is said of a recording."""
 SAYING = frozenset({b"guan", b"LIST", b"wamd"})
 """Chunks of GUANO, of AudioMoth's comment and of Wildlife Acoustics."""
 
@@ -143,7 +143,8 @@ def read_said(file: BinaryIO, size: int, layout: Layout, end: int) -> dict[bytes
         for chunk in itertools.chain(before, behind):
             if chunk.name in SAYING:
                 file.seek(chunk.start)
-                said[chunk.name] = said.get(chunk.name, b"") + file.read(min(chunk.end - chunk.start, MOST_SAID))
+                so_far = said.get(chunk.name, b"")
+                said[chunk.name] = so_far + file.read(min(chunk.end - chunk.start, MOST_SAID - len(so_far)))
     return said
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from runtime.audio.containers.stream import Stream
 from runtime.remote import Location
 
+MOST_S_A_BYTE = 1 / 16
+"""Silence at 8 kHz in FLAC takes 22 bytes a second; a file that promises more seconds is damaged."""
 CLOSER = 25
 """A block that cannot be decoded at once is read in this many pieces."""
 MOST_TRIES, PATIENT_TRIES = 2000, 64

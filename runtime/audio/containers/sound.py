@@ -12,7 +12,7 @@ import soundfile
 from runtime.audio.containers import by_pyav, flac, mp3, ogg, wav
 from runtime.audio.containers.claims import claimed_frames
 from runtime.audio.containers.opened import CheckedFile, open_file
-from runtime.audio.containers.reading import AudioInfo, Decoded, reader, resuming
+from runtime.audio.containers.reading import MOST_S_A_BYTE, AudioInfo, Decoded, reader, resuming
 from runtime.audio.containers.stream import Stream
 from runtime.audio.extensions import WITH_PYAV
 from runtime.errors import RecordingError
@@ -23,8 +23,6 @@ SEEKABLE = frozenset({"AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX"
 MPEG = (".mp3", ".mp2", ".mp1", ".mpa", ".mpga")
 MOST_FRAMES_A_BYTE = 4096
 """More than silence compresses to; a header that promises more is damaged."""
-MOST_S_A_BYTE = 1 / 16
-"""The same for seconds: silence at 8 kHz in FLAC takes 22 bytes a second."""
 MOST_MISSING, MOST_MISSING_S = 64, 600
 """Rows are made for a file's missing end, up to this many times what the file holds, or this many seconds."""
 LEAST_RATE, MOST_RATE = 1_000, 6_144_000

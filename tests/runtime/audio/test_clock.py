@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from runtime.audio.clock import began, iso_times, time_in_name, zone_of
+from runtime.audio.containers.chunks import read_layout, read_said
 from runtime.audio.recording import Recording
 from tests.support.recorders import audiomoth, guano, song_meter, write_recorded
 from tests.support.recordings import RATE, WINDOW, write
+from tests.support.wav_files import chunk
 
 NO_OFFSETS = "-0999", "-0000", "-0015", "-0045", "-0100AB", "-0600_0700", "-0600-1", "Zoo", "ZW", "+1075", "+10001"
 SILENCE = np.zeros(RATE, np.float32)
@@ -54,6 +56,15 @@ def test_recorders_write_when_they_began(tmp_path: Path, chunks: bytes, expected
     """Before the sound or behind it."""
     assert written(write_recorded(tmp_path / "a.wav", SILENCE, before=chunks)) == expected
     assert written(write_recorded(tmp_path / "b.wav", SILENCE, behind=chunks)) == expected
+
+
+def test_no_more_than_64_kib_are_read_of_what_chunks_say(tmp_path: Path) -> None:
+    path = write_recorded(tmp_path / "a.wav", SILENCE, behind=100 * chunk(b"LIST", b"A" * 65_000))
+    with path.open("rb") as file:
+        layout = read_layout(file, path.stat().st_size)
+        assert layout is not None
+        said = read_said(file, path.stat().st_size, layout, layout.start + 2 * len(SILENCE))
+    assert len(said[b"LIST"]) == 65_536
 
 
 def test_a_joined_file_does_not_say_when_the_first_one_began(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -34,6 +35,13 @@ TOLERANCES = {".ogg": 0.2, ".oga": 0.2, ".mp3": 0.2, ".opus": 0.3, ".aifc": 0.02
 LOSSY = {
     **{".m4a": ("aac", None), ".aac": ("aac", "adts"), ".3gp": ("libopencore_amrnb", "3gp"), ".mp4": ("aac", "mp4")},
     **{".amr": ("libopencore_amrnb", "amr"), ".wma": ("wmav2", "asf"), ".mkv": ("libopus", "matroska")},
+    **{
+        ".m4r": ("aac", "ipod"),
+        ".adts": ("aac", "adts"),
+        ".3gpp": ("libopencore_amrnb", "3gp"),
+        ".flv": ("aac", "flv"),
+    },
+    **{".mts": ("ac3", "mpegts"), ".m2ts": ("aac", "mpegts"), ".mpg": ("mp2", "mpeg"), ".mpeg": ("ac3", "mpeg")},
     **{".webm": ("libopus", "webm"), ".mov": ("aac", "mov"), ".avi": ("libmp3lame", "avi"), ".ac3": ("ac3", "ac3")},
 }
 LOSSLESS = {".m4a": ("alac", None), ".wv": ("wavpack", "wv"), ".tta": ("tta", "tta"), ".mka": ("flac", "matroska")}
@@ -97,7 +105,7 @@ def test_lossy_codecs_have_all_sound_at_its_time(tmp_path: Path, ending: str) ->
     assert find_recordings(tmp_path).paths == (path,)
     windows, recording = read(path)
     assert (recording.failure, recording.notes, len(windows)) == (None, [], 4)
-    check_times(windows, SECONDS, late_s=0.08 if ending == ".wma" else 0.05)
+    check_times(windows, SECONDS, late_s=0.08 if ending in (".wma", ".flv") else 0.05)
 
 
 def test_an_m4a_scores_like_its_wav(tmp_path: Path, model: Path) -> None:
@@ -121,6 +129,29 @@ def test_an_encoders_delay_and_padding_are_dropped(tmp_path: Path, ending: str, 
     spectra = np.fft.rfft(window, 2**21), np.fft.rfft(sound, 2**21)
     assert np.fft.irfft(spectra[0] * spectra[1].conj()).argmax() == 0
     assert sum(len(block) for block in Recording(path, rate, WINDOW).samples()) == len(sound)
+
+
+def with_jump(path: Path, jump_s: int) -> Path:
+    """A second of sound, in the middle of which the times of frames jump."""
+    with av.open(str(path), "w") as file:
+        track = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for start in range(0, RATE, 1000):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 1000), 1000, np.int16), "s16", "mono")
+            frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+            frame.pts = start + (jump_s * RATE if start >= RATE // 2 else 0)
+            file.mux(track.encode(frame))
+        file.mux(track.encode(None))
+    return path
+
+
+def test_a_jump_of_times_is_read_in_blocks_up_to_what_the_file_could_hold(tmp_path: Path) -> None:
+    """Files of 66 kB, which could hold an hour."""
+    recording = Recording(with_jump(tmp_path / "a.mka", 90), RATE, WINDOW)
+    assert max(map(len, recording.samples())) < RATE
+    assert recording.failure == "is damaged: cannot be decoded from 0.5 to 90.5 s"
+    _, recording = read(with_jump(tmp_path / "b.mka", 10_000_000))
+    assert recording.failure is not None
+    assert "its times jump by 10,000,000.0 s behind 0.5 s, more than a file of its size holds" in recording.failure
 
 
 @pytest.mark.parametrize(
@@ -191,14 +222,15 @@ def test_without_pyav_its_files_are_counted_with_what_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.audio.extensions._has_pyav", lambda: False)
-    for name in ("a.m4a", "b.M4A", "c.wma", "d.wac"):
+    for name in ("a.m4a", "b.M4A", "c.wma", "d.wac", "e.zc"):
         (tmp_path / name).write_bytes(b"1")
     counted = (
         "2 .m4a, 1 .wma: `pip install av` (or '.[formats]' in the project's folder) reads them; "
-        "1 .wac: convert them with Wildlife Acoustics' Kaleidoscope"
+        "1 .wac: convert them with Wildlife Acoustics' Kaleidoscope; "
+        "1 .zc: they hold times of zero crossings, not sound"
     )
     found = find_recordings(tmp_path)
-    assert found.no_reader == {".m4a": 2, ".wma": 1, ".wac": 1}
+    assert found.no_reader == {".m4a": 2, ".wma": 1, ".wac": 1, ".zc": 1}
     assert found.nothing("here") == f"none of the recordings in here can be read as things are: {counted}"
     write(tmp_path / "e.wav", SOUND)
     found = find_recordings(tmp_path)

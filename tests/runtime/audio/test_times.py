@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from runtime import InputError
 from runtime.audio.times import only, times_of
@@ -38,9 +39,26 @@ def test_times_of_the_day_and_dates(between: str, first: str, end: str, dates: s
     np.testing.assert_array_equal(found, expected)
     assert not times.among(None, seconds).any()
     mask = np.array(expected)
-    assert list(only(range(3, sys.maxsize, 2), lambda rows: mask[rows], len(mask))) == [
+    assert list(only(range(3, sys.maxsize, 2), lambda rows: mask[rows], (0, len(mask)))) == [
         row for row in range(3, len(mask), 2) if mask[row]
     ]
+
+
+@pytest.mark.parametrize(("dates", "count"), [("2024-05-12", 240), ("2024-05-01", 0), ("2025-05-01", 240)])
+def test_no_times_are_looked_at_outside_the_dates(dates: str, count: int) -> None:
+    times = times_of("05:00-06:00", dates)
+    assert times is not None
+    looked = 0
+
+    def wanted(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        nonlocal looked
+        looked += len(rows)
+        return times.among(START, rows * 5.0)
+
+    span = times.span_s(START)
+    found = list(only(range(1, sys.maxsize, 3), wanted, (int(span[0] // 5), int(span[1] // 5))))
+    assert len(found) == count
+    assert looked == 24 * count  # all of the day, a third of its windows
 
 
 @pytest.mark.parametrize(
