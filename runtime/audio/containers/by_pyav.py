@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.containers.reading import MOST_S_A_BYTE, Decoded
+from runtime.audio.extensions import PYAV, advice
 from runtime.errors import RecordingError, first_line
 from runtime.remote import Location
 
@@ -155,8 +156,8 @@ class AvFile:
 
 
 @contextlib.contextmanager
-def opened(path: Location) -> Iterator[AvFile]:
-    """The sound track of a file.
+def opened(path: Location, kind: str) -> Iterator[AvFile]:
+    """The sound track of a file; `kind` is what it is.
 
     Raises:
         RecordingError: PyAV is not installed, or cannot read it.
@@ -165,7 +166,9 @@ def opened(path: Location) -> Iterator[AvFile]:
     try:
         import av
     except ImportError as error:
-        raise RecordingError(f"needs PyAV, which cannot be loaded ({first_line(error)})") from None
+        remedy = "" if advice(path) else f"; {PYAV} reads it"  # which is said where an ending shows it
+        why = f"is {kind}, and needs PyAV, which cannot be loaded ({first_line(error)}){remedy}"
+        raise RecordingError(why) from None
     size = path.stat().st_size
     with path.open("rb") as file, contextlib.ExitStack() as stack:
         head = file.read(8)

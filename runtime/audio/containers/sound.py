@@ -11,10 +11,10 @@ import soundfile
 
 from runtime.audio.containers import by_pyav, flac, mp3, ogg, wav
 from runtime.audio.containers.claims import claimed_frames
+from runtime.audio.containers.kinds import kind_for_pyav
 from runtime.audio.containers.opened import CheckedFile, open_file
 from runtime.audio.containers.reading import MOST_S_A_BYTE, AudioInfo, Decoded, reader, resuming
 from runtime.audio.containers.stream import Stream
-from runtime.audio.extensions import WITH_PYAV
 from runtime.errors import RecordingError
 from runtime.remote import Location
 
@@ -73,15 +73,15 @@ def open_streams(path: Location) -> Generator[Sound, None, None]:
             raise RecordingError("is an empty file")
     if not head.strip(b"\0"):
         raise RecordingError("begins with zeros where a header should be: it was never written")
-    with contextlib.closing(_streams(path)) as streams:
+    with contextlib.closing(_streams(path, kind_for_pyav(path, head))) as streams:
         for sound in streams:
             _check_rate(sound.file.samplerate)
             yield sound
 
 
-def _streams(path: Location) -> Generator[Sound, None, None]:
-    if path.suffix.lower() in WITH_PYAV:
-        with by_pyav.opened(path) as track:
+def _streams(path: Location, for_pyav: str | None) -> Generator[Sound, None, None]:
+    if for_pyav is not None:
+        with by_pyav.opened(path, for_pyav) as track:
             most, most_s = path.stat().st_size * MOST_FRAMES_A_BYTE, path.stat().st_size * MOST_S_A_BYTE
             believed = track.frames if 0 < track.frames <= min(most, most_s * track.samplerate) else None
             yield Sound(track, believed, False, track.blocks, track.complete, track.notes)
