@@ -54,6 +54,14 @@ def no_warning_unseen(request: pytest.FixtureRequest, caplog: pytest.LogCaptureF
         assert [record.getMessage() for record in caplog.get_records("call") if record.name == log.name] == []
 
 
+@pytest.fixture(scope="module")
+def short_parts() -> Iterator[None]:
+    """Parts of ten seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.audio.recording.PART_S", 10.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """Models take seconds to make. Tests only read them, so one process makes each for all."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,9 @@ from runtime.workers.stages import Stages
 from tests.support.recordings import RATE, write
 from tests.support.runs import interrupt, run, write_sample
 
+pytestmark = pytest.mark.usefixtures("short_parts")
+
 SECONDS = 27
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_parts() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.audio.recording.PART_S", 10.0)
-        yield
 
 
 @pytest.fixture(scope="module")

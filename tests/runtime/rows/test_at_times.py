@@ -19,6 +19,8 @@ from tests.support.recorders import guano, write_recorded
 from tests.support.recordings import cut, write
 from tests.support.runs import interrupt, run, write_sample
 
+pytestmark = pytest.mark.usefixtures("short_parts")
+
 BETWEEN = "08:59:55-09:00:10"
 
 
@@ -34,14 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "undated.wav", soundscape(7, 6))
     (folder / "unread_undated.wav").write_bytes(b"RIFF")
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_parts() -> Iterator[None]:
-    """Parts of two windows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.audio.recording.PART_S", 10.0)
-        yield
 
 
 @pytest.fixture(scope="module")

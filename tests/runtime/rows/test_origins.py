@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from runtime.workers.stages import Stages
 from tests.support.recorders import audiomoth, guano, song_meter, write_recorded
 from tests.support.recordings import RATE, write
 from tests.support.runs import interrupt, run, write_sample
+
+pytestmark = pytest.mark.usefixtures("short_parts")
 
 NAMED = "20240512_053000.wav"
 BEGAN = {
@@ -43,14 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "south" / "unread_20240512T060000Z.wav").write_bytes(b"RIFF")
     write_recorded(folder / "x.wav", soundscape(5, 5), before=guano("2024-05-12 07:00:00.5"))
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_parts() -> Iterator[None]:
-    """Parts of two windows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.audio.recording.PART_S", 10.0)
-        yield
 
 
 def expected(path: str, folder: Path, start_s: float) -> tuple[str | None, str | None]:
