@@ -1,0 +1,34 @@
+"""What was learnt from the answers, as the page uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The outcome of one learning.
+
+    names: the species that could be learnt. enough: which of them have enough labels for their probabilities to be
+    shown. thresholds: from which probability on a window is given a species, infinite if it never is.
+    probabilities: of all windows, float32 `[species, windows]`, NaN where a window has no score.
+    worth: the windows most worth labelling, int64 `[windows]`; of each the species that is uncertain, and its
+    probability.
+    species: for each species of the labels what the page shows of it. random: what the random share gave.
+    after: how many windows had an answer.
+    """
+
+    names: tuple[str, ...]
+    enough: tuple[bool, ...]
+    thresholds: tuple[float, ...]
+    probabilities: NDArray[np.float32]
+    worth: NDArray[np.int64]
+    worth_species: tuple[str, ...]
+    worth_probabilities: tuple[float, ...]
+    species: list[dict[str, Any]]
+    random: dict[str, Any] | None
+    after: int
