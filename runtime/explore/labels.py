@@ -167,7 +167,7 @@ def read_labels(path: Path) -> Labels:
         InputError: the file cannot be read or lacks the columns; a line has no window, one that is not 5 s long, or an
             unknown answer; or a journal ends within a line.
     """
-    sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES}, FORMS)
+    sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES, ANSWER}, FORMS)
     columns = sheet.columns
     species = _species_column(sheet, columns)
     journal = ANSWER in columns and species != ANSWER

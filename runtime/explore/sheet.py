@@ -69,10 +69,12 @@ def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "
         skipped, text = (1, rest) if excel else (0, text)
         separator = excel[1] if excel else max(SEPARATORS, key=lambda each: _count_expected(text, each, expected))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-        for line in reader:
-            lines.append((reader.line_num + skipped, [cell.strip() for cell in line]))
+        for cells in reader:
+            lines.append((reader.line_num + skipped, [cell.strip() for cell in cells]))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
+        if error.reason == "unexpected end of data":  # a letter of several bytes lacks its last ones
+            raise cut_off(path, line) from None
         raise InputError(
             f"cannot read {what} from {path}: line {line} is not UTF-8; save it as UTF-8 (in a spreadsheet: "
             "`CSV UTF-8`)"

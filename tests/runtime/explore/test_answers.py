@@ -68,13 +68,14 @@ def test_lines_of_a_file_without_answers_add_up(tmp_path: Path) -> None:
             "labels.csv ends within line 3: .* delete that line",
         ),
         (f"{HEADER}\na_5,x,labelled,worth,ann,2026-1", "ends within line 2"),
+        (f"{HEADER}\na_5,x,labelled,worth,ann,{TIME}\na_10,mé", "ends within line 3"),
         (f'{HEADER}\na_5,x,labelled,worth,ann,{TIME}\n"a,b_10', "a quotation mark is not closed after line 2"),
         (f"{HEADER}\na_5,,unsure,worth,ann,{TIME}\n", "labels no windows"),
     ],
 )
 def test_what_a_journal_does_not_say_is_not_guessed(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "labels.csv"
-    path.write_text(text)
+    path.write_bytes(text.encode()[: -1 if text.endswith("é") else None])
     with pytest.raises(InputError, match=complaint):
         read_labels(path)
 
