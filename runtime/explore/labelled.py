@@ -20,15 +20,15 @@ class LabelledRows:
     """The labelled rows that have a score, in the order of the files and their rows.
 
     rows: per file, the places of its labelled rows that have a score, int64 `[rows]`.
-    labelled: per file, the places of all its labelled rows, with a score or without.
+    answered: per file, the places of all its rows that are labelled or unsure, with a score or without.
     names: the species in the labels, sorted.
     truth: which species each row holds, bool `[rows, species]`.
     recordings: a number for the recording of each row, int64 `[rows]`, from 0.
-    skipped: how many labelled windows have no row; unscored: how many have a row without a score.
+    skipped: how many answered windows have no row; unscored: how many labelled ones have a row without a score.
     """
 
     rows: tuple[NDArray[np.int64], ...]
-    labelled: tuple[NDArray[np.int64], ...]
+    answered: tuple[NDArray[np.int64], ...]
     names: tuple[str, ...]
     truth: NDArray[np.bool_]
     recordings: NDArray[np.int64]
@@ -56,17 +56,18 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
     """Finds the row of each labelled window.
 
     Raises:
-        InputError: some labelled windows have no row (with `skip_missing`: none has one); two rows have the same
+        InputError: some answered windows have no row (with `skip_missing`: none has one); two rows have the same
             row_id; or no labelled row has a score.
     """
     check_unique(files)
     row_ids = [row_id for file in files for row_id in file.row_ids]
     labels = labels.among(row_ids, [path for file in files for path in file.paths])
-    missing = sorted(labels.rows.keys() - set(map(labels.key, row_ids)))
-    if missing and (len(missing) == len(labels.rows) or not skip_missing):
-        _refuse(missing, labels, row_ids)
+    windows = labels.rows.keys() | labels.unsure
+    missing = sorted(windows - set(map(labels.key, row_ids)))
+    if missing and (len(missing) == len(windows) or not skip_missing):
+        _refuse(missing, len(windows), labels.source, row_ids)
     names = tuple(sorted(labels.names))
-    rows, labelled, truths = [], [], []
+    rows, answered, truths = [], [], []
     paths: list[str] = []
     unscored = 0
     for file in files:
@@ -74,7 +75,8 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         scored = file.has_score[at]
         unscored += int((~scored).sum())
         rows.append(at[scored])
-        labelled.append(at)
+        unsure = [i for i, row_id in enumerate(file.row_ids) if labels.key(row_id) in labels.unsure]
+        answered.append(np.union1d(at, np.array(unsure, np.int64)))
         truths.append(truth[scored])
         paths.extend(map(_real, file.paths[at[scored]]))
     if not paths:
@@ -83,7 +85,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         )
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)
-    return LabelledRows(tuple(rows), tuple(labelled), names, np.concatenate(truths), recordings, len(missing), unscored)
+    return LabelledRows(tuple(rows), tuple(answered), names, np.concatenate(truths), recordings, len(missing), unscored)
 
 
 def _real(path: str) -> str:
@@ -105,16 +107,16 @@ def check_unique(files: Sequence[RowFile]) -> None:
             seen[row_id] = file
 
 
-def _refuse(missing: Sequence[str], labels: Labels, row_ids: Sequence[str]) -> None:
+def _refuse(missing: Sequence[str], count: int, source: str, row_ids: Sequence[str]) -> None:
     some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
     like = f"whose row_ids look like {', '.join(row_ids[:2])}" if row_ids else "of which there are none"
-    if len(missing) == len(labels.rows):
+    if len(missing) == count:
         raise InputError(
-            f"none of the {len(missing)} windows that {labels.source} labels ({some}) is among the rows, {like}; "
+            f"none of the {len(missing)} windows that {source} labels ({some}) is among the rows, {like}; "
             "name windows like that, and run perch-run with the --hop of the labels"
         )
     raise InputError(
-        f"{len(missing)} of the {len(labels.rows)} windows that {labels.source} labels are not among the rows "
+        f"{len(missing)} of the {count} windows that {source} labels are not among the rows "
         f"({some}), {like}; name windows like that, or leave these out with --skip-missing"
     )
 
