@@ -1,8 +1,8 @@
 """The label file as a journal: every answer is a line appended to it, and the last line of a window counts.
 
-An answer is safe once `append` returns: its line was written at once, under a lock that other servers share, and flushed
-to the disk. Nothing is ever rewritten. Two things are cut off: a line that did not go into a full disk, and one that
-broke off because the power failed; nobody was told that either was saved.
+An answer is safe once `append` returns: its line was written at once, under a lock that other servers share, and
+flushed to the disk. Nothing is ever rewritten. Two things are cut off: a line that did not go into a full disk, and one
+that broke off because the power failed; nobody was told that either was saved.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Journal:
         """The first spelling of each species, by its letters in lower case."""
         self._changed: set[str] = set()
         self._data = b""
+        self._lines = 0
         self._stamp: tuple[int, ...] = ()
         self._lock = threading.RLock()
         try:
@@ -65,6 +66,11 @@ class Journal:
         except OSError as error:
             raise self._cannot_write(error) from None
         self.take_changed()
+
+    @property
+    def lines(self) -> int:
+        """How many lines the file had when it was last read."""
+        return self._lines
 
     def refresh(self) -> None:
         """Reads what others have written.
@@ -100,6 +106,7 @@ class Journal:
                     line = answer.line()
                     self._write(file, line)
                     self._data += line
+                    self._lines += 1
                     self._stamp = _stamp(os.fstat(file))
             except OSError as error:
                 raise self._cannot_write(error) from None
@@ -135,7 +142,7 @@ class Journal:
             self._take_lines(data[len(before) :], before.count(b"\n"))
         else:
             self._take_all(data)
-        self._data, self._stamp = data, stamp
+        self._data, self._stamp, self._lines = data, stamp, data.count(b"\n")
 
     def _read_again(self, data: bytes, before: bytes) -> None:
         """Reads a file in which another program has changed what was there."""
@@ -152,8 +159,8 @@ class Journal:
         first, _, rest = body.partition(b"\n")
         if first.rstrip(b"\r") + b"\n" != HEADER:
             raise InputError(
-                f"{self.path} has not the columns {','.join(COLUMNS)} in which the page keeps its answers; copy what it "
-                "labels into a new file with `--import` and `--labels`"
+                f"{self.path} has not the columns {','.join(COLUMNS)} in which the page keeps its answers; "
+                f"`--import {self.path} --labels NEW.csv` copies its labels into a new file that has"
             )
         self._changed.update(self.answers)
         self.answers, self.random, self.spellings = {}, set(), {}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
+from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.learnt import Learnt
 from runtime.explore.labelling.windows import Windows
 from runtime.explore.queries import find_query
@@ -52,12 +53,11 @@ class WaitingError(Exception):
 class Orders:
     """The orders of some windows.
 
-    listed: the windows of the order `list`, None if there is none. learnt: what was learnt last, if anything was.
+    listed: the windows of the order `list`, None if there is none.
     """
 
-    def __init__(self, windows: Windows, listed: NDArray[np.int64] | None = None) -> None:
-        self._windows, self._listed = windows, listed
-        self.learnt: Learnt | None = None
+    def __init__(self, windows: Windows, learning: Learning, listed: NDArray[np.int64] | None = None) -> None:
+        self._windows, self._learning, self._listed = windows, learning, listed
         self._embedded = all("embedding" in file.shapes for file in windows.files)
         self._labelled = any("label" in file.shapes for file in windows.files)
         self._made: OrderedDict[tuple[str, str], Future[Ranking]] = OrderedDict()
@@ -98,10 +98,11 @@ class Orders:
         if order == "list":
             assert self._listed is not None
             return Ranking(self._listed, lambda place: f"number {place + 1} of the list", "list")
-        if order == "worth" and self.learnt is not None and len(self.learnt.worth):
-            return self._worth(self.learnt)
-        if order == "species" and self.learnt is not None and value in self.learnt.names:
-            return self._by_probe(self.learnt, value)
+        learnt = self._learning.learnt
+        if order == "worth" and learnt is not None and len(learnt.worth):
+            return self._worth(learnt)
+        if order == "species" and learnt is not None and value in learnt.names:
+            return self._by_probe(learnt, value)
         if order in ("worth", "random"):
             return self._wait("random", "", self._random)
         return self._wait(order, value, self._similar if order == "similar" else self._by_score)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.channels import Channel, channel_of
+from runtime.errors import InputError
 from runtime.explore.labelled import check_unique
 from runtime.explore.names import comparable, pure
 from runtime.explore.pictures.sound import Recordings
@@ -96,7 +97,7 @@ class Windows:
 
     def channel(self, number: int) -> Channel:
         """The channel that was scored. The loudest one changes from window to window, so there all are heard."""
-        file, row = self.place(number)
+        file, _ = self.place(number)
         asked = self.files[file].options.get("channel")
         if asked == "each":
             return channel_of(self.row_ids[number])
@@ -142,6 +143,13 @@ class Windows:
         if path not in self._places:
             self._places[path] = self.recordings[self.place(number)[0]].find(path)
         return self._places[path]
+
+    def is_missing(self, number: int) -> bool:
+        """Whether a window's recording cannot be found."""
+        try:
+            return self.find(number) is None
+        except InputError:
+            return True
 
     def of_recording(self, number: int) -> NDArray[np.int64]:
         """All windows of the same recording."""
