@@ -204,23 +204,10 @@ def _survey(desk: Desk, windows: Windows) -> None:
 
 
 def _serve(desk: Desk, listening: socket.socket, browser: bool) -> None:
-    import uvicorn
-
-    from runtime.explore.labelling.server import application
+    from runtime.explore.labelling.server import make_server
 
     port, token = listening.getsockname()[1], secrets.token_urlsafe(TOKEN_BYTES)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application(desk, token, port),
-            log_level="error",
-            access_log=False,  # the address holds the token
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=2,
-        )
-    )
+    server = make_server(desk, token, port)
     address = f"http://{HOST}:{port}/{token}/"
     listening.listen(128)  # a browser that is quick waits
     say(f"{desk.title}: {counted(int(desk.windows.scored.sum()), 'window')}; labels go to {desk.journal.path}")

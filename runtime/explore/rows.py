@@ -32,7 +32,7 @@ from runtime.explore.checks import (
 )
 
 TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
-REPEATED = ["path", "status", "site"]
+REPEATED = ["path", "status"]
 """Columns that are read as dictionaries."""
 BLOCK_BYTES = 32 * 2**20
 """How much of an output is read at a time."""

@@ -8,6 +8,7 @@ server under a name of their own (`Host`), and cannot send it anything (`Origin`
 from __future__ import annotations
 
 import hmac
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -7,39 +7,23 @@ import os
 import pickle
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import PerchError
 from runtime.explore.evaluation import Evaluation, evaluate
-from runtime.explore.labelling.learnt import Learnt
+from runtime.explore.labelling.learnt import Job, Learnt
 from runtime.explore.labels import Labels, read_labels
 from runtime.explore.random_share import RandomShare
 from runtime.explore.rows import RowFile, open_runs
 from runtime.explore.unlabelled import Predicted, Uncertainty
 from runtime.workers.child import listen, serve
 
-MODULE = __name__
 NICENESS = 10
 MOST_WORTH = 5_000
 """Most windows that are ranked as worth labelling."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to learn from: the files of rows and a copy of the label file, which `labels_file` names.
-
-    target: where the probabilities go, as `.npy`.
-    """
-
-    rows: Sequence[Path]
-    labels: Path
-    labels_file: str
-    precision: float
-    target: Path
 
 
 def main() -> None:

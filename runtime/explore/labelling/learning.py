@@ -15,9 +15,11 @@ import numpy as np
 
 from runtime.errors import counted
 from runtime.explore.labelling.journal import Journal
-from runtime.explore.labelling.learner import MODULE, Job
-from runtime.explore.labelling.learnt import Learnt
+from runtime.explore.labelling.learnt import Job, Learnt
 from runtime.workers.child import Child
+
+LEARNER = "runtime.explore.labelling.learner"
+"""What the child process runs; not imported here, since scikit-learn takes its time."""
 
 
 class Learning:
@@ -37,7 +39,7 @@ class Learning:
         self._rows, self._journal, self._precision, self._every = rows, journal, precision, every
         self._cannot = cannot or ("" if every else "learning is switched off (--learn-every 0)")
         self._error = ""
-        self._lines = 0  # of the label file when it was last learnt from
+        self._lines = journal.lines  # when it was last learnt from
         self._number = 0
         self._child: Child | None = None
         self._thread: threading.Thread | None = None
@@ -138,7 +140,7 @@ class Learning:
             with self._lock:
                 if self._closed:
                     return ""
-                self._child = Child(MODULE, job, inbox)
+                self._child = Child(LEARNER, job, inbox)
             message = inbox.get()[1]
             if isinstance(message, Learnt):
                 return replace(message, probabilities=np.load(target, mmap_mode="r"))

@@ -1,8 +1,10 @@
-"""What was learnt from the answers, as the page uses it."""
+"""What to learn from, and what was learnt, as the page uses it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,3 +34,22 @@ class Learnt:
     species: list[dict[str, Any]]
     random: dict[str, Any] | None
     after: int
+
+    @property
+    def well_known(self) -> set[str]:
+        """The species with enough labels."""
+        return {name for name, enough in zip(self.names, self.enough) if enough}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to learn from: the files of rows and a copy of the label file, which `labels_file` names.
+
+    target: where the probabilities go, as `.npy`.
+    """
+
+    rows: Sequence[Path]
+    labels: Path
+    labels_file: str
+    precision: float
+    target: Path

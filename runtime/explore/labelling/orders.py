@@ -101,11 +101,13 @@ class Orders:
         learnt = self._learning.learnt
         if order == "worth" and learnt is not None and len(learnt.worth):
             return self._worth(learnt)
-        if order == "species" and learnt is not None and value in learnt.names:
-            return self._by_probe(learnt, value)
         if order in ("worth", "random"):
             return self._wait("random", "", self._random)
-        return self._wait(order, value, self._similar if order == "similar" else self._by_score)
+        if order == "similar":
+            return self._wait(order, value, self._similar)
+        if learnt is not None and (value in learnt.well_known or (value in learnt.names and not self._columns(value))):
+            return self._by_probe(learnt, value)
+        return self._wait(order, value, self._by_score)
 
     def _wait(self, order: str, value: str, make: Callable[[str], Ranking]) -> Ranking:
         key = order, value
@@ -125,7 +127,8 @@ class Orders:
     def _worth(self, learnt: Learnt) -> Ranking:
         def reason(place: int) -> str:
             name, probability = learnt.worth_species[place], learnt.worth_probabilities[place]
-            return f"the probe is unsure whether it holds {name} ({probability:.0%})"
+            shown = f" ({probability:.0%})" if name in learnt.well_known else ""
+            return f"unsure whether it holds {name}{shown}"
 
         return Ranking(learnt.worth, reason, "worth")
 
@@ -142,21 +145,26 @@ class Orders:
 
     def _by_score(self, name: str) -> Ranking:
         scores = np.full(len(self._windows), np.nan, np.float32)
-        known = False
-        for file, start in zip(self._windows.files, self._windows.starts.tolist()):
-            if "label" not in file.shapes:
-                continue
-            column = int(find_columns([name], file.classes["label"])[0])
-            if column >= 0:
-                known = True
-                for first, values in self._blocks(file, "label"):
-                    scores[start + first : start + first + len(values)] = values[:, column]
-        if not known:
+        columns = self._columns(name)
+        if not columns:
             raise InputError(
                 f"neither the model nor what was learnt has {name}; label some windows with and without it first"
             )
+        for number, column in columns.items():
+            start = int(self._windows.starts[number])
+            for first, values in self._blocks(self._windows.files[number], "label"):
+                scores[start + first : start + first + len(values)] = values[:, column]
         order = np.argsort(-scores, kind="stable")[: np.count_nonzero(~np.isnan(scores))]
         return Ranking(order, lambda place: f"number {place + 1} by the model's score of {name}", "species")
+
+    def _columns(self, name: str) -> dict[int, int]:
+        """The column of a species among the model's scores, in each file that has one."""
+        columns = {
+            number: int(find_columns([name], file.classes["label"])[0])
+            for number, file in enumerate(self._windows.files)
+            if "label" in file.shapes
+        }
+        return {number: column for number, column in columns.items() if column >= 0}
 
     def _similar(self, row_id: str) -> Ranking:
         files = [file.with_own_handle() for file in self._windows.files]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -27,6 +28,22 @@ KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 MOST_BODY = 64 * 1024
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_server(desk: Desk, token: str, port: int) -> uvicorn.Server:
+    """The server of a desk, to be run on a socket at this port."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            application(desk, token, port),
+            log_level="error",
+            access_log=False,  # the address holds the token
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+    )
 
 
 def application(desk: Desk, token: str, port: int) -> Guard:
@@ -66,7 +83,7 @@ def application(desk: Desk, token: str, port: int) -> Guard:
         Route("/next", following, methods=["POST"]),
         Route("/label", label, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
-        *_files(token),
+        *_files(),
     ]
     handlers: Mapping[Any, Any] = {
         ConflictError: _conflict,
@@ -77,7 +94,7 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     return Guard(Starlette(routes=routes, exception_handlers=handlers), token, port)
 
 
-def _files(token: str) -> list[Route]:
+def _files() -> list[Route]:
     """The page's own files, by fixed names."""
 
     def serving(path: Path, kind: str) -> Handler:
@@ -86,9 +103,9 @@ def _files(token: str) -> list[Route]:
 
         return serve
 
-    names = {path.name: path for path in PAGE.iterdir() if path.suffix in KINDS}
-    routes = [Route(f"/{name}", serving(path, KINDS[path.suffix])) for name, path in sorted(names.items())]
-    return [Route("/", serving(names["index.html"], KINDS[".html"])), *routes]
+    paths = [path for path in sorted(PAGE.glob("*")) if path.suffix in KINDS]
+    routes = [Route(f"/{path.name}", serving(path, KINDS[path.suffix])) for path in paths]
+    return [Route("/", serving(PAGE / "index.html", KINDS[".html"])), *routes]
 
 
 def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
