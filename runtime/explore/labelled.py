@@ -20,15 +20,17 @@ class LabelledRows:
     """The labelled rows that have a score, in the order of the files and their rows.
 
     rows: per file, the places of its labelled rows that have a score, int64 `[rows]`.
-    labelled: per file, the places of all its labelled rows, with a score or without.
+    answered: per file, the places of all its rows that are labelled or unsure, with a score or without.
+    random: per file, the places of its rows with a score that were answered in random order (and may be no longer).
     names: the species in the labels, sorted.
     truth: which species each row holds, bool `[rows, species]`.
     recordings: a number for the recording of each row, int64 `[rows]`, from 0.
-    skipped: how many labelled windows have no row; unscored: how many have a row without a score.
+    skipped: how many answered windows have no row; unscored: how many labelled ones have a row without a score.
     """
 
     rows: tuple[NDArray[np.int64], ...]
-    labelled: tuple[NDArray[np.int64], ...]
+    answered: tuple[NDArray[np.int64], ...]
+    random: tuple[NDArray[np.int64], ...]
     names: tuple[str, ...]
     truth: NDArray[np.bool_]
     recordings: NDArray[np.int64]
@@ -56,17 +58,18 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
     """Finds the row of each labelled window.
 
     Raises:
-        InputError: some labelled windows have no row (with `skip_missing`: none has one); two rows have the same
+        InputError: some answered windows have no row (with `skip_missing`: none has one); two rows have the same
             row_id; or no labelled row has a score.
     """
-    _check_unique(files)
+    check_unique(files)
     row_ids = [row_id for file in files for row_id in file.row_ids]
     labels = labels.among(row_ids, [path for file in files for path in file.paths])
-    missing = sorted(labels.rows.keys() - set(map(labels.key, row_ids)))
-    if missing and (len(missing) == len(labels.rows) or not skip_missing):
-        _refuse(missing, labels, row_ids)
+    windows = labels.rows.keys() | labels.unsure
+    missing = sorted(windows - set(map(labels.key, row_ids)))
+    if missing and (len(missing) == len(windows) or not skip_missing):
+        _refuse(missing, len(windows), labels.source, row_ids)
     names = tuple(sorted(labels.names))
-    rows, labelled, truths = [], [], []
+    rows, answered, random, truths = [], [], [], []
     paths: list[str] = []
     unscored = 0
     for file in files:
@@ -74,7 +77,9 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         scored = file.has_score[at]
         unscored += int((~scored).sum())
         rows.append(at[scored])
-        labelled.append(at)
+        answered.append(np.union1d(at, _places(file, labels, labels.unsure)))
+        drawn = _places(file, labels, labels.random)
+        random.append(drawn[file.has_score[drawn]])
         truths.append(truth[scored])
         paths.extend(map(_real, file.paths[at[scored]]))
     if not paths:
@@ -83,7 +88,21 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         )
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)
-    return LabelledRows(tuple(rows), tuple(labelled), names, np.concatenate(truths), recordings, len(missing), unscored)
+    return LabelledRows(
+        rows=tuple(rows),
+        answered=tuple(answered),
+        random=tuple(random),
+        names=names,
+        truth=np.concatenate(truths),
+        recordings=recordings,
+        skipped=len(missing),
+        unscored=unscored,
+    )
+
+
+def _places(file: RowFile, labels: Labels, few: frozenset[str]) -> NDArray[np.int64]:
+    """The places of a file's rows that are among these of the labels."""
+    return np.array([i for i, row_id in enumerate(file.row_ids) if few and labels.key(row_id) in few], np.int64)
 
 
 def _real(path: str) -> str:
@@ -91,7 +110,8 @@ def _real(path: str) -> str:
     return path if is_url(path) else os.path.realpath(path)
 
 
-def _check_unique(files: Sequence[RowFile]) -> None:
+def check_unique(files: Sequence[RowFile]) -> None:
+    """Raises InputError if two rows have the same row_id."""
     seen: dict[str, RowFile] = {}
     for file in files:
         for row_id in file.row_ids:
@@ -104,16 +124,16 @@ def _check_unique(files: Sequence[RowFile]) -> None:
             seen[row_id] = file
 
 
-def _refuse(missing: Sequence[str], labels: Labels, row_ids: Sequence[str]) -> None:
+def _refuse(missing: Sequence[str], count: int, source: str, row_ids: Sequence[str]) -> None:
     some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
     like = f"whose row_ids look like {', '.join(row_ids[:2])}" if row_ids else "of which there are none"
-    if len(missing) == len(labels.rows):
+    if len(missing) == count:
         raise InputError(
-            f"none of the {len(missing)} windows that {labels.source} labels ({some}) is among the rows, {like}; "
+            f"none of the {len(missing)} windows that {source} labels ({some}) is among the rows, {like}; "
             "name windows like that, and run perch-run with the --hop of the labels"
         )
     raise InputError(
-        f"{len(missing)} of the {len(labels.rows)} windows that {labels.source} labels are not among the rows "
+        f"{len(missing)} of the {count} windows that {source} labels are not among the rows "
         f"({some}), {like}; name windows like that, or leave these out with --skip-missing"
     )
 

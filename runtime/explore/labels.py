@@ -5,6 +5,9 @@ separated by spaces, or `nocall`). Its row_ids (`7019_COR_5`) leave out the date
 (`7019_COR_20190904.ogg`). BirdCLEF+ 2026's `train_soundscapes_labels.csv` has filename, start, end (`00:00:05`) and
 primary_label (codes separated by semicolons), and repeats some windows.
 
+A file with the column `answer` is a journal: `perch-explore label` appends a line for each answer, and the last line of
+a row_id counts.
+
 People save such files with spreadsheets, on other systems, and type names by hand. `read_sheet` copes with separators
 and encodings, `Labels.among` with the spelling of row_ids, `_Names` with the spelling of species.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError
 from runtime.explore.names import comparable, pure
-from runtime.explore.sheet import Sheet, read_sheet
+from runtime.explore.sheet import Sheet, cut_off, read_sheet
 from runtime.files import composed
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
 
@@ -32,6 +35,10 @@ ROW = "rowid"
 SPECIES = ("birds", "primarylabel", "species", "label", "labels")
 """Columns that name species."""
 TIMES = ("filename", "start", "end")
+ANSWER, SOURCE = "answer", "source"
+"""Columns of a journal: what was answered, and in which order of windows."""
+LABELLED, UNSURE, WITHDRAWN = "labelled", "unsure", "withdrawn"
+RANDOM = "random"
 BIRDCLEF_2021 = {ROW, "site", "audioid", "seconds", "birds"}
 MISSING = {"na", "n/a", "#n/a", "nan", "null", "none"}
 """What programs write into empty cells. Was nothing heard, or did nobody listen? These are refused."""
@@ -52,11 +59,20 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Labels:
-    """Species by row id; the set is empty where a window holds none. `undated`: the row ids leave out dates."""
+    """Species by row id; the set is empty where a window holds none.
+
+    undated: the row ids leave out dates.
+    unsure: windows that somebody heard and could not label. They have no species.
+    random: windows that were answered in random order (see `random_share`), or were and are no longer.
+    journal: the file says of each window when it was answered, so that two spellings of one row_id would contradict.
+    """
 
     source: str
     rows: Mapping[str, frozenset[str]]
     undated: bool = False
+    unsure: frozenset[str] = frozenset()
+    random: frozenset[str] = frozenset()
+    journal: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -76,9 +92,13 @@ class Labels:
 
         Differences that are overcome: decomposed letters (NFD), backslashes, `5.0` or `5,0` for 5, upper and lower
         case, and folders of the row's path in front. A label that could mean several rows stays as it is.
+
+        Raises:
+            InputError: a journal spells one row_id in several ways.
         """
         renamed: dict[str, str] = {}
-        if unmatched := self.rows.keys() - set(map(self.key, row_ids)):
+        answered = self.rows.keys() | self.unsure | self.random
+        if unmatched := answered - set(map(self.key, row_ids)):
             for find in (_by_form(comparable), _by_form(lambda name: comparable(name).casefold()), _by_path):
                 matches = find(unmatched, row_ids, paths)
                 renamed |= {label: min(rows) for label, rows in matches.items() if len(rows) == 1}
@@ -87,7 +107,14 @@ class Labels:
         for label, species in self.rows.items():
             name = renamed.get(label, label)
             rows[name] = rows.get(name, frozenset()) | species
-        return replace(self, rows=rows)
+        unsure, random = (frozenset(renamed.get(label, label) for label in few) for few in (self.unsure, self.random))
+        names = Counter(renamed.get(label, label) for label in (*self.rows, *self.unsure))
+        if self.journal and names and (twice := names.most_common(1)[0])[1] > 1:
+            raise InputError(
+                f"{self.source} answers one window under {twice[1]} names; write {twice[0]}, as the rows do, in each "
+                "of its lines"
+            )
+        return replace(self, rows=rows, unsure=unsure, random=random)
 
     def truth(
         self, row_ids: Sequence[str], classes: Sequence[str]
@@ -133,27 +160,43 @@ def read_labels(path: Path) -> Labels:
     """Reads a label file.
 
     Species of a window stand on lines of their own or in one cell, separated by semicolons or, if they are eBird codes,
-    by spaces. Repeated lines count once; names that differ only in case are the same.
+    by spaces. Repeated lines count once; names that differ only in case are the same. In a journal the last line of a
+    row_id counts.
 
     Raises:
-        InputError: the file cannot be read or lacks the columns, or a line has no window or one that is not 5 s long.
+        InputError: the file cannot be read or lacks the columns; a line has no window, one that is not 5 s long, or an
+            unknown answer; or a journal ends within a line.
     """
-    sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES}, FORMS)
+    sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES, ANSWER}, FORMS)
     columns = sheet.columns
     species = _species_column(sheet, columns)
+    journal = ANSWER in columns and species != ANSWER
+    if journal and sheet.lines and not sheet.ended:
+        raise cut_off(path, sheet.lines[-1][0])
     undated = columns.keys() >= BIRDCLEF_2021
     names = _Names(codes=undated)
     rows: dict[str, frozenset[str]] = {}
+    unsure: set[str] = set()
+    random: set[str] = set()
     for number, cells in sheet.lines:
         where = f"line {number} of {path}"
         row = {name: cells[i] for name, i in columns.items()}
         row_id = row[ROW] if ROW in columns else _row_id(where, row)
         if not row_id:
             raise InputError(f"{where} has no row_id; write the recording's name and the window's end, as in a_5")
-        rows[row_id] = rows.get(row_id, frozenset()) | names.of(row[species], where)
+        if journal:
+            rows.pop(row_id, None)
+            unsure.discard(row_id)
+            if row.get(SOURCE, "").casefold() == RANDOM:
+                random.add(row_id)
+        answer = _answer(where, row[ANSWER]) if journal else LABELLED
+        if answer == LABELLED:
+            rows[row_id] = rows.get(row_id, frozenset()) | names.of(row[species], where)
+        elif answer == UNSURE:
+            unsure.add(row_id)
     if not rows:
         raise InputError(f"{path} labels no windows; {FORMS}")
-    return Labels(str(path), rows, undated)
+    return Labels(str(path), rows, undated, frozenset(unsure), frozenset(random), journal)
 
 
 def _by_form(form: Callable[[str], str]) -> Find:
@@ -192,6 +235,13 @@ def _species_column(sheet: Sheet, columns: Mapping[str, int]) -> str:
         return species[0]
     named = ", ".join(name for name in sheet.header if name)
     raise InputError(f"{sheet.path} is no label file: its columns are {named or 'none'}; {FORMS}")
+
+
+def _answer(where: str, cell: str) -> str:
+    answer = cell.casefold()
+    if answer not in (LABELLED, UNSURE, WITHDRAWN):
+        raise InputError(f"{where} has the answer {cell!r}; write {LABELLED}, {UNSURE} or {WITHDRAWN}")
+    return answer
 
 
 def _row_id(where: str, row: Mapping[str, str]) -> str:
@@ -246,3 +296,12 @@ class _Names:
                 "a capital"
             )
         return [name]
+
+
+def species_in(cell: str, where: str) -> frozenset[str]:
+    """The species in a cell of a label file whose species need not be codes.
+
+    Raises:
+        InputError: the cell, which is at `where`, cannot be read.
+    """
+    return _Names(codes=False).of(cell, where)

@@ -28,11 +28,12 @@ UNNAMED = re.compile(r"(unnamed: \d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: its column names, and its rows as (line number in the file, cells)."""
+    """A table: its column names, its rows as (line number in the file, cells), and whether a line break ends it."""
 
     path: str
     header: tuple[str, ...]
     lines: list[tuple[int, list[str]]]
+    ended: bool = True
 
     @property
     def columns(self) -> dict[str, int]:
@@ -60,6 +61,7 @@ def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "
         InputError: the file cannot be read or is not text, or a line has more or fewer cells than the first.
     """
     hint = f"; {remedy}" if remedy else ""
+    lines: list[tuple[int, list[str]]] = []
     try:
         text = _text(path).lstrip("\ufeff")
         first, _, rest = text.partition("\n")
@@ -67,26 +69,42 @@ def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "
         skipped, text = (1, rest) if excel else (0, text)
         separator = excel[1] if excel else max(SEPARATORS, key=lambda each: _count_expected(text, each, expected))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-        lines = [(reader.line_num + skipped, [cell.strip() for cell in line]) for line in reader]
+        for cells in reader:
+            lines.append((reader.line_num + skipped, [cell.strip() for cell in cells]))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
+        if error.reason == "unexpected end of data":  # a letter of several bytes lacks its last ones
+            raise cut_off(path, line) from None
         raise InputError(
             f"cannot read {what} from {path}: line {line} is not UTF-8; save it as UTF-8 (in a spreadsheet: "
             "`CSV UTF-8`)"
         ) from None
     except csv.Error as error:
-        why = "a quotation mark is not closed" if "unexpected end" in str(error) else reason(error)
+        last = lines[-1][0] if lines else 0
+        unclosed = f"a quotation mark is not closed after line {last}"
+        why = unclosed if "unexpected end" in str(error) else reason(error)
         raise InputError(f"cannot read {what} from {path}: {why}{hint}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {what} from {path}: {reason(error)}{hint}") from None
     (_, header), *body = [(number, cells) for number, cells in lines if any(cells)] or [(0, [])]
     least = max((i + 1 for i, name in enumerate(header) if name), default=0)
+    ended = text.endswith(("\n", "\r"))
+    if body and not ended and len(body[-1][1]) < least:
+        raise cut_off(path, body[-1][0])
     for number, cells in body:
         if len(cells) < least or any(cells[len(header) :]):
             raise InputError(
                 f"line {number} of {path} has {len(cells)} cells, but the first line has {len(header)}{hint}"
             )
-    return Sheet(str(path), tuple(header), body)
+    return Sheet(str(path), tuple(header), body, ended)
+
+
+def cut_off(path: str | Path, number: int) -> InputError:
+    """What is said of a file that ends within a line."""
+    return InputError(
+        f"{path} ends within line {number}: what wrote it was stopped there; delete that line, or end it with a line "
+        "break if it is complete"
+    )
 
 
 def _text(path: Path) -> str:

@@ -25,11 +25,14 @@ class Predicted:
 
 
 def predict_unlabelled(files: Sequence[RowFile], labelled: LabelledRows, predict: Predict) -> Iterator[Predicted]:
-    """Probabilities of the scored rows without a label, block by block; `predict` maps embeddings to probabilities."""
+    """Probabilities of the scored rows without a label, block by block; `predict` maps embeddings to probabilities.
+
+    Rows that somebody could not label are left out too: they need no second look, and no guess.
+    """
     with progress_bar(sum(file.count for file in files), desc="windows") as bar:
         for number, file in enumerate(files):
             unlabelled = file.has_score.copy()
-            unlabelled[labelled.labelled[number]] = False
+            unlabelled[labelled.answered[number]] = False
             for start, values in file.blocks("embedding"):
                 rows = np.flatnonzero(unlabelled[start : start + len(values)])
                 if len(rows):

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from runtime.errors import ArtifactError, InputError, reason, repeated, some
 from runtime.model.heads import Head, read_heads
+from runtime.model.own_heads import MOST_TEXT as MOST_OWN_TEXT
 
 SCHEMA = "1"
 METADATA_PROPS = 14
@@ -49,6 +50,8 @@ class Artifact:
     """The SavedModel's fingerprint."""
     artifact_sha256: str
     """The fingerprint of this file's own graph and weights."""
+    converted_sha256: str | None = None
+    """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Versions of what made the file."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -56,6 +59,11 @@ class Artifact:
     parity: Mapping[str, Any] = field(default_factory=dict)
     """What was measured against TensorFlow. If TensorFlow could not run the model: `measured` is false, and there is a
     `reason`."""
+
+    @property
+    def base_sha256(self) -> str:
+        """The fingerprint of the graph and weights as `perch-convert` made them, without heads that users added."""
+        return self.converted_sha256 or self.artifact_sha256
 
     @property
     def window_s(self) -> float:
@@ -116,6 +124,9 @@ class Artifact:
         }
         for head in self.heads.values():
             entries |= head.to_metadata()
+        own = {name: head.own.to_json() for name, head in self.heads.items() if head.own is not None}
+        if own:
+            entries |= {"own_heads": json.dumps(own), "base_sha256": self.base_sha256}
         return entries | {DESCRIPTION: description_sha256(entries)}
 
     @classmethod
@@ -131,7 +142,12 @@ class Artifact:
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema[:20]!r}, this version reads {SCHEMA}; convert it again")
         try:
-            heads = read_heads(_object(entries["heads"]), entries)
+            own, base = entries.get("own_heads", "{}"), entries.get("base_sha256")
+            if len(own) > MOST_OWN_TEXT or not re.fullmatch(
+                "[0-9a-f]{64}" if "own_heads" in entries else "", base or ""
+            ):
+                raise ValueError("own heads that are described at too great length, or without base_sha256")
+            heads = read_heads(_object(entries["heads"]), _object(own), entries)
             artifact = cls(
                 family=entries["model_family"],
                 sample_rate=_number(entries["sample_rate"]),
@@ -140,6 +156,7 @@ class Artifact:
                 heads=heads,
                 saved_model_sha256=entries["saved_model_sha256"],
                 artifact_sha256=entries["artifact_sha256"],
+                converted_sha256=base,
                 tools=_object(entries["tools"]),
                 options=_object(entries["options"]),
                 parity=_object(entries["parity"]),

@@ -107,6 +107,7 @@ def combined(members: Mapping[str, Artifact]) -> Artifact:
         heads={head.name: head for head in heads},
         saved_model_sha256=_sha256((name, member.saved_model_sha256) for name, member in members.items()),
         artifact_sha256=_sha256((name, member.artifact_sha256) for name, member in members.items()),
+        converted_sha256=_sha256((name, member.base_sha256) for name, member in members.items()),
         members=members,
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from runtime.model.own_heads import OwnHead
 
 LABEL = "label"
 """The output whose columns are the model's species."""
@@ -59,6 +61,8 @@ class Head:
     namespace: str = ""
     dropped: tuple[str, ...] = ()
     other_lists: tuple[ClassList, ...] = ()
+    own: OwnHead | None = None
+    """What is known of a head that a user added to the file; None for the model's own."""
 
     @property
     def row_bytes(self) -> int:
@@ -107,13 +111,18 @@ class Head:
         return entries
 
 
-def read_heads(shapes: Mapping[str, Any], entries: Mapping[str, str]) -> dict[str, Head]:
-    """Reads the heads of these shapes, with their class lists.
+def read_heads(shapes: Mapping[str, Any], own: Mapping[str, Any], entries: Mapping[str, str]) -> dict[str, Head]:
+    """Reads the heads of these shapes, with their class lists. `own` describes those that a user added.
 
     Raises:
         ValueError, LookupError, TypeError: the entries are invalid.
     """
-    return {name: _head(name, _shape(name, shape), _lists(name, shapes, entries)) for name, shape in shapes.items()}
+    heads = {name: _head(name, _shape(name, shape), _lists(name, shapes, entries)) for name, shape in shapes.items()}
+    described = {
+        name: OwnHead.read(name, fields, heads[name].namespace, len(heads[name].classes))
+        for name, fields in own.items()
+    }
+    return heads | {name: replace(heads[name], own=each) for name, each in described.items()}
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:

@@ -36,9 +36,12 @@ def about(artifact: Artifact, job: Job, root: str | Path) -> dict[str, str]:
     """What makes the rows: the model, the options, and where the recordings are, as files record it."""
     hop_s = f"{job.hop / artifact.sample_rate:.10g}" if job.max_peaks is None else ""
     models = {prefix.removesuffix("."): _fingerprints(member) for prefix, member in members_of(artifact).items()}
+    own = {name: artifact.heads[name].own for name in job.outputs}
+    thresholds = {name: each.thresholds for name, each in own.items() if each is not None}
     return {
         **_fingerprints(artifact),
         **({"models": json.dumps(models)} if len(models) > 1 else {}),
+        **({"thresholds": json.dumps(thresholds)} if thresholds else {}),
         "perch_onnx": __version__,
         "sample_rate": str(artifact.sample_rate),
         "window_s": f"{artifact.window_s:g}",
@@ -51,6 +54,7 @@ def about(artifact: Artifact, job: Job, root: str | Path) -> dict[str, str]:
 def _fingerprints(artifact: Artifact) -> dict[str, str]:
     return {
         "artifact_sha256": artifact.artifact_sha256,
+        "base_sha256": artifact.base_sha256,
         "saved_model_sha256": artifact.saved_model_sha256,
         "model_family": artifact.family,
     }

@@ -28,7 +28,7 @@ from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
 from tests.support.kinds import KINDS
 
-SLOW = {"native, two platforms"}
+SLOW = {"native, two platforms", "native, one window a call", "native pair"}
 """Kinds that `make stress` converts."""
 
 WINDOWS = synthetic.windows(77, 5, 160_000)

@@ -124,8 +124,11 @@ def test_bad_recordings_stop_nothing(tmp_path: Path, model: Path) -> None:
     assert np.isnan(result["label"][~scored]).all()
 
 
-def test_one_long_recording_is_shared_by_all_workers(tmp_path: Path, model: Path) -> None:
-    write(tmp_path / "long.wav", np.tile(soundscape(11, 60), 25))
+def test_one_long_recording_is_shared_by_all_workers(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.audio.recording.PART_S", 60.0)
+    write(tmp_path / "long.wav", soundscape(11, 150))
     one = run(tmp_path, model, workers=1)
     both = run(tmp_path, model, workers=2)
     assert (one.timing.workers, both.timing.workers) == (1, 2)
@@ -136,7 +139,7 @@ def test_one_long_recording_is_shared_by_all_workers(tmp_path: Path, model: Path
 def test_worker_killed_in_the_middle_costs_nothing(
     tmp_path: Path, recordings: Path, model: Path, reference: Soundscapes
 ) -> None:
-    write(tmp_path / "long.wav", soundscape(11, 600))
+    write(tmp_path / "long.wav", soundscape(11, 180))
     with Killer(lambda pid: any(target.endswith("long.wav") for target in open_files(pid))) as killer:
         result = run([tmp_path / "long.wav", *recordings.iterdir()], model, workers=2)
     assert len(killer.killed) == 1
@@ -155,7 +158,7 @@ def test_worker_killed_at_its_start_is_done_without(recordings: Path, model: Pat
 
 
 def test_recording_that_kills_every_worker_is_given_up(tmp_path: Path, recordings: Path, model: Path) -> None:
-    write(tmp_path / "long.wav", soundscape(11, 600))
+    write(tmp_path / "long.wav", soundscape(11, 180))
     with Killer(lambda pid: any(target.endswith("long.wav") for target in open_files(pid)), times=2) as killer:
         result = run([tmp_path / "long.wav", *recordings.iterdir()], model, workers=1)
     assert len(killer.killed) == 2

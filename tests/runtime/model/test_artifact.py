@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from runtime.errors import ArtifactError, InputError
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.heads import ClassList, Head
+from runtime.model.own_heads import OwnHead
 from runtime.model.session import Session
 from tests.support.broken import edited
 
@@ -37,6 +39,10 @@ ARTIFACT = Artifact(
     options={"outputs": ["label"]},
     parity={"heads": {"label": {"error": 1e-5}}},
 )
+MINE = Head(
+    "mine", (2,), ("rain", "Pipit, tree"), "own", own=OwnHead((0.75, None), "peak", {"recordings": 3, "hop_s": 2.5})
+)
+TAUGHT = replace(ARTIFACT, heads={**ARTIFACT.heads, "mine": MINE}, converted_sha256="c" * 64)
 
 
 def test_metadata_keeps_everything() -> None:
@@ -93,6 +99,52 @@ def test_metadata_keeps_everything() -> None:
 def test_tampered_metadata_is_refused(key: str, value: str, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         Artifact.from_metadata({**ARTIFACT.to_metadata(), key: value}, "x.onnx")
+
+
+def test_a_head_of_ones_own_is_described_beside_the_file_it_was_added_to() -> None:
+    entries = TAUGHT.to_metadata()
+    assert Artifact.from_metadata(entries, "x.onnx") == TAUGHT
+    assert json.loads(entries["own_heads"])["mine"]["thresholds"] == [0.75, None]
+    assert (TAUGHT.base_sha256, entries["base_sha256"]) == ("c" * 64, "c" * 64)
+    assert MINE.own is not None and MINE.own.has_thresholds and not OwnHead((None,), None, {}).has_thresholds
+    assert ARTIFACT.base_sha256 == ARTIFACT.artifact_sha256
+    assert not {"own_heads", "base_sha256"} & ARTIFACT.to_metadata().keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"thresholds": [0.5]}, "not one threshold for each of its 2 classes"),
+        ({"thresholds": 0.5}, "not one threshold for each of its 2 classes"),
+        *(
+            ({"thresholds": [0.5, wrong]}, "no number from 0 to 1")
+            for wrong in (1.01, -0.1, True, "0.5", float("nan"), float("inf"), [0.5])
+        ),
+        ({"normalize": 1}, "does not say what it was taught from"),
+        ({"taught": "much"}, "does not say what it was taught from"),
+    ],
+)
+def test_an_own_head_that_is_described_wrongly_is_refused(changes: dict[str, object], message: str) -> None:
+    own = {"mine": {"thresholds": [0.5, None], "normalize": None, "taught": {}} | changes}
+    with pytest.raises(ArtifactError, match=message):
+        Artifact.from_metadata({**TAUGHT.to_metadata(), "own_heads": json.dumps(own)}, "x.onnx")
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"own_heads": "[]"}, "no JSON object"),
+        ({"own_heads": '{"mine": {}}'}, "wrong description"),
+        ({"own_heads": '{"other": {"thresholds": [], "normalize": null, "taught": {}}}'}, "wrong description"),
+        ({"own_heads": '{"label": {"thresholds": [null, null], "normalize": null, "taught": {}}}'}, "namespace 'own'"),
+        ({"own_heads": "{" + " " * 2**22 + "}"}, "too great length"),
+        ({"base_sha256": "c" * 63}, "without base_sha256"),
+        ({"classes.mine": "own"}, "0 classes"),
+    ],
+)
+def test_own_heads_that_do_not_fit_the_file_are_refused(entries: dict[str, str], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        Artifact.from_metadata({**TAUGHT.to_metadata(), **entries}, "x.onnx")
 
 
 def test_a_missing_head_is_refused_with_those_there_are() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runtime.classes.wanted import read_classes
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.heads import Head
+from runtime.model.own_heads import OwnHead
 from runtime.model.profile import Setup
 from runtime.request.request import Request
 from runtime.rows.block import Columns
@@ -48,10 +51,20 @@ def test_wanted_classes_take_the_place_of_the_models(artifact: Artifact, path: P
 
 def test_what_made_the_rows_is_told(artifact: Artifact, path: Path) -> None:
     about = columns(artifact, path, Request(hop_s=2.5, classes=("comrav",))).about
-    assert about["artifact_sha256"] == artifact.artifact_sha256
+    assert about["artifact_sha256"] == about["base_sha256"] == artifact.artifact_sha256
+    assert "thresholds" not in about
     assert (about["sample_rate"], about["window_s"], about["hop_s"]) == ("32000", "5", "2.5")
     assert about["root"] == str(Path("in").absolute())
     options = json.loads(about["options"])
     assert (options["hop"], options["batch_size"]) == (80_000, 2)
     assert not {"classes", "class_columns"} & options.keys()
     assert columns(artifact, path, Request(segments="peaks")).about["hop_s"] == ""
+
+
+def test_the_thresholds_of_own_heads_are_told(artifact: Artifact, path: Path) -> None:
+    own = Head("mine", (2,), ("rain", "frog"), "own", own=OwnHead((0.75, None), "raw", {}))
+    taught = replace(artifact, heads={**artifact.heads, "mine": own}, converted_sha256="c" * 64)
+    about = columns(taught, path, Request(outputs=("label", "mine"))).about
+    assert json.loads(about["thresholds"]) == {"mine": [0.75, None]}
+    assert (about["base_sha256"], about["artifact_sha256"]) == ("c" * 64, artifact.artifact_sha256)
+    assert "thresholds" not in columns(taught, path, Request()).about

@@ -202,15 +202,16 @@ def test_a_recording_whose_stem_is_there_leaves_rows_their_names_or_is_refused(
 def test_long_recording_is_taken_up_between_its_parts(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path / "long.wav", np.tile(soundscape(0, 60)[::4], 21), 8_000)
+    monkeypatch.setattr("runtime.audio.recording.PART_S", 60.0)
+    path = write(tmp_path / "long.wav", soundscape(0, 126)[::4], 8_000)
     reference = run(path, model, workers=1)
     assert (reference.status == "scored").all()
-    assert len(reference) == 252
+    assert len(reference) == 26
     target = tmp_path / "out.parquet"
     interrupt(path, model, target, 1, monkeypatch, workers=2)
     result = run(path, model, sink=target, resume=True)
     same(target, reference)
-    assert result.timing.windows == 252 - 120
+    assert result.timing.windows == 26 - 12
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_no_worker_left_ends_the_run_with_what_is_done(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for i in range(3):
-        write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 5), 8_000)
+        write(folder / f"more{i}.wav", np.tile(soundscape(i, 60)[::4], 2), 8_000)
     mortal = tmp_path / "mortal.onnx"
     mortal.write_bytes(model.read_bytes())
     reference = run(folder, model, outputs=("embedding",))

@@ -67,14 +67,15 @@ def test_rows_are_those_of_the_pool(folder: Path, model: Path, workers: int, bat
     assert not children(os.getpid())
 
 
-def test_long_recording_is_shared(tmp_path: Path, model: Path) -> None:
-    path = write(tmp_path / "long.wav", np.tile(soundscape(0, 60)[::4], 21), 8_000)
+def test_long_recording_is_shared(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.audio.recording.PART_S", 60.0)
+    path = write(tmp_path / "long.wav", soundscape(0, 126)[::4], 8_000)
     same(run(path, model, workers=2, batch_size=16), run_in_pool(path, model))
 
 
 @pytest.mark.parametrize("module", ["runtime.workers.decoder", "runtime.workers.scorer"])
 def test_killed_process_costs_nothing(folder: Path, model: Path, module: str) -> None:
-    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 10), 8_000)
+    write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 4), 8_000)
     reference = run_in_pool(folder, model)
 
     def at_work(pid: int) -> bool:
