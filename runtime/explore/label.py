@@ -134,7 +134,7 @@ def _bound(port: int) -> socket.socket:
     Raises:
         InputError: another program has the port.
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # where it means what it means on Unix, so that the port of a page that has just ended can be had again
         if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):

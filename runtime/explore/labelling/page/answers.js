@@ -32,8 +32,10 @@ export class Answers {
     this.show();
   }
 
-  toggle(name) {
+  /** Takes a label in; one that is in comes out, or stays if it is to `stay`. */
+  toggle(name, stay = false) {
     const species = this.draft?.species || [];
+    if (stay && species.includes(name)) return;
     const left = species.includes(name) ? species.filter(other => other !== name) : [...species, name];
     this.change(left.length ? { species: left, answer: "labelled" } : null);
   }
@@ -51,14 +53,11 @@ export class Answers {
       return "";
     }
     const { key, row_id, answer: seen } = window, entry = { file: this.file, key, row_id, ...this.draft, order: this.order, seen };
-    if (seen && same(seen, this.draft) && !this.waits(entry)) return `Unchanged: ${told(seen)}, ${row_id}.`;
     const { answer, said } = await this.send(entry);
     if (!answer) return "";
     window.answer = answer;
     return said;
   }
-
-  waits({ row_id }) { return unsent.of(this.file).some(entry => entry.row_id === row_id); }
 
   /** The answer that is on disk now, none if it could not be saved, and what was said of it. */
   async send(entry) {

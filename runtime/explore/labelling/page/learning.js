@@ -1,25 +1,27 @@
 // What was learnt: a table per species, the random share's estimate, and the export of labels.
 
-import { at, counted, element, number, percent, sentence } from "./dom.js";
+import { at, counted, element, number, sentence } from "./dom.js";
 import { ask } from "./server.js";
 
 const COLUMNS = ["label", "labels", "average precision", "would get it"];
 const CAPTION = "Average precision is cross-validated by recording. Windows that would get a label are those without an answer that are likely enough, with the change since the learning before.";
 
+const EXPORT_MS = 600_000;
 let shown = "";
 
-export function showLearning(learning) {
-  const text = JSON.stringify(learning);
+/** `labels`: the commonest, which can be exported before anything is learnt. */
+export function showLearning(learning, labels) {
+  const text = JSON.stringify([learning, labels]);
   if (text === shown) return;
   shown = text;
   at("learnt").textContent = sentence(learning.error || learning.message);
   at("learnt").classList.toggle("bad", Boolean(learning.error));
   at("table").replaceChildren(...(learning.species.length ? [table(learning.species)] : [empty()]));
   at("random").textContent = estimate(learning.random);
-  choices(learning.species.filter(({ labels }) => labels).map(({ name }) => name));
+  choices([...new Set([...learning.species.filter(({ labels }) => labels).map(({ name }) => name), ...labels])]);
 }
 
-const empty = () => element("p", { class: "soft" }, "No labels yet. A species is learnt from its fifth window on.");
+const empty = () => element("p", { class: "soft" }, "A species gets probabilities from its fifth window on.");
 
 function table(species) {
   const head = COLUMNS.map(name => element("th", { scope: "col" }, name));
@@ -40,13 +42,9 @@ function would({ enough, positives, given, change }) {
 
 /** What the random share says, in words. */
 function estimate(random) {
-  if (!random || !random.windows) return "Nothing yet. Answer some windows in the order “random share”: only they show how good the list is.";
+  if (!random || !random.windows) return "No estimate yet. Answer some windows in random order: only they show how good what was learnt is.";
   const doubt = random.unsure ? `, ${number(random.unsure)} of them not sure` : "";
-  const seen = `${counted(random.windows, "window")}${doubt}.`;
-  if (!random.given) return `${seen} The probe would give none of them a label, so there is no estimate yet.`;
-  return `${seen} Of ${counted(random.given, "label")} that the probe would give there, ${number(random.right)} `
-    + `${random.right === 1 ? "is" : "are"} right: ${percent(random.precision)} `
-    + `(95 % interval ${percent(random.low)} to ${percent(random.high)}).`;
+  return `${counted(random.windows, "window")} in random order${doubt}. ${sentence(random.remark)}`;
 }
 
 function choices(names) {
@@ -64,9 +62,9 @@ export async function exportLabels(form) {
   if (!species.length) return at("ready").replaceChildren("Choose a label first.");
   at("ready").replaceChildren("Making the archive…");
   try {
-    const { url } = await ask("export", { species, form }, 600000);
+    const { url, why } = await ask("export", { species, form }, EXPORT_MS);
     const link = element("a", { href: url, download: "" }, "Download the archive again");
-    at("ready").replaceChildren(link);
+    at("ready").replaceChildren(link, why ? ` ${sentence(why)}` : "");
     link.click();
   } catch (error) {
     at("ready").replaceChildren(`Not exported: ${error.message}`);

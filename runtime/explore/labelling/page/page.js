@@ -178,8 +178,8 @@ async function act(action) {
 }
 function report(error) {
   answers.tell(error);
-  if (error instanceof Refusal) say(sentence(error.message));
-  else if (!(error instanceof Gone)) throw error; // a mistake of this page: the browser's console shows it
+  if (!(error instanceof Refusal || error instanceof Gone)) throw error; // a mistake of this page: the console shows it
+  say(sentence(error.message));
 }
 
 // ---- what the server says
@@ -198,12 +198,12 @@ async function poll() {
     const learning = document.hidden ? null : await ask("learning");
     if (learning) {
       answers.back();
-      showLearning(learning);
+      showLearning(learning, keyed.filter(Boolean));
     }
   } catch (error) { answers.tell(error, true); }
   setTimeout(poll, LEARNING_MS);
 }
-const labels = new Search(at("find"), at("found"), { novel: true, take: name => { if (shown) answers.toggle(name); } });
+const labels = new Search(at("find"), at("found"), { novel: true, take: name => { if (shown) answers.toggle(name, true); } });
 const of = new Search(at("of"), at("of-found"), { take: name => act(() => look({ id: at("order").value, value: name }).finally(showOrder)) });
 
 async function start() {

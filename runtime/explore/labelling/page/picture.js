@@ -62,7 +62,7 @@ export class Picture {
   place(second) {
     const [from, to] = this.window.context_s;
     this.second = Math.min(Math.max(second, from), to);
-    at("cursor").style.left = `${100 * (this.second - from) / (to - from)}%`;
+    at("cursor").style.transform = `translateX(${100 * (this.second - from) / (to - from)}%)`;
   }
 
   clicked(event) {
