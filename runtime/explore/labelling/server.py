@@ -75,6 +75,16 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     async def undo(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(desk.undo, _tab(await _body(request))))
 
+    async def export(request: Request) -> Response:
+        asked = await _body(request)
+        return JSONResponse(await run_in_threadpool(desk.export, asked.get("species"), asked.get("form")))
+
+    async def download(request: Request) -> Response:
+        path = desk.exports.find(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, "this export is gone; make it again")
+        return FileResponse(path, media_type="application/zip", filename="labels.zip")
+
     routes = [
         Route("/state", state),
         Route("/learning", learning),
@@ -83,6 +93,8 @@ def application(desk: Desk, token: str, port: int) -> Guard:
         Route("/next", following, methods=["POST"]),
         Route("/label", label, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
+        Route("/export", export, methods=["POST"]),
+        Route("/export/{name}", download),
         *_files(),
     ]
     handlers: Mapping[Any, Any] = {

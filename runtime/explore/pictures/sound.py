@@ -70,14 +70,17 @@ class Recordings:
         return self._listings[folder].get(name)
 
 
-def read(path: Location, start_s: float, seconds: float) -> NDArray[np.float32]:
-    """The sound from `start_s` on, float32 `[seconds * RATE]`, zero-padded after the recording's end.
+def read(
+    path: Location, start_s: float, seconds: float, rate: int = RATE, channel: Channel = "mix"
+) -> NDArray[np.float32]:
+    """The sound from `start_s` on, float32 `[seconds * rate]`, zero-padded after the recording's end.
 
     Raises:
         RecordingError: it cannot be read there.
     """
-    window, start = round(seconds * RATE), round(start_s * RATE)
-    windows = list(_windows(Recording(path, RATE, window, start or window), 1 if start else 0, 1))
+    window, start = round(seconds * rate), round(start_s * rate)
+    recording = Recording(path, rate, window, start or window, channel=channel)
+    windows = list(_windows(recording, 1 if start else 0, 1))
     if not windows:
         raise RecordingError(f"ends before {start_s:g} s")
     return windows[0]
