@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, counted
 from runtime.explore.labelling.answer import KINDS, Answer, now
-from runtime.explore.labelling.clips import ENDING, Clips
+from runtime.explore.labelling.clips import SOUND, Clips
 from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
 from runtime.explore.labelling.learning import Learning
@@ -232,9 +232,9 @@ class Desk:
 
     def _candidates(self, tab: str, passed: set[int], ranking: Ranking) -> Iterator[int]:
         """The places of the windows that this tab may be given next."""
-        for place in np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers]).tolist():
+        for place in np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers]):
             if not self._unreadable[ranking.numbers[place]]:  # some may have turned out to be
-                yield place
+                yield int(place)
 
     def _blocked(self, tab: str, passed: set[int]) -> NDArray[np.bool_]:
         with self._lock:
@@ -298,7 +298,7 @@ class Desk:
             "probe": self.learning.probe(number),
             "answer": None if answer is None else answer.as_json(),
             "picture": f"clip/{about['key']}.png",
-            "sound": f"clip/{about['key']}.{ENDING}",
+            "sound": f"clip/{about['key']}.{SOUND}",
             "rate_hz": RATE,
             "reason": reason,
             "error": why,

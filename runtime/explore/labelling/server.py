@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from runtime.errors import OutputError, PerchError
-from runtime.explore.labelling.clips import ENDING, KIND
+from runtime.explore.labelling.clips import KIND, SOUND
 from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError
 from runtime.explore.labelling.guard import Guard
 from runtime.explore.labelling.journal import ConflictError
@@ -122,7 +122,7 @@ def _files() -> list[Route]:
 
 def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
     key, _, ending = name.partition(".")
-    if not KEY.fullmatch(key) or ending not in ("png", ENDING):
+    if not KEY.fullmatch(key) or ending not in ("png", SOUND):
         raise HTTPException(404, "there is no such clip")
     number = desk.windows.number_of_key(key)
     if number is None:

@@ -140,11 +140,11 @@ def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[n
         raise RecordingError(recording.failure)
 
 
-def encode(samples: NDArray[np.float32]) -> bytes:
-    """Mono samples `[samples]` as `FORMAT`, scaled to `PEAK`."""
+def encode(samples: NDArray[np.float32], form: str = FORMAT) -> bytes:
+    """Mono samples `[samples]` as `FORMAT` or another form of libsndfile's, scaled to `PEAK`."""
     peak = max(float(np.abs(samples).max()), 1e-9) if len(samples) else 1.0
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", RATE, 1, format=FORMAT) as sound:
+    with soundfile.SoundFile(file, "w", RATE, 1, format=form) as sound:
         for start in range(0, len(samples), RATE):
             sound.write(samples[start : start + RATE] * (PEAK / peak))
     return file.getvalue()
