@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from runtime.errors import OutputError, PerchError
-from runtime.explore.labelling.clips import ENDING, KIND
+from runtime.explore.labelling.clips import KIND, SOUND
 from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError
 from runtime.explore.labelling.guard import Guard
 from runtime.explore.labelling.journal import ConflictError
@@ -75,6 +75,16 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     async def undo(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(desk.undo, _tab(await _body(request))))
 
+    async def export(request: Request) -> Response:
+        asked = await _body(request)
+        return JSONResponse(await run_in_threadpool(desk.export, asked.get("species"), asked.get("form")))
+
+    async def download(request: Request) -> Response:
+        path = desk.exports.find(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, "this export is gone; make it again")
+        return FileResponse(path, media_type="application/zip", filename="labels.zip")
+
     routes = [
         Route("/state", state),
         Route("/learning", learning),
@@ -83,6 +93,8 @@ def application(desk: Desk, token: str, port: int) -> Guard:
         Route("/next", following, methods=["POST"]),
         Route("/label", label, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
+        Route("/export", export, methods=["POST"]),
+        Route("/export/{name}", download),
         *_files(),
     ]
     handlers: Mapping[Any, Any] = {
@@ -110,7 +122,7 @@ def _files() -> list[Route]:
 
 def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
     key, _, ending = name.partition(".")
-    if not KEY.fullmatch(key) or ending not in ("png", ENDING):
+    if not KEY.fullmatch(key) or ending not in ("png", SOUND):
         raise HTTPException(404, "there is no such clip")
     number = desk.windows.number_of_key(key)
     if number is None:
