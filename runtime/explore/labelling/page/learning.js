@@ -4,7 +4,7 @@ import { at, counted, element, number, sentence } from "./dom.js";
 import { ask } from "./server.js";
 
 const COLUMNS = ["label", "labels", "average precision", "would get it"];
-const CAPTION = "Average precision is cross-validated by recording. Windows that would get a label are those without an answer that are likely enough, with the change since the learning before.";
+const CAPTION = "Average precision is cross-validated by recording. The last column counts windows without an answer, and how that changed.";
 
 const EXPORT_MS = 600_000;
 let shown = "";

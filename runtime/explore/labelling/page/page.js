@@ -119,12 +119,12 @@ function pickOrder() {
   at("value").hidden = needs !== "species";
   if (needs === "species") return at("of").focus();
   at("order").blur();
-  return act(() => (needs === "row_id" ? nearest() : look({ id, value: null })).finally(showOrder));
+  return act(() => (needs === "row_id" ? nearest() : move(() => look({ id, value: null }))).finally(showOrder));
 }
 async function nearest() {
   const { id, available, why } = state.orders.find(({ needs }) => needs === "row_id");
   if (!shown || !available) return say(sentence(why || "there is no window to compare with"));
-  return look({ id, value: shown.row_id });
+  return move(() => look({ id, value: shown.row_id }));
 }
 
 // ---- what keys and buttons do
@@ -204,7 +204,7 @@ async function poll() {
   setTimeout(poll, LEARNING_MS);
 }
 const labels = new Search(at("find"), at("found"), { novel: true, take: name => { if (shown) answers.toggle(name, true); } });
-const of = new Search(at("of"), at("of-found"), { take: name => act(() => look({ id: at("order").value, value: name }).finally(showOrder)) });
+const of = new Search(at("of"), at("of-found"), { take: name => act(() => move(() => look({ id: at("order").value, value: name })).finally(showOrder)) });
 
 async function start() {
   state = await ask(`state?tab=${tab}`);
