@@ -61,7 +61,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         InputError: some answered windows have no row (with `skip_missing`: none has one); two rows have the same
             row_id; or no labelled row has a score.
     """
-    _check_unique(files)
+    check_unique(files)
     row_ids = [row_id for file in files for row_id in file.row_ids]
     labels = labels.among(row_ids, [path for file in files for path in file.paths])
     windows = labels.rows.keys() | labels.unsure
@@ -110,7 +110,8 @@ def _real(path: str) -> str:
     return path if is_url(path) else os.path.realpath(path)
 
 
-def _check_unique(files: Sequence[RowFile]) -> None:
+def check_unique(files: Sequence[RowFile]) -> None:
+    """Raises InputError if two rows have the same row_id."""
     seen: dict[str, RowFile] = {}
     for file in files:
         for row_id in file.row_ids:
