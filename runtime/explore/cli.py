@@ -8,9 +8,10 @@ from typing import Any
 
 from runtime.console.terminal import add_version, command, complain
 from runtime.errors import PerchError
-from runtime.explore import plot, prelabel, search
+from runtime.explore import label, plot, prelabel, search
 
 COMMANDS: dict[str, tuple[Any, str]] = {
+    "label": (label, "listen to windows and label them, in the browser"),
     "plot": (plot, "plot embeddings, or the timeline of a soundscape"),
     "prelabel": (prelabel, "label windows from a few labelled ones, and say how good that is"),
     "search": (search, "find windows that sound like given ones"),

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from runtime.errors import InputError
+from runtime.errors import InputError, some
 from runtime.explore import metrics
 from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
 from runtime.explore.labelled import LabelledRows, explain_not_learnable, join
 from runtime.explore.labels import Labels
 from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
+from runtime.explore.random_share import NONE, RandomShare, estimate
 from runtime.explore.rows import RowFile
 from runtime.explore.species import find_columns
 from runtime.explore.tables import format_table
 
 METRICS = ("MAP", "cMAP5", "top-1", "ROC-AUC")
 SCORING = ("namespace", "unmapped", "logit_scale", "activation", "smooth")
-SHOWN = 5
+FEWEST = 5
+"""Fewest labelled windows with a species for which probabilities are given."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,12 @@ class Evaluation:
     truth: which species each labelled row holds, bool `[rows, species]`.
     probabilities: of the labelled rows, float64 `[rows, species]`; classifier and calibration never saw the row's
         recording.
-    thresholds: the probability from which on a window is given a species, float64 `[species]`.
+    enough: which species have at least `FEWEST` labelled windows, bool `[species]`. The others are never given, and
+        their probabilities may only help to choose what to label next.
+    thresholds: the probability from which on a window is given a species, float64 `[species]`; infinite for never.
     given: which species the labelled rows would be given, bool `[rows, species]`, by thresholds that never saw the
         row's recording.
+    random: what the random share of the labels says; None if there is none.
     raw, named: the model's own scores, float32 `[rows, named]`, and the place of each column's species in `names`.
     no_raw: why some or all species have no raw scores, as a sentence; empty if all have.
     """
@@ -45,20 +51,52 @@ class Evaluation:
     probe: Probe
     calibration: Calibration
     probabilities: NDArray[np.float64]
+    enough: NDArray[np.bool_]
     thresholds: NDArray[np.float64]
     given: NDArray[np.bool_]
+    random: RandomShare | None
     precision: float
     raw: NDArray[np.float32]
     named: NDArray[np.int64]
     no_raw: str
 
+    def linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Classifiers and calibration in one: weights, float64 `[embedding, species]`, and bias, float64 `[species]`.
+
+        A probability is the sigmoid of `embedding @ weights + bias`.
+        """
+        slopes, offsets = self.calibration.slopes, self.calibration.offsets
+        return self.probe.weights * slopes, self.probe.bias * slopes + offsets
+
     def probabilities_of(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities of the species in new windows, float64 `[rows, species]`."""
-        return self.calibration(self.probe(embeddings))
+        """Probabilities of the species in new windows, float64 `[rows, species]`.
+
+        Sums are taken in float64: in float32, those over a thousand numbers move a probability by more than 1e-6.
+        """
+        weights, bias = self.linear()
+        return np.asarray(expit(embeddings @ weights + bias))
+
+    @property
+    def average_precision(self) -> NDArray[np.float64]:
+        """How well each species is ranked in recordings that its classifier did not learn from, float64 `[species]`."""
+        return metrics.class_average_precision(self.probe.scores, self.truth)
+
+    @property
+    def roc_auc(self) -> NDArray[np.float64]:
+        """The area under each species' ROC curve in such recordings, float64 `[species]`."""
+        return metrics.class_roc_auc(self.probe.scores, self.truth)
+
+    @property
+    def calibration_error(self) -> float:
+        """Of the probabilities of species with enough labels, in such recordings; NaN if there are none."""
+        return metrics.calibration_error(self.probabilities[:, self.enough], self.truth[:, self.enough])
 
     def report(self) -> str:
         """The evaluation as text."""
-        return "\n".join([*self._counts(), "", *self._comparison(), "", self._species(), "", *self._remarks()])
+        share = self.random.report(self.precision) if self.random else NONE
+        return "\n".join(
+            [*self._counts(), "", *self._comparison(), "", self._species(), "", *self._remarks(), "", share]
+        )
 
     def _counts(self) -> list[str]:
         recordings, folds = self.labelled.recordings.max() + 1, self.folds.max() + 1
@@ -73,7 +111,7 @@ class Evaluation:
             lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows have no score")
         left_out = [name for name in self.labelled.names if name not in self.names]
         if left_out:
-            lines.append(f"left out, labelled as present and as absent in too few recordings: {_some(left_out)}")
+            lines.append(f"left out, labelled as present and as absent in too few recordings: {some(left_out)}")
         return lines
 
     def _comparison(self) -> list[str]:
@@ -99,26 +137,36 @@ class Evaluation:
             self.names,
             self.truth.sum(axis=0).tolist(),
             recordings,
-            metrics.class_roc_auc(self.probe.scores, self.truth).tolist(),
+            self.average_precision.tolist(),
+            self.roc_auc.tolist(),
             raw.tolist(),
             np.where(np.isfinite(self.thresholds), self.thresholds, np.nan).tolist(),
             recall.tolist(),
             strict=True,
         )
-        header = ("species", "windows", "recordings", "ROC-AUC", "raw logits", "given from", "found")
+        header = ("species", "windows", "recordings", "AP", "ROC-AUC", "raw logits", "given from", "found")
         return format_table(header, list(lines))
 
     def _remarks(self) -> list[str]:
-        best = self.probabilities.argmax(axis=1)
-        rows = np.arange(len(best))
-        most = metrics.calibration_error(self.probabilities[rows, best], self.truth[rows, best])
-        correct, never = int((self.given & self.truth).sum()), int(np.isinf(self.thresholds).sum())
-        return [
-            f"expected calibration error {metrics.calibration_error(self.probabilities, self.truth):.3f} over all "
-            f"windows and species, {most:.3f} over each window's most probable one (10 bins, cross-validated)",
-            f"at a precision of {self.precision:g} labelled windows would be given {int(self.given.sum())} species, "
-            f"{correct} of them correctly (cross-validated); {never} of {len(self.names)} species are never given",
+        lacks = [
+            f"{name} ({FEWEST - count} more)"
+            for name, count in zip(self.names, self.truth.sum(axis=0).tolist(), strict=True)
+            if count < FEWEST
         ]
+        lines = [f"without probabilities, for want of {FEWEST} labelled windows: {', '.join(lacks)}"] if lacks else []
+        if self.enough.any():
+            probabilities, truth = self.probabilities[:, self.enough], self.truth[:, self.enough]
+            best = np.arange(len(truth)), probabilities.argmax(axis=1)
+            most = metrics.calibration_error(probabilities[best], truth[best])
+            correct, never = int((self.given & self.truth).sum()), int(np.isinf(self.thresholds[self.enough]).sum())
+            lines += [
+                f"expected calibration error {self.calibration_error:.3f} over all windows and species, {most:.3f} "
+                "over each window's most probable one (10 bins, cross-validated)",
+                f"at a precision of {self.precision:g} labelled windows would be given {int(self.given.sum())} "
+                f"species, {correct} of them correctly (cross-validated); {never} of {truth.shape[1]} species are "
+                "never given",
+            ]
+        return lines
 
 
 def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_missing: bool = False) -> Evaluation:
@@ -144,6 +192,8 @@ def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_mi
     raw, named, no_raw = _raw_logits(files, labelled, names)
     probe = cross_validate(labelled.read(files, "embedding"), truth, folds)
     probabilities = calibrate_across(probe.scores, truth, folds)
+    enough = truth.sum(axis=0) >= FEWEST
+    given = give_across(probabilities, truth, folds, precision) & enough
     return Evaluation(
         labelled=labelled,
         names=names,
@@ -152,8 +202,10 @@ def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_mi
         probe=probe,
         calibration=calibrate(probe.scores, truth),
         probabilities=probabilities,
-        thresholds=thresholds(probabilities, truth, precision),
-        given=give_across(probabilities, truth, folds, precision),
+        enough=enough,
+        thresholds=np.where(enough, thresholds(probabilities, truth, precision), np.inf),
+        given=given,
+        random=estimate(files, labelled, truth, given),
         precision=precision,
         raw=raw,
         named=named,
@@ -178,13 +230,13 @@ def _raw_logits(
     if not len(named):
         return (
             *none,
-            f"the model has none of the species (such as {_some(names)}), so there are no raw logits to compare with",
+            f"the model has none of the species (such as {some(names)}), so there are no raw logits to compare with",
         )
     raw = labelled.read(files, "label", columns[named].tolist())
     varies = np.ptp(raw, axis=0) > 0  # a constant column is a class that the model lacks
     named, raw = named[varies], raw[:, varies]
     others = [name for i, name in enumerate(names) if i not in named]
-    return raw, named, f"not among the model's classes: {_some(others)}" if others else ""
+    return raw, named, f"not among the model's classes: {some(others)}" if others else ""
 
 
 def _metrics(scores: metrics.Scores, truth: metrics.Truth) -> tuple[float, float, float, float]:
@@ -194,8 +246,3 @@ def _metrics(scores: metrics.Scores, truth: metrics.Truth) -> tuple[float, float
         metrics.top1_accuracy(scores, truth),
         metrics.macro_roc_auc(scores, truth),
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

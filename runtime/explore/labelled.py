@@ -21,6 +21,7 @@ class LabelledRows:
 
     rows: per file, the places of its labelled rows that have a score, int64 `[rows]`.
     answered: per file, the places of all its rows that are labelled or unsure, with a score or without.
+    random: per file, the places of its rows with a score that were answered in random order (and may be no longer).
     names: the species in the labels, sorted.
     truth: which species each row holds, bool `[rows, species]`.
     recordings: a number for the recording of each row, int64 `[rows]`, from 0.
@@ -29,6 +30,7 @@ class LabelledRows:
 
     rows: tuple[NDArray[np.int64], ...]
     answered: tuple[NDArray[np.int64], ...]
+    random: tuple[NDArray[np.int64], ...]
     names: tuple[str, ...]
     truth: NDArray[np.bool_]
     recordings: NDArray[np.int64]
@@ -59,7 +61,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         InputError: some answered windows have no row (with `skip_missing`: none has one); two rows have the same
             row_id; or no labelled row has a score.
     """
-    _check_unique(files)
+    check_unique(files)
     row_ids = [row_id for file in files for row_id in file.row_ids]
     labels = labels.among(row_ids, [path for file in files for path in file.paths])
     windows = labels.rows.keys() | labels.unsure
@@ -67,7 +69,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
     if missing and (len(missing) == len(windows) or not skip_missing):
         _refuse(missing, len(windows), labels.source, row_ids)
     names = tuple(sorted(labels.names))
-    rows, answered, truths = [], [], []
+    rows, answered, random, truths = [], [], [], []
     paths: list[str] = []
     unscored = 0
     for file in files:
@@ -75,8 +77,9 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         scored = file.has_score[at]
         unscored += int((~scored).sum())
         rows.append(at[scored])
-        unsure = [i for i, row_id in enumerate(file.row_ids) if labels.key(row_id) in labels.unsure]
-        answered.append(np.union1d(at, np.array(unsure, np.int64)))
+        answered.append(np.union1d(at, _places(file, labels, labels.unsure)))
+        drawn = _places(file, labels, labels.random)
+        random.append(drawn[file.has_score[drawn]])
         truths.append(truth[scored])
         paths.extend(map(_real, file.paths[at[scored]]))
     if not paths:
@@ -85,7 +88,21 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         )
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)
-    return LabelledRows(tuple(rows), tuple(answered), names, np.concatenate(truths), recordings, len(missing), unscored)
+    return LabelledRows(
+        rows=tuple(rows),
+        answered=tuple(answered),
+        random=tuple(random),
+        names=names,
+        truth=np.concatenate(truths),
+        recordings=recordings,
+        skipped=len(missing),
+        unscored=unscored,
+    )
+
+
+def _places(file: RowFile, labels: Labels, few: frozenset[str]) -> NDArray[np.int64]:
+    """The places of a file's rows that are among these of the labels."""
+    return np.array([i for i, row_id in enumerate(file.row_ids) if few and labels.key(row_id) in few], np.int64)
 
 
 def _real(path: str) -> str:
@@ -93,7 +110,8 @@ def _real(path: str) -> str:
     return path if is_url(path) else os.path.realpath(path)
 
 
-def _check_unique(files: Sequence[RowFile]) -> None:
+def check_unique(files: Sequence[RowFile]) -> None:
+    """Raises InputError if two rows have the same row_id."""
     seen: dict[str, RowFile] = {}
     for file in files:
         for row_id in file.row_ids:

@@ -296,3 +296,12 @@ class _Names:
                 "a capital"
             )
         return [name]
+
+
+def species_in(cell: str, where: str) -> frozenset[str]:
+    """The species in a cell of a label file whose species need not be codes.
+
+    Raises:
+        InputError: the cell, which is at `where`, cannot be read.
+    """
+    return _Names(codes=False).of(cell, where)

@@ -48,6 +48,11 @@ def macro_roc_auc(scores: Scores, truth: Truth) -> float:
     return mean(class_roc_auc(scores, truth))
 
 
+def class_average_precision(scores: Scores, truth: Truth) -> NDArray[np.float64]:
+    """The average precision of each class's rows, `[classes]`; NaN for a class without a positive."""
+    return row_precision(scores.T, truth.T)
+
+
 def class_roc_auc(scores: Scores, truth: Truth) -> NDArray[np.float64]:
     """The area under the ROC curve of each class, `[classes]`; NaN for a class without a positive or a negative.
 

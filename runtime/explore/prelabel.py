@@ -117,7 +117,10 @@ def run(args: argparse.Namespace) -> None:
         say(f"{args.output}: {counts}")
     if following is not None and args.next:
         worst = uncertainty.worst(files, args.next)
-        shown = [(*_window(files[f], row), evaluation.names[i], f"{chance:.4f}") for f, row, i, chance in worst]
+        shown = [
+            (*_window(files[f], row), evaluation.names[i], f"{chance:.4f}" if evaluation.enough[i] else "")
+            for f, row, i, chance in worst
+        ]
         write_table(following, NEXT_HEADER, shown)
         say(f"{following}: {len(shown)} windows most worth labelling next")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import json
 import os
@@ -31,6 +32,8 @@ from runtime.explore.checks import (
 )
 
 TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
+REPEATED = ["path", "status"]
+"""Columns that are read as dictionaries."""
 BLOCK_BYTES = 32 * 2**20
 """How much of an output is read at a time."""
 MOST_BLOCKS = 8
@@ -78,6 +81,16 @@ class RowFile:
     def status(self) -> NDArray[np.object_]:
         """The status of each row."""
         return self._column("status")
+
+    @cached_property
+    def recorded_at(self) -> NDArray[np.object_]:
+        """When each window begins, as the run wrote it; empty where that is unknown."""
+        return self._optional("recorded_at")
+
+    @cached_property
+    def site(self) -> NDArray[np.object_]:
+        """The site of each row; empty where that is unknown."""
+        return self._optional("site")
 
     @cached_property
     def has_score(self) -> NDArray[np.bool_]:
@@ -182,6 +195,27 @@ class RowFile:
         except Exception as error:  # pyarrow raises different exceptions for different damage
             raise InputError(f"{self.source} is damaged ({reason(error)}); run perch-run again") from None
 
+    def with_own_handle(self) -> RowFile:
+        """The same rows, for another thread: an open Parquet file serves one thread at a time."""
+        same = copy.copy(self)
+        if not isinstance(self._file, dict):
+            import pyarrow.parquet
+
+            with self._damage():
+                same.__dict__["_file"] = pyarrow.parquet.ParquetFile(self.source, read_dictionary=REPEATED)
+        return same
+
+    def _optional(self, name: str) -> NDArray[np.object_]:
+        """A column of text that need not be there; empty text where it or its value is missing."""
+        values: NDArray[Any] = np.full(self.count, None)
+        if isinstance(self._file, dict):
+            values = self._file.get(name, values)
+        elif name in self._file.schema_arrow.names:
+            values = self._column(name)
+        if values.ndim != 1:
+            return np.full(self.count, "", object)
+        return np.array([value if isinstance(value, str) else "" for value in values.tolist()], object)
+
     def _column(self, name: str) -> NDArray[Any]:
         if isinstance(self._file, dict):
             return self._file[name]
@@ -279,7 +313,7 @@ def _open_parquet(path: Path) -> RowFile:
             raise NotRowsError(f"its column {name} is not text")
         if name in TIMES and not (types.is_floating(kind) or types.is_integer(kind)):
             raise NotRowsError("its times are not numbers")
-    file = pyarrow.parquet.ParquetFile(path, read_dictionary=["path", "status"])
+    file = pyarrow.parquet.ParquetFile(path, read_dictionary=REPEATED)
     count = file.metadata.num_rows
     if count > path.stat().st_size:  # a row takes more than a byte
         raise NotRowsError(f"it claims {count:,} rows, more than a file of its size can hold")

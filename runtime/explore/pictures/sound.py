@@ -14,13 +14,15 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime.audio.recording import Part, Recording
+from runtime.audio.channels import Channel
+from runtime.audio.recording import Part, Recording, Window
 from runtime.errors import InputError, RecordingError, reason
 from runtime.explore.names import READINGS
 from runtime.remote import Location, RemoteFile, find, is_url, is_web
 
 RATE = 32_000
 """Sample rate of spectrograms and clips, in Hz."""
+TENTH_S = 0.1
 PEAK = 0.7
 """Peak of clips: field recordings are quiet."""
 FORMAT, KIND = ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "audio/ogg")
@@ -81,6 +83,33 @@ def read(path: Location, start_s: float, seconds: float) -> NDArray[np.float32]:
     return windows[0]
 
 
+def read_around(
+    path: Location, start_s: float, end_s: float, context_s: float, channel: Channel
+) -> tuple[NDArray[np.float32], float]:
+    """The sound of a window and of its context on either side, less where the recording begins or ends within.
+
+    Returns samples `[samples]`, and where they begin: a multiple of `TENTH_S`. They are zero where nothing was
+    recorded, and where the context cannot be read.
+
+    Raises:
+        RecordingError: the window itself cannot be read, or the recording ends before.
+    """
+    first, end = max(0, round((start_s - context_s) / TENTH_S)), round((end_s + context_s) / TENTH_S)
+    recording = Recording(path, RATE, round(TENTH_S * RATE), channel=channel)
+    silence = np.zeros(recording.window, np.float32)
+    tenths = []
+    for tenth in _cut(recording, first, end):
+        if tenth.samples is None and tenth.recorded:
+            if tenth.index >= round(end_s / TENTH_S):
+                break
+            if tenth.index >= round(start_s / TENTH_S):
+                raise RecordingError(recording.failure or "holds samples that are not finite numbers")
+        tenths.append(silence if tenth.samples is None else tenth.samples)
+    if (first + len(tenths)) * TENTH_S <= start_s:
+        raise RecordingError(recording.failure or f"ends before {start_s:g} s")
+    return np.concatenate(tenths), first * TENTH_S
+
+
 def read_seconds(path: Location, first: int, count: int) -> Iterator[NDArray[np.float32]]:
     """The seconds of a recording from `first` on, at most `count`: float32 `[RATE]` each, the last one zero-padded.
 
@@ -90,12 +119,14 @@ def read_seconds(path: Location, first: int, count: int) -> Iterator[NDArray[np.
     return _windows(Recording(path, RATE, RATE), first, count)
 
 
+def _cut(recording: Recording, first: int, end: int) -> Iterator[Window]:
+    if recording.is_enterable():
+        return recording.windows(Part(first, end))
+    return recording.windows_at(range(first, end))
+
+
 def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[np.float32]]:
-    end = first + count
-    windows = (
-        recording.windows(Part(first, end)) if recording.is_enterable() else recording.windows_at(range(first, end))
-    )
-    for window in windows:
+    for window in _cut(recording, first, first + count):
         if not window.recorded:
             yield np.zeros(recording.window, np.float32)
             continue

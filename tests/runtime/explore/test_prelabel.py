@@ -144,6 +144,24 @@ def test_windows_worth_labelling_next(planted: Planted, tmp_path: Path, capsys: 
         read_labels(following)
 
 
+def test_species_with_few_labels_get_no_probabilities(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rare = [row for row in np.flatnonzero(planted.truth[:, 4]) if row != 5][:4]
+    lines = [(row_id(row), planted.species(row)) for row in range(240) if row in rare or not planted.truth[row, 4]]
+    labels = write_labels(tmp_path / "labels.csv", lines)
+    out = tmp_path / "p.csv"
+    assert prelabel(planted.rows, "--labels", labels, "-o", out, "--precision", 0.5, "--next", 400) == 0
+    said = capsys.readouterr().out
+    assert "without probabilities, for want of 5 labelled windows: grswoo (1 more)" in said
+    assert "0 of 4 species are never given" in said
+    assert "no random share" in said
+    assert {line["species"] for line in table(out)} == set(NAMES[:4])
+    guesses = table(tmp_path / "p_next.csv")
+    assert {line["guess"] for line in guesses} == set(NAMES)
+    assert all((line["guess"] == "grswoo") == (line["probability"] == "") for line in guesses)
+
+
 def test_several_files_are_as_one(planted: Planted, tmp_path: Path) -> None:
     whole = open_rows(planted.rows)
     embedding = whole.output("embedding")

@@ -1,0 +1,91 @@
+"""Clips for the page: spectrogram, sound and top classes of windows, made ahead of their time and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from runtime.cores import usable_cores
+from runtime.errors import PerchError
+from runtime.explore.labelling.windows import Windows
+from runtime.explore.pictures.sound import FORMAT, KIND, RATE, encode, read_around
+from runtime.explore.pictures.spectrogram import power, spectrogram
+
+CONTEXT_S = 2.5
+STEP = 320
+"""Samples from column to column of the picture: 100 columns a second."""
+KEPT = 128
+"""Most clips kept, of about 200 KB each."""
+ENDING = FORMAT.lower()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What the page plays and shows of a window.
+
+    picture: a PNG. sound: encoded as `KIND`. span_s: from where to where in the recording both reach, in seconds.
+    top: the classes with the highest scores, and these.
+    """
+
+    picture: bytes
+    sound: bytes
+    span_s: tuple[float, float]
+    top: list[tuple[str, float]]
+
+
+class Clips:
+    """Makes clips in threads of its own. It may be used by several threads."""
+
+    def __init__(self, windows: Windows) -> None:
+        self._windows = windows
+        self._threads = ThreadPoolExecutor(min(2, usable_cores()), "clips")
+        self._futures: OrderedDict[int, Future[Clip]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def want(self, numbers: Iterable[int]) -> None:
+        """Begins to make the clips of windows that are not there yet, in this order."""
+        for number in numbers:
+            self._future(number)
+
+    def get(self, number: int, timeout_s: float) -> Clip:
+        """The clip of a window.
+
+        Raises:
+            PerchError: it cannot be made; the message says why.
+            TimeoutError: it is not there in time.
+        """
+        return self._future(number).result(timeout_s)
+
+    def close(self) -> None:
+        """Stops making clips."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _future(self, number: int) -> Future[Clip]:
+        with self._lock:
+            if number in self._futures:
+                self._futures.move_to_end(number)
+            else:
+                self._futures[number] = self._threads.submit(self._make, number)
+                for oldest in list(self._futures)[:-KEPT]:
+                    self._futures.pop(oldest).cancel()
+            return self._futures[number]
+
+    def _make(self, number: int) -> Clip:
+        recording = self._windows.find(number)
+        if recording is None:
+            path = self._windows.paths[number]
+            raise PerchError(f"the recording {path} is not there; say where it is now with --audio FOLDER")
+        (start_s, end_s), channel = self._windows.times(number), self._windows.channel(number)
+        try:
+            samples, begin_s = read_around(recording, start_s, end_s, CONTEXT_S, channel)
+        except PerchError as error:
+            raise PerchError(f"the recording {recording} cannot be played: it {error}") from None
+        picture = spectrogram(power(samples, STEP))
+        span_s = (begin_s, begin_s + len(samples) / RATE)
+        return Clip(picture, encode(samples), span_s, self._windows.top(number))
+
+
+__all__ = ["CONTEXT_S", "ENDING", "KIND", "Clip", "Clips"]

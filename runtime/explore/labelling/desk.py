@@ -1,0 +1,344 @@
+"""What the page asks for: the next window, to save an answer, to take one back; JSON in, JSON out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError, PerchError, counted
+from runtime.explore.labelling.answer import KINDS, Answer, now
+from runtime.explore.labelling.clips import ENDING, Clips
+from runtime.explore.labelling.journal import ConflictError, Journal
+from runtime.explore.labelling.learning import Learning
+from runtime.explore.labelling.orders import NAMES, Orders, Ranking, WaitingError
+from runtime.explore.labelling.vocabulary import Vocabulary
+from runtime.explore.labelling.windows import Windows
+from runtime.explore.pictures.sound import RATE
+
+AHEAD = 6
+"""For how many further windows clips are made."""
+HELD_S = 300.0
+"""How long a window stays with the tab that was given it."""
+CLIP_S, SEARCH_S = 10.0, 2.0
+"""How long a clip is waited for, and how long a window whose recording can be read is looked for in one go."""
+MOST_TABS, MOST_KEYS = 200, 9
+
+
+class NotFoundError(InputError):
+    """There is no such window."""
+
+
+@dataclass
+class Tab:
+    """A tab of a browser: the window it holds since when, those it went past in each order, and what it answered."""
+
+    holds: int | None = None
+    since: float = 0.0
+    passed: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    answered: list[tuple[Answer, Answer | None]] = field(default_factory=list)
+
+
+class Desk:
+    """Serves windows and takes answers, for all tabs. It may be used by several threads."""
+
+    def __init__(
+        self,
+        windows: Windows,
+        journal: Journal,
+        vocabulary: Vocabulary,
+        orders: Orders,
+        learning: Learning,
+        labeller: str,
+        title: str,
+    ) -> None:
+        self.windows, self.journal, self.vocabulary = windows, journal, vocabulary
+        self.orders, self.learning, self.labeller, self.title = orders, learning, labeller, title
+        self.clips = Clips(windows)
+        self.saved = 0
+        """How many answers were saved here."""
+        self.notices: list[str] = []
+        """What the page says next time."""
+        self._tabs: dict[str, Tab] = {}
+        self._keys: list[str] = []
+        self._sources: dict[int, str] = {}
+        self._answered = np.zeros(len(windows), np.bool_)
+        self._unreadable = np.zeros(len(windows), np.bool_)
+        self._lock = threading.RLock()
+        self._mark(set(journal.answers))
+
+    def close(self) -> None:
+        """Stops what goes on in the background."""
+        self.clips.close()
+        self.orders.close()
+        self.learning.close()
+
+    def state(self) -> dict[str, Any]:
+        """All that the page needs to begin."""
+        self._refresh()
+        known = set(self.vocabulary.classes)
+        own = sorted({name for answer in self.journal.answers.values() for name in answer.species} - known)
+        return {
+            "title": self.title,
+            "labels_file": str(self.journal.path),
+            "labeller": self.labeller,
+            "rows": len(self.windows),
+            "scored": int(self.windows.scored.sum()),
+            "orders": self.orders.described(),
+            "names": [{"name": name, "about": self.vocabulary.about(name)} for name in own] + self.vocabulary.described,
+            "learning": self.learning.as_json(),
+            **self._tally(),
+        }
+
+    def next(self, tab: str, order: Mapping[str, Any], after: object) -> dict[str, Any]:
+        """The next window of an order for a tab, and those to come; none with the reason if there is none."""
+        name, value = str(order.get("id")), str(order.get("value") or "")
+        self._refresh()
+        try:
+            ranking = self.orders.get(name, value)
+        except WaitingError as waiting:
+            return self._none(str(waiting), waiting=True)
+        except InputError as error:
+            return self._none(str(error))
+        passed = self._tab(tab).passed.setdefault((name, value), set())
+        if (number := self.windows.number_of_key(after)) is not None:
+            passed.add(number)
+        end = time.monotonic() + SEARCH_S
+        for place in self._candidates(tab, passed, ranking):
+            number = int(ranking.numbers[place])
+            if self._take(tab, number) and self._can_be_read(number):
+                return self._serve(tab, number, ranking, place, passed)
+            if time.monotonic() > end:
+                return self._none("looking for recordings that can be read", waiting=True)
+        return self._none(self._why_none(name, ranking, passed))
+
+    def window(self, key: object) -> dict[str, Any]:
+        """A window again."""
+        self._refresh()
+        return self._described(self._number(key), "")
+
+    def label(self, tab: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Saves an answer.
+
+        Raises:
+            ConflictError: somebody else has answered since the window was shown.
+            PerchError: it cannot be saved.
+        """
+        number = self._number(request.get("key"))
+        answer = self._answer(number, request)
+        with self._lock:
+            self._refresh()
+            before = self.journal.answers.get(answer.row_id)
+            if before is not None and _same(before, answer):  # sent twice
+                return {"saved": True, "answer": before.as_json(), **self._tally()}
+            if (None if before is None else before.as_json()) != request.get("seen"):
+                raise ConflictError(before)
+            self.journal.append(answer, before)
+            self._tab(tab).answered.append((answer, before))
+            self._sources[number] = answer.source
+            self.saved += 1
+            self._refresh()
+        self.learning.consider()
+        return {"saved": True, "answer": answer.as_json(), **self._tally()}
+
+    def undo(self, tab: str) -> dict[str, Any]:
+        """Takes a tab's last answer back, unless somebody has answered the window since."""
+        with self._lock:
+            self._refresh()
+            answered = self._tab(tab).answered
+            if not answered:
+                return {"why": "nothing was answered in this tab that could be taken back", **self._tally()}
+            mine, before = answered[-1]
+            restored = before or replace(mine, species=(), answer="withdrawn", labelled_at=now())
+            try:
+                self.journal.append(restored, mine)
+            except ConflictError as conflict:
+                answered.pop()
+                who = "it was taken back" if conflict.answer is None else f"{conflict.answer.labeller} has answered"
+                return {"why": f"{mine.row_id} stays as it is: {who} since", **self._tally()}
+            answered.pop()
+            self._refresh()
+        number = self.windows.number_of(mine.row_id)
+        key = None if number is None else self.windows.key(number)
+        return {"key": key, "answer": None if before is None else before.as_json(), **self._tally()}
+
+    def _answer(self, number: int, request: Mapping[str, Any]) -> Answer:
+        """The answer that the page sends, checked."""
+        kind, row_id = request.get("answer"), self.windows.row_ids[number]
+        if kind not in KINDS:
+            raise InputError(f"there is no answer {kind!r}, but {', '.join(KINDS)}")
+        try:
+            row_id.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"no label file can hold the name {row_id!a}, which is not text; rename it") from None
+        species = self.vocabulary.checked(request.get("species"), self.journal.spellings)
+        order = request.get("order")
+        asked = str(order.get("id")) if isinstance(order, dict) else ""
+        return Answer(row_id, species, cast(Any, kind), self._source(number, asked), self.labeller, now())
+
+    def _source(self, number: int, asked: str) -> str:
+        """How a window was chosen: as it was first served or answered, whatever the page shows now.
+
+        After a restart only the page knows. A window is then random only if it is among the next ones of that order.
+        """
+        if (before := self.journal.answers.get(self.windows.row_ids[number])) is not None:
+            return before.source
+        if number in self._sources:
+            return self._sources[number]
+        if asked == "random":
+            ranking = self.orders.get("random", "")
+            first = ranking.numbers[~self._answered[ranking.numbers]][: AHEAD + MOST_TABS]
+            return "random" if number in first else "list"
+        return asked if asked in NAMES else "list"
+
+    def _refresh(self) -> None:
+        self.journal.refresh()
+        with self._lock:
+            self._mark(self.journal.take_changed())
+            self.notices += self.journal.take_notices()
+
+    def _mark(self, changed: set[str]) -> None:
+        """Keeps count of which windows have an answer."""
+        for row_id in changed:
+            if (number := self.windows.number_of(row_id)) is not None:
+                self._answered[number] = row_id in self.journal.answers
+
+    def _tally(self) -> dict[str, Any]:
+        """Counts, the commonest labels, and what there is to say."""
+        with self._lock:
+            answers = list(self.journal.answers.values())
+            notices, self.notices = self.notices, []
+            labelled = sum(answer.answer == "labelled" for answer in answers)
+            return {
+                "counts": {
+                    "labelled": labelled,
+                    "unsure": len(answers) - labelled,
+                    "random": sum(answer.row_id in self.journal.random for answer in answers),
+                },
+                "keys": self._commonest(Counter(name for answer in answers for name in answer.species)),
+                "notices": notices,
+            }
+
+    def _commonest(self, counts: Counter[str]) -> list[str]:
+        """The labels that have a key: one keeps its key until another is much more common."""
+        keys = self._keys = [name for name in self._keys if name in counts]
+        for name, count in counts.most_common():
+            if name in keys:
+                continue
+            if len(keys) < MOST_KEYS:
+                keys.append(name)
+                continue
+            least = min(keys, key=counts.__getitem__)
+            if count > 1.5 * counts[least]:
+                keys[keys.index(least)] = name
+        return list(keys)
+
+    def _tab(self, name: str) -> Tab:
+        with self._lock:
+            self._tabs[name] = tab = self._tabs.pop(name, None) or Tab()
+            while len(self._tabs) > MOST_TABS:
+                del self._tabs[next(iter(self._tabs))]
+            return tab
+
+    def _candidates(self, tab: str, passed: set[int], ranking: Ranking) -> Iterator[int]:
+        """The places of the windows that this tab may be given next."""
+        for place in np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers]).tolist():
+            if not self._unreadable[ranking.numbers[place]]:  # some may have turned out to be
+                yield place
+
+    def _blocked(self, tab: str, passed: set[int]) -> NDArray[np.bool_]:
+        with self._lock:
+            blocked = self._answered | self._unreadable
+            blocked[list(passed)] = True
+            since = time.monotonic() - HELD_S
+            for name, other in self._tabs.items():
+                if name != tab and other.holds is not None and other.since > since:
+                    blocked[other.holds] = True
+            return blocked
+
+    def _can_be_read(self, number: int) -> bool:
+        try:
+            self.clips.get(number, CLIP_S)
+        except TimeoutError:  # the page may wait for it, or go on
+            return True
+        except PerchError as error:
+            lost = self.windows.of_recording(number) if self.windows.is_missing(number) else np.array([number])
+            with self._lock:
+                if not self._unreadable[lost].all():
+                    self._unreadable[lost] = True
+                    self.notices.append(f"{counted(len(lost), 'window')} skipped: {error}")
+            return False
+        return True
+
+    def skip_missing(self, numbers: NDArray[np.int64]) -> None:
+        """Windows whose recordings are not there are not served."""
+        with self._lock:
+            self._unreadable[numbers] = True
+
+    def _take(self, tab: str, number: int) -> bool:
+        """Gives a window to a tab, unless another one has just got it or it was just answered."""
+        with self._lock:
+            if self._blocked(tab, set())[number]:
+                return False
+            holder = self._tab(tab)
+            holder.holds, holder.since = number, time.monotonic()
+            return True
+
+    def _serve(self, tab: str, number: int, ranking: Ranking, place: int, passed: set[int]) -> dict[str, Any]:
+        self._sources.setdefault(number, ranking.source)
+        blocked = self._blocked(tab, passed)[ranking.numbers]
+        blocked[: place + 1] = True
+        ahead = ranking.numbers[np.flatnonzero(~blocked)[:AHEAD]].tolist()
+        self.clips.want(ahead)
+        window = self._described(number, ranking.reason(place))
+        return {"window": window, "ahead": [self.windows.key(each) for each in ahead], "why": "", **self._tally()}
+
+    def _described(self, number: int, reason: str) -> dict[str, Any]:
+        try:
+            clip = self.clips.get(number, CLIP_S)
+            span, top, why = clip.span_s, clip.top, ""
+        except (PerchError, TimeoutError) as error:
+            span, top, why = self.windows.times(number), [], str(error) or "its sound is not there yet"
+        about = self.windows.about(number)
+        answer = self.journal.answers.get(self.windows.row_ids[number])
+        return {
+            **about,
+            "context_s": span,
+            "top": [{"name": name, "about": self.vocabulary.about(name), "score": score} for name, score in top],
+            "probe": self.learning.probe(number),
+            "answer": None if answer is None else answer.as_json(),
+            "picture": f"clip/{about['key']}.png",
+            "sound": f"clip/{about['key']}.{ENDING}",
+            "rate_hz": RATE,
+            "reason": reason,
+            "error": why,
+        }
+
+    def _number(self, key: object) -> int:
+        if (number := self.windows.number_of_key(key)) is None:
+            raise NotFoundError("there is no such window")
+        return number
+
+    def _none(self, why: str, waiting: bool = False) -> dict[str, Any]:
+        return {"window": None, "ahead": [], "why": why, "waiting": waiting, **self._tally()}
+
+    def _why_none(self, order: str, ranking: Ranking, passed: set[int]) -> str:
+        numbers = ranking.numbers
+        lost = int(self._unreadable[numbers].sum())
+        parts = [
+            f"{int(self._answered[numbers].sum()):,} of {counted(len(numbers), 'window')} are answered",
+            *([f"you went past {len(passed):,} of them (a new tab shows them again)"] if passed else []),
+            *([f"{lost:,} have a recording that is missing or cannot be read (--audio FOLDER)"] if lost else []),
+        ]
+        return f"nothing is left in the order {NAMES[order]!r}: {'; '.join(parts)}"
+
+
+def _same(one: Answer, other: Answer) -> bool:
+    """Whether two answers differ in nothing but their time."""
+    return replace(one, labelled_at="") == replace(other, labelled_at="")

@@ -1,0 +1,178 @@
+"""The page's server: HTTP on one side, the desk on the other."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from runtime.errors import OutputError, PerchError
+from runtime.explore.labelling.clips import ENDING, KIND
+from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError
+from runtime.explore.labelling.guard import Guard
+from runtime.explore.labelling.journal import ConflictError
+from runtime.explore.labelling.windows import KEY
+
+PAGE = Path(__file__).with_name("page")
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MOST_BODY = 64 * 1024
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_server(desk: Desk, token: str, port: int) -> uvicorn.Server:
+    """The server of a desk, to be run on a socket at this port."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            application(desk, token, port),
+            log_level="error",
+            access_log=False,  # the address holds the token
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+    )
+
+
+def application(desk: Desk, token: str, port: int) -> Guard:
+    """The server of a desk, to be reached at `http://127.0.0.1:port/token/`."""
+
+    async def state(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.state))
+
+    async def learning(request: Request) -> Response:
+        return JSONResponse(desk.learning.as_json())
+
+    async def window(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.window, request.path_params["key"]))
+
+    async def clip(request: Request) -> Response:
+        return await run_in_threadpool(_clip, desk, request.path_params["name"], request.headers.get("range"))
+
+    async def following(request: Request) -> Response:
+        asked = await _body(request)
+        order = asked.get("order")
+        if not isinstance(order, dict):
+            raise HTTPException(400, "name an order")
+        return JSONResponse(await run_in_threadpool(desk.next, _tab(asked), order, asked.get("after")))
+
+    async def label(request: Request) -> Response:
+        asked = await _body(request)
+        return JSONResponse(await run_in_threadpool(desk.label, _tab(asked), asked))
+
+    async def undo(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.undo, _tab(await _body(request))))
+
+    routes = [
+        Route("/state", state),
+        Route("/learning", learning),
+        Route("/window/{key}", window),
+        Route("/clip/{name}", clip),
+        Route("/next", following, methods=["POST"]),
+        Route("/label", label, methods=["POST"]),
+        Route("/undo", undo, methods=["POST"]),
+        *_files(),
+    ]
+    handlers: Mapping[Any, Any] = {
+        ConflictError: _conflict,
+        HTTPException: _refused,
+        PerchError: _failed,
+        Exception: _broken,
+    }
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), token, port)
+
+
+def _files() -> list[Route]:
+    """The page's own files, by fixed names."""
+
+    def serving(path: Path, kind: str) -> Handler:
+        async def serve(request: Request) -> Response:
+            return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+        return serve
+
+    paths = [path for path in sorted(PAGE.glob("*")) if path.suffix in KINDS]
+    routes = [Route(f"/{path.name}", serving(path, KINDS[path.suffix])) for path in paths]
+    return [Route("/", serving(PAGE / "index.html", KINDS[".html"])), *routes]
+
+
+def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
+    key, _, ending = name.partition(".")
+    if not KEY.fullmatch(key) or ending not in ("png", ENDING):
+        raise HTTPException(404, "there is no such clip")
+    number = desk.windows.number_of_key(key)
+    if number is None:
+        raise NotFoundError("there is no such window")
+    try:
+        made = desk.clips.get(number, CLIP_S)
+    except TimeoutError:
+        raise HTTPException(503, "the clip is not there yet; try again") from None
+    data, kind = (made.picture, "image/png") if ending == "png" else (made.sound, KIND)
+    return _part(data, kind, wanted)
+
+
+def _part(data: bytes, kind: str, wanted: str | None) -> Response:
+    """Data, or the range of bytes that is wanted of it: Safari plays nothing else, and none seeks without."""
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
+    match = RANGE.fullmatch(wanted or "")
+    if match is None or not any(match.groups()):
+        return Response(data, media_type=kind, headers=headers)
+    first, last = match.groups()
+    start = int(first) if first else max(0, len(data) - int(last))
+    end = min(int(last) + 1 if first and last else len(data), len(data))
+    if start >= end:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+    return Response(data[start:end], 206, media_type=kind, headers=headers)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON that was sent."""
+    data = b""
+    async for part in request.stream():
+        data += part
+        if len(data) > MOST_BODY:
+            raise HTTPException(413, f"more than {MOST_BODY} bytes were sent")
+    try:
+        asked = json.loads(data)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise HTTPException(400, "what was sent is no JSON object")
+    return asked
+
+
+def _tab(asked: Mapping[str, Any]) -> str:
+    tab = asked.get("tab")
+    if not isinstance(tab, str) or not 1 <= len(tab) <= 64:
+        raise HTTPException(400, "the tab has no name")
+    return tab
+
+
+async def _conflict(request: Request, error: ConflictError) -> Response:
+    return JSONResponse({"conflict": None if error.answer is None else error.answer.as_json()}, 409)
+
+
+async def _refused(request: Request, error: HTTPException) -> Response:
+    return JSONResponse({"error": error.detail}, error.status_code)
+
+
+async def _failed(request: Request, error: PerchError) -> Response:
+    status = 404 if isinstance(error, NotFoundError) else 507 if isinstance(error, OutputError) else 400
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"the server made a mistake ({type(error).__name__}); its terminal says more"}, 500)

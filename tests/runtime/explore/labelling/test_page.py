@@ -1,0 +1,64 @@
+"""The page's server as a browser sees it: windows, answers, undo, clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.explore.labels import read_labels
+from tests.support.labelling import Page, open_page, write_world
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(tmp_path_factory.mktemp("world"))[0]
+
+
+@pytest.fixture
+def page(rows: Path, tmp_path: Path) -> Iterator[Page]:
+    page = open_page([rows], tmp_path / "labels.csv")
+    yield page
+    page.close()
+
+
+def test_the_state_says_what_there_is(page: Page, tmp_path: Path) -> None:
+    state = page.get("state")
+    assert (state["rows"], state["scored"], state["labeller"]) == (12, 12, "me")
+    assert state["labels_file"] == str(tmp_path / "labels.csv")
+    assert [order["id"] for order in state["orders"] if order["available"]] == ["worth", "species", "similar", "random"]
+    assert {"name": "amerob", "about": "Turdus migratorius"} in state["names"]
+
+
+def test_every_window_is_served_once_and_can_be_seen_and_heard(page: Page) -> None:
+    keys, after = [], None
+    while (window := page.next(after=after)["window"]) is not None:
+        keys.append(after := window["key"])
+    assert sorted(keys) == sorted(f"0-{row}" for row in range(12))
+    shown = page.get("window/0-1")
+    assert (shown["row_id"], shown["start_s"], shown["context_s"]) == ("r0_10", 5, [2.5, 12.5])
+    for name, kind in (("picture", "image/png"), ("sound", "audio/mpeg")):
+        clip = page.ask("GET", shown[name])
+        assert (clip.status, clip.headers["content-type"]) == (200, kind)
+        part = page.ask("GET", shown[name], headers={"Range": "bytes=10-19"})
+        assert (part.status, part.data) == (206, clip.data[10:20])
+
+
+def test_an_answer_is_in_the_file_and_undo_takes_it_back(page: Page) -> None:
+    key = page.next()["window"]["key"]
+    saved = page.label(key, "apbsun2", "A new song")
+    assert (saved["counts"]["labelled"], saved["keys"]) == (1, ["A new song", "apbsun2"])
+    row_id = page.get(f"window/{key}")["row_id"]
+    labels = read_labels(page.desk.journal.path)
+    assert labels.rows == {row_id: {"apbsun2", "A new song"}}
+    assert labels.random == {row_id}
+    assert page.post("undo") | {"keys": [], "notices": []} == {
+        "key": key,
+        "answer": None,
+        "counts": {"labelled": 0, "unsure": 0, "random": 0},
+        "keys": [],
+        "notices": [],
+    }
+    assert page.get(f"window/{key}")["answer"] is None
+    assert "why" in page.post("undo")

@@ -1,0 +1,79 @@
+"""The random share: what a fair sample of the windows says of precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.explore.labelled import join
+from runtime.explore.labels import Labels
+from runtime.explore.random_share import RandomShare, draw, estimate, interval
+from runtime.explore.rows import open_rows
+from tests.support.rows_files import write_rows
+
+ROWS = [f"r{i // 10}_{i % 10 * 5 + 5}" for i in range(100)]
+FAILED = 7
+ORDER = sorted((row_id for i, row_id in enumerate(ROWS) if i != FAILED), key=draw)
+
+
+def share(folder: Path, labels: Labels, wrong: frozenset[str] = frozenset()) -> RandomShare | None:
+    """Windows are given their labels; of these none is true in windows that are `wrong`."""
+    rows = write_rows(folder / "out.parquet", np.ones((100, 2), np.float32), 10, status={FAILED: "failed"})
+    files = [open_rows(rows)]
+    labelled = join(files, labels)
+    right = np.array([ROWS[i] not in wrong for i in labelled.rows[0]])
+    return estimate(files, labelled, labelled.truth & right[:, None], labelled.truth)
+
+
+def test_it_holds_all_answered_windows_up_to_the_last_one_drawn(tmp_path: Path) -> None:
+    held = {row_id: frozenset("a" * (i % 2)) for i, row_id in enumerate(ORDER)}
+    unsure = frozenset({ORDER[1], ORDER[4], ORDER[15]})
+    # Up to the tenth all but one have an answer, in whichever order they were served; those after it do not count.
+    chosen = [*ORDER[:3], *ORDER[4:10], ORDER[30], ORDER[60], ROWS[FAILED]]
+    rows = {row_id: held.get(row_id, frozenset("a")) for row_id in chosen if row_id not in unsure}
+    random = frozenset({ORDER[0], ORDER[1], ORDER[3], ORDER[9]})
+    found = share(tmp_path, Labels("l.csv", rows, unsure=unsure, random=random), frozenset({ORDER[5], ORDER[60]}))
+    assert found is not None
+    assert (found.windows, found.unsure, found.unanswered) == (9, 2, 1)
+    assert (found.given, found.right, found.precision) == (3, 2, 2 / 3)
+    assert (found.low, found.high) == interval(2, 3)
+    assert {name: (of.windows, of.share) for name, of in found.species.items()} == {"a": (3, 3 / 7)}
+    said = found.report(0.9)
+    assert "random share: 7 windows labelled, 2 unsure, 1 not answered" in said
+    assert "2 of 3 species" in said and "too few to say more" in said
+
+
+def test_there_is_none_without_windows_in_random_order(tmp_path: Path) -> None:
+    labels = Labels("l.csv", dict.fromkeys(ORDER, frozenset("a")), unsure=frozenset({ORDER[3]}))
+    assert share(tmp_path, labels) is None
+
+
+def test_windows_passed_over_make_it_unfair(tmp_path: Path) -> None:
+    rows = dict.fromkeys(ORDER[:15], frozenset("a"))
+    found = share(tmp_path, Labels("l.csv", {**rows, ORDER[20]: frozenset("a")}, random=frozenset({ORDER[20]})))
+    assert found is not None
+    assert (found.windows, found.unanswered, found.precision, found.low) == (16, 5, None, None)
+    assert "too many of its windows have no answer" in found.report(0.9)
+
+
+def test_it_says_how_the_precision_compares_with_what_was_asked_for(tmp_path: Path) -> None:
+    rows = dict.fromkeys(ORDER[:60], frozenset("a"))
+    labels = Labels("l.csv", {**rows, ORDER[70]: frozenset("b")}, random=frozenset({ORDER[59]}))
+    found = share(tmp_path, labels, frozenset(ORDER[:20]))
+    assert found is not None
+    assert (found.given, found.right, found.precision) == (60, 40, 2 / 3)
+    assert "not like the others" in found.report(0.9)
+    assert found.report(0.7).splitlines()[1].endswith("; 0.7 was asked for")
+    nothing = share(tmp_path, Labels("l.csv", dict.fromkeys(ORDER, frozenset()), random=frozenset(ORDER[:9])))
+    assert nothing is not None
+    assert (nothing.given, nothing.precision, nothing.species) == (0, None, {})
+    assert "says nothing about precision" in nothing.report(0.9)
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (6, 8), (40, 60), (10, 10)])
+def test_the_interval_is_wilsons(hits: int, count: int) -> None:
+    z, p = 1.959963984540054, hits / count
+    middle, half = p + z**2 / (2 * count), z * (p * (1 - p) / count + z**2 / (4 * count**2)) ** 0.5
+    np.testing.assert_allclose(interval(hits, count), (np.array([middle - half, middle + half])) / (1 + z**2 / count))
