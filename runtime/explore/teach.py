@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         InputError: an argument or a file cannot be used, or nothing can be learnt from the labels.
         OutputError: the file cannot be written.
     """
-    from runtime.explore.own_head import add_head
+    from runtime.explore.own_head import add_head, check_place
 
     if not 0 < args.precision < 1:
         raise InputError(f"--precision is {args.precision:g}, but must be between 0 and 1")
@@ -98,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
     )
     for file in files:
         _check_belongs(file, args.model, artifact)
+    check_place(args.model, artifact, args.name, files[0].shapes["embedding"][0])
 
     from runtime.explore.evaluation import evaluate
 
