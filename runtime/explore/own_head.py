@@ -107,7 +107,7 @@ def add_head(model: Path, target: Path, name: str, head: TrainedHead) -> Artifac
     """
     check_outputs({"-o": target}, {"the model": model})
     before = read_true_artifact(model)
-    _check(model, before, name, head)
+    check_place(model, before, name, len(head.weights))
     windows = 0.1 * np.random.default_rng(0).standard_normal((WINDOWS, before.window_samples)).astype(np.float32)
     others = [each for each in before.heads if each != name]
     expected = _outputs(model, windows, others)
@@ -168,8 +168,12 @@ def _with_head(model: Path, before: Artifact, name: str, head: TrainedHead) -> o
     return proto
 
 
-def _check(model: Path, artifact: Artifact, name: str, head: TrainedHead) -> None:
-    """Raises InputError if the head does not fit the model, or cannot be called so."""
+def check_place(model: Path, artifact: Artifact, name: str, width: int) -> None:
+    """Refuses a head, learnt from embeddings of so many numbers, that does not fit the model or cannot be called so.
+
+    Raises:
+        InputError: it does not, or cannot.
+    """
     there = artifact.heads.get(name)
     if not NAME.fullmatch(name) or name in RESERVED:
         raise InputError(
@@ -180,10 +184,9 @@ def _check(model: Path, artifact: Artifact, name: str, head: TrainedHead) -> Non
     embedding = artifact.heads.get(EMBEDDING)
     if embedding is None or len(embedding.shape) != 1:
         raise InputError(f"{model} has no output '{EMBEDDING}', from which a head is computed; convert it with it")
-    if embedding.shape[0] != len(head.weights):
+    if embedding.shape[0] != width:
         raise InputError(
-            f"the head was taught on embeddings of {len(head.weights):,} numbers, and those of {model} have "
-            f"{embedding.shape[0]:,}"
+            f"the head was taught on embeddings of {width:,} numbers, and those of {model} have {embedding.shape[0]:,}"
         )
 
 
