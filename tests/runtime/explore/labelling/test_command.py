@@ -79,7 +79,7 @@ def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path) -
         "order": {"id": "random"},
         "seen": None,
     }
-    assert first.ask("label", seen=None, **asked)["saved"]
+    assert first.ask("label", **asked)["saved"]
     assert first.end(signal.SIGKILL)[1] == -signal.SIGKILL
     until(lambda: not Path(f"/proc/{learner}").exists())
     second = Served(str(rows))
