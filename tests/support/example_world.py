@@ -42,7 +42,7 @@ RECORDINGS = {
 UNKNOWN = "1139490"
 """An insect in the competition's classes; a bird model does not know it."""
 
-SEASON, SEASON_WINDOWS, SEASON_RANDOM, SEASON_LABELLED = 8, 5, 16, 32
+SEASON, SEASON_WINDOWS, SEASON_RANDOM, SEASON_LABELLED = 8, 5, 24, 32
 """Recordings of `season/`, windows of each, and how many of them are labelled in random order and in all."""
 
 
