@@ -17,16 +17,21 @@ import soundfile
 
 from runtime.console.terminal import complain, printable
 from runtime.cores import usable_cores
-from runtime.errors import ArtifactError, DeviceError, PerchError
+from runtime.errors import ArtifactError, DeviceError, PerchError, some
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.ensemble import combined, unique_models
+from runtime.model.heads import Head
 from runtime.model.identity import untrue
+from runtime.model.own_heads import OwnHead
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
 from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, load, message_of
 from runtime.request.request import Request
 from runtime.workers.setup import choose_setup
+
+SHOWN, MOST_LINE = 30, 2000
+"""Classes and facts that are listed of a head; characters of a line of them."""
 
 
 def run(models: Mapping[str, Path], device: str) -> int:
@@ -132,9 +137,28 @@ def described(artifact: Artifact) -> list[str]:
     lines += [said for said in (artifact.parity_warning, artifact.ill_conditioned) if said is not None]
     for head in artifact.heads.values():
         shape = "x".join(map(str, head.shape))
+        if head.own is not None:
+            lines += [f"{head.name:<13} {shape}, probabilities of classes of your own", *own_head_lines(head, head.own)]
+            continue
         classes = f", classes of {' and '.join(head.class_lists)}" if head.class_lists else ""
         lines.append(f"{head.name:<13} {shape}{classes}; {_parity(artifact, head.name)}")
     return lines
+
+
+def own_head_lines(head: Head, own: OwnHead) -> Iterator[str]:
+    """The classes of a head that a user added, with their thresholds, and what it was taught from."""
+    limits = dict(zip(head.classes, own.thresholds, strict=True))
+    detected = [f"{name} from {limit:.3g}" for name, limit in limits.items() if limit is not None]
+    never = [name for name, limit in limits.items() if limit is None]
+    facts = {**own.taught, "normalize": own.normalize}
+    taught = [f"{key} {_fact(value)}" for key, value in facts.items() if not isinstance(value, Mapping)]
+    for what, texts in (("thresholds", detected), ("without one", never), ("taught from", taught)):
+        if texts:
+            yield f"  {what:<12}{some(texts, SHOWN)[:MOST_LINE]}"
+
+
+def _fact(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _parity(artifact: Artifact, head: str) -> str:
@@ -149,7 +173,7 @@ def _parity(artifact: Artifact, head: str) -> str:
 def _setup(artifact: Artifact, device: str, model: Path) -> Iterator[str]:
     """The setup of a run without --workers, --threads and --batch-size, and where it comes from."""
     yield _run_line(artifact, device)
-    profile = read_profile(artifact.artifact_sha256, device)
+    profile = read_profile(artifact.base_sha256, device)
     if profile is None:
         yield f"no profile of this model in {profile_path()}; `perch-bench throughput {model}` makes one"
     else:

@@ -171,7 +171,7 @@ def _conclusion(
             if trust["others"] > TOO_BUSY:
                 lines.append("  not kept as a profile: other programs took most of the processors")
             elif not no_profile:
-                kept = write_profile(file.artifact.artifact_sha256, device, best.setup, best.rate)
+                kept = write_profile(file.artifact.base_sha256, device, best.setup, best.rate)
                 lines.append(f"  kept in {kept}: perch-run on {device} uses it unless it is told otherwise")
         except (InputError, OutputError) as error:
             lines.append(f"  not kept as a profile: {error}")

@@ -1,4 +1,4 @@
-"""Explores a run's rows: plots them, labels windows from a few labelled ones, finds windows that sound alike."""
+"""Explores a run's rows: plots them, finds windows that sound alike, learns species from a few labelled windows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 from runtime.console.terminal import add_version, command, complain
 from runtime.errors import PerchError
-from runtime.explore import label, plot, prelabel, search
+from runtime.explore import label, plot, prelabel, search, teach
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "label": (label, "listen to windows and label them, in the browser"),
     "plot": (plot, "plot embeddings, or the timeline of a soundscape"),
     "prelabel": (prelabel, "label windows from a few labelled ones, and say how good that is"),
     "search": (search, "find windows that sound like given ones"),
+    "teach": (teach, "learn species from labelled windows, and keep them in the model's file"),
 }
 
 

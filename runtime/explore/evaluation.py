@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from runtime.errors import InputError
+from runtime.errors import InputError, some
 from runtime.explore import metrics
 from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
 from runtime.explore.labelled import LabelledRows, explain_not_learnable, join
@@ -21,7 +22,6 @@ from runtime.explore.tables import format_table
 
 METRICS = ("MAP", "cMAP5", "top-1", "ROC-AUC")
 SCORING = ("namespace", "unmapped", "logit_scale", "activation", "smooth")
-SHOWN = 5
 FEWEST = 5
 """Fewest labelled windows with a species for which probabilities are given."""
 
@@ -60,9 +60,21 @@ class Evaluation:
     named: NDArray[np.int64]
     no_raw: str
 
+    def linear(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Classifiers and calibration in one: weights, float64 `[embedding, species]`, and bias, float64 `[species]`.
+
+        A probability is the sigmoid of `embedding @ weights + bias`.
+        """
+        slopes, offsets = self.calibration.slopes, self.calibration.offsets
+        return self.probe.weights * slopes, self.probe.bias * slopes + offsets
+
     def probabilities_of(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities of the species in new windows, float64 `[rows, species]`."""
-        return self.calibration(self.probe(embeddings))
+        """Probabilities of the species in new windows, float64 `[rows, species]`.
+
+        Sums are taken in float64: in float32, those over a thousand numbers move a probability by more than 1e-6.
+        """
+        weights, bias = self.linear()
+        return np.asarray(expit(embeddings @ weights + bias))
 
     @property
     def average_precision(self) -> NDArray[np.float64]:
@@ -99,7 +111,7 @@ class Evaluation:
             lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows have no score")
         left_out = [name for name in self.labelled.names if name not in self.names]
         if left_out:
-            lines.append(f"left out, labelled as present and as absent in too few recordings: {_some(left_out)}")
+            lines.append(f"left out, labelled as present and as absent in too few recordings: {some(left_out)}")
         return lines
 
     def _comparison(self) -> list[str]:
@@ -218,13 +230,13 @@ def _raw_logits(
     if not len(named):
         return (
             *none,
-            f"the model has none of the species (such as {_some(names)}), so there are no raw logits to compare with",
+            f"the model has none of the species (such as {some(names)}), so there are no raw logits to compare with",
         )
     raw = labelled.read(files, "label", columns[named].tolist())
     varies = np.ptp(raw, axis=0) > 0  # a constant column is a class that the model lacks
     named, raw = named[varies], raw[:, varies]
     others = [name for i, name in enumerate(names) if i not in named]
-    return raw, named, f"not among the model's classes: {_some(others)}" if others else ""
+    return raw, named, f"not among the model's classes: {some(others)}" if others else ""
 
 
 def _metrics(scores: metrics.Scores, truth: metrics.Truth) -> tuple[float, float, float, float]:
@@ -234,8 +246,3 @@ def _metrics(scores: metrics.Scores, truth: metrics.Truth) -> tuple[float, float
         metrics.top1_accuracy(scores, truth),
         metrics.macro_roc_auc(scores, truth),
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

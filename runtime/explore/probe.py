@@ -48,10 +48,6 @@ class Probe:
     bias: NDArray[np.float32]
     strengths: tuple[float, ...]
 
-    def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores of new windows, float32 `[rows, species]`."""
-        return embeddings @ self.weights + self.bias
-
 
 def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: int = FOLDS) -> NDArray[np.int64]:
     """The fold of each labelled row, int64 `[rows]`.

@@ -96,7 +96,7 @@ class RandomShare:
             return f"{found}; that is less than {asked:g}: the labelled windows are not like the others"
         if self.high - self.low > WIDE:
             return f"{found}; that is too few to say more: label more in random order"
-        return f"{found}; {asked:g} was asked for"
+        return f"{found}, which agrees with the {asked:g} asked for"
 
 
 def estimate(

@@ -142,12 +142,8 @@ class Artifact:
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema[:20]!r}, this version reads {SCHEMA}; convert it again")
         try:
-            own, base = entries.get("own_heads", "{}"), entries.get("base_sha256")
-            if len(own) > MOST_OWN_TEXT or not re.fullmatch(
-                "[0-9a-f]{64}" if "own_heads" in entries else "", base or ""
-            ):
-                raise ValueError("own heads that are described at too great length, or without base_sha256")
-            heads = read_heads(_object(entries["heads"]), _object(own), entries)
+            own, base = _own_heads(entries)
+            heads = read_heads(_object(entries["heads"]), own, entries)
             artifact = cls(
                 family=entries["model_family"],
                 sample_rate=_number(entries["sample_rate"]),
@@ -276,6 +272,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at + count + 1
     raise ValueError("a number without an end")
+
+
+def _own_heads(entries: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
+    """What describes the heads that users added, by their names; and the file's fingerprint before that, if any."""
+    text, base = entries.get("own_heads"), entries.get("base_sha256")
+    if text is None and base is None:
+        return {}, None
+    if text is None or len(text) > MOST_OWN_TEXT or not re.fullmatch("[0-9a-f]{64}", base or ""):
+        raise ValueError("own heads that are described at too great length, or without base_sha256")
+    return _object(text), base
 
 
 def _number(text: str) -> int:

@@ -118,11 +118,10 @@ def read_heads(shapes: Mapping[str, Any], own: Mapping[str, Any], entries: Mappi
         ValueError, LookupError, TypeError: the entries are invalid.
     """
     heads = {name: _head(name, _shape(name, shape), _lists(name, shapes, entries)) for name, shape in shapes.items()}
-    described = {
-        name: OwnHead.read(name, fields, heads[name].namespace, len(heads[name].classes))
-        for name, fields in own.items()
-    }
-    return heads | {name: replace(heads[name], own=each) for name, each in described.items()}
+    for name, fields in own.items():
+        each = heads[name]
+        heads[name] = replace(each, own=OwnHead.read(name, fields, each.namespace, len(each.classes)))
+    return heads
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,20 @@ from runtime.request.field import check_options, option
 from runtime.request.values import LONGEST_S, at_least_one, number, parse_seconds
 
 DetectionFormat = Literal["csv", "raven", "audacity"]
+AUTO = "auto"
 GROUP = "detections: a table of what scores high, instead of all scores"
 
 
-def _score(name: str, value: object) -> float:
+def _parse_score(text: str) -> float | str:
+    try:
+        return text if text == AUTO else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no score; write a number, or {AUTO}") from None
+
+
+def _score(name: str, value: object) -> float | str:
+    if value == AUTO:
+        return AUTO
     score = number(name, value)
     if math.isnan(score):
         raise InputError(f"{name} is not a number")
@@ -61,7 +72,8 @@ class Detections:
     Args:
         top: The most classes that each window has, those with the highest scores. None: all. A class that the model
             lacks is never a detection, nor is a column without a name in the namespace asked for.
-        min_score: The lowest score of a detection, on the scale that is written. None: no limit.
+        min_score: The lowest score of a detection, on the scale that is written. "auto": for each class the threshold
+            that `perch-explore teach` stored with it; a class without one is never a detection. None: no limit.
         format: "csv", "raven" or "audacity". None: what the file's ending says, `.csv`, `.selections.txt` (Raven) or
             `.txt` (Audacity).
         merge_gap_s: Detections of one class in one recording become one event if each starts at most so many seconds
@@ -87,12 +99,14 @@ class Detections:
         metavar="K",
         check=at_least_one,
     )
-    min_score: float | None = option(
+    min_score: float | Literal["auto"] | None = option(
         None,
-        "the lowest score of a detection, on the scale that is written",
+        'the lowest score of a detection, on the scale that is written. "auto" takes the thresholds stored with a head '
+        "that `perch-explore teach` added to the model, one for each class; a class without one is never detected",
         GROUP,
         unset="no limit",
         metavar="SCORE",
+        parse=_parse_score,
         check=_score,
     )
     format: DetectionFormat | None = option(

@@ -61,7 +61,8 @@ class ScoreOptions:
     outputs: Sequence[str] = option(
         ("label",),
         'the model\'s outputs to compute: "label", "embedding". Perch v1 also has "genus", "family", "order" and '
-        '"frontend"; Perch v2 also has "spatial_embedding" and "spectrogram"',
+        '"frontend"; Perch v2 also has "spatial_embedding" and "spectrogram". A file may have heads that '
+        '`perch-explore teach` added, such as "mine", which give probabilities',
         WHAT,
         metavar="NAME,NAME",
         parse=parse_names,
@@ -121,7 +122,8 @@ class ScoreOptions:
         "none",
         '"sigmoid" or "softmax" of the scores of heads with classes. A softmax is taken over the columns that are '
         "written. A metric such as ROC-AUC ranks the windows of a class: a sigmoid keeps that ranking, a softmax does "
-        "not. The values of `unmapped` and `fill` stay as they are",
+        "not. The values of `unmapped` and `fill` stay as they are, and so do heads that `perch-explore teach` added, "
+        "which are probabilities",
         WHAT,
         journal=["activation"],
     )
@@ -129,7 +131,7 @@ class ScoreOptions:
         None,
         "the N of a recording's confidence, after `activation` and before `smooth`: in each recording, the scores of a "
         "class are multiplied by the mean of its N highest there. The flag alone means 2, which entrants of BirdCLEF "
-        "take. It needs probabilities, so an `activation`",
+        "take. It needs probabilities, so an `activation` unless all heads were added by `perch-explore teach`",
         WHAT,
         unset="no scaling",
         metavar="N",

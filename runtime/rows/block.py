@@ -56,6 +56,12 @@ class Columns:
         return json.loads(self.about.get("options", "{}")).get("channel")
 
     @property
+    def thresholds(self) -> Mapping[str, Sequence[float | None]]:
+        """For each head that a user added to the model, the probability from which on each class is detected; None:
+        never."""
+        return dict(json.loads(self.about.get("thresholds", "{}")))
+
+    @property
     def hop_s_with_gaps(self) -> float | None:
         """Seconds between two rows, where some windows have no rows; None where all have."""
         options = json.loads(self.about.get("options", "{}"))

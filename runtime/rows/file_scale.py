@@ -65,8 +65,9 @@ def check_file_scale(columns: Columns) -> None:
         raise InputError(
             f"file_scale scales the scores of classes, and {', '.join(columns.shapes)} has none; leave it out"
         )
-    if json.loads(columns.about["options"]).get("activation") == "none":
+    logits = [name for name, classes in columns.classes.items() if classes and name not in columns.thresholds]
+    if logits and json.loads(columns.about["options"]).get("activation") == "none":
         raise InputError(
-            "file_scale multiplies scores, which must be probabilities, and these are logits; ask for the activation "
-            "'sigmoid', or 'softmax'"
+            f"file_scale multiplies scores, which must be probabilities, and those of {', '.join(logits)} are logits; "
+            "ask for the activation 'sigmoid', or 'softmax'"
         )

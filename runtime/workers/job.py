@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from runtime.classes.wanted import WantedClasses
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Models, asked_outputs, members_of, named_models
-from runtime.model.heads import LABEL
+from runtime.model.heads import LABEL, Head
 from runtime.model.logits import check_logit_scale
 from runtime.model.profile import Setup
+from runtime.request.detections import AUTO
 from runtime.request.request import Request
 
 
@@ -106,6 +107,7 @@ def make_job(
     heads = [artifact.head(name) for name in request.outputs]
     if not heads:
         raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
+    _check_own_heads(artifact, heads, request)
     named = ", ".join(request.outputs)
     namespaces = list(dict.fromkeys(name for head in heads for name in head.class_lists))
     if request.namespace is not None and request.namespace not in namespaces:
@@ -141,6 +143,24 @@ def make_job(
         maxima=tuple(head.name for head in heads if head.classes) if request.pool == "max" else (),
         dtypes={head.name: request.embedding_dtype for head in heads if not head.classes},
     )
+
+
+def _check_own_heads(artifact: Artifact, heads: Sequence[Head], request: Request) -> None:
+    """Raises InputError if heads that a user added are asked for what they were not taught for, or others for it."""
+    for head in heads:
+        if head.own is not None and head.own.normalize not in (None, request.normalize):
+            raise InputError(
+                f"{head.name} was taught on windows with normalize '{head.own.normalize}', and this run has "
+                f"'{request.normalize}'; give --normalize {head.own.normalize}, or leave out {head.name}"
+            )
+    if request.detections is None or request.detections.min_score != AUTO:
+        return
+    able = [head.name for head in artifact.heads.values() if head.own is not None and head.own.has_thresholds]
+    if able and not set(able) & {head.name for head in heads}:
+        raise InputError(
+            f"min_score '{AUTO}' takes stored thresholds, and of {', '.join(request.outputs)} there are none; ask for "
+            f"--outputs {able[0]}"
+        )
 
 
 def _overlap(artifact: Artifact, request: Request, hop: int) -> Overlap | None:

@@ -32,7 +32,7 @@ def choose_setup(
     """
     named = {name: getattr(request, name) for name in ("workers", "threads", "batch_size")}
     named = {name: count for name, count in named.items() if count is not None}
-    profile = None if named or unfinished else read_profile(artifact.artifact_sha256, device)
+    profile = None if named or unfinished else read_profile(artifact.base_sha256, device)
     if profile is not None:
         return profile.setup, str(profile)
     before = unfinished or {}

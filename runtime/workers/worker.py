@@ -101,6 +101,8 @@ def rows_of(
         rows[label] = class_map.apply({name: rows[full] for name, full in read_by(class_map, label).items()})
         rows[label][~scored] = np.nan
     for name, values in rows.items():
+        if artifact.heads[name].own is not None:
+            continue  # these are probabilities
         if artifact.heads[name].classes:
             constant = job.class_maps[name].constant if name in job.class_maps else None
             rows[name] = activated(values, job.request.activation, constant)

@@ -8,11 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import soundfile
+
 from convert.conversion import convert
 from convert.proof.synthetic import write_soundscape
 from convert.untrained.perch import write_saved_model
 from convert.untrained.recipe import TINY, ClassHead
 from runtime import run_soundscapes
+from runtime.explore.random_share import draw
+from tests.support.planted import noise, plant
+from tests.support.recordings import RATE
 
 RECIPE = replace(
     TINY,
@@ -37,6 +42,9 @@ RECORDINGS = {
 UNKNOWN = "1139490"
 """An insect in the competition's classes; a bird model does not know it."""
 
+SEASON, SEASON_WINDOWS, SEASON_RANDOM, SEASON_LABELLED = 8, 5, 24, 32
+"""Recordings of `season/`, windows of each, and how many of them are labelled in random order and in all."""
+
 
 def build(folder: Path) -> Path:
     """Makes the folder: a small Perch v1 with all its heads, what it is converted to, and a run of it."""
@@ -53,7 +61,38 @@ def build(folder: Path) -> Path:
     _write_labels(folder / "labels.csv", rows.row_ids[:-2], codes)
     stems = [Path(name).stem for name in RECORDINGS if name.startswith("soundscapes_labelled/")]
     _write_labels(folder / "truth.csv", [f"{stem}_{end}" for stem in stems for end in (5, 10, 15)], codes)
+    _write_season(folder / "season", folder / "perch.onnx")
     return folder
+
+
+def _write_season(folder: Path, model: Path) -> None:
+    """Recordings with planted sounds, a run of them, and the journal of a labeller who knows the sounds.
+
+    A frog calls in every other window, a bittern in three windows of all.
+    """
+    (folder / "recordings").mkdir(parents=True)
+    held: dict[str, list[str]] = {}
+    for recording in range(SEASON):
+        stem, audio = f"2024060{recording + 1}_053000", noise(recording, 5 * SEASON_WINDOWS)
+        for window in range(SEASON_WINDOWS):
+            frog, bittern = (window + recording) % 2 == 1, window == 2 and recording in (1, 4, 6)
+            plant(audio, [5 * window + 2.5] * frog, 4, (2000, 5000), decibels=20)
+            plant(audio, [5 * window + 2.5] * bittern, 3, (150, 160), decibels=20)
+            held[f"{stem}_{5 * window + 5}"] = ["tree frog"] * frog + ["bittern"] * bittern
+        soundfile.write(folder / "recordings" / f"{stem}.WAV", audio, RATE)
+    with contextlib.chdir(folder):
+        rows = run_soundscapes("recordings", model, outputs=("embedding", "label"), progress=False)
+        rows.to_parquet("out.parquet")
+    order = sorted(held, key=draw)[:SEASON_LABELLED]
+    sources = ["random"] * SEASON_RANDOM + ["worth"] * (SEASON_LABELLED - SEASON_RANDOM)
+    _write(
+        folder / "labels.csv",
+        ["row_id", "species", "answer", "source", "labeller", "labelled_at"],
+        (
+            [row_id, ";".join(held[row_id]), "labelled", source, "ann", f"2024-07-01T09:{i:02d}:00.000Z"]
+            for i, (row_id, source) in enumerate(zip(order, sources, strict=True))
+        ),
+    )
 
 
 def _write_competition(folder: Path, codes: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runtime.request.detections import Detections
+from runtime.request.detections import AUTO, Detections
 from runtime.rows.formats.events import Detection
 
 
@@ -52,7 +52,7 @@ class DetectionCounts:
             text = f"{events}{self.detections} detections in {self.windows} of {len(self.best_scores)} windows"
         else:
             text = f"no detections: none of {len(self.best_scores)} windows has one"
-        if asked.min_score is None or 0 < self.windows < len(self.best_scores):
+        if asked.min_score in (None, AUTO) or 0 < self.windows < len(self.best_scores):
             return text
         few, many = np.quantile(self.best_scores, (0.99, 0.9)).tolist()
         why = "every window has one" if self.windows else f"the highest score is {max(self.best_scores):.4g}"

@@ -29,6 +29,7 @@ from runtime.rows.block import Block, Columns
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.formats.events import Detection, merged
 from runtime.rows.formats.format import Format
+from runtime.rows.formats.least_scores import class_head, least_scores, threshold_remarks
 
 TEMPORARY = "detections"
 MOST_NAME = 255
@@ -79,12 +80,15 @@ class DetectionTables(Format):
         self._in_folder = kind != "csv" and ending is None
         self.detected: DetectionCounts = DetectionCounts()
         self._species: Species | None = None
+        self._least = np.empty(0, np.float32)
 
     def check_columns(self, columns: Columns) -> None:
-        classes = columns.classes[class_head(columns)]
+        head = class_head(columns, self._asked)
+        classes = columns.classes[head]
+        self._least = least_scores(columns, head, self._asked)
         before = self._species
         self._species = chosen_species(classes, columns.taxonomy, self._asked.species_list, self._asked.place)
-        self.detected.remarks = self._species.remarks
+        self.detected.remarks = [*threshold_remarks(columns, head, self._asked), *self._species.remarks]
         if self._species.warning and before is None:
             log.warning(self._species.warning)
 
@@ -138,7 +142,7 @@ class DetectionTables(Format):
 
     def _detect(self, blocks: Iterable[Block], columns: Columns) -> Iterator[Detection]:
         """The detections, window by window, the highest score first in each."""
-        head = class_head(columns)
+        head = class_head(columns, self._asked)
         classes = columns.classes[head]
         taxa = [columns.taxonomy[name] for name in classes]
         if self._species is None:
@@ -164,25 +168,11 @@ class DetectionTables(Format):
 
     def _highest(self, scores: NDArray[np.float32], eligible: NDArray[np.bool_]) -> list[int]:
         """The columns of a window's detections, the highest score first; only `eligible` columns have any."""
-        least = -np.inf if self._asked.min_score is None else self._asked.min_score
-        chosen = np.flatnonzero(eligible & (scores >= least))
+        chosen = np.flatnonzero(eligible & (scores >= self._least))
         if self._asked.top is not None and self._asked.top < len(chosen):  # sorting thousands of classes takes its time
             chosen = chosen[scores[chosen] >= np.partition(scores[chosen], -self._asked.top)[-self._asked.top]]
         order: list[int] = chosen[np.argsort(-scores[chosen], kind="stable")].tolist()
         return order[: self._asked.top]
-
-
-def class_head(columns: Columns) -> str:
-    """The output that detections are of.
-
-    Raises:
-        InputError: there is not exactly one output with classes.
-    """
-    heads = [name for name in columns.shapes if columns.classes.get(name)]
-    if len(heads) != 1:
-        how = f"ask for {heads[0]} alone" if heads else "ask for label"
-        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; {how}")
-    return heads[0]
 
 
 def _check_names(target: Path, files: Sequence[Path]) -> None:

@@ -65,7 +65,7 @@ def test_it_says_how_the_precision_compares_with_what_was_asked_for(tmp_path: Pa
     assert found is not None
     assert (found.given, found.right, found.precision) == (60, 40, 2 / 3)
     assert "not like the others" in found.report(0.9)
-    assert found.report(0.7).splitlines()[1].endswith("; 0.7 was asked for")
+    assert found.report(0.7).splitlines()[1].endswith("which agrees with the 0.7 asked for")
     nothing = share(tmp_path, Labels("l.csv", dict.fromkeys(ORDER, frozenset()), random=frozenset(ORDER[:9])))
     assert nothing is not None
     assert (nothing.given, nothing.precision, nothing.species) == (0, None, {})

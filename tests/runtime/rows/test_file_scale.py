@@ -88,8 +88,10 @@ def test_scores_are_scaled_before_they_are_smoothed() -> None:
 
 def test_what_are_no_probabilities_is_refused() -> None:
     logits = replace(COLUMNS, about={"options": json.dumps({"activation": "none"})})
-    with pytest.raises(InputError, match="these are logits; ask for the activation 'sigmoid', or 'softmax'"):
+    with pytest.raises(InputError, match="those of label are logits; ask for the activation 'sigmoid', or 'softmax'"):
         Finishing.of(logits, Request(file_scale=2))
+    own = replace(logits, about={**logits.about, "thresholds": json.dumps({"label": [None] * 4})})
+    assert Finishing.of(own, Request(file_scale=2)).file_scale == 2
     with pytest.raises(InputError, match="scales the scores of classes, and embedding has none"):
         Finishing.of(COLUMNS.only("embedding"), Request(file_scale=2))
     with pytest.raises(InputError, match="file_scale is 0, but must be at least 1"):

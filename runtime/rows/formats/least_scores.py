@@ -1,0 +1,64 @@
+"""Which output detections are of, and from which score on each of its classes is detected."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError, some
+from runtime.request.detections import AUTO, Detections
+from runtime.rows.block import Columns
+
+
+def class_head(columns: Columns, asked: Detections) -> str:
+    """The output that detections are of.
+
+    Raises:
+        InputError: there is not exactly one output with classes, or it has no thresholds and is asked for them.
+    """
+    heads = [name for name in columns.shapes if columns.classes.get(name)]
+    able = heads if asked.min_score != AUTO else [name for name in heads if _has_thresholds(columns, name)]
+    if len(heads) != 1:
+        how = f"ask for {able[0]} alone" if able else "ask for label" if not heads else f"ask for {heads[0]} alone"
+        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; {how}")
+    if not able:
+        raise InputError(
+            f"min_score '{AUTO}' takes the thresholds of a head that `perch-explore teach` added to the model, and "
+            f"{heads[0]} has none; give a number"
+        )
+    return heads[0]
+
+
+def least_scores(columns: Columns, head: str, asked: Detections) -> NDArray[np.float32]:
+    """For each class of an output the lowest score of a detection, `float32 [classes]`; infinite where there is none.
+
+    Thresholds are rounded as scores are, so that a probability that equals its threshold is a detection.
+
+    Raises:
+        InputError: thresholds are asked for, and scores are no longer probabilities.
+    """
+    if asked.min_score == AUTO:
+        if json.loads(columns.about.get("options", "{}")).get("file_scale") is not None:
+            raise InputError(
+                f"min_score '{AUTO}' takes thresholds of probabilities, and file_scale changes these; leave out one of "
+                "them"
+            )
+        return np.array([np.inf if each is None else each for each in columns.thresholds[head]], np.float32)
+    least = -np.inf if asked.min_score is None else asked.min_score
+    return np.full(len(columns.classes[head]), least, np.float32)
+
+
+def threshold_remarks(columns: Columns, head: str, asked: Detections) -> list[str]:
+    """Which classes can be detected by thresholds, in a line; none where there are no thresholds."""
+    if asked.min_score != AUTO:
+        return []
+    names, thresholds = columns.classes[head], columns.thresholds[head]
+    never = [name for name, threshold in zip(names, thresholds, strict=True) if threshold is None]
+    without = f", not {some(never)}" if never else ""
+    return [f"thresholds of {head}: {len(names) - len(never)} of {len(names)} classes have one{without}"]
+
+
+def _has_thresholds(columns: Columns, head: str) -> bool:
+    return any(threshold is not None for threshold in columns.thresholds.get(head, ()))
