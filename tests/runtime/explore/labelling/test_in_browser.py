@@ -1,4 +1,4 @@
-"""The page in a real browser: answers by keyboard, what survives a killed server, names for screen readers, contrast."""
+"""The page in a real browser: answers by keyboard, a killed server, names for screen readers, contrast, small screens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ HERE = "JSON.parse(sessionStorage.at).row_id"
 NAMED = {"button", "checkbox", "combobox", "link", "listbox", "menuitem", "option", "progressbar", "slider", "textbox"}
 CONTRASTS = """() => {
   const channels = color => color.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(c => c / 255).map(c => (c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
+  const linear = c => (c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  const light = color => color.slice(0, 3).map(c => linear(c / 255))
     .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
   const behind = e => { for (; e; e = e.parentElement) {
     const color = channels(getComputedStyle(e).backgroundColor);
@@ -202,7 +203,7 @@ def test_the_one_who_answers_later_is_asked(browser: Any, server: Server) -> Non
         tab.page.wait_for_function(f"row => {HERE} !== row", arg=row_id)
         assert server.answers[row_id] == ({kept}, "labelled")
         tab.go("ArrowLeft")
-    assert tab.text("given") == "Answer:amerob ×"
+    assert tab.text("given").startswith("Answer:amerob")
     tab.context.close()
 
 
