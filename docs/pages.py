@@ -51,7 +51,7 @@ RUN = """\
 
 The [options of a run](options.md) have a page of their own. The others are:"""
 SAID_ONCE = {"help", "version"}
-MORE: Mapping[object, str] = {"+": " ..."}
+MORE: Mapping[object, str] = {"+": " ...", "*": " ..."}
 
 
 def options_page() -> str:

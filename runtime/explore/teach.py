@@ -7,6 +7,9 @@ windows held it; `perch-run --min-score auto` uses them. Species with fewer than
 
 The rows must come from the same file: a head learnt from embeddings of another model, another precision or another
 --classes slice is refused.
+
+With --weights nothing is learnt: a linear classifier that was trained elsewhere becomes the output. Its probabilities
+are the sigmoid of its logits, which nobody has calibrated.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from runtime.audio.windows import Normalization
 from runtime.console.version import __version__
 from runtime.errors import InputError, some
 from runtime.explore.labels import read_labels
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from runtime.explore.evaluation import Evaluation
     from runtime.explore.own_head import TrainedHead
 
+PRECISION = 0.9
 SEVERAL = ("pool", "shifts")
 """Options that make a row of several windows: its embedding is their mean, which is no window's."""
 
@@ -38,12 +43,26 @@ SEVERAL = ("pool", "shifts")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "rows",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="ROWS",
         help="a .parquet or .npz that perch-run wrote, with the output embedding",
     )
-    parser.add_argument("--labels", required=True, type=Path, metavar="FILE.csv", help="the species of some windows")
+    parser.add_argument("--labels", type=Path, metavar="FILE.csv", help="the species of some windows")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="instead of ROWS and --labels, a classifier that was trained elsewhere: an .npz with weights [embedding, "
+        "classes], bias and classes, or the .json of a LinearClassifier of perch-hoplite or a recognizer of "
+        "perch-runner",
+    )
+    parser.add_argument(
+        "--normalize",
+        choices=get_args(Normalization),
+        help="how windows were normalised on whose embeddings --weights were trained, as perch-run does it; others are "
+        "refused later (default: what the file says; peak for perch-hoplite's)",
+    )
     parser.add_argument(
         "--model", required=True, type=Path, metavar="FILE.onnx", help="the converted model that made the rows"
     )
@@ -59,7 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         type=float,
-        default=0.9,
         metavar="SHARE",
         help="the share of detections by the stored thresholds that should be correct (default: 0.9)",
     )
@@ -77,13 +95,39 @@ def run(args: argparse.Namespace) -> None:
         InputError: an argument or a file cannot be used, or nothing can be learnt from the labels.
         OutputError: the file cannot be written.
     """
-    from runtime.explore.own_head import add_head, check_place
+    from runtime.explore.own_head import add_head
 
-    if not 0 < args.precision < 1:
-        raise InputError(f"--precision is {args.precision:g}, but must be between 0 and 1")
     if args.output.suffix.lower() != ".onnx":
         raise InputError(f"cannot write a model to {args.output}; end its name in .onnx")
     check_writable(args.output)
+    head = _learnt(args) if args.weights is None else _trained_elsewhere(args)
+    taught = add_head(args.model, args.output, args.name, head)
+    say(_conclusion(args.output, args.name, taught))
+
+
+def _trained_elsewhere(args: argparse.Namespace) -> TrainedHead:
+    """The classifier in a file of weights."""
+    from runtime.explore.weights import read_weights
+
+    given = {"ROWS": args.rows, "--labels": args.labels, "--precision": args.precision}
+    given["--skip-missing"] = args.skip_missing
+    if several := [name for name, value in given.items() if value not in (None, False, [])]:
+        raise InputError(f"--weights are of a classifier that learns nothing more; leave out {several[0]}")
+    check_outputs({"-o": args.output}, {"--model": args.model, "--weights": args.weights})
+    return read_weights(args.weights, args.normalize)
+
+
+def _learnt(args: argparse.Namespace) -> TrainedHead:
+    """What labels teach; prints how good that is."""
+    from runtime.explore.own_head import check_place
+
+    precision = PRECISION if args.precision is None else args.precision
+    if not args.rows or args.labels is None:
+        raise InputError("teach needs ROWS and --labels to learn from, or --weights of a classifier that has learnt")
+    if args.normalize is not None:
+        raise InputError("--normalize is for --weights; rows say how their windows were normalised: leave it out")
+    if not 0 < precision < 1:
+        raise InputError(f"--precision is {precision:g}, but must be between 0 and 1")
     artifact = read_artifact(args.model)
     labels, fingerprint = read_labels(args.labels), hashlib.sha256(args.labels.read_bytes()).hexdigest()
     files = open_runs(args.rows, "embedding")
@@ -102,11 +146,9 @@ def run(args: argparse.Namespace) -> None:
 
     from runtime.explore.evaluation import evaluate
 
-    evaluation = evaluate(files, labels, args.precision, args.skip_missing)
+    evaluation = evaluate(files, labels, precision, args.skip_missing)
     say(evaluation.report())
-    head = _trained(files, evaluation, fingerprint, artifact.base_sha256)
-    taught = add_head(args.model, args.output, args.name, head)
-    say(_conclusion(args.output, args.name, taught))
+    return _trained(files, evaluation, fingerprint, artifact.base_sha256)
 
 
 def _check_belongs(file: RowFile, model: Path, artifact: Artifact) -> None:
@@ -198,4 +240,9 @@ def _conclusion(path: Path, name: str, artifact: Artifact) -> str:
     ]
     if limits:
         lines.append(f"detections:    {command} --outputs {name} --min-score auto -o detections.csv")
+    if head.own.normalize is None:
+        lines.append(
+            "unknown: how windows were normalised in training; give --normalize raw or peak, and perch-run refuses "
+            "others"
+        )
     return "\n".join(lines)

@@ -149,3 +149,37 @@ def test_what_is_read_is_not_written_over(world: World, tmp_path: Path, capsys: 
     assert "cannot write to" in capsys.readouterr().err
     assert main([*args, str(tmp_path / "mine.onnx"), "--precision", "90"]) == 2
     assert "must be between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_classifier_that_was_trained_elsewhere_becomes_an_output(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (width,) = read_artifact(world.model).heads["embedding"].shape
+    weights, target = tmp_path / "weights.npz", tmp_path / "new.onnx"
+    np.savez(weights, weights=np.eye(width, 2), bias=np.zeros(2), classes=np.array(["rain", "frog"]))
+    command = ["teach", "--weights", weights, "--model", world.model, "-o", target]
+    assert main([*map(str, command)]) == 0
+    assert "the output mine has 2 species, 0 of them with a threshold" in (said := capsys.readouterr().out)
+    assert "unknown: how windows were normalised in training" in said
+    assert main([*map(str, command), "--normalize", "peak", "--name", "elsewhere"]) == 0
+    head = read_artifact(target).heads["elsewhere"]
+    assert head.classes == ("rain", "frog") and head.own is not None
+    assert (head.own.normalize, head.own.taught["weights"]) == ("peak", "weights.npz")
+    assert "--normalize peak --outputs label,elsewhere" in capsys.readouterr().out
+
+
+def test_weights_and_labels_are_not_given_together(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, weights = tmp_path / "new.onnx", tmp_path / "weights.npz"
+    for given, message in (
+        ([world.rows, "--weights", weights], "leave out ROWS"),
+        (["--weights", weights, "--labels", world.labels], "leave out --labels"),
+        (["--weights", weights, "--precision", "0.8"], "leave out --precision"),
+        (["--weights", weights], "cannot read"),
+        (["--labels", world.labels], "teach needs ROWS and --labels"),
+        ([world.rows, "--labels", world.labels, "--normalize", "raw"], "--normalize is for --weights"),
+    ):
+        assert main(["teach", *map(str, given), "--model", str(world.model), "-o", str(target)]) == 2
+        assert message in capsys.readouterr().err
+    assert not target.exists()
