@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import secrets
 import socket
 import threading
 import webbrowser
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TOKEN_BYTES = 16
+FIRST_PORT, PORTS = 49_152, 16_384
+"""The ports that are nobody's."""
 LONGEST_NAME = 60
 SURVEY_S = 1.0
 """How long the page waits for a look at all recordings, which goes on beside it."""
@@ -92,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     files = open_runs(args.rows)
     reads = {"ROWS": args.rows, "--import": args.imported, "--list": args.list, "--taxonomy": args.taxonomy}
     check_outputs({"--labels": labels}, {**reads, "the recording": lambda: recordings_of(files)})
-    with _bound(args.port) as listening:
+    with _bound(args.port, labels) as listening:
         desk = _desk(args, files, labels, labeller)
         try:
             _serve(desk, listening, not args.no_browser)
@@ -128,22 +132,28 @@ def _labeller(given: str | None) -> str:
     return name
 
 
-def _bound(port: int) -> socket.socket:
-    """A socket on this machine alone.
+def _bound(port: int, labels: Path) -> socket.socket:
+    """A socket on this machine alone, at `port`, or if that is 0 at one that is free.
+
+    That is the same for the same label file, if it can be: a browser keeps what it could not send by port.
 
     Raises:
         InputError: another program has the port.
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        # where it means what it means on Unix, so that the port of a page that has just ended can be had again
-        if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-    except OSError as error:
-        listening.close()
-        raise InputError(f"cannot serve the page at port {port} ({reason(error)}); choose another --port") from None
-    return listening
+    usual = FIRST_PORT + zlib.crc32(os.fsencode(os.path.realpath(labels))) % PORTS
+    for each in (port,) if port else (usual, 0):
+        # asyncio sends small packets at once only if the protocol is named
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            # where it means what it means on Unix, so that the port of a page that has just ended can be had again
+            if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((HOST, each))
+            return listening
+        except OSError as error:
+            listening.close()
+            why = reason(error)
+    raise InputError(f"cannot serve the page at port {port} ({why}); choose another --port")
 
 
 def _desk(args: argparse.Namespace, files: Sequence[RowFile], labels: Path, labeller: str) -> Desk:

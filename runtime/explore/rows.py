@@ -7,8 +7,6 @@ import copy
 import errno
 import json
 import os
-import warnings
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,27 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, reason
-from runtime.explore.checks import (
-    MOST_VALUE,
-    VECTORS,
-    NotRowsError,
-    check_about,
-    check_classes,
-    check_names,
-    check_shape,
-    check_times,
-    lacking,
-)
+from runtime.explore.checks import MOST_VALUE, NotRowsError, check_names, check_times, lacking
+from runtime.explore.row_files import REPEATED, TIMES, open_npz, open_parquet
 
-TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
-REPEATED = ["path", "status"]
-"""Columns that are read as dictionaries."""
 BLOCK_BYTES = 32 * 2**20
 """How much of an output is read at a time."""
 MOST_BLOCKS = 8
 """Larger row groups are read in pieces. (Reading one at once takes half the time, but memory for all of it.)"""
-MOST_UNPACKED, UNPACKED_BYTES = 16, 64 * 2**20
-"""perch-run does not compress. A compressed `.npz` may unpack to at most so many times its size, plus so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +218,7 @@ def open_rows(path: str | Path) -> RowFile:
     """
     path = Path(path)
     try:
-        file = _open_npz(path) if path.suffix.lower() == ".npz" else _open_parquet(path)
+        file = RowFile(path, *(open_npz(path) if path.suffix.lower() == ".npz" else open_parquet(path)))
         check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
         scored = file.has_score
         check_times(file.row_ids[scored], file.start_s[scored], file.end_s[scored], file.about.get("window_s"))
@@ -293,74 +277,6 @@ def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
 def _short(value: object) -> str:
     """The beginning of a fingerprint."""
     return str(value)[:12]
-
-
-def _open_parquet(path: Path) -> RowFile:
-    import pyarrow
-    import pyarrow.parquet
-
-    if path.is_dir():
-        raise NotRowsError("it is a folder")
-    schema, types = pyarrow.parquet.read_schema(path), pyarrow.types
-    if len(set(schema.names)) < len(schema.names):
-        raise NotRowsError("it has two columns of the same name")
-    for name in (*TEXTS, *TIMES):
-        if name not in schema.names:
-            raise NotRowsError(f"it has no column {name}")
-        kind = schema.field(name).type
-        kind = kind.value_type if types.is_dictionary(kind) else kind
-        if name in TEXTS and not (types.is_string(kind) or types.is_large_string(kind)):
-            raise NotRowsError(f"its column {name} is not text")
-        if name in TIMES and not (types.is_floating(kind) or types.is_integer(kind)):
-            raise NotRowsError("its times are not numbers")
-    file = pyarrow.parquet.ParquetFile(path, read_dictionary=REPEATED)
-    count = file.metadata.num_rows
-    if count > path.stat().st_size:  # a row takes more than a byte
-        raise NotRowsError(f"it claims {count:,} rows, more than a file of its size can hold")
-    shapes, classes = {}, {}
-    for column in schema:
-        if column.metadata and b"shape" in column.metadata:
-            shape = check_shape(column.name, json.loads(column.metadata[b"shape"]))
-            kind = column.type
-            if not types.is_fixed_size_list(kind) or not types.is_floating(kind.value_type):
-                raise NotRowsError(f"{column.name} holds {kind}, not lists of {np.prod(shape)} floats")
-            if kind.list_size != np.prod(shape):
-                raise NotRowsError(f"{column.name} holds {kind.list_size} numbers a row, not {np.prod(shape)}")
-            shapes[column.name] = shape
-            classes[column.name] = check_classes(column.name, json.loads(column.metadata[b"classes"]), shape)
-    about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    return RowFile(path, count, shapes, classes, check_about(about), file)
-
-
-def _open_npz(path: Path) -> RowFile:
-    with zipfile.ZipFile(path) as packed:
-        unpacked = sum(member.file_size for member in packed.infolist())
-    if unpacked > MOST_UNPACKED * path.stat().st_size + UNPACKED_BYTES:
-        raise NotRowsError(f"it would unpack to {unpacked:,} bytes")
-    with warnings.catch_warnings(), np.load(path) as saved:
-        warnings.simplefilter("ignore")
-        arrays = {name: saved[name] for name in saved.files}
-    names, about = json.loads(str(arrays.pop("classes"))), check_about(json.loads(str(arrays.pop("about"))))
-    own = {name: arrays.pop(f"{name}s" if name == "row_id" else name) for name in (*TEXTS, *TIMES)}
-    count = len(own["row_id"])
-    if any(values.ndim != 1 for values in own.values()) or any(own[name].dtype.kind != "U" for name in TEXTS):
-        raise NotRowsError("its columns are not text and times")
-    for name in TIMES:
-        if own[name].dtype.kind not in "fiu":
-            raise NotRowsError("its times are not numbers")
-        own[name] = own[name].astype(np.float64)
-    if any(len(values) != count for values in (*own.values(), *arrays.values())):
-        raise NotRowsError("its arrays differ in length")
-    shapes, classes = {}, {}
-    for name, values in arrays.items():
-        if values.dtype.kind != "f":
-            if name in VECTORS:
-                raise NotRowsError(f"{name} holds {values.dtype}, not floats")
-            continue  # not an output
-        shapes[name] = check_shape(name, values.shape[1:])
-        if name in names or name == "label":
-            classes[name] = check_classes(name, names.get(name, []), shapes[name])
-    return RowFile(path, count, shapes, classes, about, own | arrays)
 
 
 def _floats(column: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -71,7 +71,10 @@ class Page:
         token: str = TOKEN,
     ) -> Answered:
         """Asks with the headers of a browser, or others instead; None for one that is left out."""
-        usual: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}", "Content-Type": body and "application/json"}
+        usual: dict[str, str | None] = {
+            "Host": f"127.0.0.1:{self.port}",
+            "Content-Type": None if body is None else "application/json",
+        }
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.putrequest(method, f"/{token}/{path}", skip_host=True, skip_accept_encoding=True)

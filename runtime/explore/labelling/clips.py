@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from runtime.cores import usable_cores
 from runtime.errors import PerchError
 from runtime.explore.labelling.windows import Windows
-from runtime.explore.pictures.sound import FORMAT, KIND, RATE, encode, read_around
+from runtime.explore.pictures.sound import RATE, encode, read_around
 from runtime.explore.pictures.spectrogram import power, spectrogram
 
 CONTEXT_S = 2.5
 STEP = 320
 """Samples from column to column of the picture: 100 columns a second."""
-KEPT = 128
-"""Most clips kept, of about 200 KB each."""
-ENDING = FORMAT.lower()
+KEPT = 64
+"""Most clips kept, of about 700 KB each."""
+SOUND, KIND = "wav", "audio/wav"
+"""Every browser plays it, exactly in time with the picture, and encoding as MP3 would take most of a clip's time."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,6 @@ class Clips:
             samples, begin_s = read_around(recording, start_s, end_s, CONTEXT_S, channel)
         except PerchError as error:
             raise PerchError(f"the recording {recording} cannot be played: it {error}") from None
-        picture = spectrogram(power(samples, STEP))
+        picture = spectrogram(power(samples, STEP), small=False)
         span_s = (begin_s, begin_s + len(samples) / RATE)
-        return Clip(picture, encode(samples), span_s, self._windows.top(number))
-
-
-__all__ = ["CONTEXT_S", "ENDING", "KIND", "Clip", "Clips"]
+        return Clip(picture, encode(samples, SOUND), span_s, self._windows.top(number))

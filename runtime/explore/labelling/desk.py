@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -14,10 +13,12 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, counted
 from runtime.explore.labelling.answer import KINDS, Answer, now
-from runtime.explore.labelling.clips import ENDING, Clips
+from runtime.explore.labelling.clips import SOUND, Clips
+from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
 from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.orders import NAMES, Orders, Ranking, WaitingError
+from runtime.explore.labelling.tally import Tally
 from runtime.explore.labelling.vocabulary import Vocabulary
 from runtime.explore.labelling.windows import Windows
 from runtime.explore.pictures.sound import RATE
@@ -28,7 +29,7 @@ HELD_S = 300.0
 """How long a window stays with the tab that was given it."""
 CLIP_S, SEARCH_S = 10.0, 2.0
 """How long a clip is waited for, and how long a window whose recording can be read is looked for in one go."""
-MOST_TABS, MOST_KEYS = 200, 9
+MOST_TABS = 200
 
 
 class NotFoundError(InputError):
@@ -61,12 +62,13 @@ class Desk:
         self.windows, self.journal, self.vocabulary = windows, journal, vocabulary
         self.orders, self.learning, self.labeller, self.title = orders, learning, labeller, title
         self.clips = Clips(windows)
+        self.exports = Exports(windows, vocabulary.taxonomy)
         self.saved = 0
         """How many answers were saved here."""
         self.notices: list[str] = []
         """What the page says next time."""
         self._tabs: dict[str, Tab] = {}
-        self._keys: list[str] = []
+        self._tallied = Tally()
         self._sources: dict[int, str] = {}
         self._answered = np.zeros(len(windows), np.bool_)
         self._unreadable = np.zeros(len(windows), np.bool_)
@@ -78,12 +80,13 @@ class Desk:
         self.clips.close()
         self.orders.close()
         self.learning.close()
+        self.exports.close()
 
     def state(self) -> dict[str, Any]:
         """All that the page needs to begin."""
         self._refresh()
         known = set(self.vocabulary.classes)
-        own = sorted({name for answer in self.journal.answers.values() for name in answer.species} - known)
+        own = sorted({name for answer in list(self.journal.answers.values()) for name in answer.species} - known)
         return {
             "title": self.title,
             "labels_file": str(self.journal.path),
@@ -168,6 +171,11 @@ class Desk:
         key = None if number is None else self.windows.key(number)
         return {"key": key, "answer": None if before is None else before.as_json(), **self._tally()}
 
+    def export(self, species: object, form: object) -> dict[str, Any]:
+        """Makes a zip of labelled windows."""
+        self._refresh()
+        return self.exports.make(dict(self.journal.answers), species, form)
+
     def _answer(self, number: int, request: Mapping[str, Any]) -> Answer:
         """The answer that the page sends, checked."""
         kind, row_id = request.get("answer"), self.windows.row_ids[number]
@@ -198,8 +206,8 @@ class Desk:
         return asked if asked in NAMES else "list"
 
     def _refresh(self) -> None:
-        self.journal.refresh()
         with self._lock:
+            self.journal.refresh()
             self._mark(self.journal.take_changed())
             self.notices += self.journal.take_notices()
 
@@ -212,32 +220,8 @@ class Desk:
     def _tally(self) -> dict[str, Any]:
         """Counts, the commonest labels, and what there is to say."""
         with self._lock:
-            answers = list(self.journal.answers.values())
             notices, self.notices = self.notices, []
-            labelled = sum(answer.answer == "labelled" for answer in answers)
-            return {
-                "counts": {
-                    "labelled": labelled,
-                    "unsure": len(answers) - labelled,
-                    "random": sum(answer.row_id in self.journal.random for answer in answers),
-                },
-                "keys": self._commonest(Counter(name for answer in answers for name in answer.species)),
-                "notices": notices,
-            }
-
-    def _commonest(self, counts: Counter[str]) -> list[str]:
-        """The labels that have a key: one keeps its key until another is much more common."""
-        keys = self._keys = [name for name in self._keys if name in counts]
-        for name, count in counts.most_common():
-            if name in keys:
-                continue
-            if len(keys) < MOST_KEYS:
-                keys.append(name)
-                continue
-            least = min(keys, key=counts.__getitem__)
-            if count > 1.5 * counts[least]:
-                keys[keys.index(least)] = name
-        return list(keys)
+            return {**self._tallied.of(self.journal.answers.values(), self.journal.random), "notices": notices}
 
     def _tab(self, name: str) -> Tab:
         with self._lock:
@@ -248,9 +232,9 @@ class Desk:
 
     def _candidates(self, tab: str, passed: set[int], ranking: Ranking) -> Iterator[int]:
         """The places of the windows that this tab may be given next."""
-        for place in np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers]).tolist():
+        for place in np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers]):
             if not self._unreadable[ranking.numbers[place]]:  # some may have turned out to be
-                yield place
+                yield int(place)
 
     def _blocked(self, tab: str, passed: set[int]) -> NDArray[np.bool_]:
         with self._lock:
@@ -314,7 +298,7 @@ class Desk:
             "probe": self.learning.probe(number),
             "answer": None if answer is None else answer.as_json(),
             "picture": f"clip/{about['key']}.png",
-            "sound": f"clip/{about['key']}.{ENDING}",
+            "sound": f"clip/{about['key']}.{SOUND}",
             "rate_hz": RATE,
             "reason": reason,
             "error": why,

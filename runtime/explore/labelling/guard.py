@@ -8,6 +8,8 @@ server under a name of their own (`Host`), and cannot send it anything (`Origin`
 from __future__ import annotations
 
 import hmac
+import json
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -35,6 +37,13 @@ HEADERS = {
 }
 
 
+class Json(JSONResponse):
+    """JSON in ASCII: names of files need not be UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 class Guard:
     """Lets requests through to `app` without the token in their path, and refuses all others."""
 
@@ -58,7 +67,7 @@ class Guard:
             await self._app(inner, receive, send_guarded)
             return
         status, error = refusal
-        await JSONResponse({"error": error}, status)(scope, receive, send_guarded)
+        await Json({"error": error}, status)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """The status and the sentence with which a request is refused; None if it is not."""
@@ -70,7 +79,7 @@ class Guard:
             return 403, "another site's page sent this"
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "another site's page sent this; copy the address into a new tab"
-        token = scope["path"].split("/")[1].encode()
+        token = scope["path"].removeprefix("/").partition("/")[0].encode()
         if not hmac.compare_digest(token, self._token):
             return 404, "there is nothing here; open the address that the terminal shows"
         kind = headers.get("content-type", "").partition(";")[0].strip()

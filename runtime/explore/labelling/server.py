@@ -13,13 +13,13 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from runtime.errors import OutputError, PerchError
-from runtime.explore.labelling.clips import ENDING, KIND
+from runtime.explore.labelling.clips import KIND, SOUND
 from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError
-from runtime.explore.labelling.guard import Guard
+from runtime.explore.labelling.guard import Guard, Json
 from runtime.explore.labelling.journal import ConflictError
 from runtime.explore.labelling.windows import KEY
 
@@ -50,13 +50,13 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     """The server of a desk, to be reached at `http://127.0.0.1:port/token/`."""
 
     async def state(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(desk.state))
+        return Json(await run_in_threadpool(desk.state))
 
     async def learning(request: Request) -> Response:
-        return JSONResponse(desk.learning.as_json())
+        return Json(desk.learning.as_json())
 
     async def window(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(desk.window, request.path_params["key"]))
+        return Json(await run_in_threadpool(desk.window, request.path_params["key"]))
 
     async def clip(request: Request) -> Response:
         return await run_in_threadpool(_clip, desk, request.path_params["name"], request.headers.get("range"))
@@ -66,14 +66,24 @@ def application(desk: Desk, token: str, port: int) -> Guard:
         order = asked.get("order")
         if not isinstance(order, dict):
             raise HTTPException(400, "name an order")
-        return JSONResponse(await run_in_threadpool(desk.next, _tab(asked), order, asked.get("after")))
+        return Json(await run_in_threadpool(desk.next, _tab(asked), order, asked.get("after")))
 
     async def label(request: Request) -> Response:
         asked = await _body(request)
-        return JSONResponse(await run_in_threadpool(desk.label, _tab(asked), asked))
+        return Json(await run_in_threadpool(desk.label, _tab(asked), asked))
 
     async def undo(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(desk.undo, _tab(await _body(request))))
+        return Json(await run_in_threadpool(desk.undo, _tab(await _body(request))))
+
+    async def export(request: Request) -> Response:
+        asked = await _body(request)
+        return Json(await run_in_threadpool(desk.export, asked.get("species"), asked.get("form")))
+
+    async def download(request: Request) -> Response:
+        path = desk.exports.find(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, "this export is gone; make it again")
+        return FileResponse(path, media_type="application/zip", filename="labels.zip")
 
     routes = [
         Route("/state", state),
@@ -83,6 +93,8 @@ def application(desk: Desk, token: str, port: int) -> Guard:
         Route("/next", following, methods=["POST"]),
         Route("/label", label, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
+        Route("/export", export, methods=["POST"]),
+        Route("/export/{name}", download),
         *_files(),
     ]
     handlers: Mapping[Any, Any] = {
@@ -110,7 +122,7 @@ def _files() -> list[Route]:
 
 def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
     key, _, ending = name.partition(".")
-    if not KEY.fullmatch(key) or ending not in ("png", ENDING):
+    if not KEY.fullmatch(key) or ending not in ("png", SOUND):
         raise HTTPException(404, "there is no such clip")
     number = desk.windows.number_of_key(key)
     if number is None:
@@ -162,17 +174,17 @@ def _tab(asked: Mapping[str, Any]) -> str:
 
 
 async def _conflict(request: Request, error: ConflictError) -> Response:
-    return JSONResponse({"conflict": None if error.answer is None else error.answer.as_json()}, 409)
+    return Json({"conflict": None if error.answer is None else error.answer.as_json()}, 409)
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return Json({"error": error.detail}, error.status_code)
 
 
 async def _failed(request: Request, error: PerchError) -> Response:
     status = 404 if isinstance(error, NotFoundError) else 507 if isinstance(error, OutputError) else 400
-    return JSONResponse({"error": str(error)}, status)
+    return Json({"error": str(error)}, status)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"the server made a mistake ({type(error).__name__}); its terminal says more"}, 500)
+    return Json({"error": f"the server made a mistake ({type(error).__name__}); its terminal says more"}, 500)

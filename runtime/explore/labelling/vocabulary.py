@@ -23,7 +23,7 @@ class Vocabulary:
     """The classes of the rows, and what they stand for."""
 
     def __init__(self, files: Sequence[RowFile], taxonomy: Taxonomy) -> None:
-        self._taxonomy = taxonomy
+        self.taxonomy = taxonomy
         self.classes = tuple(
             dict.fromkeys(name for file in files for name in file.classes.get("label", ()) if name != NO_CLASS)
         )
@@ -35,7 +35,7 @@ class Vocabulary:
 
     def about(self, name: str) -> str:
         """The common and the scientific name of a class; empty if neither is known or says more than the class."""
-        taxon = self._taxonomy[name]
+        taxon = self.taxonomy[name]
         return ", ".join(other for other in (taxon.common_name, taxon.scientific_name) if other and other != name)
 
     def checked(self, species: object, spellings: Mapping[str, str]) -> tuple[str, ...]:

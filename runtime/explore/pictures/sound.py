@@ -70,14 +70,17 @@ class Recordings:
         return self._listings[folder].get(name)
 
 
-def read(path: Location, start_s: float, seconds: float) -> NDArray[np.float32]:
-    """The sound from `start_s` on, float32 `[seconds * RATE]`, zero-padded after the recording's end.
+def read(
+    path: Location, start_s: float, seconds: float, rate: int = RATE, channel: Channel = "mix"
+) -> NDArray[np.float32]:
+    """The sound from `start_s` on, float32 `[seconds * rate]`, zero-padded after the recording's end.
 
     Raises:
         RecordingError: it cannot be read there.
     """
-    window, start = round(seconds * RATE), round(start_s * RATE)
-    windows = list(_windows(Recording(path, RATE, window, start or window), 1 if start else 0, 1))
+    window, start = round(seconds * rate), round(start_s * rate)
+    recording = Recording(path, rate, window, start or window, channel=channel)
+    windows = list(_windows(recording, 1 if start else 0, 1))
     if not windows:
         raise RecordingError(f"ends before {start_s:g} s")
     return windows[0]
@@ -137,11 +140,11 @@ def _windows(recording: Recording, first: int, count: int) -> Iterator[NDArray[n
         raise RecordingError(recording.failure)
 
 
-def encode(samples: NDArray[np.float32]) -> bytes:
-    """Mono samples `[samples]` as `FORMAT`, scaled to `PEAK`."""
+def encode(samples: NDArray[np.float32], form: str = FORMAT) -> bytes:
+    """Mono samples `[samples]` as `FORMAT` or another form of libsndfile's, scaled to `PEAK`."""
     peak = max(float(np.abs(samples).max()), 1e-9) if len(samples) else 1.0
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", RATE, 1, format=FORMAT) as sound:
+    with soundfile.SoundFile(file, "w", RATE, 1, format=form) as sound:
         for start in range(0, len(samples), RATE):
             sound.write(samples[start : start + RATE] * (PEAK / peak))
     return file.getvalue()

@@ -224,7 +224,7 @@ def _write_raven(detections: Iterable[Detection], file: IO[str], columns: Column
             f"{each.score:.9g}",
         )
         rest = ("" if (value := getattr(each, name)) is None else value for name in more)
-        file.write("\t".join(_one_line(str(cell)) for cell in (*cells, *rest)) + "\n")
+        file.write("\t".join(one_line(str(cell)) for cell in (*cells, *rest)) + "\n")
 
 
 def _write_audacity(detections: Iterable[Detection], file: IO[str], columns: Columns, more: Sequence[str]) -> None:
@@ -232,10 +232,10 @@ def _write_audacity(detections: Iterable[Detection], file: IO[str], columns: Col
         name = each.taxon.common_name or each.taxon.scientific_name or each.name
         unknown = " (not filtered)" if "occurrence" in more and not each.occurrence else ""
         windows = f" ({counted(each.windows, 'window')})" if "windows" in more else ""
-        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{_one_line(name)} {each.score:.3g}{windows}{unknown}\n")
+        file.write(f"{each.start_s:.6f}\t{each.end_s:.6f}\t{one_line(name)} {each.score:.3g}{windows}{unknown}\n")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """A cell of a table that knows no quotes."""
     return " ".join(text.split())
 

@@ -277,7 +277,7 @@ def test_arrays_that_perch_run_does_not_write(
 
 
 def test_an_archive_that_would_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.explore.rows.UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr("runtime.explore.row_files.UNPACKED_BYTES", 2**20)
     np.savez_compressed(tmp_path / "out.npz", embedding=np.zeros((2**16, 8), np.float32))
     with pytest.raises(InputError, match="it would unpack to 2,097,"):
         open_rows(tmp_path / "out.npz")

@@ -38,7 +38,7 @@ def test_every_window_is_served_once_and_can_be_seen_and_heard(page: Page) -> No
     assert sorted(keys) == sorted(f"0-{row}" for row in range(12))
     shown = page.get("window/0-1")
     assert (shown["row_id"], shown["start_s"], shown["context_s"]) == ("r0_10", 5, [2.5, 12.5])
-    for name, kind in (("picture", "image/png"), ("sound", "audio/mpeg")):
+    for name, kind in (("picture", "image/png"), ("sound", "audio/wav")):
         clip = page.ask("GET", shown[name])
         assert (clip.status, clip.headers["content-type"]) == (200, kind)
         part = page.ask("GET", shown[name], headers={"Range": "bytes=10-19"})

@@ -1,0 +1,172 @@
+"""`perch-explore label` as a process: it says where the page is, survives being killed, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.measuring.usage import children
+from runtime.explore.cli import main
+from runtime.explore.labelling.answer import Answer, now
+from runtime.explore.labelling.journal import Journal
+from runtime.explore.labels import read_labels
+from tests.support.labelling import write_world
+from tests.support.processes import until
+from tests.support.rows_files import write_labels, write_rows
+
+
+class Served:
+    """The command in a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "runtime.explore", "label", "--no-browser", "--labeller", "me", *arguments]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        self.said = list(iter(self._until_address, None))
+        self.url = self.said[-1].split()[0]
+
+    def _until_address(self) -> str | None:
+        if hasattr(self, "ended"):
+            return None
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line or line.startswith("http://"):
+            self.ended = True
+        return line
+
+    def ask(self, path: str, **asked: Any) -> Any:
+        data = json.dumps({"tab": "a", **asked}).encode() if asked else None
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def end(self, how: signal.Signals) -> tuple[str, int]:
+        self.process.send_signal(how)
+        said = self.process.communicate()[0]
+        return said, self.process.returncode
+
+
+def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path) -> None:
+    rows, truth = write_world(tmp_path, recordings=6)
+    labels = tmp_path / "labels.csv"
+    journal = Journal(labels)
+    for row in range(0, 24, 2):
+        species = tuple(name for name, there in zip(("apbsun2", "banpit3"), truth[row]) if there)
+        row_id = f"r{row // 4}_{5 * (row % 4 + 1)}"
+        journal.append(Answer(row_id, species, "labelled", "random", "they", now()), None)
+    first = Served(str(rows))
+    (learner,) = children(first.process.pid) or until(lambda: children(first.process.pid))  # type: ignore[misc]
+    window = first.ask("next", order={"id": "list", "value": None}, after=None)
+    assert window["why"].startswith("there is no order")
+    window = first.ask("next", order={"id": "random", "value": None}, after=None)["window"]
+    asked = {
+        "key": window["key"],
+        "species": ["banpit3"],
+        "answer": "labelled",
+        "order": {"id": "random"},
+        "seen": None,
+    }
+    assert first.ask("label", **asked)["saved"]
+    assert first.end(signal.SIGKILL)[1] == -signal.SIGKILL
+    until(lambda: not Path(f"/proc/{learner}").exists())
+    second = Served(str(rows))
+    assert second.url.split("/")[2] == first.url.split("/")[2]
+    assert second.url != first.url
+    state = second.ask("state?tab=a")
+    assert state["counts"] == {"labelled": 13, "unsure": 0, "random": 13}
+    until(lambda: not second.ask("learning")["running"])
+    learning = second.ask("learning")
+    assert (learning["error"], learning["after_labels"]) == ("", 13)
+    assert {each["name"] for each in learning["species"]} == {"apbsun2", "banpit3"}
+    said, code = second.end(signal.SIGINT)
+    assert (said, code) == (f"{labels}: 0 answers in this session; 13 windows answered in all\n", 0)
+    assert len(read_labels(labels).rows) == 13
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--precision", "1"], "--precision is 1"),
+        (["--learn-every", "-1"], "--learn-every is -1"),
+        (["--port", "70000"], "--port is 70000"),
+        (["--port", "{busy}"], "cannot serve the page at port {busy} (address already in use); choose another --port"),
+        (["--labeller", " "], "--labeller is ' '"),
+        (["--labeller", "a\nb"], "--labeller is 'a\\nb'"),
+        (["--audio", "nowhere"], "there is no folder nowhere"),
+        (["--labels", "labels.txt"], "end its name in .csv"),
+        (["--labels", "nowhere/labels.csv"], "cannot write to"),
+        (["--labels", "old.csv"], "--import"),
+        (["--labels", "old.csv", "--import", "old.csv"], "would be written over"),
+        (["--import", "other.csv"], "labels none of the windows"),
+        (["--list", "old.csv", "--list", "list.csv"], "has no column row_id"),
+        (["--list", "other.csv"], "lists none of the windows"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    why: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "out.parquet", np.zeros((2, 4), np.float32), 2)
+    write_labels(tmp_path / "old.csv", [("r0_5", "x")])
+    write_labels(tmp_path / "other.csv", [("elsewhere_5", "x")])
+    (tmp_path / "list.csv").write_text("name\nr0_5\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = str(taken.getsockname()[1])
+        given = [option.format(busy=busy) for option in options]
+        assert main(["label", "out.parquet", "--no-browser", *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert why.format(busy=busy) in line
+
+
+@pytest.fixture
+def ended_at_once(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def serve(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runtime.explore.label._serve", serve)
+    return serve
+
+
+def test_labels_of_another_form_begin_a_new_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ended_at_once: object
+) -> None:
+    rows, _ = write_world(tmp_path, recordings=1)
+    write_labels(tmp_path / "old.csv", [("R0_5.0", "One"), ("R0_5.0", "two"), ("r0_10", ""), ("gone_5", "one")])
+    new = tmp_path / "new.csv"
+    assert main(["label", str(rows), "--labels", str(new), "--import", str(tmp_path / "old.csv")]) == 0
+    answers = Journal(new).answers
+    assert {name: answer.species for name, answer in answers.items()} == {
+        "r0_5": ("One", "two"),
+        "r0_10": (),
+        "gone_5": ("One",),
+    }
+    assert {answer.source for answer in answers.values()} == {"imported"}
+    said = capsys.readouterr().out
+    assert re.search(r"the labels of 3 windows copied from .*old.csv\n", said)
+    assert said.endswith(f"{new}: 0 answers in this session; 3 windows answered in all\n")
+
+
+def test_recordings_that_are_missing_and_rows_without_embedding_are_said_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ended_at_once: object
+) -> None:
+    rows = write_rows(tmp_path / "out.parquet", np.zeros((4, 4), np.float32), 2)
+    assert main(["label", str(rows)]) == 0
+    said = capsys.readouterr().out
+    assert "2 recordings of 4 windows not found: site/r0.wav and 1 more; say where they are now with --audio" in said
