@@ -158,6 +158,8 @@ def own_head_lines(head: Head, own: OwnHead) -> Iterator[str]:
 
 
 def _fact(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -5,11 +5,14 @@ learning and testing at once. Cross-validated scores are calibrated to probabili
 (species with fewer than 10 windows share one). A window is given a species if its probability reaches the species'
 threshold: the lowest probability above which at least the share --precision of the tested windows hold the species,
 counted as (correct + 1) / (all + 2), and above which the mean probability is at least --precision as well. A threshold
-is never below 0.5, or --precision if that is lower. A species that reaches no threshold is never given. All this
-assumes that the labelled windows are a fair sample: that they were not chosen for the species in them.
+is never below 0.5, or --precision if that is lower. A species that reaches no threshold is never given, nor one with
+fewer than 5 labelled windows. All this assumes that the labelled windows are a fair sample: that they were not chosen
+for the species in them. Windows that were labelled in random order check it: the report says how good the thresholds
+are there.
 
 A label file has the columns row_id and species: a line for each window and species, with an empty species where a
-window holds none. A labelled window holds the species on its lines and no others. BirdCLEF's label files can be read.
+window holds none. A labelled window holds the species on its lines and no others. BirdCLEF's label files can be read,
+and those of `perch-explore label`, where the last line of a window counts.
 """
 
 from __future__ import annotations

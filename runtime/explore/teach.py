@@ -188,7 +188,7 @@ def _trained(files: Sequence[RowFile], evaluation: Evaluation, labels_sha256: st
     weights, bias = evaluation.linear()
     limits = [evaluation.thresholds[i] for i in kept]
     normalize = files[0].options.get("normalize")
-    taught = {"labels_sha256": labels_sha256, "base_sha256": base_sha256, **_taught(files, evaluation)}
+    taught = {**_taught(files, evaluation), "labels_sha256": labels_sha256, "base_sha256": base_sha256}
     own = OwnHead(tuple(float(limit) if np.isfinite(limit) else None for limit in limits), normalize, taught)
     return TrainedHead(tuple(evaluation.names[i] for i in kept), weights[:, kept], bias[kept], own)
 
@@ -212,14 +212,14 @@ def _taught(files: Sequence[RowFile], evaluation: Evaluation) -> dict[str, Any]:
         for i in np.flatnonzero(evaluation.enough)
     }
     return {
-        "rows": sum(file.count for file in files),
-        "recordings": len({path for file in files for path in file.paths}),
         "labelled_windows": len(recordings),
         "labelled_recordings": int(recordings.max()) + 1,
-        "hop_s": sorted({file.about.get("hop_s", "") for file in files}),
+        "rows": sum(file.count for file in files),
+        "recordings": len({path for file in files for path in file.paths}),
         "precision": evaluation.precision,
-        "species": species,
         "calibration_error": evaluation.calibration_error,
+        "hop_s": sorted({file.about.get("hop_s", "") for file in files}),
+        "species": species,
         "random_share": asdict(evaluation.random) if evaluation.random else None,
         "versions": {"perch-onnx": __version__, "scikit-learn": version("scikit-learn")},
     }
