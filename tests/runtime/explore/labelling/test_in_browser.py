@@ -1,4 +1,4 @@
-"""The page in a real browser: answers by keyboard, a killed server, names for screen readers, contrast, small screens."""
+"""The page in a real browser: answers by keyboard, a killed server, names for screen readers, contrast, widths."""
 
 from __future__ import annotations
 
