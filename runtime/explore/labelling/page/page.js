@@ -1,0 +1,243 @@
+// One window at a time: listen, answer, go on.
+
+import { Clips } from "./ahead.js";
+import { Answers } from "./answers.js";
+import { at, say, sentence } from "./dom.js";
+import { listen } from "./keys.js";
+import { exportLabels, showLearning } from "./learning.js";
+import { Picture } from "./picture.js";
+import { Search } from "./search.js";
+import { ask, Gone, Refusal } from "./server.js";
+import { Player } from "./sound.js";
+import { hideEmpty, showAlready, showCounts, showEmpty, showKeys, showNotice, showOrders, showWindow } from "./view.js";
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const LEARNING_MS = 2000, WAIT_MS = 500;
+
+function remembered(name) { try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; } }
+function remember(name, value) {
+  try { sessionStorage.setItem(name, JSON.stringify(value)); } catch { /* a browser that keeps nothing */ }
+  return value;
+}
+
+const tab = remembered("tab") || remember("tab", Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"));
+const player = new Player(showPlaying);
+const picture = new Picture(second => play(second, second >= shown.start_s && second < shown.end_s ? shown.end_s : shown.context_s[1]));
+const clips = new Clips(data => player.decode(data));
+const answers = new Answers(tab);
+const known = new Map(); // what is said of a class name
+let state, order;
+let shown = null; // the window that is seen
+let trail = [], place = -1; // keys of the windows that were seen, and which of them is
+let keyed = Array(9).fill(""); // the labels of the keys 1 to 9
+let busy = false, asked = 0;
+
+// ---- playing
+
+function play(from_s, to_s) {
+  player.play(from_s, to_s);
+  picture.place(from_s);
+  if (player.playing) requestAnimationFrame(follow);
+}
+function follow() {
+  if (!player.playing) return;
+  if (!player.muted) picture.place(calm.matches ? Math.floor(2 * player.time_s) / 2 : player.time_s);
+  requestAnimationFrame(follow);
+}
+function showPlaying(player) {
+  at("muted").hidden = !(player.playing && player.muted);
+  at("loop").setAttribute("aria-pressed", String(player.loop));
+  at("stop").disabled = !player.playing;
+}
+const again = () => shown && play(shown.start_s, shown.end_s);
+for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => player.wake(), true);
+
+// ---- the window that is seen
+
+function show(window) {
+  const clip = clips.get(window), current = () => shown === window;
+  shown = window;
+  hideEmpty();
+  showWindow(window);
+  showAlready(window.answer);
+  answers.open(window, order);
+  picture.show(window);
+  player.clear();
+  at("silent").textContent = "";
+  remember("at", { file: state.labels_file, key: window.key, row_id: window.row_id, order });
+  clip.picture.then(image => current() && picture.draw(image), error => current() && picture.note(`No picture: ${error.message}`));
+  clip.sound.then(sound => current() && hear(sound), error => { if (current()) at("silent").textContent = sentence(`no sound: ${error.message}`); });
+}
+function hear(sound) {
+  player.load(sound, shown.context_s[0]);
+  again();
+}
+
+// ---- from window to window
+
+const find = key => ask(`window/${encodeURIComponent(key)}`);
+function enter(window) {
+  trail = [...trail.slice(0, place + 1), window.key];
+  place = trail.length - 1;
+  show(window);
+}
+async function go(to) {
+  show(await find(trail[to]));
+  place = to;
+}
+const before = () => (shown ? place - 1 : place);
+const next = () => (place < trail.length - 1 ? go(place + 1) : look());
+/** Goes to the window that comes after the one that is seen, or to the first of another order. */
+async function look(wanted = order) {
+  const mine = ++asked, after = (wanted === order && shown?.key) || null;
+  const reply = await ask("next", { tab, order: wanted, after });
+  if (mine !== asked) return; // another order was chosen since
+  order = wanted;
+  showOrder();
+  answers.heard(reply);
+  if (!reply.window) return nothing(reply, mine);
+  enter(reply.window);
+  clips.fetch(reply.window, reply.ahead);
+}
+function nothing({ why, waiting }, mine) {
+  shown = null;
+  player.clear();
+  showEmpty(waiting ? "One moment" : "No window here", sentence(why));
+  if (waiting) setTimeout(() => { if (mine === asked) look().catch(report); }, WAIT_MS);
+}
+function showOrder() {
+  at("order").value = order.id;
+  at("value").hidden = true;
+  at("chosen-value").textContent = order.value ?? "";
+}
+function openOrders() {
+  at("order").focus();
+  try { at("order").showPicker(); } catch { /* a browser that opens no list for a script: arrow keys choose */ }
+}
+function pickOrder() {
+  const { id, needs } = state.orders.find(({ id }) => id === at("order").value);
+  at("value").hidden = needs !== "species";
+  if (needs === "species") return at("of").focus();
+  at("order").blur();
+  return act(() => (needs === "row_id" ? nearest() : move(() => look({ id, value: null }))).finally(showOrder));
+}
+async function nearest() {
+  const { id, available, why } = state.orders.find(({ needs }) => needs === "row_id");
+  if (!shown || !available) return say(sentence(why || "there is no window to compare with"));
+  return move(() => look({ id, value: shown.row_id }));
+}
+
+// ---- what keys and buttons do
+
+async function save() {
+  if (!shown) return;
+  const said = await answers.save(shown);
+  if (!said) return;
+  await next();
+  arrived(said);
+}
+async function move(going) {
+  await going();
+  arrived();
+}
+/** Says what was done, and which window is here now. */
+function arrived(said = "") {
+  if (shown) say(`${said} Now ${shown.row_id}.`.trim());
+  else if (said) say(said);
+}
+async function undo() {
+  const reply = await ask("undo", { tab });
+  answers.heard(reply);
+  if (!reply.key) return say(sentence(reply.why));
+  const old = trail.lastIndexOf(reply.key);
+  await (old < 0 ? find(reply.key).then(enter) : go(old));
+  say(`Taken back: ${shown.row_id}${reply.answer ? "; an older answer stands" : ""}.`);
+}
+const ACTIONS = {
+  play: again,
+  around: () => shown && play(...shown.context_s),
+  loop: () => { player.loop = !player.loop; showPlaying(player); if (player.playing) again(); },
+  stop: () => player.stop(),
+  find: () => at("find").focus(),
+  none: () => shown && answers.choose("labelled"),
+  unsure: () => shown && answers.choose("unsure"),
+  save,
+  skip: () => move(next),
+  back: () => (before() < 0 ? say("This is the first.") : move(() => go(before()))),
+  undo,
+  near: nearest,
+  order: openOrders,
+  again: () => answers.resend(shown),
+  help: () => at("all-keys").showModal(),
+};
+/** Does one thing at a time: a key that is pressed before the next window is there is not meant for it. */
+async function act(action) {
+  if (busy) return;
+  busy = true;
+  try { await action(); } catch (error) { report(error); } finally { busy = false; }
+}
+function report(error) {
+  answers.tell(error);
+  if (!(error instanceof Refusal || error instanceof Gone)) throw error; // a mistake of this page: the console shows it
+  say(sentence(error.message));
+}
+
+// ---- what the server says
+
+answers.heard = ({ counts, keys, notices }) => {
+  for (const notice of notices || []) showNotice(sentence(notice));
+  showCounts(counts, state.scored);
+  keyed = keyed.map(name => (keys.includes(name) ? name : ""));
+  for (const name of keys) if (!keyed.includes(name)) keyed[keyed.indexOf("")] = name;
+  for (const name of keys) labels.add(name);
+  showKeys(keyed, name => known.get(name));
+  answers.show();
+};
+async function poll() {
+  try {
+    const learning = document.hidden ? null : await ask("learning");
+    if (learning) {
+      answers.back();
+      showLearning(learning, keyed.filter(Boolean));
+    }
+  } catch (error) { answers.tell(error, true); }
+  setTimeout(poll, LEARNING_MS);
+}
+const labels = new Search(at("find"), at("found"), { novel: true, take: name => { if (shown) answers.toggle(name, true); } });
+const of = new Search(at("of"), at("of-found"), { take: name => act(() => move(() => look({ id: at("order").value, value: name })).finally(showOrder)) });
+
+async function start() {
+  state = await ask(`state?tab=${tab}`);
+  document.title = `Label ${state.title}`;
+  at("title").textContent = state.title;
+  for (const { name, about } of state.names) known.set(name, about);
+  labels.fill(state.names);
+  of.fill(state.names);
+  answers.file = state.labels_file;
+  answers.heard(state);
+  answers.tell(null);
+  await resume();
+  poll();
+}
+/** Where this tab was before it was loaded again. */
+async function resume() {
+  const was = remembered("at"), usual = state.orders.find(({ available, needs }) => available && !needs);
+  const still = was?.file === state.labels_file && state.orders.find(({ id, available }) => id === was.order.id && available);
+  order = still ? was.order : { id: usual.id, value: null };
+  showOrders(state.orders);
+  showOrder();
+  const window = still && await find(was.key).catch(() => null);
+  return window && window.row_id === was.row_id ? enter(window) : look();
+}
+
+listen(id => act(ACTIONS[id] || (() => { const name = keyed[id - 1]; if (shown && name) answers.toggle(name); })));
+addEventListener("click", event => {
+  const label = event.target.closest("[data-label]")?.dataset.label;
+  if (label && shown && !busy) answers.toggle(label);
+});
+at("order").addEventListener("change", pickOrder);
+at("wav").addEventListener("click", () => exportLabels("wav"));
+at("raven").addEventListener("click", () => exportLabels("raven"));
+at("close").addEventListener("click", () => at("all-keys").close());
+busy = true;
+start().catch(error => { showEmpty("The page cannot begin", sentence(error.message)); report(error); }).finally(() => { busy = false; });
