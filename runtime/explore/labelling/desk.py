@@ -109,9 +109,11 @@ class Desk:
             return self._none(str(waiting), waiting=True)
         except InputError as error:
             return self._none(str(error))
-        passed = self._tab(tab).passed.setdefault((name, value), set())
+        holder = self._tab(tab)
+        passed = holder.passed.setdefault((name, value), set())
         if (number := self.windows.number_of_key(after)) is not None:
             passed.add(number)
+            holder.holds = None
         end = time.monotonic() + SEARCH_S
         for place in self._candidates(tab, passed, ranking):
             number = int(ranking.numbers[place])
