@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from runtime.cores import usable_cores
@@ -58,7 +58,10 @@ class Clips:
             PerchError: it cannot be made; the message says why.
             TimeoutError: it is not there in time.
         """
-        return self._future(number).result(timeout_s)
+        try:
+            return self._future(number).result(timeout_s)
+        except CancelledError:  # others were wanted more
+            raise TimeoutError from None
 
     def close(self) -> None:
         """Stops making clips."""
