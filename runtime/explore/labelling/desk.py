@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -81,6 +82,12 @@ class Desk:
         self.orders.close()
         self.learning.close()
         self.exports.close()
+
+    def prepare(self) -> None:
+        """Makes ahead what every page asks for first."""
+        with contextlib.suppress(InputError, WaitingError, RuntimeError):  # the last one if it was closed meanwhile
+            _ = self.vocabulary.described
+            self.clips.want(self.orders.get("random", "").numbers[:AHEAD].tolist())
 
     def state(self) -> dict[str, Any]:
         """All that the page needs to begin."""

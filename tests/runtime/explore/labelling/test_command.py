@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import pytest
 
 from benchmarks.measuring.usage import children
+from benchmarks.stress.labelling import LabelPage
 from runtime.explore.cli import main
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
@@ -25,37 +20,6 @@ from runtime.explore.labels import read_labels
 from tests.support.labelling import write_world
 from tests.support.processes import until
 from tests.support.rows_files import write_labels, write_rows
-
-
-class Served:
-    """The command in a process of its own."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "runtime.explore", "label", "--no-browser", "--labeller", "me", *arguments]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout is not None
-        self.url = next(line for line in self.process.stdout if line.startswith("http://")).split()[0]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-    def ask(self, path: str, **asked: Any) -> Any:
-        data = json.dumps({"tab": "a", **asked}).encode() if asked else None
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    def end(self, how: signal.Signals) -> tuple[str, int]:
-        self.process.send_signal(how)
-        said = self.process.communicate()[0]
-        return said, self.process.returncode
 
 
 @pytest.mark.parametrize("learns", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -68,14 +32,12 @@ def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path, l
         row_id = f"r{row // 4}_{5 * (row % 4 + 1)}"
         journal.append(Answer(row_id, species, "labelled", "random", "they", now()), None)
     options = [str(rows), "--learn-every", "10" if learns else "0"]
-    with Served(*options) as first:
+    with LabelPage(*options) as first:
         learners = until(lambda: children(first.process.pid)) if learns else []
-        window = first.ask("next", order={"id": "random", "value": None}, after=None)["window"]
-        asked = {"key": window["key"], "species": ["banpit3"], "answer": "labelled", "order": {"id": "random"}}
-        assert first.ask("label", seen=None, **asked)["saved"]
+        first.label(first.next("random"), "banpit3")
         assert first.end(signal.SIGKILL)[1] == -signal.SIGKILL
     until(lambda: not any(Path(f"/proc/{learner}").exists() for learner in learners))  # type: ignore[attr-defined]
-    with Served(*options) as second:
+    with LabelPage(*options) as second:
         assert second.url.split("/")[2] == first.url.split("/")[2]
         assert second.url != first.url
         assert second.ask("state?tab=a")["counts"] == {"labelled": 13, "unsure": 0, "random": 13}
