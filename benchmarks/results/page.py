@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks.measuring.songs import shown_soundscape
 from benchmarks.results import plots
 from benchmarks.results.measure import COMMANDS, MODELS, TIMELINE, TIMELINE_MODEL
-from benchmarks.measuring.songs import shown_soundscape
 from benchmarks.results.sonogram import Lane, draw_timeline
 from runtime.errors import InputError
 from runtime.files import replacing
