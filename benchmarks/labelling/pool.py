@@ -56,7 +56,7 @@ def make_world(model: Path, soundscapes: int, seconds: float = 60) -> World:
             for seed in range(soundscapes):
                 scape = soundscape(seed, seconds)
                 soundfile.write(folder / f"{seed:04}.flac", scape.samples, SAMPLE_RATE)
-                scapes[f"{seed:04}"] = replace(scape, samples=scape.samples[:0])
+                scapes[f"{seed:04}"] = replace(scape, samples=np.empty(0, np.float32))
                 bar.update()
         run_soundscapes(folder, model, outputs=["embedding"], sink=target)
         with np.load(target) as saved:
