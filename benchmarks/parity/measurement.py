@@ -141,6 +141,7 @@ class _FileRun:
             if head.name in shapes
             else ColumnMatch(None, ("the SavedModel has no such output",))
             for head in artifact.heads.values()
+            if head.own is None
         }
         self.file = FileMeasurement(path, artifact, columns)
         sizes = batch_sizes if artifact.free_batch else (1,)

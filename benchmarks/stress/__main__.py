@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.stress import archive, clusters, kills, large, many, models
+from benchmarks.stress import archive, clusters, kills, labelling, large, many, models
 from benchmarks.stress.promises import BrokenPromiseError
 from convert.source.tensorflow import hush_native_log
 from runtime.errors import PerchError
@@ -24,6 +24,7 @@ CASES: dict[str, Case] = {
     "models": models.models,
     "ray": clusters.ray,
     "archive": archive.archive,
+    "labelling": labelling.labelling,
 }
 
 

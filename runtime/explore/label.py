@@ -15,6 +15,7 @@ import getpass
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 import zlib
@@ -208,9 +209,15 @@ def _survey(desk: Desk, windows: Windows) -> None:
             desk.notices.append(notice)
             say(notice)
 
+    threading.Thread(target=desk.prepare, name="preparation", daemon=True).start()
     thread = threading.Thread(target=look, name="survey", daemon=True)
     thread.start()
     thread.join(SURVEY_S)
+
+
+def _has_display() -> bool:
+    """Whether a browser can show itself; otherwise Python would start one that draws in the terminal."""
+    return sys.platform in ("win32", "darwin") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def _serve(desk: Desk, listening: socket.socket, browser: bool) -> None:
@@ -222,6 +229,6 @@ def _serve(desk: Desk, listening: socket.socket, browser: bool) -> None:
     listening.listen(128)  # a browser that is quick waits
     say(f"{desk.title}: {counted(int(desk.windows.scored.sum()), 'window')}; labels go to {desk.journal.path}")
     say(f"{address} (Ctrl-C ends)")
-    if browser:
+    if browser and _has_display():
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     server.run(sockets=[listening])

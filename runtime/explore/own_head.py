@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 
 from runtime.errors import ArtifactError, InputError, first_line, repeated, some
-from runtime.files import check_outputs, replacing
+from runtime.files import check_outputs, remove_leftovers, replacing
 from runtime.model.artifact import DESCRIPTION, Artifact, description_sha256, read_entries
 from runtime.model.heads import NO_CLASS, Head
 from runtime.model.identity import read_true_artifact
@@ -120,6 +120,7 @@ def add_head(model: Path, target: Path, name: str, head: TrainedHead) -> Artifac
         converted_sha256=before.base_sha256,
     )
     onnx.helper.set_model_props(proto, _entries(read_entries(model), after, name))
+    remove_leftovers(target)
     with replacing(target) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
         read_true_artifact(temporary)

@@ -109,7 +109,7 @@ def write_world(folder: Path, recordings: int = 3) -> tuple[Path, NDArray[np.boo
     count = recordings * PER_RECORDING
     truth = random.random((count, 2)) < [0.4, 0.3]
     embedding = random.normal(size=(count, 16)).astype(np.float32)
-    embedding[:, :2] += 6 * truth
+    embedding[:, :2] += 12 * truth
     label = random.normal(size=(count, 3)).astype(np.float32)
     label[:, 1:] += 6 * truth
     (folder / "site").mkdir(exist_ok=True)
@@ -123,7 +123,7 @@ def open_page(rows: Sequence[Path], labels: Path, every: int = 0, labeller: str 
     files = open_runs(rows)
     windows = Windows(files, [Recordings(file.source) for file in files])
     journal = Journal(labels)
-    learning = Learning(rows, journal, 0.9, every)
+    learning = Learning(rows, journal, 0.9, every, more.get("cannot", ""))
     orders = Orders(windows, learning, more.get("listed"))
     desk = Desk(windows, journal, Vocabulary(files, Taxonomy()), orders, learning, labeller, "out.parquet")
     return Page(desk)

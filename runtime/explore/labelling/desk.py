@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -82,6 +83,12 @@ class Desk:
         self.learning.close()
         self.exports.close()
 
+    def prepare(self) -> None:
+        """Makes ahead what every page asks for first."""
+        with contextlib.suppress(InputError, WaitingError, RuntimeError):  # the last one if it was closed meanwhile
+            _ = self.vocabulary.described
+            self.clips.want(self.orders.get("random", "").numbers[:AHEAD].tolist())
+
     def state(self) -> dict[str, Any]:
         """All that the page needs to begin."""
         self._refresh()
@@ -109,9 +116,11 @@ class Desk:
             return self._none(str(waiting), waiting=True)
         except InputError as error:
             return self._none(str(error))
-        passed = self._tab(tab).passed.setdefault((name, value), set())
+        holder = self._tab(tab)
+        passed = holder.passed.setdefault((name, value), set())
         if (number := self.windows.number_of_key(after)) is not None:
             passed.add(number)
+            holder.holds = None
         end = time.monotonic() + SEARCH_S
         for place in self._candidates(tab, passed, ranking):
             number = int(ranking.numbers[place])

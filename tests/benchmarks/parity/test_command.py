@@ -25,6 +25,7 @@ from convert.source.saved_model import SavedModel, inspect
 from convert.untrained import ops
 from runtime.model.artifact import read_artifact
 from tests.support.broken import edit_lines, edited, move_line, scale, swap_columns, tensor
+from tests.support.own_heads import write_taught
 
 WINDOWS = 12
 EVERY = 6
@@ -84,6 +85,7 @@ def broken(model: Path, saved_model: Path, other_epsilon: Path, tmp_path_factory
     ]
     files = [
         shutil.copy(model, folder / "right.onnx"),
+        write_taught(model, folder / "taught.onnx"),
         edited(model, folder / "swapped.onnx", lambda it: swap_columns(it, "label", 3, 7)),
         edited(model, folder / "similar.onnx", swap_most_similar),
         edited(model, folder / "moved.onnx", lambda it: move_line(it, "classes.genus", 5, 2)),
@@ -128,6 +130,12 @@ def test_a_right_file_passes_beside_broken_ones(broken: Run) -> None:
         expected = (1, pytest.approx(1)) if name in ("label", "genus") else (None, None)
         assert (measured["top1"], measured["rank_least"]) == expected
     assert right["float64"]["between"] < 1e-4
+
+
+def test_a_head_that_a_user_added_is_not_compared(broken: Run) -> None:
+    taught = broken.files["taught"]
+    assert (taught["passed"], taught["findings"], taught["notes"]) == (True, [], [])
+    assert taught["heads"].keys() == broken.files["right"]["heads"].keys()
 
 
 def test_one_scaled_weight_tensor_is_caught_each_time(broken: Run) -> None:

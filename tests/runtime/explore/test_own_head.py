@@ -190,6 +190,7 @@ def test_the_model_itself_is_never_written_over(small: Path, tmp_path: Path) -> 
 def test_a_target_appears_complete_or_not_at_all(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "mine.onnx"
     old.write_text("old")
+    (tmp_path / ".mine.onnx.1.partial").write_text("of a process that was killed")
     monkeypatch.setattr("runtime.explore.own_head.TOLERANCE", -1.0)
     with pytest.raises(ArtifactError, match="would differ from its weights"):
         add_head(small, old, "mine", trained(small))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from runtime.explore.cli import main
-from tests.support.browser import FRAMES, PROGRAM, Page, chromium
+from tests.support.browser import FRAMES, Tab, chromium
 from tests.support.rows_files import write_rows
 
 WINDOWS, RECORDINGS = 3, 4
@@ -51,27 +51,32 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    if PROGRAM is None:
-        pytest.skip("there is no Chromium")
-    with contextlib.ExitStack() as stack:
-        try:
-            page = stack.enter_context(chromium())
-        except (AssertionError, OSError) as error:
-            pytest.skip(f"Chromium does not start here: {error}")
-        yield page
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+def open_cloud(pages: Path, browser: Any, touch: bool = False) -> Tab:
+    """A tab with the points, which counts how often Plotly draws."""
+    page = Tab(browser, viewport={"width": 700, "height": 500}, has_touch=touch)
+    page.page.goto((pages / "out.html").as_uri())
+    if not page.run("solid"):
+        pytest.skip("this Chromium has no WebGL")
+    page.run("window.draws = 0; const react = Plotly.react; Plotly.react = (...all) => (draws++, react(...all)); 0")
+    return page
 
 
 @pytest.fixture(scope="module")
-def cloud(pages: Path, browser: Page) -> Page:
-    browser.open(pages / "out.html")
-    if not browser.run("solid"):
-        pytest.skip("this Chromium has no WebGL")
-    browser.run("window.draws = 0; const react = Plotly.react; Plotly.react = (...all) => (draws++, react(...all)); 0")
-    return browser
+def cloud(pages: Path, browser: Any) -> Tab:
+    return open_cloud(pages, browser)
 
 
-def see(page: Page, view: int) -> Page:
+@pytest.fixture(scope="module")
+def touched_cloud(pages: Path, browser: Any) -> Tab:
+    return open_cloud(pages, browser, touch=True)
+
+
+def see(page: Tab, view: int) -> Tab:
     """Turns to the solid view, 0, or a flat one."""
     page.errors.clear()
     page.run(f"view === {view} || at('views').children[{view}].click()")
@@ -81,25 +86,23 @@ def see(page: Page, view: int) -> Page:
 
 @pytest.mark.parametrize("touch", [False, True])
 @pytest.mark.parametrize("view", [0, 1])
-def test_a_pressed_point_is_shown_once(cloud: Page, view: int, touch: bool) -> None:
+def test_a_pressed_point_is_shown_once(request: pytest.FixtureRequest, view: int, touch: bool) -> None:
     """In 3-D Plotly says "click" whenever it draws while a button is down: to draw then hung the page for good."""
-    page = see(cloud, view)
-    page.touch(touch)
+    page = see(request.getfixturevalue("touched_cloud" if touch else "cloud"), view)
     for row in (8, 11):
         before, tries = page.run("draws"), 0
         while page.run("chosen") != row:  # on a busy machine a tap may become a long press, which is no click
             tries += 1
             assert tries < 10
-            (page.tap if touch else page.press)(*page.run(PLACES)[row])
+            (page.page.touchscreen.tap if touch else page.press)(*page.run(PLACES)[row])
             page.run(DRAWN)
             page.run(DRAWN)
         assert page.run(STATE) == [f"r{row // WINDOWS}_{row % WINDOWS * 5 + 5}", ""]
         assert page.run("draws") <= before + tries
-    page.touch(False)
     assert not page.errors
 
 
-def test_turning_chooses_nothing(cloud: Page) -> None:
+def test_turning_chooses_nothing(cloud: Tab) -> None:
     page = see(cloud, 0)
     page.run("choose(0)")
     page.until("chosen === 0")
@@ -108,30 +111,30 @@ def test_turning_chooses_nothing(cloud: Page) -> None:
     assert page.run("chosen") == 0
 
 
-def test_points_by_keyboard(cloud: Page) -> None:
+def test_points_by_keyboard(cloud: Tab) -> None:
     page = see(cloud, 1)
     page.run("at('row').focus(), show(11), 0")
     for _ in range(3):
-        page.key("Tab", 9)
+        page.page.keyboard.press("Tab")
         if page.run("document.activeElement === plot"):
             break
     steps = [
-        ("Home", 36, "r0_5"),
-        ("ArrowRight", 39, "r0_10"),
-        ("ArrowDown", 40, "r1_5"),
-        ("ArrowLeft", 37, "r0_15"),
-        ("End", 35, "r3_15"),
-        ("ArrowRight", 39, "r3_15"),
-        ("ArrowUp", 38, "r2_5"),
-        ("Home", 36, "r0_5"),
+        ("Home", "r0_5"),
+        ("ArrowRight", "r0_10"),
+        ("ArrowDown", "r1_5"),
+        ("ArrowLeft", "r0_15"),
+        ("End", "r3_15"),
+        ("ArrowRight", "r3_15"),
+        ("ArrowUp", "r2_5"),
+        ("Home", "r0_5"),
     ]
-    for key, code, expected in steps:
-        page.key(key, code)
+    for key, expected in steps:
+        page.page.keyboard.press(key)
         page.until(f"at('row_id').textContent === '{expected}'")
     assert not page.errors
 
 
-def test_find_takes_a_part(cloud: Page) -> None:
+def test_find_takes_a_part(cloud: Tab) -> None:
     page = see(cloud, 1)
 
     def find(wanted: str) -> list[str]:
@@ -146,9 +149,9 @@ def test_find_takes_a_part(cloud: Page) -> None:
     assert find("r9") == ["r0_15", "No point's row_id or recording holds r9."]
 
 
-def test_cells_of_a_timeline_play(pages: Path, browser: Page) -> None:
-    page = browser
-    page.open(pages / "out.r1.html")
+def test_cells_of_a_timeline_play(pages: Path, browser: Any) -> None:
+    page = Tab(browser)
+    page.page.goto((pages / "out.r1.html").as_uri())
     assert page.run("[document.title, document.querySelector('h1').textContent]") == [
         "Timeline of site/r1.wav",
         "site/r1.wav",

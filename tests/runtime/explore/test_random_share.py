@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime.explore.evaluation import evaluate
 from runtime.explore.labelled import join
 from runtime.explore.labels import Labels
 from runtime.explore.random_share import RandomShare, draw, estimate, interval
@@ -77,3 +78,30 @@ def test_the_interval_is_wilsons(hits: int, count: int) -> None:
     z, p = 1.959963984540054, hits / count
     middle, half = p + z**2 / (2 * count), z * (p * (1 - p) / count + z**2 / (4 * count**2)) ** 0.5
     np.testing.assert_allclose(interval(hits, count), (np.array([middle - half, middle + half])) / (1 + z**2 / count))
+
+
+def test_it_finds_what_windows_chosen_for_their_species_hide(tmp_path: Path) -> None:
+    """A tenth of all windows hold the species, and two thirds of those that were not labelled in random order."""
+    row_ids = [f"r{i // 10}_{i % 10 * 5 + 5}" for i in range(600)]
+    order = sorted(range(600), key=lambda row: draw(row_ids[row]))
+    counts = np.zeros((3, 2), np.int64)  # cross-validated, the random share, new windows: given, and rightly
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        way, held = rng.standard_normal(16), rng.random(10_600) < 0.1
+        embedding = (0.8 * np.outer(held, way) + rng.standard_normal((10_600, 16))).astype(np.float32)
+        files = [open_rows(write_rows(tmp_path / "out.parquet", embedding[:600], 10))]
+        with_it, without = ([row for row in order[120:] if held[row] == which] for which in (True, False))
+        labelled = [*order[:120], *with_it[:40], *without[:20]]
+        rows = {row_ids[row]: frozenset("x" * int(held[row])) for row in labelled}
+        labels = Labels("labels.csv", rows, random=frozenset(row_ids[row] for row in order[:120]))
+        found = evaluate(files, labels, 0.8)
+        given = found.probabilities_of(embedding[600:])[:, 0] >= found.thresholds[0]
+        assert found.random is not None
+        counts += [
+            (found.given.sum(), (found.given & found.truth).sum()),
+            (found.random.given, found.random.right),
+            (given.sum(), (given & held[600:]).sum()),
+        ]
+    tested, shared, true = counts[:, 1] / counts[:, 0]
+    assert tested > true + 0.1
+    assert shared == pytest.approx(true, abs=0.1)

@@ -12,7 +12,7 @@ import { Player } from "./sound.js";
 import { hideEmpty, showAlready, showCounts, showEmpty, showKeys, showNotice, showOrders, showWindow } from "./view.js";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const LEARNING_MS = 2000, WAIT_MS = 500;
+const LEARNING_MS = 2000, WAIT_MS = 500, SLOW_MS = 500, WAITING = "Waiting for the server…";
 
 function remembered(name) { try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; } }
 function remember(name, value) {
@@ -121,8 +121,9 @@ function pickOrder() {
   at("order").blur();
   return act(() => (needs === "row_id" ? nearest() : move(() => look({ id, value: null }))).finally(showOrder));
 }
+const needing = what => state.orders.find(({ needs }) => needs === what);
 async function nearest() {
-  const { id, available, why } = state.orders.find(({ needs }) => needs === "row_id");
+  const { id, available, why } = needing("row_id");
   if (!shown || !available) return say(sentence(why || "there is no window to compare with"));
   return move(() => look({ id, value: shown.row_id }));
 }
@@ -158,7 +159,7 @@ const ACTIONS = {
   around: () => shown && play(...shown.context_s),
   loop: () => { player.loop = !player.loop; showPlaying(player); if (player.playing) again(); },
   stop: () => player.stop(),
-  find: () => at("find").focus(),
+  find: () => at("find").focus({ preventScroll: true }),
   none: () => shown && answers.choose("labelled"),
   unsure: () => shown && answers.choose("unsure"),
   save,
@@ -174,7 +175,12 @@ const ACTIONS = {
 async function act(action) {
   if (busy) return;
   busy = true;
-  try { await action(); } catch (error) { report(error); } finally { busy = false; }
+  const slow = setTimeout(say, SLOW_MS, WAITING);
+  try { await action(); } catch (error) { report(error); } finally {
+    busy = false;
+    clearTimeout(slow);
+    if (at("said").textContent === WAITING) say("");
+  }
 }
 function report(error) {
   answers.tell(error);
@@ -204,7 +210,7 @@ async function poll() {
   setTimeout(poll, LEARNING_MS);
 }
 const labels = new Search(at("find"), at("found"), { novel: true, take: name => { if (shown) answers.toggle(name, true); } });
-const of = new Search(at("of"), at("of-found"), { take: name => act(() => move(() => look({ id: at("order").value, value: name })).finally(showOrder)) });
+const of = new Search(at("of"), at("of-found"), { take: name => act(() => move(() => look({ id: needing("species").id, value: name })).finally(showOrder)) });
 
 async function start() {
   state = await ask(`state?tab=${tab}`);
@@ -236,6 +242,7 @@ addEventListener("click", event => {
   if (label && shown && !busy) answers.toggle(label);
 });
 at("order").addEventListener("change", pickOrder);
+at("of").addEventListener("blur", showOrder); // no species was chosen: the order stays what it was
 at("wav").addEventListener("click", () => exportLabels("wav"));
 at("raven").addEventListener("click", () => exportLabels("raven"));
 at("close").addEventListener("click", () => at("all-keys").close());

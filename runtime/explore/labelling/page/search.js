@@ -60,7 +60,8 @@ export class Search {
     if (i < 0) this.field.removeAttribute("aria-activedescendant");
     else {
       this.field.setAttribute("aria-activedescendant", this.list.children[i].id);
-      this.list.children[i].scrollIntoView({ block: "nearest" });
+      const { offsetTop, offsetHeight } = this.list.children[i]; // scrollIntoView would move the page as well
+      this.list.scrollTop = Math.min(offsetTop, Math.max(this.list.scrollTop, offsetTop + offsetHeight - this.list.clientHeight));
     }
   }
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.measuring.usage import children
+from benchmarks.stress.labelling import LabelPage
 from runtime.explore.cli import main
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
@@ -27,39 +22,8 @@ from tests.support.processes import until
 from tests.support.rows_files import write_labels, write_rows
 
 
-class Served:
-    """The command in a process of its own."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "runtime.explore", "label", "--no-browser", "--labeller", "me", *arguments]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout is not None
-        self.said = list(iter(self._until_address, None))
-        self.url = self.said[-1].split()[0]
-
-    def _until_address(self) -> str | None:
-        if hasattr(self, "ended"):
-            return None
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line or line.startswith("http://"):
-            self.ended = True
-        return line
-
-    def ask(self, path: str, **asked: Any) -> Any:
-        data = json.dumps({"tab": "a", **asked}).encode() if asked else None
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    def end(self, how: signal.Signals) -> tuple[str, int]:
-        self.process.send_signal(how)
-        said = self.process.communicate()[0]
-        return said, self.process.returncode
-
-
-def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("learns", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path, learns: bool) -> None:
     rows, truth = write_world(tmp_path, recordings=6)
     labels = tmp_path / "labels.csv"
     journal = Journal(labels)
@@ -67,31 +31,19 @@ def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path) -
         species = tuple(name for name, there in zip(("apbsun2", "banpit3"), truth[row]) if there)
         row_id = f"r{row // 4}_{5 * (row % 4 + 1)}"
         journal.append(Answer(row_id, species, "labelled", "random", "they", now()), None)
-    first = Served(str(rows))
-    (learner,) = children(first.process.pid) or until(lambda: children(first.process.pid))  # type: ignore[misc]
-    window = first.ask("next", order={"id": "list", "value": None}, after=None)
-    assert window["why"].startswith("there is no order")
-    window = first.ask("next", order={"id": "random", "value": None}, after=None)["window"]
-    asked = {
-        "key": window["key"],
-        "species": ["banpit3"],
-        "answer": "labelled",
-        "order": {"id": "random"},
-        "seen": None,
-    }
-    assert first.ask("label", **asked)["saved"]
-    assert first.end(signal.SIGKILL)[1] == -signal.SIGKILL
-    until(lambda: not Path(f"/proc/{learner}").exists())
-    second = Served(str(rows))
-    assert second.url.split("/")[2] == first.url.split("/")[2]
-    assert second.url != first.url
-    state = second.ask("state?tab=a")
-    assert state["counts"] == {"labelled": 13, "unsure": 0, "random": 13}
-    until(lambda: not second.ask("learning")["running"])
-    learning = second.ask("learning")
-    assert (learning["error"], learning["after_labels"]) == ("", 13)
-    assert {each["name"] for each in learning["species"]} == {"apbsun2", "banpit3"}
-    said, code = second.end(signal.SIGINT)
+    options = [str(rows), "--learn-every", "10" if learns else "0"]
+    with LabelPage(*options) as first:
+        learners = until(lambda: children(first.process.pid)) if learns else []
+        first.label(first.next("random"), "banpit3")
+        assert first.end(signal.SIGKILL)[1] == -signal.SIGKILL
+    until(lambda: not any(Path(f"/proc/{learner}").exists() for learner in learners))  # type: ignore[attr-defined]
+    with LabelPage(*options) as second:
+        assert second.url.split("/")[2] == first.url.split("/")[2]
+        assert second.url != first.url
+        assert second.ask("state?tab=a")["counts"] == {"labelled": 13, "unsure": 0, "random": 13}
+        until(lambda: not second.ask("learning")["running"])
+        assert second.ask("learning")["after_labels"] == (13 if learns else 0)
+        said, code = second.end(signal.SIGINT)
     assert (said, code) == (f"{labels}: 0 answers in this session; 13 windows answered in all\n", 0)
     assert len(read_labels(labels).rows) == 13
 

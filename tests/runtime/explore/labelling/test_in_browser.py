@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from runtime.explore.labelling.journal import Journal
-from tests.support.browser import PROGRAM
+from tests.support.browser import Tab, chromium
 from tests.support.labelling import write_world
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 HERE = "JSON.parse(sessionStorage.at).row_id"
 NAMED = {"button", "checkbox", "combobox", "link", "listbox", "menuitem", "option", "progressbar", "slider", "textbox"}
@@ -71,16 +70,11 @@ class Server:
         return {row_id: (set(answer.species), answer.answer) for row_id, answer in found.items()}
 
 
-class Tab:
-    """A tab with the page. What goes wrong in it, and which hosts it asks, are collected."""
+class Labelling(Tab):
+    """A tab with the page."""
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.context = browser.new_context(reduced_motion="reduce", **options)
-        self.page, self.errors, self.hosts = self.context.new_page(), list[str](), set[str]()
-        self.page.set_default_timeout(60_000)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        super().__init__(browser, reduced_motion="reduce", **options)
         self.open(address)
 
     def open(self, address: str) -> None:
@@ -89,24 +83,24 @@ class Tab:
 
     @property
     def row_id(self) -> str:
-        return str(self.page.evaluate(HERE))
+        return str(self.run(HERE))
 
     def text(self, of: str) -> str:
         return str(self.page.text_content(f"#{of}"))
 
-    def press(self, *keys: str) -> None:
+    def type(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
 
     def search(self, name: str) -> None:
-        self.press("/")
+        self.type("/")
         self.page.keyboard.type(name)
-        self.press("Enter")
+        self.type("Enter")
 
     def go(self, key: str) -> str:
         """Presses a key that goes to another window, waits for it, and returns which it was before."""
         before = self.row_id
-        self.press(key)
+        self.type(key)
         self.page.wait_for_function(
             f"before => {HERE} !== before && document.getElementById('said').textContent.includes({HERE})", arg=before
         )
@@ -115,15 +109,8 @@ class Tab:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if PROGRAM is None:
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"Chromium does not start here: {error}")
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -140,24 +127,24 @@ def server(world: Path) -> Iterator[Server]:
 
 def test_twenty_windows_by_keyboard_over_a_reload_and_a_killed_server(browser: Any, world: Path) -> None:
     server = Server(world, "twenty.csv")
-    tab, given = Tab(browser, server.address), dict[str, tuple[set[str], str]]()
+    tab, given = Labelling(browser, server.address), dict[str, tuple[set[str], str]]()
     for name in ("apbsun2", "banpit3", HOSTILE):
         tab.search(name)
         given[tab.go("Enter")] = {name}, "labelled"
     for _ in range(2):
-        tab.press("1", "2")
+        tab.type("1", "2")
         given[tab.go("Enter")] = {"apbsun2", "banpit3"}, "labelled"
-        tab.press("x")
+        tab.type("x")
         given[tab.go("Enter")] = set(), "labelled"
-        tab.press("u")
+        tab.type("u")
         given[tab.go("Enter")] = set(), "unsure"
         tab.go("ArrowRight")
     assert tab.text("keys").count(HOSTILE) == 1
-    assert not tab.page.evaluate("window.hacked")
+    assert not tab.run("window.hacked")
 
-    tab.press("3")
+    tab.type("3")
     taken_back = tab.go("Enter")
-    tab.press("z")
+    tab.type("z")
     tab.page.wait_for_function(f"row => {HERE} === row", arg=taken_back)
     seen = tab.row_id
     tab.page.reload()
@@ -165,21 +152,21 @@ def test_twenty_windows_by_keyboard_over_a_reload_and_a_killed_server(browser: A
     assert tab.row_id == seen
     assert "7 labelled, 2 not sure" in tab.text("count")
     for _ in range(10):
-        tab.press("x")
+        tab.type("x")
         given[tab.go("Enter")] = set(), "labelled"
 
     assert not tab.errors
     server.kill()
-    tab.press("u", "Enter")
+    tab.type("u", "Enter")
     tab.page.wait_for_selector("#trouble:visible")
     assert "1 answer not saved" in tab.text("trouble-text")
     given[tab.row_id] = set(), "unsure"
     server.start(server.port)
     tab.open(server.address)
     assert "1 answer not saved" in tab.text("trouble-text")
-    tab.press("r")
+    tab.type("r")
     tab.page.wait_for_selector("#trouble", state="hidden")
-    tab.press("ArrowRight")
+    tab.type("ArrowRight")
     assert len(given) == 20
     assert server.answers == given
     assert tab.hosts == {f"127.0.0.1:{server.port}"}
@@ -188,18 +175,18 @@ def test_twenty_windows_by_keyboard_over_a_reload_and_a_killed_server(browser: A
 
 
 def test_the_one_who_answers_later_is_asked(browser: Any, server: Server) -> None:
-    tab = Tab(browser, server.address)
-    row_id, key = tab.row_id, tab.page.evaluate("JSON.parse(sessionStorage.at).key")
+    tab = Labelling(browser, server.address)
+    row_id, key = tab.row_id, tab.run("JSON.parse(sessionStorage.at).key")
     for mine, kept in (("m", "banpit3"), ("t", "amerob")):
         assert tab.row_id == row_id
         other = {"tab": "b", "key": key, "answer": "labelled", "species": ["amerob"], "order": {"id": "worth"}}
-        asked = {**other, "seen": tab.page.evaluate(f"fetch('window/{key}').then(r => r.json()).then(w => w.answer)")}
+        asked = {**other, "seen": tab.run(f"fetch('window/{key}').then(r => r.json()).then(w => w.answer)")}
         tab.page.request.post(f"{server.address}label", data=asked)
         tab.search("banpit3")
-        tab.press("Enter")
+        tab.type("Enter")
         tab.page.wait_for_selector("#conflict[open]")
         assert "amerob" in tab.text("theirs")
-        tab.press(mine)
+        tab.type(mine)
         tab.page.wait_for_function(f"row => {HERE} !== row", arg=row_id)
         assert server.answers[row_id] == ({kept}, "labelled")
         tab.go("ArrowLeft")
@@ -213,21 +200,21 @@ def test_everything_has_a_name_fits_and_can_be_read(
     browser: Any, server: Server, scheme: str, width: int, height: int
 ) -> None:
     size, phone = {"width": width, "height": height}, width < 500
-    tab = Tab(browser, server.address, viewport=size, color_scheme=scheme, has_touch=phone, is_mobile=phone)
+    tab = Labelling(browser, server.address, viewport=size, color_scheme=scheme, has_touch=phone, is_mobile=phone)
     tab.search(HOSTILE)
     tab.go("Enter")
-    tab.press("1", "/")
+    tab.type("1", "/")
     tab.page.keyboard.type("a")
     for state in ("search", "keys"):
         nodes = tab.context.new_cdp_session(tab.page).send("Accessibility.getFullAXTree")["nodes"]
         controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in NAMED]
         assert len(controls) > (20 if state == "search" else 0)
         assert [node for node in controls if not node["name"]["value"].strip()] == []
-        faint = [(text, ratio) for text, ratio in tab.page.evaluate(CONTRASTS) if ratio < 4.5]
+        faint = [(text, ratio) for text, ratio in tab.run(CONTRASTS) if ratio < 4.5]
         assert faint == []
-        assert tab.page.evaluate("document.documentElement.scrollWidth") == width
-        tab.press("Escape", "?")
-    tab.press("Escape")
+        assert tab.run("document.documentElement.scrollWidth") == width
+        tab.type("Escape", "?")
+    tab.type("Escape")
     tab.page.tap("#none") if phone else tab.page.click("#none")
     assert tab.text("given") == "Answer:none of these"
     assert not tab.errors
