@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +25,16 @@ class Hit:
 
 
 def find_similar(
-    files: Sequence[RowFile], queries: Sequence[Query], count: int, other_recordings: bool = False
+    files: Sequence[RowFile],
+    queries: Sequence[Query],
+    count: int,
+    other_recordings: bool = False,
+    before_block: Callable[[], object] = lambda: None,
 ) -> list[Hit]:
     """The rows most similar to any of the queries, best first; ties in the order of files and rows.
 
     Leaves out rows without a score, the queries' own rows, and with `other_recordings` all of the queries' recordings.
+    `before_block` is called every now and then; what it raises ends the search.
 
     Raises:
         InputError: a query's embedding is zero, or a file is damaged.
@@ -40,6 +45,7 @@ def find_similar(
         for f, file in enumerate(files):
             left_out = _left_out(f, file, queries, other_recordings)
             for start, values in file.blocks("embedding"):
+                before_block()
                 hits += _hits_of_block(values, directions, left_out[start : start + len(values)], f, start, hits, count)
                 hits = sorted(hits, key=lambda hit: (-hit.similarity, hit.file, hit.row))[:count]
                 bar.update(len(values))

@@ -7,6 +7,7 @@ that broke off because the power failed; nobody was told that either was saved.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -61,6 +62,7 @@ class Journal:
                 data = _read(file)
                 if len(data) < len(HEADER) and HEADER.startswith(data):  # new, or its maker was stopped
                     self._write(file, HEADER[len(data) :])
+                    _keep_name(path)
                 self._refresh(file)
                 self._mend(file)
         except OSError as error:
@@ -239,6 +241,16 @@ def _torn(data: bytes) -> int:
         return len(last) if b"\0" in last else 0
     except (ValueError, csv.Error, StopIteration):
         return len(last)
+
+
+def _keep_name(path: Path) -> None:
+    """Waits until the disk has the name of a new file, too. Not every system can."""
+    with contextlib.suppress(OSError):
+        folder = os.open(path.absolute().parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _read(file: int) -> bytes:

@@ -50,7 +50,7 @@ def opened_and_locked(path: Path, more_flags: int = 0) -> Iterator[int]:
         while True:
             try:
                 _try_to_lock(file)
-            except OSError:
+            except (BlockingIOError, PermissionError):  # the second one on Windows
                 if time.monotonic() > end:
                     raise OutputError(
                         f"another program holds {path} for {PATIENCE_S:g} s already; close that program"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,7 @@ class Orders:
         self._labelled = any("label" in file.shapes for file in windows.files)
         self._made: OrderedDict[tuple[str, str], Future[Ranking]] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, "orders")
+        self._lock = threading.Lock()
         self._closed = False
 
     def described(self) -> list[dict[str, object]]:
@@ -111,17 +113,20 @@ class Orders:
 
     def _wait(self, order: str, value: str, make: Callable[[str], Ranking]) -> Ranking:
         key = order, value
-        if key not in self._made:
-            self._made[key] = self._thread.submit(make, value)
-            while len(self._made) > KEPT:
-                self._made.popitem(last=False)[1].cancel()
-        self._made.move_to_end(key)
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = self._thread.submit(make, value)
+                while len(self._made) > KEPT:
+                    self._made.popitem(last=False)[1].cancel()
+            self._made.move_to_end(key)
+            made = self._made[key]
         try:
-            return self._made[key].result(QUICK_S)
-        except TimeoutError:
+            return made.result(QUICK_S)
+        except (TimeoutError, CancelledError):
             raise WaitingError(f"looking through {len(self._windows):,} windows") from None
         except InputError:
-            del self._made[key]
+            with self._lock:
+                self._made.pop(key, None)
             raise
 
     def _worth(self, learnt: Learnt) -> Ranking:
@@ -168,13 +173,16 @@ class Orders:
 
     def _similar(self, row_id: str) -> Ranking:
         files = [file.with_own_handle() for file in self._windows.files]
-        hits = find_similar(files, [find_query(row_id, files, None)], MOST)
+        hits = find_similar(files, [find_query(row_id, files, None)], MOST, before_block=self._check_open)
         numbers = np.array([self._windows.starts[hit.file] + hit.row for hit in hits], np.int64)
         similarities = [hit.similarity for hit in hits]
         return Ranking(numbers, lambda place: f"similarity {similarities[place]:.3f} to {row_id}", "similar")
 
     def _blocks(self, file: RowFile, name: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
         for start, values in file.with_own_handle().blocks(name):
-            if self._closed:
-                raise InputError("the page is closing")
+            self._check_open()
             yield start, values
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("the page is closing")

@@ -219,3 +219,39 @@ def test_everything_has_a_name_fits_and_can_be_read(
     assert tab.text("given") == "Answer:none of these"
     assert not tab.errors
     tab.context.close()
+
+
+def test_sound_plays_and_a_click_seeks(browser: Any, server: Server) -> None:
+    tab = Labelling(browser, server.address)
+    cursor = "Number(/[\\d.]+/.exec(document.getElementById('cursor').style.transform)[0])"
+    begin = tab.run(cursor)
+    tab.type("c")  # from here on the browser lets it play
+    tab.until(f"{cursor} > {begin} && document.getElementById('muted').hidden")
+    tab.page.click("#image", position={"x": tab.page.locator("#image").bounding_box()["width"] * 0.75, "y": 9})
+    assert 70 < tab.run(cursor) < 90
+    tab.type("s")
+    assert tab.page.is_disabled("#stop")
+    assert not tab.errors
+    tab.context.close()
+
+
+def test_orders_are_chosen_and_labels_leave_as_an_archive(browser: Any, server: Server) -> None:
+    tab = Labelling(browser, server.address)
+    tab.page.select_option("#order", "species")
+    tab.page.keyboard.type("apb")
+    tab.type("Enter")
+    tab.until("document.getElementById('why').textContent.includes('score of apbsun2')")
+    example = tab.row_id
+    tab.search("apbsun2")
+    tab.go("Enter")
+    tab.go("ArrowLeft")
+    tab.type("n")
+    tab.until(f"document.getElementById('why').textContent.includes('to {example}')")
+    assert tab.page.input_value("#order") == "similar"
+    tab.page.click("#export summary")
+    tab.page.wait_for_selector("#exported input")
+    with tab.page.expect_download() as download:
+        tab.page.click("#wav")
+    assert download.value.suggested_filename.endswith(".zip")
+    assert not tab.errors
+    tab.context.close()

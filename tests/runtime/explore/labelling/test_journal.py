@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
 import subprocess
@@ -215,6 +216,15 @@ def test_a_file_that_somebody_holds_is_waited_for_and_then_said(
             process.kill()
     until(lambda: journal.append(answer("a_5"), None) is None)
     assert journal.answers.keys() == {"a_5"}
+
+
+def test_a_disk_without_locks_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("runtime.explore.labelling.lock._try_to_lock", refuse)
+    with pytest.raises(OutputError, match="no locks available"):
+        Journal(tmp_path / "labels.csv")
 
 
 @settings(max_examples=60, deadline=None)
