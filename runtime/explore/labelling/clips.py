@@ -12,7 +12,7 @@ from runtime.cores import usable_cores
 from runtime.errors import PerchError
 from runtime.explore.labelling.windows import Windows
 from runtime.explore.pictures.sound import RATE, encode, read_around
-from runtime.explore.pictures.spectrogram import power, spectrogram
+from runtime.explore.pictures.spectrogram import noise_db, power, spectrogram
 
 CONTEXT_S = 2.5
 STEP = 320
@@ -87,6 +87,7 @@ class Clips:
             samples, begin_s = read_around(recording, start_s, end_s, CONTEXT_S, channel)
         except PerchError as error:
             raise PerchError(f"the recording {recording} cannot be played: it {error}") from None
-        picture = spectrogram(power(samples, STEP), small=False)
+        powers = power(samples, STEP)
+        picture = spectrogram(powers, noise_db(powers), small=False)
         span_s = (begin_s, begin_s + len(samples) / RATE)
         return Clip(picture, encode(samples, SOUND), span_s, self._windows.top(number))

@@ -13,7 +13,7 @@ from PIL import Image
 FRAME, STEP = 640, 800
 LEVELS = 32
 """Number of colours: few, so that images stay small."""
-QUIETEST_DB = -80.0
+QUIETEST_DB, LEAST_RANGE_DB = -80.0, -30.0
 COLORS = "magma"
 
 
@@ -30,12 +30,21 @@ def decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
     return 10 * np.log10(np.maximum(share, np.float32(10 ** (QUIETEST_DB / 10))))
 
 
-def spectrogram(power: NDArray[np.float32], small: bool = True) -> bytes:
-    """Power `[frames, bins]` as a PNG: time to the right, frequency upwards, 80 dB of range below the loudest.
+def noise_db(power: NDArray[np.float32]) -> float:
+    """A little below the noise that sounds stand out from, in decibels relative to the loudest."""
+    return float(np.clip(np.median(decibels(power)) - 5, QUIETEST_DB, LEAST_RANGE_DB))
+
+
+def spectrogram(power: NDArray[np.float32], quietest_db: float = QUIETEST_DB, small: bool = True) -> bytes:
+    """Power `[frames, bins]` as a PNG: time to the right, frequency upwards, from the loudest down to `quietest_db`.
 
     One that need not be `small` takes a twentieth of the time.
     """
-    shades = ((1 - decibels(power) / QUIETEST_DB) * (LEVELS - 1)).round().astype(np.uint8)
+    shades = (
+        ((1 - np.maximum(decibels(power), np.float32(quietest_db)) / quietest_db) * (LEVELS - 1))
+        .round()
+        .astype(np.uint8)
+    )
     image = Image.fromarray(np.ascontiguousarray(shades.T[::-1]))
     image.putpalette((matplotlib.colormaps[COLORS](np.linspace(0, 1, LEVELS))[:, :3] * 255).astype(np.uint8).tobytes())
     file = io.BytesIO()

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from runtime.explore.labels import read_labels
 from tests.support.labelling import Page, open_page, write_world
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("world"))[0]
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.bool_]]:
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def rows(world: tuple[Path, NDArray[np.bool_]]) -> Path:
+    return world[0]
+
+
+@pytest.fixture
+def truth(world: tuple[Path, NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    return world[1]
 
 
 @pytest.fixture
@@ -43,6 +57,22 @@ def test_every_window_is_served_once_and_can_be_seen_and_heard(page: Page) -> No
         assert (clip.status, clip.headers["content-type"]) == (200, kind)
         part = page.ask("GET", shown[name], headers={"Range": "bytes=10-19"})
         assert (part.status, part.data) == (206, clip.data[10:20])
+
+
+def test_the_picture_shows_a_song_at_its_time_and_pitch(page: Page, truth: NDArray[np.bool_]) -> None:
+    row = next(row for row in (1, 2, 5, 6, 9, 10) if truth[row, 0])  # not the first or last of a recording
+    shown = page.get(f"window/0-{row}")
+    picture = Image.open(io.BytesIO(page.ask("GET", shown["picture"]).data))
+    shades = np.asarray(picture)
+    begin, end = shown["context_s"]
+    times = begin + (np.arange(shades.shape[1]) + 0.5) * (end - begin) / shades.shape[1]
+    pitches = (np.arange(shades.shape[0], 0, -1) - 0.5) * shown["rate_hz"] / 2 / shades.shape[0]
+    songs = shades[np.abs(pitches - 3_000) < 100].max(axis=0) > 20
+    for other, there in enumerate(truth[row - 1 : row + 2, 0], row - 1):
+        start = 5 * (other % 4)
+        inside = (times > start + 0.1) & (times < start + 4.9)
+        assert inside.any() and (songs[inside] == there).all()
+    assert np.median(shades) < 8
 
 
 def test_an_answer_is_in_the_file_and_undo_takes_it_back(page: Page) -> None:
