@@ -51,11 +51,20 @@ def test_the_last_line_of_a_window_counts(tmp_path: Path) -> None:
 
 def test_lines_of_a_file_without_answers_add_up(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    for header in ("row_id,species", "row_id,answer"):  # here `answer` is the only column that can name species
-        path.write_text(f"{header}\na_5,great tit\na_5,osprey\na_10,unsure")
-        found = read_labels(path)
-        assert found.rows == {"a_5": {"great tit", "osprey"}, "a_10": {"unsure"}}
-        assert not found.unsure
+    path.write_text("row_id,species\na_5,great tit\na_5,osprey\na_10,unsure")
+    found = read_labels(path)
+    assert found.rows == {"a_5": {"great tit", "osprey"}, "a_10": {"unsure"}}
+    assert not found.unsure
+
+
+def test_answers_alone_name_no_species(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("row_id,answer,labeller\na_5,labelled,ann\na_10,unsure,ann\n")
+    with pytest.raises(InputError, match="is no label file: its columns are row_id, answer, labeller"):
+        read_labels(path)
+    path.write_text("row_id,call,answer\na_5,frog,labelled\na_10,,unsure\n")
+    found = read_labels(path)
+    assert (found.rows, found.unsure) == ({"a_5": {"frog"}}, {"a_10"})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_lines_of_a_file_without_answers_add_up(tmp_path: Path) -> None:
         (f"{HEADER}\na_5,x,labelled,worth,ann,2026-1", "ends within line 2"),
         (f"{HEADER}\na_5,x,labelled,worth,ann,{TIME}\na_10,mé", "ends within line 3"),
         (f'{HEADER}\na_5,x,labelled,worth,ann,{TIME}\n"a,b_10', "a quotation mark is not closed after line 2"),
-        (f"{HEADER}\na_5,,unsure,worth,ann,{TIME}\n", "labels no windows"),
+        (f"{HEADER}\na_5,,unsure,worth,ann,{TIME}\n", "has no window with the answer labelled; label some"),
     ],
 )
 def test_what_a_journal_does_not_say_is_not_guessed(tmp_path: Path, text: str, complaint: str) -> None:
@@ -84,6 +93,9 @@ def test_a_window_of_two_names_is_refused(tmp_path: Path) -> None:
     found = read(tmp_path, ["A_5,x,labelled,random", "a_5.0,,unsure,worth", "B_5,x,labelled,random"])
     with pytest.raises(InputError, match="answers one window under 2 names; write a_5, as the rows do"):
         found.among(["a_5", "b_5"], ["a.wav", "b.wav"])
+    found = read(tmp_path, ["x/a_5,x,labelled,random", "b_5,,labelled,list", "a_5,,withdrawn,random"])
+    with pytest.raises(InputError, match="answers one window under 2 names; write a_5"):
+        found.among(["a_5", "b_5"], ["x/a.wav", "x/b.wav"])
     found = read(tmp_path, ["A_5,x,labelled,random", "B_5.0,,unsure,random"]).among(["a_5", "b_5"], ["a.wav", "b.wav"])
     assert (found.rows, found.unsure, found.random) == ({"a_5": {"x"}}, {"b_5"}, {"a_5", "b_5"})
 
