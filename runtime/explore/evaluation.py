@@ -108,7 +108,7 @@ class Evaluation:
         if self.labelled.skipped:
             lines.append(f"left out: {self.labelled.skipped} labelled windows that have no row")
         if self.labelled.unscored:
-            lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows have no score")
+            lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows were not scored")
         left_out = [name for name in self.labelled.names if name not in self.names]
         if left_out:
             lines.append(f"left out, labelled as present and as absent in too few recordings: {some(left_out)}")

@@ -207,7 +207,8 @@ def _trained(files: Sequence[RowFile], evaluation: Evaluation, labels_sha256: st
             for name in sorted(counts, key=lambda name: -counts[name])
         ]
         raise InputError(
-            f"no species has {FEWEST} labelled windows in several recordings, so nothing is written; label {some(lacks)}"
+            f"no species has {FEWEST} labelled windows in several recordings, so nothing is written; label "
+            f"{some(lacks)}"
         )
     kept = np.flatnonzero(evaluation.enough)
     weights, bias = evaluation.linear()

@@ -148,10 +148,12 @@ def test_thresholds_serve_events_lists_and_the_tables_of_other_programs(
 def test_a_merged_archive_has_the_thresholds_of_its_head(mine: Path, folder: Path, tmp_path: Path) -> None:
     run(folder, mine, outputs="mine", sink=tmp_path / "run.csv", detections=AUTO, workers=1)
     assert len(read(tmp_path / "run.csv")) > 2
-    run_archive(folder, mine, tmp_path / "out", outputs="mine", workers=1, progress=False)
+    both = {"outputs": ("label", "mine"), "activation": "sigmoid"}
+    run_archive(folder, mine, tmp_path / "out", **both, workers=1, progress=False)
     assert main(["--merge", str(tmp_path / "out"), "-o", str(tmp_path / "merged.csv"), "--min-score", "auto"]) == 0
     assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "run.csv").read_bytes()
-    merge_archive(tmp_path / "out", tmp_path / "scaled.csv", file_scale=2, progress=False)
+    with pytest.raises(InputError, match="of one output with classes, not label, mine"):
+        merge_archive(tmp_path / "out", tmp_path / "x.csv", detections=Detections(min_score=0.5), progress=False)
     with pytest.raises(InputError, match="file_scale changes these"):
         merge_archive(tmp_path / "out", tmp_path / "x.csv", file_scale=2, detections=AUTO, progress=False)
 
@@ -159,7 +161,6 @@ def test_a_merged_archive_has_the_thresholds_of_its_head(mine: Path, folder: Pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"outputs": ("label", "mine")}, "not label, mine; ask for mine alone"),
         ({}, "of label there are none; ask for --outputs mine"),
         ({"outputs": "embedding"}, "of embedding there are none; ask for --outputs mine"),
         ({"outputs": "mine", "file_scale": 2}, "file_scale changes these"),

@@ -16,18 +16,22 @@ def class_head(columns: Columns, asked: Detections) -> str:
     """The output that detections are of.
 
     Raises:
-        InputError: there is not exactly one output with classes, or it has no thresholds and is asked for them.
+        InputError: there is not exactly one output with classes; or, where thresholds are asked for, not exactly one
+            that has some.
     """
     heads = [name for name in columns.shapes if columns.classes.get(name)]
-    able = heads if asked.min_score != AUTO else [name for name in heads if _has_thresholds(columns, name)]
+    what = "with classes"
+    if asked.min_score == AUTO and heads:
+        what = "with thresholds"
+        heads = [name for name in heads if any(each is not None for each in columns.thresholds.get(name, ()))]
+        if not heads:
+            raise InputError(
+                f"min_score '{AUTO}' takes the thresholds of a head that `perch-explore teach` added to the model, and "
+                f"{', '.join(columns.shapes)} has none; give a number"
+            )
     if len(heads) != 1:
-        how = f"ask for {able[0]} alone" if able else "ask for label" if not heads else f"ask for {heads[0]} alone"
-        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; {how}")
-    if not able:
-        raise InputError(
-            f"min_score '{AUTO}' takes the thresholds of a head that `perch-explore teach` added to the model, and "
-            f"{heads[0]} has none; give a number"
-        )
+        how = f"ask for {heads[0]} alone" if heads else "ask for label"
+        raise InputError(f"detections are of one output {what}, not {', '.join(heads or columns.shapes)}; {how}")
     return heads[0]
 
 
@@ -58,7 +62,3 @@ def threshold_remarks(columns: Columns, head: str, asked: Detections) -> list[st
     never = [name for name, threshold in zip(names, thresholds, strict=True) if threshold is None]
     without = f", not {some(never)}" if never else ""
     return [f"thresholds of {head}: {len(names) - len(never)} of {len(names)} classes have one{without}"]
-
-
-def _has_thresholds(columns: Columns, head: str) -> bool:
-    return any(threshold is not None for threshold in columns.thresholds.get(head, ()))

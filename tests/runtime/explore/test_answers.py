@@ -11,7 +11,7 @@ import pytest
 from runtime.errors import InputError
 from runtime.explore.labelled import join
 from runtime.explore.labels import Labels, read_labels
-from runtime.explore.random_share import draw
+from runtime.explore.random_share import draw, estimate
 from runtime.explore.rows import open_rows
 from runtime.explore.unlabelled import predict_unlabelled
 from tests.support.rows_files import write_rows
@@ -113,6 +113,16 @@ def test_unsure_windows_are_neither_learnt_from_nor_predicted(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"1 of the 2 windows that .* labels are not among the rows \(r9_5\)"):
         join(files, unknown)
     assert join(files, unknown, skip_missing=True).skipped == 1
+
+
+def test_rows_that_are_means_of_their_neighbours_are_no_windows_to_learn_from(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "out.parquet", np.ones((8, 4), np.float32), 4, status={1: "interpolated"})
+    files = [open_rows(rows)]
+    labels = read(tmp_path, ["r0_5,x,labelled,random", "r0_10,x,labelled,random", "r1_5,,labelled,worth"])
+    joined = join(files, labels)
+    assert ([each.tolist() for each in (*joined.rows, *joined.random)], joined.unscored) == ([[0, 4], [0]], 1)
+    share = estimate(files, joined, joined.truth, joined.truth)
+    assert share is not None and share.windows == 1 + (draw("r1_5") <= draw("r0_5"))
 
 
 def test_draws_are_those_of_every_session() -> None:

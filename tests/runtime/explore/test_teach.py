@@ -126,7 +126,8 @@ def test_what_cannot_be_written_is_refused_before_anything_is_learnt(
     labels.write_text(world.labels.read_text().replace("frog", "fr\u200bog"))
     assert f"correct this species in {labels}" in refused("--labels", labels, "--model", world.model)
     assert "something in" in refused("--labels", world.labels, "--model", world.model, "--name", "inputs")
-    assert world.teach("-o", taught := tmp_path / "taught.onnx", "--name", "frogs") == 0
+    taught = tmp_path / "taught.onnx"
+    assert world.teach("-o", taught, "--name", "frogs") == 0
     capsys.readouterr()
     lost = refused("--labels", world.labels, "--model", world.model, "-o", taught)
     assert "has the output frogs, which" in lost and f"--model {taught} and another -o" in lost
