@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks.deadline import command as deadline
+from benchmarks.labelling import command as labelling
 from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.source.tensorflow import hush_native_log
@@ -28,6 +29,11 @@ COMMANDS = {
         throughput,
         "how many windows a second, which setup is fastest, and where does the time go?",
         "perch.onnx --soundscapes recordings/",
+    ),
+    "labelling": (
+        labelling,
+        "how much does each further label teach, and how often is what is given right?",
+        "perch.onnx --json labelling.json",
     ),
 }
 """Each command's module, what it answers, and an example of its arguments."""

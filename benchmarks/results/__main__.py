@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.results.measure import COMMANDS, MODELS, TIMELINE, measure
+from benchmarks.results.measure import COMMANDS, LABELLING, MODELS, TIMELINE, measure
 from benchmarks.results.page import write_results
 from runtime.errors import PerchError
 
@@ -22,8 +22,8 @@ def main() -> int:
     parser.add_argument(
         "--commands",
         nargs="*",
-        choices=(*COMMANDS, TIMELINE),
-        default=[*COMMANDS, TIMELINE],
+        choices=(*COMMANDS, TIMELINE, LABELLING),
+        default=[*COMMANDS, TIMELINE, LABELLING],
         help="what to measure (default: all)",
     )
     parser.add_argument("--written", action="store_true", help="measure nothing, use the figures of earlier runs")

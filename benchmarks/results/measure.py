@@ -14,13 +14,15 @@ from runtime.errors import PerchError
 MODELS = ("v1", "v2")
 COMMANDS = ("parity", "deadline", "throughput")
 TIMELINE, TIMELINE_MODEL = "timeline", "v1"
+LABELLING, LABELLING_MODEL = "labelling", "v1-shallow"
 SAVED_MODEL, SAMPLE = "saved_model", "sample_submission.csv"
 
 
 def measure(folder: Path, models: list[str], commands: list[str]) -> None:
     """Writes `folder/MODEL.COMMAND.json` for every pair; each command runs in a process of its own.
 
-    `timeline` is measured with one model only, and its file is `folder/timeline.json`.
+    `timeline` and `labelling` are measured with one model only, and their files are `folder/timeline.json` and
+    `folder/labelling.json`.
 
     Raises:
         PerchError: a command failed; it has said why.
@@ -31,12 +33,19 @@ def measure(folder: Path, models: list[str], commands: list[str]) -> None:
             scratch = Path(made)
             files = list(_convert(model, scratch))
             for command in commands:
-                if command != TIMELINE:
+                if command in COMMANDS:
                     target = folder / f"{model}.{command}.json"
                     _run(scratch, "benchmarks", command, *_arguments(command, files), "--json", target.absolute())
-                elif model == TIMELINE_MODEL:
+                elif command == TIMELINE and model == TIMELINE_MODEL:
                     target = folder / f"{TIMELINE}.json"
                     _run(scratch, "benchmarks.results.timeline", files[0], "--json", target.absolute())
+    if LABELLING in commands:
+        with tempfile.TemporaryDirectory(prefix="perch-results-") as made:
+            scratch = Path(made)
+            _run(scratch, "convert.untrained", SAVED_MODEL, "--model", LABELLING_MODEL)
+            _run(scratch, "convert", SAVED_MODEL, "-o", "perch.onnx", "--outputs", "embedding")
+            target = folder / f"{LABELLING}.json"
+            _run(scratch, "benchmarks", LABELLING, "perch.onnx", "--json", target.absolute())
 
 
 def _convert(model: str, scratch: Path) -> Iterator[str]:

@@ -9,9 +9,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks.labelling.oracle import WAYS
+from benchmarks.measuring.songs import shown_soundscape
 from benchmarks.results import plots
-from benchmarks.results.measure import COMMANDS, MODELS, TIMELINE, TIMELINE_MODEL
-from benchmarks.results.songs import shown_soundscape
+from benchmarks.results.learning import draw_learning
+from benchmarks.results.measure import COMMANDS, LABELLING, MODELS, TIMELINE, TIMELINE_MODEL
 from benchmarks.results.sonogram import Lane, draw_timeline
 from runtime.errors import InputError
 from runtime.files import replacing
@@ -28,12 +30,14 @@ def write_results(figures: Path, target: Path) -> Path:
         OutputError: it cannot be written.
     """
     models = {model: found for model in MODELS if (found := dict(_read(figures, model)))}
-    timeline = _load(figures / f"{TIMELINE}.json")
-    if not models and timeline is None:
+    timeline, labelling = (_load(figures / f"{name}.json") for name in (TIMELINE, LABELLING))
+    if not models and timeline is None and labelling is None:
         raise InputError(f"there are no figures in {figures}; `make results` measures them")
     _plot(figures, models)
     if timeline is not None:
         _draw_timeline(figures / f"{TIMELINE}.svg", timeline)
+    if labelling is not None:
+        draw_learning(figures / f"{LABELLING}.svg", labelling["ways"], labelling["precision"])
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -44,8 +48,16 @@ def write_results(figures: Path, target: Path) -> Path:
         if results["environment"] not in environments:
             environments.append(results["environment"])
     template = templates.get_template(TEMPLATE)
-    own = {"timeline": timeline, "timeline_model": NAMES[TIMELINE_MODEL], "environments": environments}
-    page = template.render(models=models, names=NAMES, figures=figures.name, **own)
+    page = template.render(
+        models=models,
+        names=NAMES,
+        figures=figures.name,
+        environments=environments,
+        timeline=timeline,
+        timeline_model=NAMES[TIMELINE_MODEL],
+        labelling=labelling,
+        ways=WAYS,
+    )
     with replacing(target) as temporary:
         temporary.write_text(page)
     return target

@@ -15,7 +15,7 @@ import soundfile
 
 from benchmarks.measuring.environment import environment
 from benchmarks.measuring.figures import write_json
-from benchmarks.results.songs import SPECIES, Soundscape, shown_soundscape, soundscape
+from benchmarks.measuring.songs import SPECIES, Soundscape, shown_soundscape, soundscape
 from convert import SAMPLE_RATE
 from runtime import run_soundscapes
 from runtime.explore import metrics

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from convert.source.tensorflow import hush_native_log
-from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SURFPERCH, Recipe
+from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SHALLOW, SURFPERCH, Recipe
 from runtime.console.terminal import command, complain
 from runtime.errors import OutputError, PerchError, first_line
 
 PROGRAM = "python -m convert.untrained"
 MODELS = {
     "v1": ("Perch v1", PERCH_V1),
+    "v1-shallow": ("Perch v1", SHALLOW),
     "v2": ("Perch v2", PERCH_V2),
     "v2-published": ("Perch v2", PERCH_V2_PUBLISHED),
     "surfperch": ("SurfPerch", SURFPERCH),
@@ -33,7 +34,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--model",
         choices=MODELS,
         default="v1",
-        help="v2 is what Google's public source exports; v2-published is like the published file, with another STFT "
+        help="v1-shallow has few blocks, so that its embeddings tell sounds apart; v2 is what Google's public source "
+        "exports; v2-published is like the published file, with another STFT "
         "and other activations. All but v1 are always native (default: v1)",
     )
     parser.add_argument(
@@ -74,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser()
     parsed = parser.parse_args(args)
-    parsed.native = parsed.native or parsed.model != "v1"
+    parsed.native = parsed.native or not parsed.model.startswith("v1")
     if parsed.platforms and not parsed.native:
         parser.error("--platforms is for native models: add --native")
     if parsed.model != "v1" and (parsed.frontend or parsed.smoothing or parsed.pair or parsed.fixed_batch):

@@ -104,6 +104,8 @@ class Recipe:
 
 
 PERCH_V1 = Recipe()
+SHALLOW = replace(PERCH_V1, stages=stages.TINY, embedding=512)
+"""v1 with few blocks: its embeddings tell sounds apart, those of a deep untrained one hardly do."""
 PERCH_V2 = Recipe(
     frontend="complex",
     scaling="log",

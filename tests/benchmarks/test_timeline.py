@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.measuring.songs import SPECIES, shown_soundscape
 from benchmarks.results.page import write_results
-from benchmarks.results.songs import SPECIES, shown_soundscape
 from benchmarks.results.svg import HUES
 from benchmarks.results.timeline import LEAST_S, measure_timeline
 from runtime.errors import InputError
