@@ -160,7 +160,7 @@ def test_a_page_that_has_just_started_again_refuses_rather_than_guess_how_a_wind
     first = min(page.desk.windows.row_ids, key=draw)
     with monkeypatch.context() as patch:
         patch.setattr("runtime.explore.labelling.orders.QUICK_S", 0.0)
-        patch.setattr(page.desk.orders, "_random", lambda _: held.wait())
+        patch.setattr(page.desk.orders, "_random", lambda _: held.wait(60))
         assert "answer again in a moment" in label(page, first, status=400)["error"]
     assert page.desk.journal.answers == {}
     held.set()
