@@ -209,7 +209,10 @@ class Desk:
         if number in self._sources:
             return self._sources[number]
         if asked == "random":
-            ranking = self.orders.get("random", "")
+            try:
+                ranking = self.orders.get("random", "")
+            except WaitingError as waiting:
+                raise PerchError(f"not saved yet: {waiting}; answer again in a moment") from None
             first = ranking.numbers[~self._answered[ranking.numbers]][: AHEAD + MOST_TABS]
             return "random" if number in first else "list"
         return asked if asked in NAMES else "list"
