@@ -168,6 +168,8 @@ def _learnt(args: argparse.Namespace, artifact: Artifact) -> TrainedHead:
 
     evaluation = evaluate(files, labels, precision, args.skip_missing)
     say(evaluation.report())
+    if any(file.options.get("embedding_dtype") == "float16" for file in files):
+        say("embeddings in float16: probabilities of a run may differ from these by about 1e-4")
     return _trained(files, evaluation, labels.sha256, artifact.base_sha256)
 
 

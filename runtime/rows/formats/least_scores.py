@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +25,7 @@ def class_head(columns: Columns, asked: Detections) -> str:
         if not heads:
             raise InputError(
                 f"min_score '{AUTO}' takes the thresholds of a head that `perch-explore teach` added to the model, and "
-                f"{', '.join(columns.shapes)} has none; give a number"
+                f"{', '.join(columns.shapes)} has none, or has probabilities that file_scale changed; give a number"
             )
     if len(heads) != 1:
         how = f"ask for {heads[0]} alone" if heads else "ask for label"
@@ -39,16 +37,8 @@ def least_scores(columns: Columns, head: str, asked: Detections) -> NDArray[np.f
     """For each class of an output the lowest score of a detection, `float32 [classes]`; infinite where there is none.
 
     Thresholds are rounded as scores are, so that a probability that equals its threshold is a detection.
-
-    Raises:
-        InputError: thresholds are asked for, and scores are no longer probabilities.
     """
     if asked.min_score == AUTO:
-        if json.loads(columns.about.get("options", "{}")).get("file_scale") is not None:
-            raise InputError(
-                f"min_score '{AUTO}' takes thresholds of probabilities, and file_scale changes these; leave out one of "
-                "them"
-            )
         return np.array([np.inf if each is None else each for each in columns.thresholds[head]], np.float32)
     least = -np.inf if asked.min_score is None else asked.min_score
     return np.full(len(columns.classes[head]), least, np.float32)

@@ -107,7 +107,7 @@ def test_unsure_windows_are_neither_learnt_from_nor_predicted(tmp_path: Path) ->
     joined = join(files, labels)
     assert joined.rows[0].tolist() == [0, 4]
     assert joined.answered[0].tolist() == [0, 1, 4]
-    (part,) = predict_unlabelled(files, joined, lambda values: np.zeros((len(values), 1)))
+    (part,) = predict_unlabelled(files, joined, lambda values: np.zeros((len(values), 1), np.float32))
     assert part.rows.tolist() == [2, 3, 6, 7]
     unknown = read(tmp_path, ["r0_5,x,labelled,worth", "r9_5,,unsure,worth"])
     with pytest.raises(InputError, match=r"1 of the 2 windows that .* labels are not among the rows \(r9_5\)"):

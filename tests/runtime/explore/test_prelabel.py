@@ -120,7 +120,7 @@ def test_probabilities_of_other_recordings_are_calibrated(planted: Planted) -> N
     assert calibration_error(probabilities[best[::-1]], truth[best[::-1]]) < 0.1
     # Higher thresholds for higher precision; rare species are never given.
     stricter = thresholds(evaluation.probabilities, evaluation.truth, 0.97)
-    assert (stricter >= evaluation.thresholds).all()
+    assert (stricter.astype(np.float32) >= evaluation.thresholds).all()
     assert np.isinf(evaluation.thresholds[NAMES.index("grswoo")])
 
 

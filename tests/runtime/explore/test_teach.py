@@ -78,6 +78,7 @@ def test_the_file_holds_what_the_labels_taught(
     assert evaluation.names == ("bittern", "frog", "wren")
     assert head.own is not None
     assert head.own.thresholds == tuple(evaluation.thresholds[1:])
+    assert evaluation.probabilities_of(world.embedding).dtype == evaluation.thresholds.dtype == np.float32
     assert head.own.normalize == "raw"
     taught = head.own.taught
     assert (taught["rows"], taught["recordings"], taught["labelled_windows"]) == (120, 20, 114)
@@ -127,8 +128,9 @@ def test_what_cannot_be_written_is_refused_before_anything_is_learnt(
     assert f"correct this species in {labels}" in refused("--labels", labels, "--model", world.model)
     assert "something in" in refused("--labels", world.labels, "--model", world.model, "--name", "inputs")
     taught = tmp_path / "taught.onnx"
-    assert world.teach("-o", taught, "--name", "frogs") == 0
-    capsys.readouterr()
+    half = world.write(tmp_path / "half.parquet", embedding_dtype="float16")
+    assert world.teach("-o", taught, "--name", "frogs", rows=[half]) == 0
+    assert "embeddings in float16: " in capsys.readouterr().out
     lost = refused("--labels", world.labels, "--model", world.model, "-o", taught)
     assert "has the output frogs, which" in lost and f"--model {taught} and another -o" in lost
     data = bytearray(taught.read_bytes())
