@@ -116,7 +116,9 @@ def test_unsure_windows_are_neither_learnt_from_nor_predicted(tmp_path: Path) ->
 
 
 def test_rows_that_are_means_of_their_neighbours_are_no_windows_to_learn_from(tmp_path: Path) -> None:
-    rows = write_rows(tmp_path / "out.parquet", np.ones((8, 4), np.float32), 4, status={1: "interpolated", 6: "interpolated"})
+    rows = write_rows(
+        tmp_path / "out.parquet", np.ones((8, 4), np.float32), 4, status={1: "interpolated", 6: "interpolated"}
+    )
     files = [open_rows(rows)]
     labels = read(tmp_path, ["r0_5,x,labelled,random", "r0_10,x,labelled,random", "r1_5,,labelled,worth"])
     joined = join(files, labels)
