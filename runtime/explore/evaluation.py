@@ -36,7 +36,8 @@ class Evaluation:
         recording.
     enough: which species have at least `FEWEST` labelled windows, bool `[species]`. The others are never given, and
         their probabilities may only help to choose what to label next.
-    thresholds: the probability from which on a window is given a species, float64 `[species]`; infinite for never.
+    thresholds: the probability from which on a window is given a species, float32 `[species]`, as runs compare them;
+        infinite for never.
     given: which species the labelled rows would be given, bool `[rows, species]`, by thresholds that never saw the
         row's recording.
     random: what the random share of the labels says; None if there is none.
@@ -52,7 +53,7 @@ class Evaluation:
     calibration: Calibration
     probabilities: NDArray[np.float64]
     enough: NDArray[np.bool_]
-    thresholds: NDArray[np.float64]
+    thresholds: NDArray[np.float32]
     given: NDArray[np.bool_]
     random: RandomShare | None
     precision: float
@@ -68,13 +69,14 @@ class Evaluation:
         slopes, offsets = self.calibration.slopes, self.calibration.offsets
         return self.probe.weights * slopes, self.probe.bias * slopes + offsets
 
-    def probabilities_of(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities of the species in new windows, float64 `[rows, species]`.
+    def probabilities_of(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of the species in new windows, float32 `[rows, species]`.
 
-        Sums are taken in float64: in float32, those over a thousand numbers move a probability by more than 1e-6.
+        They are rounded as a taught model's are, so that both reach the same thresholds. Sums are taken in float64: in
+        float32, those over a thousand numbers move a probability by more than 1e-6.
         """
         weights, bias = self.linear()
-        return np.asarray(expit(embeddings @ weights + bias))
+        return np.asarray(expit(embeddings @ weights + bias), np.float32)
 
     @property
     def average_precision(self) -> NDArray[np.float64]:
@@ -108,7 +110,7 @@ class Evaluation:
         if self.labelled.skipped:
             lines.append(f"left out: {self.labelled.skipped} labelled windows that have no row")
         if self.labelled.unscored:
-            lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows have no score")
+            lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows were not scored")
         left_out = [name for name in self.labelled.names if name not in self.names]
         if left_out:
             lines.append(f"left out, labelled as present and as absent in too few recordings: {some(left_out)}")
@@ -153,7 +155,7 @@ class Evaluation:
             for name, count in zip(self.names, self.truth.sum(axis=0).tolist(), strict=True)
             if count < FEWEST
         ]
-        lines = [f"without probabilities, for want of {FEWEST} labelled windows: {', '.join(lacks)}"] if lacks else []
+        lines = [f"without probabilities, for want of {FEWEST} labelled windows: {some(lacks)}"] if lacks else []
         if self.enough.any():
             probabilities, truth = self.probabilities[:, self.enough], self.truth[:, self.enough]
             best = np.arange(len(truth)), probabilities.argmax(axis=1)
@@ -203,7 +205,7 @@ def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_mi
         calibration=calibrate(probe.scores, truth),
         probabilities=probabilities,
         enough=enough,
-        thresholds=np.where(enough, thresholds(probabilities, truth, precision), np.inf),
+        thresholds=np.where(enough, thresholds(probabilities, truth, precision), np.inf).astype(np.float32),
         given=given,
         random=estimate(files, labelled, truth, given),
         precision=precision,

@@ -14,6 +14,7 @@ import argparse
 import getpass
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -231,4 +232,5 @@ def _serve(desk: Desk, listening: socket.socket, browser: bool) -> None:
     say(f"{address} (Ctrl-C ends)")
     if browser and _has_display():
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
     server.run(sockets=[listening])

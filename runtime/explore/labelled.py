@@ -17,15 +17,17 @@ from runtime.remote import is_url
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """The labelled rows that have a score, in the order of the files and their rows.
+    """The labelled rows that were scored, in the order of the files and their rows.
 
-    rows: per file, the places of its labelled rows that have a score, int64 `[rows]`.
-    answered: per file, the places of all its rows that are labelled or unsure, with a score or without.
-    random: per file, the places of its rows with a score that were answered in random order (and may be no longer).
+    Interpolated ones are left out: their embedding is no window's.
+
+    rows: per file, the places of its labelled rows that were scored, int64 `[rows]`.
+    answered: per file, the places of all its rows that are labelled or unsure, scored or not.
+    random: per file, the places of its scored rows that were answered in random order (and may be no longer).
     names: the species in the labels, sorted.
     truth: which species each row holds, bool `[rows, species]`.
     recordings: a number for the recording of each row, int64 `[rows]`, from 0.
-    skipped: how many answered windows have no row; unscored: how many labelled ones have a row without a score.
+    skipped: how many answered windows have no row; unscored: how many labelled ones have a row that was not scored.
     """
 
     rows: tuple[NDArray[np.int64], ...]
@@ -74,17 +76,18 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
     unscored = 0
     for file in files:
         truth, at, _ = labels.truth(file.row_ids.tolist(), names)
-        scored = file.has_score[at]
+        scored = file.scored[at]
         unscored += int((~scored).sum())
         rows.append(at[scored])
         answered.append(np.union1d(at, _places(file, labels, labels.unsure)))
         drawn = _places(file, labels, labels.random)
-        random.append(drawn[file.has_score[drawn]])
+        random.append(drawn[file.scored[drawn]])
         truths.append(truth[scored])
         paths.extend(map(_real, file.paths[at[scored]]))
     if not paths:
         raise InputError(
-            f"no window of {labels.source} has a score: its rows were not reached, not readable or not recorded"
+            f"no window of {labels.source} was scored: its rows were interpolated, not reached, not readable or not "
+            "recorded"
         )
     number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
     recordings = np.array([number[path] for path in paths], np.int64)

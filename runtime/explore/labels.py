@@ -37,6 +37,8 @@ SPECIES = ("birds", "primarylabel", "species", "label", "labels")
 TIMES = ("filename", "start", "end")
 ANSWER, SOURCE = "answer", "source"
 """Columns of a journal: what was answered, and in which order of windows."""
+OF_ANSWERS = (ANSWER, SOURCE, "labeller", "labelledat")
+"""Columns of a journal that say nothing of species."""
 LABELLED, UNSURE, WITHDRAWN = "labelled", "unsure", "withdrawn"
 RANDOM = "random"
 BIRDCLEF_2021 = {ROW, "site", "audioid", "seconds", "birds"}
@@ -63,8 +65,10 @@ class Labels:
 
     undated: the row ids leave out dates.
     unsure: windows that somebody heard and could not label. They have no species.
+    withdrawn: windows whose answer was taken back.
     random: windows that were answered in random order (see `random_share`), or were and are no longer.
     journal: the file says of each window when it was answered, so that two spellings of one row_id would contradict.
+    sha256: of the file's bytes.
     """
 
     source: str
@@ -73,6 +77,8 @@ class Labels:
     unsure: frozenset[str] = frozenset()
     random: frozenset[str] = frozenset()
     journal: bool = False
+    withdrawn: frozenset[str] = frozenset()
+    sha256: str = ""
 
     @property
     def names(self) -> frozenset[str]:
@@ -97,7 +103,7 @@ class Labels:
             InputError: a journal spells one row_id in several ways.
         """
         renamed: dict[str, str] = {}
-        answered = self.rows.keys() | self.unsure | self.random
+        answered = self.rows.keys() | self.unsure | self.random | self.withdrawn
         if unmatched := answered - set(map(self.key, row_ids)):
             for find in (_by_form(comparable), _by_form(lambda name: comparable(name).casefold()), _by_path):
                 matches = find(unmatched, row_ids, paths)
@@ -108,7 +114,7 @@ class Labels:
             name = renamed.get(label, label)
             rows[name] = rows.get(name, frozenset()) | species
         unsure, random = (frozenset(renamed.get(label, label) for label in few) for few in (self.unsure, self.random))
-        names = Counter(renamed.get(label, label) for label in (*self.rows, *self.unsure))
+        names = Counter(renamed.get(label, label) for label in (*self.rows, *self.unsure, *self.withdrawn))
         if self.journal and names and (twice := names.most_common(1)[0])[1] > 1:
             raise InputError(
                 f"{self.source} answers one window under {twice[1]} names; write {twice[0]}, as the rows do, in each "
@@ -170,14 +176,13 @@ def read_labels(path: Path) -> Labels:
     sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES, ANSWER}, FORMS)
     columns = sheet.columns
     species = _species_column(sheet, columns)
-    journal = ANSWER in columns and species != ANSWER
+    journal = ANSWER in columns
     if journal and sheet.lines and not sheet.ended:
         raise cut_off(path, sheet.lines[-1][0])
     undated = columns.keys() >= BIRDCLEF_2021
     names = _Names(codes=undated)
     rows: dict[str, frozenset[str]] = {}
-    unsure: set[str] = set()
-    random: set[str] = set()
+    others: dict[str, set[str]] = {UNSURE: set(), WITHDRAWN: set(), RANDOM: set()}
     for number, cells in sheet.lines:
         where = f"line {number} of {path}"
         row = {name: cells[i] for name, i in columns.items()}
@@ -186,17 +191,23 @@ def read_labels(path: Path) -> Labels:
             raise InputError(f"{where} has no row_id; write the recording's name and the window's end, as in a_5")
         if journal:
             rows.pop(row_id, None)
-            unsure.discard(row_id)
+            for few in (UNSURE, WITHDRAWN):
+                others[few].discard(row_id)
             if row.get(SOURCE, "").casefold() == RANDOM:
-                random.add(row_id)
+                others[RANDOM].add(row_id)
         answer = _answer(where, row[ANSWER]) if journal else LABELLED
         if answer == LABELLED:
             rows[row_id] = rows.get(row_id, frozenset()) | names.of(row[species], where)
-        elif answer == UNSURE:
-            unsure.add(row_id)
+        else:
+            others[answer].add(row_id)
     if not rows:
-        raise InputError(f"{path} labels no windows; {FORMS}")
-    return Labels(str(path), rows, undated, frozenset(unsure), frozenset(random), journal)
+        raise InputError(
+            f"{path} has no window with the answer {LABELLED}; label some"
+            if journal
+            else f"{path} labels no windows; {FORMS}"
+        )
+    unsure, withdrawn, random = (frozenset(others[few]) for few in (UNSURE, WITHDRAWN, RANDOM))
+    return Labels(str(path), rows, undated, unsure, random, journal, withdrawn, sheet.sha256)
 
 
 def _by_form(form: Callable[[str], str]) -> Find:
@@ -228,7 +239,7 @@ def _by_path(labels: Collection[str], row_ids: Sequence[str], paths: Sequence[st
 
 def _species_column(sheet: Sheet, columns: Mapping[str, int]) -> str:
     species = [name for name in SPECIES if name in columns]
-    others = [name for name in columns if name != ROW]
+    others = [name for name in columns if name not in (ROW, *OF_ANSWERS)]
     if ROW in columns and (species or len(others) == 1):
         return (species or others)[0]
     if species and all(name in columns for name in TIMES):

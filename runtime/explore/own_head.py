@@ -11,8 +11,9 @@ head are named after it, so that taking all of them out gives the graph that `pe
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ from runtime.model.session import Session, message_of
 
 EMBEDDING = "embedding"
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
-RESERVED = (
+OUTPUTS = ("label", "genus", "family", "order", "frontend", "spectrogram", "embedding", "spatial_embedding")
+"""Outputs of Perch, which a run expects under these names even where a file was converted without them."""
+COLUMNS = (
     "about",
     "channel",
     "classes",
@@ -46,6 +49,8 @@ RESERVED = (
 )
 """What files of rows call their other columns."""
 MOST_CLASSES = 20_000
+MOST_WEIGHT = 1e100
+"""Larger weights could overflow."""
 TOLERANCE = 1e-6
 """How far probabilities in the file may lie from a float64 reference; float32 rounds them by 3e-8."""
 WINDOWS = 2
@@ -76,15 +81,14 @@ class TrainedHead:
             raise InputError(f"a head has 1 to {MOST_CLASSES:,} classes, not {count:,}")
         if twice := repeated(self.names):
             raise InputError(f"a head has each class once, but has {some(twice)} twice")
-        if wrong := [name for name in self.names if not name.isprintable() or not name.strip() or name == NO_CLASS]:
-            raise InputError(f"a class cannot be called {wrong[0]!r}; names are printable, and not '{NO_CLASS}'")
+        check_classes(self.names)
         if self.weights.ndim != 2 or self.weights.shape[1] != count or self.bias.shape != (count,):
             raise InputError(
                 f"a head of {count} classes has weights [embedding, {count}] and bias [{count}], not "
                 f"{list(self.weights.shape)} and {list(self.bias.shape)}"
             )
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all()):
-            raise InputError("weights and bias of a head must be finite numbers")
+        if not all((np.abs(each) < MOST_WEIGHT).all() for each in (self.weights, self.bias)):
+            raise InputError(f"weights and bias of a head must be finite numbers, below {MOST_WEIGHT:g} in size")
         if len(self.own.thresholds) != count:
             raise InputError(f"a head of {count} classes has as many thresholds, not {len(self.own.thresholds)}")
 
@@ -92,6 +96,12 @@ class TrainedHead:
         """Probabilities `[rows, classes]` of embeddings `[rows, embedding]`, in float64."""
         logits = np.asarray(embeddings, np.float64) @ self.weights + self.bias
         return np.exp(-np.logaddexp(0, -logits))
+
+
+def check_classes(names: Iterable[str]) -> None:
+    """Raises InputError if a class cannot be called so."""
+    if wrong := [name for name in names if not name.isprintable() or not name.strip() or name == NO_CLASS]:
+        raise InputError(f"a class cannot be called {wrong[0]!r}; names are printable, and not '{NO_CLASS}'")
 
 
 def add_head(model: Path, target: Path, name: str, head: TrainedHead) -> Artifact:
@@ -148,16 +158,11 @@ def _with_head(model: Path, before: Artifact, name: str, head: TrainedHead) -> o
     Raises:
         ArtifactError, InputError: the file cannot have such a head.
     """
-    try:
-        proto = onnx.load_model_from_string(model.read_bytes())
-    except Exception as error:  # protobuf raises classes of its own
-        raise ArtifactError(f"{model} cannot be taken apart: {first_line(error)}; convert it again") from None
+    proto = _loaded(model)
     del proto.metadata_props[:]
     there = {each: _taken_out(proto, each) for each, has in before.heads.items() if has.own is not None}
     if _sha256(proto) != before.base_sha256:
         raise ArtifactError(f"{model} without its own heads is not the file that was converted; convert it again")
-    if name in _names(proto):
-        raise InputError(f"a head cannot be called {name}: something in {model} is called so; name another")
     for parts in (*(each for other, each in there.items() if other != name), _parts(proto, name, head)):
         proto.graph.node.extend(parts.nodes)
         proto.graph.initializer.extend(parts.weights)
@@ -169,19 +174,29 @@ def _with_head(model: Path, before: Artifact, name: str, head: TrainedHead) -> o
     return proto
 
 
+def _loaded(model: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load_model_from_string(model.read_bytes())
+    except Exception as error:  # protobuf raises classes of its own
+        raise ArtifactError(f"{model} cannot be taken apart: {first_line(error)}; convert it again") from None
+
+
 def check_place(model: Path, artifact: Artifact, name: str, width: int) -> None:
     """Refuses a head, learnt from embeddings of so many numbers, that does not fit the model or cannot be called so.
 
     Raises:
         InputError: it does not, or cannot.
     """
-    there = artifact.heads.get(name)
-    if not NAME.fullmatch(name) or name in RESERVED:
+    if not NAME.fullmatch(name):
         raise InputError(
-            f"a head cannot be called {name!r}: a name has letters, digits and _, and is none of {', '.join(RESERVED)}"
+            f"a head cannot be called {name!r}: a name has letters, digits and _, and begins with no digit"
         )
-    if there is not None and there.own is None:
-        raise InputError(f"a head cannot be called {name}: the model has an output of its own of that name")
+    if name in (*OUTPUTS, *COLUMNS):
+        what = "outputs of Perch" if name in OUTPUTS else "columns of rows"
+        raise InputError(f"a head cannot be called {name}: {what} are called so; name another")
+    there = artifact.heads.get(name)
+    if (there is None or there.own is None) and name in _names(_loaded(model)):
+        raise InputError(f"a head cannot be called {name}: something in {model} is called so; name another")
     embedding = artifact.heads.get(EMBEDDING)
     if embedding is None or len(embedding.shape) != 1:
         raise InputError(f"{model} has no output '{EMBEDDING}', from which a head is computed; convert it with it")
@@ -224,6 +239,8 @@ def _parts(proto: onnx.ModelProto, name: str, head: TrainedHead) -> Parts:
     output = onnx.ValueInfoProto()
     output.CopyFrom(embedding)
     output.name = name
+    said = {key: value for key, value in head.own.to_json().items() if key != "taught"}
+    output.doc_string = json.dumps({"classes": head.names, **said})  # so that the graph's SHA-256 covers them
     output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     output.type.tensor_type.shape.dim[1].dim_value = len(head.names)
     arrays = {"weights": head.weights, "bias": head.bias}

@@ -17,7 +17,7 @@ WORD = b"perch-explore random share\n"
 """Sets this order apart from other uses of the hash. Another word would reshuffle what people have labelled."""
 CONFIDENCE = 0.95
 FAIR = 0.8
-"""Least part of the share that must be answered: people pass over windows that are hard."""
+"""Least part of the share that must be labelled: people pass over windows that are hard, or are unsure of them."""
 WIDE = 0.4
 """An interval wider than this says little."""
 NONE = (
@@ -48,13 +48,14 @@ class Share:
 
 @dataclass(frozen=True)
 class RandomShare:
-    """What a random sample of the windows with a score says.
+    """What a random sample of the scored windows says.
 
     Its windows are all those whose `draw` is at most the greatest draw of a window that was answered in random order.
     Which of them were answered in that order makes no difference: windows chosen in other ways come into it by chance.
 
     windows: those that were answered; unsure: those among them that nobody could label, which are left out below.
     unanswered: those without an answer.
+    fair: enough of them are labelled to stand for all. Otherwise there is neither a precision nor a species' share.
     given: how many species the labelled windows would be given, by classifiers and thresholds that never saw their
         recordings; right: how many of these they hold.
     precision: right / given, with an interval from `low` to `high`; None if there is none to tell.
@@ -64,6 +65,7 @@ class RandomShare:
     windows: int
     unsure: int
     unanswered: int
+    fair: bool
     given: int
     right: int
     precision: float | None
@@ -84,13 +86,15 @@ class RandomShare:
 
     def remark(self, asked: float) -> str:
         """What the share says of the precision, as a sentence."""
-        if self.windows < FAIR * (self.windows + self.unanswered):
-            return "too many of its windows have no answer for a fair sample: answer them in random order"
+        if not self.fair:
+            return "too many of its windows have no label for a fair sample: label more of them"
         if self.precision is None or self.low is None or self.high is None:
-            return "they would be given no species, which says nothing about precision: label more in random order"
+            return (
+                "the thresholds give no species in these windows, so precision is unknown: label more in random order"
+            )
         found = (
-            f"{self.right} of {self.given} species that they would be given are right: precision {self.precision:.3f}, "
-            f"95% interval {self.low:.3f} to {self.high:.3f}"
+            f"the thresholds give {self.given} species in these windows, {self.right} of them rightly: precision "
+            f"{self.precision:.3f}, 95% interval {self.low:.3f} to {self.high:.3f}"
         )
         if self.high < asked:
             return f"{found}; that is less than {asked:g}: the labelled windows are not like the others"
@@ -111,18 +115,20 @@ def estimate(
         return None
     draws = [np.array([draw(row_id) for row_id in file.row_ids], np.uint64) for file in files]
     last = max(part[rows].max() for part, rows in zip(draws, labelled.random, strict=True) if len(rows))
-    inside = [(part <= last) & file.has_score for part, file in zip(draws, files, strict=True)]
+    inside = [(part <= last) & file.scored for part, file in zip(draws, files, strict=True)]
     answered = sum(int(part[rows].sum()) for part, rows in zip(inside, labelled.answered, strict=True))
     unanswered = sum(int(part.sum()) for part in inside) - answered
     drawn = np.concatenate([part[rows] for part, rows in zip(inside, labelled.rows, strict=True)])
     windows, count, right = int(drawn.sum()), int(given[drawn].sum()), int((given & truth)[drawn].sum())
-    tells = count and answered >= FAIR * (answered + unanswered)
+    fair = windows >= FAIR * (answered + unanswered)
+    tells = count and fair
     low, high = interval(right, count) if tells else (None, None)
-    held = zip(labelled.names, labelled.truth[drawn].sum(axis=0).tolist(), strict=True)
+    held = zip(labelled.names, labelled.truth[drawn].sum(axis=0).tolist(), strict=True) if fair else ()
     return RandomShare(
         windows=answered,
         unsure=answered - windows,
         unanswered=unanswered,
+        fair=fair,
         given=count,
         right=right,
         precision=right / count if tells else None,

@@ -82,6 +82,11 @@ class RowFile:
         return np.isin(self.status.astype(np.str_), ("scored", "interpolated"))
 
     @cached_property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which rows hold what the model gave for their window, not a mean of neighbours."""
+        return self.status.astype(np.str_) == "scored"
+
+    @cached_property
     def options(self) -> Mapping[str, Any]:
         """The options of the run that its rows depend on."""
         return dict(json.loads(self.about.get("options", "{}")))

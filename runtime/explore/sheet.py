@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Collection
@@ -28,12 +29,14 @@ UNNAMED = re.compile(r"(unnamed: \d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: its column names, its rows as (line number in the file, cells), and whether a line break ends it."""
+    """A table: its column names, its rows as (line number in the file, cells), whether a line break ends it, and the
+    SHA-256 of its bytes."""
 
     path: str
     header: tuple[str, ...]
     lines: list[tuple[int, list[str]]]
-    ended: bool = True
+    ended: bool
+    sha256: str
 
     @property
     def columns(self) -> dict[str, int]:
@@ -63,7 +66,8 @@ def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "
     hint = f"; {remedy}" if remedy else ""
     lines: list[tuple[int, list[str]]] = []
     try:
-        text = _text(path).lstrip("\ufeff")
+        data = path.read_bytes()
+        text = _text(data).lstrip("\ufeff")
         first, _, rest = text.partition("\n")
         excel = EXCEL.fullmatch(first)
         skipped, text = (1, rest) if excel else (0, text)
@@ -96,7 +100,7 @@ def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "
             raise InputError(
                 f"line {number} of {path} has {len(cells)} cells, but the first line has {len(header)}{hint}"
             )
-    return Sheet(str(path), tuple(header), body, ended)
+    return Sheet(str(path), tuple(header), body, ended, hashlib.sha256(data).hexdigest())
 
 
 def cut_off(path: str | Path, number: int) -> InputError:
@@ -107,9 +111,8 @@ def cut_off(path: str | Path, number: int) -> InputError:
     )
 
 
-def _text(path: Path) -> str:
+def _text(data: bytes) -> str:
     """A file's text. Without a byte order mark it is UTF-8, or UTF-16 if every other byte at its start is zero."""
-    data = path.read_bytes()
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
     for zeros, name in ((data[1:8:2], "utf-16-le"), (data[:8:2], "utf-16-be")):
         if encoding == "utf-8" and len(zeros) > 1 and not any(zeros):

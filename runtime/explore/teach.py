@@ -5,8 +5,8 @@ It learns what `perch-explore prelabel` learns, prints the same report, and writ
 The file also holds each species' threshold, the probability from which on at least the share --precision of the tested
 windows held it; `perch-run --min-score auto` uses them. Species with fewer than 5 labelled windows are left out.
 
-The rows must come from the same file: a head learnt from embeddings of another model, another precision or another
---classes slice is refused.
+The rows must come from the same conversion: embeddings of another model, another precision or another --classes slice
+are refused.
 
 With --weights nothing is learnt: a linear classifier that was trained elsewhere becomes the output. Its probabilities
 are the sigmoid of its logits, which nobody has calibrated.
@@ -15,7 +15,6 @@ are the sigmoid of its logits, which nobody has calibrated.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +22,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from runtime.audio.windows import Normalization
 from runtime.console.version import __version__
-from runtime.errors import InputError, some
+from runtime.errors import ArtifactError, InputError, some
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable
 from runtime.model.artifact import Artifact, read_artifact
-from runtime.model.heads import LABEL
+from runtime.model.heads import LABEL, Head
+from runtime.model.identity import read_true_artifact
 
 if TYPE_CHECKING:
     from runtime.explore.evaluation import Evaluation
@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--normalize",
         choices=get_args(Normalization),
-        help="how windows were normalised on whose embeddings --weights were trained, as perch-run does it; others are "
-        "refused later (default: what the file says; peak for perch-hoplite's)",
+        help="the --normalize of the windows that the classifier in --weights was trained on; runs with another are "
+        "refused (default: what the file says; peak for perch-hoplite's)",
     )
     parser.add_argument(
         "--model", required=True, type=Path, metavar="FILE.onnx", help="the converted model that made the rows"
@@ -100,9 +100,26 @@ def run(args: argparse.Namespace) -> None:
     if args.output.suffix.lower() != ".onnx":
         raise InputError(f"cannot write a model to {args.output}; end its name in .onnx")
     check_writable(args.output)
-    head = _learnt(args) if args.weights is None else _trained_elsewhere(args)
+    before = read_true_artifact(args.model)
+    own = _own_heads(args.output) | {name: head for name, head in before.heads.items() if head.own is not None}
+    if lost := [name for name in own if name not in (*before.heads, args.name)]:
+        raise InputError(
+            f"{args.output} has the output {some(lost)}, which {args.model} lacks, and would lose it; to keep it, "
+            f"teach that file, with --model {args.output} and another -o"
+        )
+    head = _learnt(args, before) if args.weights is None else _trained_elsewhere(args)
     taught = add_head(args.model, args.output, args.name, head)
+    if args.name in own:
+        say(f"replaced: the output {args.name} ({some(own[args.name].classes)})")
     say(_conclusion(args.output, args.name, taught))
+
+
+def _own_heads(path: Path) -> dict[str, Head]:
+    """The heads that users added to a file, by their names; none if it is no model."""
+    try:
+        return {name: head for name, head in read_artifact(path).heads.items() if head.own is not None}
+    except ArtifactError:
+        return {}
 
 
 def _trained_elsewhere(args: argparse.Namespace) -> TrainedHead:
@@ -117,9 +134,9 @@ def _trained_elsewhere(args: argparse.Namespace) -> TrainedHead:
     return read_weights(args.weights, args.normalize)
 
 
-def _learnt(args: argparse.Namespace) -> TrainedHead:
+def _learnt(args: argparse.Namespace, artifact: Artifact) -> TrainedHead:
     """What labels teach; prints how good that is."""
-    from runtime.explore.own_head import check_place
+    from runtime.explore.own_head import check_classes, check_place
 
     precision = PRECISION if args.precision is None else args.precision
     if not args.rows or args.labels is None:
@@ -128,8 +145,7 @@ def _learnt(args: argparse.Namespace) -> TrainedHead:
         raise InputError("--normalize is for --weights; rows say how their windows were normalised: leave it out")
     if not 0 < precision < 1:
         raise InputError(f"--precision is {precision:g}, but must be between 0 and 1")
-    artifact = read_artifact(args.model)
-    labels, fingerprint = read_labels(args.labels), hashlib.sha256(args.labels.read_bytes()).hexdigest()
+    labels = read_labels(args.labels)
     files = open_runs(args.rows, "embedding")
     check_outputs(
         {"-o": args.output},
@@ -143,12 +159,18 @@ def _learnt(args: argparse.Namespace) -> TrainedHead:
     for file in files:
         _check_belongs(file, args.model, artifact)
     check_place(args.model, artifact, args.name, files[0].shapes["embedding"][0])
+    try:
+        check_classes(sorted(labels.names))
+    except InputError as error:
+        raise InputError(f"{error}; correct this species in {args.labels}") from None
 
     from runtime.explore.evaluation import evaluate
 
     evaluation = evaluate(files, labels, precision, args.skip_missing)
     say(evaluation.report())
-    return _trained(files, evaluation, fingerprint, artifact.base_sha256)
+    if any(file.options.get("embedding_dtype") == "float16" for file in files):
+        say("embeddings in float16: probabilities of a run may differ from these by about 1e-4")
+    return _trained(files, evaluation, labels.sha256, artifact.base_sha256)
 
 
 def _check_belongs(file: RowFile, model: Path, artifact: Artifact) -> None:
@@ -180,10 +202,16 @@ def _trained(files: Sequence[RowFile], evaluation: Evaluation, labels_sha256: st
     from runtime.explore.own_head import TrainedHead
     from runtime.model.own_heads import OwnHead
 
-    counts = evaluation.truth.sum(axis=0)
     if not evaluation.enough.any():
-        most = [f"{evaluation.names[i]} ({FEWEST - counts[i]} more)" for i in np.argsort(-counts, kind="stable")]
-        raise InputError(f"no species has {FEWEST} labelled windows, so nothing is written; label {some(most)}")
+        counts = dict(zip(evaluation.labelled.names, evaluation.labelled.truth.sum(axis=0).tolist(), strict=True))
+        lacks = [
+            f"{name} ({FEWEST - counts[name]} more)" if counts[name] < FEWEST else f"{name} (in other recordings)"
+            for name in sorted(counts, key=lambda name: -counts[name])
+        ]
+        raise InputError(
+            f"no species has {FEWEST} labelled windows in several recordings, so nothing is written; label "
+            f"{some(lacks)}"
+        )
     kept = np.flatnonzero(evaluation.enough)
     weights, bias = evaluation.linear()
     limits = [evaluation.thresholds[i] for i in kept]

@@ -12,16 +12,16 @@ from runtime.console.progress import progress_bar
 from runtime.explore.labelled import LabelledRows
 from runtime.explore.rows import RowFile
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Rows of a file without a label, int64 `[rows]`, and the probabilities of species, float64 `[rows, species]`."""
+    """Rows of a file without a label, int64 `[rows]`, and the probabilities of species, float32 `[rows, species]`."""
 
     file: int
     rows: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
 
 
 def predict_unlabelled(files: Sequence[RowFile], labelled: LabelledRows, predict: Predict) -> Iterator[Predicted]:
@@ -49,7 +49,7 @@ class Uncertainty:
     _files: list[NDArray[np.int64]] = field(default_factory=list)
     _rows: list[NDArray[np.int64]] = field(default_factory=list)
     _species: list[NDArray[np.int64]] = field(default_factory=list)
-    _probabilities: list[NDArray[np.float64]] = field(default_factory=list)
+    _probabilities: list[NDArray[np.float32]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self._rows))

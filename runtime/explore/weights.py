@@ -27,6 +27,7 @@ from runtime.model.own_heads import OwnHead
 
 MOST_BYTES = 2**29
 """Of a file, and of what it unpacks to: far above any such classifier's."""
+ARRAYS = ("weights", "bias", "classes", "thresholds", "normalize")
 FORMS = (
     "name an .npz with weights [embedding, classes], bias and classes, or the .json of a LinearClassifier of "
     "perch-hoplite"
@@ -70,11 +71,18 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     with zipfile.ZipFile(path) as packed:
         if sum(member.file_size for member in packed.infolist()) > MOST_BYTES:
             raise _FormError("it unpacks to more than any such classifier")
-    with warnings.catch_warnings(), np.load(path, allow_pickle=False) as saved:
-        warnings.simplefilter("ignore")
-        held = {name: saved[name] for name in saved.files if name in ("weights", "bias", "classes", "thresholds")}
-        if "normalize" in saved.files:
-            held["normalize"] = str(saved["normalize"])
+    try:
+        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as saved:
+            warnings.simplefilter("ignore")
+            held = {name: saved[name] for name in ARRAYS if name in saved.files}
+    except OSError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise anything on bytes that NumPy did not write
+        raise _FormError(reason(error)) from None
+    if wrong := [name for name, values in held.items() if not isinstance(values, np.ndarray)]:
+        raise _FormError(f"its {wrong[0]} is no array")
+    if "normalize" in held:
+        held["normalize"] = str(held["normalize"])
     if held.get("normalize", "raw") not in ("raw", "peak"):
         raise _FormError("its normalize is neither raw nor peak")
     return held, {}

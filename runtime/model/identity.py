@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.errors import ArtifactError, InputError, reason
+from runtime.errors import ArtifactError, InputError, reason, some
 from runtime.files import replacing
 from runtime.model.artifact import DESCRIPTION, Artifact, description_sha256, fields, read_artifact, read_entries
 from runtime.model.profile import profile_path
@@ -56,7 +56,9 @@ def untrue(path: str | Path, artifact: Artifact) -> str | None:
                 return None
     except OSError as error:
         return f"{path} cannot be read ({reason(error)})"
-    return f"{path} was damaged or changed after it was converted: its {part} SHA-256; convert it again"
+    heads = [name for name, head in artifact.heads.items() if head.own is not None]
+    teach = f", and teach {some(heads)} again" if heads else ""
+    return f"{path} was damaged or changed after it was converted: its {part} SHA-256; convert it again{teach}"
 
 
 def _graph_sha256(file: BinaryIO) -> str:

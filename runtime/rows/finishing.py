@@ -51,6 +51,8 @@ class Finishing:
         if not options:
             return columns
         about = dict(columns.about)
+        if self.file_scale is not None:
+            about.pop("thresholds", None)  # of probabilities, which scaled ones are not
         about["options"] = json.dumps({**json.loads(about["options"]), **options})
         return replace(columns, about=about)
 

@@ -96,7 +96,9 @@ def test_probabilities_are_left_as_they_are(model: Model, probabilities: Any, op
     assert rows.classes == {"label": ("comrav",), "mine": CLASSES}
 
 
-def test_probabilities_are_smoothed_pooled_and_scaled_as_scores_are(model: Model, probabilities: Any) -> None:
+def test_probabilities_are_smoothed_pooled_and_scaled_as_scores_are(
+    model: Model, probabilities: Any, tmp_path: Path
+) -> None:
     def given(**options: Any) -> Any:
         return model.run(SOUND, RATE, outputs="mine", progress=False, **options)["mine"]
 
@@ -104,6 +106,9 @@ def test_probabilities_are_smoothed_pooled_and_scaled_as_scores_are(model: Model
     np.testing.assert_allclose(smooth[1], probabilities[:3].mean(axis=0), atol=1e-6)
     scaled = given(file_scale=2)
     np.testing.assert_allclose(scaled, probabilities * np.sort(probabilities, axis=0)[-2:].mean(axis=0), atol=1e-6)
+    for options, there in (({}, True), ({"file_scale": 2}, False)):
+        model.run(SOUND, RATE, outputs="mine", progress=False, sink=tmp_path / "rows.npz", **options)
+        assert ("thresholds" in open_runs([tmp_path / "rows.npz"])[0].about) == there
     halves = given(hop_s=2.5)
     np.testing.assert_allclose(given(hop_s=2.5, pool="max")[1], halves[1:4].max(axis=0), atol=1e-6)
     assert given(shifts=(0, 0.5)).shape == probabilities.shape
@@ -148,21 +153,22 @@ def test_thresholds_serve_events_lists_and_the_tables_of_other_programs(
 def test_a_merged_archive_has_the_thresholds_of_its_head(mine: Path, folder: Path, tmp_path: Path) -> None:
     run(folder, mine, outputs="mine", sink=tmp_path / "run.csv", detections=AUTO, workers=1)
     assert len(read(tmp_path / "run.csv")) > 2
-    run_archive(folder, mine, tmp_path / "out", outputs="mine", workers=1, progress=False)
+    both = {"outputs": ("label", "mine"), "activation": "sigmoid"}
+    run_archive(folder, mine, tmp_path / "out", **both, workers=1, progress=False)
     assert main(["--merge", str(tmp_path / "out"), "-o", str(tmp_path / "merged.csv"), "--min-score", "auto"]) == 0
     assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "run.csv").read_bytes()
-    merge_archive(tmp_path / "out", tmp_path / "scaled.csv", file_scale=2, progress=False)
-    with pytest.raises(InputError, match="file_scale changes these"):
+    with pytest.raises(InputError, match="of one output with classes, not label, mine"):
+        merge_archive(tmp_path / "out", tmp_path / "x.csv", detections=Detections(min_score=0.5), progress=False)
+    with pytest.raises(InputError, match="or has probabilities that file_scale changed"):
         merge_archive(tmp_path / "out", tmp_path / "x.csv", file_scale=2, detections=AUTO, progress=False)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"outputs": ("label", "mine")}, "not label, mine; ask for mine alone"),
         ({}, "of label there are none; ask for --outputs mine"),
         ({"outputs": "embedding"}, "of embedding there are none; ask for --outputs mine"),
-        ({"outputs": "mine", "file_scale": 2}, "file_scale changes these"),
+        ({"outputs": "mine", "file_scale": 2}, "or has probabilities that file_scale changed"),
     ],
 )
 def test_thresholds_that_outputs_lack_are_refused(
@@ -176,7 +182,7 @@ def test_thresholds_that_outputs_lack_are_refused(
 def test_a_head_without_thresholds_has_no_detections_by_them(base: Path, tmp_path: Path) -> None:
     none = write_taught(base, tmp_path / "none.onnx", head=trained(base, thresholds=(None,) * 3))
     for path, outputs, head in ((none, "mine", "mine"), (base, "label", "label")):
-        with pytest.raises(InputError, match=f"and {head} has none; give a number"):
+        with pytest.raises(InputError, match=f"and {head} has none, or"):
             load_model(path, "cpu").run(
                 SOUND, RATE, outputs=outputs, sink=tmp_path / "x.csv", detections=AUTO, progress=False
             )

@@ -188,6 +188,8 @@ class Desk:
     def _answer(self, number: int, request: Mapping[str, Any]) -> Answer:
         """The answer that the page sends, checked."""
         kind, row_id = request.get("answer"), self.windows.row_ids[number]
+        if request.get("row_id", row_id) != row_id:  # the page kept it, and other rows are served now
+            raise NotFoundError(f"{request['row_id']} is no window of these rows")
         if kind not in KINDS:
             raise InputError(f"there is no answer {kind!r}, but {', '.join(KINDS)}")
         try:
@@ -209,7 +211,10 @@ class Desk:
         if number in self._sources:
             return self._sources[number]
         if asked == "random":
-            ranking = self.orders.get("random", "")
+            try:
+                ranking = self.orders.get("random", "")
+            except WaitingError as waiting:
+                raise PerchError(f"not saved yet: {waiting}; answer again in a moment") from None
             first = ranking.numbers[~self._answered[ranking.numbers]][: AHEAD + MOST_TABS]
             return "random" if number in first else "list"
         return asked if asked in NAMES else "list"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,18 +14,22 @@ def class_head(columns: Columns, asked: Detections) -> str:
     """The output that detections are of.
 
     Raises:
-        InputError: there is not exactly one output with classes, or it has no thresholds and is asked for them.
+        InputError: there is not exactly one output with classes; or, where thresholds are asked for, not exactly one
+            that has some.
     """
     heads = [name for name in columns.shapes if columns.classes.get(name)]
-    able = heads if asked.min_score != AUTO else [name for name in heads if _has_thresholds(columns, name)]
+    what = "with classes"
+    if asked.min_score == AUTO and heads:
+        what = "with thresholds"
+        heads = [name for name in heads if any(each is not None for each in columns.thresholds.get(name, ()))]
+        if not heads:
+            raise InputError(
+                f"min_score '{AUTO}' takes the thresholds of a head that `perch-explore teach` added to the model, and "
+                f"{', '.join(columns.shapes)} has none, or has probabilities that file_scale changed; give a number"
+            )
     if len(heads) != 1:
-        how = f"ask for {able[0]} alone" if able else "ask for label" if not heads else f"ask for {heads[0]} alone"
-        raise InputError(f"detections are of one output with classes, not {', '.join(columns.shapes)}; {how}")
-    if not able:
-        raise InputError(
-            f"min_score '{AUTO}' takes the thresholds of a head that `perch-explore teach` added to the model, and "
-            f"{heads[0]} has none; give a number"
-        )
+        how = f"ask for {heads[0]} alone" if heads else "ask for label"
+        raise InputError(f"detections are of one output {what}, not {', '.join(heads or columns.shapes)}; {how}")
     return heads[0]
 
 
@@ -35,16 +37,8 @@ def least_scores(columns: Columns, head: str, asked: Detections) -> NDArray[np.f
     """For each class of an output the lowest score of a detection, `float32 [classes]`; infinite where there is none.
 
     Thresholds are rounded as scores are, so that a probability that equals its threshold is a detection.
-
-    Raises:
-        InputError: thresholds are asked for, and scores are no longer probabilities.
     """
     if asked.min_score == AUTO:
-        if json.loads(columns.about.get("options", "{}")).get("file_scale") is not None:
-            raise InputError(
-                f"min_score '{AUTO}' takes thresholds of probabilities, and file_scale changes these; leave out one of "
-                "them"
-            )
         return np.array([np.inf if each is None else each for each in columns.thresholds[head]], np.float32)
     least = -np.inf if asked.min_score is None else asked.min_score
     return np.full(len(columns.classes[head]), least, np.float32)
@@ -58,7 +52,3 @@ def threshold_remarks(columns: Columns, head: str, asked: Detections) -> list[st
     never = [name for name, threshold in zip(names, thresholds, strict=True) if threshold is None]
     without = f", not {some(never)}" if never else ""
     return [f"thresholds of {head}: {len(names) - len(never)} of {len(names)} classes have one{without}"]
-
-
-def _has_thresholds(columns: Columns, head: str) -> bool:
-    return any(threshold is not None for threshold in columns.thresholds.get(head, ()))

@@ -11,7 +11,7 @@ import pytest
 from runtime.errors import InputError
 from runtime.explore.labelled import join
 from runtime.explore.labels import Labels, read_labels
-from runtime.explore.random_share import draw
+from runtime.explore.random_share import draw, estimate
 from runtime.explore.rows import open_rows
 from runtime.explore.unlabelled import predict_unlabelled
 from tests.support.rows_files import write_rows
@@ -51,11 +51,20 @@ def test_the_last_line_of_a_window_counts(tmp_path: Path) -> None:
 
 def test_lines_of_a_file_without_answers_add_up(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    for header in ("row_id,species", "row_id,answer"):  # here `answer` is the only column that can name species
-        path.write_text(f"{header}\na_5,great tit\na_5,osprey\na_10,unsure")
-        found = read_labels(path)
-        assert found.rows == {"a_5": {"great tit", "osprey"}, "a_10": {"unsure"}}
-        assert not found.unsure
+    path.write_text("row_id,species\na_5,great tit\na_5,osprey\na_10,unsure")
+    found = read_labels(path)
+    assert found.rows == {"a_5": {"great tit", "osprey"}, "a_10": {"unsure"}}
+    assert not found.unsure
+
+
+def test_answers_alone_name_no_species(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("row_id,answer,labeller\na_5,labelled,ann\na_10,unsure,ann\n")
+    with pytest.raises(InputError, match="is no label file: its columns are row_id, answer, labeller"):
+        read_labels(path)
+    path.write_text("row_id,call,answer\na_5,frog,labelled\na_10,,unsure\n")
+    found = read_labels(path)
+    assert (found.rows, found.unsure) == ({"a_5": {"frog"}}, {"a_10"})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_lines_of_a_file_without_answers_add_up(tmp_path: Path) -> None:
         (f"{HEADER}\na_5,x,labelled,worth,ann,2026-1", "ends within line 2"),
         (f"{HEADER}\na_5,x,labelled,worth,ann,{TIME}\na_10,mé", "ends within line 3"),
         (f'{HEADER}\na_5,x,labelled,worth,ann,{TIME}\n"a,b_10', "a quotation mark is not closed after line 2"),
-        (f"{HEADER}\na_5,,unsure,worth,ann,{TIME}\n", "labels no windows"),
+        (f"{HEADER}\na_5,,unsure,worth,ann,{TIME}\n", "has no window with the answer labelled; label some"),
     ],
 )
 def test_what_a_journal_does_not_say_is_not_guessed(tmp_path: Path, text: str, complaint: str) -> None:
@@ -84,6 +93,9 @@ def test_a_window_of_two_names_is_refused(tmp_path: Path) -> None:
     found = read(tmp_path, ["A_5,x,labelled,random", "a_5.0,,unsure,worth", "B_5,x,labelled,random"])
     with pytest.raises(InputError, match="answers one window under 2 names; write a_5, as the rows do"):
         found.among(["a_5", "b_5"], ["a.wav", "b.wav"])
+    found = read(tmp_path, ["x/a_5,x,labelled,random", "b_5,,labelled,list", "a_5,,withdrawn,random"])
+    with pytest.raises(InputError, match="answers one window under 2 names; write a_5"):
+        found.among(["a_5", "b_5"], ["x/a.wav", "x/b.wav"])
     found = read(tmp_path, ["A_5,x,labelled,random", "B_5.0,,unsure,random"]).among(["a_5", "b_5"], ["a.wav", "b.wav"])
     assert (found.rows, found.unsure, found.random) == ({"a_5": {"x"}}, {"b_5"}, {"a_5", "b_5"})
 
@@ -95,12 +107,22 @@ def test_unsure_windows_are_neither_learnt_from_nor_predicted(tmp_path: Path) ->
     joined = join(files, labels)
     assert joined.rows[0].tolist() == [0, 4]
     assert joined.answered[0].tolist() == [0, 1, 4]
-    (part,) = predict_unlabelled(files, joined, lambda values: np.zeros((len(values), 1)))
+    (part,) = predict_unlabelled(files, joined, lambda values: np.zeros((len(values), 1), np.float32))
     assert part.rows.tolist() == [2, 3, 6, 7]
     unknown = read(tmp_path, ["r0_5,x,labelled,worth", "r9_5,,unsure,worth"])
     with pytest.raises(InputError, match=r"1 of the 2 windows that .* labels are not among the rows \(r9_5\)"):
         join(files, unknown)
     assert join(files, unknown, skip_missing=True).skipped == 1
+
+
+def test_rows_that_are_means_of_their_neighbours_are_no_windows_to_learn_from(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "out.parquet", np.ones((8, 4), np.float32), 4, status={1: "interpolated"})
+    files = [open_rows(rows)]
+    labels = read(tmp_path, ["r0_5,x,labelled,random", "r0_10,x,labelled,random", "r1_5,,labelled,worth"])
+    joined = join(files, labels)
+    assert ([each.tolist() for each in (*joined.rows, *joined.random)], joined.unscored) == ([[0, 4], [0]], 1)
+    share = estimate(files, joined, joined.truth, joined.truth)
+    assert share is not None and share.windows == 1 + (draw("r1_5") <= draw("r0_5"))
 
 
 def test_draws_are_those_of_every_session() -> None:

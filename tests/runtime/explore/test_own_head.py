@@ -149,16 +149,30 @@ def test_heads_are_added_replaced_and_the_first_file_is_found_again(small: Path,
     assert again.artifact_sha256 != artifact.artifact_sha256
 
 
+def test_what_classes_and_thresholds_mean_is_part_of_the_files_identity(small: Path, tmp_path: Path) -> None:
+    head, own = trained(small), trained(small).own
+    heads = (
+        head,
+        replace(head, names=CLASSES[::-1]),
+        replace(head, own=replace(own, thresholds=(0.5, None, 0.25))),
+        replace(head, own=replace(own, normalize="peak")),
+    )
+    found = [add_head(small, tmp_path / f"{i}.onnx", "mine", each) for i, each in enumerate(heads)]
+    assert len({each.artifact_sha256 for each in found}) == len(heads)
+    assert {each.base_sha256 for each in found} == {read_true_artifact(small).artifact_sha256}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("label", "an output of its own of that name"),
+        ("label", "outputs of Perch are called so"),
+        ("genus", "outputs of Perch are called so"),
         ("my head", "cannot be called 'my head': a name has letters"),
         ("9lives", "a name has letters"),
         ("", "a name has letters"),
         ("a.b", "a name has letters"),
         ("a\n", "a name has letters"),
-        ("row_id", "is none of about"),
+        ("row_id", "columns of rows are called so"),
         ("prototypes", "something in .* is called so"),
         ("inputs", "something in .* is called so"),
     ],
@@ -231,6 +245,7 @@ def test_a_file_whose_own_head_was_put_in_by_something_else_is_refused(small: Pa
         (lambda head: replace(head, bias=np.zeros(2)), "and \\[2\\]"),
         (lambda head: replace(head, bias=np.array([0, 1, np.nan])), "finite"),
         (lambda head: replace(head, weights=np.full((8, 3), np.inf)), "finite"),
+        (lambda head: replace(head, weights=np.full((8, 3), -1e101)), r"below 1e\+100"),
         (lambda head: replace(head, own=OwnHead(THRESHOLDS[:2], None, {})), "3 classes has as many thresholds, not 2"),
     ],
 )

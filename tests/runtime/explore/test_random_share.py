@@ -16,6 +16,7 @@ from tests.support.rows_files import write_rows
 
 ROWS = [f"r{i // 10}_{i % 10 * 5 + 5}" for i in range(100)]
 FAILED = 7
+UNFAIR = False, None, None
 ORDER = sorted((row_id for i, row_id in enumerate(ROWS) if i != FAILED), key=draw)
 
 
@@ -30,20 +31,20 @@ def share(folder: Path, labels: Labels, wrong: frozenset[str] = frozenset()) -> 
 
 def test_it_holds_all_answered_windows_up_to_the_last_one_drawn(tmp_path: Path) -> None:
     held = {row_id: frozenset("a" * (i % 2)) for i, row_id in enumerate(ORDER)}
-    unsure = frozenset({ORDER[1], ORDER[4], ORDER[15]})
+    unsure = frozenset({ORDER[4], ORDER[15]})
     # Up to the tenth all but one have an answer, in whichever order they were served; those after it do not count.
     chosen = [*ORDER[:3], *ORDER[4:10], ORDER[30], ORDER[60], ROWS[FAILED]]
     rows = {row_id: held.get(row_id, frozenset("a")) for row_id in chosen if row_id not in unsure}
-    random = frozenset({ORDER[0], ORDER[1], ORDER[3], ORDER[9]})
+    random = frozenset({ORDER[0], ORDER[1], ORDER[4], ORDER[9]})
     found = share(tmp_path, Labels("l.csv", rows, unsure=unsure, random=random), frozenset({ORDER[5], ORDER[60]}))
     assert found is not None
-    assert (found.windows, found.unsure, found.unanswered) == (9, 2, 1)
-    assert (found.given, found.right, found.precision) == (3, 2, 2 / 3)
-    assert (found.low, found.high) == interval(2, 3)
-    assert {name: (of.windows, of.share) for name, of in found.species.items()} == {"a": (3, 3 / 7)}
+    assert (found.windows, found.unsure, found.unanswered) == (9, 1, 1)
+    assert (found.given, found.right, found.precision) == (4, 3, 3 / 4)
+    assert (found.low, found.high) == interval(3, 4)
+    assert {name: (of.windows, of.share) for name, of in found.species.items()} == {"a": (4, 4 / 8)}
     said = found.report(0.9)
-    assert "random share: 7 windows labelled, 2 unsure, 1 not answered" in said
-    assert "2 of 3 species" in said and "too few to say more" in said
+    assert "random share: 8 windows labelled, 1 unsure, 1 not answered" in said
+    assert "give 4 species in these windows, 3 of them rightly" in said and "too few to say more" in said
 
 
 def test_there_is_none_without_windows_in_random_order(tmp_path: Path) -> None:
@@ -51,12 +52,19 @@ def test_there_is_none_without_windows_in_random_order(tmp_path: Path) -> None:
     assert share(tmp_path, labels) is None
 
 
-def test_windows_passed_over_make_it_unfair(tmp_path: Path) -> None:
-    rows = dict.fromkeys(ORDER[:15], frozenset("a"))
-    found = share(tmp_path, Labels("l.csv", {**rows, ORDER[20]: frozenset("a")}, random=frozenset({ORDER[20]})))
+@pytest.mark.parametrize("unsure", [0, 5])
+def test_windows_without_a_label_make_it_unfair(unsure: int, tmp_path: Path) -> None:
+    rows = dict.fromkeys([*ORDER[:15], ORDER[20]], frozenset("a"))
+    labels = Labels("l.csv", rows, unsure=frozenset(ORDER[15 : 15 + unsure]), random=frozenset({ORDER[20]}))
+    found = share(tmp_path, labels)
     assert found is not None
-    assert (found.windows, found.unanswered, found.precision, found.low) == (16, 5, None, None)
-    assert "too many of its windows have no answer" in found.report(0.9)
+    assert (found.windows, found.unanswered, found.fair, found.precision, found.low) == (
+        16 + unsure,
+        5 - unsure,
+        *UNFAIR,
+    )
+    assert found.report(0.9).endswith("too many of its windows have no label for a fair sample: label more of them")
+    assert not found.species
 
 
 def test_it_says_how_the_precision_compares_with_what_was_asked_for(tmp_path: Path) -> None:
@@ -70,7 +78,7 @@ def test_it_says_how_the_precision_compares_with_what_was_asked_for(tmp_path: Pa
     nothing = share(tmp_path, Labels("l.csv", dict.fromkeys(ORDER, frozenset()), random=frozenset(ORDER[:9])))
     assert nothing is not None
     assert (nothing.given, nothing.precision, nothing.species) == (0, None, {})
-    assert "says nothing about precision" in nothing.report(0.9)
+    assert "so precision is unknown" in nothing.report(0.9)
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (6, 8), (40, 60), (10, 10)])

@@ -78,6 +78,7 @@ def test_the_file_holds_what_the_labels_taught(
     assert evaluation.names == ("bittern", "frog", "wren")
     assert head.own is not None
     assert head.own.thresholds == tuple(evaluation.thresholds[1:])
+    assert evaluation.probabilities_of(world.embedding).dtype == evaluation.thresholds.dtype == np.float32
     assert head.own.normalize == "raw"
     taught = head.own.taught
     assert (taught["rows"], taught["recordings"], taught["labelled_windows"]) == (120, 20, 114)
@@ -104,8 +105,38 @@ def test_without_five_labels_of_a_species_nothing_is_written(
     assert main(["teach", *args]) == 2
     said = capsys.readouterr()
     assert "without probabilities, for want of 5 labelled windows: frog (1 more)" in said.out
-    assert "no species has 5 labelled windows, so nothing is written; label frog (1 more)" in said.err
+    none = "no species has 5 labelled windows in several recordings, so nothing is written; label "
+    assert f"{none}frog (1 more)" in said.err
+    labels += [(row_id, "toad") for row_id in ROW_IDS[:WINDOWS]]
+    write_labels(path, labels)
+    assert main(["teach", *args]) == 2
+    assert f"{none}toad (in other recordings), frog (1 more)" in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_learnt(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*args: object) -> str:
+        assert main(["teach", str(world.rows), "-o", str(tmp_path / "new.onnx"), *map(str, args)]) == 2
+        said = capsys.readouterr()
+        assert not said.out and said.err.count("\n") == 1
+        return said.err
+
+    labels = tmp_path / "labels.csv"
+    labels.write_text(world.labels.read_text().replace("frog", "fr\u200bog"))
+    assert f"correct this species in {labels}" in refused("--labels", labels, "--model", world.model)
+    assert "something in" in refused("--labels", world.labels, "--model", world.model, "--name", "inputs")
+    taught = tmp_path / "taught.onnx"
+    half = world.write(tmp_path / "half.parquet", embedding_dtype="float16")
+    assert world.teach("-o", taught, "--name", "frogs", rows=[half]) == 0
+    assert "embeddings in float16: " in capsys.readouterr().out
+    lost = refused("--labels", world.labels, "--model", world.model, "-o", taught)
+    assert "has the output frogs, which" in lost and f"--model {taught} and another -o" in lost
+    data = bytearray(taught.read_bytes())
+    data[len(data) // 2] ^= 1
+    taught.write_bytes(data)
+    assert "convert it again, and teach frogs again" in refused("--labels", world.labels, "--model", taught)
 
 
 def test_rows_of_another_model_are_refused(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +191,10 @@ def test_a_classifier_that_was_trained_elsewhere_becomes_an_output(
     command = ["teach", "--weights", weights, "--model", world.model, "-o", target]
     assert main([*map(str, command)]) == 0
     assert "the output mine has 2 species, 0 of them with a threshold" in (said := capsys.readouterr().out)
-    assert "unknown: how windows were normalised in training" in said
+    assert "unknown: how windows were normalised in training" in said and "replaced" not in said
+    assert main([*map(str, command), "--normalize", "raw"]) == 0
+    assert "replaced: the output mine (rain, frog)" in capsys.readouterr().out
+    target = command[-1] = tmp_path / "other.onnx"
     assert main([*map(str, command), "--normalize", "peak", "--name", "elsewhere"]) == 0
     head = read_artifact(target).heads["elsewhere"]
     assert head.classes == ("rain", "frog") and head.own is not None

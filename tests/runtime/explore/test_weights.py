@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,18 @@ def test_damaged_and_hostile_files_are_refused(tmp_path: Path, monkeypatch: pyte
             read_weights(tmp_path / name)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("weights.npy", bytes(10**6))
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as packed:
+        packed.writestr("weights", b"no array")
+    with pytest.raises(InputError, match="its weights is no array"):
+        read_weights(tmp_path / "raw.npz")
+    for flag, value, why in ((6, 1, "encrypted"), (8, 99, "compression method")):
+        data = bytearray(good)
+        for header, at in ((b"PK\x03\x04", flag), (b"PK\x01\x02", flag + 2)):
+            for found in re.finditer(re.escape(header), good):
+                data[found.start() + at] |= value
+        (tmp_path / "e.npz").write_bytes(data)
+        with pytest.raises(InputError, match=rf"or is damaged \(.*{why}"):
+            read_weights(tmp_path / "e.npz")
     monkeypatch.setattr("runtime.explore.weights.MOST_BYTES", 10**5)
     with pytest.raises(InputError, match="unpacks to more"):
         read_weights(tmp_path / "bomb.npz")

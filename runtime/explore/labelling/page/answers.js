@@ -1,6 +1,7 @@
 // The answer as it stands in the page, and its way to the server's disk.
 
 import { at, counted, same, say, sentence, told } from "./dom.js";
+import { letter, plain } from "./keys.js";
 import { ask, Gone, Refusal, unsent } from "./server.js";
 import { by, showAnswer } from "./view.js";
 
@@ -10,8 +11,8 @@ const TELL = {
 };
 
 export class Answers {
-  constructor(tab) {
-    Object.assign(this, { tab, file: "", draft: null, touched: false, trouble: "", kind: "", said: "" });
+  constructor() {
+    Object.assign(this, { tab: "", file: "", draft: null, touched: false, trouble: "", kind: "", said: "" });
     at("forget").addEventListener("click", () => this.forget());
   }
 
@@ -53,14 +54,18 @@ export class Answers {
       return "";
     }
     const { key, row_id, answer: seen } = window, entry = { file: this.file, key, row_id, ...this.draft, order: this.order, seen };
-    const { answer, said } = await this.send(entry);
+    const { answer, said, error } = await this.send(entry);
+    if (error instanceof Refusal && error.status === 400) unsent.drop(entry); // no such answer can be saved: it is here to be changed
+    this.showTrouble();
     if (!answer) return "";
     window.answer = answer;
+    this.touched = false;
     return said;
   }
 
-  /** The answer that is on disk now, none if it could not be saved, and what was said of it. */
+  /** The answer that is on disk now, none if it could not be saved, and what was said of it. The browser keeps it until then. */
   async send(entry) {
+    unsent.put(entry);
     try {
       const { answer, kept } = await this.insist(entry);
       unsent.drop(entry);
@@ -69,18 +74,16 @@ export class Answers {
       say(said);
       return { answer, said };
     } catch (error) {
-      const lasting = error instanceof Refusal && error.status < 500;
-      if (!lasting) unsent.put(entry);
       this.tell(error);
       say(sentence(`not saved: ${error.message}`));
-      return {};
+      return { error };
     }
   }
 
   /** Sends an answer. If somebody else has answered since, the person here decides. */
   async insist({ key, row_id, species, answer, order, seen }) {
     try {
-      const reply = await ask("label", { tab: this.tab, key, species, answer, order, seen });
+      const reply = await ask("label", { tab: this.tab, key, row_id, species, answer, order, seen });
       this.heard(reply);
       return reply;
     } catch (error) {
@@ -88,23 +91,28 @@ export class Answers {
       if (theirs === undefined || JSON.stringify(theirs) === JSON.stringify(seen)) throw error;
       const mine = { species, answer };
       if (theirs && same(theirs, mine)) return { answer: theirs };
-      if (theirs && !await this.settle(row_id, theirs, mine)) return { answer: theirs, kept: true };
+      const counts = theirs ? await this.settle(row_id, theirs, mine) : "mine";
+      if (counts === "theirs") return { answer: theirs, kept: true };
+      if (!counts) throw new Refusal(409, { error: "somebody else answered, and you have not decided which answer counts" });
       return this.insist({ key, row_id, species, answer, order, seen: theirs });
     }
   }
 
-  /** Whether mine is to be saved over theirs. */
+  /** Which answer counts, "mine" or "theirs"; empty if the person here does not say. */
   settle(row_id, theirs, mine) {
     const dialog = at("conflict");
     at("theirs").textContent = `${row_id}: ${told(theirs)}${by(theirs)}.`;
     at("yours").textContent = `Your answer: ${told(mine)}.`;
+    dialog.returnValue = "";
     dialog.showModal();
     return new Promise(done => {
-      const end = over => { dialog.onkeydown = at("keep").onclick = at("mine").onclick = dialog.oncancel = null; dialog.close(); done(over); };
-      at("keep").onclick = () => end(false);
-      at("mine").onclick = () => end(true);
-      dialog.oncancel = event => { event.preventDefault(); end(false); };
-      dialog.onkeydown = ({ key }) => { if (key === "t" || key === "m") end(key === "m"); };
+      at("keep").onclick = () => dialog.close("theirs");
+      at("mine").onclick = () => dialog.close("mine");
+      dialog.onkeydown = event => {
+        const counts = plain(event) && { t: "theirs", m: "mine" }[letter(event)];
+        if (counts) dialog.close(counts);
+      };
+      dialog.onclose = () => done(dialog.returnValue);
     });
   }
 
@@ -112,14 +120,17 @@ export class Answers {
   async resend(shown) {
     const waiting = unsent.of(this.file);
     if (!waiting.length) return say("All answers are saved.");
+    let saved = 0, failed;
     for (const entry of waiting) {
-      const window = await ask(`window/${encodeURIComponent(entry.key)}`);
-      if (window.row_id !== entry.row_id) throw new Refusal(400, { error: `${entry.row_id} is no window of these rows` });
-      const { answer } = await this.send(entry);
-      if (!answer) return undefined;
+      const { answer, error } = await this.send(entry);
+      failed = error || failed;
+      if (error instanceof Gone) return;
+      if (!answer) continue;
+      saved++;
       if (shown?.row_id === entry.row_id) { shown.answer = answer; this.open(shown, this.order); }
     }
-    return say(`${counted(waiting.length, "answer")} saved.`);
+    if (failed) this.tell(failed);
+    say(`${counted(saved, "answer")} saved${failed ? `, ${waiting.length - saved} not` : ""}.`);
   }
 
   forget() {

@@ -14,8 +14,9 @@ export function showLearning(learning, labels) {
   const text = JSON.stringify([learning, labels]);
   if (text === shown) return;
   shown = text;
-  at("learnt").textContent = sentence(learning.error || learning.message);
-  at("learnt").classList.toggle("bad", Boolean(learning.error));
+  const early = learning.error && !learning.after_labels; // with few answers that is as it should be
+  at("learnt").textContent = early ? `Not learnt yet: ${learning.error}.` : sentence(learning.error || learning.message);
+  at("learnt").classList.toggle("bad", Boolean(learning.error && !early));
   at("table").replaceChildren(...(learning.species.length ? [table(learning.species)] : [empty()]));
   at("random").textContent = estimate(learning.random);
   choices([...new Set([...learning.species.filter(({ labels }) => labels).map(({ name }) => name), ...labels])]);

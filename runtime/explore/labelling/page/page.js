@@ -9,28 +9,23 @@ import { Picture } from "./picture.js";
 import { Search } from "./search.js";
 import { ask, Gone, Refusal } from "./server.js";
 import { Player } from "./sound.js";
+import { claimTab, remember, remembered } from "./tab.js";
 import { hideEmpty, showAlready, showCounts, showEmpty, showKeys, showNotice, showOrders, showWindow } from "./view.js";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const LEARNING_MS = 2000, WAIT_MS = 500, SLOW_MS = 500, WAITING = "Waiting for the server…";
+const LEARNING_MS = 2000, WAIT_MS = 1000, SLOW_MS = 500, WAITING = "Waiting for the server…";
 
-function remembered(name) { try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; } }
-function remember(name, value) {
-  try { sessionStorage.setItem(name, JSON.stringify(value)); } catch { /* a browser that keeps nothing */ }
-  return value;
-}
-
-const tab = remembered("tab") || remember("tab", Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"));
 const player = new Player(showPlaying);
 const picture = new Picture(second => play(second, second >= shown.start_s && second < shown.end_s ? shown.end_s : shown.context_s[1]));
 const clips = new Clips(data => player.decode(data));
-const answers = new Answers(tab);
+const answers = new Answers();
 const known = new Map(); // what is said of a class name
-let state, order;
+let tab, state, order;
 let shown = null; // the window that is seen
-let trail = [], place = -1; // keys of the windows that were seen, and which of them is
+let trail = [], place = -1; // keys of the windows that were seen, and which of them is; their number if the next is asked for
 let keyed = Array(9).fill(""); // the labels of the keys 1 to 9
-let busy = false, asked = 0;
+let busy = false;
+let asked = 0; // grows when a window is asked for: an answer to an earlier question comes too late
 
 // ---- playing
 
@@ -55,7 +50,6 @@ for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => play
 // ---- the window that is seen
 
 function show(window) {
-  const clip = clips.get(window), current = () => shown === window;
   shown = window;
   hideEmpty();
   showWindow(window);
@@ -65,8 +59,14 @@ function show(window) {
   player.clear();
   at("silent").textContent = "";
   remember("at", { file: state.labels_file, key: window.key, row_id: window.row_id, order });
-  clip.picture.then(image => current() && picture.draw(image), error => current() && picture.note(`No picture: ${error.message}`));
-  clip.sound.then(sound => current() && hear(sound), error => { if (current()) at("silent").textContent = sentence(`no sound: ${error.message}`); });
+  if (window.error) return lack(window.error, window.error); // a clip that came later might span something else
+  const clip = clips.get(window), current = () => shown === window;
+  clip.picture.then(image => current() && picture.draw(image), error => current() && lack(error.message, ""));
+  clip.sound.then(sound => current() && hear(sound), error => current() && lack("", error.message));
+}
+function lack(picture_why, sound_why) {
+  if (picture_why) picture.note(`No picture: ${picture_why}`);
+  if (sound_why) at("silent").textContent = sentence(`no sound: ${sound_why}`);
 }
 function hear(sound) {
   player.load(sound, shown.context_s[0]);
@@ -75,37 +75,57 @@ function hear(sound) {
 
 // ---- from window to window
 
+/** Arrives at the window that `find` gives. Asks again while it is not there, until another one is asked for. */
+async function reach(find, arrive) {
+  const mine = ++asked, later = () => setTimeout(() => {
+    if (mine === asked) reach(find, arrive).then(() => arrived(), report);
+  }, WAIT_MS);
+  let reply;
+  try { reply = await find(); } catch (error) {
+    if (!shown && mine === asked) later();
+    throw error;
+  }
+  if (mine !== asked) return;
+  if (reply.waiting) later();
+  return arrive(reply);
+}
 const find = key => ask(`window/${encodeURIComponent(key)}`);
 function enter(window) {
   trail = [...trail.slice(0, place + 1), window.key];
   place = trail.length - 1;
   show(window);
 }
-async function go(to) {
-  show(await find(trail[to]));
+const go = (to, then = () => {}) => reach(() => find(trail[to]), reply => {
   place = to;
-}
-const before = () => (shown ? place - 1 : place);
+  if (reply.waiting) return nothing(reply);
+  show(reply);
+  then();
+});
 const next = () => (place < trail.length - 1 ? go(place + 1) : look());
 /** Goes to the window that comes after the one that is seen, or to the first of another order. */
-async function look(wanted = order) {
-  const mine = ++asked, after = (wanted === order && shown?.key) || null;
-  const reply = await ask("next", { tab, order: wanted, after });
-  if (mine !== asked) return; // another order was chosen since
-  order = wanted;
-  showOrder();
-  answers.heard(reply);
-  if (!reply.window) return nothing(reply, mine);
-  enter(reply.window);
-  clips.fetch(reply.window, reply.ahead);
+function look(wanted = order) {
+  const after = (wanted === order && shown?.key) || null;
+  return reach(() => ask("next", { tab, order: wanted, after }), reply => {
+    order = wanted;
+    showOrder();
+    answers.heard(reply);
+    if (reply.window) {
+      enter(reply.window);
+      clips.fetch(reply.window, reply.ahead);
+    } else {
+      trail = trail.slice(0, place + 1);
+      place = trail.length;
+      nothing(reply);
+    }
+  });
 }
-function nothing({ why, waiting }, mine) {
+function nothing({ why, waiting }) {
   shown = null;
   player.clear();
   showEmpty(waiting ? "One moment" : "No window here", sentence(why));
-  if (waiting) setTimeout(() => { if (mine === asked) look().catch(report); }, WAIT_MS);
 }
 function showOrder() {
+  if (["order", "of"].includes(document.activeElement.id)) return; // one is just choosing
   at("order").value = order.id;
   at("value").hidden = true;
   at("chosen-value").textContent = order.value ?? "";
@@ -114,12 +134,31 @@ function openOrders() {
   at("order").focus();
   try { at("order").showPicker(); } catch { /* a browser that opens no list for a script: arrow keys choose */ }
 }
+const picked = () => state.orders.find(({ id }) => id === at("order").value);
+let stepping = false; // through the list with keys: what is picked counts on Enter, or when the list is left
 function pickOrder() {
-  const { id, needs } = state.orders.find(({ id }) => id === at("order").value);
-  at("value").hidden = needs !== "species";
-  if (needs === "species") return at("of").focus();
+  at("value").hidden = picked().needs !== "species";
+  if (!stepping) takeOrder();
+}
+function takeOrder() {
+  const { id, needs } = picked();
+  stepping = false;
+  if (needs === "species") {
+    at("value").hidden = false;
+    return at("of").focus();
+  }
   at("order").blur();
-  return act(() => (needs === "row_id" ? nearest() : move(() => look({ id, value: null }))).finally(showOrder));
+  if (id !== order.id) act(() => (needs === "row_id" ? nearest() : move(() => look({ id, value: null })))).finally(showOrder);
+}
+function stepOrder({ key }) {
+  stepping = key !== " " && key !== "Escape"; // the one opens the list, the other leaves it as it was
+  if (key === "Enter") setTimeout(takeOrder);
+  if (key === "Escape") at("order").blur();
+}
+function leaveOrder({ relatedTarget }) {
+  if (stepping && picked().needs !== "species") return takeOrder();
+  stepping = false;
+  if (relatedTarget !== at("of")) showOrder();
 }
 const needing = what => state.orders.find(({ needs }) => needs === what);
 async function nearest() {
@@ -147,12 +186,15 @@ function arrived(said = "") {
   else if (said) say(said);
 }
 async function undo() {
+  if (shown && answers.touched) {
+    answers.open(shown, order);
+    return say("Your choice is taken back. Once more takes back the last answer.");
+  }
   const reply = await ask("undo", { tab });
   answers.heard(reply);
   if (!reply.key) return say(sentence(reply.why));
-  const old = trail.lastIndexOf(reply.key);
-  await (old < 0 ? find(reply.key).then(enter) : go(old));
-  say(`Taken back: ${shown.row_id}${reply.answer ? "; an older answer stands" : ""}.`);
+  if (!trail.includes(reply.key)) trail = [...trail.slice(0, place + 1), reply.key];
+  return go(trail.lastIndexOf(reply.key), () => say(`Taken back: ${shown.row_id}${reply.answer ? "; an older answer stands" : ""}.`));
 }
 const ACTIONS = {
   play: again,
@@ -164,7 +206,7 @@ const ACTIONS = {
   unsure: () => shown && answers.choose("unsure"),
   save,
   skip: () => move(next),
-  back: () => (before() < 0 ? say("This is the first.") : move(() => go(before()))),
+  back: () => (place < 1 ? say("This is the first.") : move(() => go(place - 1))),
   undo,
   near: nearest,
   order: openOrders,
@@ -175,7 +217,7 @@ const ACTIONS = {
 async function act(action) {
   if (busy) return;
   busy = true;
-  const slow = setTimeout(say, SLOW_MS, WAITING);
+  const slow = setTimeout(() => at("conflict").open || say(WAITING), SLOW_MS);
   try { await action(); } catch (error) { report(error); } finally {
     busy = false;
     clearTimeout(slow);
@@ -213,7 +255,8 @@ const labels = new Search(at("find"), at("found"), { novel: true, take: name => 
 const of = new Search(at("of"), at("of-found"), { take: name => act(() => move(() => look({ id: needing("species").id, value: name })).finally(showOrder)) });
 
 async function start() {
-  state = await ask(`state?tab=${tab}`);
+  tab = answers.tab = await claimTab();
+  state = await begin();
   document.title = `Label ${state.title}`;
   at("title").textContent = state.title;
   for (const { name, about } of state.names) known.set(name, about);
@@ -222,8 +265,17 @@ async function start() {
   answers.file = state.labels_file;
   answers.heard(state);
   answers.tell(null);
-  await resume();
   poll();
+  await resume();
+}
+/** All that the page needs, as soon as the server has it. */
+async function begin() {
+  try { return await ask(`state?tab=${tab}`); } catch (error) {
+    showEmpty("The page cannot begin yet", sentence(error.message));
+    report(error);
+    await new Promise(done => setTimeout(done, WAIT_MS));
+    return begin();
+  }
 }
 /** Where this tab was before it was loaded again. */
 async function resume() {
@@ -232,8 +284,11 @@ async function resume() {
   order = still ? was.order : { id: usual.id, value: null };
   showOrders(state.orders);
   showOrder();
-  const window = still && await find(was.key).catch(() => null);
-  return window && window.row_id === was.row_id ? enter(window) : look();
+  if (!still || !was.key) return look();
+  return reach(() => find(was.key).catch(error => { if (error instanceof Refusal) return {}; throw error; }), reply => {
+    if (reply.waiting) return nothing(reply);
+    return reply.row_id === was.row_id ? enter(reply) : look();
+  });
 }
 
 listen(id => act(ACTIONS[id] || (() => { const name = keyed[id - 1]; if (shown && name) answers.toggle(name); })));
@@ -242,9 +297,12 @@ addEventListener("click", event => {
   if (label && shown && !busy) answers.toggle(label);
 });
 at("order").addEventListener("change", pickOrder);
+at("order").addEventListener("keydown", stepOrder);
+at("order").addEventListener("pointerdown", () => { stepping = false; });
+at("order").addEventListener("blur", leaveOrder);
 at("of").addEventListener("blur", showOrder); // no species was chosen: the order stays what it was
 at("wav").addEventListener("click", () => exportLabels("wav"));
 at("raven").addEventListener("click", () => exportLabels("raven"));
 at("close").addEventListener("click", () => at("all-keys").close());
 busy = true;
-start().catch(error => { showEmpty("The page cannot begin", sentence(error.message)); report(error); }).finally(() => { busy = false; });
+start().catch(report).finally(() => { busy = false; });

@@ -6,12 +6,14 @@ const MOST = 12;
 const plain = text => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
 /** How well a name fits what was typed: less is better, undefined is not at all. */
-function fit({ name, about, plainName, plainAbout }, typed) {
-  if (plainName === typed) return 0;
-  if (plainName.startsWith(typed)) return 1;
-  if (` ${plainAbout}`.includes(` ${typed}`)) return 2;
-  return plainName.includes(typed) || plainAbout.includes(typed) ? 3 : undefined;
+function fit({ forms }, typed) {
+  if (forms.includes(typed)) return 0;
+  if (forms.some(form => form.startsWith(typed))) return 1;
+  if (forms.some(form => form.includes(` ${typed}`))) return 2;
+  return forms.some(form => form.includes(typed)) ? 3 : undefined;
 }
+
+const entry = (name, about) => ({ name, about, forms: [name, ...about.split(", ")].filter(Boolean).map(plain) });
 
 export class Search {
   /** `names` gives the names to find, best first; `take` is called with the one taken. `novel` lets new ones in. */
@@ -29,12 +31,11 @@ export class Search {
   }
 
   fill(names) {
-    this.names = names.map(({ name, about }) =>
-      ({ name, about: about || "", plainName: plain(name), plainAbout: plain(about || "") }));
+    this.names = names.map(({ name, about }) => entry(name, about || ""));
   }
 
   add(name) {
-    if (!this.names.some(known => known.name === name)) this.names.unshift({ name, about: "", plainName: plain(name), plainAbout: "" });
+    if (!this.names.some(known => known.name === name)) this.names.unshift(entry(name, ""));
   }
 
   look() {
@@ -46,7 +47,14 @@ export class Search {
     this.list.replaceChildren(...this.found.map((known, i) => this.option(known, i)));
     this.list.hidden = !this.found.length;
     this.field.setAttribute("aria-expanded", String(!this.list.hidden));
-    this.point(typed && this.found.length ? 0 : -1);
+    this.point(typed ? this.meant(fitting) : -1);
+  }
+
+  /** Which of the found Enter alone takes: where new names come in, an old one only if no other can be meant. */
+  meant([same, beginning]) {
+    const last = this.found.length - 1;
+    if (!this.novel || !this.found[last].isNew) return Math.min(0, last);
+    return (same.length || beginning.length) === 1 ? 0 : last;
   }
 
   option({ name, about, isNew }, i) {

@@ -57,8 +57,7 @@ export function showKeys(labels, about) {
 }
 
 export function showCounts({ labelled, unsure }, scored) {
-  at("labelled").style.width = `${100 * labelled / Math.max(scored, 1)}%`;
-  at("doubtful").style.width = `${100 * unsure / Math.max(scored, 1)}%`;
+  for (const [id, count] of [["labelled", labelled], ["doubtful", unsure]]) at(id).style.width = count ? `max(2px, ${100 * count / scored}%)` : "0";
   const text = `${number(labelled)} labelled, ${number(unsure)} not sure, of ${counted(scored, "window")}`;
   at("count").textContent = text;
   const track = { "aria-valuemax": scored, "aria-valuenow": labelled + unsure, "aria-valuetext": text };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -150,6 +151,23 @@ def test_a_window_keeps_the_source_by_which_it_was_first_chosen(opened: Callable
     restarted.desk._answered[:] = True
     label(restarted, last, order={"id": "random", "value": None})
     assert {answer.source for answer in Journal(page.desk.journal.path).answers.values()} == {"species", "list"}
+
+
+def test_a_page_that_has_just_started_again_refuses_rather_than_guess_how_a_window_was_chosen(
+    opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, held = opened(), threading.Event()
+    first = min(page.desk.windows.row_ids, key=draw)
+    with monkeypatch.context() as patch:
+        patch.setattr("runtime.explore.labelling.orders.QUICK_S", 0.0)
+        patch.setattr(page.desk.orders, "_random", lambda _: held.wait(60))
+        assert "answer again in a moment" in label(page, first, status=400)["error"]
+    assert page.desk.journal.answers == {}
+    held.set()
+    page.desk.orders._made.clear()
+    until(lambda: page.next("random")["window"])
+    label(page, first)
+    assert page.desk.journal.answers[first].source == "random"
 
 
 def test_windows_whose_recordings_are_missing_or_damaged_are_passed_over_and_counted(
