@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import webbrowser
 import zlib
 from collections.abc import Sequence
@@ -179,14 +180,14 @@ def _desk(args: argparse.Namespace, files: Sequence[RowFile], labels: Path, labe
     if args.imported is not None:
         count = import_labels(args.imported, labels, windows, labeller)
         say(f"{labels}: the labels of {counted(count, 'window')} copied from {args.imported}")
-    journal = Journal(labels)
+    journal = Journal(labels, windows.own_name)
     for notice in journal.take_notices():
         say(notice)
     cannot = ""
     if not all("embedding" in file.shapes for file in files):
         cannot = "the rows have no embedding, so nothing is learnt, and no window is found similar to another"
         say(f"{cannot}; run perch-run with `--outputs embedding,label` for that")
-    learning = Learning(args.rows, journal, args.precision, args.learn_every, cannot)
+    learning = Learning(files, journal, args.precision, args.learn_every, cannot)
     orders = Orders(windows, learning, listed)
     title = ", ".join(file.source.name for file in files)
     desk = Desk(windows, journal, Vocabulary(files, taxonomy), orders, learning, labeller, title)
@@ -196,7 +197,8 @@ def _desk(args: argparse.Namespace, files: Sequence[RowFile], labels: Path, labe
 
 
 def _survey(desk: Desk, windows: Windows) -> None:
-    """Looks for all recordings, for a moment at once and then beside the page."""
+    """Looks for all recordings, for a moment at once and then beside the page, until all are there."""
+    from runtime.explore.labelling.clips import AGAIN_S
     from runtime.explore.labelling.opening import find_missing
 
     def look() -> None:
@@ -206,9 +208,13 @@ def _survey(desk: Desk, windows: Windows) -> None:
                 f"{counted(len(paths), 'recording')} of {counted(len(numbers), 'window')} not found: {some(paths, 1)}; "
                 "say where they are now with --audio FOLDER"
             )
-            desk.skip_missing(numbers)
             desk.notices.append(notice)
             say(notice)
+        desk.skip_missing(numbers)
+        while paths:  # a disk or a network may come back
+            time.sleep(AGAIN_S)
+            numbers, paths = find_missing(windows)
+            desk.skip_missing(numbers)
 
     threading.Thread(target=desk.prepare, name="preparation", daemon=True).start()
     thread = threading.Thread(target=look, name="survey", daemon=True)

@@ -20,8 +20,11 @@ def pure(path: str) -> PurePath:
 
 
 def comparable(row_id: str) -> str:
-    """A row_id in the form used for comparing: composed letters, slashes, and its second as `format_end` writes it."""
-    return END.sub(_second, composed(row_id).replace("\\", "/"))
+    """A row_id in the form used for comparing.
+
+    Composed letters, slashes, its second as `format_end` writes it, and no space in front: label files lose that.
+    """
+    return END.sub(_second, composed(row_id).replace("\\", "/").strip())
 
 
 def _second(match: re.Match[str]) -> str:

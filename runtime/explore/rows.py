@@ -40,6 +40,8 @@ class RowFile:
     classes: Mapping[str, tuple[str, ...]]
     about: Mapping[str, str]
     _file: Any = field(repr=False)
+    stamp: tuple[int, ...] = ()
+    """What changes when somebody writes the file anew."""
 
     @cached_property
     def row_ids(self) -> NDArray[np.object_]:
@@ -185,14 +187,24 @@ class RowFile:
             raise InputError(f"{self.source} is damaged ({reason(error)}); run perch-run again") from None
 
     def with_own_handle(self) -> RowFile:
-        """The same rows, for another thread: an open Parquet file serves one thread at a time."""
+        """The same rows, for another thread: an open Parquet file serves one thread at a time.
+
+        Raises:
+            InputError: the file was written anew since it was opened, or is damaged.
+        """
         same = copy.copy(self)
         if not isinstance(self._file, dict):
             import pyarrow.parquet
 
             with self._damage():
                 same.__dict__["_file"] = pyarrow.parquet.ParquetFile(self.source, read_dictionary=REPEATED)
+            self.check_stamp(_stamp(self.source))
         return same
+
+    def check_stamp(self, stamp: tuple[int, ...]) -> None:
+        """Raises InputError if another stamp than its own is that of the file now."""
+        if stamp != self.stamp:
+            raise InputError(f"{self.source} was written anew since it was opened; start again")
 
     def _optional(self, name: str) -> NDArray[np.object_]:
         """A column of text that need not be there; empty text where it or its value is missing."""
@@ -223,7 +235,8 @@ def open_rows(path: str | Path) -> RowFile:
     """
     path = Path(path)
     try:
-        file = RowFile(path, *(open_npz(path) if path.suffix.lower() == ".npz" else open_parquet(path)))
+        stamp = _stamp(path)
+        file = RowFile(path, *(open_npz(path) if path.suffix.lower() == ".npz" else open_parquet(path)), stamp=stamp)
         check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
         scored = file.has_score
         check_times(file.row_ids[scored], file.start_s[scored], file.end_s[scored], file.about.get("window_s"))
@@ -277,6 +290,11 @@ def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
         for path in dict.fromkeys(file.paths):
             yield Path(path)
             yield file.source.parent / path
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = os.stat(path)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _short(value: object) -> str:

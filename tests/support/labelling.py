@@ -122,8 +122,8 @@ def open_page(rows: Sequence[Path], labels: Path, every: int = 0, labeller: str 
     """The page over files of rows."""
     files = open_runs(rows)
     windows = Windows(files, [Recordings(file.source) for file in files])
-    journal = Journal(labels)
-    learning = Learning(rows, journal, 0.9, every, more.get("cannot", ""))
+    journal = Journal(labels, windows.own_name)
+    learning = Learning(files, journal, 0.9, every, more.get("cannot", ""))
     orders = Orders(windows, learning, more.get("listed"))
     desk = Desk(windows, journal, Vocabulary(files, Taxonomy()), orders, learning, labeller, "out.parquet")
     return Page(desk)

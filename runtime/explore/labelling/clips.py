@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -17,6 +18,8 @@ from runtime.explore.pictures.spectrogram import noise_db, power, spectrogram
 CONTEXT_S = 2.5
 STEP = 320
 """Samples from column to column of the picture: 100 columns a second."""
+AGAIN_S = 60.0
+"""After how long what failed is tried again: a disk or a network may be back."""
 KEPT = 64
 """Most clips kept, of about 700 KB each."""
 SOUND, KIND = "wav", "audio/wav"
@@ -43,7 +46,7 @@ class Clips:
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
         self._threads = ThreadPoolExecutor(min(2, usable_cores()), "clips")
-        self._futures: OrderedDict[int, Future[Clip]] = OrderedDict()
+        self._futures: OrderedDict[int, tuple[float, Future[Clip]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def want(self, numbers: Iterable[int]) -> None:
@@ -68,14 +71,16 @@ class Clips:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _future(self, number: int) -> Future[Clip]:
+        now = time.monotonic()
         with self._lock:
-            if number in self._futures:
-                self._futures.move_to_end(number)
-            else:
-                self._futures[number] = self._threads.submit(self._make, number)
-                for oldest in list(self._futures)[:-KEPT]:
-                    self._futures.pop(oldest).cancel()
-            return self._futures[number]
+            since, future = self._futures.get(number, (now, None))
+            if future is None or (now - since > AGAIN_S and future.done() and future.exception()):
+                since, future = now, self._threads.submit(self._make, number)
+            self._futures[number] = since, future
+            self._futures.move_to_end(number)
+            for oldest in list(self._futures)[:-KEPT]:
+                self._futures.pop(oldest)[1].cancel()
+            return future
 
     def _make(self, number: int) -> Clip:
         recording = self._windows.find(number)

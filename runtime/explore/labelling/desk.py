@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, counted
 from runtime.explore.labelling.answer import KINDS, Answer, now
-from runtime.explore.labelling.clips import SOUND, Clips
+from runtime.explore.labelling.clips import AGAIN_S, SOUND, Clips
 from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
 from runtime.explore.labelling.learning import Learning
@@ -28,13 +28,17 @@ AHEAD = 6
 """For how many further windows clips are made."""
 HELD_S = 300.0
 """How long a window stays with the tab that was given it."""
-CLIP_S, SEARCH_S = 10.0, 2.0
-"""How long a clip is waited for, and how long a window whose recording can be read is looked for in one go."""
+CLIP_S = 3.0
+"""How long a clip is waited for before the page is told to ask again."""
 MOST_TABS = 200
 
 
 class NotFoundError(InputError):
     """There is no such window."""
+
+
+class NotYetError(PerchError):
+    """What was asked for will be possible in a moment."""
 
 
 @dataclass
@@ -45,6 +49,8 @@ class Tab:
     since: float = 0.0
     passed: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     answered: list[tuple[Answer, Answer | None]] = field(default_factory=list)
+    told: int = 0
+    """How many notices it was told."""
 
 
 class Desk:
@@ -67,14 +73,15 @@ class Desk:
         self.saved = 0
         """How many answers were saved here."""
         self.notices: list[str] = []
-        """What the page says next time."""
+        """What each tab says next time."""
         self._tabs: dict[str, Tab] = {}
         self._tallied = Tally()
         self._sources: dict[int, str] = {}
         self._answered = np.zeros(len(windows), np.bool_)
-        self._unreadable = np.zeros(len(windows), np.bool_)
+        self._missing = np.zeros(len(windows), np.bool_)
+        self._skipped_until = np.zeros(len(windows))
         self._lock = threading.RLock()
-        self._mark(set(journal.answers))
+        self._mark()
 
     def close(self) -> None:
         """Stops what goes on in the background."""
@@ -89,11 +96,11 @@ class Desk:
             _ = self.vocabulary.described
             self.clips.want(self.orders.get("random", "").numbers[:AHEAD].tolist())
 
-    def state(self) -> dict[str, Any]:
+    def state(self, tab: str) -> dict[str, Any]:
         """All that the page needs to begin."""
         self._refresh()
         known = set(self.vocabulary.classes)
-        own = sorted({name for answer in list(self.journal.answers.values()) for name in answer.species} - known)
+        own = sorted(self._tallied.species.keys() - known)
         return {
             "title": self.title,
             "labels_file": str(self.journal.path),
@@ -103,7 +110,7 @@ class Desk:
             "orders": self.orders.described(),
             "names": [{"name": name, "about": self.vocabulary.about(name)} for name in own] + self.vocabulary.described,
             "learning": self.learning.as_json(),
-            **self._tally(),
+            **self._tally(tab),
         }
 
     def next(self, tab: str, order: Mapping[str, Any], after: object) -> dict[str, Any]:
@@ -113,27 +120,32 @@ class Desk:
         try:
             ranking = self.orders.get(name, value)
         except WaitingError as waiting:
-            return self._none(str(waiting), waiting=True)
+            return self._none(tab, str(waiting), waiting=True)
         except InputError as error:
-            return self._none(str(error))
+            return self._none(tab, str(error))
         holder = self._tab(tab)
         passed = holder.passed.setdefault((name, value), set())
         if (number := self.windows.number_of_key(after)) is not None:
             passed.add(number)
             holder.holds = None
-        end = time.monotonic() + SEARCH_S
+        end = time.monotonic() + CLIP_S
         for place in self._candidates(tab, passed, ranking):
             number = int(ranking.numbers[place])
-            if self._take(tab, number) and self._can_be_read(number):
-                return self._serve(tab, number, ranking, place, passed)
-            if time.monotonic() > end:
-                return self._none("looking for recordings that can be read", waiting=True)
-        return self._none(self._why_none(name, ranking, passed))
+            try:
+                if self._take(tab, number) and self._can_be_read(number, end):
+                    return self._serve(tab, number, ranking, place, passed)
+            except TimeoutError:
+                return self._none(tab, f"reading {self.windows.row_ids[number]}", waiting=True)
+        return self._none(tab, self._why_none(name, ranking, passed))
 
     def window(self, key: object) -> dict[str, Any]:
-        """A window again."""
+        """A window again, unless its clip is still being made."""
+        number = self._number(key)
         self._refresh()
-        return self._described(self._number(key), "")
+        try:
+            return self._described(number, "", CLIP_S)
+        except TimeoutError:
+            return {"window": None, "waiting": True, "why": f"reading {self.windows.row_ids[number]}"}
 
     def label(self, tab: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Saves an answer.
@@ -148,7 +160,7 @@ class Desk:
             self._refresh()
             before = self.journal.answers.get(answer.row_id)
             if before is not None and _same(before, answer):  # sent twice
-                return {"saved": True, "answer": before.as_json(), **self._tally()}
+                return {"saved": True, "answer": before.as_json(), **self._tally(tab)}
             if (None if before is None else before.as_json()) != request.get("seen"):
                 raise ConflictError(before)
             self.journal.append(answer, before)
@@ -157,7 +169,7 @@ class Desk:
             self.saved += 1
             self._refresh()
         self.learning.consider()
-        return {"saved": True, "answer": answer.as_json(), **self._tally()}
+        return {"saved": True, "answer": answer.as_json(), **self._tally(tab)}
 
     def undo(self, tab: str) -> dict[str, Any]:
         """Takes a tab's last answer back, unless somebody has answered the window since."""
@@ -165,7 +177,7 @@ class Desk:
             self._refresh()
             answered = self._tab(tab).answered
             if not answered:
-                return {"why": "nothing was answered in this tab that could be taken back", **self._tally()}
+                return {"why": "nothing was answered in this tab that could be taken back", **self._tally(tab)}
             mine, before = answered[-1]
             restored = before or replace(mine, species=(), answer="withdrawn", labelled_at=now())
             try:
@@ -173,12 +185,12 @@ class Desk:
             except ConflictError as conflict:
                 answered.pop()
                 who = "it was taken back" if conflict.answer is None else f"{conflict.answer.labeller} has answered"
-                return {"why": f"{mine.row_id} stays as it is: {who} since", **self._tally()}
+                return {"why": f"{mine.row_id} stays as it is: {who} since", **self._tally(tab)}
             answered.pop()
             self._refresh()
         number = self.windows.number_of(mine.row_id)
         key = None if number is None else self.windows.key(number)
-        return {"key": key, "answer": None if before is None else before.as_json(), **self._tally()}
+        return {"key": key, "answer": None if before is None else before.as_json(), **self._tally(tab)}
 
     def export(self, species: object, form: object) -> dict[str, Any]:
         """Makes a zip of labelled windows."""
@@ -196,6 +208,8 @@ class Desk:
             row_id.encode()
         except UnicodeEncodeError:
             raise InputError(f"no label file can hold the name {row_id!a}, which is not text; rename it") from None
+        if self.windows.number_of(row_id.strip()) != number:
+            raise InputError(f"a label file would take the name {row_id!r} for another recording's; rename it")
         species = self.vocabulary.checked(request.get("species"), self.journal.spellings)
         order = request.get("order")
         asked = str(order.get("id")) if isinstance(order, dict) else ""
@@ -214,7 +228,7 @@ class Desk:
             try:
                 ranking = self.orders.get("random", "")
             except WaitingError as waiting:
-                raise PerchError(f"not saved yet: {waiting}; answer again in a moment") from None
+                raise NotYetError(f"not saved yet: {waiting}; answer again in a moment") from None
             first = ranking.numbers[~self._answered[ranking.numbers]][: AHEAD + MOST_TABS]
             return "random" if number in first else "list"
         return asked if asked in NAMES else "list"
@@ -222,20 +236,25 @@ class Desk:
     def _refresh(self) -> None:
         with self._lock:
             self.journal.refresh()
-            self._mark(self.journal.take_changed())
+            self._mark()
             self.notices += self.journal.take_notices()
 
-    def _mark(self, changed: set[str]) -> None:
+    def _mark(self) -> None:
         """Keeps count of which windows have an answer."""
-        for row_id in changed:
-            if (number := self.windows.number_of(row_id)) is not None:
-                self._answered[number] = row_id in self.journal.answers
+        for answer in self.journal.take_changed():
+            number = None if answer is None else self.windows.number_of(answer.row_id)
+            self._tallied.add(answer, number is not None)
+            if answer is None:
+                self._answered[:] = False
+            elif number is not None:
+                self._answered[number] = answer.answer != "withdrawn"
 
-    def _tally(self) -> dict[str, Any]:
+    def _tally(self, tab: str) -> dict[str, Any]:
         """Counts, the commonest labels, and what there is to say."""
         with self._lock:
-            notices, self.notices = self.notices, []
-            return {**self._tallied.of(self.journal.answers.values(), self.journal.random), "notices": notices}
+            holder = self._tab(tab)
+            notices, holder.told = self.notices[holder.told :], len(self.notices)
+            return {**self._tallied.as_json(), "notices": notices}
 
     def _tab(self, name: str) -> Tab:
         with self._lock:
@@ -250,6 +269,10 @@ class Desk:
             if not self._unreadable[ranking.numbers[place]]:  # some may have turned out to be
                 yield int(place)
 
+    @property
+    def _unreadable(self) -> NDArray[np.bool_]:
+        return self._missing | (self._skipped_until > time.monotonic())
+
     def _blocked(self, tab: str, passed: set[int]) -> NDArray[np.bool_]:
         with self._lock:
             blocked = self._answered | self._unreadable
@@ -260,24 +283,28 @@ class Desk:
                     blocked[other.holds] = True
             return blocked
 
-    def _can_be_read(self, number: int) -> bool:
+    def _can_be_read(self, number: int, end: float) -> bool:
+        """Whether a window can be shown. If not, it is skipped for a while.
+
+        Raises:
+            TimeoutError: that is not known in time.
+        """
         try:
-            self.clips.get(number, CLIP_S)
-        except TimeoutError:  # the page may wait for it, or go on
-            return True
+            self.clips.get(number, max(0.0, end - time.monotonic()))
         except PerchError as error:
             lost = self.windows.of_recording(number) if self.windows.is_missing(number) else np.array([number])
             with self._lock:
-                if not self._unreadable[lost].all():
-                    self._unreadable[lost] = True
-                    self.notices.append(f"{counted(len(lost), 'window')} skipped: {error}")
+                self._skipped_until[lost] = time.monotonic() + AGAIN_S
+                if (notice := f"{counted(len(lost), 'window')} skipped: {error}") not in self.notices:
+                    self.notices.append(notice)
             return False
         return True
 
     def skip_missing(self, numbers: NDArray[np.int64]) -> None:
-        """Windows whose recordings are not there are not served."""
-        with self._lock:
-            self._unreadable[numbers] = True
+        """Windows whose recordings are not there are not served; all others may be."""
+        missing = np.zeros_like(self._missing)
+        missing[numbers] = True
+        self._missing = missing
 
     def _take(self, tab: str, number: int) -> bool:
         """Gives a window to a tab, unless another one has just got it or it was just answered."""
@@ -294,15 +321,15 @@ class Desk:
         blocked[: place + 1] = True
         ahead = ranking.numbers[np.flatnonzero(~blocked)[:AHEAD]].tolist()
         self.clips.want(ahead)
-        window = self._described(number, ranking.reason(place))
-        return {"window": window, "ahead": [self.windows.key(each) for each in ahead], "why": "", **self._tally()}
+        window = self._described(number, ranking.reason(place), 0)
+        return {"window": window, "ahead": [self.windows.key(each) for each in ahead], "why": "", **self._tally(tab)}
 
-    def _described(self, number: int, reason: str) -> dict[str, Any]:
+    def _described(self, number: int, reason: str, timeout_s: float) -> dict[str, Any]:
         try:
-            clip = self.clips.get(number, CLIP_S)
+            clip = self.clips.get(number, timeout_s)
             span, top, why = clip.span_s, clip.top, ""
-        except (PerchError, TimeoutError) as error:
-            span, top, why = self.windows.times(number), [], str(error) or "its sound is not there yet"
+        except PerchError as error:  # then there is neither picture nor sound
+            span, top, why = self.windows.times(number), [], str(error)
         about = self.windows.about(number)
         answer = self.journal.answers.get(self.windows.row_ids[number])
         return {
@@ -323,8 +350,8 @@ class Desk:
             raise NotFoundError("there is no such window")
         return number
 
-    def _none(self, why: str, waiting: bool = False) -> dict[str, Any]:
-        return {"window": None, "ahead": [], "why": why, "waiting": waiting, **self._tally()}
+    def _none(self, tab: str, why: str, waiting: bool = False) -> dict[str, Any]:
+        return {"window": None, "ahead": [], "why": why, "waiting": waiting, **self._tally(tab)}
 
     def _why_none(self, order: str, ranking: Ranking, passed: set[int]) -> str:
         numbers = ranking.numbers

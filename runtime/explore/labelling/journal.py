@@ -10,9 +10,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from runtime.errors import InputError, OutputError, reason
@@ -36,6 +40,10 @@ class ConflictError(Exception):
 class Journal:
     """The answers of a label file, which others may append to at any time. It may be used by several threads.
 
+    Args:
+        path: of the file.
+        own_name: gives the row_id of the rows for one that the file may spell differently.
+
     answers: the present answer of each window, by row_id; those withdrawn are left out.
     random: the windows with any line of the source `random`.
     notices: what the user should know of the file.
@@ -45,14 +53,18 @@ class Journal:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, own_name: Callable[[str], str] = str) -> None:
+        self.path, self._own_name = path, own_name
         self.answers: dict[str, Answer] = {}
         self.random: set[str] = set()
         self.notices: list[str] = []
         self.spellings: dict[str, str] = {}
         """The first spelling of each species, by its letters in lower case."""
-        self._changed: set[str] = set()
+        self.others_at = -math.inf
+        """When others were last seen to write, by `time.monotonic`."""
+        self._spelt: dict[str, str] = {}
+        """How the file spells row_ids that it spells differently from the rows."""
+        self._changed: list[Answer | None] = []
         self._data = b""
         self._lines = 0
         self._stamp: tuple[int, ...] = ()
@@ -67,7 +79,6 @@ class Journal:
                 self._mend(file)
         except OSError as error:
             raise self._cannot_write(error) from None
-        self.take_changed()
 
     @property
     def lines(self) -> int:
@@ -78,17 +89,13 @@ class Journal:
         """Reads what others have written.
 
         Raises:
-            OutputError: the file is gone, or cannot be read.
-            InputError: it is no label file of the page any more.
+            OutputError: the file is gone, cannot be read, or is no label file of the page any more.
         """
-        with self._lock:
-            try:
-                if _stamp(os.stat(self.path)) == self._stamp:
-                    return
-                with opened_and_locked(self.path) as file:
-                    self._refresh(file)
-            except OSError as error:
-                raise self._cannot_write(error) from None
+        with self._lock, self._failing():
+            if _stamp(os.stat(self.path)) == self._stamp:
+                return
+            with opened_and_locked(self.path) as file:
+                self._refresh(file)
 
     def append(self, answer: Answer, seen: Answer | None) -> None:
         """Appends an answer by someone to whom `seen` was shown as the window's present one.
@@ -96,28 +103,24 @@ class Journal:
         Raises:
             ConflictError: it is not.
             OutputError: the line cannot be written; then the file is as it was.
-            InputError: the file is no label file of the page any more.
         """
-        with self._lock:
-            try:
-                with opened_and_locked(self.path) as file:
-                    self._refresh(file)
-                    self._mend(file)
-                    if (present := self.answers.get(answer.row_id)) != seen:
-                        raise ConflictError(present)
-                    line = answer.line()
-                    self._write(file, line)
-                    self._data += line
-                    self._lines += 1
-                    self._stamp = _stamp(os.fstat(file))
-            except OSError as error:
-                raise self._cannot_write(error) from None
+        with self._lock, self._failing():
+            with opened_and_locked(self.path) as file:
+                self._refresh(file)
+                self._mend(file)
+                if (present := self.answers.get(answer.row_id)) != seen:
+                    raise ConflictError(present)
+                line = replace(answer, row_id=self._spelt.get(answer.row_id, answer.row_id)).line()
+                self._write(file, line)
+                self._data += line
+                self._lines += 1
+                self._stamp = _stamp(os.fstat(file))
             self._take(answer)
 
-    def take_changed(self) -> set[str]:
-        """The windows whose answers may have changed since the last call."""
+    def take_changed(self) -> list[Answer | None]:
+        """The answers that came since the last call, in their order; None stands where all before it are void."""
         with self._lock:
-            changed, self._changed = self._changed, set()
+            changed, self._changed = self._changed, []
             return changed
 
     def take_notices(self) -> list[str]:
@@ -142,6 +145,7 @@ class Journal:
             self._read_again(data, before)
         elif before.endswith(b"\n"):
             self._take_lines(data[len(before) :], before.count(b"\n"))
+            self.others_at = time.monotonic()
         else:
             self._take_all(data)
         self._data, self._stamp, self._lines = data, stamp, data.count(b"\n")
@@ -164,8 +168,8 @@ class Journal:
                 f"{self.path} has not the columns {','.join(COLUMNS)} in which the page keeps its answers; "
                 f"`--import {self.path} --labels NEW.csv` copies its labels into a new file that has"
             )
-        self._changed.update(self.answers)
-        self.answers, self.random, self.spellings = {}, set(), {}
+        self._changed = [None]
+        self.answers, self.random, self.spellings, self._spelt = {}, set(), {}, {}
         self._take_lines(rest, 1)
 
     def _take_lines(self, data: bytes, before: int) -> None:
@@ -176,7 +180,11 @@ class Journal:
             reader = csv.reader(io.StringIO(data.decode(), newline=""), skipinitialspace=True, strict=True)
             for cells in reader:
                 if any(cells):
-                    self._take(answer_of(cells))
+                    answer = answer_of(cells)
+                    own = self._own_name(answer.row_id)
+                    if own != answer.row_id:
+                        self._spelt[own] = answer.row_id
+                    self._take(replace(answer, row_id=own))
         except UnicodeDecodeError as error:
             number = before + data.count(b"\n", 0, error.start) + 1
             raise InputError(f"line {number} of {self.path} is not UTF-8; save it as UTF-8") from None
@@ -187,7 +195,7 @@ class Journal:
     def _take(self, answer: Answer) -> None:
         for name in answer.species:
             self.spellings.setdefault(name.casefold(), name)
-        self._changed.add(answer.row_id)
+        self._changed.append(answer)
         if answer.source == "random":
             self.random.add(answer.row_id)
         if answer.answer == "withdrawn":
@@ -222,6 +230,15 @@ class Journal:
         except OSError:
             os.ftruncate(file, length)
             raise
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            raise OutputError(str(error)) from None
+        except OSError as error:
+            raise self._cannot_write(error) from None
 
     def _cannot_write(self, error: OSError) -> OutputError:
         if isinstance(error, OutputError):

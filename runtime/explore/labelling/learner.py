@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runtime.errors import PerchError
 from runtime.explore.evaluation import Evaluation, evaluate
 from runtime.explore.labelling.learnt import Job, Learnt
-from runtime.explore.labels import Labels, read_labels
+from runtime.explore.labels import read_labels
 from runtime.explore.random_share import RandomShare
 from runtime.explore.rows import RowFile, open_runs
 from runtime.explore.unlabelled import Predicted, Uncertainty
@@ -46,6 +46,8 @@ def learn(job: Job) -> Learnt:
         PerchError: nothing can be learnt, or a file cannot be read.
     """
     files = open_runs(job.rows, "embedding")
+    for file, stamp in zip(files, job.stamps, strict=True):
+        file.check_stamp(stamp)
     labels = replace(read_labels(job.labels), source=job.labels_file)
     evaluation = evaluate(files, labels, job.precision, skip_missing=True)
     starts = np.cumsum([0, *(file.count for file in files)])
@@ -66,12 +68,11 @@ def learn(job: Job) -> Learnt:
             uncertainty.add(part, gets)
             given += gets.sum(axis=0)
     probabilities.flush()
-    return _learnt(files, labels, evaluation, uncertainty, given)
+    return _learnt(files, evaluation, uncertainty, given)
 
 
 def _learnt(
     files: Sequence[RowFile],
-    labels: Labels,
     evaluation: Evaluation,
     uncertainty: Uncertainty,
     given: NDArray[np.int64],
@@ -82,11 +83,12 @@ def _learnt(
     species = []
     for i, name in enumerate(evaluation.labelled.names):
         place = places.get(name)
+        positives = int(evaluation.labelled.truth[:, i].sum())
         species.append(
             {
                 "name": name,
-                "labels": sum(name in each for each in labels.rows.values()),
-                "positives": int(evaluation.labelled.truth[:, i].sum()),
+                "labels": positives,
+                "positives": positives,
                 "average_precision": None if place is None else float(evaluation.average_precision[place]),
                 "enough": place is not None and bool(evaluation.enough[place]),
                 "given": 0 if place is None else int(given[place]),

@@ -16,6 +16,7 @@ import numpy as np
 from runtime.errors import counted
 from runtime.explore.labelling.journal import Journal
 from runtime.explore.labelling.learnt import Job, Learnt
+from runtime.explore.rows import RowFile
 from runtime.workers.child import Child
 
 LEARNER = "runtime.explore.labelling.learner"
@@ -26,17 +27,19 @@ class Learning:
     """Learns in a child process, one at a time. It may be used by several threads.
 
     Args:
-        rows: the files of rows.
+        files: the rows.
         journal: the answers.
         precision: the share of the species given to windows that should be right.
         every: after how many answers to learn again; 0 for never.
         cannot: why nothing can be learnt from these rows; empty if it can.
     """
 
-    def __init__(self, rows: Sequence[Path], journal: Journal, precision: float, every: int, cannot: str = "") -> None:
+    def __init__(
+        self, files: Sequence[RowFile], journal: Journal, precision: float, every: int, cannot: str = ""
+    ) -> None:
         self.learnt: Learnt | None = None
         """The last outcome."""
-        self._rows, self._journal, self._precision, self._every = rows, journal, precision, every
+        self._files, self._journal, self._precision, self._every = files, journal, precision, every
         self._cannot = cannot or ("" if every else "learning is switched off (--learn-every 0)")
         self._error = ""
         self._lines = journal.lines  # when it was last learnt from
@@ -88,13 +91,13 @@ class Learning:
         learnt = self.learnt
         if learnt is None:
             return []
-        labels = {each["name"]: each["labels"] for each in learnt.species}
+        positives = {each["name"]: each["positives"] for each in learnt.species}
         shown = []
         for i, name in enumerate(learnt.names):
             value = float(learnt.probabilities[i, number])
             probability = value if learnt.enough[i] and not np.isnan(value) else None
             given = probability is not None and probability >= learnt.thresholds[i]
-            shown.append({"name": name, "probability": probability, "given": given, "labels": labels[name]})
+            shown.append({"name": name, "probability": probability, "given": given, "labels": positives[name]})
         return sorted(
             shown, key=lambda each: -1.0 if each["probability"] is None else each["probability"], reverse=True
         )
@@ -136,7 +139,9 @@ class Learning:
         inbox: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
         try:
             self._journal.copy_to(labels)
-            job = Job(self._rows, labels, str(self._journal.path), self._precision, target)
+            rows = [file.source for file in self._files]
+            stamps = [file.stamp for file in self._files]
+            job = Job(rows, stamps, labels, str(self._journal.path), self._precision, target)
             with self._lock:
                 if self._closed:
                     return ""

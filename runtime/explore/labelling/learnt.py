@@ -43,12 +43,13 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Job:
-    """What to learn from: the files of rows and a copy of the label file, which `labels_file` names.
+    """What to learn from: the files of rows with their stamps, and a copy of the label file, which `labels_file` names.
 
     target: where the probabilities go, as `.npy`.
     """
 
     rows: Sequence[Path]
+    stamps: Sequence[tuple[int, ...]]
     labels: Path
     labels_file: str
     precision: float

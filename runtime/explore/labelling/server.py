@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from runtime.errors import OutputError, PerchError
 from runtime.explore.labelling.clips import KIND, SOUND
-from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError
+from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError, NotYetError
 from runtime.explore.labelling.guard import Guard, Json
 from runtime.explore.labelling.journal import ConflictError
 from runtime.explore.labelling.windows import KEY
@@ -50,7 +50,7 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     """The server of a desk, to be reached at `http://127.0.0.1:port/token/`."""
 
     async def state(request: Request) -> Response:
-        return Json(await run_in_threadpool(desk.state))
+        return Json(await run_in_threadpool(desk.state, request.query_params.get("tab", "")))
 
     async def learning(request: Request) -> Response:
         return Json(desk.learning.as_json())
@@ -182,8 +182,8 @@ async def _refused(request: Request, error: HTTPException) -> Response:
 
 
 async def _failed(request: Request, error: PerchError) -> Response:
-    status = 404 if isinstance(error, NotFoundError) else 507 if isinstance(error, OutputError) else 400
-    return Json({"error": str(error)}, status)
+    statuses = {NotFoundError: 404, OutputError: 507, NotYetError: 503}
+    return Json({"error": str(error)}, statuses.get(type(error), 400))
 
 
 async def _broken(request: Request, error: Exception) -> Response:

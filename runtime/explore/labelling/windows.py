@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -66,13 +66,38 @@ class Windows:
         return {row_id: number for number, row_id in enumerate(self.row_ids)}
 
     @cached_property
-    def _numbers_by_form(self) -> dict[str, int]:
-        return {comparable(row_id): number for number, row_id in enumerate(self.row_ids)}
+    def _numbers_by_form(self) -> dict[str, int | None]:
+        return _unique(map(comparable, self.row_ids))
+
+    @cached_property
+    def _numbers_by_letters(self) -> dict[str, int | None]:
+        return _unique(comparable(row_id).casefold() for row_id in self.row_ids)
+
+    @cached_property
+    def _numbers_by_path(self) -> dict[str, int | None]:
+        """The windows by every ending of their recording's path and the window's end."""
+        stems = {path: (pure(path).parent / pure(path).stem).parts for path in dict.fromkeys(self.paths.tolist())}
+        ends = [comparable(row_id).rpartition("_")[2] for row_id in self.row_ids]
+        parts = [stems[path] for path in self.paths.tolist()]
+        most = max(map(len, stems.values()), default=0)
+        names = ((f"{'/'.join(each[-n:])}_{end}" for each, end in zip(parts, ends)) for n in range(2, most + 1))
+        return {name: number for few in names for name, number in _unique(few).items()}
 
     def number_of(self, row_id: str) -> int | None:
-        """The window of a row_id, also if it is spelt a little differently; None if there is none."""
-        number = self._numbers.get(row_id)
-        return self._numbers_by_form.get(comparable(row_id)) if number is None else number
+        """The window of a row_id, also if it is spelt as `Labels.among` allows; None if there is none, or several."""
+        if row_id in self._numbers:
+            return self._numbers[row_id]
+        form = comparable(row_id)
+        if form in self._numbers_by_form:
+            return self._numbers_by_form[form]
+        if form.casefold() in self._numbers_by_letters:
+            return self._numbers_by_letters[form.casefold()]
+        return self._numbers_by_path.get(form) if "/" in form else None
+
+    def own_name(self, row_id: str) -> str:
+        """A window's row_id as the rows spell it; that of no window stays as it is."""
+        number = self.number_of(row_id)
+        return row_id if number is None else self.row_ids[number]
 
     def place(self, number: int) -> tuple[int, int]:
         """The file and the row of a window."""
@@ -140,7 +165,7 @@ class Windows:
             InputError: it is at a URL that cannot be reached.
         """
         path = self.paths[number]
-        if path not in self._places:
+        if self._places.get(path) is None:  # it may have come since
             self._places[path] = self.recordings[self.place(number)[0]].find(path)
         return self._places[path]
 
@@ -154,3 +179,11 @@ class Windows:
     def of_recording(self, number: int) -> NDArray[np.int64]:
         """All windows of the same recording."""
         return np.flatnonzero(self.paths == self.paths[number])
+
+
+def _unique(names: Iterable[str]) -> dict[str, int | None]:
+    """The numbers of names, counted from 0; None for a name that occurs again."""
+    numbers: dict[str, int | None] = {}
+    for number, name in enumerate(names):
+        numbers[name] = None if name in numbers else number
+    return numbers

@@ -164,7 +164,7 @@ def test_a_file_that_another_program_rewrote_is_read_again_and_not_overwritten(t
     assert journal.answers.keys() == {"b_5", "c_5"}
     assert "2 lines of it are gone" in journal.take_notices()[0]
     path.write_bytes(b"row_id,species\n")
-    with pytest.raises(InputError, match="--import"):
+    with pytest.raises(OutputError, match="--import"):
         journal.append(answer("d_5"), None)
     assert path.read_bytes() == b"row_id,species\n"
     path.unlink()

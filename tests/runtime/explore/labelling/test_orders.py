@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 
 from benchmarks.measuring.usage import children
+from runtime.errors import InputError
 from runtime.explore.evaluation import evaluate
 from runtime.explore.labelling.answer import Answer, now
-from runtime.explore.labelling.journal import Journal
+from runtime.explore.labelling.journal import HEADER, Journal
+from runtime.explore.labelling.learner import learn
+from runtime.explore.labelling.learnt import Job
 from runtime.explore.labels import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_rows
@@ -161,7 +165,7 @@ def test_a_page_that_has_just_started_again_refuses_rather_than_guess_how_a_wind
     with monkeypatch.context() as patch:
         patch.setattr("runtime.explore.labelling.orders.QUICK_S", 0.0)
         patch.setattr(page.desk.orders, "_random", lambda _: held.wait(60))
-        assert "answer again in a moment" in label(page, first, status=400)["error"]
+        assert "answer again in a moment" in label(page, first, status=503)["error"]
     assert page.desk.journal.answers == {}
     held.set()
     page.desk.orders._made.clear()
@@ -171,7 +175,7 @@ def test_a_page_that_has_just_started_again_refuses_rather_than_guess_how_a_wind
 
 
 def test_windows_whose_recordings_are_missing_or_damaged_are_passed_over_and_counted(
-    opened: Callable[..., Page], tmp_path: Path
+    opened: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, _ = write_world(tmp_path, recordings=3)
     (tmp_path / "site/r0.wav").unlink()
@@ -191,6 +195,82 @@ def test_windows_whose_recordings_are_missing_or_damaged_are_passed_over_and_cou
     assert "8 have a recording that is missing" in answer["why"]
     assert "is not there" in page.get("window/0-0")["error"]
     assert page.ask("GET", "clip/0-0.png").status == 400
+    assert len(page.get("state?tab=b")["notices"]) == 2 and page.get("state?tab=b")["notices"] == []
+    shutil.copy(tmp_path / "site/r2.wav", tmp_path / "site/r0.wav")
+    monkeypatch.setattr("runtime.explore.labelling.clips.AGAIN_S", 0)
+    page.desk._skipped_until[:] = 0
+    assert len(served(page, tab="b")) == 8
+
+
+def test_a_window_whose_clip_takes_its_time_is_asked_for_again(
+    opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, held = opened(), threading.Event()
+    make = page.desk.clips._make
+    monkeypatch.setattr(page.desk.clips, "_make", lambda number: held.wait(60) and make(number))
+    monkeypatch.setattr("runtime.explore.labelling.desk.CLIP_S", 0.01)
+    monkeypatch.setattr("runtime.explore.labelling.server.CLIP_S", 0.01)
+    until(lambda: page.next()["why"].startswith("reading r"))
+    for answer in (page.next(), page.get("window/0-1")):
+        assert (answer["window"], answer["waiting"]) == (None, True)
+    assert page.ask("GET", "clip/0-1.png").status == 503
+    held.set()
+    assert until(lambda: page.next()["window"])["context_s"][1] > 5
+    assert until(lambda: page.get("window/0-1").get("context_s")) == [2.5, 12.5]
+
+
+def test_rows_that_were_written_anew_are_not_mixed_with_those_that_are_shown(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    rows, _ = write_world(tmp_path, recordings=1)
+    page = opened(rows=rows)
+    (file,) = page.desk.windows.files
+    (tmp_path / "new").write_bytes(rows.read_bytes())
+    (tmp_path / "new").replace(rows)
+    assert "out.parquet was written anew" in page.next("species", "banpit3")["why"]
+    assert "out.parquet was written anew" in page.next("similar", "r0_5")["why"]
+    with pytest.raises(InputError, match="written anew"):
+        learn(Job([rows], [file.stamp], tmp_path / "labels.csv", "labels.csv", 0.9, tmp_path / "target.npy"))
+
+
+def test_windows_that_the_file_spells_differently_or_that_are_not_here_are_told_apart(
+    opened: Callable[..., Page], world: World, tmp_path: Path
+) -> None:
+    names = ["r0_5.0", "R0_10", "site\\r0_15", "elsewhere_5"]
+    lines = [Answer(name, ("alpha",), "labelled", "random", "they", now()).line() for name in names]
+    (tmp_path / "labels.csv").write_bytes(HEADER + b"".join(lines))
+    page = opened()
+    assert page.get("state")["counts"] == {"labelled": 3, "unsure": 0, "random": 3}
+    for key in ("0-0", "0-1", "0-2"):
+        page.label(key, "beta", seen=page.get(f"window/{key}")["answer"])
+    rows = open_rows(world[0])
+    labels = read_labels(page.desk.journal.path).among(rows.row_ids.tolist(), rows.paths.tolist())
+    assert labels.rows == {"r0_5": {"beta"}, "r0_10": {"beta"}, "r0_15": {"beta"}, "elsewhere_5": {"alpha"}}
+    page.post("undo")
+    assert opened().get("state")["keys"] == page.get("state")["keys"] == ["alpha", "beta"]
+
+
+def test_a_name_that_begins_with_a_space_is_found_again_unless_it_would_mean_another_recording(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    names = [" a", " b", "b"]
+    block = Block(
+        "",
+        [f"{name}_5" for name in names],
+        *(np.zeros(3), np.full(3, 5.0), np.full(3, "scored")),
+        {"label": np.zeros((3, 1), np.float32)},
+        [f"{name}.wav" for name in names],
+        {},
+    )
+    columns = Columns({"label": (1,)}, {"label": ("amerob",)}, ABOUT)
+    page = opened(rows=write_parquet_file(tmp_path / "rows", block, columns), cannot="there is no embedding")
+    page.label("0-0", "one", order={"id": "list"})
+    page.label("0-2", "one", order={"id": "list"})
+    assert "for another recording's" in page.label("0-1", "one", status=400)["error"]
+    again = opened(rows=tmp_path / "rows.parquet", cannot="there is no embedding")
+    assert [again.get(f"window/0-{row}")["answer"] is not None for row in range(3)] == [True, False, True]
+    labels = read_labels(page.desk.journal.path).among([" a_5", " b_5", "b_5"], ["", "", ""])
+    assert labels.rows.keys() == {" a_5", "b_5"}
 
 
 @pytest.mark.parametrize("write", [write_parquet_file, write_npz_file])
