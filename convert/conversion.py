@@ -31,9 +31,9 @@ from convert.variants.variant import Variant
 from runtime.audio.paths import find_recordings
 from runtime.classes.wanted import read_classes
 from runtime.console.progress import progress_bar
-from runtime.errors import InputError
+from runtime.errors import InputError, some
 from runtime.files import Files, check_outputs, replacing
-from runtime.model.artifact import Artifact
+from runtime.model.artifact import Artifact, own_heads_in
 
 WINDOWS = 12
 """How many windows are compared with TensorFlow: as many as a soundscape of one minute has."""
@@ -136,7 +136,7 @@ def _check_paths(
     taxonomy: str | Path | None,
     audio: str | Path | None,
 ) -> None:
-    """Refuses to write over a file that is read."""
+    """Refuses to write over a file that is read, or that users added heads to."""
     reads: dict[str, Files] = {
         "the SavedModel's": lambda: model_files(model),
         "--classes": classes if isinstance(classes, (str, Path)) else None,
@@ -144,6 +144,10 @@ def _check_paths(
         "--audio": lambda: find_recordings(audio).paths if audio is not None else (),
     }
     check_outputs({"-o": output}, reads)
+    if taught := own_heads_in(output):
+        raise InputError(
+            f"{output} has the output {some(list(taught))}, which was taught and would be lost; name another"
+        )
 
 
 @contextlib.contextmanager

@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds",
         type=number,
-        default=10,
+        default=5,
         metavar="N",
-        help="how often soundscapes are dealt anew into those to label and unseen ones (default: 10)",
+        help="how often soundscapes are dealt anew into those to label and unseen ones (default: 5)",
     )
     parser.add_argument(
         "--precision", type=float, default=0.9, metavar="SHARE", help="the precision asked for (default: 0.9)"

@@ -160,7 +160,7 @@ def _with_head(model: Path, before: Artifact, name: str, head: TrainedHead) -> o
     """
     proto = _loaded(model)
     del proto.metadata_props[:]
-    there = {each: _taken_out(proto, each) for each, has in before.heads.items() if has.own is not None}
+    there = {each: _taken_out(proto, each) for each in before.own_heads}
     if _sha256(proto) != before.base_sha256:
         raise ArtifactError(f"{model} without its own heads is not the file that was converted; convert it again")
     for parts in (*(each for other, each in there.items() if other != name), _parts(proto, name, head)):
@@ -194,8 +194,7 @@ def check_place(model: Path, artifact: Artifact, name: str, width: int) -> None:
     if name in (*OUTPUTS, *COLUMNS):
         what = "outputs of Perch" if name in OUTPUTS else "columns of rows"
         raise InputError(f"a head cannot be called {name}: {what} are called so; name another")
-    there = artifact.heads.get(name)
-    if (there is None or there.own is None) and name in _names(_loaded(model)):
+    if name not in artifact.own_heads and name in _names(_loaded(model)):
         raise InputError(f"a head cannot be called {name}: something in {model} is called so; name another")
     embedding = artifact.heads.get(EMBEDDING)
     if embedding is None or len(embedding.shape) != 1:

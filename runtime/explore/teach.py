@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from runtime.audio.windows import Normalization
 from runtime.console.version import __version__
-from runtime.errors import ArtifactError, InputError, some
+from runtime.errors import InputError, some
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable
-from runtime.model.artifact import Artifact, read_artifact
-from runtime.model.heads import LABEL, Head
+from runtime.model.artifact import Artifact, own_heads_in
+from runtime.model.heads import LABEL
 from runtime.model.identity import read_true_artifact
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"cannot write a model to {args.output}; end its name in .onnx")
     check_writable(args.output)
     before = read_true_artifact(args.model)
-    own = _own_heads(args.output) | {name: head for name, head in before.heads.items() if head.own is not None}
+    own = own_heads_in(args.output) | before.own_heads
     if lost := [name for name in own if name not in (*before.heads, args.name)]:
         raise InputError(
             f"{args.output} has the output {some(lost)}, which {args.model} lacks, and would lose it; to keep it, "
@@ -112,14 +112,6 @@ def run(args: argparse.Namespace) -> None:
     if args.name in own:
         say(f"replaced: the output {args.name} ({some(own[args.name].classes)})")
     say(_conclusion(args.output, args.name, taught))
-
-
-def _own_heads(path: Path) -> dict[str, Head]:
-    """The heads that users added to a file, by their names; none if it is no model."""
-    try:
-        return {name: head for name, head in read_artifact(path).heads.items() if head.own is not None}
-    except ArtifactError:
-        return {}
 
 
 def _trained_elsewhere(args: argparse.Namespace) -> TrainedHead:

@@ -31,7 +31,7 @@ def predict_unlabelled(files: Sequence[RowFile], labelled: LabelledRows, predict
     """
     with progress_bar(sum(file.count for file in files), desc="windows") as bar:
         for number, file in enumerate(files):
-            unlabelled = file.has_score.copy()
+            unlabelled = file.scored.copy()
             unlabelled[labelled.answered[number]] = False
             for start, values in file.blocks("embedding"):
                 rows = np.flatnonzero(unlabelled[start : start + len(values)])

@@ -66,6 +66,11 @@ class Artifact:
         return self.converted_sha256 or self.artifact_sha256
 
     @property
+    def own_heads(self) -> dict[str, Head]:
+        """The heads that users added."""
+        return {name: head for name, head in self.heads.items() if head.own is not None}
+
+    @property
     def window_s(self) -> float:
         """The length of a window in seconds."""
         return self.window_samples / self.sample_rate
@@ -177,6 +182,14 @@ def read_artifact(path: str | Path) -> Artifact:
         ArtifactError: the file is missing, damaged, or not made by this project.
     """
     return Artifact.from_metadata(read_entries(path), path)
+
+
+def own_heads_in(path: str | Path) -> dict[str, Head]:
+    """The heads that users added to a file; none if it is missing, damaged, or not made by this project."""
+    try:
+        return read_artifact(path).own_heads
+    except ArtifactError:
+        return {}
 
 
 def read_entries(path: str | Path) -> dict[str, str]:

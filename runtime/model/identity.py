@@ -56,8 +56,7 @@ def untrue(path: str | Path, artifact: Artifact) -> str | None:
                 return None
     except OSError as error:
         return f"{path} cannot be read ({reason(error)})"
-    heads = [name for name, head in artifact.heads.items() if head.own is not None]
-    teach = f", and teach {some(heads)} again" if heads else ""
+    teach = f", and teach {some(list(artifact.own_heads))} again" if artifact.own_heads else ""
     return f"{path} was damaged or changed after it was converted: its {part} SHA-256; convert it again{teach}"
 
 

@@ -116,11 +116,15 @@ def test_unsure_windows_are_neither_learnt_from_nor_predicted(tmp_path: Path) ->
 
 
 def test_rows_that_are_means_of_their_neighbours_are_no_windows_to_learn_from(tmp_path: Path) -> None:
-    rows = write_rows(tmp_path / "out.parquet", np.ones((8, 4), np.float32), 4, status={1: "interpolated"})
+    rows = write_rows(
+        tmp_path / "out.parquet", np.ones((8, 4), np.float32), 4, status={1: "interpolated", 6: "interpolated"}
+    )
     files = [open_rows(rows)]
     labels = read(tmp_path, ["r0_5,x,labelled,random", "r0_10,x,labelled,random", "r1_5,,labelled,worth"])
     joined = join(files, labels)
     assert ([each.tolist() for each in (*joined.rows, *joined.random)], joined.unscored) == ([[0, 4], [0]], 1)
+    (part,) = predict_unlabelled(files, joined, lambda values: np.zeros((len(values), 1), np.float32))
+    assert part.rows.tolist() == [2, 3, 5, 7]
     share = estimate(files, joined, joined.truth, joined.truth)
     assert share is not None and share.windows == 1 + (draw("r1_5") <= draw("r0_5"))
 

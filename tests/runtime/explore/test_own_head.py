@@ -201,6 +201,14 @@ def test_the_model_itself_is_never_written_over(small: Path, tmp_path: Path) -> 
     assert copy.read_bytes() == small.read_bytes()
 
 
+def test_no_model_is_converted_over_a_file_that_was_taught(saved_model: Path, small: Path, tmp_path: Path) -> None:
+    taught = write_taught(small, tmp_path / "mine.onnx", "frogs")
+    before = taught.read_bytes()
+    with pytest.raises(InputError, match="has the output frogs, which was taught and would be lost"):
+        convert(saved_model, taught, progress=False)
+    assert taught.read_bytes() == before
+
+
 def test_a_target_appears_complete_or_not_at_all(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "mine.onnx"
     old.write_text("old")

@@ -157,9 +157,17 @@ def test_species_with_few_labels_get_no_probabilities(
     assert "0 of 4 species are never given" in said
     assert "no random share" in said
     assert {line["species"] for line in table(out)} == set(NAMES[:4])
-    guesses = table(tmp_path / "p_next.csv")
-    assert {line["guess"] for line in guesses} == set(NAMES)
-    assert all((line["guess"] == "grswoo") == (line["probability"] == "") for line in guesses)
+    assert all((line["guess"] == "grswoo") == (line["probability"] == "") for line in table(tmp_path / "p_next.csv"))
+
+
+def test_windows_are_proposed_for_a_species_without_probabilities(planted: Planted, tmp_path: Path) -> None:
+    rare = np.flatnonzero(planted.truth[:, 4])[:4]
+    lines = [(row_id(row), "grswoo" if row in rare else "") for row in range(240)]
+    labels = write_labels(tmp_path / "labels.csv", lines)
+    assert prelabel(planted.rows, "--labels", labels, "-o", tmp_path / "p.csv", "--next", 20) == 0
+    assert table(tmp_path / "p.csv") == []
+    guesses = [(line["guess"], line["probability"]) for line in table(tmp_path / "p_next.csv")]
+    assert guesses == [("grswoo", "")] * 20
 
 
 def test_several_files_are_as_one(planted: Planted, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from runtime.explore.labelling.journal import Journal
 from tests.support.browser import Tab, chromium
-from tests.support.labelling import write_world
+from tests.support.labelling import TOKEN, open_page, write_world
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 HERE = "JSON.parse(sessionStorage.at).row_id"
@@ -41,11 +42,25 @@ CONTRASTS = """() => {
 """The contrast of every text that is seen to what lies behind it."""
 
 
-class Server:
+class Labels:
+    """A label file."""
+
+    def __init__(self, path: Path) -> None:
+        self.labels = path
+
+    @property
+    def answers(self) -> dict[str, tuple[set[str], str]]:
+        """What it holds."""
+        found = Journal(self.labels).answers
+        return {row_id: (set(answer.species), answer.answer) for row_id, answer in found.items()}
+
+
+class Server(Labels):
     """`perch-explore label` in a process of its own."""
 
     def __init__(self, folder: Path, labels: str) -> None:
-        self.folder, self.labels = folder, folder / labels
+        super().__init__(folder / labels)
+        self.folder = folder
         self.start()
 
     def start(self, port: int = 0) -> None:
@@ -63,11 +78,14 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate()
 
-    @property
-    def answers(self) -> dict[str, tuple[set[str], str]]:
-        """What the label file holds."""
-        found = Journal(self.labels).answers
-        return {row_id: (set(answer.species), answer.answer) for row_id, answer in found.items()}
+
+class Shared(Labels):
+    """A server in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "labels.csv")
+        self.page = open_page([folder / "out.parquet"], self.labels)
+        self.address = f"http://127.0.0.1:{self.page.port}/{TOKEN}/"
 
 
 class Labelling(Tab):
@@ -119,10 +137,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(world: Path) -> Iterator[Server]:
-    server = Server(world, "labels.csv")
+def server(world: Path) -> Iterator[Shared]:
+    server = Shared(world)
     yield server
-    server.kill()
+    server.page.close()
+
+
+@pytest.fixture(scope="module")
+def one_tab(browser: Any, server: Shared) -> Labelling:
+    return Labelling(browser, server.address)
+
+
+@pytest.fixture
+def tab(one_tab: Labelling, server: Shared) -> Labelling:
+    """A tab that remembers nothing."""
+    one_tab.page.unroute_all()
+    one_tab.run("(sessionStorage.clear(), localStorage.clear())")
+    one_tab.open(server.address)
+    one_tab.errors.clear()
+    return one_tab
 
 
 def test_twenty_windows_by_keyboard_over_a_reload_and_a_killed_server(browser: Any, world: Path) -> None:
@@ -174,8 +207,8 @@ def test_twenty_windows_by_keyboard_over_a_reload_and_a_killed_server(browser: A
     server.kill()
 
 
-def test_the_one_who_answers_later_is_asked(browser: Any, server: Server) -> None:
-    tab = Labelling(browser, server.address)
+def test_the_one_who_answers_later_is_asked_and_no_chord_or_held_key_decides(tab: Labelling, server: Shared) -> None:
+    dialog = "#conflict[open]"
     row_id, key = tab.row_id, tab.run("JSON.parse(sessionStorage.at).key")
     for mine, kept in (("m", "banpit3"), ("t", "amerob")):
         assert tab.row_id == row_id
@@ -183,19 +216,29 @@ def test_the_one_who_answers_later_is_asked(browser: Any, server: Server) -> Non
         asked = {**other, "seen": tab.run(f"fetch('window/{key}').then(r => r.json()).then(w => w.answer)")}
         tab.page.request.post(f"{server.address}label", data=asked)
         tab.search("banpit3")
-        tab.type("Enter")
-        tab.page.wait_for_selector("#conflict[open]")
+        tab.page.keyboard.down("Enter")
+        tab.page.wait_for_selector(dialog)
+        tab.page.keyboard.down("Enter")
+        tab.page.keyboard.up("Enter")
+        tab.type("Meta+m", "Control+m", "Control+t")
+        assert tab.page.is_visible(dialog)
         assert "amerob" in tab.text("theirs")
+        tab.type("Escape")
+        tab.page.wait_for_selector("#trouble:visible")
+        assert "1 answer not saved" in tab.text("trouble-text")
+        assert server.answers[row_id] == ({"amerob"}, "labelled")
+        tab.until("!document.getElementById('said').textContent.startsWith('Waiting')")
+        tab.type("Enter")
+        tab.page.wait_for_selector(dialog)
         tab.type(mine)
         tab.page.wait_for_function(f"row => {HERE} !== row", arg=row_id)
         assert server.answers[row_id] == ({kept}, "labelled")
         tab.go("ArrowLeft")
     assert tab.text("given").startswith("Answer:amerob")
-    tab.context.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)])
-def test_everything_has_a_name_fits_and_can_be_read(browser: Any, server: Server, width: int, height: int) -> None:
+def test_everything_has_a_name_fits_and_can_be_read(browser: Any, server: Shared, width: int, height: int) -> None:
     size, phone = {"width": width, "height": height}, width < 500
     tab = Labelling(browser, server.address, viewport=size, has_touch=phone, is_mobile=phone)
     tab.search(HOSTILE)
@@ -219,8 +262,7 @@ def test_everything_has_a_name_fits_and_can_be_read(browser: Any, server: Server
     tab.context.close()
 
 
-def test_sound_plays_and_a_click_seeks(browser: Any, server: Server) -> None:
-    tab = Labelling(browser, server.address)
+def test_sound_plays_and_a_click_seeks(tab: Labelling) -> None:
     cursor = "Number(/[\\d.]+/.exec(document.getElementById('cursor').style.transform)[0])"
     begin = tab.run(cursor)
     tab.type("c")  # from here on the browser lets it play
@@ -233,11 +275,9 @@ def test_sound_plays_and_a_click_seeks(browser: Any, server: Server) -> None:
     tab.type("s")
     assert tab.page.is_disabled("#stop")
     assert not tab.errors
-    tab.context.close()
 
 
-def test_orders_are_chosen_and_labels_leave_as_an_archive(browser: Any, server: Server) -> None:
-    tab = Labelling(browser, server.address)
+def test_orders_are_chosen_and_labels_leave_as_an_archive(tab: Labelling) -> None:
     tab.page.select_option("#order", "species")
     tab.page.keyboard.type("apb")
     tab.type("Enter")
@@ -255,4 +295,84 @@ def test_orders_are_chosen_and_labels_leave_as_an_archive(browser: Any, server: 
         tab.page.click("#wav")
     assert download.value.suggested_filename.endswith(".zip")
     assert not tab.errors
+
+
+def test_a_window_that_comes_late_takes_no_other_windows_place(tab: Labelling) -> None:
+    one_moment = "#empty-title:text('One moment')"
+    here = tab.row_id
+    late = {"window": None, "ahead": [], "waiting": True, "why": "the order is being made", "notices": [], "keys": []}
+    body = json.dumps({**late, "counts": {"labelled": 0, "unsure": 0, "random": 0}})
+    asked: dict[str, Any] = {}
+    for part in ("next", "window/*"):
+        tab.page.route(f"**/{part}", lambda route, request: asked.update({request.url.split("/")[4]: route}))
+
+    def answer(part: str, waiting: bool) -> None:
+        while part not in asked:
+            tab.page.wait_for_timeout(20)
+        route = asked.pop(part)
+        route.fulfill(body=body, content_type="application/json") if waiting else route.continue_()
+
+    tab.type("ArrowRight")
+    answer("next", waiting=True)
+    tab.page.wait_for_selector(one_moment)
+    tab.type("ArrowLeft")
+    answer("window", waiting=True)
+    answer("window", waiting=False)
+    tab.page.wait_for_selector("#image img")
+    assert tab.row_id == here
+    tab.type("x")
+    tab.page.wait_for_timeout(1500)  # an order that was waited for is asked for every second
+    assert "next" not in asked
+    assert tab.row_id == here
+
+    tab.type("ArrowRight")
+    answer("next", waiting=True)
+    answer("next", waiting=False)
+    tab.until(f"{HERE} !== '{here}'")
+    assert not tab.errors
+
+
+def test_an_answer_on_its_way_outlives_its_tab_and_a_duplicated_tab_is_another(browser: Any, server: Shared) -> None:
+    tab = Labelling(browser, server.address)
+    row_id = tab.row_id
+    tab.page.route("**/label", lambda route: None)
+    tab.type("u", "Enter")
+    tab.until("localStorage['perch-explore unsent']?.includes('unsure')")
+    with tab.context.expect_page() as opened:
+        tab.run("void window.open(location.href)")
+    other = opened.value
+    other.wait_for_selector("#image img")
+    mine, others = (
+        page.evaluate("[sessionStorage.tab, JSON.parse(sessionStorage.at).key]") for page in (tab.page, other)
+    )
+    assert mine[0] != others[0]
+    assert mine[1] != others[1]
+    tab.page.close()
+    assert "1 answer not saved" in str(other.text_content("#trouble-text"))
+    other.keyboard.press("r")
+    other.wait_for_selector("#trouble", state="hidden")
+    assert server.answers[row_id] == (set(), "unsure")
     tab.context.close()
+
+
+def test_keys_do_no_more_than_they_say(tab: Labelling) -> None:
+    tab.page.evaluate(
+        "dispatch = init => document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...init}))"
+    )
+    for text, chosen in (("ban", "banpit3"), ("pit", "pit"), ("BANPIT3", "banpit3")):
+        tab.search(text)
+        assert tab.text("given").startswith(f"Answer:{chosen} ")
+        tab.type("z")
+        assert tab.text("given") == "No answer yet."
+    tab.run("dispatch({key: 'End', code: 'Numpad1'})")
+    assert tab.text("given") == "No answer yet."
+    tab.run("dispatch({key: 'ч', code: 'KeyX'})")
+    assert tab.text("given") == "Answer:none of these"
+    before = tab.row_id, tab.page.input_value("#order")
+    tab.page.focus("#order")
+    tab.type("ArrowUp", "ArrowDown", "ArrowDown")
+    assert tab.run("document.activeElement.id") == "order"
+    tab.type("Escape")
+    assert (tab.row_id, tab.page.input_value("#order")) == before
+    assert tab.text("given") == "Answer:none of these"
+    assert not tab.errors
