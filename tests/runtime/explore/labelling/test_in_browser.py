@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from runtime.explore.labelling.journal import Journal
-from tests.support.browser import Tab, chromium
+from tests.support.browser import PATIENCE_S, Tab, chromium
 from tests.support.labelling import TOKEN, open_page, write_world
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -307,7 +308,9 @@ def test_a_window_that_comes_late_takes_no_other_windows_place(tab: Labelling) -
         tab.page.route(f"**/{part}", lambda route, request: asked.update({request.url.split("/")[4]: route}))
 
     def answer(part: str, waiting: bool) -> None:
+        deadline = time.monotonic() + PATIENCE_S
         while part not in asked:
+            assert time.monotonic() < deadline
             tab.page.wait_for_timeout(20)
         route = asked.pop(part)
         route.fulfill(body=body, content_type="application/json") if waiting else route.continue_()
