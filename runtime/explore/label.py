@@ -11,17 +11,19 @@ The page is for this computer alone: it listens on 127.0.0.1, and its address ho
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import secrets
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import webbrowser
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,13 +104,12 @@ def run(args: argparse.Namespace) -> None:
     with _bound(args.port, labels) as listening:
         desk = _desk(args, files, labels, labeller)
         try:
-            _serve(desk, listening, not args.no_browser)
-        except KeyboardInterrupt:
-            pass
+            code = _serve(desk, listening, not args.no_browser)
         finally:
             desk.close()
     answered = counted(len(desk.journal.answers), "window")
     say(f"{labels}: {counted(desk.saved, 'answer')} in this session; {answered} answered in all")
+    _end(code)
 
 
 def _check(args: argparse.Namespace, labels: Path) -> None:
@@ -227,7 +228,32 @@ def _has_display() -> bool:
     return sys.platform in ("win32", "darwin") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
-def _serve(desk: Desk, listening: socket.socket, browser: bool) -> None:
+@contextlib.contextmanager
+def _opened(address: str, browser: bool) -> Iterator[None]:
+    """Opens the page in the browser by a file that leads to it.
+
+    A browser's command line can be read by all users of a machine, and must not hold the address.
+    """
+    if not browser or not _has_display():
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="perch-open-", ignore_cleanup_errors=True) as folder:
+        file = Path(folder, "open.html")
+        file.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">')
+        file.chmod(0o600)
+        threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
+        yield
+
+
+def _end(code: int) -> None:
+    """Ends the process without waiting for recordings that do not answer: every answer is on the disk."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _serve(desk: Desk, listening: socket.socket, browser: bool) -> int:
+    """Serves the page until it is told to end; returns the exit code."""
     from runtime.explore.labelling.server import make_server
 
     port, token = listening.getsockname()[1], secrets.token_urlsafe(TOKEN_BYTES)
@@ -236,7 +262,15 @@ def _serve(desk: Desk, listening: socket.socket, browser: bool) -> None:
     listening.listen(128)  # a browser that is quick waits
     say(f"{desk.title}: {counted(int(desk.windows.scored.sum()), 'window')}; labels go to {desk.journal.path}")
     say(f"{address} (Ctrl-C ends)")
-    if browser and _has_display():
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
-    server.run(sockets=[listening])
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none, and nohup ignores it
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
+        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGTERM))
+    with _opened(address, browser):
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            pass
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    return 0

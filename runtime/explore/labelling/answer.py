@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -36,6 +36,10 @@ class Answer:
         """The answer as a line of the label file."""
         cells = (self.row_id, ";".join(self.species), self.answer, self.source, self.labeller, self.labelled_at)
         return line_of(cells)
+
+    def says_the_same(self, other: Answer) -> bool:
+        """Whether the other answer differs in nothing but its time."""
+        return replace(self, labelled_at="") == replace(other, labelled_at="")
 
     def as_json(self) -> dict[str, Any]:
         """What the page is told of it."""

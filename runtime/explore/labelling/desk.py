@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
 from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.orders import NAMES, Orders, Ranking, WaitingError
+from runtime.explore.labelling.tabs import HELD_S, MOST_TABS, Tab, Tabs, spread
 from runtime.explore.labelling.tally import Tally
 from runtime.explore.labelling.vocabulary import Vocabulary
 from runtime.explore.labelling.windows import Windows
@@ -26,11 +28,8 @@ from runtime.explore.pictures.sound import RATE
 
 AHEAD = 6
 """For how many further windows clips are made."""
-HELD_S = 300.0
-"""How long a window stays with the tab that was given it."""
 CLIP_S = 3.0
 """How long a clip is waited for before the page is told to ask again."""
-MOST_TABS = 200
 
 
 class NotFoundError(InputError):
@@ -39,18 +38,6 @@ class NotFoundError(InputError):
 
 class NotYetError(PerchError):
     """What was asked for will be possible in a moment."""
-
-
-@dataclass
-class Tab:
-    """A tab of a browser: the window it holds since when, those it went past in each order, and what it answered."""
-
-    holds: int | None = None
-    since: float = 0.0
-    passed: dict[tuple[str, str], set[int]] = field(default_factory=dict)
-    answered: list[tuple[Answer, Answer | None]] = field(default_factory=list)
-    told: int = 0
-    """How many notices it was told."""
 
 
 class Desk:
@@ -74,12 +61,13 @@ class Desk:
         """How many answers were saved here."""
         self.notices: list[str] = []
         """What each tab says next time."""
-        self._tabs: dict[str, Tab] = {}
+        self._tabs = Tabs()
         self._tallied = Tally()
         self._sources: dict[int, str] = {}
         self._answered = np.zeros(len(windows), np.bool_)
         self._missing = np.zeros(len(windows), np.bool_)
         self._skipped_until = np.zeros(len(windows))
+        self._salt = secrets.token_bytes(8)
         self._lock = threading.RLock()
         self._mark()
 
@@ -159,7 +147,7 @@ class Desk:
         with self._lock:
             self._refresh()
             before = self.journal.answers.get(answer.row_id)
-            if before is not None and _same(before, answer):  # sent twice
+            if before is not None and before.says_the_same(answer):  # sent twice
                 return {"saved": True, "answer": before.as_json(), **self._tally(tab)}
             if (None if before is None else before.as_json()) != request.get("seen"):
                 raise ConflictError(before)
@@ -258,16 +246,17 @@ class Desk:
 
     def _tab(self, name: str) -> Tab:
         with self._lock:
-            self._tabs[name] = tab = self._tabs.pop(name, None) or Tab()
-            while len(self._tabs) > MOST_TABS:
-                del self._tabs[next(iter(self._tabs))]
-            return tab
+            return self._tabs.of(name)
 
     def _candidates(self, tab: str, passed: set[int], ranking: Ranking) -> Iterator[int]:
         """The places of the windows that this tab may be given next."""
-        for place in np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers]):
+        for place in self._spread(np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers])):
             if not self._unreadable[ranking.numbers[place]]:  # some may have turned out to be
                 yield int(place)
+
+    def _spread(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        shared = time.monotonic() - self.journal.others_at < HELD_S
+        return spread(places, self._salt) if shared else places
 
     @property
     def _unreadable(self) -> NDArray[np.bool_]:
@@ -277,10 +266,7 @@ class Desk:
         with self._lock:
             blocked = self._answered | self._unreadable
             blocked[list(passed)] = True
-            since = time.monotonic() - HELD_S
-            for name, other in self._tabs.items():
-                if name != tab and other.holds is not None and other.since > since:
-                    blocked[other.holds] = True
+            blocked[self._tabs.held(tab)] = True
             return blocked
 
     def _can_be_read(self, number: int, end: float) -> bool:
@@ -318,8 +304,8 @@ class Desk:
     def _serve(self, tab: str, number: int, ranking: Ranking, place: int, passed: set[int]) -> dict[str, Any]:
         self._sources.setdefault(number, ranking.source)
         blocked = self._blocked(tab, passed)[ranking.numbers]
-        blocked[: place + 1] = True
-        ahead = ranking.numbers[np.flatnonzero(~blocked)[:AHEAD]].tolist()
+        blocked[place] = True
+        ahead = ranking.numbers[self._spread(np.flatnonzero(~blocked))[:AHEAD]].tolist()
         self.clips.want(ahead)
         window = self._described(number, ranking.reason(place), 0)
         return {"window": window, "ahead": [self.windows.key(each) for each in ahead], "why": "", **self._tally(tab)}
@@ -362,8 +348,3 @@ class Desk:
             *([f"{lost:,} have a recording that is missing or cannot be read (--audio FOLDER)"] if lost else []),
         ]
         return f"nothing is left in the order {NAMES[order]!r}: {'; '.join(parts)}"
-
-
-def _same(one: Answer, other: Answer) -> bool:
-    """Whether two answers differ in nothing but their time."""
-    return replace(one, labelled_at="") == replace(other, labelled_at="")

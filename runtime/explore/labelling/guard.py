@@ -49,7 +49,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self._app, self._token = app, token.encode()
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        hosts = ("127.0.0.1", "localhost")
+        self._hosts = {f"{host}:{port}" for host in hosts} | ({*hosts} if port == 80 else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
@@ -63,7 +64,7 @@ class Guard:
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            inner: Scope = {**scope, "path": self._below(scope), "root_path": ""}
+            inner: Scope = {**scope, "path": _below(scope), "root_path": ""}
             await self._app(inner, receive, send_guarded)
             return
         status, error = refusal
@@ -77,7 +78,7 @@ class Guard:
             return 421, "the page is at 127.0.0.1 or localhost alone"
         if any(each != f"http://{host[0].lower()}" for each in origin):
             return 403, "another site's page sent this"
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") and not _opens(scope, headers):
             return 403, "another site's page sent this; copy the address into a new tab"
         token = scope["path"].removeprefix("/").partition("/")[0].encode()
         if not hmac.compare_digest(token, self._token):
@@ -87,5 +88,12 @@ class Guard:
             return 415, "what is sent must be JSON"
         return None
 
-    def _below(self, scope: Scope) -> str:
-        return "/" + scope["path"].partition("/")[2].partition("/")[2]
+
+def _below(scope: Scope) -> str:
+    return "/" + scope["path"].partition("/")[2].partition("/")[2]
+
+
+def _opens(scope: Scope, headers: Headers) -> bool:
+    """Whether the page itself is opened in a tab, as by the file that `perch-explore label` opens."""
+    asked = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return scope["method"] == "GET" and _below(scope) == "/" and asked == ("navigate", "document")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -26,12 +28,14 @@ from runtime.explore.labelling.windows import KEY
 PAGE = Path(__file__).with_name("page")
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MOST_BODY = 64 * 1024
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,12})-(\d{0,12})")
+Answer = TypeVar("Answer")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_server(desk: Desk, token: str, port: int) -> uvicorn.Server:
     """The server of a desk, to be run on a socket at this port."""
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in str(record.msg))
     return uvicorn.Server(
         uvicorn.Config(
             application(desk, token, port),
@@ -50,34 +54,34 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     """The server of a desk, to be reached at `http://127.0.0.1:port/token/`."""
 
     async def state(request: Request) -> Response:
-        return Json(await run_in_threadpool(desk.state, request.query_params.get("tab", "")))
+        return Json(await _in_thread(desk.state, request.query_params.get("tab", "")))
 
     async def learning(request: Request) -> Response:
         return Json(desk.learning.as_json())
 
     async def window(request: Request) -> Response:
-        return Json(await run_in_threadpool(desk.window, request.path_params["key"]))
+        return Json(await _in_thread(desk.window, request.path_params["key"]))
 
     async def clip(request: Request) -> Response:
-        return await run_in_threadpool(_clip, desk, request.path_params["name"], request.headers.get("range"))
+        return await _in_thread(_clip, desk, request.path_params["name"], request.headers.get("range"))
 
     async def following(request: Request) -> Response:
         asked = await _body(request)
         order = asked.get("order")
         if not isinstance(order, dict):
             raise HTTPException(400, "name an order")
-        return Json(await run_in_threadpool(desk.next, _tab(asked), order, asked.get("after")))
+        return Json(await _in_thread(desk.next, _tab(asked), order, asked.get("after")))
 
     async def label(request: Request) -> Response:
         asked = await _body(request)
-        return Json(await run_in_threadpool(desk.label, _tab(asked), asked))
+        return Json(await _in_thread(desk.label, _tab(asked), asked))
 
     async def undo(request: Request) -> Response:
-        return Json(await run_in_threadpool(desk.undo, _tab(await _body(request))))
+        return Json(await _in_thread(desk.undo, _tab(await _body(request))))
 
     async def export(request: Request) -> Response:
         asked = await _body(request)
-        return Json(await run_in_threadpool(desk.export, asked.get("species"), asked.get("form")))
+        return Json(await _in_thread(desk.export, asked.get("species"), asked.get("form")))
 
     async def download(request: Request) -> Response:
         path = desk.exports.find(request.path_params["name"])
@@ -104,6 +108,14 @@ def application(desk: Desk, token: str, port: int) -> Guard:
         Exception: _broken,
     }
     return Guard(Starlette(routes=routes, exception_handlers=handlers), token, port)
+
+
+async def _in_thread(work: Callable[..., Answer], *arguments: Any) -> Answer:
+    """Does work in a thread, and lets it go if the server ends meanwhile."""
+    try:
+        return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
+    except asyncio.CancelledError:
+        raise HTTPException(503, "the page has ended") from None
 
 
 def _files() -> list[Route]:

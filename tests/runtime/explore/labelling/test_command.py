@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
-from collections.abc import Callable
+import stat
+import threading
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -14,12 +19,15 @@ import pytest
 from benchmarks.measuring.usage import children
 from benchmarks.stress.labelling import LabelPage
 from runtime.explore.cli import main
+from runtime.explore.label import _opened
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
 from runtime.explore.labels import read_labels
+from runtime.rows.block import Block, Columns
+from runtime.rows.formats.parquet_file import write_parquet
 from tests.support.labelling import write_world
 from tests.support.processes import until
-from tests.support.rows_files import write_labels, write_rows
+from tests.support.rows_files import ABOUT, write_labels, write_rows
 
 
 @pytest.mark.parametrize("learns", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -46,6 +54,42 @@ def test_killed_and_started_again_it_goes_on_with_every_answer(tmp_path: Path, l
         said, code = second.end(signal.SIGINT)
     assert (said, code) == (f"{labels}: 0 answers in this session; 13 windows answered in all\n", 0)
     assert len(read_labels(labels).rows) == 13
+
+
+def test_it_ends_when_its_terminal_is_closed_though_a_recording_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(page: LabelPage) -> None:
+        with contextlib.suppress(OSError, HTTPException):
+            page.ask("window/0-0")
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/r0.wav"
+        times, scores = np.zeros(1), {"label": np.zeros((1, 1), np.float32)}
+        block = Block(url, ["r0_5"], times, times + 5, np.array(["scored"]), scores)
+        with (tmp_path / "out.parquet").open("wb") as file:
+            write_parquet([block], file, Columns({"label": (1,)}, {"label": ("amerob",)}, ABOUT))
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+        with LabelPage(str(tmp_path / "out.parquet")) as page:
+            asking = threading.Thread(target=ask, args=[page])
+            asking.start()
+            until(lambda: page.ask("learning") and list((tmp_path / "temporary").glob("perch-*")))
+            assert page.end(signal.SIGHUP)[1] == 128 + signal.SIGTERM
+            asking.join()
+        assert list((tmp_path / "temporary").glob("perch-*")) == []
+
+
+def test_the_browser_is_not_given_the_address_where_others_can_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("runtime.explore.label._has_display", lambda: True)
+    with _opened("http://127.0.0.1:1/secret/", browser=True):
+        until(lambda: opened)
+        file = Path(url2pathname(urlsplit(opened[0]).path))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "secret" not in opened[0] and "http://127.0.0.1:1/secret/" in file.read_text()
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
@@ -88,12 +132,9 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
 
 
 @pytest.fixture
-def ended_at_once(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def serve(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("runtime.explore.label._serve", serve)
-    return serve
+def ended_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.explore.label._serve", lambda *_: 0)
+    monkeypatch.setattr("runtime.explore.label._end", lambda code: None)
 
 
 def test_labels_of_another_form_begin_a_new_file(

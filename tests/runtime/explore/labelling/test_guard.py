@@ -55,6 +55,11 @@ def test_pages_of_other_sites_are_refused(page: Page, origin: str) -> None:
 def test_what_a_browser_calls_another_site_is_refused(page: Page, site: str) -> None:
     assert page.ask("GET", "", headers={"Sec-Fetch-Site": site}).status == 403
     assert page.ask("POST", "label", LABEL, {"Sec-Fetch-Site": site}).status == 403
+    opened = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert page.ask("GET", "", headers=opened).status == 200  # by the file that is opened at the start
+    assert page.ask("GET", "", headers={**opened, "Sec-Fetch-Dest": "iframe"}).status == 403
+    assert page.ask("GET", "state", headers=opened).status == 403
+    assert page.ask("POST", "label", LABEL, opened).status == 403
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])

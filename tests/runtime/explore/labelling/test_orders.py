@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,17 @@ import numpy as np
 import pytest
 
 from benchmarks.measuring.usage import children
-from runtime.errors import InputError
 from runtime.explore.evaluation import evaluate
 from runtime.explore.labelling.answer import Answer, now
-from runtime.explore.labelling.journal import HEADER, Journal
-from runtime.explore.labelling.learner import learn
-from runtime.explore.labelling.learnt import Job
+from runtime.explore.labelling.journal import Journal
+from runtime.explore.labelling.tabs import SPREAD
 from runtime.explore.labels import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns, Origin
 from runtime.rows.formats.npz_file import NpzFile
 from runtime.rows.formats.parquet_file import write_parquet
-from tests.support.labelling import CLASSES, Page, open_page, write_world
+from tests.support.labelling import CLASSES, Page, write_world
 from tests.support.processes import until
 from tests.support.rows_files import ABOUT
 
@@ -44,24 +42,6 @@ def write_parquet_file(path: Path, block: Block, columns: Columns) -> Path:
 def write_npz_file(path: Path, block: Block, columns: Columns) -> Path:
     NpzFile().write_file([block], path.with_suffix(".npz"), columns, 0)
     return path.with_suffix(".npz")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return write_world(tmp_path_factory.mktemp("world"), recordings=6)
-
-
-@pytest.fixture
-def opened(world: World, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    pages: list[Page] = []
-
-    def opened(**more: Any) -> Page:
-        pages.append(open_page([more.pop("rows", world[0])], tmp_path / "labels.csv", **more))
-        return pages[-1]
-
-    yield opened
-    for page in pages:
-        page.close()
 
 
 def served(page: Page, *order: str | None, tab: str = "a") -> list[str]:
@@ -121,14 +101,29 @@ def test_two_tabs_are_not_given_the_same_window_and_none_is_given_that_somebody_
     expected = sorted(open_rows(world[0]).row_ids, key=draw)
     assert [page.next(tab=tab)["window"]["row_id"] for tab in "abc"] == expected[:3]
     assert page.next(tab="a")["window"]["row_id"] == expected[0]  # a tab that is loaded again
-    for row_id in expected[3:6]:  # another server on the same file
+    for row_id in expected[3:6]:
         page.desk.journal.append(Answer(row_id, (), "unsure", "random", "they", now()), None)
-    assert (
-        page.next(tab="a", after=page.desk.windows.key(page.desk.windows.row_ids.index(expected[0])))["window"][
-            "row_id"
-        ]
-        == expected[6]
-    )
+    after = page.desk.windows.key(page.desk.windows.row_ids.index(expected[0]))
+    assert page.next(tab="a", after=after)["window"]["row_id"] == expected[6]
+
+
+def test_servers_that_answer_into_one_file_seldom_meet_and_leave_few_windows_out(
+    opened: Callable[..., Page], world: World
+) -> None:
+    expected = sorted(open_rows(world[0]).row_ids, key=draw)
+    pages = opened(), opened()
+    for number, page in enumerate(pages):
+        label(page, expected[number], order={"id": "random"})
+        page.desk._salt = bytes([number])
+    pages[0].desk._refresh()
+    meetings = 0
+    for _ in range(5):
+        windows = [page.next()["window"] for page in pages]
+        for page, window in zip(pages, windows, strict=True):
+            assert expected.index(window["row_id"]) < len(page.desk.journal.answers) + SPREAD
+            label(page, window["row_id"], order={"id": "random"}, seen=page.get(f"window/{window['key']}")["answer"])
+        meetings += windows[0] == windows[1]
+    assert meetings <= 1
 
 
 def test_an_answer_that_somebody_else_gave_meanwhile_is_shown_before_it_is_replaced(
@@ -217,60 +212,6 @@ def test_a_window_whose_clip_takes_its_time_is_asked_for_again(
     held.set()
     assert until(lambda: page.next()["window"])["context_s"][1] > 5
     assert until(lambda: page.get("window/0-1").get("context_s")) == [2.5, 12.5]
-
-
-def test_rows_that_were_written_anew_are_not_mixed_with_those_that_are_shown(
-    opened: Callable[..., Page], tmp_path: Path
-) -> None:
-    rows, _ = write_world(tmp_path, recordings=1)
-    page = opened(rows=rows)
-    (file,) = page.desk.windows.files
-    (tmp_path / "new").write_bytes(rows.read_bytes())
-    (tmp_path / "new").replace(rows)
-    assert "out.parquet was written anew" in page.next("species", "banpit3")["why"]
-    assert "out.parquet was written anew" in page.next("similar", "r0_5")["why"]
-    with pytest.raises(InputError, match="written anew"):
-        learn(Job([rows], [file.stamp], tmp_path / "labels.csv", "labels.csv", 0.9, tmp_path / "target.npy"))
-
-
-def test_windows_that_the_file_spells_differently_or_that_are_not_here_are_told_apart(
-    opened: Callable[..., Page], world: World, tmp_path: Path
-) -> None:
-    names = ["r0_5.0", "R0_10", "site\\r0_15", "elsewhere_5"]
-    lines = [Answer(name, ("alpha",), "labelled", "random", "they", now()).line() for name in names]
-    (tmp_path / "labels.csv").write_bytes(HEADER + b"".join(lines))
-    page = opened()
-    assert page.get("state")["counts"] == {"labelled": 3, "unsure": 0, "random": 3}
-    for key in ("0-0", "0-1", "0-2"):
-        page.label(key, "beta", seen=page.get(f"window/{key}")["answer"])
-    rows = open_rows(world[0])
-    labels = read_labels(page.desk.journal.path).among(rows.row_ids.tolist(), rows.paths.tolist())
-    assert labels.rows == {"r0_5": {"beta"}, "r0_10": {"beta"}, "r0_15": {"beta"}, "elsewhere_5": {"alpha"}}
-    page.post("undo")
-    assert opened().get("state")["keys"] == page.get("state")["keys"] == ["alpha", "beta"]
-
-
-def test_a_name_that_begins_with_a_space_is_found_again_unless_it_would_mean_another_recording(
-    opened: Callable[..., Page], tmp_path: Path
-) -> None:
-    names = [" a", " b", "b"]
-    block = Block(
-        "",
-        [f"{name}_5" for name in names],
-        *(np.zeros(3), np.full(3, 5.0), np.full(3, "scored")),
-        {"label": np.zeros((3, 1), np.float32)},
-        [f"{name}.wav" for name in names],
-        {},
-    )
-    columns = Columns({"label": (1,)}, {"label": ("amerob",)}, ABOUT)
-    page = opened(rows=write_parquet_file(tmp_path / "rows", block, columns), cannot="there is no embedding")
-    page.label("0-0", "one", order={"id": "list"})
-    page.label("0-2", "one", order={"id": "list"})
-    assert "for another recording's" in page.label("0-1", "one", status=400)["error"]
-    again = opened(rows=tmp_path / "rows.parquet", cannot="there is no embedding")
-    assert [again.get(f"window/0-{row}")["answer"] is not None for row in range(3)] == [True, False, True]
-    labels = read_labels(page.desk.journal.path).among([" a_5", " b_5", "b_5"], ["", "", ""])
-    assert labels.rows.keys() == {" a_5", "b_5"}
 
 
 @pytest.mark.parametrize("write", [write_parquet_file, write_npz_file])
