@@ -92,3 +92,9 @@ def test_an_answer_is_in_the_file_and_undo_takes_it_back(page: Page) -> None:
     }
     assert page.get(f"window/{key}")["answer"] is None
     assert "why" in page.post("undo")
+
+
+def test_an_answer_that_a_browser_kept_for_other_rows_is_refused(page: Page) -> None:
+    key = page.next()["window"]["key"]
+    assert "site_5 is no window" in page.label(key, "apbsun2", status=404, row_id="site_5")["error"]
+    assert page.get(f"window/{key}")["answer"] is None
