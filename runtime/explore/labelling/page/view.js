@@ -21,7 +21,7 @@ function hint(name, about, value, ...meter) {
 }
 
 function learnt({ name, probability, given, labels }) {
-  if (probability === null) return hint(name, "", `${labels} of 5 labels`);
+  if (probability === null) return hint(name, "", labels < 5 ? `${labels} of 5 labels` : "–");
   const meter = element("span", { class: "meter", "aria-hidden": "true" }, element("i", {}));
   meter.firstChild.style.width = `${100 * probability}%`;
   return hint(name, given ? "would get it" : "", percent(probability), meter);

@@ -115,3 +115,9 @@ def test_what_no_label_file_can_say_is_refused(page: Page, asked: dict[str, Any]
     said = {"key": "0-0", "answer": "labelled", "order": order, "seen": None, **asked}
     assert why in page.post("label", 400, **said)["error"]
     assert page.ask("GET", "clip/0-0.png", headers={"Range": f"bytes={'9' * 5000}-"}).status == 200
+
+
+def test_an_answer_that_a_browser_kept_for_other_rows_is_refused(page: Page) -> None:
+    key = page.next()["window"]["key"]
+    assert "site_5 is no window" in page.label(key, "apbsun2", status=404, row_id="site_5")["error"]
+    assert page.get(f"window/{key}")["answer"] is None
