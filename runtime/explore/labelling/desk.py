@@ -61,13 +61,11 @@ class Desk:
         """How many answers were saved here."""
         self.notices: list[str] = []
         """What each tab says next time."""
-        self._tabs = Tabs()
-        self._tallied = Tally()
+        self._tabs, self._tallied, self._salt = Tabs(), Tally(), secrets.token_bytes(8)
         self._sources: dict[int, str] = {}
         self._answered = np.zeros(len(windows), np.bool_)
         self._missing = np.zeros(len(windows), np.bool_)
         self._skipped_until = np.zeros(len(windows))
-        self._salt = secrets.token_bytes(8)
         self._lock = threading.RLock()
         self._mark()
 
@@ -258,8 +256,7 @@ class Desk:
                 yield int(place)
 
     def _spread(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        shared = time.monotonic() - self.journal.others_at < HELD_S
-        return spread(places, self._salt) if shared else places
+        return spread(places, self._salt) if time.monotonic() - self.journal.others_at < HELD_S else places
 
     @property
     def _unreadable(self) -> NDArray[np.bool_]:
