@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from runtime.errors import InputError, some
+from runtime.errors import some
 from runtime.explore import metrics
 from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
 from runtime.explore.labelled import LabelledRows, explain_not_learnable, join
-from runtime.explore.labels import Labels
+from runtime.explore.labels import Labels, NotLearnableError
 from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
 from runtime.explore.random_share import NONE, RandomShare, estimate
 from runtime.explore.rows import RowFile
@@ -175,20 +175,21 @@ def evaluate(files: Sequence[RowFile], labels: Labels, precision: float, skip_mi
     """Learns the species of `labels` from the embeddings of rows, recording by recording.
 
     Raises:
-        InputError: labels and rows do not belong together, or nothing can be learnt from them.
+        InputError: labels and rows do not belong together.
+        NotLearnableError: nothing can be learnt from them.
     """
     labelled = join(files, labels, skip_missing)
     if not labelled.recordings.any():
-        raise InputError(
+        raise NotLearnableError(
             f"all labelled windows of {labels.source} are of one recording; classifiers are tested on "
             "recordings that they did not learn from: label windows of at least two, better five"
         )
     if not labelled.names:
-        raise InputError(f"{labels.source} names no species; write a line for each window and species it holds")
+        raise NotLearnableError(f"{labels.source} names no species; write a line for each window and species it holds")
     folds = deal_folds(labelled.recordings, labelled.truth)
     can_learn = learnable(labelled.truth, folds)
     if not can_learn.any():
-        raise InputError(f"nothing can be learnt from {labels.source}: {explain_not_learnable(labelled)}")
+        raise NotLearnableError(f"nothing can be learnt from {labels.source}: {explain_not_learnable(labelled)}")
     names = tuple(name for name, possible in zip(labelled.names, can_learn, strict=True) if possible)
     truth = labelled.truth[:, can_learn]
     raw, named, no_raw = _raw_logits(files, labelled, names)

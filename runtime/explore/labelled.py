@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.labels import Labels
+from runtime.explore.labels import Labels, NotLearnableError
 from runtime.explore.rows import RowFile
 from runtime.remote import is_url
 
@@ -85,7 +85,7 @@ def join(files: Sequence[RowFile], labels: Labels, skip_missing: bool = False) -
         truths.append(truth[scored])
         paths.extend(map(_real, file.paths[at[scored]]))
     if not paths:
-        raise InputError(
+        raise NotLearnableError(
             f"no window of {labels.source} was scored: its rows were interpolated, not reached, not readable or not "
             "recorded"
         )
@@ -131,7 +131,7 @@ def _refuse(missing: Sequence[str], count: int, source: str, row_ids: Sequence[s
     some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
     like = f"whose row_ids look like {', '.join(row_ids[:2])}" if row_ids else "of which there are none"
     if len(missing) == count:
-        raise InputError(
+        raise NotLearnableError(
             f"none of the {len(missing)} windows that {source} labels ({some}) is among the rows, {like}; "
             "name windows like that, and run perch-run with the --hop of the labels"
         )

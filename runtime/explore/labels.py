@@ -141,6 +141,10 @@ class Labels:
         return truth, np.array([i for i, _ in labelled], np.int64), tuple(sorted(others))
 
 
+class NotLearnableError(InputError):
+    """More windows have to be labelled before anything can be learnt; the message says which."""
+
+
 def choose_list(labels: Labels, head: Head) -> ClassList:
     """The class list of a head with most of the labels' species; the first one in a tie.
 
@@ -201,7 +205,7 @@ def read_labels(path: Path) -> Labels:
         else:
             others[answer].add(row_id)
     if not rows:
-        raise InputError(
+        raise (NotLearnableError if journal else InputError)(
             f"{path} has no window with the answer {LABELLED}; label some"
             if journal
             else f"{path} labels no windows; {FORMS}"

@@ -147,7 +147,8 @@ class Desk:
         with self._lock:
             self._refresh()
             before = self.journal.answers.get(answer.row_id)
-            if before is not None and before.says_the_same(answer):  # sent twice
+            if before is not None and before.says_the_same(answer):  # sent twice, or confirmed
+                self._tab(tab).answered.sort(key=lambda pair: pair[0] == before)  # what is taken back first
                 return {"saved": True, "answer": before.as_json(), **self._tally(tab)}
             if (None if before is None else before.as_json()) != request.get("seen"):
                 raise ConflictError(before)
@@ -165,7 +166,7 @@ class Desk:
             self._refresh()
             answered = self._tab(tab).answered
             if not answered:
-                return {"why": "nothing was answered in this tab that could be taken back", **self._tally(tab)}
+                return {"why": "nothing was answered in this tab since the server started", **self._tally(tab)}
             mine, before = answered[-1]
             restored = before or replace(mine, species=(), answer="withdrawn", labelled_at=now())
             try:
@@ -199,6 +200,8 @@ class Desk:
         if self.windows.number_of(row_id.strip()) != number:
             raise InputError(f"a label file would take the name {row_id!r} for another recording's; rename it")
         species = self.vocabulary.checked(request.get("species"), self.journal.spellings)
+        if species and kind != "labelled":
+            raise InputError(f"an answer {kind!r} has no species")
         order = request.get("order")
         asked = str(order.get("id")) if isinstance(order, dict) else ""
         return Answer(row_id, species, cast(Any, kind), self._source(number, asked), self.labeller, now())

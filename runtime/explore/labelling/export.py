@@ -102,7 +102,7 @@ def _write_clips(
         try:
             data = _wav(windows, number, start_s, end_s)
         except PerchError as error:
-            lost.append(f"{answer.row_id}: {error}")
+            lost.append(f"{answer.row_id} of {windows.paths[number]}: {error}")
             continue
         name = f"clips/{names.of(answer.row_id)}.wav"
         target.writestr(name, data)
@@ -119,7 +119,7 @@ def _wav(windows: Windows, number: int, start_s: float, end_s: float) -> bytes:
     """A window at its recording's own rate, with 24 bits."""
     recording = windows.find(number)
     if recording is None:
-        raise PerchError(f"the recording {windows.paths[number]} is not there")
+        raise PerchError("the recording is not there")
     rate = _own_rate(recording)
     samples = read(recording, start_s, end_s - start_s, rate, windows.channel(number))
     file = io.BytesIO()

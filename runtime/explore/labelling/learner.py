@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runtime.errors import PerchError
 from runtime.explore.evaluation import Evaluation, evaluate
 from runtime.explore.labelling.learnt import Job, Learnt
-from runtime.explore.labels import read_labels
+from runtime.explore.labels import NotLearnableError, read_labels
 from runtime.explore.random_share import RandomShare
 from runtime.explore.rows import RowFile, open_runs
 from runtime.explore.unlabelled import Predicted, Uncertainty
@@ -35,6 +35,8 @@ def main() -> None:
         os.nice(NICENESS)
     try:
         send(learn(job))
+    except NotLearnableError:
+        send("label windows of at least two recordings, some with a species and some without it")
     except PerchError as error:
         send(str(error).replace(str(job.labels), job.labels_file))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.errors import OutputError
+from runtime.errors import OutputError, reason
 
 PATIENCE_S, AGAIN_S = 10.0, 0.01
 """How long another process may hold the lock (a line is written in milliseconds), and how often it is tried."""
@@ -57,6 +57,11 @@ def opened_and_locked(path: Path, more_flags: int = 0) -> Iterator[int]:
                     ) from None
                 time.sleep(AGAIN_S)
                 continue
+            except OSError as error:
+                raise OutputError(
+                    f"cannot lock {path} ({reason(error)}), as on some network disks; keep the label file (--labels) "
+                    "on a disk of this computer"
+                ) from None
             if _is_at(path, file):
                 break
             os.close(file)  # an editor has put another file in its place; this closes the lock as well

@@ -9,7 +9,7 @@ from functools import cached_property
 from runtime.classes.taxonomy import Taxonomy
 from runtime.console.terminal import STEERS_OR_BREAKS
 from runtime.errors import InputError
-from runtime.explore.labels import species_in
+from runtime.explore.labels import MISSING, NOTHING, species_in
 from runtime.explore.rows import RowFile
 from runtime.files import composed
 from runtime.model.heads import NO_CLASS
@@ -71,6 +71,8 @@ def checked_name(name: str) -> str:
         read = species_in(own, "")
     except InputError:
         read = frozenset()
+    if own.casefold() in (NOTHING, *MISSING):
+        raise InputError(f"{shown}; press x for none of these, where nothing is heard")
     if read != {own}:
         raise InputError(f"{shown}: a label file would read it as {' and '.join(sorted(read)) or 'something else'}")
     return own

@@ -18,7 +18,7 @@ from runtime.explore.labelled import check_unique
 from runtime.explore.names import comparable, pure
 from runtime.explore.pictures.sound import Recordings
 from runtime.explore.rows import RowFile
-from runtime.remote import Location
+from runtime.remote import Location, is_url
 
 KEY = re.compile(r"(\d{1,4})-(\d{1,9})")
 TOP = 5
@@ -131,11 +131,11 @@ class Windows:
     def about(self, number: int) -> dict[str, Any]:
         """What the page shows of a window's recording, site and time."""
         file, row = self.place(number)
-        rows, (start_s, end_s) = self.files[file], self.times(number)
+        rows, path, (start_s, end_s) = self.files[file], self.paths[number], self.times(number)
         return {
             "key": self.key(number),
             "row_id": self.row_ids[number],
-            "recording": pure(self.paths[number]).as_posix(),
+            "recording": path if is_url(path) else pure(path).as_posix(),
             "site": rows.site[row],
             "recorded_at": rows.recorded_at[row],
             "start_s": start_s,

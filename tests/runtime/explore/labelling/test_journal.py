@@ -223,7 +223,7 @@ def test_a_disk_without_locks_is_said_at_once(tmp_path: Path, monkeypatch: pytes
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("runtime.explore.labelling.lock._try_to_lock", refuse)
-    with pytest.raises(OutputError, match="no locks available"):
+    with pytest.raises(OutputError, match=r"no locks available\), as on some network disks"):
         Journal(tmp_path / "labels.csv")
 
 

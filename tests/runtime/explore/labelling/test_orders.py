@@ -280,5 +280,5 @@ def test_a_learner_that_is_killed_or_finds_nothing_to_learn_is_said_and_labellin
     assert "was killed by signal 9" in page.get("learning")["error"]
     label(page, "r0_15")
     label(page, "r0_20")
-    until(lambda: "of one recording" in page.get("learning")["error"])
+    until(lambda: "at least two recordings" in page.get("learning")["error"])
     assert page.next("worth")["window"] is not None

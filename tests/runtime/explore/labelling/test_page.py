@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,29 @@ def test_an_answer_is_in_the_file_and_undo_takes_it_back(page: Page) -> None:
         "notices": [],
     }
     assert page.get(f"window/{key}")["answer"] is None
-    assert "why" in page.post("undo")
+    assert "since the server started" in page.post("undo")["why"]
+
+
+def test_what_was_confirmed_last_is_taken_back_first(page: Page) -> None:
+    first, _ = (page.label(key, "one")["answer"] for key in ("0-0", "0-1"))
+    assert page.label("0-0", "one", seen=first)["answer"] == first
+    assert [page.post("undo")["key"] for _ in range(2)] == ["0-0", "0-1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"species": ["Nocall"]}, "press x for none of these"),
+        ({"species": ["none"]}, "press x for none of these"),
+        ({"species": ["robin"], "answer": "unsure"}, "has no species"),
+        ({"species": [], "answer": "maybe"}, "there is no answer 'maybe'"),
+    ],
+)
+def test_what_no_label_file_can_say_is_refused(page: Page, asked: dict[str, Any], why: str) -> None:
+    order = {"id": "random", "value": None}
+    said = {"key": "0-0", "answer": "labelled", "order": order, "seen": None, **asked}
+    assert why in page.post("label", 400, **said)["error"]
+    assert page.ask("GET", "clip/0-0.png", headers={"Range": f"bytes={'9' * 5000}-"}).status == 200
 
 
 def test_an_answer_that_a_browser_kept_for_other_rows_is_refused(page: Page) -> None:
