@@ -54,7 +54,7 @@ class Page:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         self._server = make_server(desk, TOKEN, self.port)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
 
     def close(self) -> None:

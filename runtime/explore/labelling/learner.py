@@ -62,7 +62,7 @@ def learn(job: Job) -> Learnt:
         answered = np.zeros(file.count, np.bool_)
         answered[evaluation.labelled.answered[number]] = True
         for start, values in file.blocks("embedding"):
-            rows = start + np.flatnonzero(file.has_score[start : start + len(values)])
+            rows = start + np.flatnonzero(file.scored[start : start + len(values)])
             scored = evaluation.probabilities_of(values[rows - start])
             probabilities[:, starts[number] + rows] = scored.T
             part = Predicted(number, rows[~answered[rows]], scored[~answered[rows]])

@@ -58,8 +58,8 @@ class Windows:
 
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
-        """Which windows have a score, bool `[windows]`."""
-        return np.concatenate([file.has_score for file in self.files])
+        """Which windows were scored, not interpolated, bool `[windows]`."""
+        return np.concatenate([file.scored for file in self.files])
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -14,12 +14,13 @@ from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import HEADER
 from runtime.explore.labelling.learner import learn
 from runtime.explore.labelling.learnt import Job
+from runtime.explore.labelling.windows import Windows
 from runtime.explore.labels import read_labels
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.parquet_file import write_parquet
 from tests.support.labelling import Page, write_world
-from tests.support.rows_files import ABOUT
+from tests.support.rows_files import ABOUT, write_rows
 
 
 def test_rows_that_were_written_anew_are_not_mixed_with_those_that_are_shown(
@@ -76,3 +77,8 @@ def test_a_name_that_begins_with_a_space_is_found_again_unless_it_would_mean_ano
     assert [again.get(f"window/0-{row}")["answer"] is not None for row in range(3)] == [True, False, True]
     labels = read_labels(page.desk.journal.path).among([" a_5", " b_5", "b_5"], ["", "", ""])
     assert labels.rows.keys() == {" a_5", "b_5"}
+
+
+def test_only_windows_that_were_scored_themselves_are_shown(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "out.parquet", np.ones((4, 3), np.float32), 4, status={1: "interpolated", 2: "failed"})
+    assert Windows([open_rows(rows)], []).scored.tolist() == [True, False, False, True]
