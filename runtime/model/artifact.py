@@ -50,8 +50,6 @@ class Artifact:
     """The SavedModel's fingerprint."""
     artifact_sha256: str
     """The fingerprint of this file's own graph and weights."""
-    converted_sha256: str | None = None
-    """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Versions of what made the file."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -69,6 +67,8 @@ class Artifact:
     def own_heads(self) -> dict[str, Head]:
         """The heads that users added."""
         return {name: head for name, head in self.heads.items() if head.own is not None}
+    converted_sha256: str | None = None
+    """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
 
     @property
     def window_s(self) -> float:
