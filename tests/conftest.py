@@ -34,8 +34,7 @@ from tests.support.sharing import KeptOutputs, Shared
 
 # Tests run beside one another, and threads of OpenBLAS that wait for one another keep their cores busy.
 threadpool_limits(1)
-# Where a shell starts the tests in its background it has Ctrl-C ignored, and `nohup` the end of a terminal; some of them
-# send these.
+# Some tests send Ctrl-C, which a shell has ignored in its background, or a closed terminal's signal, which nohup ignores.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

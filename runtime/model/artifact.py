@@ -57,6 +57,8 @@ class Artifact:
     parity: Mapping[str, Any] = field(default_factory=dict)
     """What was measured against TensorFlow. If TensorFlow could not run the model: `measured` is false, and there is a
     `reason`."""
+    converted_sha256: str | None = None
+    """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
 
     @property
     def base_sha256(self) -> str:
@@ -67,8 +69,6 @@ class Artifact:
     def own_heads(self) -> dict[str, Head]:
         """The heads that users added."""
         return {name: head for name, head in self.heads.items() if head.own is not None}
-    converted_sha256: str | None = None
-    """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
 
     @property
     def window_s(self) -> float:
