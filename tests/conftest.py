@@ -34,7 +34,7 @@ from tests.support.sharing import KeptOutputs, Shared
 
 # Tests run beside one another, and threads of OpenBLAS that wait for one another keep their cores busy.
 threadpool_limits(1)
-# Some tests send Ctrl-C, which a shell has ignored in its background, or a closed terminal's signal, which nohup ignores.
+# Some tests send Ctrl-C, which shells have ignored in their background, or what a closed terminal sends, as nohup has.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
