@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from runtime.explore.labelling.journal import Journal
-from tests.support.browser import PATIENCE_S, Tab, chromium
-from tests.support.labelling import TOKEN, open_page, write_world
+from benchmarks.stress.labelling import LabelPage
+from tests.support.browser import PATIENCE_S, chromium
+from tests.support.label_tabs import HERE, Labelling, Shared, answers
+from tests.support.labelling import write_world
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-HERE = "JSON.parse(sessionStorage.at).row_id"
 NAMED = {"button", "checkbox", "combobox", "link", "listbox", "menuitem", "option", "progressbar", "slider", "textbox"}
 CONTRASTS = """() => {
   const channels = color => color.match(/[\\d.]+/g).map(Number);
@@ -41,89 +38,6 @@ CONTRASTS = """() => {
   return found;
 }"""
 """The contrast of every text that is seen to what lies behind it."""
-
-
-class Labels:
-    """A label file."""
-
-    def __init__(self, path: Path) -> None:
-        self.labels = path
-
-    @property
-    def answers(self) -> dict[str, tuple[set[str], str]]:
-        """What it holds."""
-        found = Journal(self.labels).answers
-        return {row_id: (set(answer.species), answer.answer) for row_id, answer in found.items()}
-
-
-class Server(Labels):
-    """`perch-explore label` in a process of its own."""
-
-    def __init__(self, folder: Path, labels: str) -> None:
-        super().__init__(folder / labels)
-        self.folder = folder
-        self.start()
-
-    def start(self, port: int = 0) -> None:
-        command = [sys.executable, "-m", "runtime.explore", "label", "out.parquet", "--labels", str(self.labels)]
-        options = ["--no-browser", "--learn-every", "0", "--port", str(port)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        self.process = subprocess.Popen(
-            [*command, *options], cwd=self.folder, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert self.process.stdout
-        self.address = next(found[0] for line in self.process.stdout if (found := re.search(r"http://\S+", line)))
-        self.port = int(self.address.split(":")[2].split("/")[0])
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
-
-
-class Shared(Labels):
-    """A server in this process."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "labels.csv")
-        self.page = open_page([folder / "out.parquet"], self.labels)
-        self.address = f"http://127.0.0.1:{self.page.port}/{TOKEN}/"
-
-
-class Labelling(Tab):
-    """A tab with the page."""
-
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        super().__init__(browser, reduced_motion="reduce", **options)
-        self.open(address)
-
-    def open(self, address: str) -> None:
-        self.page.goto(address)
-        self.page.wait_for_selector("#image img")
-
-    @property
-    def row_id(self) -> str:
-        return str(self.run(HERE))
-
-    def text(self, of: str) -> str:
-        return str(self.page.text_content(f"#{of}"))
-
-    def type(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def search(self, name: str) -> None:
-        self.type("/")
-        self.page.keyboard.type(name)
-        self.type("Enter")
-
-    def go(self, key: str) -> str:
-        """Presses a key that goes to another window, waits for it, and returns which it was before."""
-        before = self.row_id
-        self.type(key)
-        self.page.wait_for_function(
-            f"before => {HERE} !== before && document.getElementById('said').textContent.includes({HERE})", arg=before
-        )
-        return before
 
 
 @pytest.fixture(scope="module")
@@ -160,52 +74,53 @@ def tab(one_tab: Labelling, server: Shared) -> Labelling:
 
 
 def test_twenty_windows_by_keyboard_over_a_reload_and_a_killed_server(browser: Any, world: Path) -> None:
-    server = Server(world, "twenty.csv")
-    tab, given = Labelling(browser, server.address), dict[str, tuple[set[str], str]]()
-    for name in ("apbsun2", "banpit3", HOSTILE):
-        tab.search(name)
-        given[tab.go("Enter")] = {name}, "labelled"
-    for _ in range(2):
-        tab.type("1", "2")
-        given[tab.go("Enter")] = {"apbsun2", "banpit3"}, "labelled"
-        tab.type("x")
-        given[tab.go("Enter")] = set(), "labelled"
-        tab.type("u")
-        given[tab.go("Enter")] = set(), "unsure"
-        tab.go("ArrowRight")
-    assert tab.text("keys").count(HOSTILE) == 1
-    assert not tab.run("window.hacked")
+    labels = world / "twenty.csv"
+    options = [str(world / "out.parquet"), "--labels", str(labels), "--learn-every", "0"]
+    with LabelPage(*options) as first:
+        tab, given = Labelling(browser, first.url), dict[str, tuple[set[str], str]]()
+        for name in ("apbsun2", "banpit3", HOSTILE):
+            tab.search(name)
+            given[tab.go("Enter")] = {name}, "labelled"
+        for _ in range(2):
+            tab.type("1", "2")
+            given[tab.go("Enter")] = {"apbsun2", "banpit3"}, "labelled"
+            tab.type("x")
+            given[tab.go("Enter")] = set(), "labelled"
+            tab.type("u")
+            given[tab.go("Enter")] = set(), "unsure"
+            tab.go("ArrowRight")
+        assert tab.text("keys").count(HOSTILE) == 1
+        assert not tab.run("window.hacked")
 
-    tab.type("3")
-    taken_back = tab.go("Enter")
-    tab.type("z")
-    tab.page.wait_for_function(f"row => {HERE} === row", arg=taken_back)
-    seen = tab.row_id
-    tab.page.reload()
-    tab.page.wait_for_selector("#image img")
-    assert tab.row_id == seen
-    assert "7 labelled, 2 not sure" in tab.text("count")
-    for _ in range(10):
-        tab.type("x")
-        given[tab.go("Enter")] = set(), "labelled"
+        tab.type("3")
+        taken_back = tab.go("Enter")
+        tab.type("z")
+        tab.page.wait_for_function(f"row => {HERE} === row", arg=taken_back)
+        seen = tab.row_id
+        tab.page.reload()
+        tab.page.wait_for_selector("#image img")
+        assert tab.row_id == seen
+        assert "7 labelled, 2 not sure" in tab.text("count")
+        for _ in range(10):
+            tab.type("x")
+            given[tab.go("Enter")] = set(), "labelled"
 
-    assert not tab.errors
-    server.kill()
-    tab.type("u", "Enter")
-    tab.page.wait_for_selector("#trouble:visible")
-    assert "1 answer not saved" in tab.text("trouble-text")
-    given[tab.row_id] = set(), "unsure"
-    server.start(server.port)
-    tab.open(server.address)
-    assert "1 answer not saved" in tab.text("trouble-text")
-    tab.type("r")
-    tab.page.wait_for_selector("#trouble", state="hidden")
-    tab.type("ArrowRight")
-    assert len(given) == 20
-    assert server.answers == given
-    assert tab.hosts == {f"127.0.0.1:{server.port}"}
-    tab.context.close()
-    server.kill()
+        assert not tab.errors
+        first.end(signal.SIGKILL)
+        tab.type("u", "Enter")
+        tab.page.wait_for_selector("#trouble:visible")
+        assert "1 answer not saved" in tab.text("trouble-text")
+        given[tab.row_id] = set(), "unsure"
+    with LabelPage(*options) as second:
+        tab.open(second.url)
+        assert "1 answer not saved" in tab.text("trouble-text")
+        tab.type("r")
+        tab.page.wait_for_selector("#trouble", state="hidden")
+        tab.type("ArrowRight")
+        assert len(given) == 20
+        assert answers(labels) == given
+        assert tab.hosts == {urlsplit(first.url).netloc}
+        tab.context.close()
 
 
 def test_the_one_who_answers_later_is_asked_and_no_chord_or_held_key_decides(tab: Labelling, server: Shared) -> None:
