@@ -81,10 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.9,
         metavar="SHARE",
-        help="the share of what was learnt to recognise that should be right (default: 0.9)",
+        help="the share of the species given by what was learnt that should be right (default: 0.9)",
     )
     parser.add_argument("--taxonomy", metavar="FILE.csv", type=Path, help="a taxonomy.csv, which gives common names")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="the page's port (default: a free one)")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the page's port (default: always the same for a label file, or a free one if that is taken)",
+    )
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, but do not open it")
 
 

@@ -41,7 +41,8 @@ def least_scores(columns: Columns, head: str, asked: Detections) -> NDArray[np.f
     if asked.min_score == AUTO:
         return np.array([np.inf if each is None else each for each in columns.thresholds[head]], np.float32)
     least = -np.inf if asked.min_score is None else asked.min_score
-    return np.full(len(columns.classes[head]), least, np.float32)
+    with np.errstate(over="ignore"):  # no score is beyond float32: such a limit is as good as infinite
+        return np.full(len(columns.classes[head]), least, np.float32)
 
 
 def threshold_remarks(columns: Columns, head: str, asked: Detections) -> list[str]:
