@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from runtime.errors import ArtifactError, DeviceError, InputError, first_line
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
+from runtime.model.golden import check, golden_batch
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
 Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
@@ -187,15 +188,21 @@ class Session:
         return dict(zip(names, self(batch, names, head_rows=head_rows), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
-        """Runs a batch of silence, so that no later call takes the extra time of a first one.
+        """Runs a batch of the golden window, so that no later call takes the extra time of a first one.
 
         Raises:
             ArtifactError: the graph cannot be run.
+            DeviceError: the device computes wrongly.
         """
         try:
-            self.run(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+            found = self.run(golden_batch(self.artifact.window_samples, batch_size), outputs, batch_size)
         except Exception as error:  # onnxruntime raises a class of its own for each status
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
+        self.check(found)
+
+    def check(self, outputs: Mapping[str, NDArray[np.float32]]) -> None:
+        """Raises DeviceError if these cannot be outputs of the golden window; see `golden.check`."""
+        check(self.artifact, outputs, self.device)
 
 
 def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
