@@ -142,7 +142,7 @@ def problem(device: str) -> str | None:
 
 def pin(array: NDArray[np.float32]) -> bool:
     """Pins memory (`cudaHostRegister`), from which a GPU then copies faster; returns whether that worked."""
-    runtime = _runtime()
+    runtime = library()
     if runtime is None:
         return False
     return bool(runtime.cudaHostRegister(ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0) == 0)
@@ -150,7 +150,7 @@ def pin(array: NDArray[np.float32]) -> bool:
 
 def free_bytes(device: str) -> int | None:
     """Free memory of "cuda:N"; None where it is unknown."""
-    runtime = _runtime()
+    runtime = library()
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
         return None
@@ -167,8 +167,8 @@ def batch_size(device: str, models: int = 1) -> int:
     return max(1, min(MOST_BATCH, 1 << max(0, room.bit_length() - 1)))
 
 
-def _runtime() -> ctypes.CDLL | None:
-    """CUDA's runtime library, which ONNX Runtime has loaded."""
+def library() -> ctypes.CDLL | None:
+    """CUDA's runtime library, which ONNX Runtime has loaded; None where there is none."""
     for name in ("libcudart.so.13", "libcudart.so.12", "cudart64_13.dll", "cudart64_12.dll"):
         with contextlib.suppress(OSError):
             return ctypes.CDLL(name)
