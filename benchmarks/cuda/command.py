@@ -26,7 +26,8 @@ from runtime.audio.paths import find_recordings
 from runtime.console.terminal import printable
 from runtime.errors import DeviceError, InputError, repeated
 from runtime.model.artifact import Artifact
-from runtime.model.session import INSTALL_CUDA, choose_device
+from runtime.model.messages import unusable
+from runtime.model.session import choose_device
 from runtime.request.values import parse_names, parse_seconds
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
         _print(name, result)
         failed += [name] if "error" in result else []
         if result.get("problem"):
-            raise DeviceError(f"device='{context.device}' cannot be used: {result['problem']}; {INSTALL_CUDA}")
+            raise DeviceError(unusable(context.device, result["problem"]))
     record.write()
     return failed
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.errors import PerchError
-from runtime.model.session import message_of
+from runtime.model.messages import message_of
 
 Result = dict[str, Any]
 Keep = Callable[[Result], object]
