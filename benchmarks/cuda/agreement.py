@@ -10,6 +10,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ WINDOWS, QUICK_WINDOWS = 24, 4
 BATCHES, QUICK_BATCHES = (1, 12, 64), (1, 3)
 """Batches above the number of windows hold them several times: where a window stands must not matter."""
 CPU_BATCH = 4
+NEEDS_S = 4.0
 Windows = NDArray[np.float32]
 Outputs = Mapping[str, NDArray[np.float32]]
 
@@ -37,35 +40,38 @@ Outputs = Mapping[str, NDArray[np.float32]]
 def measure(context: Context, keep: Keep) -> Result:
     """The comparisons by file and precision."""
     trials = Trials(context, keep)
-    expected = Expected(context.expected) if context.expected is not None else None
     for name in context.models:
-        here: dict[str, Outputs] = {}
-        for precision in precisions(context, name):
-            trials.measure(
-                f"{name} {precision}", lambda name=name, precision=precision: _compare(context, name, precision, here), 4
-            )
-        if expected is not None:
-            trials.measure(f"{name} elsewhere", lambda name=name: _elsewhere(context, name, expected), 4)
+        _compare_all(context, name, trials)
     return trials.result()
 
 
-def _compare(context: Context, name: str, precision: Precision, here: dict[str, Outputs]) -> Result:
+def _compare_all(context: Context, name: str, trials: Trials) -> None:
+    """One file in all precisions, and with what was computed elsewhere."""
+    here: dict[str, NDArray[np.float32]] = {}
+    for precision in precisions(context, name):
+        trials.measure(f"{name} {precision}", partial(_compare, context, name, precision, here), NEEDS_S)
+    if context.expected is not None:
+        trials.measure(f"{name} elsewhere", partial(_elsewhere, context, name, context.expected), NEEDS_S)
+
+
+def _compare(context: Context, name: str, precision: Precision, here: dict[str, NDArray[np.float32]]) -> Result:
     """A precision on the device against float32 on this machine's CPU, whose outputs `here` keeps."""
     samples = read_artifact(context.models[name]).window_samples
     windows = synthetic(SEED, QUICK_WINDOWS if context.quick else WINDOWS, samples)
-    if name not in here:
-        here[name] = _on_cpu(context, name, windows)
+    if not here:
+        here.update(_on_cpu(context, name, windows))
     found: dict[str, list[HeadParity]] = {}
-    for batch, values in _on_device(context, name, precision, windows):
+    for _, values in _on_device(context, name, precision, windows):
         for head, value in values.items():
-            expected = np.resize(here[name][head], (len(value), *here[name][head].shape[1:]))
+            expected = np.resize(here[head], (len(value), *here[head].shape[1:]))
             found.setdefault(head, []).append(_compared(expected, value, len(windows)))
     return _judged(name, context, precision, {head: parity.worst(each) for head, each in found.items()})
 
 
-def _elsewhere(context: Context, name: str, expected: Expected) -> Result:
+def _elsewhere(context: Context, name: str, path: Path) -> Result:
     """Strict float32 on the device against what another machine computed."""
     artifact = read_artifact(context.models[name])
+    expected = Expected(path)
     outputs = expected.outputs(name, artifact.artifact_sha256)
     if not outputs:
         return {"skipped": "nothing of this file was computed elsewhere"}
@@ -123,13 +129,17 @@ def tolerance_of(artifact: Artifact, head: str, precision: Precision) -> Toleran
 
 
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each head: error, 1 - cosine, top class."""
+    """A line for each file and precision with its worst head, and one for each head that is beyond its tolerance."""
     for name, each in result.get("trials", {}).items():
-        if "heads" not in each:
-            yield f"{name}: {each.get('error', each.get('skipped'))}"
+        if not each.get("heads"):
             continue
-        yield f"{name}: {'within the tolerance' if each['equal'] else 'BEYOND THE TOLERANCE'}"
-        for head, found in each["heads"].items():
-            measures = f"{found['error']:8.1e} of the range, 1 - cosine {found['cosine_distance']:8.1e}"
-            equal = f"top class equal in {found['top1_equal']} of {found['windows']}"
-            yield f"  {head:<18} {measures}, {equal}{''.join(f'; {failure}' for failure in found['failures'])}"
+        heads = each["heads"]
+        worst = max(heads, key=lambda head: heads[head]["share"])
+        verdict = "within the tolerance" if each["equal"] else "BEYOND THE TOLERANCE"
+        yield f"{name}: {verdict}; worst is {_measures(worst, heads[worst])}"
+        yield from (f"  {_measures(head, found)}" for head, found in heads.items() if found["failures"])
+
+
+def _measures(head: str, found: Mapping[str, Any]) -> str:
+    equal = f"top class equal in {found['top1_equal']} of {found['windows']}"
+    return f"{head}: error {found['error']:.1e}, 1 - cosine {found['cosine_distance']:.1e}, {equal}"

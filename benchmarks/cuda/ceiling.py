@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,12 +38,12 @@ def measure(context: Context, keep: Keep) -> Result:
     """Rates of the device in each precision, and the work of each file."""
     trials = Trials(context, keep)
     for precision in PRECISIONS if context.on_gpu else PRECISIONS[:1]:
-        trials.measure(f"product {precision}", lambda precision=precision: _product(context, precision), 2)
-    trials.measure("copy", lambda: _copy(context), 2)
+        trials.measure(f"product {precision}", partial(_product, context, precision), 2)
+    trials.measure("copy", partial(_copy, context), 2)
     if context.on_gpu:
-        trials.measure("host", lambda: _host(context), 1)
+        trials.measure("host", partial(_host, context), 1)
     for name in context.models:
-        trials.measure(f"work {name}", lambda name=name: _work(context, name, trials.found), 2)
+        trials.measure(f"work {name}", partial(_work, context, name, trials.found), 2)
     return trials.result()
 
 
@@ -162,7 +164,7 @@ def _chain(kind: type) -> bytes:
     from onnx import helper
 
     names = ["x", *(f"p{i}" for i in range(1, PRODUCTS)), "z"]
-    nodes = [helper.make_node("MatMul", [a, "y"], [b]) for a, b in zip(names, names[1:])]
+    nodes = [helper.make_node("MatMul", [a, "y"], [b]) for a, b in pairwise(names)]
     return _graph(nodes, kind, ["x", "y"], 2)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cuda.agreement import tolerance_of
 from benchmarks.cuda.clock import first_s, seconds
 from benchmarks.cuda.precisions import Precision, file_for, options_for
 from benchmarks.cuda.step import Context, Result, attempt
@@ -45,21 +45,22 @@ class Points:
     def measure(self, pairs: Mapping[Pair, CudaOptions], batch: int) -> dict[Pair, Result]:
         """The points of several files and precisions at one batch, in turns; `{"error": sentence}` for one that failed.
 
-        `windows_per_s` is without copies between host and device, `with_copies` with them; `off` says how far the
-        outputs are from those of strict float32, and `wrong` names the heads that are off by more than the tolerance.
+        `windows_per_s` is without copies between host and device, `with_copies` with them. `off` says how far the
+        outputs are from those of the file's first point, which is of strict float32 in the options of a run.
         """
         bindings: dict[Pair, Binding] = {}
-        points = {pair: attempt(lambda pair=pair: self._prepare(pair, pairs[pair], batch, bindings)) for pair in pairs}
-        turns = {
-            pair: lambda binding=binding: batch / seconds(binding.run_only, self._lasting_s)
-            for pair, binding in bindings.items()
+        points = {
+            pair: attempt(partial(self._prepare, pair, options, batch, bindings)) for pair, options in pairs.items()
         }
+        turns = {pair: partial(self._rate, binding.run_only, batch) for pair, binding in bindings.items()}
         rounds = take_turns(turns, 1 if self._context.quick else ROUNDS, lambda _: None) if turns else {}
         for pair, values in rounds.items():
-            given = self._batch(pair, batch)
-            copies = batch / seconds(lambda pair=pair, given=given: bindings[pair](given), self._lasting_s)
+            copies = self._rate(partial(bindings[pair], self._batch(pair, batch)), batch)
             points[pair] |= {"windows_per_s": figure(values), "with_copies": copies}
         return points
+
+    def _rate(self, call: Callable[[], object], batch: int) -> float:
+        return batch / seconds(call, self._lasting_s)
 
     def forget(self) -> None:
         """Gives the memory of all sessions back."""
@@ -79,7 +80,6 @@ class Points:
         values = dict(zip(outputs, binding(given), strict=True))
         off = self._off(pair, values)
         bindings[pair] = binding
-        wrong = [name for name, each in off.items() if not each <= tolerance_of(session.artifact, name, precision).error]
         return {
             "model": model,
             "precision": precision,
@@ -88,7 +88,6 @@ class Points:
             "load_s": load_s,
             "first_s": first,
             "off": off,
-            "wrong": wrong,
         }
 
     def _session(self, pair: Pair, options: CudaOptions) -> Session:
@@ -102,11 +101,7 @@ class Points:
         return np.resize(windows, (batch, windows.shape[1]))
 
     def _off(self, pair: Pair, values: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
-        """The error of each output, relative to the range that strict float32 has for the same windows.
-
-        The first values are those of strict float32 in the options of a run, where the file has that precision; later
-        ones are compared with them.
-        """
+        """The error of each output, relative to the range of the outputs of the file's first point."""
         kept = self._context.scratch / f"{pair[0]}.outputs.npz"
         if not kept.exists():
             _save(kept, {name: value[:DISTINCT] for name, value in values.items()})

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from benchmarks.cuda.agreement import tolerance_of
 from benchmarks.cuda.points import ROUND_S, ROUNDS, Pair, Points
 from benchmarks.cuda.precisions import precisions
 from benchmarks.cuda.step import Context, Keep, Result, Trials
@@ -33,6 +35,9 @@ FASTER = 1.02
 """A change that gains less may have gained nothing."""
 FIRST_S, SWEEP_SHARE = 6.0, 0.4
 """Seconds that a first point is assumed to need, and the share of the step's time that is kept for all batches."""
+TIMES, MOST_OFF = 3.0, 0.2
+"""Options may move outputs by so many times what their precision does, and by so much of a head's range at most:
+weights that are random can amplify the rounding of float16 beyond the tolerance, but not so far."""
 SLICE = 1000
 """Classes up to which a file counts as one of a competition's classes."""
 
@@ -113,9 +118,22 @@ class _Speed:
     ) -> None:
         (model, precision), *others = wanted
         name = f"{what}: {model}{'' if others else f' {precision}'}, batch {batch}"
-        self.trials.measure(
-            name, lambda: {"points": list(self._points.measure(wanted, batch).values())}, needs_s, reserve_s
-        )
+        self.trials.measure(name, partial(self._points_of, wanted, batch), needs_s, reserve_s)
+
+    def _points_of(self, wanted: Mapping[Pair, CudaOptions], batch: int) -> Result:
+        points = self._points.measure(wanted, batch)
+        return {"points": [{**each, "wrong": self._wrong(pair, each)} for pair, each in points.items()]}
+
+    def _wrong(self, pair: Pair, point: Mapping[str, Any]) -> list[str]:
+        """The outputs that are further off than options may move them, to judge by the first point of the pair."""
+        name, precision = pair
+        first = next(iter(self._measured(pair)), point)
+        wrong = []
+        for head, off in point.get("off", {}).items():
+            usual = tolerance_of(self._artifacts[name], head, precision).error
+            if not off <= min(max(usual, TIMES * first["off"][head]), MOST_OFF):  # also true for NaN
+                wrong.append(head)
+        return wrong
 
     def _needs_s(self, pairs: Sequence[Pair], batch: int, load: bool) -> float:
         """About how many seconds a trial takes, to judge by the first point of each pair."""
@@ -189,20 +207,17 @@ class _Speed:
 
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
     """A table of all batches, what each change of options did, and the goals."""
-    trials = result.get("trials", {})
-    points = [point for trial in trials.values() for point in trial.get("points", ())]
+    points = [point for trial in result.get("trials", {}).values() for point in trial.get("points", ())]
     good = [point for point in points if "windows_per_s" in point]
     yield from _table(good)
     yield from _changes(good)
-    for name, trial in trials.items():
-        for each in (trial, *trial.get("points", ())):
-            if "error" in each or "skipped" in each:
-                yield f"{name}: {each.get('error', each.get('skipped'))}"
     for best in result.get("best", ()):
-        shares = ", ".join(f"{share:.0%} of {what.replace('_', ' ')}" for what, share in best["share"].items())
+        shares = [f"{share:.0%} of {what.replace('_', ' ')}" for what, share in best["share"].items()]
         copied = f"{best['with_copies']:,.0f} with copies"
         rate = f"{best['windows_per_s']['median']:,.0f} windows/s at batch {best['batch']}"
-        yield f"best {best['model']} {best['precision']}: {rate}, {copied}; {shares}; {_named(best['options'])}"
+        yield f"best {best['model']} {best['precision']}: " + "; ".join(
+            [rate, copied, *shares, _named(best["options"])]
+        )
     for goal in result.get("goals", ()):
         yield (
             f"goal {goal['model']} {goal['precision']}: {goal['reached']:,.0f} of {goal['goal']:,.0f} windows/s "
@@ -218,7 +233,9 @@ def _table(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for pair in dict.fromkeys((point["model"], point["precision"]) for point in points):
         own = [point for point in points if (point["model"], point["precision"]) == pair]
         at = {size: [each["windows_per_s"]["median"] for each in own if each["batch"] == size] for size in sizes}
-        yield f"{' '.join(pair):<28}" + "".join(f"{max(rates):>8,.0f}" if rates else f"{'-':>8}" for rates in at.values())
+        yield f"{' '.join(pair):<28}" + "".join(
+            f"{max(rates):>8,.0f}" if rates else f"{'-':>8}" for rates in at.values()
+        )
 
 
 def _changes(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:

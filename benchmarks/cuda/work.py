@@ -50,6 +50,7 @@ def work_of(path: Path) -> list[NodeWork]:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights are missing in the profile
     options.enable_profiling = True
     with tempfile.TemporaryDirectory(prefix="perch-bench-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
