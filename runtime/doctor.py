@@ -209,10 +209,11 @@ def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:
         session = load(model, options, device)
         session.run(None, {INPUTS: np.zeros((1, samples), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text())
-    return list(_computed_on_cpu(events))
+    return list(computed_on_cpu(events))
 
 
-def _computed_on_cpu(events: Sequence[dict[str, object]]) -> Iterator[str]:
+def computed_on_cpu(events: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """The operators of the nodes in a profile that the CPU computes, without those that compute shapes."""
     for event in events:
         node = event.get("args")
         if event.get("cat") != "Node" or not isinstance(node, dict) or "provider" not in node:

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     from benchmarks.cuda.record import Record
+    from benchmarks.cuda.report import conclusion
     from benchmarks.cuda.step import Context
     from benchmarks.cuda.steps import STEPS
 
@@ -97,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
         until = started + args.limit
         context = Context(models, device, args.audio, args.expected, args.quick, until, Path(scratch), {})
         failed = _measure([name for name in STEPS if name in steps], context, record)
+    print()
+    for line in conclusion(record.steps, record.skipped):
+        print(printable(line))
     print(f"Took {time.monotonic() - started:.0f} s; figures in {args.json}")
     return 1 if failed else 0
 
@@ -114,7 +118,6 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
     for number, name in enumerate(names):
         if context.left() < LEAST_S:
             record.skipped |= dict.fromkeys(names[number:], "the time was over")
-            print(f"\nskipped, since the time was over: {', '.join(names[number:])}")
             break
         asked = [STEPS[each].seconds for each in names[number:]]
         share_s = asked[0] * max(1.0, context.left() / sum(asked))
