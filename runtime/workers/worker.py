@@ -86,7 +86,7 @@ def rows_of(
     artifact: Artifact,
     job: Job,
 ) -> Rows:
-    """Rows of the windows at `indices`, from the session's `outputs` for the `readable` ones, which stay as they are."""
+    """Rows of the windows at `indices`, from the session's `outputs` for the `readable` ones, which are not changed."""
     rows = {name: _of_all(outputs.get(name), readable, artifact.heads[name].shape) for name in job.computed}
     scored = readable.copy()
     for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
