@@ -18,6 +18,7 @@ from runtime.workers.child import Child, listen, serve
 LEAST = 8 * 2**20
 """Smaller allocations are not tried: what is left to others is known to this many bytes."""
 PATIENCE_S = 60.0
+MODULE = __name__
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def filled(device: str, leave: int) -> Iterator[int]:
         DeviceError: it cannot be filled.
     """
     inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
-    child = Child("benchmarks.cuda.filler", (device, leave), inbox)
+    child = Child(MODULE, (device, leave), inbox)
     try:
         try:
             _, answer = inbox.get(timeout=PATIENCE_S)
