@@ -26,7 +26,8 @@ from runtime.audio.paths import find_recordings
 from runtime.console.terminal import printable
 from runtime.errors import DeviceError, InputError, repeated
 from runtime.model.artifact import Artifact
-from runtime.model.session import INSTALL_CUDA, choose_device
+from runtime.model.messages import unusable
+from runtime.model.session import choose_device
 from runtime.request.values import parse_names, parse_seconds
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     from benchmarks.cuda.record import Record
+    from benchmarks.cuda.report import conclusion
     from benchmarks.cuda.step import Context
     from benchmarks.cuda.steps import STEPS
 
@@ -96,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
         until = started + args.limit
         context = Context(models, device, args.audio, args.expected, args.quick, until, Path(scratch), {})
         failed = _measure([name for name in STEPS if name in steps], context, record)
+    print()
+    for line in conclusion(record.steps, record.skipped):
+        print(printable(line))
     print(f"Took {time.monotonic() - started:.0f} s; figures in {args.json}")
     return 1 if failed else 0
 
@@ -113,7 +118,6 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
     for number, name in enumerate(names):
         if context.left() < LEAST_S:
             record.skipped |= dict.fromkeys(names[number:], "the time was over")
-            print(f"\nskipped, since the time was over: {', '.join(names[number:])}")
             break
         asked = [STEPS[each].seconds for each in names[number:]]
         share_s = asked[0] * max(1.0, context.left() / sum(asked))
@@ -124,7 +128,7 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
         _print(name, result)
         failed += [name] if "error" in result else []
         if result.get("problem"):
-            raise DeviceError(f"device='{context.device}' cannot be used: {result['problem']}; {INSTALL_CUDA}")
+            raise DeviceError(unusable(context.device, result["problem"]))
     record.write()
     return failed
 

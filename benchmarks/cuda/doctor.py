@@ -27,6 +27,7 @@ def measure(context: Context, keep: Keep) -> Result:
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
     """The card and its state, a line each, and what prevents its use."""
     for section in ("card", "state"):
-        yield ", ".join(f"{key} {value}" for key, value in result.get(section, {}).items())
+        if section in result:
+            yield ", ".join(f"{key} {value}" for key, value in result[section].items())
     if result.get("problem"):
         yield f"it cannot be used: {result['problem']}"

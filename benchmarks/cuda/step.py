@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.errors import PerchError
-from runtime.model.session import message_of
+from runtime.model.messages import message_of
 
 Result = dict[str, Any]
 Keep = Callable[[Result], object]
@@ -94,11 +94,11 @@ class Trials:
         self.other = {} if other is None else other
         """What else the step has found."""
 
-    def measure(self, name: str, work: Callable[[], Result], needs_s: float = 0.0) -> Result:
+    def measure(self, name: str, work: Callable[[], Result], needs_s: float = 0.0, reserve_s: float = 0.0) -> Result:
         """The result of a measurement, which is made unless it is there; `{"skipped": sentence}` if it does not fit
-        into the time that is left."""
+        into the time that is left without `reserve_s`, which is kept for others."""
         if name not in self.found:
-            if self._context.left() < needs_s:
+            if self._context.left() - reserve_s < needs_s:
                 self.found[name] = {"skipped": f"no time: it needs about {needs_s:.0f} s"}
             else:
                 self._keep({**self.result(), RUNNING: name})

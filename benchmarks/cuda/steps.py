@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.cuda import doctor
+from benchmarks.cuda import agreement, ceiling, doctor, nodes, speed
 from benchmarks.cuda.step import Step
 
 
@@ -19,4 +19,8 @@ class Timed:
 
 STEPS: Mapping[str, Timed] = {
     "doctor": Timed(doctor, 15),
+    "ceiling": Timed(ceiling, 20),
+    "agreement": Timed(agreement, 45),
+    "speed": Timed(speed, 140),
+    "nodes": Timed(nodes, 30),
 }

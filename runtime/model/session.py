@@ -8,7 +8,8 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,40 +17,42 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runtime.errors import ArtifactError, DeviceError, InputError, first_line
+from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.binding import Binding, Buffers, Spare
 from runtime.model.cuda import CudaOptions
+from runtime.model.golden import check, golden_batch
+from runtime.model.messages import message_of, unusable
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
 Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
 """Values that type checkers accept; at run time a GPU may have any number."""
 DEVICE = re.compile(r"auto|cpu|cuda(?::\d+)?")
-SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
-INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
 
 def check_install() -> None:
     """Refuses an environment in which two distributions share the module `onnxruntime`.
 
+    In folders of their own they may both be installed: the first on Python's path is the one that is used.
+
     Raises:
         DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed, and have overwritten each other's files.
     """
-    both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
-    if len(both) > 1:
+    folders = [folder_of(name) for name in ("onnxruntime", "onnxruntime-gpu")]
+    if folders[0] is not None and folders[0] == folders[1]:
         raise DeviceError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; run "
             "`pip uninstall -y onnxruntime onnxruntime-gpu`, then `pip install onnxruntime-gpu`"
         )
 
 
-def _is_installed(name: str) -> bool:
+def folder_of(distribution: str) -> Path | None:
+    """The folder in which a distribution is installed; None if it is not."""
     try:
-        importlib.metadata.distribution(name)
+        return Path(str(importlib.metadata.distribution(distribution).locate_file("")))
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def check_device(name: str, device: str) -> str:
@@ -91,9 +94,11 @@ class Session:
         path: the `.onnx` file.
         device: "cpu" or "cuda:N" (see `choose_device`).
         threads: threads that one call uses on the CPU.
-        options: how a GPU computes; they mean nothing on the CPU.
+        options: how a GPU computes; they mean nothing on the CPU. The convolutions of a float16 file may use tensor
+            cores in any case: ONNX Runtime has one switch for theirs and for those of TF32.
 
     Attributes:
+        tf32: whether float32 may be rounded to TF32, as was asked for; False on the CPU.
         skippable_heads: heads that a call can compute for some of its windows only, or for none.
         deferrable_heads: the skippable heads that a later call can compute for the windows of earlier calls.
         deferred_from: the output of earlier calls from which it computes them; empty if there are no such heads.
@@ -112,10 +117,11 @@ class Session:
         session_options.log_severity_level = 4  # errors are raised as well
         # With it the second run allocates one block for all tensors while the tensors of the first are still allocated.
         session_options.enable_mem_pattern = device != "cpu"
-        self.device = device
-        self._session = load(Path(path), session_options, device, options)
+        self.device, self.tf32, self._path = device, options.tf32 and device != "cpu", path
         self.artifact = read_artifact(path)
-        self._path = path
+        if self.artifact.options.get("precision") == "float16":
+            options = replace(options, tf32=True)
+        self._session = load(Path(path), session_options, device, options)
         self._one_call = threading.Lock() if options.graph else None
         self._graph_ids = itertools.count(1) if options.graph else itertools.repeat(None)
         self._spare = Spare(self._bind)
@@ -198,15 +204,21 @@ class Session:
         return dict(zip(names, self(batch, names, head_rows=self._head_rows(names)), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
-        """Runs a batch of silence, so that no later call takes the extra time of a first one.
+        """Runs a batch of the golden window, so that no later call takes the extra time of a first one.
 
         Raises:
             ArtifactError: the graph cannot be run.
+            DeviceError: the device computes wrongly.
         """
         try:
-            self.run(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+            found = self.run(golden_batch(self.artifact.window_samples, batch_size), outputs, batch_size)
         except Exception as error:  # onnxruntime raises a class of its own for each status
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
+        self.check(found)
+
+    def check(self, outputs: Mapping[str, NDArray[np.float32]]) -> None:
+        """Raises DeviceError if these cannot be outputs of the golden window; see `golden.check`."""
+        check(self.artifact, outputs, self.device, self.tf32)
 
 
 def load(
@@ -229,15 +241,11 @@ def load(
             session = ort.InferenceSession(_loadable(path), session_options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
-            raise DeviceError(f"device='{device}' cannot be used: {message_of(error)}; {INSTALL_CUDA}") from None
+            raise DeviceError(unusable(device, message_of(error))) from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
-        missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
-        raise DeviceError(
-            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider ({missing}); "
-            f"{INSTALL_CUDA}"
-        )
+        raise DeviceError(unusable(device, cuda.missing_library() or "ONNX Runtime gives no reason"))
     return session
 
 
@@ -267,8 +275,3 @@ def _loadable(path: Path) -> str | bytes:
         return str(path).encode().decode()
     except UnicodeEncodeError:
         return path.read_bytes()
-
-
-def message_of(error: Exception) -> str:
-    """The beginning of an error's message, without the line of ONNX Runtime's source that comes before it."""
-    return SOURCE.sub("", first_line(error))[:300]

@@ -3,17 +3,70 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.cuda.expected import write_expected
+from benchmarks.cuda.steps import STEPS
+from benchmarks.measuring.usage import alive, children
+from convert.proof.synthetic import windows as synthetic
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
+from tests.support.processes import until
+
+ROOT = Path(__file__).parent.parent.parent.parent
 
 
 def measured(target: Path, *words: str) -> tuple[int, dict[str, Any]]:
     code = main(["cuda", *words, "--json", str(target), "--device", "cpu", "--quick"])
     return code, json.loads(target.read_text())
+
+
+def test_all_steps_on_the_cpu(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = read_artifact(model).window_samples
+    windows = (32768 * synthetic(7, 3, samples)).astype(np.int16)
+    given = Session(model).run((windows / np.float32(32768)).astype(np.float32), ("label", "embedding"), 1)
+    write_expected(
+        tmp_path / "expected.npz", windows, {"perch": given}, {"perch": read_artifact(model).artifact_sha256}
+    )
+    code, found = measured(tmp_path / "cuda.json", str(model), "--expected", str(tmp_path / "expected.npz"))
+    steps = found["steps"]
+    assert code == 0
+    assert not [name for name, step in steps.items() if "error" in step]
+    assert list(steps) == list(STEPS)
+    agreement = steps["agreement"]["trials"]
+    assert set(agreement) == {"perch float32", "perch float16", "perch elsewhere"}
+    assert agreement["perch float32"]["equal"] and agreement["perch elsewhere"]["equal"]
+    assert agreement["perch float16"]["heads"]["label"]["error"] > agreement["perch float32"]["heads"]["label"]["error"]
+    ceiling = steps["ceiling"]["trials"]
+    assert ceiling["product float32"]["relative_error"] < 1e-5
+    best = {each["precision"]: each for each in steps["speed"]["best"]}
+    possible = ceiling["work perch"]["float32"]["layer_by_layer"][str(best["float32"]["batch"])]
+    rate = best["float32"]["windows_per_s"]["median"]
+    assert best["float32"]["share"]["layer_by_layer"] == pytest.approx(rate / possible)
+    nodes = steps["nodes"]["trials"]["perch float32"]
+    assert sum(kind["us"] for kind in nodes["kinds"].values()) == nodes["total_us"] > 0
+    assert "perch float16" in capsys.readouterr().out
+
+
+def test_a_command_that_is_killed_leaves_what_it_had_and_no_process(model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cuda.json"
+    command = [sys.executable, "-m", "benchmarks", "cuda", str(model), "--json", str(target), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    until(lambda: target.exists() and "ceiling" in json.loads(target.read_text())["steps"])
+    (child,) = children(process.pid)
+    process.kill()
+    process.wait()
+    assert json.loads(target.read_text())["steps"]["doctor"]["problem"] is None
+    until(lambda: not alive(child))
+    assert "doctor" in measured(target, str(model), "--steps", "ceiling")[1]["steps"]
 
 
 def test_results_of_steps_that_are_not_measured_now_stay(model: Path, tmp_path: Path) -> None:
