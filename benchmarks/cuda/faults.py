@@ -79,7 +79,8 @@ def full_card(runs: Runs) -> Result:
 def _room(runs: Runs) -> int:
     """Bytes that a process needs for itself, the weights and a small batch."""
     measured = runs.context.done.get("memory", {}).get("trials", {}).values()
-    needs = [each["bytes"] for each in measured if (each.get("model"), each.get("batch")) == (runs.name, SMALL)]
+    small = [each for each in measured if (each.get("model"), each.get("batch")) == (runs.name, SMALL)]
+    needs = [each["bytes"] for each in small if each["precision"] == runs.precision]
     guess = 2**30 + 3 * runs.model.stat().st_size + SMALL * cuda.WINDOW_BYTES
     return round(1.2 * needs[0]) if needs else guess
 
@@ -162,8 +163,6 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         if "passed" in found:
             details = "; ".join(_details(found))
             yield f"{name}: {'as it should be' if found['passed'] else 'NOT AS IT SHOULD BE'} ({details})"
-        elif "skipped" in found or "error" in found:
-            yield f"{name}: {found.get('error') or found['skipped']}"
 
 
 def _details(found: Mapping[str, Any]) -> Iterator[str]:

@@ -10,42 +10,46 @@ import os
 import pickle
 import queue
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.cuda.precisions import Precision, file_for, variants
 from benchmarks.cuda.step import Context, Keep, Result, Trials
 from benchmarks.measuring.usage import MIB, usage
 from benchmarks.throughput.workers import measured_outputs
 from runtime.errors import DeviceError, PerchError
 from runtime.model import cuda
-from runtime.model.session import Session, message_of
+from runtime.model.messages import message_of
+from runtime.model.session import Session
 from runtime.workers.child import Child, serve
 
-BATCHES, QUICK_BATCHES = (128, 16, 256, 64, 32), (2, 1)
-"""Every model is measured with the first of these, then with the next."""
+BATCHES, QUICK_BATCHES = (16, 128, 256, 64, 32), (2, 1)
+FIRST = 2
+"""So many batches are measured of every file and precision before the others are."""
 NEEDS_S = {"cpu": 10.0, "cuda": 8.0}
 
 
 def measure(context: Context, keep: Keep) -> Result:
-    """A process for each batch and model."""
-    trials = Trials(context, keep)
+    """A process for each batch, file and precision."""
+    trials, pairs = Trials(context, keep), variants(context)[: 1 if context.quick else None]
+    batches = QUICK_BATCHES if context.quick else BATCHES
     needs_s = 0.0 if context.quick else NEEDS_S["cuda" if context.on_gpu else "cpu"]
-    for batch in QUICK_BATCHES if context.quick else BATCHES:
-        for name, path in context.models.items():
+    for several in (batches[:FIRST], batches[FIRST:]):
+        for pair, batch in itertools.product(pairs, several):
             started = time.monotonic()
-            trials.measure(f"{name}, batch {batch}", partial(_in_a_process, name, path, context.device, batch), needs_s)
+            trials.measure(f"{' '.join(pair)}, batch {batch}", partial(_in_a_process, context, pair, batch), needs_s)
             needs_s = max(needs_s, time.monotonic() - started)
-    by_window = {name: _bytes_a_window(trials.found, name) for name in context.models}
+    by_window = {" ".join(pair): _bytes_a_window(trials.found.values(), pair) for pair in pairs}
     return {**trials.result(), "bytes_a_window": by_window}
 
 
-def _in_a_process(name: str, path: Path, device: str, batch: int) -> Result:
+def _in_a_process(context: Context, pair: tuple[str, Precision], batch: int) -> Result:
+    path, device = file_for(context, *pair), context.device
     inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
-    before = _used(device) if device != "cpu" else 0
+    before = _used(device) if context.on_gpu else 0
     child = Child("benchmarks.cuda.memory", (path, device, batch), inbox)
     try:
         _, answer = inbox.get()
@@ -56,7 +60,8 @@ def _in_a_process(name: str, path: Path, device: str, batch: int) -> Result:
     stages = [before, answer["started"], answer["loaded"], answer["ran"]]
     process, weights, run = (after - earlier for earlier, after in itertools.pairwise(stages))
     return {
-        "model": name,
+        "model": pair[0],
+        "precision": pair[1],
         "batch": batch,
         "bytes": answer["ran"] - before,
         "process_bytes": process,
@@ -99,9 +104,10 @@ def _used(device: str) -> int:
     return -free
 
 
-def _bytes_a_window(found: Mapping[str, Result], name: str) -> float | None:
+def _bytes_a_window(found: Iterable[Result], pair: tuple[str, Precision]) -> float | None:
     """How much memory each further window of a batch takes: the slope of a line through all batches."""
-    points = [(each["batch"], each["bytes"]) for each in found.values() if each.get("model") == name]
+    own = [each for each in found if (each.get("model"), each.get("precision")) == pair]
+    points = [(each["batch"], each["bytes"]) for each in own]
     if len(points) < 2:
         return None
     batches, sizes = np.array(points, np.float64).T

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cuda.agreement import tolerance_of
+from benchmarks.cuda.precisions import precisions
 from benchmarks.cuda.recordings import by_format, enough
 from benchmarks.cuda.step import Context, Result
 from benchmarks.throughput.workers import measured_outputs
@@ -45,6 +47,7 @@ class Runs:
         self.context = context
         self.name, self.model = next(iter(context.models.items()))
         self.artifact: Artifact = read_artifact(self.model)
+        self.precision = precisions(context, self.name)[0]
         self.output = measured_outputs(self.artifact)[-1]
         self.windows = GPU_WINDOWS if context.on_gpu else CPU_WINDOWS
         self.batch = LARGE if context.on_gpu else CPU_LARGE
@@ -108,9 +111,7 @@ class Runs:
             if any(not np.array_equal(theirs[name], ours[name]) for name in ("row_ids", "status")):
                 return {"agree": False, "same_bits": False, "problem": "they are other rows"}
             expected, actual = theirs[self.output], ours[self.output]
-        half = self.artifact.options.get("precision") == "float16"
-        tolerance = parity.tolerance(self.output, native=self.artifact.family == "perch_v2")
         found = parity.compare(expected, actual)
-        failures = found.failures(parity.FLOAT16 if half else tolerance)
+        failures = found.failures(tolerance_of(self.artifact, self.output, self.precision))
         same_bits = expected.tobytes() == actual.tobytes()
         return {"agree": not failures, "same_bits": same_bits, **asdict(found), "failures": failures}

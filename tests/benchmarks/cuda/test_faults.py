@@ -99,7 +99,12 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_room_on_a_full_card_is_what_a_small_batch_needs(model: Path, tmp_path: Path, rooms: list[int]) -> None:
-    memory = {"trials": {"a": {"model": "tiny", "batch": faults.SMALL, "bytes": 1000}, "b": {"error": "it failed"}}}
+    memory = {
+        "trials": {
+            "a": {"model": "tiny", "precision": "float32", "batch": faults.SMALL, "bytes": 1000},
+            "b": {"error": "it failed"},
+        }
+    }
     there = context(model, tmp_path, "cuda:0", memory=memory)
     found = faults.full_card(NoRuns(there, "failed", "", f"{HALVED}\n{HALVED}"))
     assert rooms == [1200, 1920, 1152]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_a_run_is_timed_if_a_part_of_it_cannot_be(model: Path, tmp_path: Path, m
     monkeypatch.setattr(files, "Workers", fail)
     monkeypatch.setattr(files, "time_full_run", lambda plan: FullRun(20.0, 100, 1.0, None, None, (), None))
     found = files.measure(context(model, tmp_path), lambda _: None)["trials"]
-    assert found["tiny alone"] == {"error": "OSError: no more processes"}
+    assert found["tiny float32 alone"] == {"error": "OSError: no more processes"}
     (run,) = (each for each in found.values() if "windows_per_s" in each)
     assert "share" not in run
 
@@ -58,13 +59,14 @@ def test_recordings_of_the_user_come_before_synthetic_ones(model: Path, tmp_path
 def test_memory_is_measured_for_each_batch(model: Path, tmp_path: Path) -> None:
     found = memory.measure(context(model, tmp_path), lambda _: None)
     for batch in memory.QUICK_BATCHES:
-        each = found["trials"][f"tiny, batch {batch}"]
+        each = found["trials"][f"tiny float32, batch {batch}"]
         assert each["bytes"] == each["process_bytes"] + each["weights_bytes"] + each["run_bytes"] > 2**20
     assert len(list(memory.lines(found))) == 3
 
 
-def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
-    gone = context(tmp_path / "gone.onnx", tmp_path)
+def test_what_cannot_be_measured_is_said(model: Path, tmp_path: Path) -> None:
+    there = context(model, tmp_path)
+    gone = replace(there, device="cuda:99")
     found = memory.measure(gone, lambda _: None)
-    assert all("there is no model at" in each["error"] for each in found["trials"].values())
-    assert found["bytes_a_window"] == {"tiny": None}
+    assert all("CUDA does not say how much" in each["error"] for each in found["trials"].values())
+    assert found["bytes_a_window"] == {"tiny float32": None}
