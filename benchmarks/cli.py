@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from benchmarks.cuda import command as cuda
 from benchmarks.deadline import command as deadline
 from benchmarks.labelling import command as labelling
 from benchmarks.parity import command as parity
@@ -29,6 +30,11 @@ COMMANDS = {
         throughput,
         "how many windows a second, which setup is fastest, and where does the time go?",
         "perch.onnx --soundscapes recordings/",
+    ),
+    "cuda": (
+        cuda,
+        "are outputs right on a CUDA card, and how fast is it?",
+        "perch.onnx --json cuda.json",
     ),
     "labelling": (
         labelling,

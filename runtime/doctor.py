@@ -23,10 +23,11 @@ from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.ensemble import combined, unique_models
 from runtime.model.heads import Head
 from runtime.model.identity import untrue
+from runtime.model.messages import message_of, remedy, unusable
 from runtime.model.own_heads import OwnHead
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
-from runtime.model.session import INSTALL_CUDA, Session, check_install, choose_device, load, message_of
+from runtime.model.session import Session, check_install, choose_device, folder_of, load
 from runtime.request.request import Request
 from runtime.workers.setup import choose_setup
 
@@ -73,7 +74,7 @@ def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
     except DeviceError as error:
         problems.append(str(error))
     if chosen.startswith("cuda:") and missing is not None:
-        problems.append(f"device '{device}' cannot be used: {missing}; {INSTALL_CUDA}")
+        problems.append(unusable(device, missing))
     return chosen, problems
 
 
@@ -100,7 +101,8 @@ def _section(title: str, lines: Sequence[str]) -> None:
 
 def versions() -> list[str]:
     """What is installed, a line each."""
-    onnxruntimes = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
+    used = Path(ort.__file__).parent.parent
+    onnxruntimes = [name for name in ("onnxruntime", "onnxruntime-gpu") if folder_of(name) == used]
     return [
         f"{'perch-onnx':<14}{_version('perch-onnx') or 'not installed, but run from its folder'}",
         f"{'python':<14}{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -125,7 +127,7 @@ def devices(gpu: str, missing: str | None) -> list[str]:
     lines = ["cpu     works", f"{gpu:<8}{'works' if missing is None else f'cannot be used: {missing}'}"]
     lines.append(f"        GPUs that the driver lists: {named or 'none, so runs use the CPU'}")
     if missing is not None and named:
-        lines.append(f"        {INSTALL_CUDA}")
+        lines.append(f"        {remedy(missing)}")
     return lines
 
 
@@ -207,10 +209,11 @@ def nodes_on_cpu(model: Path, device: str, samples: int) -> list[str]:
         session = load(model, options, device)
         session.run(None, {INPUTS: np.zeros((1, samples), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text())
-    return list(_computed_on_cpu(events))
+    return list(computed_on_cpu(events))
 
 
-def _computed_on_cpu(events: Sequence[dict[str, object]]) -> Iterator[str]:
+def computed_on_cpu(events: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """The operators of the nodes in a profile that the CPU computes, without those that compute shapes."""
     for event in events:
         node = event.get("args")
         if event.get("cat") != "Node" or not isinstance(node, dict) or "provider" not in node:

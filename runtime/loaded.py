@@ -17,8 +17,9 @@ from runtime.audio.source import Samples
 from runtime.console.log import log
 from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model.ensemble import Models, Sessions, asked_outputs, named_models, open_models, read_true_models, shown
+from runtime.model.messages import message_of
 from runtime.model.profile import Setup
-from runtime.model.session import Device, Session, check_install, choose_device, message_of
+from runtime.model.session import Device, Session, check_install, choose_device
 from runtime.request.inputs import read_classes_of
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.throughput.figures import Breakdown, FileFigures
-from benchmarks.throughput.full_run import RunPlan, recordings_for, time_full_run
+from benchmarks.throughput.full_run import RunPlan, lead, recordings_for, time_full_run
 from benchmarks.throughput.sweep import Conditions
 from benchmarks.throughput.workers import WorkerConfig, Workers, Workload
 from benchmarks.throughput.writing import formats, seconds_a_row
@@ -73,6 +73,8 @@ def _plan(file: FileFigures, breakdown: Breakdown, conditions: Conditions, watch
     """A full run that takes about `whole_s`."""
     setup = breakdown.setup
     windows = min(breakdown.rates["graph"][0], breakdown.rates["windows"][0]) * conditions.effort.whole_s
+    if conditions.device != "cpu":
+        windows += lead(setup)
     recordings = recordings_for(windows, conditions.recordings, file.artifact, setup.workers)
     return RunPlan(recordings, file.path, file.outputs, conditions.device, setup, watched)
 

@@ -8,25 +8,31 @@ import os
 import pickle
 import queue
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.measuring.usage import Usage, UsageMonitor
-from runtime import run_soundscapes
 from runtime.audio.recording import Recording
 from runtime.console.log import log
+from runtime.console.progress import Progress
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup
 from runtime.model.session import Device
+from runtime.request.request import Request
+from runtime.run import run_request
 from runtime.workers.child import Child, serve
+from runtime.workers.stages import SPARE_SLOTS, Stages
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What to run, without writing rows. `watched` says whether to look at memory and threads, which takes time."""
+    """What to run, without writing rows. `watched` says whether to look at memory and threads, which takes time;
+    `staged` whether decoders and one scorer share the work on a CPU, too, as they do on a GPU.
+    """
 
     recordings: tuple[Path, ...]
     artifact: Path
@@ -34,18 +40,22 @@ class RunPlan:
     device: str
     setup: Setup
     watched: bool = False
+    staged: bool = False
 
 
 @dataclass(frozen=True)
 class FullRun:
     """The figures of a run.
 
+    `windows_per_s` is that of its last `windows`. Where decoders and a scorer share the work, those that were decoded
+    while the scorer started do not count, unless there are no others.
     `busy` is the workers' processor time, over the time of the run and over their threads: above 1 more threads are at
     work than there should be. It is None on Windows. `parent` and `workers` are what was seen if the run was watched.
     `complaint` is a warning of the run about memory, such as that of a GPU that ran out.
     """
 
     windows_per_s: float
+    windows: int
     start_up_s: float
     busy: float | None
     parent: Usage | None
@@ -85,6 +95,29 @@ def recordings_for(windows: float, recordings: Sequence[Path], artifact: Artifac
     return tuple(recordings[:taken])
 
 
+def lead(setup: Setup) -> int:
+    """How many windows the decoders of a run can have ready before the scorer starts."""
+    return (setup.workers + SPARE_SLOTS) * setup.batch_size
+
+
+class Arrivals:
+    """When scored windows came back, as a run reports its progress."""
+
+    def __init__(self) -> None:
+        self._came: list[tuple[float, int]] = []
+
+    def __call__(self, progress: Progress) -> None:
+        self._came.append((time.monotonic(), progress.windows))
+
+    def rate(self, lead: int) -> tuple[float, int] | None:
+        """Windows/s after the first `lead`, and how many these are; None if there are none."""
+        later = [(at, windows) for at, windows in self._came if windows >= lead]
+        if not later or later[0][1] == later[-1][1]:
+            return None
+        windows = later[-1][1] - later[0][1]
+        return windows / (later[-1][0] - later[0][0]), windows
+
+
 class _Warnings(logging.Handler):
     """Keeps the warnings of a run."""
 
@@ -107,26 +140,28 @@ def main() -> None:
 
 
 def _run(plan: RunPlan) -> FullRun:
-    monitor, setup, warnings = UsageMonitor(os.getpid()), plan.setup, _Warnings()
+    monitor, setup, warnings, arrivals = UsageMonitor(os.getpid()), plan.setup, _Warnings(), Arrivals()
     log.addHandler(warnings)
     with monitor if plan.watched else contextlib.nullcontext():
-        result = run_soundscapes(
-            plan.recordings,
-            plan.artifact,
+        request = Request(
             outputs=plan.outputs,
             device=cast(Device, plan.device),
             workers=setup.workers,
             threads=setup.threads,
             batch_size=setup.batch_size,
-            progress=False,
+            progress=arrivals,
         )
+        result = run_request(plan.recordings, plan.artifact, request, Stages if plan.staged else None)
     if result.failures:
         raise PerchError(f"{result.failures[0].path}: {result.failures[0].reason}")
     timing, times = result.timing, os.times()
+    steady = arrivals.rate(lead(setup)) if plan.staged or plan.device != "cpu" else None
+    windows_per_s, windows = steady or (timing.windows_per_s, timing.windows)
     cpu_s = times.children_user + times.children_system
     complaints = [text for text in warnings.texts if "memory" in text]
     return FullRun(
-        windows_per_s=timing.windows_per_s,
+        windows_per_s=windows_per_s,
+        windows=windows,
         start_up_s=timing.start_up_s,
         busy=None if sys.platform == "win32" else cpu_s / setup.workers / setup.threads / timing.elapsed_s,
         parent=monitor.parent,

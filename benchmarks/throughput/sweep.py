@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.measuring.memory import MemoryUse
 from benchmarks.throughput.figures import Configuration, FileFigures
-from benchmarks.throughput.full_run import RunPlan, recordings_for, time_full_run
+from benchmarks.throughput.full_run import RunPlan, lead, recordings_for, time_full_run
 from benchmarks.throughput.setups import by_layout
 from benchmarks.throughput.workers import WorkerConfig, Workers
 from convert.proof.synthetic import write_soundscape
@@ -129,7 +129,7 @@ class _Sweeper:
         """On a GPU, whose decoders and single scorer work side by side, only a full run tells the rate."""
         conditions, file = self._conditions, self._file
         rate = max(other.rate for other in file.configurations)
-        windows = max(rate * conditions.effort.slice_s, LEAST_WINDOWS * each.setup.workers)
+        windows = lead(each.setup) + max(rate * conditions.effort.slice_s, LEAST_WINDOWS * each.setup.workers)
         recordings = recordings_for(windows, conditions.recordings, file.artifact, each.setup.workers)
         plan = RunPlan(recordings, file.path, file.outputs, conditions.device, each.setup, watched=not each.rates)
         run = time_full_run(plan)

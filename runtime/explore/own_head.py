@@ -27,8 +27,9 @@ from runtime.files import check_outputs, remove_leftovers, replacing
 from runtime.model.artifact import DESCRIPTION, Artifact, description_sha256, read_entries
 from runtime.model.heads import NO_CLASS, Head
 from runtime.model.identity import read_true_artifact
+from runtime.model.messages import message_of
 from runtime.model.own_heads import NAMESPACE, OwnHead
-from runtime.model.session import Session, message_of
+from runtime.model.session import Session
 
 EMBEDDING = "embedding"
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")

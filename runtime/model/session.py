@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import itertools
 import os
 import re
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,38 +17,41 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runtime.errors import ArtifactError, DeviceError, InputError, first_line
+from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
+from runtime.model.binding import Binding, Buffers, Spare
+from runtime.model.cuda import CudaOptions
+from runtime.model.messages import message_of, unusable
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
 Device = Literal["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"]
 """Values that type checkers accept; at run time a GPU may have any number."""
 DEVICE = re.compile(r"auto|cpu|cuda(?::\d+)?")
-SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
-INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 
 
 def check_install() -> None:
     """Refuses an environment in which two distributions share the module `onnxruntime`.
 
+    In folders of their own they may both be installed: the first on Python's path is the one that is used.
+
     Raises:
         DeviceError: `onnxruntime` and `onnxruntime-gpu` are both installed, and have overwritten each other's files.
     """
-    both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
-    if len(both) > 1:
+    folders = [folder_of(name) for name in ("onnxruntime", "onnxruntime-gpu")]
+    if folders[0] is not None and folders[0] == folders[1]:
         raise DeviceError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; run "
             "`pip uninstall -y onnxruntime onnxruntime-gpu`, then `pip install onnxruntime-gpu`"
         )
 
 
-def _is_installed(name: str) -> bool:
+def folder_of(distribution: str) -> Path | None:
+    """The folder in which a distribution is installed; None if it is not."""
     try:
-        importlib.metadata.distribution(name)
+        return Path(str(importlib.metadata.distribution(distribution).locate_file("")))
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def check_device(name: str, device: str) -> str:
@@ -87,8 +93,11 @@ class Session:
         path: the `.onnx` file.
         device: "cpu" or "cuda:N" (see `choose_device`).
         threads: threads that one call uses on the CPU.
+        options: how a GPU computes; they mean nothing on the CPU. The convolutions of a float16 file may use tensor
+            cores in any case: ONNX Runtime has one switch for theirs and for those of TF32.
 
     Attributes:
+        tf32: whether float32 may be rounded to TF32, as was asked for; False on the CPU.
         skippable_heads: heads that a call can compute for some of its windows only, or for none.
         deferrable_heads: the skippable heads that a later call can compute for the windows of earlier calls.
         deferred_from: the output of earlier calls from which it computes them; empty if there are no such heads.
@@ -98,17 +107,23 @@ class Session:
         DeviceError: the GPU was asked for and ONNX Runtime fell back to the CPU, or could not start it.
     """
 
-    def __init__(self, path: str | Path, device: str = "cpu", threads: int = 1) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # errors are raised as well
+    def __init__(
+        self, path: str | Path, device: str = "cpu", threads: int = 1, options: CudaOptions = CudaOptions()
+    ) -> None:
+        session_options = ort.SessionOptions()
+        session_options.intra_op_num_threads = threads
+        session_options.inter_op_num_threads = 1
+        session_options.log_severity_level = 4  # errors are raised as well
         # With it the second run allocates one block for all tensors while the tensors of the first are still allocated.
-        options.enable_mem_pattern = device != "cpu"
-        self.device = device
-        self._session = load(Path(path), options, device)
+        session_options.enable_mem_pattern = device != "cpu"
+        self.device, self.tf32, self._path = device, options.tf32 and device != "cpu", path
         self.artifact = read_artifact(path)
-        self._path = path
+        if self.artifact.options.get("precision") == "float16":
+            options = replace(options, tf32=True)
+        self._session = load(Path(path), session_options, device, options)
+        self._one_call = threading.Lock() if options.graph else None
+        self._graph_ids = itertools.count(1) if options.graph else itertools.repeat(None)
+        self._spare = Spare(self._bind)
         _check_io(self._session, self.artifact, path)
         self.skippable_heads, self.deferred_from = _optional_inputs(self._session, self.artifact)
         self.deferrable_heads = self.skippable_heads if self.deferred_from else ()
@@ -132,9 +147,9 @@ class Session:
         Returns:
             The outputs in the order asked for, `float32 [rows, ...]`.
         """
-        if self.device != "cpu":
-            return self._run_on_gpu(windows, outputs, head_rows)
         if self.artifact.free_batch or len(windows) == 1:
+            if self.device != "cpu":
+                return list(self._spare.run(self._buffers(len(windows), outputs, head_rows), windows))
             feeds: dict[str, NDArray[Any]] = {INPUTS: windows}
             if gathered is not None:
                 feeds[GATHERED] = gathered
@@ -144,20 +159,22 @@ class Session:
         singles = [self(windows[i : i + 1], outputs) for i in range(len(windows))]
         return [np.concatenate(parts) for parts in zip(*singles, strict=True)]
 
-    def _run_on_gpu(
-        self, windows: NDArray[np.float32], outputs: Sequence[str], head_rows: int | None
-    ) -> list[NDArray[np.float32]]:
-        """One batch, copied to the GPU before the run and from it after, not piece by piece during it."""
-        device, number = self.device.split(":")
-        binding = self._session.io_binding()
-        binding.bind_ortvalue_input(INPUTS, ort.OrtValue.ortvalue_from_numpy(windows, device, int(number)))
-        if head_rows is not None:
-            rows = ort.OrtValue.ortvalue_from_numpy(np.array([head_rows]))
-            binding.bind_ortvalue_input(HEAD_ROWS, rows)  # bind_cpu_input refuses optional inputs
-        for name in outputs:
-            binding.bind_output(name, device, int(number))
-        self._session.run_with_iobinding(binding)
-        return list(binding.copy_outputs_to_cpu())
+    def binding(self, batch_size: int, outputs: Sequence[str]) -> Binding:
+        """Buffers on the device for batches of this size, bound once; heads that nobody asks for are not computed."""
+        return self._bind(self._buffers(batch_size, outputs, self._head_rows(outputs)))
+
+    def _bind(self, buffers: Buffers) -> Binding:
+        return Binding(self._session, self.device, buffers, next(self._graph_ids), self._one_call)
+
+    def _buffers(self, batch_size: int, outputs: Sequence[str], head_rows: int | None) -> Buffers:
+        skippable = batch_size if head_rows is None else head_rows
+        rows = {name: skippable if name in self.skippable_heads else batch_size for name in outputs}
+        shapes = tuple((name, (count, *self.artifact.heads[name].shape)) for name, count in rows.items())
+        return Buffers((batch_size, self.artifact.window_samples), shapes, head_rows)
+
+    def _head_rows(self, outputs: Sequence[str]) -> int | None:
+        """0 if none of the skippable heads is among the outputs, None otherwise."""
+        return 0 if self.skippable_heads and not set(outputs) & set(self.skippable_heads) else None
 
     def run(
         self, windows: NDArray[np.float32], outputs: Sequence[str], batch_size: int
@@ -183,8 +200,7 @@ class Session:
     def _run_others(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Runs a batch; skips the heads that are not among the outputs."""
         names = list(dict.fromkeys(outputs))
-        head_rows = 0 if self.skippable_heads and not set(names) & set(self.skippable_heads) else None
-        return dict(zip(names, self(batch, names, head_rows=head_rows), strict=True))
+        return dict(zip(names, self(batch, names, head_rows=self._head_rows(names)), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
         """Runs a batch of silence, so that no later call takes the extra time of a first one.
@@ -198,7 +214,9 @@ class Session:
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
 
 
-def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+def load(
+    path: Path, session_options: ort.SessionOptions, device: str, options: CudaOptions = CudaOptions()
+) -> ort.InferenceSession:
     """ONNX Runtime's own session of a file, on this device and no other.
 
     Raises:
@@ -209,21 +227,18 @@ def load(path: Path, options: ort.SessionOptions, device: str) -> ort.InferenceS
         raise ArtifactError(f"there is no model at {path}; {CONVERT}")
     providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if device != "cpu":
-        providers.insert(0, (cuda.PROVIDER, {"device_id": device.removeprefix("cuda:")}))
+        providers.insert(0, options.provider(device))
     try:
         with cuda.loading() if device != "cpu" else contextlib.nullcontext():
-            session = ort.InferenceSession(_loadable(path), options, providers=providers)
+            # Without enable_fallback=0 it prints an error, such as a refused option, and falls back to the CPU.
+            session = ort.InferenceSession(_loadable(path), session_options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu":
-            raise DeviceError(f"device='{device}' cannot be used: {message_of(error)}; {INSTALL_CUDA}") from None
+            raise DeviceError(unusable(device, message_of(error))) from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
-        missing = cuda.missing_library() or "a driver, CUDA or cuDNN library is missing"
-        raise DeviceError(
-            f"device='{device}' cannot be used: ONNX Runtime could not load its CUDA provider ({missing}); "
-            f"{INSTALL_CUDA}"
-        )
+        raise DeviceError(unusable(device, cuda.missing_library() or "ONNX Runtime gives no reason"))
     return session
 
 
@@ -253,8 +268,3 @@ def _loadable(path: Path) -> str | bytes:
         return str(path).encode().decode()
     except UnicodeEncodeError:
         return path.read_bytes()
-
-
-def message_of(error: Exception) -> str:
-    """The beginning of an error's message, without the line of ONNX Runtime's source that comes before it."""
-    return SOURCE.sub("", first_line(error))[:300]

@@ -18,7 +18,8 @@ from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, members_of, open_models, shown
 from runtime.model.heads import LABEL
 from runtime.model.logits import activated, scaled
-from runtime.model.session import Session, message_of
+from runtime.model.messages import message_of
+from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.combining import combiner_of
 from runtime.workers.job import Job, read_by

@@ -18,13 +18,14 @@ from benchmarks import cli
 from benchmarks.measuring import memory
 from benchmarks.measuring.arguments import memory_size, numbers
 from benchmarks.measuring.usage import Usage
-from benchmarks.throughput import command, sweep
+from benchmarks.throughput import command, full_run, sweep
 from benchmarks.throughput.figures import Configuration, FileFigures
-from benchmarks.throughput.full_run import FullRun, RunPlan
+from benchmarks.throughput.full_run import Arrivals, FullRun, RunPlan, time_full_run
 from benchmarks.throughput.report import report
 from benchmarks.throughput.setups import batch_sizes_of, by_layout, layouts_of
 from benchmarks.throughput.sweep import Conditions, Effort
 from convert.proof.synthetic import write_soundscape
+from runtime.console.progress import Progress
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import VARIABLE, Setup, read_profile
@@ -205,7 +206,7 @@ def test_on_a_gpu_full_runs_are_compared(artifact: Artifact, monkeypatch: pytest
     def time_full_run(plan: RunPlan) -> FullRun:
         size = plan.setup.batch_size
         complaint = "memory ran out; going on with batches of 32 windows instead of 64" if size == 64 else None
-        return FullRun(float(size), 1.0, None, USED, (USED,) * plan.setup.workers, complaint)
+        return FullRun(float(size), 1, 1.0, None, USED, (USED,) * plan.setup.workers, complaint)
 
     monkeypatch.setattr(sweep, "time_full_run", time_full_run)
     found = file_with(artifact, b16=[], b32=[], b64=[])
@@ -214,6 +215,21 @@ def test_on_a_gpu_full_runs_are_compared(artifact: Artifact, monkeypatch: pytest
     assert found.best.setup.batch_size == 32
     assert found.best.memory == 3 * USED.pss
     assert "memory ran out" in report([found], "cuda:0")
+
+
+def test_windows_decoded_before_the_scorer_started_do_not_count(
+    model: Path, soundscapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter((10.0, 11.0, 13.0, 15.0))
+    monkeypatch.setattr(full_run.time, "monotonic", lambda: next(now))
+    arrivals = Arrivals()
+    for windows in (500, 600, 700, 900):
+        arrivals(Progress(0.0, 1, windows, 0.0))
+    assert arrivals.rate(600) == (300 / 4, 300)
+    assert arrivals.rate(900) is None
+    monkeypatch.undo()
+    plan = RunPlan((soundscapes / "0.ogg",), model, ("label",), "cpu", Setup(1, 1, 1), staged=True)
+    assert time_full_run(plan).windows == 2  # all of them, since there were no others
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ def test_spectrogram_of_v2_as_published() -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "batch"), [("native pair", None), ("native, one window a call", 1)])
 def test_pair(of_kind: Callable[[str], Path], kind: str, batch: int | None) -> None:
     folder = of_kind(kind)
@@ -168,6 +169,7 @@ def test_module_for_two_platforms_runs_on_this_one(tmp_path: Path, v2_outputs: d
         np.testing.assert_allclose(value, v2_outputs[name], atol=1e-4 * np.ptp(v2_outputs[name]), rtol=0)
 
 
+@pytest.mark.slow
 def test_module_for_cuda_alone_does_not_run_on_a_cpu(of_kind: Callable[[str], Path], v2: Path) -> None:
     folder = of_kind("v2 for CUDA alone")
     with pytest.raises(tf.errors.OpError, match=r"platform CPU is not among the platforms required.*CUDA"):

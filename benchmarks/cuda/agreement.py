@@ -1,0 +1,145 @@
+"""Whether the device gives what the CPU gives: each precision against float32 on the CPU, all heads, several batches.
+
+The measures are those of `perch-bench parity`, with float32 on the CPU in TensorFlow's place: error (greatest absolute
+difference over the head's range), greatest `1 - cosine`, and windows with the same top class. Strict float32 has the
+tolerance of a conversion, TF32 and float16 that of float16: they keep as many bits.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.cuda.expected import Expected
+from benchmarks.cuda.precisions import Precision, file_for, options_for, precisions
+from benchmarks.cuda.step import Context, Keep, Result, Trials
+from convert.proof import parity
+from convert.proof.parity import HeadParity, Tolerance
+from convert.proof.synthetic import windows as synthetic
+from runtime.cores import usable_cores
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.session import Session
+
+SEED = 1500
+WINDOWS, QUICK_WINDOWS = 24, 4
+BATCHES, QUICK_BATCHES = (1, 12, 64), (1, 3)
+"""Batches above the number of windows hold them several times: where a window stands must not matter."""
+CPU_BATCH = 4
+NEEDS_S = 4.0
+Windows = NDArray[np.float32]
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+def measure(context: Context, keep: Keep) -> Result:
+    """The comparisons by file and precision."""
+    trials = Trials(context, keep)
+    for name in context.models:
+        _compare_all(context, name, trials)
+    return trials.result()
+
+
+def _compare_all(context: Context, name: str, trials: Trials) -> None:
+    """One file in all precisions, and with what was computed elsewhere."""
+    here: dict[str, NDArray[np.float32]] = {}
+    for precision in precisions(context, name):
+        trials.measure(f"{name} {precision}", partial(_compare, context, name, precision, here), NEEDS_S)
+    if context.expected is not None:
+        trials.measure(f"{name} elsewhere", partial(_elsewhere, context, name, context.expected), NEEDS_S)
+
+
+def _compare(context: Context, name: str, precision: Precision, here: dict[str, NDArray[np.float32]]) -> Result:
+    """A precision on the device against float32 on this machine's CPU, whose outputs `here` keeps."""
+    samples = read_artifact(context.models[name]).window_samples
+    windows = synthetic(SEED, QUICK_WINDOWS if context.quick else WINDOWS, samples)
+    if not here:
+        here.update(_on_cpu(context, name, windows))
+    found: dict[str, list[HeadParity]] = {}
+    for _, values in _on_device(context, name, precision, windows):
+        for head, value in values.items():
+            expected = np.resize(here[head], (len(value), *here[head].shape[1:]))
+            found.setdefault(head, []).append(_compared(expected, value, len(windows)))
+    return _judged(name, context, precision, {head: parity.worst(each) for head, each in found.items()})
+
+
+def _elsewhere(context: Context, name: str, path: Path) -> Result:
+    """Strict float32 on the device against what another machine computed."""
+    artifact = read_artifact(context.models[name])
+    expected = Expected(path)
+    outputs = expected.outputs(name, artifact.artifact_sha256)
+    if not outputs:
+        return {"skipped": "nothing of this file was computed elsewhere"}
+    session = Session(context.models[name], context.device, usable_cores())
+    given = session.run(expected.windows, tuple(outputs), min(12, len(expected.windows)))
+    compared = {head: parity.compare(value, given[head]) for head, value in outputs.items()}
+    return _judged(name, context, precisions(context, name)[0], compared)
+
+
+def _compared(expected: Windows, actual: Windows, windows: int) -> HeadParity:
+    """The worst of each so many rows: the top class is counted once for each window."""
+    parts = range(0, len(actual), windows)
+    return parity.worst([parity.compare(expected[at : at + windows], actual[at : at + windows]) for at in parts])
+
+
+def _on_cpu(context: Context, name: str, windows: Windows) -> Outputs:
+    """float32 on the CPU; of a file in float16, what the CPU makes of it."""
+    session = Session(context.models[name], "cpu", usable_cores())
+    return session.run(windows, tuple(session.artifact.heads), CPU_BATCH)
+
+
+def _on_device(
+    context: Context, name: str, precision: Precision, windows: Windows
+) -> Iterator[tuple[int, dict[str, NDArray[np.float32]]]]:
+    """Outputs of the windows in batches of each size; a batch with more rows than windows repeats them."""
+    path = file_for(context, name, precision)
+    session = Session(path, context.device, usable_cores(), options_for(precision))
+    heads = tuple(session.artifact.heads)
+    for batch in QUICK_BATCHES if context.quick else BATCHES:
+        if batch > 1 and not session.artifact.free_batch:
+            break
+        if batch > len(windows):
+            given = np.resize(windows, (batch, windows.shape[1]))
+            yield batch, dict(zip(heads, session.binding(batch, heads)(given), strict=True))
+        else:
+            yield batch, session.run(windows, heads, batch)
+    del session
+    gc.collect()
+
+
+def _judged(name: str, context: Context, precision: Precision, compared: Mapping[str, HeadParity]) -> Result:
+    artifact = read_artifact(context.models[name])
+    heads: Result = {}
+    for head, each in compared.items():
+        tolerance = tolerance_of(artifact, head, precision)
+        heads[head] = {**asdict(each), "failures": each.failures(tolerance), "share": each.share(tolerance)}
+    return {"heads": heads, "equal": not any(each["failures"] for each in heads.values())}
+
+
+def tolerance_of(artifact: Artifact, head: str, precision: Precision) -> Tolerance:
+    """How far a head may be from float32 on the CPU."""
+    if precision != "float32":
+        return parity.FLOAT16
+    return parity.tolerance(head, native=artifact.family == "perch_v2")
+
+
+def lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each file and precision with its worst head, and one for each head that is beyond its tolerance."""
+    for name, each in result.get("trials", {}).items():
+        if not each.get("heads"):
+            continue
+        heads = each["heads"]
+        worst = max(heads, key=lambda head: heads[head]["share"])
+        verdict = "within the tolerance" if each["equal"] else "BEYOND THE TOLERANCE"
+        yield f"{name}: {verdict}; worst is {_measures(worst, heads[worst])}"
+        yield from (f"  {_measures(head, found)}" for head, found in heads.items() if found["failures"])
+
+
+def _measures(head: str, found: Mapping[str, Any]) -> str:
+    equal = f"top class equal in {found['top1_equal']} of {found['windows']}"
+    return f"{head}: error {found['error']:.1e}, 1 - cosine {found['cosine_distance']:.1e}, {equal}"

@@ -1,0 +1,78 @@
+"""The precisions that a device computes a file in, and the files for them.
+
+TF32 is float32 with `CudaOptions(tf32=True)`. A float16 file is made here of the float32 file unless one of the same
+model is given: `perch-convert` refuses untrained models in float16, and their speed is that of trained ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.cuda.step import Context
+from runtime.errors import InputError
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.cuda import CudaOptions
+
+Precision = Literal["float32", "tf32", "float16"]
+MADE = "made from the float32 file by perch-bench, to be timed"
+
+
+def precisions(context: Context, model: str) -> tuple[Precision, ...]:
+    """The precisions in which a file can be computed on the device; a CPU has no TF32."""
+    artifact = read_artifact(context.models[model])
+    if _is_float16(artifact):
+        return ("float16",)
+    strict: tuple[Precision, ...] = ("float32", "tf32") if context.on_gpu else ("float32",)
+    given = any(_is_float16(other) and _same(artifact, other) for other in map(read_artifact, context.models.values()))
+    return strict if given else (*strict, "float16")
+
+
+def options_for(precision: Precision, options: CudaOptions | None = None) -> CudaOptions:
+    """How a GPU computes in a precision, otherwise with these options."""
+    return replace(options or CudaOptions(), tf32=precision == "tf32")
+
+
+def file_for(context: Context, model: str, precision: Precision) -> Path:
+    """The file to compute in this precision; one of float16 is made if need be, and serves later steps, too.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    path = context.models[model]
+    artifact = read_artifact(path)
+    if precision != "float16" or _is_float16(artifact):
+        return path
+    made = context.scratch / f"{model}.float16.onnx"
+    if not made.exists():
+        _make_float16(path, artifact, made)
+    return made
+
+
+def _is_float16(artifact: Artifact) -> bool:
+    return artifact.options.get("precision") == "float16"
+
+
+def _same(one: Artifact, other: Artifact) -> bool:
+    shapes = [{name: head.shape for name, head in artifact.heads.items()} for artifact in (one, other)]
+    return one.saved_model_sha256 == other.saved_model_sha256 and shapes[0] == shapes[1]
+
+
+def _make_float16(path: Path, artifact: Artifact, target: Path) -> None:
+    import onnx_ir as ir  # it is needed for nothing else here
+
+    from convert.passes import pipeline
+    from convert.passes.float16 import to_float16
+    from convert.write import finish
+
+    model = pipeline.infer_shapes(ir.load(path))
+    if any(node.op_type == "Loop" for node in model.graph):
+        raise InputError(f"{path} holds a loop, which cannot be turned to float16; convert it with --device cuda")
+    half = pipeline.rewritten(model, to_float16)
+    pipeline.name_by_place(half.graph)
+    options = {**artifact.options, "precision": "float16"}
+    described = replace(artifact, options=options, parity={"measured": False, "reason": MADE})
+    partial = target.with_suffix(".partial")
+    finish(pipeline.infer_shapes(half), described).write(partial)
+    partial.rename(target)

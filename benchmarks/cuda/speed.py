@@ -1,0 +1,256 @@
+"""How many windows/s a card computes, from windows on the card to outputs on the card, in each precision.
+
+1. Every file and precision at one batch with the options of a run, so that nothing is without a figure.
+2. Options that may be faster, one after another at that batch; one is kept if it is faster and the outputs are right.
+3. All batches with the options that were kept, the precisions of a file in turns.
+
+A figure is the median of the rounds, each the median of its calls; beside it stands the spread of the rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from benchmarks.cuda.agreement import tolerance_of
+from benchmarks.cuda.points import ROUND_S, ROUNDS, Pair, Points
+from benchmarks.cuda.precisions import precisions
+from benchmarks.cuda.step import Context, Keep, Result, Trials
+from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.cuda import CudaOptions
+
+BATCH, QUICK_BATCH = 64, 2
+"""At which options are compared."""
+BATCHES, QUICK_BATCHES = (128, 256, 32, 16, 8, 1, 4, 2), (1,)
+CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "nhwc": {"nhwc": True},
+    "graph": {"graph": True},
+    "fuse_bias": {"fuse_bias": True},
+    "exhaustive": {"conv_search": "EXHAUSTIVE"},
+}
+"""What is changed, the change from which most is expected first."""
+FASTER = 1.02
+"""A change that gains less may have gained nothing."""
+FIRST_S, SWEEP_SHARE = 6.0, 0.4
+"""Seconds that a first point is assumed to need, and the share of the step's time that is kept for all batches."""
+TIMES, MOST_OFF = 3.0, 0.2
+"""Options may move outputs by so many times what their precision does, and by so much of a head's range at most:
+weights that are random can amplify the rounding of float16 beyond the tolerance, but not so far."""
+SLICE = 1000
+"""Classes up to which a file counts as one of a competition's classes."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the project wants of an H100: windows/s at whatever batch is fastest."""
+
+    family: str
+    sliced: bool | None
+    precision: str
+    windows_per_s: float
+
+    def fits(self, artifact: Artifact, precision: str) -> bool:
+        label = artifact.heads.get("label")
+        sliced = label is not None and len(label.classes) <= SLICE
+        return (self.family, self.precision) == (artifact.family, precision) and self.sliced in (None, sliced)
+
+
+GOALS = (
+    Goal("perch_v1", None, "float32", 3000),
+    Goal("perch_v1", None, "tf32", 5000),
+    Goal("perch_v1", None, "float16", 9000),
+    Goal("perch_v2", True, "tf32", 2500),
+    Goal("perch_v2", False, "float16", 1500),
+)
+
+
+def measure(context: Context, keep: Keep) -> Result:
+    """All points, the best of each file and precision, and the goals."""
+    speed = _Speed(context, keep)
+    speed.at_a_runs_options()
+    if context.on_gpu and not context.quick:
+        speed.with_changes()
+    speed.at_all_batches()
+    speed.trials.other |= {"best": speed.best(), "goals": speed.goals()}
+    return speed.trials.result()
+
+
+class _Speed:
+    """The measurement, in its three parts."""
+
+    def __init__(self, context: Context, keep: Keep) -> None:
+        self.trials = Trials(context, keep)
+        self._context, self._points = context, Points(context)
+        self._artifacts = {name: read_artifact(path) for name, path in context.models.items()}
+        self._pairs = [(name, each) for name in context.models for each in precisions(context, name)]
+
+    def at_a_runs_options(self) -> None:
+        for pair in self._pairs:
+            self._measure("a run's options", {pair: CudaOptions()}, self._batch(pair), FIRST_S)
+            self._points.forget()
+
+    def with_changes(self) -> None:
+        reserve_s = SWEEP_SHARE * self._context.left()
+        for change, changed in CHANGES.items():
+            for pair in self._pairs:
+                if (options := self._kept(pair)) is not None:
+                    needs_s = self._needs_s([pair], self._batch(pair), load=True)
+                    wanted = {pair: replace(options, **changed)}
+                    self._measure(change, wanted, self._batch(pair), needs_s, reserve_s)
+                    self._points.forget()
+
+    def at_all_batches(self) -> None:
+        names = list(self._artifacts)
+        for number, name in enumerate(names):
+            kept = {pair: self._kept(pair) for pair in self._pairs if pair[0] == name}
+            wanted = {pair: options for pair, options in kept.items() if options is not None}
+            later = len(names) - number - 1
+            reserve_s = self._context.left() * later / (later + 1)
+            for position, size in enumerate(self._sizes(name) if wanted else ()):
+                needs_s = self._needs_s(list(wanted), size, load=not position)
+                self._measure("batches", wanted, size, needs_s, reserve_s)
+            self._points.forget()
+
+    def _measure(
+        self, what: str, wanted: Mapping[Pair, CudaOptions], batch: int, needs_s: float, reserve_s: float = 0
+    ) -> None:
+        (model, precision), *others = wanted
+        name = f"{what}: {model}{'' if others else f' {precision}'}, batch {batch}"
+        self.trials.measure(name, partial(self._points_of, wanted, batch), needs_s, reserve_s)
+
+    def _points_of(self, wanted: Mapping[Pair, CudaOptions], batch: int) -> Result:
+        points = self._points.measure(wanted, batch)
+        return {"points": [{**each, "wrong": self._wrong(pair, each)} for pair, each in points.items()]}
+
+    def _wrong(self, pair: Pair, point: Mapping[str, Any]) -> list[str]:
+        """The outputs that are further off than options may move them, to judge by the first point of the pair."""
+        name, precision = pair
+        first = next(iter(self._measured(pair)), point)
+        wrong = []
+        for head, off in point.get("off", {}).items():
+            usual = tolerance_of(self._artifacts[name], head, precision).error
+            if not off <= min(max(usual, TIMES * first["off"][head]), MOST_OFF):  # also true for NaN
+                wrong.append(head)
+        return wrong
+
+    def _needs_s(self, pairs: Sequence[Pair], batch: int, load: bool) -> float:
+        """About how many seconds a trial takes, to judge by the first point of each pair."""
+        needed = 0.0
+        for pair in pairs:
+            first = self._measured(pair)[0]
+            call_s = batch / first["windows_per_s"]["median"]
+            needed += 4 * call_s + (ROUNDS + 1) * max(ROUND_S, call_s)
+            needed += first["first_s"] + (first["load_s"] if load else 0)
+        return needed
+
+    def _batch(self, pair: Pair) -> int:
+        most = QUICK_BATCH if self._context.quick else BATCH
+        return most if self._artifacts[pair[0]].free_batch else 1
+
+    def _sizes(self, name: str) -> tuple[int, ...]:
+        if not self._artifacts[name].free_batch:
+            return ()
+        return QUICK_BATCHES if self._context.quick else BATCHES
+
+    def _measured(self, pair: Pair) -> list[Result]:
+        """The points of a pair, in the order in which they were measured."""
+        points = [point for trial in self.trials.found.values() for point in trial.get("points", ())]
+        return [each for each in points if (each.get("model"), each.get("precision")) == pair and "error" not in each]
+
+    def _kept(self, pair: Pair) -> CudaOptions | None:
+        """The fastest options of a pair whose outputs are right; those of a run unless others gain something."""
+        points = [each for each in self._measured(pair) if each["batch"] == self._batch(pair) and not each["wrong"]]
+        if not points:
+            return CudaOptions() if self._measured(pair) else None
+        kept = points[0]
+        for point in points[1:]:
+            if point["windows_per_s"]["median"] > FASTER * kept["windows_per_s"]["median"]:
+                kept = point
+        return CudaOptions(**kept["options"])
+
+    def best(self) -> list[Result]:
+        """The fastest right point of each pair, and its share of what the card can do at best."""
+        found = []
+        for pair in self._pairs:
+            points = [each for each in self._measured(pair) if not each["wrong"]]
+            if points:
+                best = max(points, key=lambda each: each["windows_per_s"]["median"])
+                found.append({**best, "share": self._share(best)})
+        return found
+
+    def _share(self, point: Mapping[str, Any]) -> Result:
+        """The part of the rates that `ceiling` found possible; nothing where it found none."""
+        trials = self._context.done.get("ceiling", {}).get("trials", {})
+        possible = trials.get(f"work {point['model']}", {}).get(point["precision"])
+        if possible is None:
+            return {}
+        rate = point["windows_per_s"]["median"]
+        shares = {"arithmetic_alone": rate / possible["arithmetic_alone"]}
+        if (at_best := possible["layer_by_layer"].get(str(point["batch"]))) is not None:
+            shares["layer_by_layer"] = rate / at_best
+        return shares
+
+    def goals(self) -> list[Result]:
+        """Each goal that a file is for, and by how much it was missed (negative) or exceeded."""
+        found = []
+        for best in self.best():
+            artifact = self._artifacts[best["model"]]
+            for goal in GOALS:
+                if goal.fits(artifact, best["precision"]):
+                    rate = best["windows_per_s"]["median"]
+                    more = {"goal": goal.windows_per_s, "reached": rate, "by": rate / goal.windows_per_s - 1}
+                    found.append({"model": best["model"], "precision": best["precision"], **more})
+        return found
+
+
+def lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """A table of all batches, what each change of options did, and the goals."""
+    points = [point for trial in result.get("trials", {}).values() for point in trial.get("points", ())]
+    good = [point for point in points if "windows_per_s" in point]
+    yield from _table(good)
+    yield from _changes(good)
+    for best in result.get("best", ()):
+        shares = [f"{share:.0%} of {what.replace('_', ' ')}" for what, share in best["share"].items()]
+        copied = f"{best['with_copies']:,.0f} with copies"
+        rate = f"{best['windows_per_s']['median']:,.0f} windows/s at batch {best['batch']}"
+        yield f"best {best['model']} {best['precision']}: " + "; ".join(
+            [rate, copied, *shares, _named(best["options"])]
+        )
+    for goal in result.get("goals", ()):
+        yield (
+            f"goal {goal['model']} {goal['precision']}: {goal['reached']:,.0f} of {goal['goal']:,.0f} windows/s "
+            f"({goal['by']:+.0%})"
+        )
+
+
+def _table(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The best windows/s of each file and precision at each batch."""
+    sizes = sorted({point["batch"] for point in points})
+    if sizes:
+        yield f"{'windows/s, at batch':<28}" + "".join(f"{size:>8}" for size in sizes)
+    for pair in dict.fromkeys((point["model"], point["precision"]) for point in points):
+        own = [point for point in points if (point["model"], point["precision"]) == pair]
+        at = {size: [each["windows_per_s"]["median"] for each in own if each["batch"] == size] for size in sizes}
+        yield f"{' '.join(pair):<28}" + "".join(
+            f"{max(rates):>8,.0f}" if rates else f"{'-':>8}" for rates in at.values()
+        )
+
+
+def _changes(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What options other than a run's did to the rate, at the same batch."""
+    for pair in dict.fromkeys((point["model"], point["precision"]) for point in points):
+        first, *others = [point for point in points if (point["model"], point["precision"]) == pair]
+        for point in others:
+            if point["batch"] == first["batch"]:
+                factor = point["windows_per_s"]["median"] / first["windows_per_s"]["median"]
+                wrong = f", WRONG: {', '.join(point['wrong'])}" if point["wrong"] else ""
+                yield f"{' '.join(pair)}, {_named(point['options'])}: {factor:.2f} times as fast{wrong}"
+
+
+def _named(options: Mapping[str, Any]) -> str:
+    """The options that are not a run's, or may not be: `nhwc, graph`."""
+    usual = CudaOptions()
+    changed = {key: value for key, value in options.items() if value != getattr(usual, key) and key != "tf32"}
+    return ", ".join(key if value is True else f"{key} {value}" for key, value in changed.items()) or "a run's options"

@@ -1,0 +1,128 @@
+"""A batch's buffers on a device, bound to a session once: a call then copies windows in and outputs out, no more.
+
+Otherwise ONNX Runtime allocates the input and the outputs anew for every call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from runtime.model.schema import HEAD_ROWS, INPUTS
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """The shapes of what a call takes and gives.
+
+    Attributes:
+        windows: the shape of the input, `(batch, samples)`.
+        outputs: the shapes of the outputs that are computed, by name, batch included.
+        head_rows: see `runtime.model.schema`; None leaves the graph's default.
+    """
+
+    windows: tuple[int, int]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    head_rows: int | None = None
+
+
+class Binding:
+    """Runs batches of one size through buffers that stay where they are. One thread may use it at a time.
+
+    `OrtValue.update_inplace` and `OrtValue.numpy` copy with `cudaMemcpy` and return when the copy is complete, and
+    `run_with_iobinding` returns when the outputs are: nothing else needs to be waited for.
+
+    Args:
+        session: ONNX Runtime's session.
+        device: "cpu" or "cuda:N", the session's device.
+        buffers: the shapes.
+        graph_id: the number under which a session with CUDA graphs keeps that of this binding; None without them. A
+            graph is tied to its buffers, so every binding needs a number of its own.
+        lock: held during calls; for sessions that may run one call at a time.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        device: str,
+        buffers: Buffers,
+        graph_id: int | None = None,
+        lock: contextlib.AbstractContextManager[object] | None = None,
+    ) -> None:
+        kind, _, number = device.partition(":")
+        self._session, self._on_cpu, self._lock = session, kind == "cpu", lock or contextlib.nullcontext()
+        self.buffers = buffers
+        self._options = ort.RunOptions()
+        if graph_id is not None:
+            self._options.add_run_config_entry("gpu_graph_id", str(graph_id))
+        self._binding = session.io_binding()
+        place = kind, int(number or 0)
+        with self._lock:
+            self._windows = ort.OrtValue.ortvalue_from_shape_and_type(buffers.windows, np.float32, *place)
+            self._outputs = [
+                ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, *place) for _, shape in buffers.outputs
+            ]
+        self._binding.bind_ortvalue_input(INPUTS, self._windows)
+        for (name, _), value in zip(buffers.outputs, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, value)
+        if buffers.head_rows is not None:
+            # It belongs to shape arithmetic, which ONNX Runtime leaves on the CPU. bind_cpu_input refuses it: it is
+            # optional.
+            rows = ort.OrtValue.ortvalue_from_numpy(np.array([buffers.head_rows]))
+            self._binding.bind_ortvalue_input(HEAD_ROWS, rows)
+
+    def __call__(self, windows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The outputs of a batch of windows, in the order in which they are bound.
+
+        Raises:
+            ValueError: the windows have another shape or type than the buffer.
+        """
+        if windows.shape != self.buffers.windows or windows.dtype != np.float32:
+            raise ValueError(f"windows are {windows.dtype} {list(windows.shape)}, not {list(self.buffers.windows)}")
+        with self._lock:
+            self._windows.update_inplace(windows)
+            self._session.run_with_iobinding(self._binding, self._options)
+            values = [value.numpy() for value in self._outputs]
+        return [array.copy() for array in values] if self._on_cpu else values  # on a CPU, `numpy` gives a view
+
+    def run_only(self) -> None:
+        """Computes the batch that was copied last once more and leaves the outputs on the device: for timing."""
+        with self._lock:
+            self._session.run_with_iobinding(self._binding, self._options)
+
+
+class Spare:
+    """The bindings of a session that no thread uses at the moment, all for the same buffers.
+
+    Those for other buffers are dropped before new ones are made: a run that halves its batch for lack of memory gets
+    the memory of the larger batch back.
+
+    Args:
+        make: makes a binding.
+    """
+
+    def __init__(self, make: Callable[[Buffers], Binding]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._spare: list[Binding] = []
+        self._buffers: Buffers | None = None
+
+    def run(self, buffers: Buffers, windows: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
+        """Runs a batch with a binding for these buffers."""
+        with self._lock:
+            if buffers != self._buffers:
+                self._spare, self._buffers = [], buffers
+            binding = self._spare.pop() if self._spare else None
+        if binding is None:
+            binding = self._make(buffers)
+        values = binding(windows)  # one that fails is not used again
+        with self._lock:
+            if buffers == self._buffers:
+                self._spare.append(binding)
+        return values

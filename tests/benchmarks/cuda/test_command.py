@@ -1,0 +1,108 @@
+"""`perch-bench cuda` on the CPU provider: what it writes, keeps, skips and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.cuda.expected import write_expected
+from benchmarks.cuda.steps import STEPS
+from benchmarks.measuring.usage import alive, children
+from convert.proof.synthetic import windows as synthetic
+from runtime.model.artifact import read_artifact
+from runtime.model.session import Session
+from tests.support.processes import until
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+def measured(target: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    code = main(["cuda", *words, "--json", str(target), "--device", "cpu", "--quick"])
+    return code, json.loads(target.read_text())
+
+
+def test_all_steps_on_the_cpu(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = read_artifact(model).window_samples
+    windows = (32768 * synthetic(7, 3, samples)).astype(np.int16)
+    given = Session(model).run((windows / np.float32(32768)).astype(np.float32), ("label", "embedding"), 1)
+    write_expected(
+        tmp_path / "expected.npz", windows, {"perch": given}, {"perch": read_artifact(model).artifact_sha256}
+    )
+    code, found = measured(tmp_path / "cuda.json", str(model), "--expected", str(tmp_path / "expected.npz"))
+    steps = found["steps"]
+    assert code == 0
+    assert not [name for name, step in steps.items() if "error" in step]
+    assert list(steps) == list(STEPS)
+    agreement = steps["agreement"]["trials"]
+    assert set(agreement) == {"perch float32", "perch float16", "perch elsewhere"}
+    assert agreement["perch float32"]["equal"] and agreement["perch elsewhere"]["equal"]
+    assert agreement["perch float16"]["heads"]["label"]["error"] > agreement["perch float32"]["heads"]["label"]["error"]
+    ceiling = steps["ceiling"]["trials"]
+    assert ceiling["product float32"]["relative_error"] < 1e-5
+    best = {each["precision"]: each for each in steps["speed"]["best"]}
+    possible = ceiling["work perch"]["float32"]["layer_by_layer"][str(best["float32"]["batch"])]
+    rate = best["float32"]["windows_per_s"]["median"]
+    assert best["float32"]["share"]["layer_by_layer"] == pytest.approx(rate / possible)
+    nodes = steps["nodes"]["trials"]["perch float32"]
+    assert sum(kind["us"] for kind in nodes["kinds"].values()) == nodes["total_us"] > 0
+    assert "perch float16" in capsys.readouterr().out
+
+
+def test_a_command_that_is_killed_leaves_what_it_had_and_no_process(model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cuda.json"
+    command = [sys.executable, "-m", "benchmarks", "cuda", str(model), "--json", str(target), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    until(lambda: target.exists() and "ceiling" in json.loads(target.read_text())["steps"])
+    (child,) = children(process.pid)
+    process.kill()
+    process.wait()
+    assert json.loads(target.read_text())["steps"]["doctor"]["problem"] is None
+    until(lambda: not alive(child))
+    assert "doctor" in measured(target, str(model), "--steps", "ceiling")[1]["steps"]
+
+
+def test_results_of_steps_that_are_not_measured_now_stay(model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cuda.json"
+    code, found = measured(target, str(model), "--steps", "doctor")
+    assert (code, found["command"], found["skipped"]) == (0, "cuda", {})
+    assert found["steps"]["doctor"]["problem"] is None
+    found["steps"]["files"] = {"kept": 1}
+    target.write_text(json.dumps(found))
+    assert measured(target, str(model), "--steps", "doctor")[1]["steps"]["files"] == {"kept": 1}
+
+
+def test_a_file_of_another_card_or_another_command_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "cuda.json"
+    _, found = measured(target, str(model), "--steps", "doctor")
+    for key, value in {"card": "NVIDIA H100", "onnxruntime": "1.20", "models": {}, "command": "parity"}.items():
+        target.write_text(json.dumps({**found, key: value}))
+        assert main(["cuda", str(model), "--json", str(target), "--device", "cpu"]) == 2
+        assert json.loads(target.read_text())[key] == value
+        assert "name another file" in capsys.readouterr().err
+
+
+def test_what_the_time_does_not_allow_is_listed(model: Path, tmp_path: Path) -> None:
+    code, found = measured(tmp_path / "cuda.json", str(model), "--limit", "0", "--steps", "doctor")
+    assert (code, found["steps"]) == (0, {})
+    assert found["skipped"] == {"doctor": "the time was over"}
+
+
+def test_unknown_steps_and_files_of_one_name_are_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "cuda.json")
+    assert main(["cuda", str(model), "--json", target, "--device", "cpu", "--steps", "doctor,sped"]) == 2
+    assert main(["cuda", str(model), str(model), "--json", target, "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "no step 'sped'" in said and "rename one" in said
+    assert not Path(target).exists()

@@ -1,0 +1,78 @@
+"""The process of a step that fails, dies or hangs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cuda import process
+from benchmarks.cuda.process import run_step
+from benchmarks.cuda.step import Context, Result
+from benchmarks.measuring.usage import alive
+from tests.support.processes import until
+
+STEP = """
+import os, subprocess, time
+from benchmarks.cuda.step import Trials
+def fail():
+    {}
+def measure(context, keep):
+    trials = Trials(context, keep, {{"about": "a step"}})
+    trials.measure("good", lambda: {{"figure": os.getpid()}})
+    trials.measure("bad", fail)
+    trials.measure("long", lambda: {{}}, needs_s=10_000)
+    trials.measure("last", lambda: {{"figure": os.getpid()}})
+    return trials.result()
+"""
+
+
+def outcome(folder: Path, patch: pytest.MonkeyPatch, fails: str, seconds: float = 60) -> tuple[Result, list[Result]]:
+    """What a step gives, and what it kept, one of whose trials does this."""
+    name = f"a_step_{len(fails)}"
+    (folder / f"{name}.py").write_text(STEP.format(fails))
+    patch.syspath_prepend(folder)
+    kept: list[Result] = []
+    context = Context({}, "cpu", None, None, True, time.monotonic() + seconds, folder, {})
+    return run_step(name, context, kept.append), kept
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("raise ValueError('bad luck')", "ValueError: bad luck"),
+        ("from runtime.errors import DeviceError; raise DeviceError('no card')", "no card"),
+        ("os.kill(os.getpid(), 11)", "its process was killed by signal 11"),
+    ],
+)
+def test_a_trial_that_fails_or_kills_its_process_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, said: str
+) -> None:
+    result, kept = outcome(tmp_path, monkeypatch, fails)
+    trials = result["trials"]
+    assert (result["about"], trials["bad"]) == ("a step", {"error": said})
+    assert trials["long"] == {"skipped": "no time: it needs about 10000 s"}
+    same_process = trials["good"] == trials["last"]
+    assert same_process == ("kill" not in fails)
+    assert "error" not in result and result["took_s"] >= 0
+    assert kept[0]["running"] == "good" and kept[-1]["trials"] == trials
+
+
+def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE_S", 1.0)
+    started = tmp_path / "started"
+    hang = f"open({str(started)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid)); time.sleep(600)"
+    result, _ = outcome(tmp_path, monkeypatch, hang, seconds=3)
+    assert result["trials"]["bad"] == {"error": "it did not end in its time, so its process was ended"}
+    assert result["error"] == "it ran out of time during bad"
+    assert result["trials"]["good"]["figure"] > 0
+    until(lambda: not alive(int(started.read_text())))
+
+
+def test_a_step_that_cannot_be_imported_has_failed(tmp_path: Path) -> None:
+    context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
+    result = run_step("no_such_step", context, lambda _: None)
+    assert result["error"] == "ModuleNotFoundError: No module named 'no_such_step'"

@@ -1,0 +1,123 @@
+"""Buffers that are bound once, on the CPU provider, which computes the same bits with them as without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from convert.passes.heads.deferral import defer_heads
+from runtime.model.binding import Binding, Buffers, Spare
+from runtime.model.session import Session
+from tests.support.small_v2 import write_small_v2
+
+NAMES = ("label", "embedding", "spatial_embedding", "spectrogram")
+OUTPUTS = [NAMES, ("spectrogram",), ("embedding", "label")]
+
+
+def windows(count: int, seed: int = 3) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((count, 160_000)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A session whose class heads can be skipped."""
+    return Session(write_small_v2(tmp_path_factory.mktemp("model") / "small.onnx", run=(defer_heads,)))
+
+
+@pytest.mark.parametrize("outputs", OUTPUTS)
+def test_binding_gives_the_bits_of_a_call(session: Session, outputs: Sequence[str]) -> None:
+    binding = session.binding(3, outputs)
+    for seed in (1, 2):
+        x = windows(3, seed)
+        for found, expected in zip(binding(x), session(x, outputs), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_what_a_binding_gave_stays_as_it_is(session: Session) -> None:
+    binding = session.binding(2, ("label", "embedding"))
+    first = binding(windows(2, 1))
+    kept = [values.copy() for values in first]
+    binding(windows(2, 2))
+    for values, before in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(values, before)
+
+
+def test_batch_is_computed_again_without_copies(session: Session) -> None:
+    binding = session.binding(2, ("label",))
+    (before,) = binding(windows(2))
+    binding.run_only()
+    np.testing.assert_array_equal(binding(windows(2))[0], before)
+
+
+def test_windows_of_another_shape_or_type_are_refused(session: Session) -> None:
+    binding = session.binding(2, ("label",))
+    for x in (windows(3), windows(2).reshape(-1), windows(2).astype(np.float64)):
+        with pytest.raises(ValueError, match="windows are float"):
+            binding(x)
+
+
+@pytest.mark.parametrize("outputs", OUTPUTS)
+@pytest.mark.parametrize("head_rows", [None, 0, 1])
+def test_session_with_bound_buffers_computes_the_same_rows(
+    tmp_path: Path, outputs: Sequence[str], head_rows: int | None
+) -> None:
+    plain, bound = (Session(write_small_v2(tmp_path / "small.onnx", run=(defer_heads,))) for _ in range(2))
+    bound.device = "cpu:0"  # bound as on a GPU
+    x = windows(2)
+    found, expected = (each(x, outputs, head_rows=head_rows) for each in (bound, plain))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+class Idle(Binding):
+    """A binding that computes nothing."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        self.buffers = buffers
+
+    def __call__(self, windows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if windows[0, 0]:
+            raise RuntimeError("out of memory")
+        return [windows]
+
+
+def test_bindings_of_another_batch_are_dropped_before_new_ones_are_made() -> None:
+    made: list[int] = []
+    alive: list[Binding] = []
+
+    def make(buffers: Buffers) -> Binding:
+        made.append(buffers.windows[0])
+        alive[:] = list(spare._spare)
+        return Idle(buffers)
+
+    spare = Spare(make)
+    for size in (4, 4, 2, 2, 4):
+        spare.run(Buffers((size, 1), ()), np.zeros((size, 1), np.float32))
+    assert (made, alive) == ([4, 2, 4], [])
+
+
+def test_binding_that_failed_is_not_used_again() -> None:
+    made: list[Buffers] = []
+    spare = Spare(lambda buffers: made.append(buffers) or Idle(buffers))  # type: ignore[func-returns-value]
+    buffers = Buffers((1, 1), ())
+    with pytest.raises(RuntimeError, match="out of memory"):
+        spare.run(buffers, np.ones((1, 1), np.float32))
+    spare.run(buffers, np.zeros((1, 1), np.float32))
+    spare.run(buffers, np.zeros((1, 1), np.float32))
+    assert len(made) == 2
+
+
+def test_each_thread_has_buffers_of_its_own(session: Session) -> None:
+    bound = session.binding
+    inputs = [windows(2, seed) for seed in range(6)]
+    spare = Spare(lambda buffers: bound(buffers.windows[0], [name for name, _ in buffers.outputs]))
+    buffers = bound(2, ("label",)).buffers
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda x: spare.run(buffers, x)[0], inputs))
+    for values, x in zip(found, inputs, strict=True):
+        np.testing.assert_array_equal(values, session(x, ("label",))[0])

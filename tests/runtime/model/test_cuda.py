@@ -1,0 +1,64 @@
+"""The options of the CUDA provider, as far as they can be tested without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+
+from runtime.errors import DeviceError
+from runtime.model import cuda
+from runtime.model.cuda import LIBRARIES, CudaOptions
+from runtime.model.session import check_install
+
+
+def test_float32_is_strict_unless_asked_otherwise() -> None:
+    name, options = CudaOptions().provider("cuda:3")
+    assert name == "CUDAExecutionProvider"
+    assert (options["device_id"], options["use_tf32"], options["enable_cuda_graph"]) == ("3", "0", "0")
+    assert CudaOptions(tf32=True).provider("cuda:0")[1]["use_tf32"] == "1"
+
+
+def test_provider_knows_every_option_and_value() -> None:
+    libraries = [path for name in LIBRARIES if (path := Path(ort.__file__).parent / "capi" / name).is_file()]
+    if not libraries:
+        pytest.skip("this is a CPU build of onnxruntime")
+    strings = libraries[0].read_bytes()
+    options = CudaOptions(conv_search="EXHAUSTIVE").provider("cuda:0")[1] | CudaOptions().provider("cuda:0")[1]
+    named = {*options, "HEURISTIC", "EXHAUSTIVE", options["arena_extend_strategy"]}
+    assert {name for name in named if name.encode() not in strings} == set()
+
+
+def test_distributions_in_folders_of_their_own_are_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("onnxruntime", "onnxruntime_gpu"):
+        described = tmp_path / name / f"{name}-1.31.1.dist-info"
+        described.mkdir(parents=True)
+        (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.31.1\n")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "onnxruntime"), str(tmp_path / "onnxruntime_gpu")])
+    check_install()
+    for path in (tmp_path / "onnxruntime").iterdir():
+        path.rename(tmp_path / "onnxruntime_gpu" / path.name)
+    monkeypatch.setattr("sys.path", [str(tmp_path / "onnxruntime_gpu")])
+    with pytest.raises(DeviceError, match="both installed"):
+        check_install()
+
+
+def test_libraries_are_found_on_the_rest_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "nvidia" / "cu13" / "lib"
+    folder.mkdir(parents=True)
+    for name in ("libcublas.so.13", "libcublasLt.so.13", "libcusolver.so.12"):
+        (folder / name).touch()
+    asked: list[str] = []
+
+    def refuse(name: str) -> None:
+        asked.append(name)
+        raise OSError("not found")
+
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    monkeypatch.setattr("runtime.model.cuda.ort.preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr("runtime.model.cuda.ctypes.CDLL", refuse)
+    with cuda.loading():
+        pass
+    names = ["libcublasLt.so.13", str(folder / "libcublasLt.so.13"), "libcublas.so.13", str(folder / "libcublas.so.13")]
+    assert asked == names
