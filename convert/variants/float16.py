@@ -20,6 +20,7 @@ from convert.variants.float32 import Float32, with_prototype_heads
 from convert.variants.variant import Proof, Variant, finish_graph
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
+from runtime.model.tolerance import FLOAT16
 
 WINDOWS = 400
 """How many windows are compared with float32."""
@@ -88,7 +89,7 @@ def check(measured: Mapping[str, HeadParity], agreement: Mapping[str, float], wi
             problems.append(
                 f"{name}: top class as in float32 in {share:.1%} of {windows} windows, not {MIN_AGREEMENT:.1%}"
             )
-        elif failures := result.failures(parity.FLOAT16):
+        elif failures := result.failures(FLOAT16):
             problems.append(f"{name}: {', '.join(failures)}")
     if problems:
         raise ParityError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
+from runtime.model.golden import golden_batch
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.job import Job
@@ -74,7 +75,7 @@ def main() -> None:
     try:
         session = open_models(job.models, job.device, job.setup.threads)
         scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
-        scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
+        session.check(scorer(golden_batch(session.artifact.window_samples, job.setup.batch_size)))
     except Exception as error:
         send(Refused(refusal(error, job)))
         return
