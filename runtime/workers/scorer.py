@@ -25,7 +25,15 @@ from runtime.workers.worker import refusal, rows_of
 
 LANES = 2
 """Batches being worked on at once: one is copied while another is computed."""
-OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "cuda_error_out_of_memory", "bad_alloc")
+OUT_OF_MEMORY = (
+    "failed to allocate",
+    "out of memory",
+    "out_of_memory",
+    "bad_alloc",
+    "alloc_failed",
+    "allocation_failed",
+)
+"""What ONNX Runtime, CUDA, cuBLAS and cuDNN say of it."""
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
 

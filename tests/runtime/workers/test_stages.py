@@ -186,14 +186,23 @@ def test_a_ring_has_no_name_to_be_left_behind(pages: int, monkeypatch: pytest.Mo
     ring.close()
 
 
-def test_batch_is_halved_when_memory_runs_out() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "BFCArena: Failed to allocate memory for requested buffer of size 1",
+        "CUDA failure 2: out of memory ; GPU=0",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ],
+)
+def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
     sizes: list[int] = []
     notices: list[Any] = []
 
     def score(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
         sizes.append(size)
         if size > 3:
-            raise RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 1")
+            raise RuntimeError(said)
         return {"label": windows}
 
     scorer = BatchScorer(score, 16, notices.append)
