@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnxruntime as ort
 import pytest
@@ -68,18 +69,16 @@ def test_libraries_are_found_on_the_rest_of_the_path(tmp_path: Path, monkeypatch
 def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, int]] = []
 
-    class Library:
-        """The runtime library of a machine with two GPUs."""
+    def set_device(number: int) -> int:
+        called.append(("device", number))
+        return 0 if number < 2 else 101
 
-        def cudaSetDevice(self, number: int) -> int:
-            called.append(("device", number))
-            return 0 if number < 2 else 101
+    def set_flags(flags: ctypes.c_uint) -> int:
+        called.append(("flags", flags.value))
+        return 0
 
-        def cudaSetDeviceFlags(self, flags: ctypes.c_uint) -> int:
-            called.append(("flags", flags.value))
-            return 0
-
-    monkeypatch.setattr(cuda, "library", Library)
+    two_gpus = SimpleNamespace(cudaSetDevice=set_device, cudaSetDeviceFlags=set_flags)
+    monkeypatch.setattr(cuda, "library", lambda: two_gpus)
     assert cuda.sleep_while_waiting("cuda:1")
     assert not cuda.sleep_while_waiting("cuda:2")
     monkeypatch.setattr(cuda, "library", lambda: None)
