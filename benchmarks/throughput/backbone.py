@@ -6,6 +6,7 @@ the frontend. With the backbone of a reference file as the floor, a faster backb
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
 import onnx
@@ -32,9 +33,7 @@ def cut_backbone(path: str | Path) -> bytes:
         raise InputError(f"{path} has no output '{EMBEDDING}' for its backbone to end in")
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
     graph = model.graph
-    start = next((name for name in SPECTROGRAMS if name in heads), None) or _spectrogram(graph)
-    copied = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    start = copied.get(start, start)  # where the head is a copy of what the backbone reads
+    start = spectrogram(graph, heads)
     values = {value.name: value for value in [*graph.output, *graph.value_info]}
     if start is None or start not in values:
         raise InputError(f"the spectrogram of {path} cannot be found: it feeds no convolution over time and frequency")
@@ -50,7 +49,14 @@ def cut_backbone(path: str | Path) -> bytes:
     return bytes(result.SerializeToString())
 
 
-def _spectrogram(graph: onnx.GraphProto) -> str | None:
+def spectrogram(graph: onnx.GraphProto, heads: Container[str]) -> str | None:
+    """The value from which the backbone starts; None if it cannot be found."""
+    start = next((name for name in SPECTROGRAMS if name in heads), None) or _before_convolutions(graph)
+    copied = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    return copied.get(start, start)  # where the head is a copy of what the backbone reads
+
+
+def _before_convolutions(graph: onnx.GraphProto) -> str | None:
     weights = {weight.name: weight.dims for weight in graph.initializer}
     shaped = {node.output[0]: node.input[0] for node in graph.node if node.op_type in ("Reshape", "Unsqueeze")}
     for node in graph.node:  # in topological order
