@@ -184,18 +184,18 @@ class Session:
         if not len(windows):
             return {name: np.empty((0, *self.artifact.heads[name].shape), np.float32) for name in outputs}
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        if self.device != "cpu":  # a GPU picks its kernels anew for every new shape
+        if self.device != "cpu" and len(batches[-1]) < batch_size:  # a GPU picks its kernels anew for every new shape
             batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
         deferred = [name for name in outputs if name in self.deferrable_heads and self.device == "cpu"]
         others = [name for name in outputs if name not in deferred]
         if not deferred:
             parts = [self._run_others(batch, others) for batch in batches]
-            return {name: np.concatenate([part[name] for part in parts])[: len(windows)] for name in outputs}
+            return {name: _concatenated([part[name] for part in parts])[: len(windows)] for name in outputs}
         earlier = [self._run_others(batch, [*others, self.deferred_from]) for batch in batches[:-1]]
         gathered = np.concatenate([part[self.deferred_from] for part in earlier]) if earlier else None
         # The weights of the heads are read from memory once for all batches.
         last = dict(zip([*others, *deferred], self(batches[-1], [*others, *deferred], gathered), strict=True))
-        joined = {name: np.concatenate([*(part[name] for part in earlier), last[name]]) for name in others}
+        joined = {name: _concatenated([*(part[name] for part in earlier), last[name]]) for name in others}
         return {name: joined[name] if name in joined else last[name] for name in outputs}
 
     def _run_others(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -247,6 +247,10 @@ def load(
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         raise DeviceError(unusable(device, cuda.missing_library() or "ONNX Runtime gives no reason"))
     return session
+
+
+def _concatenated(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Path) -> None:
