@@ -57,9 +57,10 @@ called NAME.label, NAME.embedding; a model is called as its file is, without the
 """
 DOCTOR = """\
 instead of a run, show what is installed and which devices can be used. With --model, also show what the file holds,
-whether it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU; then run a
-window through it. Exit codes: 0 the device that runs take (or --device) works; 1 it does not, the installation is
-broken, or the model cannot be run; 2 wrong use, or no model
+whether it is unchanged, how far each device here is off for a window of which the file says what it gives, how a run of
+it would be set up, and which of its nodes a GPU leaves to the CPU. Exit codes: 0 the device that runs take (or
+--device) works; 1 it does not, the installation is broken, the model cannot be run, or a device computes it wrongly; 2
+wrong use, or no model
 """
 MAP_REPORT = """\
 write for each of --classes whether the model has it, has only its genus, or lacks both, and print a summary. Without
