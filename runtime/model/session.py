@@ -183,8 +183,9 @@ class Session:
         if not len(windows):
             return {name: np.empty((0, *self.artifact.heads[name].shape), np.float32) for name in outputs}
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        if self.device != "cpu":  # a GPU picks its kernels anew for every new shape
-            batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
+        short = batch_size - len(batches[-1])
+        if short and self.device != "cpu":  # a GPU picks its kernels anew for every new shape
+            batches[-1] = np.pad(batches[-1], ((0, short), (0, 0)))
         deferred = [name for name in outputs if name in self.deferrable_heads and self.device == "cpu"]
         others = [name for name in outputs if name not in deferred]
         if not deferred:
@@ -233,7 +234,7 @@ def load(
             # Without enable_fallback=0 it prints an error, such as a refused option, and falls back to the CPU.
             session = ort.InferenceSession(_loadable(path), session_options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
-        if device != "cpu":
+        if device != "cpu" and "load model" not in str(error).lower():
             raise DeviceError(unusable(device, message_of(error))) from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():

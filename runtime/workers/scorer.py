@@ -72,7 +72,9 @@ def main() -> None:
             send_alone(message)
 
     try:
-        session = open_models(job.models, job.device, job.setup.threads)
+        if job.device != "cpu" and not job.tf32:
+            cuda.forbid_tf32()
+        session = open_models(job.models, job.device, job.setup.threads, job.tf32)
         scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
         scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
     except Exception as error:
