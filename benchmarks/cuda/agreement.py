@@ -21,11 +21,12 @@ from benchmarks.cuda.expected import Expected
 from benchmarks.cuda.precisions import Precision, file_for, options_for, precisions
 from benchmarks.cuda.step import Context, Keep, Result, Trials
 from convert.proof import parity
-from convert.proof.parity import HeadParity, Tolerance
+from convert.proof.parity import HeadParity
 from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session
+from runtime.model.tolerance import FLOAT16, Tolerance
 
 SEED = 1500
 WINDOWS, QUICK_WINDOWS = 24, 4
@@ -124,7 +125,7 @@ def _judged(name: str, context: Context, precision: Precision, compared: Mapping
 def tolerance_of(artifact: Artifact, head: str, precision: Precision) -> Tolerance:
     """How far a head may be from float32 on the CPU."""
     if precision != "float32":
-        return parity.FLOAT16
+        return FLOAT16
     return parity.tolerance(head, native=artifact.family == "perch_v2")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.cuda import agreement, ceiling, doctor, nodes, speed
+from benchmarks.cuda import agreement, ceiling, doctor, faults, files, memory, nodes, speed
 from benchmarks.cuda.step import Step
 
 
@@ -23,4 +23,7 @@ STEPS: Mapping[str, Timed] = {
     "agreement": Timed(agreement, 45),
     "speed": Timed(speed, 140),
     "nodes": Timed(nodes, 30),
+    "files": Timed(files, 50),
+    "memory": Timed(memory, 20),
+    "faults": Timed(faults, 40),
 }

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convert.proof.parity import HeadParity, cosine_distances, relative
+from convert.proof.parity import HeadParity
+from runtime.model.tolerance import cosine_distances, relative
 
 TOP = 5
 Values = NDArray[np.float64]

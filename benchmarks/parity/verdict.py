@@ -2,9 +2,9 @@
 
 A head is judged by three rules:
 
-- The stated tolerance of its precision (`convert.proof.parity`), on the windows of this comparison. On recordings other
-  than the synthetic soundscapes of conversion, ten times as much 1 - cosine is tolerated: in a window of silence and
-  clicks, or of a single tone, that of a correct file is a hundred times what it is in others. For an output that
+- The stated tolerance of its precision (`runtime.model.tolerance`), on the windows of this comparison. On recordings
+  other than the synthetic soundscapes of conversion, ten times as much 1 - cosine is tolerated: in a window of silence
+  and clicks, or of a single tone, that of a correct file is a hundred times what it is in others. For an output that
   conversion found to be ill-conditioned (`convert.proof.rounding`), the tolerance is what conversion granted: a
   multiple of TensorFlow's own error, which the file states.
 - On the CPU, where conversion measures: at most ten times the greatest and mean error that the file states for itself
@@ -35,10 +35,11 @@ from benchmarks.parity.comparison import HeadDifferences
 from benchmarks.parity.measurement import FileMeasurement, Setting
 from benchmarks.parity.windows import WindowRef
 from convert.proof.audio import SYNTHETIC
-from convert.proof.parity import FLOAT16, INT8, Tolerance, tolerance
+from convert.proof.parity import tolerance
 from convert.proof.rounding import widened
 from convert.source.saved_model import SavedModel
 from runtime.model.artifact import Artifact
+from runtime.model.tolerance import FLOAT16, INT8, Tolerance
 
 MANY_WINDOWS = 2.5
 """Times the 1 - cosine that conversion tolerates for a model in StableHLO. Conversion looks at 12 windows, and the

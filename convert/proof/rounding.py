@@ -32,9 +32,10 @@ from convert.errors import ConversionError, ParityError
 from convert.proof import parity
 from convert.proof.expected import Expected, Outputs
 from convert.proof.float64 import in_float64
-from convert.proof.parity import FLOAT16, HeadParity, Tolerance
+from convert.proof.parity import HeadParity
 from convert.source.reference import Reference
 from runtime.model.session import Session
+from runtime.model.tolerance import FLOAT16, Tolerance
 
 MEAN_TIMES = 3
 TIMES = Tolerance(error=6, mean_error=MEAN_TIMES, cosine_distance=36)

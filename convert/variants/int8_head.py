@@ -21,6 +21,7 @@ from convert.variants.float32 import Float32
 from convert.variants.variant import Proof, Variant
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
+from runtime.model.tolerance import INT8
 
 WINDOWS = 100
 """How many windows are compared with float32."""
@@ -120,7 +121,7 @@ def check(measured: Mapping[str, HeadParity], agreements: Mapping[str, Agreement
     for name in dict.fromkeys([*measured, *agreements]):
         failures = agreements[name].failures() if name in agreements else []
         if name in measured and not failures:
-            tolerance = parity.INT8 if name in agreements else parity.tolerance(name, native=True)
+            tolerance = INT8 if name in agreements else parity.tolerance(name, native=True)
             failures = measured[name].failures(tolerance)
         if failures:
             problems.append(f"{name}: {', '.join(failures)}")

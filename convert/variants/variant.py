@@ -8,15 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from convert.errors import ParityError
 from convert.passes import pipeline
 from convert.proof import parity
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, batch_sizes, check_runs
 from convert.proof.parity import HeadParity
 from convert.write import ConvertedModel, finish
+from runtime.errors import some
 from runtime.model.artifact import Artifact
+from runtime.model.fingerprint import Fingerprint
+from runtime.model.golden import fingerprint, windows_to_store
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,16 @@ class Variant(ABC):
         measured = parity.as_metadata(proof.heads, audio.description, batch_sizes(self.session))
         if reason := expected.source.cannot_run:
             measured = {"measured": False, "reason": reason}
-        artifact = replace(self.artifact, parity={**measured, **proof.metadata})
+        artifact = replace(self.artifact, parity={**measured, **proof.metadata}, golden=self._golden(expected.windows))
         self._model = replace(self._model, artifact=artifact)
+
+    def _golden(self, windows: NDArray[np.float32]) -> dict[str, Fingerprint]:
+        """What each head gives for the golden window; the ranges are over these windows too."""
+        windows = np.concatenate([windows_to_store(self.artifact.window_samples), windows])
+        outputs = self.session.run(windows, list(self.artifact.heads), 1)
+        if wrong := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
+            raise ParityError(f"the converted graph gives values of {some(wrong)} that are not finite")
+        return {name: fingerprint(values) for name, values in outputs.items()}
 
     @abstractmethod
     def judge(self, expected: Expected, audio: ProofAudio) -> Proof:

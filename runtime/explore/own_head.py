@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from runtime.errors import ArtifactError, InputError, first_line, repeated, some
 from runtime.files import check_outputs, remove_leftovers, replacing
 from runtime.model.artifact import DESCRIPTION, Artifact, description_sha256, read_entries
+from runtime.model.golden import fingerprint, windows_to_store
 from runtime.model.heads import NO_CLASS, Head
 from runtime.model.identity import read_true_artifact
 from runtime.model.messages import message_of
@@ -54,8 +55,6 @@ MOST_WEIGHT = 1e100
 """Larger weights could overflow."""
 TOLERANCE = 1e-6
 """How far probabilities in the file may lie from a float64 reference; float32 rounds them by 3e-8."""
-WINDOWS = 2
-"""Windows of noise with which a new file is compared with the old one."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +118,16 @@ def add_head(model: Path, target: Path, name: str, head: TrainedHead) -> Artifac
     check_outputs({"-o": target}, {"the model": model})
     before = read_true_artifact(model)
     check_place(model, before, name, len(head.weights))
-    windows = 0.1 * np.random.default_rng(0).standard_normal((WINDOWS, before.window_samples)).astype(np.float32)
+    windows = windows_to_store(before.window_samples)
     others = [each for each in before.heads if each != name]
     expected = _outputs(model, windows, others)
     proto = _with_head(model, before, name, head)
     own = Head(name, (len(head.names),), head.names, NAMESPACE, own=head.own)
+    golden = {**before.golden, name: fingerprint(head(expected[EMBEDDING]), spread=1.0)}
     after = replace(
         before,
         heads={**{each: before.heads[each] for each in others}, name: own},
+        golden=golden if before.golden else {},
         artifact_sha256=_sha256(proto),
         converted_sha256=before.base_sha256,
     )
@@ -276,6 +277,6 @@ def _sha256(proto: onnx.ModelProto) -> str:
 def _entries(before: Mapping[str, str], after: Artifact, name: str) -> dict[str, str]:
     """The entries of the new file: those of the old one but for what the head changes."""
     new = after.to_metadata()
-    changed = ("heads", "artifact_sha256", "own_heads", "base_sha256", f"classes.{name}")
-    entries = {**before, **{key: new[key] for key in changed}}
+    changed = ("heads", "artifact_sha256", "own_heads", "base_sha256", "golden", f"classes.{name}")
+    entries = {**before, **{key: new[key] for key in changed if key in new}}
     return {**entries, DESCRIPTION: description_sha256(entries)}

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from runtime.errors import ArtifactError, InputError, reason, repeated, some
+from runtime.model.fingerprint import MOST_TEXT as MOST_GOLDEN_TEXT
+from runtime.model.fingerprint import Fingerprint, read_fingerprints, to_text
 from runtime.model.heads import Head, read_heads
 from runtime.model.own_heads import MOST_TEXT as MOST_OWN_TEXT
 
@@ -57,6 +59,8 @@ class Artifact:
     parity: Mapping[str, Any] = field(default_factory=dict)
     """What was measured against TensorFlow. If TensorFlow could not run the model: `measured` is false, and there is a
     `reason`."""
+    golden: Mapping[str, Fingerprint] = field(default_factory=dict)
+    """What each head gives for the golden window; empty if the file does not say."""
     converted_sha256: str | None = None
     """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
 
@@ -129,6 +133,8 @@ class Artifact:
         }
         for head in self.heads.values():
             entries |= head.to_metadata()
+        if self.golden:
+            entries["golden"] = to_text(self.golden)
         own = {name: head.own.to_json() for name, head in self.heads.items() if head.own is not None}
         if own:
             entries |= {"own_heads": json.dumps(own), "base_sha256": self.base_sha256}
@@ -161,6 +167,7 @@ class Artifact:
                 tools=_object(entries["tools"]),
                 options=_object(entries["options"]),
                 parity=_object(entries["parity"]),
+                golden=_golden(entries, heads),
             )
         except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError(
@@ -295,6 +302,16 @@ def _own_heads(entries: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
     if text is None or len(text) > MOST_OWN_TEXT or not re.fullmatch("[0-9a-f]{64}", base or ""):
         raise ValueError("own heads that are described at too great length, or without base_sha256")
     return _object(text), base
+
+
+def _golden(entries: Mapping[str, str], heads: Mapping[str, Head]) -> dict[str, Fingerprint]:
+    """The fingerprints of all heads; none if the file does not have them."""
+    text = entries.get("golden")
+    if text is None:
+        return {}
+    if len(text) > MOST_GOLDEN_TEXT:
+        raise ValueError("a golden window at too great length")
+    return read_fingerprints(_object(text), heads)
 
 
 def _number(text: str) -> int:

@@ -6,7 +6,7 @@ The output `label` of the model `v1` is called `v1.label`. One model alone keeps
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -174,7 +174,12 @@ class Sessions:
         for prefix, own in self._own(outputs).items():
             self._sessions[prefix].warm_up(own, batch_size)
 
-    def _own(self, outputs: Sequence[str]) -> dict[str, list[str]]:
+    def check(self, outputs: Mapping[str, NDArray[np.float32]]) -> None:
+        """See `Session.check`."""
+        for prefix, own in self._own(outputs).items():
+            self._sessions[prefix].check({name: outputs[prefix + name] for name in own})
+
+    def _own(self, outputs: Collection[str]) -> dict[str, list[str]]:
         """The outputs of each model, by their own names."""
         own: dict[str, list[str]] = {}
         for prefix, session in self._sessions.items():

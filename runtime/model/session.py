@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.binding import Binding, Buffers, Spare
 from runtime.model.cuda import CudaOptions
+from runtime.model.golden import check, golden_batch
 from runtime.model.messages import message_of, unusable
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
@@ -183,19 +184,18 @@ class Session:
         if not len(windows):
             return {name: np.empty((0, *self.artifact.heads[name].shape), np.float32) for name in outputs}
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        short = batch_size - len(batches[-1])
-        if short and self.device != "cpu":  # a GPU picks its kernels anew for every new shape
-            batches[-1] = np.pad(batches[-1], ((0, short), (0, 0)))
+        if self.device != "cpu" and len(batches[-1]) < batch_size:  # a GPU picks its kernels anew for every new shape
+            batches[-1] = np.pad(batches[-1], ((0, batch_size - len(batches[-1])), (0, 0)))
         deferred = [name for name in outputs if name in self.deferrable_heads and self.device == "cpu"]
         others = [name for name in outputs if name not in deferred]
         if not deferred:
             parts = [self._run_others(batch, others) for batch in batches]
-            return {name: np.concatenate([part[name] for part in parts])[: len(windows)] for name in outputs}
+            return {name: _concatenated([part[name] for part in parts])[: len(windows)] for name in outputs}
         earlier = [self._run_others(batch, [*others, self.deferred_from]) for batch in batches[:-1]]
         gathered = np.concatenate([part[self.deferred_from] for part in earlier]) if earlier else None
         # The weights of the heads are read from memory once for all batches.
         last = dict(zip([*others, *deferred], self(batches[-1], [*others, *deferred], gathered), strict=True))
-        joined = {name: np.concatenate([*(part[name] for part in earlier), last[name]]) for name in others}
+        joined = {name: _concatenated([*(part[name] for part in earlier), last[name]]) for name in others}
         return {name: joined[name] if name in joined else last[name] for name in outputs}
 
     def _run_others(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -204,15 +204,23 @@ class Session:
         return dict(zip(names, self(batch, names, head_rows=self._head_rows(names)), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
-        """Runs a batch of silence, so that no later call takes the extra time of a first one.
+        """Runs a batch of the golden window, so that no later call takes the extra time of a first one.
 
         Raises:
-            ArtifactError: the graph cannot be run.
+            ArtifactError: the graph cannot be run on the CPU.
+            DeviceError: the GPU cannot run it, or the device computes wrongly.
         """
         try:
-            self.run(np.zeros((batch_size, self.artifact.window_samples), np.float32), outputs, batch_size)
+            found = self.run(golden_batch(self.artifact.window_samples, batch_size), outputs, batch_size)
         except Exception as error:  # onnxruntime raises a class of its own for each status
+            if self.device != "cpu":
+                raise DeviceError(unusable(self.device, message_of(error))) from None
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
+        self.check(found)
+
+    def check(self, outputs: Mapping[str, NDArray[np.float32]]) -> None:
+        """Raises DeviceError if these cannot be outputs of the golden window; see `golden.check`."""
+        check(self.artifact, outputs, self.device, self.tf32)
 
 
 def load(
@@ -241,6 +249,10 @@ def load(
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         raise DeviceError(unusable(device, cuda.missing_library() or "ONNX Runtime gives no reason"))
     return session
+
+
+def _concatenated(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _check_io(session: ort.InferenceSession, artifact: Artifact, path: str | Path) -> None:

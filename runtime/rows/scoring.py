@@ -96,8 +96,8 @@ class ScoringLoop:
         self._ended = time.monotonic()
         self._most_open = max(self._most_open, schedule.open)
         self._table.add(task, message)
-        shield(self._hand_over)
         if isinstance(message, Done):
+            shield(self._hand_over)
             progress.add(done=schedule.share(task))
         elif isinstance(message, Rows):
             self._rows += len(message.scored)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
+from runtime.model.golden import golden_batch
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.job import Job
@@ -24,7 +25,15 @@ from runtime.workers.worker import refusal, rows_of
 
 LANES = 2
 """Batches being worked on at once: one is copied while another is computed."""
-OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "cuda_error_out_of_memory", "bad_alloc")
+OUT_OF_MEMORY = (
+    "failed to allocate",
+    "out of memory",
+    "out_of_memory",
+    "bad_alloc",
+    "alloc_failed",
+    "allocation_failed",
+)
+"""What ONNX Runtime, CUDA, cuBLAS and cuDNN say of it."""
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
 
@@ -76,7 +85,7 @@ def main() -> None:
             cuda.forbid_tf32()
         session = open_models(job.models, job.device, job.setup.threads, job.tf32)
         scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
-        scorer(np.zeros((job.setup.batch_size, session.artifact.window_samples), np.float32))
+        session.check(scorer(golden_batch(session.artifact.window_samples, job.setup.batch_size)))
     except Exception as error:
         send(Refused(refusal(error, job)))
         return

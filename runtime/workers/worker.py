@@ -6,7 +6,7 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,15 +86,15 @@ def rows_of(
     artifact: Artifact,
     job: Job,
 ) -> Rows:
-    """Rows of the windows at `indices`, from the session's `outputs` for the `readable` ones."""
+    """Rows of the windows at `indices`, from the session's `outputs` for the `readable` ones, which are not changed."""
+    rows = {name: _of_all(outputs.get(name), readable, artifact.heads[name].shape) for name in job.computed}
     scored = readable.copy()
-    rows = {name: np.full((len(indices), *artifact.heads[name].shape), np.nan, np.float32) for name in job.computed}
-    for name, values in outputs.items():
-        rows[name][readable] = values
     for values in rows.values():  # a sample of 1e38 is finite, what the model makes of it is not
         scored &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-    for values in rows.values():
-        values[~scored] = np.nan
+    if not scored.all():
+        rows = {name: values.copy() for name, values in rows.items()}
+        for values in rows.values():
+            values[~scored] = np.nan
     for prefix in members_of(artifact):
         if prefix + LABEL in rows:
             rows[prefix + LABEL] = scaled(rows[prefix + LABEL], job.request.logit_scale)
@@ -112,6 +112,18 @@ def rows_of(
     return Rows(indices, {name: rows[name] for name in job.outputs}, scored)
 
 
+def _of_all(
+    values: NDArray[np.float32] | None, readable: NDArray[np.bool_], shape: Sequence[int]
+) -> NDArray[np.float32]:
+    """An output's `values` for readable windows, with NaN for the others."""
+    if values is not None and len(values) == len(readable):
+        return values
+    rows = np.full((len(readable), *shape), np.nan, np.float32)
+    if values is not None:
+        rows[readable] = values
+    return rows
+
+
 def refusal(error: Exception, job: Job) -> PerchError:
     """Why no session can be made."""
     if isinstance(error, PerchError):
@@ -123,6 +135,8 @@ def refusal(error: Exception, job: Job) -> PerchError:
 
 
 def _joined(pieces: list[Rows]) -> Rows:
+    if len(pieces) == 1:
+        return pieces[0]
     outputs = {name: np.concatenate([piece.outputs[name] for piece in pieces]) for name in pieces[0].outputs}
     indices = np.concatenate([piece.indices for piece in pieces])
     combined = None if pieces[0].combined is None else sum(piece.windows for piece in pieces)

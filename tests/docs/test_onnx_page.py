@@ -13,10 +13,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from convert.proof.parity import FLOAT32, compare
+from convert.proof.parity import compare
 from convert.proof.synthetic import windows
 from convert.untrained.recipe import PERCH_V1, PERCH_V2, TINY, TINY_V2, Recipe
 from runtime.model.session import Session
+from runtime.model.tolerance import FLOAT32
 
 PAGE = (Path(__file__).parents[2] / "docs" / "onnx.md").read_text()
 ALL_OUTPUTS = """

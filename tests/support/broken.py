@@ -17,12 +17,13 @@ def edited(
     model: Path, target: Path, edit: Callable[[onnx.ModelProto], object], entries: Mapping[str, str] | None = None
 ) -> Path:
     """A copy of a file after `edit`. With `entries`, which go into its description, all fingerprints are renewed, as if
-    `perch-convert` had written it.
+    `perch-convert` had written it, and it has no golden window.
     """
     proto = onnx.load(model)
     edit(proto)
     if entries is not None:
         description = {each.key: each.value for each in proto.metadata_props} | entries
+        description.pop("golden", None)
         del proto.metadata_props[:]
         description["artifact_sha256"] = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
         description[DESCRIPTION] = description_sha256(description)

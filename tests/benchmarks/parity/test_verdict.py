@@ -16,10 +16,10 @@ from benchmarks.parity.measurement import FileMeasurement, Setting
 from benchmarks.parity.verdict import MANY_WINDOWS, findings, notes, stated_tolerance
 from benchmarks.parity.windows import WindowRef
 from convert.proof.audio import SYNTHETIC
-from convert.proof.parity import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL, Tolerance
 from convert.source.saved_model import SavedModel
 from runtime.model.artifact import Artifact
 from runtime.model.heads import Head
+from runtime.model.tolerance import FLOAT16, FLOAT32, INT8, NATIVE, SPATIAL, Tolerance
 
 RNG = np.random.default_rng(0)
 COUNT = 120

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from convert.proof.parity import FLOAT16, compare
+from convert.proof.parity import compare
+from runtime.model.tolerance import FLOAT16
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(-3, 2, (12, 50)).astype(np.float32)

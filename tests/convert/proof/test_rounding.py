@@ -22,13 +22,14 @@ from convert.errors import ParityError
 from convert.proof import parity, rounding
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, measure
-from convert.proof.parity import FLOAT32, HeadParity
+from convert.proof.parity import HeadParity
 from convert.proof.rounding import MEAN_TIMES, MOST, TIMES, moved, widened
 from convert.proof.synthetic import soundscape
 from convert.source.saved_model import inspect
 from runtime.doctor import described
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session
+from runtime.model.tolerance import FLOAT32
 from runtime.run import run_soundscapes
 from tests.support.broken import edited, move_line, scale, swap_columns
 from tests.support.ill_conditioned import write_ill_conditioned

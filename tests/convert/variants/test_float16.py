@@ -27,6 +27,7 @@ from runtime import run_soundscapes
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
+from runtime.model.tolerance import FLOAT16
 from tests.support.graphs import graph_of, normal, outputs_of
 
 
@@ -80,7 +81,7 @@ def test_values_are_near_float32(model: Path, half_model: Path) -> None:
     whole, narrow = Session(model)(windows, names), Session(half_model)(windows, names)
     for name, expected, actual in zip(names, whole, narrow, strict=True):
         assert actual.dtype == np.float32
-        assert parity.compare(expected, actual).failures(parity.FLOAT16) == []
+        assert parity.compare(expected, actual).failures(FLOAT16) == []
         assert (expected == actual).all() == (name == "frontend")
     assert half_model.stat().st_size < model.stat().st_size
 
@@ -106,7 +107,7 @@ def test_runtime_takes_the_file(half_model: Path, model: Path, recordings: Path)
     narrow = run_soundscapes(recordings, half_model, workers=1, device="cpu", progress=False)
     whole = run_soundscapes(recordings, model, workers=1, device="cpu", progress=False)
     assert narrow.row_ids == whole.row_ids
-    assert parity.compare(whole["label"], narrow["label"]).failures(parity.FLOAT16) == []
+    assert parity.compare(whole["label"], narrow["label"]).failures(FLOAT16) == []
 
 
 def test_with_fewer_heads_and_classes(

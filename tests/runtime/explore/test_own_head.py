@@ -77,7 +77,9 @@ def check_added(model: Path, target: Path, count: int = 3) -> None:
     assert (artifact.base_sha256, artifact.parity) == (base.artifact_sha256, base.parity)
     assert artifact.heads["mine"].own == head.own and artifact.heads["mine"].classes == CLASSES
     kept, entries = read_entries(model), read_entries(target)
-    changed = {"heads", "artifact_sha256", "description_sha256"}
+    assert {**artifact.golden, "mine": None} == {**base.golden, "mine": None}
+    assert bool(artifact.golden) == bool(base.golden)
+    changed = {"heads", "golden", "artifact_sha256", "description_sha256"}
     assert {key: entries[key] for key in kept.keys() - changed} == {key: kept[key] for key in kept.keys() - changed}
 
 
@@ -101,6 +103,7 @@ def test_a_converted_perch_gets_a_head(name: str, request: pytest.FixtureRequest
     assert np.array_equal(found["label"], Session(model).run(batch, ("label", "embedding"), 2)["label"])
     alone = Session(tmp_path / "mine.onnx").run(batch, ("mine",), 2)
     assert np.array_equal(alone["mine"], found["mine"])
+    Session(tmp_path / "mine.onnx").warm_up(("mine", "label"), 3)
 
 
 @pytest.mark.slow

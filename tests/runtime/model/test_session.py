@@ -81,6 +81,21 @@ def test_on_a_gpu_heads_are_spared_too(session: Session, plain: Session, monkeyp
     assert [call[2] for call in noted] == [0, 0, None, None, None, None, None, None]
 
 
+def test_a_gpu_is_given_full_batches_where_they_lie(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[NDArray[np.float32]] = []
+
+    def noting(self: Session, windows: NDArray[np.float32], *_: object, **__: object) -> list[NDArray[np.float32]]:
+        given.append(windows)
+        return [np.zeros((len(windows), *self.artifact.heads["label"].shape), np.float32)]
+
+    monkeypatch.setattr(Session, "__call__", noting)
+    session.device = "cuda:0"
+    x = windows(3)
+    assert len(session.run(x, ["label"], 2)["label"]) == 3
+    assert [(len(batch), np.shares_memory(batch, x)) for batch in given] == [(2, True), (2, False)]
+    assert not given[1][1].any()
+
+
 def test_threads_share_a_session(session: Session) -> None:
     outputs, inputs = ("label", "embedding"), [windows(3)[:count] for count in (1, 2, 3, 3)]
     expected = [session.run(x, outputs, 2) for x in inputs]

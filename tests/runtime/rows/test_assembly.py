@@ -39,6 +39,13 @@ def test_pieces_are_put_in_order() -> None:
     np.testing.assert_array_equal(found.outputs["label"], [[np.nan] * 2, [5, 1], [6, 1], [7, 1]])
 
 
+def test_rows_that_came_in_one_piece_are_not_copied() -> None:
+    piece = scores([0, 1, 2], scored=[True, False, True])
+    found = block(received(piece, Done(None, 3)), [0, 1, 2])
+    assert found.outputs["label"] is piece.outputs["label"]
+    assert found.status.tolist() == ["scored", "failed", "scored"]
+
+
 def test_windows_beyond_the_last_are_left_out() -> None:
     found = block(received(scores([0, 1, 2])), [0, 1])
     assert found.outputs["label"][:, 0].tolist() == [0, 1]

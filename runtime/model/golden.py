@@ -1,0 +1,157 @@
+"""A window that every file has been computed for: what a device makes of it shows whether the device computes rightly.
+
+Some do not. An Arm board had a broken convolution kernel, another runtime left outputs unfilled, and each gave species
+with no error. So conversion stores what each head gives for this window (`runtime.model.fingerprint`), and whoever
+loads a file on a device compares.
+
+A right device rounds differently. How much that matters depends on the weights, so it is measured at conversion by
+moving the samples of the window: by a step of float32, and by the rounding of float16 and TF32. On untrained models
+moved samples change outputs by 0.4 to 2 times as much as another order of sums or another precision throughout the
+graph does; 1 - cosine, a square, by 0.3 to 6 times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from runtime.errors import DeviceError
+from runtime.model.artifact import Artifact
+from runtime.model.fingerprint import Deviation, Fingerprint, places
+from runtime.model.tolerance import FLOAT16, INT8, SPATIAL, Tolerance
+
+SEED, SYLLABLES = 15, 12
+FLOAT32_STEP, FLOAT16_STEP = 2.0**-23, 2.0**-11
+"""By which part of itself a sample moves: a step of float32, and the most by which rounding to float16 or TF32 moves
+it."""
+DIRECTIONS = (0, 1)
+"""Seeds of the directions in which samples move."""
+TIMES = Tolerance(error=6, cosine_distance=36)
+"""How far a device may be off, in multiples of how far moved samples are; 1 - cosine is a square."""
+MOST_FLOAT16 = Tolerance(error=0.2, cosine_distance=0.1)
+"""However much moved samples change, a device that is off by more is wrong: silence differs by 0.2 to 0.9 and 0.4 to
+0.8. In float32 the limit is `FLOAT16`."""
+
+
+def golden_window(samples: int) -> NDArray[np.float32]:
+    """Syllables of birds, of sorts, in white noise: `float32 [samples]`, about ±0.65.
+
+    All arithmetic is on integers, so that every machine and every NumPy give the same bits.
+    """
+    raw = np.random.PCG64(SEED).random_raw(samples + 4 * SYLLABLES)
+    sound = (raw[:samples] >> np.uint64(52)).astype(np.int64) - 2**11
+    for start, more, low, high in (raw[samples:] >> np.uint64(32)).astype(np.int64).reshape(-1, 4).tolist():
+        length = min(samples, 1 + (samples + more % (4 * samples)) // 32)
+        first, last = (2**27 * (1 + each % 7) + each % 2**27 for each in (low, high))  # a cycle in a sample is 2**32
+        along = np.arange(length)
+        phase = np.cumsum(first + (last - first) // length * along) & (2**32 - 1)
+        triangle = np.abs(phase - 2**31) - 2**30
+        tone = (triangle >> 16) * np.minimum(along, length - along) >> length.bit_length()
+        at = start % (samples - length + 1)
+        sound[at : at + length] += tone
+    return (sound * 2.0**-15).astype(np.float32)
+
+
+def golden_batch(samples: int, windows: int) -> NDArray[np.float32]:
+    """The golden window, as often as a batch has windows: `float32 [windows, samples]`."""
+    return np.repeat(golden_window(samples)[np.newaxis], windows, axis=0)
+
+
+def windows_to_store(samples: int) -> NDArray[np.float32]:
+    """The golden window, and it moved by each step in each direction: `float32 [windows, samples]`."""
+    window = golden_window(samples)
+    moved = [_moved(window, step, seed) for step in (FLOAT32_STEP, FLOAT16_STEP) for seed in DIRECTIONS]
+    return np.stack([window, *moved])
+
+
+def _moved(window: NDArray[np.float32], step: float, seed: int) -> NDArray[np.float32]:
+    """The window with each sample moved up or down by this part of itself."""
+    directions = np.random.default_rng(seed).choice([-step, step], window.shape)
+    return (window * (1 + directions)).astype(np.float32)
+
+
+def fingerprint(outputs: NDArray[np.floating], spread: float | None = None) -> Fingerprint:
+    """The fingerprint of a head.
+
+    Args:
+        outputs: `[windows, ...]`, what it gives for `windows_to_store`, and after them for any others.
+        spread: the head's range. None: that of these outputs.
+    """
+    flat = outputs.reshape(len(outputs), -1)
+    values = tuple(float(f"{value:.9g}") for value in flat[0, places(flat.shape[1])])  # as many digits as float32 has
+    spread = float(np.ptp(flat)) if spread is None else spread
+    still = Fingerprint(spread, values, Deviation(0, 0), Deviation(0, 0))
+    first, second = 1 + len(DIRECTIONS), 1 + 2 * len(DIRECTIONS)
+    return replace(still, float32=still.deviation(flat[1:first]), float16=still.deviation(flat[first:second]))
+
+
+def tolerance(artifact: Artifact, head: str, tf32: bool = False) -> Tolerance:
+    """How far a head may be from its fingerprint, in the precision of this file or in TF32."""
+    fingerprint = artifact.golden[head]
+    if tf32 or artifact.options.get("precision") == "float16":
+        return _widened(FLOAT16, fingerprint.float16, MOST_FLOAT16)
+    int8 = artifact.options.get("head") == "int8" and artifact.heads[head].classes
+    return _widened(INT8 if int8 else SPATIAL, fingerprint.float32, INT8 if int8 else FLOAT16)
+
+
+def _widened(least: Tolerance, moved: Deviation, most: Tolerance) -> Tolerance:
+    return Tolerance(
+        error=max(least.error, min(TIMES.error * moved.error, most.error)),
+        cosine_distance=max(
+            least.cosine_distance, min(TIMES.cosine_distance * moved.cosine_distance, most.cosine_distance)
+        ),
+    )
+
+
+def deviations(artifact: Artifact, outputs: Mapping[str, NDArray[np.floating]]) -> dict[str, Deviation]:
+    """How far outputs `[rows, ...]` of the golden window are from the file's fingerprints, for those that it has."""
+    return {name: artifact.golden[name].deviation(rows) for name, rows in outputs.items() if name in artifact.golden}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far a head's outputs of the golden window are from its fingerprint, and how far they may be."""
+
+    head: str
+    deviation: Deviation
+    allowed: Tolerance
+
+    @property
+    def share(self) -> float:
+        """The part of the tolerance that the deviation uses up; above 1, it is exceeded."""
+        error = self.deviation.error / self.allowed.error
+        distance = self.deviation.cosine_distance / self.allowed.cosine_distance
+        return max(error, distance) if math.isfinite(error + distance) else math.inf
+
+    def __str__(self) -> str:
+        deviation, allowed = self.deviation, self.allowed
+        return (
+            f"'{self.head}' is off by {deviation.error:.1e} of its range and by {deviation.cosine_distance:.1e} in "
+            f"1 - cosine (allowed: {allowed.error:.1e} and {allowed.cosine_distance:.1e})"
+        )
+
+
+def compare(artifact: Artifact, outputs: Mapping[str, NDArray[np.floating]], tf32: bool = False) -> list[Comparison]:
+    """Compares outputs `[rows, ...]` of the golden window with the file's fingerprints, the worst head first."""
+    found = deviations(artifact, outputs)
+    compared = (Comparison(name, each, tolerance(artifact, name, tf32)) for name, each in found.items())
+    return sorted(compared, key=lambda each: each.share, reverse=True)
+
+
+def check(artifact: Artifact, outputs: Mapping[str, NDArray[np.floating]], device: str, tf32: bool = False) -> None:
+    """Refuses a device that computed these outputs `[rows, ...]` of the golden window.
+
+    Raises:
+        DeviceError: an output is further off than is allowed; the message names the worst.
+    """
+    for worst in compare(artifact, outputs, tf32)[:1]:
+        if worst.share > 1:
+            raise DeviceError(
+                f"{device} computes wrongly with onnxruntime {onnxruntime.__version__}: for the golden window of the "
+                f"file, {worst}; use another device, driver or version of onnxruntime"
+            )
