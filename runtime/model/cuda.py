@@ -183,6 +183,18 @@ def pin(array: NDArray[np.float32]) -> bool:
     return bool(runtime.cudaHostRegister(ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0) == 0)
 
 
+def sleep_while_waiting(device: str) -> bool:
+    """Makes threads of this process sleep while they wait for "cuda:N" (`cudaDeviceScheduleBlockingSync`).
+
+    By default each of them spins, and takes a core from the decoders. Call it once a session has loaded CUDA. Returns
+    whether that worked.
+    """
+    runtime = library()
+    if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
+        return False
+    return bool(runtime.cudaSetDeviceFlags(ctypes.c_uint(4)) == 0)
+
+
 def free_bytes(device: str) -> int | None:
     """Free memory of "cuda:N"; None where it is unknown."""
     runtime = library()
