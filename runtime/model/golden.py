@@ -34,8 +34,8 @@ DIRECTIONS = (0, 1)
 TIMES = Tolerance(error=6, cosine_distance=36)
 """How far a device may be off, in multiples of how far moved samples are; 1 - cosine is a square."""
 MOST_FLOAT16 = Tolerance(error=0.3, cosine_distance=0.2)
-"""A device that is off by more is wrong, however much moved samples change: silence in place of the window is off by 0.1
-to 0.8 and 0.2 to 0.9. In float32 the limit is `FLOAT16`."""
+"""However much moved samples change, a device that is off by more is wrong: silence instead of the window is off by
+0.1 to 0.8 and 0.2 to 0.9. In float32 the limit is `FLOAT16`."""
 
 
 def golden_window(samples: int) -> NDArray[np.float32]:
