@@ -177,8 +177,9 @@ def in_flags(message: object) -> str:
     text = str(message)
     for name, option in command_options().items():
         apart = rf"(?<![\w./\\-]){name}(?![\w./\\-])"  # not as a part of a path
-        text = re.sub(rf"{apart}='([^']*)'", lambda found, flag=option.flags[-1]: f"{flag} {found[1]}", text)
-        text = re.sub(apart if "_" in name else rf"^{name}(?= )", option.flags[-1], text)
+        flag = option.flags[-1]
+        text = re.sub(rf"{apart}='([^']*)'", rf"{flag} \1", text)
+        text = re.sub(apart if "_" in name else rf"^{name}(?= )", flag, text)
     return text
 
 
