@@ -81,7 +81,9 @@ def main() -> None:
             send_alone(message)
 
     try:
-        session = open_models(job.models, job.device, job.setup.threads)
+        if job.device != "cpu" and not job.tf32:
+            cuda.forbid_tf32()
+        session = open_models(job.models, job.device, job.setup.threads, job.tf32)
         if job.device != "cpu":
             cuda.sleep_while_waiting(job.device)
         scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
