@@ -51,8 +51,8 @@ class Weight:
     def values(self, means: NDArray[np.float32], deviations: NDArray[np.float32]) -> NDArray[np.floating]:
         """Random values with exactly this mean and deviation in each channel, so that sums of them stay in range.
 
-        Sums are of integers, and float64 is only added, multiplied, divided or rooted, once each as IEEE 754 says: every
-        machine and every NumPy give the same bits.
+        Sums are of integers, and float64 is only added, multiplied, divided and rooted, as IEEE 754 says: every machine
+        and every NumPy give the same bits.
         """
         size, count = math.prod(self.shape), math.prod(self.shape) // self.channels
         raw = np.random.PCG64(self.seed).random_raw(-(-size // 4)).astype("<u8").view("<u2")
@@ -96,7 +96,7 @@ def fill(light: Path, path: Path) -> None:
         OutputError: the whole file cannot be written.
     """
     try:
-        with np.load(light, allow_pickle=False) as arrays:
+        with light.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             literal, means, deviations = (arrays[name] for name in ("literal", "means", "deviations"))
             weights = [Weight(**{**each, "shape": tuple(each["shape"])}) for each in json.loads(str(arrays["weights"]))]
             sha256 = str(arrays["sha256"])
