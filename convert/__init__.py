@@ -12,3 +12,5 @@ WINDOW_SAMPLES = 160_000
 
 Precision = Literal["fp32", "fp16"]
 HeadPrecision = Literal["float32", "int8"]
+Device = Literal["cpu", "cuda"]
+"""The device that a graph is made for; it runs on both."""

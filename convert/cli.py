@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from convert import HeadPrecision, Precision
+from convert import Device, HeadPrecision, Precision
 from convert.errors import ParityError
 from convert.source.folder import check_folder
 from convert.source.tensorflow import check_tensorflow, hush_native_log
@@ -31,6 +31,8 @@ examples:
       Perch v2 for a competition: the taxonomy has the scientific names by which v2 knows frogs and insects
   perch-convert perch_v2_cpu/1 -o perch.onnx --head int8
       Perch v2 for CPUs: a third of the size and about twice as fast, with scores that differ a little
+  perch-convert saved_model -o perch.onnx --device cuda --precision fp16
+      for a GPU
   perch-convert saved_model -o perch.onnx --audio my_recordings/
       proven on your own recordings instead of synthetic soundscapes
 
@@ -90,6 +92,13 @@ def make_parser() -> argparse.ArgumentParser:
         "as fast. It is refused if, on 100 windows, scores correlate with those of float32 by less than 0.9995 or "
         "the top class differs in more than 1%% (default: float32)",
     )
+    parser.add_argument(
+        "--device",
+        choices=get_args(Device),
+        default="cpu",
+        help="the device that the graph is made for. cuda: few large products, which suit a GPU. Files of both kinds "
+        "run on both devices. Not with --head int8 (default: cpu)",
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar and no summary, only errors")
     add_version(parser)
     return parser
@@ -122,6 +131,7 @@ def run(args: argparse.Namespace) -> None:
         audio=args.audio,
         precision=args.precision,
         head=args.head,
+        device=args.device,
         progress=not args.quiet,
     )
     if not args.quiet:

@@ -11,10 +11,9 @@ from typing import get_args
 import onnx_ir as ir
 import tensorflow as tf
 
-from convert import SAMPLE_RATE, WINDOW_SAMPLES, HeadPrecision, Precision
+from convert import SAMPLE_RATE, WINDOW_SAMPLES, Device, HeadPrecision, Precision
 from convert.passes import pipeline
 from convert.passes.batch.free_batch import free_batch
-from convert.passes.heads.deferral import defer_heads
 from convert.passes.heads.selection import keep_classes, keep_heads
 from convert.passes.heads.sums import keep_summed_axes
 from convert.proof.audio import ProofAudio
@@ -56,6 +55,7 @@ def convert(
     namespace: str | None = None,
     precision: Precision = "fp32",
     head: HeadPrecision = "float32",
+    device: Device = "cpu",
     progress: bool = True,
 ) -> Artifact:
     """Converts a Perch SavedModel to `output` and proves it equal to TensorFlow.
@@ -76,6 +76,8 @@ def convert(
         head: "float32", or "int8" for CPUs and models with a head of prototypes (Perch v2), which then multiplies in
             int8. On 100 windows (or as many as `audio` has), scores must correlate with float32's by 0.9995, and 99%
             must have the same top class, or two best classes that are closer than twice int8's error.
+        device: "cpu", or "cuda" for a graph of the form that suits GPUs: few large products. Both run on both devices
+            and are proven alike. Not with `head="int8"`.
         progress: whether to show a progress bar.
 
     Returns:
@@ -89,7 +91,7 @@ def convert(
     """
     tf.get_logger().setLevel("ERROR")
     output = Path(output)
-    variant_class = _variant_class(precision, head)
+    variant_class = _variant_class(precision, head, device)
     if classes is None and taxonomy is not None:
         raise InputError("--taxonomy says what --classes mean, but --classes is missing")
     _check_paths(Path(model), output, classes, taxonomy, audio)
@@ -107,10 +109,10 @@ def convert(
         begin("translate")
         graph = stablehlo.to_onnx(source) if source.stablehlo else ir.from_proto(tf_ops.to_onnx(source))
         begin("optimise")
-        graph, free = _optimised(graph, source, selection)
+        graph, free = _optimised(graph, source, selection, device)
         begin("check")
         class_file = Path(wanted.source).name if wanted else None
-        variant = variant_class(graph, _description(source, selection, class_file, free), temporary)
+        variant = variant_class(graph, _description(source, selection, class_file, free, device), temporary)
         begin("run TensorFlow")
         expected = Expected.from_tensorflow(source, windows, selection.outputs, selection.columns)
         begin("compare")
@@ -121,11 +123,15 @@ def convert(
     return variant.artifact
 
 
-def _variant_class(precision: Precision, head: HeadPrecision) -> type[Variant]:
+def _variant_class(precision: Precision, head: HeadPrecision, device: Device) -> type[Variant]:
     if precision not in get_args(Precision):
         raise InputError(f"precision is {precision!r}, but must be one of {', '.join(get_args(Precision))}")
     if (precision, head) not in VARIANTS:
         raise InputError(f"head is {head!r} with precision {precision!r}, but must be float32, or int8 with fp32")
+    if device not in get_args(Device):
+        raise InputError(f"device is {device!r}, but must be one of {', '.join(get_args(Device))}")
+    if head == "int8" and device != "cpu":
+        raise InputError("head 'int8' is for CPUs; convert for device 'cuda' without it, or for 'cpu'")
     return VARIANTS[precision, head]
 
 
@@ -162,11 +168,11 @@ def _steps(shown: bool) -> Iterator[Callable[[str], None]]:
         yield begin
 
 
-def _optimised(graph: ir.Model, source: SavedModel, selection: Selection) -> tuple[ir.Model, bool]:
+def _optimised(graph: ir.Model, source: SavedModel, selection: Selection, device: Device) -> tuple[ir.Model, bool]:
     """The graph after all passes, and whether its batch is free."""
     keep_heads(graph.graph, selection.outputs)
     pipeline.clean(graph)
-    graph = pipeline.optimize(graph)
+    graph = pipeline.optimize(graph, device)
     for name, index in selection.columns.items():
         keep_classes(graph.graph, name, index.tolist())
         pipeline.clean(graph)
@@ -176,11 +182,13 @@ def _optimised(graph: ir.Model, source: SavedModel, selection: Selection) -> tup
         value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
     pipeline.clean(graph)
     if free:
-        defer_heads(pipeline.infer_shapes(graph).graph)
+        pipeline.FORMS[device].defer_heads(pipeline.infer_shapes(graph).graph)
     return pipeline.infer_shapes(graph), free
 
 
-def _description(source: SavedModel, selection: Selection, class_file: str | None, free: bool) -> Artifact:
+def _description(
+    source: SavedModel, selection: Selection, class_file: str | None, free: bool, device: Device
+) -> Artifact:
     """What the file says of itself, as far as that is the same in each precision."""
     tools = ("perch-onnx", "tensorflow", "tf2onnx", "onnx", "onnx-ir")
     return Artifact(
@@ -192,5 +200,10 @@ def _description(source: SavedModel, selection: Selection, class_file: str | Non
         saved_model_sha256=source.fingerprint,
         artifact_sha256="",
         tools={name: importlib.metadata.version(name) for name in tools},
-        options={"outputs": selection.outputs, "classes": class_file, "unknown_classes": selection.missing},
+        options={
+            "outputs": selection.outputs,
+            "classes": class_file,
+            "unknown_classes": selection.missing,
+            "device": device,
+        },
     )

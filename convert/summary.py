@@ -15,6 +15,8 @@ def summary(artifact: Artifact, path: Path) -> Iterator[str]:
     """The lines: what the file is, what was not as asked for, and how near its outputs are to TensorFlow's."""
     precision, head = artifact.options["precision"], artifact.options["head"]
     variant = f"{precision}, head in int8" if head == "int8" else precision
+    if artifact.options["device"] == "cuda":
+        variant += " for CUDA"
     megabytes = path.stat().st_size / 1e6
     yield f"{path}: {artifact.family}, {variant}, {megabytes:.0f} MB, id {artifact.artifact_sha256[:12]}"
     if not artifact.free_batch:

@@ -31,6 +31,12 @@ def precisions(context: Context, model: str) -> tuple[Precision, ...]:
     return ("float32",) if given else ("float32", "float16")
 
 
+def variants(context: Context) -> list[tuple[str, Precision]]:
+    """The files and precisions that differ in memory and in what a run has to do: all but TF32, float32 first."""
+    pairs = [(name, precision) for name in context.models for precision in precisions(context, name)]
+    return sorted((pair for pair in pairs if pair[1] != "tf32"), key=lambda pair: pair[1] != "float32")
+
+
 def options_for(precision: Precision, options: CudaOptions | None = None) -> CudaOptions:
     """How a GPU computes in a precision, otherwise with these options."""
     options = options or CudaOptions()

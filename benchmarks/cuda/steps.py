@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.cuda import agreement, ceiling, doctor, nodes, speed
+from benchmarks.cuda import agreement, ceiling, doctor, faults, files, memory, nodes, speed
 from benchmarks.cuda.step import Step
 
 
@@ -20,9 +20,12 @@ class Timed:
 
 
 STEPS: Mapping[str, Timed] = {
-    "doctor": Timed(doctor, 15),
+    "doctor": Timed(doctor, 10),
     "ceiling": Timed(ceiling, 25, by_tf32=True),
     "agreement": Timed(agreement, 55, by_tf32=True),
     "speed": Timed(speed, 130, by_tf32=True),
     "nodes": Timed(nodes, 30, by_tf32=True),
+    "files": Timed(files, 50),
+    "memory": Timed(memory, 20),
+    "faults": Timed(faults, 40),
 }

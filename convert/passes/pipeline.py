@@ -6,25 +6,34 @@ exporter chose, and leaves alone what it does not match.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass, ShapeInferencePass
 
+from convert import Device
 from convert.passes.backbone.activations import recover_relu, recover_sigmoid
 from convert.passes.backbone.batch_norm import fold_batch_norm
 from convert.passes.backbone.gates import gate_by_map
 from convert.passes.backbone.padding import fold_padding
 from convert.passes.backbone.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 from convert.passes.batch.shapes import copy_batch, fold_shape_arithmetic
+from convert.passes.frontend.dense import multiply_frames
 from convert.passes.frontend.frames import frames_by_convolution
 from convert.passes.frontend.powers import plain_powers
 from convert.passes.frontend.smoothing import smooth_by_matrix
 from convert.passes.frontend.spectrogram import fuse_spectrogram
+from convert.passes.heads.deferral import defer_heads
+from convert.passes.heads.groups import group_positions
 from convert.passes.heads.normalisation import normalise_features_last
+from convert.passes.heads.tiling import tile_prototypes
 from convert.passes.rows import is_row_wise
 
-PASSES = (
+Pass: TypeAlias = Callable[[ir.Graph], object]
+PASSES: tuple[Pass, ...] = (
     # Constant targets come first: without them few shapes can be inferred, and almost all passes read shapes.
     fold_shape_arithmetic,
     # Squeeze-and-excite is recognised by its activations.
@@ -50,12 +59,45 @@ PASSES = (
 )
 
 
-def optimize(model: ir.Model) -> ir.Model:
+@dataclass(frozen=True)
+class Form:
+    """What is done otherwise for one device than for another; the files run on both.
+
+    Attributes:
+        instead: passes that take the place of one of `PASSES`; None leaves it out.
+        defer_heads: makes heads that a call can skip, once all other passes are done.
+        prototype_heads: computes prototype heads; the last pass, on each variant by itself.
+    """
+
+    instead: Mapping[Pass, Pass | None]
+    defer_heads: Pass
+    prototype_heads: Pass
+
+
+FORMS: Mapping[Device, Form] = {
+    "cpu": Form({}, defer_heads, tile_prototypes),
+    # Few large products instead of the least arithmetic; gates broadcast in the plain layout; nothing that ONNX Runtime
+    # hands to a kernel through the CPU's memory. Chosen from its source, and not measured on a GPU yet.
+    "cuda": Form(
+        {
+            fuse_spectrogram: multiply_frames,
+            smooth_by_matrix: partial(smooth_by_matrix, by_blocks=False),
+            gate_by_map: None,
+        },
+        partial(defer_heads, gather=False),
+        group_positions,
+    ),
+}
+
+
+def optimize(model: ir.Model, device: Device = "cpu") -> ir.Model:
     """Runs `PASSES`, with shapes inferred anew before each, and returns the model, which is changed in place."""
-    for run in PASSES:
-        model = infer_shapes(model)
-        run(model.graph)
-        clean(model)
+    for usual in PASSES:
+        run = FORMS[device].instead.get(usual, usual)
+        if run is not None:
+            model = infer_shapes(model)
+            run(model.graph)
+            clean(model)
     return infer_shapes(model)
 
 

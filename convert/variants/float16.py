@@ -16,7 +16,7 @@ from convert.proof import parity
 from convert.proof.audio import ProofAudio
 from convert.proof.expected import Expected, measure
 from convert.proof.parity import HeadParity
-from convert.variants.float32 import Float32, with_bounded_memory
+from convert.variants.float32 import Float32, with_prototype_heads
 from convert.variants.variant import Proof, Variant, finish_graph
 from runtime.model.artifact import Artifact
 from runtime.model.session import Session
@@ -42,7 +42,7 @@ class Float16(Variant):
         self._float32 = Float32(graph, artifact, path)
         half, rounding = halved(graph)
         self._rounding = finish_graph(rounding, artifact).load(path)
-        super().__init__(with_bounded_memory(half, artifact), artifact, path)
+        super().__init__(with_prototype_heads(half, artifact), artifact, path)
 
     def judge(self, expected: Expected, audio: ProofAudio) -> Proof:
         float32 = self._float32.judge(expected, audio)

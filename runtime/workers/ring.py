@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,22 @@ class Ring:
 
     @classmethod
     def create(cls, shape: Shape) -> Ring:
-        """Makes a ring: in the system's shared memory, or where that is small (as in containers) in a temporary file.
+        """Makes a ring: in memory, or where that is small for it in a temporary file.
 
-        The file has no name: it goes with the last process that holds it, even if all of them are killed.
+        It has no name: it goes with the last process that holds it, even if all of them are killed. It does not lie in
+        `/dev/shm`, which has 64 MiB in a container; and since 6.5 Linux pins no memory of a file on a disk for a GPU.
         """
-        roomy = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > 2 * shape.bytes
-        with tempfile.TemporaryFile(dir=SHARED_MEMORY if roomy else None) as file:
-            os.truncate(file.fileno(), shape.bytes)
-            return cls(os.dup(file.fileno()), shape)
+        if sys.platform == "linux" and os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 4 * shape.bytes:
+            descriptor = os.memfd_create("perch-onnx")
+        else:
+            with tempfile.TemporaryFile() as file:
+                descriptor = os.dup(file.fileno())
+        try:
+            os.truncate(descriptor, shape.bytes)
+            return cls(descriptor, shape)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def close(self) -> None:
         """Lets go of the file; no more processes can inherit it."""

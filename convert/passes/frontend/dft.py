@@ -12,12 +12,12 @@ rows - r form a group. For 318 bins of 640 samples this takes a seventh of the m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import onnx_ir as ir
 
 from convert.passes.edit import Array, attribute, insert, new_constant
+from convert.passes.frontend.frames import cut_into_steps
 
 TOLERANCE = 1e-6
 """Greatest difference between the graph's kernels and a windowed DFT, relative to the greatest value."""
@@ -98,11 +98,10 @@ def insert_factors(graph: ir.Graph, before: ir.Node, conv: ir.Node, factors: Fac
     than strides and pads, or sizes are unknown.
     """
     taps, (stride, *_) = len(factors.window), attribute(conv, "strides", (1, 1))
-    shape, out = (value.shape if value is not None else None for value in (conv.inputs[0], conv.outputs[0]))
-    dilated = set(attribute(conv, "dilations", (1,))) != {1} or attribute(conv, "auto_pad", "NOTSET") != "NOTSET"
-    if shape is None or out is None or not isinstance(shape[2], int) or not isinstance(out[2], int) or dilated:
+    cut = cut_into_steps(graph, before, conv, taps)
+    if cut is None:
         return None
-    samples, frames = shape[2], out[2]
+    steps, frames, span = cut
 
     def ints(*values: int) -> ir.Value:
         return new_constant(graph, np.array(values, np.int64), "dft/ints")
@@ -110,20 +109,12 @@ def insert_factors(graph: ir.Graph, before: ir.Node, conv: ir.Node, factors: Fac
     def single(array: Array, name: str) -> ir.Value:
         return new_constant(graph, array.astype(np.float32), f"dft/{name}")
 
-    # A matrix [stride, strides] of samples: a frame is a column, continued in the columns after it.
-    parts = ceil(taps / stride)
-    strides = frames + parts - 1
-    front = attribute(conv, "pads", (0, 0, 0, 0))[0]
-    amounts = ints(0, 0, front, 0, 0, 0, strides * stride - front - samples, 0)
-    padded = insert(before, "Pad", [conv.inputs[0], amounts])
-    columns = insert(
-        before, "Transpose", [insert(before, "Reshape", [padded, ints(0, strides, stride)])], {"perm": [0, 2, 1]}
-    )
+    columns = insert(before, "Transpose", [steps], {"perm": [0, 2, 1]})
     shifted = []
-    for part in range(parts):
-        rows = min(stride, taps - part * stride)
-        shifted.append(insert(before, "Slice", [columns, ints(0, part), ints(rows, part + frames), ints(1, 2)]))
-    framed = insert(before, "Concat", shifted, {"axis": 1}) if parts > 1 else shifted[0]
+    for step in range(span):
+        rows = min(stride, taps - step * stride)
+        shifted.append(insert(before, "Slice", [columns, ints(0, step), ints(rows, step + frames), ints(1, 2)]))
+    framed = insert(before, "Concat", shifted, {"axis": 1}) if span > 1 else shifted[0]
     windowed = insert(before, "Mul", [framed, single(factors.window[:, None], "window")])
 
     groups, outputs, inputs = factors.second.shape

@@ -1,6 +1,8 @@
-"""Frames that are gathered by indices, cut by a convolution as other exports do it."""
+"""Frames as exports have them, gathered or cut by a convolution, and the steps from which they can be put together."""
 
 from __future__ import annotations
+
+from math import ceil
 
 import numpy as np
 import onnx_ir as ir
@@ -50,3 +52,26 @@ def _stride(indices: Array) -> int | None:
     stride = int(starts[1, 0] - starts[0, 0])
     even = (np.diff(starts[:, 0]) == stride).all() and (indices == starts + np.arange(indices.shape[1])).all()
     return stride if even and stride > 0 and starts[0, 0] >= 0 else None
+
+
+def cut_into_steps(graph: ir.Graph, before: ir.Node, conv: ir.Node, taps: int) -> tuple[ir.Value, int, int] | None:
+    """Inserts nodes that lay out the samples from which a convolution cuts frames of `taps` samples.
+
+    Returns `[batch, steps, stride]`, the number of frames, and the number of steps that a frame spans: frame i starts
+    with step i. None if the convolution has other attributes than strides and pads, or sizes are unknown.
+    """
+    shape, out = (value.shape if value is not None else None for value in (conv.inputs[0], conv.outputs[0]))
+    dilated = set(attribute(conv, "dilations", (1,))) != {1} or attribute(conv, "auto_pad", "NOTSET") != "NOTSET"
+    if shape is None or out is None or not isinstance(shape[2], int) or not isinstance(out[2], int) or dilated:
+        return None
+    samples, frames, stride = shape[2], out[2], attribute(conv, "strides", (1, 1))[0]
+    span = ceil(taps / stride)
+    steps = frames + span - 1
+    front = attribute(conv, "pads", (0, 0, 0, 0))[0]
+
+    def ints(*values: int) -> ir.Value:
+        return new_constant(graph, np.array(values, np.int64), "frames/ints")
+
+    padding = ints(0, 0, front, 0, 0, 0, steps * stride - front - samples, 0)
+    padded = insert(before, "Pad", [conv.inputs[0], padding])
+    return insert(before, "Reshape", [padded, ints(0, steps, stride)]), frames, span

@@ -8,6 +8,7 @@ constant: the matrix is found by running the exported nodes on indices.
 
 An exponential average keeps one number of its past, so below its diagonal blocks the matrix has rank 1. There the
 influence of earlier frames on a block is that number times a decay, and the product takes a tenth of the arithmetic.
+A GPU, which has arithmetic to spare, multiplies by the whole matrix.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ TOLERANCE = 1e-7
 """Greatest error of the low-rank form, relative to the sum of a frame's weights: below what float32 resolves."""
 
 
-def smooth_by_matrix(graph: ir.Graph) -> None:
+def smooth_by_matrix(graph: ir.Graph, by_blocks: bool = True) -> None:
     """Replaces each depthwise convolution along time whose channels share one kernel, with its history and layout.
+
+    Multiplies by blocks of low rank where the matrix has that form, unless `by_blocks` is False.
 
     Requires inferred shapes. The convolution stays where the nodes before it mix bands or windows, or those after it do
     more than put time and bands in another order.
@@ -58,7 +61,8 @@ def smooth_by_matrix(graph: ir.Graph) -> None:
         if frames_last is None:
             continue
         bands = insert(end, "Transpose", [source], {"perm": [0, 2, 1]}) if bands_last else source
-        smooth = _apply(graph, end, bands, matrix, history.shape[1])
+        parts = _low_rank(matrix) if by_blocks else None
+        smooth = _apply(graph, end, bands, matrix, history.shape[1], parts)
         replace(end.outputs[0], smooth if frames_last else insert(end, "Transpose", [smooth], {"perm": [0, 2, 1]}))
 
 
@@ -127,8 +131,15 @@ def _matrix(history: Array, indices: Array, taps: Array) -> tuple[Array, bool]:
     raise ReplayError("bands are mixed")
 
 
-def _apply(graph: ir.Graph, before: ir.Node, bands: ir.Value, matrix: Array, channels: int) -> ir.Value:
-    """Inserts the product of `bands`, `[batch, channels, frames]`, with the matrix along frames."""
+def _apply(
+    graph: ir.Graph,
+    before: ir.Node,
+    bands: ir.Value,
+    matrix: Array,
+    channels: int,
+    parts: tuple[Array, Array, Array] | None,
+) -> ir.Value:
+    """Inserts the product of `bands`, `[batch, channels, frames]`, with the matrix, or its parts, along frames."""
 
     def single(array: Array, name: str) -> ir.Value:
         return new_constant(graph, array.astype(np.float32), f"smoothing/{name}")
@@ -136,13 +147,10 @@ def _apply(graph: ir.Graph, before: ir.Node, bands: ir.Value, matrix: Array, cha
     def reshaped(value: ir.Value, *sizes: int) -> ir.Value:
         return insert(before, "Reshape", [value, new_constant(graph, np.array([0, *sizes]), "smoothing/shape")])
 
-    frames = len(matrix)
-    sizes = [n for n in range(2, frames // 2) if frames % n == 0]
-    size = min(sizes, key=lambda n: abs(n - frames**0.5), default=0)
-    parts = _low_rank(matrix, size) if size and matrix.shape == (frames, frames) else None
     if parts is None:
         return insert(before, "MatMul", [bands, single(matrix.T, "matrix")])
     local, past, decay = parts
+    frames, size = len(matrix), len(local)
     blocks = channels * (frames // size)
     near = insert(before, "MatMul", [reshaped(bands, blocks, size), single(local.T, "local")])
     numbers = insert(before, "MatMul", [bands, single(past.T, "past")])
@@ -150,12 +158,16 @@ def _apply(graph: ir.Graph, before: ir.Node, bands: ir.Value, matrix: Array, cha
     return reshaped(insert(before, "Add", [near, far]), channels, frames)
 
 
-def _low_rank(matrix: Array, size: int) -> tuple[Array, Array, Array] | None:
+def _low_rank(matrix: Array) -> tuple[Array, Array, Array] | None:
     """`local [size, size]`, `past [blocks, frames]` and `decay [size]`, if the matrix has that form to `TOLERANCE`.
 
     block i of (matrix @ x)  =  local @ (block i of x) + decay * (past[i] @ x)
     """
     frames = len(matrix)
+    sizes = [n for n in range(2, frames // 2) if frames % n == 0]
+    if not sizes or matrix.shape != (frames, frames):
+        return None
+    size = min(sizes, key=lambda n: abs(n - frames**0.5))
     local = matrix[-size:, -size:]
     decay = np.linalg.svd(matrix[-size:, :-size])[0][:, 0]
     rest = matrix.reshape(frames // size, size, frames).copy()

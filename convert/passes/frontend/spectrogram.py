@@ -11,6 +11,7 @@ transposed to channels-last.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +47,45 @@ class Transform:
     """Samples per frame that the MatMul takes, padding included: the length of the DFT, if it is one."""
 
 
+@dataclass(frozen=True)
+class Spectrogram:
+    """A mel product whose bins all come from transforms of the same frames."""
+
+    mel: ir.Node
+    weights: Array
+    """`[bins, bands]`"""
+    region: list[ir.Node]
+    """The elementwise nodes before it, and the MatMuls they start from, in topological order."""
+    transforms: list[Transform]
+
+    @property
+    def conv(self) -> ir.Node:
+        """The convolution that cuts the frames."""
+        return self.transforms[0].conv
+
+    @property
+    def used(self) -> Array:
+        """The bins that the mel bands use."""
+        return np.flatnonzero(self.weights.any(axis=1))
+
+    @property
+    def kernels(self) -> list[Array]:
+        """`float64 [used bins, taps]` of each transform."""
+        return [transform.kernel[self.used] for transform in self.transforms]
+
+
 def fuse_spectrogram(graph: ir.Graph) -> None:
     """Rewrites each mel product whose bins all come from transforms of the same frames.
 
     Requires inferred shapes. Left alone where the nodes between frames and mel product are not elementwise, or others
     read them.
     """
+    for spectrogram in find_spectrograms(graph):
+        _rewrite(graph, spectrogram)
+
+
+def find_spectrograms(graph: ir.Graph) -> Iterator[Spectrogram]:
+    """The mel products that `fuse_spectrogram` rewrites."""
     for mel in graph:
         weights = constant(mel.inputs[1]) if mel.op_type == "MatMul" else None
         if weights is None or weights.ndim != 2:
@@ -62,7 +96,7 @@ def fuse_spectrogram(graph: ir.Graph) -> None:
         if len(transforms) < len(followed) or len({t.conv for t in transforms}) != 1 or not _closed(region, mel):
             continue
         if {t.kernel.shape[0] for t in transforms} == {weights.shape[0]}:
-            _rewrite(graph, mel, weights, region, transforms)
+            yield Spectrogram(mel, weights, region, transforms)
 
 
 def _region_above(mel: ir.Node) -> list[ir.Node]:
@@ -155,20 +189,19 @@ def _cuts_frames(conv: ir.Node, layout: list[ir.Node]) -> bool:
     return moved.shape == (2, shape[2], kernel.shape[0]) and bool((moved == indices[..., 0].transpose(0, 2, 1)).all())
 
 
-def _rewrite(graph: ir.Graph, mel: ir.Node, weights: Array, region: list[ir.Node], transforms: list[Transform]) -> None:
-    used = np.flatnonzero(weights.any(axis=1))
-    first, conv = region[0], transforms[0].conv
-    kernels = [t.kernel[used] for t in transforms]
-    factors = factorise(kernels, used, transforms[0].length)
+def _rewrite(graph: ir.Graph, spectrogram: Spectrogram) -> None:
+    mel, weights, used, kernels = spectrogram.mel, spectrogram.weights, spectrogram.used, spectrogram.kernels
+    first, conv = spectrogram.region[0], spectrogram.conv
+    factors = factorise(kernels, used, spectrogram.transforms[0].length)
     frames = mel.outputs[0].shape[1] if mel.outputs[0].shape is not None else None
     spectra = insert_factors(graph, first, conv, factors) if factors is not None else None
     grouped = factors is not None and spectra is not None and isinstance(frames, int)
     order = factors.order if factors is not None and grouped else np.arange(len(used))
     if spectra is None or not grouped:
         spectra = _dense(graph, first, conv, kernels)
-    for transform, spectrum in zip(transforms, spectra, strict=True):
+    for transform, spectrum in zip(spectrogram.transforms, spectra, strict=True):
         replace(transform.matmul.outputs[0], spectrum)
-    for node in region:
+    for node in spectrogram.region:
         node.outputs[0].shape = None  # now channels-first
         if node.op_type == "Slice":  # along frames, now the last axis
             node.replace_input_with(3, _ints(graph, [3 if grouped else 2]))

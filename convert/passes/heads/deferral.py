@@ -5,6 +5,11 @@
 Small batches are the fastest on a CPU, but each streams all weights of the heads (56 MB of Perch v1's `label`, 364 MB
 of v2's) for two rows. Fetching the embedding alone would not spare that: ONNX Runtime 1.31 computes every output
 whatever is fetched, `only_execute_path_to_fetches` or not.
+
+A GPU takes batches that are large enough, so that runs there gather nothing. The Concat with no rows would be worse
+than idle: ONNX Runtime's CUDA provider hands it the two sizes through pinned memory, which versions before 1.31 free
+before a captured CUDA graph reads it again (onnxruntime#32121). `head_rows` is read on the CPU and costs one copy of
+the embeddings.
 """
 
 from __future__ import annotations
@@ -20,8 +25,10 @@ from convert.passes.rows import is_row_wise, row_shape
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, ROWS
 
 
-def defer_heads(graph: ir.Graph) -> None:
+def defer_heads(graph: ir.Graph, gather: bool = True) -> None:
     """Gives the graph the optional inputs `gathered` and `head_rows`, which select the rows that its heads compute.
+
+    Without `gather` it gets `head_rows` alone.
 
     Requires a free batch and inferred shapes. The heads are everything that is computed from an embedding, if that is
     an output. Where prototypes are compared with positions that are not an output, the graph gets `head_rows` alone:
@@ -31,7 +38,7 @@ def defer_heads(graph: ir.Graph) -> None:
     for name in EMBEDDINGS:
         embedding = outputs.get(name)
         if embedding is not None and (heads := _row_wise_descendants([embedding])):
-            _read_rows(graph, [embedding], heads, _gathered(graph, embedding))
+            _read_rows(graph, [embedding], heads, _gathered(graph, embedding) if gather else None)
             return
     sources = list(dict.fromkeys(head.data for head in find_prototypes(graph)))
     heads = _row_wise_descendants(sources)

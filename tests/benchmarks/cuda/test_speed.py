@@ -72,7 +72,7 @@ def test_options_are_kept_that_are_faster_and_right(context: Context, monkeypatc
     assert goals["one", "float16"] == pytest.approx(4000 / 9000 - 1)
     said = "\n".join(speed.lines(result))
     assert "one float16, fuse_bias: 5.00 times as fast, WRONG: label" in said
-    assert "one float32                        16      31      62" in said
+    assert "one float32                       31      62     125" in said
 
     second = replace(context, tf32=True, begun=kept[-1])
     result = speed.measure(second, kept.append)

@@ -25,10 +25,10 @@ g (float[batch, 8] x) => (float[batch, 8] embedding, float[batch, 5] label, floa
 """
 
 
-def heads(text: str = HEADS, target: tuple[int, ...] = (-1, 8)) -> ir.Model:
+def heads(text: str = HEADS, target: tuple[int, ...] = (-1, 8), gather: bool = True) -> ir.Model:
     weights = {"weights": normal(8, 5), "bias": normal(1, 5), "few": normal(8, 4), "few_bias": normal(4)}
     model = infer_shapes(graph_of(text, target=ints(*target), columns=ints(3, 0), **weights))
-    defer_heads(model.graph)
+    defer_heads(model.graph, gather)
     clean(model)
     return model
 
@@ -48,6 +48,18 @@ def test_gathered_rows_stand_above_the_batch(target: tuple[int, ...]) -> None:
         label, alone = run_graph(model, ["label", "embedding"], x=x, head_rows=np.array([rows]))
         np.testing.assert_allclose(label, whole[0][:rows], rtol=1e-6, atol=1e-6)
         assert alone.shape == (5, 8)
+
+
+def test_heads_can_be_skipped_where_nothing_is_gathered() -> None:
+    model = heads(gather=False)
+    assert [value.name for value in model.graph.inputs] == ["x", "head_rows"]
+    assert "Concat" not in ops(model)
+    x = normal(5, 8)
+    (whole,) = run_graph(model, ["label"], x=x)
+    for rows in (0, 2):
+        label, embedding = run_graph(model, ["label", "embedding"], x=x, head_rows=np.array([rows]))
+        np.testing.assert_allclose(label, whole[:rows], rtol=1e-6, atol=1e-6)
+        assert embedding.shape == (5, 8)
 
 
 @pytest.mark.parametrize(

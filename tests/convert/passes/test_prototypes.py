@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
 from convert.passes.edit import constant
 from convert.passes.heads.deferral import defer_heads
+from convert.passes.heads.groups import group_positions
 from convert.passes.heads.normalisation import normalise_features_last
 from convert.passes.heads.prototypes import find_prototypes
 from convert.passes.heads.selection import keep_classes, keep_heads
@@ -57,6 +61,44 @@ def test_rows_do_not_depend_on_the_batch() -> None:
     (whole,) = run_graph(model, ["label"], x=x)
     for i in range(6):
         np.testing.assert_array_equal(run_graph(model, ["label"], x=x[i:])[0], whole[i:])
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+@pytest.mark.parametrize("classes", [CLASSES, 7])
+def test_grouped_label_is_that_of_the_formula(count: int, classes: int) -> None:
+    """Seven classes have 28 prototypes, which are not a multiple of the alignment."""
+    arrays = weights()
+    model = head(**arrays)
+    keep_classes(model.graph, "label", range(classes))
+    infer_shapes(model)
+    group_positions(model.graph)
+    clean(model)
+    assert "ReduceMax" not in ops(model) and ops(model)["MatMul"] == 1
+    x = windows(count)
+    (label,) = run_graph(infer_shapes(model), ["label"], x=x)
+    expected = label_of((places_of(x) @ arrays["prototypes"]).max(axis=1), arrays)
+    np.testing.assert_allclose(label, expected[:, :classes], atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("high", "wide", "groups"), [(4, 3, [6, 2]), (1, 13, [13]), (8, 8, [8, 8]), (16, 4, [8, 8]), (1, 1, [])]
+)
+def test_grouped_maximum_equals_that_of_tiles(high: int, wide: int, groups: list[int]) -> None:
+    text = f"""
+    g (float[batch, {high}, {wide}, 24] x) => (float[batch, 10, 4] y) {{
+      product = MatMul (x, prototypes) products = Reshape (product, laid_out)
+      y = ReduceMax <axes = [1, 2], keepdims = 0> (products)
+    }}
+    """
+    arrays = {"prototypes": weights()["prototypes"], "laid_out": ints(0, high, wide, CLASSES, EACH)}
+    grouped, tiled = (infer_shapes(graph_of(text, **arrays)) for _ in range(2))
+    group_positions(grouped.graph)
+    tile_prototypes(tiled.graph, high * wide * 4 * 15)
+    x = normal(3, high, wide, FEATURES)
+    (expected,) = run_graph(infer_shapes(tiled), ["y"], x=x)
+    (actual,) = run_graph(infer_shapes(grouped), ["y"], x=x)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert [len(node.inputs) for node in grouped.graph if node.op_type == "Max"] == groups
 
 
 def test_a_head_that_fits_is_left_alone() -> None:
@@ -168,20 +210,23 @@ def test_classes_of_a_head_that_is_read_elsewhere_are_gathered() -> None:
     assert ops(model)["Gather"] == 1
 
 
-def deferred(keep: list[str], tile_bytes: int = PER_PROTOTYPE * 15) -> ir.Model:
+in_small_tiles = partial(tile_prototypes, tile_bytes=PER_PROTOTYPE * 15)
+
+
+def deferred(keep: list[str], join: Callable[[ir.Graph], object] = in_small_tiles) -> ir.Model:
     model = head()
     keep_heads(model.graph, keep)
     clean(model)
     defer_heads(model.graph)
     name_by_place(model.graph)
     infer_shapes(model)
-    tile_prototypes(model.graph, tile_bytes)
+    join(model.graph)
     return infer_shapes(model)
 
 
-@pytest.mark.parametrize("tile_bytes", [TILE_BYTES, PER_PROTOTYPE * 15])
-def test_rows_are_gathered_from_spatial_embeddings(tile_bytes: int) -> None:
-    model = deferred(["label", "spatial_embedding"], tile_bytes)
+@pytest.mark.parametrize("join", [tile_prototypes, in_small_tiles, group_positions])
+def test_rows_are_gathered_from_spatial_embeddings(join: Callable[[ir.Graph], object]) -> None:
+    model = deferred(["label", "spatial_embedding"], join)
     x = windows(7)
     (whole,) = run_graph(model, ["label"], x=x)
     (gathered,) = run_graph(model, ["spatial_embedding"], x=x[:5], head_rows=np.array([0]))

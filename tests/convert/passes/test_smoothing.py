@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -71,6 +73,12 @@ def test_exponential_average_becomes_products_by_blocks(history: str) -> None:
     assert ops(model) == {"Transpose": 2, "Reshape": 3, "MatMul": 2, "Mul": 1, "Add": 1}
     widest = max(node.inputs[1].const_value.numpy().shape[1] for node in model.graph if node.op_type == "MatMul")
     assert widest < FRAMES // 2
+
+
+def test_exponential_average_stays_one_product_where_asked() -> None:
+    model = smoother(shared(decay(taps=58)))
+    model = assert_same(model, normal(3, FRAMES, CHANNELS), partial(smooth_by_matrix, by_blocks=False))
+    assert ops(model) == {"Transpose": 2, "MatMul": 1}
 
 
 def test_any_other_kernel_becomes_one_product() -> None:

@@ -174,22 +174,35 @@ def test_decoders_that_never_start_are_told(folder: Path, model: Path) -> None:
     assert not children(os.getpid())
 
 
-def test_a_ring_has_no_name_to_be_left_behind() -> None:
+@pytest.mark.parametrize("pages", [2**30, 1])
+def test_a_ring_has_no_name_to_be_left_behind(pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else 4)
     ring = Ring.create(Shape(slots=2, batch=3, samples=4))
+    in_memory = "memfd:" in os.readlink(f"/proc/self/fd/{ring.descriptor}")
+    assert in_memory == (pages > 1)
     assert os.fstat(ring.descriptor).st_nlink == 0
     Ring(ring.descriptor, ring.shape).windows[1, 2, 3] = 7
     assert ring.windows.sum() == ring.windows[1, 2, 3] == 7
     ring.close()
 
 
-def test_batch_is_halved_when_memory_runs_out() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "BFCArena: Failed to allocate memory for requested buffer of size 1",
+        "CUDA failure 2: out of memory ; GPU=0",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ],
+)
+def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
     sizes: list[int] = []
     notices: list[Any] = []
 
     def score(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
         sizes.append(size)
         if size > 3:
-            raise RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 1")
+            raise RuntimeError(said)
         return {"label": windows}
 
     scorer = BatchScorer(score, 16, notices.append)

@@ -1,0 +1,107 @@
+"""Faults provoked on the CPU provider, and the full card with stand-ins for card and runs."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.cuda import faults
+from benchmarks.cuda.runs import Ended, Runs
+from benchmarks.cuda.step import Context
+from runtime.errors import PerchError
+
+HALVED = "perch-run: memory ran out; going on with batches of 128 windows instead of 256"
+
+
+def context(model: Path, folder: Path, device: str = "cpu", **done: Any) -> Context:
+    return Context({"tiny": model}, device, None, None, True, time.monotonic() + 300, folder, done)
+
+
+@pytest.fixture
+def runs(model: Path, tmp_path: Path) -> Runs:
+    runs = Runs(context(model, tmp_path))
+    embedding = np.random.default_rng(0).random((2, 3), np.float32)
+    np.savez(runs.reference, row_ids=["a_5", "a_10"], status=["scored"] * 2, embedding=embedding)
+    return runs
+
+
+def test_other_rows_do_not_pass(runs: Runs, tmp_path: Path) -> None:
+    with np.load(runs.reference) as file:
+        rows = dict(file)
+    for changed, problem in (
+        ({"row_ids": rows["row_ids"][::-1]}, "they are other rows"),
+        ({"embedding": -rows["embedding"]}, None),
+    ):
+        np.savez(tmp_path / "other.npz", **{**rows, **changed})
+        found = runs.judged(Ended(0, "", ""), tmp_path / "other.npz")
+        assert not found["passed"] and found["rows"].get("problem") == problem
+    assert runs.judged(Ended(0, "", ""), runs.reference)["rows"]["same_bits"]
+    assert not runs.judged(Ended(1, "", "it failed"), runs.reference)["passed"]
+    assert "NOT AS IT SHOULD BE" in "".join(faults.lines({"trials": {"killed": found}}))
+
+
+def test_a_run_that_is_over_cannot_be_killed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = [sys.executable, "-c", ""]
+    monkeypatch.setattr(runs, "start", lambda target: subprocess.Popen(over, stdout=subprocess.PIPE, text=True))
+    with pytest.raises(PerchError, match="ended with code 0 before it could be killed"):
+        faults.killed(runs)
+
+
+class NoRuns(Runs):
+    """Runs on a full card that end as the test says, by the room they have."""
+
+    def __init__(self, context: Context, *ends: str) -> None:
+        super().__init__(context)
+        self._ends = iter(ends)
+
+    def start(self, target: Path, *more: object) -> Any:
+        return None
+
+    def ended(self, process: Any) -> Ended:
+        said = next(self._ends)
+        return Ended(2 if said == "failed" else 0, "", said)
+
+    def judged(self, ended: Ended, target: Path) -> dict[str, Any]:
+        return {**ended.as_json(), "passed": ended.code == 0}
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rooms that were left on a card."""
+    asked: list[int] = []
+
+    @contextlib.contextmanager
+    def filled(device: str, leave: int) -> Iterator[int]:
+        asked.append(leave)
+        yield leave
+
+    monkeypatch.setattr(faults, "filled", filled)
+    return asked
+
+
+def test_the_room_on_a_full_card_is_what_a_small_batch_needs(model: Path, tmp_path: Path, rooms: list[int]) -> None:
+    memory = {
+        "trials": {
+            "a": {"model": "tiny", "precision": "float32", "batch": faults.SMALL, "bytes": 1000},
+            "b": {"error": "it failed"},
+        }
+    }
+    there = context(model, tmp_path, "cuda:0", memory=memory)
+    found = faults.full_card(NoRuns(there, "failed", "", f"{HALVED}\n{HALVED}"))
+    assert rooms == [1200, 1920, 1152]
+    assert [each["passed"] for each in found["tries"]] == [False, False, True]
+    assert found["passed"] and found["halved"] == 2
+
+
+def test_a_batch_that_always_fits_shows_nothing(model: Path, tmp_path: Path, rooms: list[int]) -> None:
+    found = faults.full_card(NoRuns(context(model, tmp_path, "cuda:0"), "", "", ""))
+    assert not found["passed"] and len(rooms) == faults.TRIES and rooms == sorted(rooms, reverse=True)
+    assert "skipped" in faults.full_card(NoRuns(context(model, tmp_path)))
