@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ParamSpec, Protocol, cast
@@ -23,7 +23,7 @@ from runtime.model.session import Device, Session, check_install, choose_device
 from runtime.request.inputs import read_classes_of
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
-from runtime.request.values import at_least_one
+from runtime.request.values import at_least_one, true_or_false
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Run
@@ -31,7 +31,7 @@ from runtime.workers.in_process import InProcess
 from runtime.workers.job import make_job
 from runtime.workers.setup import default_batch
 
-NOT_IN_MEMORY = ("device", "workers", "threads", "resume", "recording_timeout_s")
+NOT_IN_MEMORY = ("device", "tf32", "workers", "threads", "resume", "recording_timeout_s")
 """Options of a request that mean nothing for audio in memory, or that `load_model` decides."""
 P = ParamSpec("P")
 
@@ -153,8 +153,8 @@ class Model:
     def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
         """Scores audio in memory. Rows are the same bits as those of a WAV file with these samples.
 
-        It takes the options of `run_soundscapes`, except for `device` and `threads`, which `load_model` takes, and
-        `workers`, `resume` and `recording_timeout_s`, which are for files alone.
+        It takes the options of `run_soundscapes`, except for `device`, `threads` and `tf32`, which `load_model` takes,
+        and `workers`, `resume` and `recording_timeout_s`, which are for files alone.
 
         Args:
             samples: `float32 [samples]` or `[channels, samples]`, about ±1. Channels are averaged, unless `channel`
@@ -181,6 +181,7 @@ class Model:
         if request.channel == "each":
             recordings = recordings.by_channel([audio.frames.shape[1]])
         inputs = read_classes_of(recordings, self._paths, request, every_row=format is None or format.every_row)
+        request = replace(request, tf32=self._session.tf32)
         setup = Setup(1, self._threads, request.batch_size or self._batch)
         job = make_job(self._artifact, self._paths, request, self.device, setup, inputs.wanted)
         run = Run(inputs, format, self._artifact, job, request.progress, "as loaded", started)
@@ -198,7 +199,7 @@ def _checked(name: object) -> str:
     return name
 
 
-def load_model(path: Models, device: Device = "auto", threads: int = 1) -> Model:
+def load_model(path: Models, device: Device = "auto", threads: int = 1, tf32: bool = False) -> Model:
     """Loads a model that `perch-convert` made, or several that score the same windows.
 
     Args:
@@ -206,6 +207,8 @@ def load_model(path: Models, device: Device = "auto", threads: int = 1) -> Model
         device: "auto" (the first GPU if there is one and onnxruntime-gpu is installed, else the CPU), "cpu", "cuda" or
             "cuda:1". "cuda" never falls back to the CPU.
         threads: threads with which a call computes on the CPU.
+        tf32: whether a GPU may round the factors of float32 products to 10 bits of mantissa, which is faster and less
+            accurate.
 
     Returns:
         The model.
@@ -216,10 +219,10 @@ def load_model(path: Models, device: Device = "auto", threads: int = 1) -> Model
         DeviceError: the device cannot be used; the message names what is missing.
     """
     check_install()
-    count = at_least_one("threads", threads)
+    count, rounds = at_least_one("threads", threads), true_or_false("tf32", tf32)
     paths = {name: file.absolute() for name, file in named_models(path).items()}
     artifact = read_true_models(paths)
-    session = open_models(paths, choose_device(device), count)
+    session = open_models(paths, choose_device(device), count, rounds)
     session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else default_batch(artifact, session.device))
     if artifact.parity_warning is not None:
         log.warning("%s: %s", shown(paths), artifact.parity_warning)

@@ -245,6 +245,7 @@ class Run:
             windows_per_s=windows / took_s,
             times_real_time=scored / took_s * row_samples / self.artifact.sample_rate,
             device=self.job.device,
+            tf32=self.job.tf32,
             workers=measured.workers,
             threads=self.job.setup.threads,
             batch_size=self.job.setup.batch_size,

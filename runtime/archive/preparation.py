@@ -158,6 +158,7 @@ def prepare(
     if manifest is not before:  # it may name units of which there are parts: of a run that was faster, or of before
         ledger = read_ledger(folder, manifest)
     ledger.clear_failed(folder)  # what a run left that was killed
+    where = f"{device} in TF32" if job.tf32 else device
     archive = Archive(folder, manifest, ledger, artifact, job, _root(soundscapes), shard, options.retry_failed)
     summary = ArchiveSummary(
         path=str(folder),
@@ -169,7 +170,7 @@ def prepare(
         changed=planner.changed,
         unread_folders=found.lost,
         passed_over=found.passed_over(),
-        setup=f"on {device}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
+        setup=f"on {where}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
         several=job.overlap is not None,
         remarks=tuple(_remarks(artifact, job, ledger)),
     )

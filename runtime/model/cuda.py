@@ -64,8 +64,8 @@ class CudaOptions:
     """Whether a CUDA graph replays the launches of a batch (#10859). It needs buffers that stay where they are, see
     `Binding`, and one call at a time; capturing fails where a node is left to the CPU."""
     fuse_bias: bool = False
-    """Whether a convolution's bias is added by cuDNN in the same kernel (#19470). In float32 cuDNN does so with TF32
-    alone."""
+    """Whether cuDNN adds a convolution's bias in the same kernel (#19470). Here, too, a convolution without such a plan
+    in exact float32 is computed in TF32."""
 
     def provider(self, device: str) -> tuple[str, dict[str, str]]:
         """The provider's name and options for "cuda:N", as `InferenceSession` takes them."""
@@ -181,6 +181,18 @@ def pin(array: NDArray[np.float32]) -> bool:
     if runtime is None:
         return False
     return bool(runtime.cudaHostRegister(ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0) == 0)
+
+
+def sleep_while_waiting(device: str) -> bool:
+    """Makes threads of this process sleep while they wait for "cuda:N" (`cudaDeviceScheduleBlockingSync`).
+
+    By default each of them spins, and takes a core from the decoders. Call it once a session has loaded CUDA. Returns
+    whether that worked.
+    """
+    runtime = library()
+    if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
+        return False
+    return bool(runtime.cudaSetDeviceFlags(ctypes.c_uint(4)) == 0)
 
 
 def free_bytes(device: str) -> int | None:

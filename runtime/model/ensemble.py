@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ArtifactError, InputError, repeated
 from runtime.model.artifact import ILL, Artifact
+from runtime.model.cuda import CudaOptions
 from runtime.model.identity import read_true_artifact
 from runtime.model.session import Session
 
@@ -155,7 +156,8 @@ class Sessions:
     def __init__(self, sessions: Mapping[str, Session]) -> None:
         self._sessions = {f"{name}.": session for name, session in sessions.items()}
         self.artifact = combined({name: session.artifact for name, session in sessions.items()})
-        self.device = next(iter(sessions.values())).device
+        first = next(iter(sessions.values()))
+        self.device, self.tf32 = first.device, first.tf32
 
     def run(
         self, windows: NDArray[np.float32], outputs: Sequence[str], batch_size: int
@@ -187,12 +189,15 @@ class Sessions:
         return own
 
 
-def open_models(models: Mapping[str, Path], device: str = "cpu", threads: int = 1) -> Session | Sessions:
+def open_models(
+    models: Mapping[str, Path], device: str = "cpu", threads: int = 1, tf32: bool = False
+) -> Session | Sessions:
     """Loads models on a device; see `Session`.
 
     Raises:
         ArtifactError, DeviceError: as `Session` does; or the models take different windows.
     """
-    sessions = {name: Session(path, device, threads) for name, path in models.items()}
+    options = CudaOptions(tf32=tf32)
+    sessions = {name: Session(path, device, threads, options) for name, path in models.items()}
     (first, *others) = sessions.values()
     return Sessions(sessions) if others else first

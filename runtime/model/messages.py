@@ -17,6 +17,7 @@ MISSING = re.compile(r"(\S+): cannot open shared object file")
 DRIVER = ("libcuda.so", "nvcuda.dll")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 SEE_DRIVER = "see what `nvidia-smi` says of the GPU and its driver, or use device='cpu'"
+FREE_MEMORY = "free some of its memory, or use device='cpu'"
 UPGRADE = "upgrade onnxruntime-gpu, or use device='cpu'"
 
 
@@ -51,4 +52,6 @@ def remedy(why: str) -> str:
     """What to do about the reason for which a GPU cannot be used."""
     if "does not know the option" in why:
         return UPGRADE
+    if "memory" in why:
+        return FREE_MEMORY
     return SEE_DRIVER if any(words in why for words in ("driver", "no GPU", "CUDA failure")) else INSTALL_CUDA

@@ -207,12 +207,14 @@ class Session:
         """Runs a batch of the golden window, so that no later call takes the extra time of a first one.
 
         Raises:
-            ArtifactError: the graph cannot be run.
-            DeviceError: the device computes wrongly.
+            ArtifactError: the graph cannot be run on the CPU.
+            DeviceError: the GPU cannot run it, or the device computes wrongly.
         """
         try:
             found = self.run(golden_batch(self.artifact.window_samples, batch_size), outputs, batch_size)
         except Exception as error:  # onnxruntime raises a class of its own for each status
+            if self.device != "cpu":
+                raise DeviceError(unusable(self.device, message_of(error))) from None
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
         self.check(found)
 
@@ -240,7 +242,7 @@ def load(
             # Without enable_fallback=0 it prints an error, such as a refused option, and falls back to the CPU.
             session = ort.InferenceSession(_loadable(path), session_options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
-        if device != "cpu":
+        if device != "cpu" and "load model" not in str(error).lower():
             raise DeviceError(unusable(device, message_of(error))) from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
     if device != "cpu" and cuda.PROVIDER not in session.get_providers():

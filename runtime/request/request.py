@@ -18,7 +18,7 @@ from runtime.request.detections import Detections
 from runtime.request.field import check_options, option, options_of
 from runtime.request.recordings import RecordingOptions
 from runtime.request.scores import ScoreOptions
-from runtime.request.values import at_least_one, number, parse_seconds, positive_seconds
+from runtime.request.values import at_least_one, number, parse_seconds, positive_seconds, true_or_false
 
 OnDeadline = Literal["fill", "interpolate"]
 
@@ -53,6 +53,14 @@ class Request(RecordingOptions, ScoreOptions):
         HOW,
         check=check_device,
         journal=False,  # the chosen value is recorded: see `Job.options`
+    )
+    tf32: bool = option(
+        False,
+        "let a GPU round the factors of float32 products to 10 bits of mantissa (TF32), which is faster and less "
+        "accurate. It changes nothing on the CPU. An interrupted run is resumed as it began: with it, or without",
+        HOW,
+        check=true_or_false,
+        journal=False,  # recorded where it changes rows: see `Job.options`
     )
     workers: int | None = option(
         None,

@@ -42,6 +42,17 @@ def number(name: str, value: object) -> float:
         raise InputError(f"{name} is {value!r}, but must be a number") from None
 
 
+def true_or_false(name: str, value: object) -> bool:
+    """The argument of this name, a yes or no.
+
+    Raises:
+        InputError: it is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}, but must be True or False")
+    return value
+
+
 def positive_seconds(name: str, value: object) -> float:
     """The argument of this name, a length of time.
 

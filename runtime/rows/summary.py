@@ -127,8 +127,9 @@ class RunSummary:
 
     def _speed(self) -> Iterator[str]:
         timing = self.timing
+        where = f"{timing.device} in TF32" if timing.tf32 else timing.device
         yield (
-            f"{timing.elapsed_s:.1f} s on {timing.device}, {timing.start_up_s:.1f} s of it start-up; then "
+            f"{timing.elapsed_s:.1f} s on {where}, {timing.start_up_s:.1f} s of it start-up; then "
             f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time"
         )
         if timing.windows != timing.rows:

@@ -23,6 +23,8 @@ class Timing:
     """Seconds of audio a second, after start-up."""
     device: str
     """Where they were scored: "cpu" or "cuda:N"."""
+    tf32: bool
+    """Whether float32 was allowed to be rounded to TF32 there."""
     workers: int
     """Number of processes."""
     threads: int

@@ -45,6 +45,11 @@ class Job:
     dtypes: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def tf32(self) -> bool:
+        """Whether float32 may be rounded to TF32, which only a GPU does."""
+        return self.request.tf32 and self.device != "cpu"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The outputs that rows hold."""
         return tuple(self.request.outputs)
@@ -87,7 +92,8 @@ class Job:
         }
         asked = {key: resolved.get(key, value) for key, value in self.request.journal()}
         chosen = {"batch_size": self.setup.batch_size, "threads": self.setup.threads}
-        return {**asked, "device": self.device.partition(":")[0], **chosen}
+        rounded = {"tf32": True} if self.tf32 else {}  # left out otherwise, as journals of older versions lack it
+        return {**asked, "device": self.device.partition(":")[0], **rounded, **chosen}
 
 
 def read_by(class_map: ClassMap, label: str) -> dict[str, str]:

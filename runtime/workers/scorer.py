@@ -81,14 +81,18 @@ def main() -> None:
             send_alone(message)
 
     try:
-        session = open_models(job.models, job.device, job.setup.threads)
+        if job.device != "cpu" and not job.tf32:
+            cuda.forbid_tf32()
+        session = open_models(job.models, job.device, job.setup.threads, job.tf32)
+        if job.device != "cpu":
+            cuda.sleep_while_waiting(job.device)
         scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
         session.check(scorer(golden_batch(session.artifact.window_samples, job.setup.batch_size)))
     except Exception as error:
         send(Refused(refusal(error, job)))
         return
-    if job.device != "cpu":
-        cuda.pin(ring.windows)
+    if job.device != "cpu" and not cuda.pin(ring.windows):
+        send(Notice("the memory of the windows cannot be pinned, so they take longer to reach the GPU"))
     send(Ready())
     lanes = [
         threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, send), daemon=True)

@@ -150,7 +150,7 @@ def main() -> None:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(receive, tasks.put), daemon=True).start()
     try:
-        session = open_models(job.models, job.device, job.setup.threads)
+        session = open_models(job.models, job.device, job.setup.threads, job.tf32)
         session.warm_up(job.computed, job.setup.batch_size)
     except Exception as error:
         send(Refused(refusal(error, job)))

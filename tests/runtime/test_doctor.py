@@ -88,7 +88,7 @@ def test_arithmetic_on_shapes_may_stay_on_the_cpu() -> None:
         event("Pow", cpu, "float"),
         event("MemcpyToHost", gpu, "float"),
     ]
-    assert list(doctor._computed_on_cpu(events)) == ["Pow", "MemcpyToHost"]
+    assert list(doctor.computed_on_cpu(events)) == ["Pow", "MemcpyToHost"]
 
 
 def test_parity_that_makes_no_sense_is_unknown(model: Path) -> None:

@@ -173,6 +173,7 @@ def test_rows_not_reached_in_time_are_filled(loaded: Model, tmp_path: Path, monk
         (np.zeros(RATE, np.float32), 0, {}, "sample_rate is 0"),
         (np.zeros(RATE, np.float32), RATE, {"device": "cpu"}, "device cannot be given for audio in memory"),
         (np.zeros(RATE, np.float32), RATE, {"workers": 2}, "workers cannot be given for audio in memory"),
+        (np.zeros(RATE, np.float32), RATE, {"tf32": True}, "tf32 cannot be given for audio in memory"),
         (np.zeros(RATE, np.float32), RATE, {"resume": True, "sink": "a.csv"}, "resume cannot be given"),
         (np.zeros(RATE, np.float32), RATE, {"outputs": ["logits"]}, "logits"),
         (np.zeros(RATE, np.float32), RATE, {"sink": "rows.txt"}, "rows.txt"),
@@ -190,6 +191,8 @@ def test_options_that_cannot_be_loaded_are_refused(model: Path, tmp_path: Path) 
         load_model(model, threads=0)
     with pytest.raises(InputError, match="device is 'tpu'"):
         load_model(model, "tpu")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="tf32 is 'yes', but must be True or False"):
+        load_model(model, tf32="yes")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["", "/a", "../a", "a/b", "a\0b", "a\nb", 3])

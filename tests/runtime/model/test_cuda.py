@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnxruntime as ort
 import pytest
@@ -62,3 +64,23 @@ def test_libraries_are_found_on_the_rest_of_the_path(tmp_path: Path, monkeypatch
         pass
     names = ["libcublasLt.so.13", str(folder / "libcublasLt.so.13"), "libcublas.so.13", str(folder / "libcublas.so.13")]
     assert asked == names
+
+
+def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, int]] = []
+
+    def set_device(number: int) -> int:
+        called.append(("device", number))
+        return 0 if number < 2 else 101
+
+    def set_flags(flags: ctypes.c_uint) -> int:
+        called.append(("flags", flags.value))
+        return 0
+
+    two_gpus = SimpleNamespace(cudaSetDevice=set_device, cudaSetDeviceFlags=set_flags)
+    monkeypatch.setattr(cuda, "library", lambda: two_gpus)
+    assert cuda.sleep_while_waiting("cuda:1")
+    assert not cuda.sleep_while_waiting("cuda:2")
+    monkeypatch.setattr(cuda, "library", lambda: None)
+    assert not cuda.sleep_while_waiting("cuda:0")
+    assert called == [("device", 1), ("flags", 4), ("device", 2)]

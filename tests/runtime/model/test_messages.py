@@ -31,6 +31,7 @@ NO_GPU = (
             "there is no GPU 3; the last is cuda:0",
             "nvidia-smi",
         ),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=vm", "out of memory (CUDA failure 2)", "free some"),
         ("something new", "something new", "pip install"),
     ],
 )

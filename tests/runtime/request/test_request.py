@@ -32,6 +32,7 @@ OPTIONS = options_of(Request)
         ({"normalize": None}, "normalize is None, but must be 'raw' or 'peak'"),
         ({"logit_scale": "x"}, "logit_scale is 'x', but must be None or 'perch-hoplite'"),
         ({"device": "gpu"}, "device is 'gpu', but must be 'auto', 'cpu', 'cuda' or 'cuda:1'"),
+        ({"tf32": 1}, "tf32 is 1, but must be True or False"),
         ({"hop_s": 0}, "hop_s is 0, but must be more than 0 seconds and less than a day"),
         ({"hop_s": float("nan")}, "hop_s is nan"),
         ({"threads": 0}, "threads is 0, but must be at least 1"),
@@ -131,7 +132,8 @@ def test_command_line_asks_for_what_python_does() -> None:
     assert request_of(parse_args(f"{arguments} --file-scale --quiet".split())).file_scale == 2
     more = (
         "--outputs label,embedding --device cpu --workers 2 --hop 2.5 --unmapped -3.5 --smooth 1,2,1 --deadline 85m "
-        "--fill -1 --recording-timeout 60s --resume --top 3 --format raven --quiet --sink other.csv --max-peaks 3"
+        "--fill -1 --recording-timeout 60s --resume --top 3 --format raven --quiet --sink other.csv --max-peaks 3 "
+        "--tf32"
     )
     assert request_of(parse_args(f"{arguments} {more}".split())) == Request(
         outputs=("label", "embedding"),
@@ -143,6 +145,7 @@ def test_command_line_asks_for_what_python_does() -> None:
         deadline_s=5100.0,
         fill=-1.0,
         recording_timeout_s=60.0,
+        tf32=True,
         resume=True,
         sink="other.csv",
         max_peaks=3,
@@ -212,6 +215,14 @@ def test_journal_is_that_of_all_versions(model: Path) -> None:
         "threads": 1,
     }
     assert job.request.progress is False  # it goes to other processes
+
+
+def test_tf32_is_recorded_where_it_changes_rows(model: Path) -> None:
+    def options(device: str, **asked: bool) -> dict[str, object]:
+        return make_job(read_artifact(model), model, Request(**asked), device, Setup(1, 1, 2), None).options
+
+    assert options("cuda:1", tf32=True) == {**options("cuda:1"), "tf32": True}
+    assert options("cpu", tf32=True) == options("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
