@@ -215,9 +215,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         shares = [f"{share:.0%} of {what.replace('_', ' ')}" for what, share in best["share"].items()]
         copied = f"{best['with_copies']:,.0f} with copies"
         rate = f"{best['windows_per_s']['median']:,.0f} windows/s at batch {best['batch']}"
-        yield f"best {best['model']} {best['precision']}: " + "; ".join(
-            [rate, copied, *shares, _named(best["options"])]
-        )
+        yield f"best {best['model']} {best['precision']}: " + "; ".join([rate, copied, *shares, named(best["options"])])
     for goal in result.get("goals", ()):
         yield (
             f"goal {goal['model']} {goal['precision']}: {goal['reached']:,.0f} of {goal['goal']:,.0f} windows/s "
@@ -246,10 +244,10 @@ def _changes(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             if point["batch"] == first["batch"]:
                 factor = point["windows_per_s"]["median"] / first["windows_per_s"]["median"]
                 wrong = f", WRONG: {', '.join(point['wrong'])}" if point["wrong"] else ""
-                yield f"{' '.join(pair)}, {_named(point['options'])}: {factor:.2f} times as fast{wrong}"
+                yield f"{' '.join(pair)}, {named(point['options'])}: {factor:.2f} times as fast{wrong}"
 
 
-def _named(options: Mapping[str, Any]) -> str:
+def named(options: Mapping[str, Any]) -> str:
     """The options that are not a run's, or may not be: `nhwc, graph`."""
     usual = CudaOptions()
     changed = {key: value for key, value in options.items() if value != getattr(usual, key) and key != "tf32"}

@@ -9,9 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks.cuda.speed import named
 from benchmarks.labelling.oracle import WAYS
 from benchmarks.measuring.songs import shown_soundscape
-from benchmarks.results import plots
+from benchmarks.results import gpu, plots
 from benchmarks.results.learning import draw_learning
 from benchmarks.results.measure import COMMANDS, LABELLING, MODELS, TIMELINE, TIMELINE_MODEL
 from benchmarks.results.sonogram import Lane, draw_timeline
@@ -19,6 +20,8 @@ from runtime.errors import InputError
 from runtime.files import replacing
 
 TEMPLATE = "results.md.jinja"
+GPU = "cuda"
+"""The figures of `perch-bench cuda`, which someone with a GPU measured and put there."""
 NAMES = {"v1": "Perch v1", "v2": "Perch v2"}
 
 
@@ -31,17 +34,21 @@ def write_results(figures: Path, target: Path) -> Path:
     """
     models = {model: found for model in MODELS if (found := dict(_read(figures, model)))}
     timeline, labelling = (_load(figures / f"{name}.json") for name in (TIMELINE, LABELLING))
-    if not models and timeline is None and labelling is None:
+    measured = _load(figures / f"{GPU}.json")
+    if not models and all(found is None for found in (timeline, labelling, measured)):
         raise InputError(f"there are no figures in {figures}; `make results` measures them")
     _plot(figures, models)
     if timeline is not None:
         _draw_timeline(figures / f"{TIMELINE}.svg", timeline)
     if labelling is not None:
         draw_learning(figures / f"{LABELLING}.svg", labelling["ways"], labelling["precision"])
+    if measured is not None and (speeds := gpu.speeds(measured)):
+        gpu.draw(figures / f"{GPU}.svg", speeds)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters |= {"power": _power, "share": _share, "rank": _rank}
+    templates.filters["options"] = named
     templates.filters["file"] = lambda path: Path(path).stem.replace("_", " ")
     environments: list[dict[str, Any]] = []
     for results in (results for commands in models.values() for results in commands.values()):
@@ -57,6 +64,7 @@ def write_results(figures: Path, target: Path) -> Path:
         timeline_model=NAMES[TIMELINE_MODEL],
         labelling=labelling,
         ways=WAYS,
+        gpu=None if measured is None else gpu.view(measured),
     )
     with replacing(target) as temporary:
         temporary.write_text(page)

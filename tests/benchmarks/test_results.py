@@ -128,6 +128,46 @@ def test_pictures_follow_the_colour_scheme_are_read_on_a_phone_and_do_not_change
     assert min(sizes) * PHONE / width >= 10
 
 
+def point(precision: str, batch: int, rate: float, **more: object) -> dict[str, Any]:
+    return {"model": "v1_234", "precision": precision, "batch": batch, "windows_per_s": {"median": rate}, **more}
+
+
+CUDA = {
+    "device": "cuda:0",
+    "card": "Some Card",
+    "models": {"v1_234": {"family": "perch_v1", "classes": 234, "graph_for": "cuda"}},
+    "environment": ENVIRONMENT,
+    "skipped": {"nodes": "the time was over"},
+    "steps": {
+        "doctor": {"card": {"driver_version": "999.1"}},
+        "ceiling": {"trials": {"work v1_234": {"tf32": {"layer_by_layer": {"8": 9000.0}}}}},
+        "speed": {
+            "error": "it did not end in its time, so its process was ended",
+            "trials": {
+                "a": {"points": [point("tf32", 8, 4000.4, wrong=[]), {"error": "it failed"}]},
+                "b": {"points": [point("tf32", 8, 5000.0, wrong=["label"]), point("tf32", 1, 700.0, wrong=[])]},
+                "c": {"points": [point("tf32", 8, 4500.2, wrong=[]), point("float16", 1, 900.0, wrong=[])]},
+            },
+        },
+        "files": {"goal": 0.9},
+    },
+}
+
+
+def test_page_shows_a_gpu_whose_measurement_was_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "cuda.json").write_text(json.dumps(CUDA))
+    page = write_results(tmp_path, tmp_path / "results.md").read_text()
+    assert "**Some Card**, driver 999.1: `perch-bench cuda` measured v1_234 there" in page
+    assert "CPU provider" not in page and "--quick" not in page
+    assert "**V1 234** (perch v1, 234 classes, graph for cuda):" in page
+    assert "| batch | tf32 | float16 |\n| --- | --- | --- |\n| 1 | 700 | 900 |\n| 8 | 4,500 | - |\n" in page
+    for sentence in ("speed: it did not end in its time", "a: it failed", "nodes: the time was over"):
+        assert sentence in page
+    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Not measured"]
+    shown = words(tmp_path / "cuda.svg")
+    assert {"v1 234", "tf32", "float16", "ceiling"} <= set(shown) and "float32" not in shown
+
+
 def test_without_figures(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make results"):
         write_results(tmp_path, tmp_path / "results.md")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,13 @@ from benchmarks.cli import main
 from benchmarks.cuda.expected import write_expected
 from benchmarks.cuda.steps import STEPS
 from benchmarks.measuring.usage import alive, children
+from benchmarks.results.page import write_results
 from convert.proof.synthetic import windows as synthetic
 from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
 from tests.support.processes import until
 
+SECTIONS = ["Graph alone", "Card", "Agreement", "Files to rows", "Memory", "Nodes", "Faults", "Not measured"]
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
@@ -53,7 +56,16 @@ def test_all_steps_on_the_cpu(model: Path, tmp_path: Path, capsys: pytest.Captur
     assert best["float32"]["share"]["layer_by_layer"] == pytest.approx(rate / possible)
     nodes = steps["nodes"]["trials"]["perch float32"]
     assert sum(kind["us"] for kind in nodes["kinds"].values()) == nodes["total_us"] > 0
+    (run,) = (each for each in steps["files"]["trials"].values() if "share" in each)
+    assert run["share"] == run["windows_per_s"] / min(run["bounds"]) and run["windows"] >= 12
+    faults = steps["faults"]["trials"]
+    assert [name for name, each in faults.items() if not each.get("passed")] == ["undisturbed", "full card"]
+    assert faults["killed"]["processes"] == 2 and faults["killed"]["resumed"]["rows"]["same_bits"]
+    assert "skipped" in faults["full card"] and "error" not in faults["undisturbed"]
     assert "perch float16" in capsys.readouterr().out
+    page = write_results(tmp_path, tmp_path / "results.md").read_text()
+    assert "says nothing of a GPU" in page and "](" + tmp_path.name + "/cuda.svg)" in page
+    assert re.findall("^### (.*)", page, re.M) == SECTIONS
 
 
 def test_a_command_that_is_killed_leaves_what_it_had_and_no_process(model: Path, tmp_path: Path) -> None:

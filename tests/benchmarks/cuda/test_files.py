@@ -5,32 +5,21 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import soundfile
 
-from benchmarks.cuda import files, memory
+from benchmarks.cuda import files, memory, recordings
 from benchmarks.cuda.recordings import by_format, enough
 from benchmarks.cuda.step import Context
-from benchmarks.throughput.full_run import FullRun
+from benchmarks.throughput.full_run import FullRun, RunPlan, lead
+from benchmarks.throughput.workers import WorkerConfig
 from convert.proof.synthetic import write_soundscape
 from runtime.model.artifact import read_artifact
 
 
 def context(model: Path, folder: Path, seconds: float = 300) -> Context:
     return Context({"tiny": model}, "cpu", None, None, True, time.monotonic() + seconds, folder, {})
-
-
-def test_a_run_is_held_against_the_slower_of_its_parts(model: Path, tmp_path: Path) -> None:
-    kept: list[Any] = []
-    found = files.measure(context(model, tmp_path), kept.append)
-    (name,) = (name for name in found["trials"] if "decoder" in name)
-    run = found["trials"][name]
-    assert run["windows_per_s"] / min(run["bounds"]) == run["share"]
-    assert run["windows"] >= 12 and run["complaint"] is None and run["took_s"] > run["scoring_s"]
-    assert len(kept) == 2 * len(found["trials"])
-    assert name in list(files.lines(found))[1]
 
 
 def test_a_run_is_timed_if_a_part_of_it_cannot_be(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +32,50 @@ def test_a_run_is_timed_if_a_part_of_it_cannot_be(model: Path, tmp_path: Path, m
     assert found["tiny float32 alone"] == {"error": "OSError: no more processes"}
     (run,) = (each for each in found.values() if "windows_per_s" in each)
     assert "share" not in run
+    assert len(list(files.lines({"trials": found}))) == 1
+
+
+class Idle:
+    """Processes that claim a rate: decoders 40 windows/s each, the card 100."""
+
+    def __init__(self, config: WorkerConfig, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> Idle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def work(self, workload: str, workers: int, *_: object) -> tuple[float, None]:
+        assert workers <= self.count
+        return (40.0 * workers if workload == "windows" else 100.0), None
+
+
+def test_runs_are_held_against_the_slower_of_their_parts_the_most_telling_first(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[RunPlan] = []
+
+    def time_full_run(plan: RunPlan) -> FullRun:
+        planned.append(plan)
+        return FullRun(20.0, 100, 1.0, None, None, (), "memory ran out")
+
+    for name, value in {"time_full_run": time_full_run, "Workers": Idle, "DISTINCT": 1}.items():
+        monkeypatch.setattr(files, name, value)
+    monkeypatch.setattr(files, "file_for", lambda context, name, precision: context.models[name])
+    monkeypatch.setattr(recordings, "MINUTE_S", 10.0)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    found = files.measure(replace(context(model, tmp_path), quick=False), lambda _: None)
+    runs = [each for each in found["trials"].values() if "share" in each]
+    done = [(each["precision"], each["format"], each["decoders"]) for each in runs]
+    assert done[:4] == [("float32", kind, 16) for kind in ("ogg", "wav", "flac")] + [("float16", "ogg", 16)]
+    assert done[4:8] == [("float32", "ogg", count) for count in (8, 4, 2, 1)]
+    assert len(done) == len(set(done)) == len(planned) == 16
+    assert [each["bounds"] for each in runs[-2:]] == [[100.0, 80.0], [100.0, 40.0]]
+    assert [each["share"] for each in runs[-2:]] == [20 / 80, 20 / 40]
+    assert all(plan.staged and len(plan.recordings) > lead(plan.setup) / 2 for plan in planned)
+    assert sum("memory ran out" in line for line in files.lines(found)) == len(runs)
 
 
 def test_recordings_of_the_user_come_before_synthetic_ones(model: Path, tmp_path: Path) -> None:
