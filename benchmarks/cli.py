@@ -11,7 +11,7 @@ from benchmarks.labelling import command as labelling
 from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.source.tensorflow import hush_native_log
-from runtime.console.terminal import add_version, command, complain
+from runtime.console.terminal import Parser, add_version, command, complain
 from runtime.errors import PerchError
 from runtime.model.session import check_install
 
@@ -46,7 +46,7 @@ COMMANDS = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
     )
     add_version(parser)

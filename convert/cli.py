@@ -13,7 +13,7 @@ from convert.errors import ParityError
 from convert.source.folder import check_folder
 from convert.source.tensorflow import check_tensorflow, hush_native_log
 from convert.summary import summary
-from runtime.console.terminal import add_version, command, complain
+from runtime.console.terminal import Parser, add_version, command, complain
 from runtime.errors import PerchError, reason
 
 DESCRIPTION = """\
@@ -42,7 +42,7 @@ and 143 after Ctrl-C and SIGTERM (no file is left)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="perch-convert",
         description=DESCRIPTION,
         epilog=EXAMPLES,

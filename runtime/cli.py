@@ -18,7 +18,7 @@ from runtime.errors import InputError, PerchError
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
-from runtime.request.parser import archive_options_of, models_of, parse_args, request_of
+from runtime.request.parser import archive_options_of, in_flags, models_of, parse_args, request_of
 from runtime.request.request import Request
 from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
@@ -124,7 +124,7 @@ def main(args: Sequence[str]) -> int:
         try:
             return show_status(parsed.status) if parsed.status is not None else run(parsed, signals)
         except PerchError as error:
-            complain("perch-run", error)
+            complain("perch-run", in_flags(error))
             return 2
         except KeyboardInterrupt:
             done = "anything was scored" if parsed.merge is None else "the file was written"

@@ -21,6 +21,7 @@ from runtime.errors import ArtifactError, DeviceError, PerchError, some
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.ensemble import combined, unique_models
+from runtime.model.golden import check, compare, golden_batch
 from runtime.model.heads import Head
 from runtime.model.identity import untrue
 from runtime.model.messages import message_of, remedy, unusable
@@ -45,11 +46,11 @@ def run(models: Mapping[str, Path], device: str) -> int:
     chosen, problems = _chosen(device, missing)
     _section("installed", versions())
     _section("devices", devices(gpu, missing))
-    runs_on = "cpu" if problems else chosen
+    here = ["cpu"] if missing else ["cpu", gpu]
     for name, model in models.items():
-        model_problems = list(_model_problems(model, artifacts[name], runs_on))
+        tried, model_problems = _tried(model, artifacts[name], here)
         problems += model_problems
-        lines = described(artifacts[name])
+        lines = [*described(artifacts[name]), *tried]
         lines += [] if model_problems else [_left_to_cpu(model, gpu, missing, artifacts[name])]
         alone = len(models) == 1 and not problems
         _section(f"model {model}", [*lines, *_setup(artifacts[name], chosen, model)] if alone else lines)
@@ -80,21 +81,28 @@ def _chosen(device: str, missing: str | None) -> tuple[str, list[str]]:
     return chosen, problems
 
 
-def _model_problems(model: Path, artifact: Artifact, device: str) -> Iterator[str]:
-    """What is wrong with a file: whether it was changed, and whether a window of noise can be run through it."""
-    if (changed := untrue(model, artifact)) is not None:
-        yield changed
-    noise = np.random.default_rng(0).standard_normal((1, artifact.window_samples)).astype(np.float32)
-    try:
-        outputs = Session(model, device).run(0.1 * noise, tuple(artifact.heads), 1)
-    except PerchError as error:
-        yield str(error)
-        return
-    except Exception as error:  # onnxruntime has a class of its own for each status
-        yield f"{model} cannot be run: {message_of(error)}; convert it again"
-        return
-    if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
-        yield f"{model} gives no finite numbers for a window of noise, in {', '.join(broken)}; convert it again"
+def _tried(model: Path, artifact: Artifact, devices: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What each device makes of the golden window, a line each; and what is wrong with the file or with a device."""
+    changed = untrue(model, artifact)
+    lines: list[str] = []
+    problems = [] if changed is None else [changed]
+    for device in devices:
+        try:
+            outputs = Session(model, device).run(golden_batch(artifact.window_samples, 1), tuple(artifact.heads), 1)
+            check(artifact, outputs, device)
+        except PerchError as error:
+            problems.append(str(error))
+            continue
+        except Exception as error:  # onnxruntime has a class of its own for each status
+            problems.append(f"{model} cannot be run on {device}: {message_of(error)}; convert it again")
+            continue
+        for worst in compare(artifact, outputs)[:1]:
+            lines.append(f"golden window on {device}: at worst, {worst}")
+        if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
+            problems.append(f"{model} gives no finite numbers on {device}, in {', '.join(broken)}; convert it again")
+    if not artifact.golden:
+        lines.append("golden window: the file has none, so no device is checked; convert it again")
+    return lines, problems
 
 
 def _section(title: str, lines: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ class ArtifactError(InputError):
 
 
 class DeviceError(PerchError, RuntimeError):
-    """The device that was asked for cannot be used here."""
+    """The device that was asked for cannot be used here, or it computes wrongly."""
 
 
 class OutputError(PerchError, OSError):

@@ -216,7 +216,7 @@ def load_model(path: Models, device: Device = "auto", threads: int = 1, tf32: bo
     Raises:
         InputError: an argument cannot be used.
         ArtifactError: the file is missing, damaged, or not made by this project.
-        DeviceError: the device cannot be used; the message names what is missing.
+        DeviceError: the device cannot be used, or computes wrongly; the message says why.
     """
     check_install()
     count, rounds = at_least_one("threads", threads), true_or_false("tf32", tf32)

@@ -86,7 +86,7 @@ def run_soundscapes(soundscapes: Sources, model: Models, request: Request) -> So
     Raises:
         InputError: an argument cannot be used, or there is nothing to score.
         ArtifactError: `model` is missing, damaged, or not made by this project.
-        DeviceError: the device cannot be used; the message names what is missing.
+        DeviceError: the device cannot be used, or computes wrongly; the message says why.
         OutputError: `sink` cannot be written. If that happens after scoring, the message says where the rows are.
         PerchError: the processes that score cannot be started.
         Interrupted: Ctrl-C during scoring. What was scored so far is in its `soundscapes`, or in `sink`, to be resumed.

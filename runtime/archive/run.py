@@ -95,7 +95,7 @@ def run_archive(
         InputError: an argument cannot be used, there is nothing to score, `out` holds the rows of another run, or a
             file in it is damaged.
         ArtifactError: `model` is missing, damaged, or not made by this project.
-        DeviceError: the device cannot be used; the message names what is missing.
+        DeviceError: the device cannot be used, or computes wrongly; the message says why.
         OutputError: `out` cannot be written. What was committed stays.
         PerchError: the processes that score cannot be started, or all of them were lost.
         ArchiveInterrupted: Ctrl-C during scoring. What was done is committed.

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TextIO
+from typing import NoReturn, Protocol, TextIO
 
 from runtime.console.log import log
 from runtime.console.version import __version__
@@ -184,6 +184,15 @@ def command(name: str) -> Callable[[Main], Command]:
         return run
 
     return made
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's parser, whose errors are one line: a page of usage above it hides what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints what is wrong and ends with exit code 2."""
+        complain(self.prog, f"{message}; `{self.prog} --help` explains the options")
+        sys.exit(2)
 
 
 def add_version(parser: argparse._ActionsContainer) -> None:

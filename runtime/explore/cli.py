@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.console.terminal import add_version, command, complain
+from runtime.console.terminal import Parser, add_version, command, complain
 from runtime.errors import PerchError
 from runtime.explore import label, plot, prelabel, search, teach
 
@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="perch-explore", description=__doc__)
+    parser = Parser(prog="perch-explore", description=__doc__)
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, about) in COMMANDS.items():

@@ -67,6 +67,10 @@ class CudaOptions:
     """Whether cuDNN adds a convolution's bias in the same kernel (#19470). Here, too, a convolution without such a plan
     in exact float32 is computed in TF32."""
 
+    memory_pattern: bool = False
+    """Whether the second run of a shape takes one block for all tensors (an option of the session, not the provider).
+    Those of the first run stay in the arena, which cannot join them to such a block: memory would be taken twice."""
+
     def provider(self, device: str) -> tuple[str, dict[str, str]]:
         """The provider's name and options for "cuda:N", as `InferenceSession` takes them."""
         return PROVIDER, {

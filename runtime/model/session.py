@@ -115,8 +115,7 @@ class Session:
         session_options.intra_op_num_threads = threads
         session_options.inter_op_num_threads = 1
         session_options.log_severity_level = 4  # errors are raised as well
-        # With it the second run allocates one block for all tensors while the tensors of the first are still allocated.
-        session_options.enable_mem_pattern = device != "cpu"
+        session_options.enable_mem_pattern = options.memory_pattern and device != "cpu"
         self.device, self.tf32, self._path = device, options.tf32 and device != "cpu", path
         self.artifact = read_artifact(path)
         if self.artifact.options.get("precision") == "float16":

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.console.terminal import add_version
+from runtime.console.terminal import Parser, add_version
 from runtime.model.ensemble import unique_models
 from runtime.request.archive import ArchiveOptions
 from runtime.request.detections import Detections
@@ -57,9 +57,10 @@ called NAME.label, NAME.embedding; a model is called as its file is, without the
 """
 DOCTOR = """\
 instead of a run, show what is installed and which devices can be used. With --model, also show what the file holds,
-whether it is unchanged, how a run of it would be set up, and which of its nodes a GPU leaves to the CPU; then run a
-window through it. Exit codes: 0 the device that runs take (or --device) works; 1 it does not, the installation is
-broken, or the model cannot be run; 2 wrong use, or no model
+whether it is unchanged, how far each device here is off for a window of which the file says what it gives, how a run of
+it would be set up, and which of its nodes a GPU leaves to the CPU. Exit codes: 0 the device that runs take (or
+--device) works; 1 it does not, the installation is broken, the model cannot be run, or a device computes it wrongly; 2
+wrong use, or no model
 """
 MAP_REPORT = """\
 write for each of --classes whether the model has it, has only its genus, or lacks both, and print a summary. Without
@@ -90,7 +91,7 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
 
     Without `defaults` what is parsed has only what was given.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="perch-run",
         description=DESCRIPTION,
         epilog=EXAMPLES,
@@ -170,6 +171,17 @@ def _shown_name(name: str) -> str:
 def _flag(name: str) -> str:
     option = command_options().get(name)
     return name if option is None else option.flags[-1]
+
+
+def in_flags(message: object) -> str:
+    """A message that calls options by their names in Python, as its first word or elsewhere, with their flags."""
+    text = str(message)
+    for name, option in command_options().items():
+        apart = rf"(?<![\w./\\-]){name}(?![\w./\\-])"  # not as a part of a path
+        flag = option.flags[-1]
+        text = re.sub(rf"{apart}='([^']*)'", rf"{flag} \1", text)
+        text = re.sub(apart if "_" in name else rf"^{name}(?= )", flag, text)
+    return text
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:

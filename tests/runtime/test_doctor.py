@@ -16,7 +16,7 @@ from runtime import doctor
 from runtime.cli import main
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
-from tests.support.broken import edited
+from tests.support.broken import edited, misjudged
 
 no_cuda = pytest.mark.skipif(cuda.problem("cuda:0") is None, reason="CUDA works here")
 lists_cuda = pytest.mark.skipif(cuda.PROVIDER not in ort.get_available_providers(), reason="a CPU build")
@@ -91,6 +91,21 @@ def test_arithmetic_on_shapes_may_stay_on_the_cpu() -> None:
     assert list(doctor.computed_on_cpu(events)) == ["Pow", "MemcpyToHost"]
 
 
+def test_the_golden_window_is_compared_on_the_devices_here(
+    model: Path, v2_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--doctor", "--device", "cpu", "--model", str(model), "--model", str(v2_model)]) == 0
+    assert capsys.readouterr().out.count("  golden window on cpu: at worst, '") == 2
+    wrong = misjudged(model, tmp_path / "wrong.onnx")
+    assert main(["--doctor", "--device", "cpu", "--model", str(wrong)]) == 1
+    printed = capsys.readouterr().out
+    assert "problem: cpu computes wrongly" in printed and "'label' is off by" in printed
+    assert "all is well" not in printed
+    older = edited(model, tmp_path / "older.onnx", lambda proto: None, {})
+    assert main(["--doctor", "--device", "cpu", "--model", str(older)]) == 0
+    assert "golden window: the file has none" in capsys.readouterr().out
+
+
 def test_parity_that_makes_no_sense_is_unknown(model: Path) -> None:
     entries = read_artifact(model).to_metadata() | {"parity": json.dumps({"heads": [1]})}
     assert "; parity unknown" in doctor.described(Artifact.from_metadata(entries, model))[1]
@@ -138,7 +153,7 @@ def not_finite(proto: onnx.ModelProto) -> None:
         (future_opset, "99"),
         (weights_elsewhere, "weights.bin"),
         (fails_when_run, "cannot be"),
-        (not_finite, "gives no finite numbers for a window of noise, in label"),
+        (not_finite, "gives no finite numbers on cpu, in label"),
     ],
 )
 def test_files_that_cannot_be_run_are_a_problem(

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from runtime.model.artifact import DESCRIPTION, description_sha256
+from runtime.model.artifact import DESCRIPTION, description_sha256, read_artifact
+from runtime.model.fingerprint import to_text
 
 
 def edited(
     model: Path, target: Path, edit: Callable[[onnx.ModelProto], object], entries: Mapping[str, str] | None = None
 ) -> Path:
     """A copy of a file after `edit`. With `entries`, which go into its description, all fingerprints are renewed, as if
-    `perch-convert` had written it, and it has no golden window.
+    `perch-convert` had written it; the fingerprints of the golden window are dropped.
     """
     proto = onnx.load(model)
     edit(proto)
     if entries is not None:
-        description = {each.key: each.value for each in proto.metadata_props} | entries
-        description.pop("golden", None)
+        description = {each.key: each.value for each in proto.metadata_props if each.key != "golden"} | entries
         del proto.metadata_props[:]
         description["artifact_sha256"] = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
         description[DESCRIPTION] = description_sha256(description)
         onnx.helper.set_model_props(proto, description)
     onnx.save(proto, target)
     return target
+
+
+def misjudged(model: Path, target: Path, head: str = "label") -> Path:
+    """A copy of a file that says other values of a head for the golden window: every device computes it wrongly."""
+    golden = dict(read_artifact(model).golden)
+    golden[head] = replace(golden[head], values=golden[head].values[::-1])
+    return edited(model, target, lambda proto: None, {"golden": to_text(golden)})
 
 
 def tensor(proto: onnx.ModelProto, name: str) -> onnx.TensorProto:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convert.passes.heads.deferral import defer_heads
 from runtime.model.binding import Binding, Buffers, Spare
+from runtime.model.cuda import CudaOptions
 from runtime.model.session import Session
 from tests.support.small_v2 import write_small_v2
 
@@ -36,6 +37,16 @@ def test_binding_gives_the_bits_of_a_call(session: Session, outputs: Sequence[st
         x = windows(3, seed)
         for found, expected in zip(binding(x), session(x, outputs), strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_session_for_cuda_graphs_gives_each_binding_a_graph_of_its_own(session: Session, tmp_path: Path) -> None:
+    """The CPU ignores their numbers; on a GPU calls wait for each other."""
+    graphs = Session(write_small_v2(tmp_path / "small.onnx", run=(defer_heads,)), options=CudaOptions(graph=True))
+    bindings = [graphs.binding(2, ("label",)) for _ in range(2)]
+    numbers = [binding._options.get_run_config_entry("gpu_graph_id") for binding in bindings]
+    assert numbers == ["1", "2"]
+    for binding in bindings:
+        np.testing.assert_array_equal(binding(windows(2))[0], session(windows(2), ("label",))[0])
 
 
 def test_what_a_binding_gave_stays_as_it_is(session: Session) -> None:

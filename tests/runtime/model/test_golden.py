@@ -148,7 +148,7 @@ def test_outputs_that_rounding_moves_much_may_be_further_off_but_not_at_will(mod
     much = with_moved(some, Deviation(10.0, 1.0))
     assert tolerance(much, "label") == FLOAT16
     most = tolerance(much, "label", tf32=True)
-    assert (most.error, most.cosine_distance) == (0.2, 0.1)
+    assert (most.error, most.cosine_distance) == (0.3, 0.2)
 
 
 def test_a_single_value_has_no_direction_and_small_ones_have_a_range() -> None:
