@@ -55,15 +55,15 @@ def test_a_run_that_is_over_cannot_be_killed(runs: Runs, monkeypatch: pytest.Mon
         faults.killed(runs)
 
 
+NO_SUCH = "perch-run: device='cuda:1' cannot be used: there is no GPU 1"
+
+
 @pytest.mark.parametrize(
     ("said", "clear"),
     [
-        (
-            "perch-run: tiny.onnx: its weights are made up\nperch-run: device='cuda:1' cannot be used: there is no GPU 1",
-            True,
-        ),
-        ("Traceback (most recent call last):\nperch-run: device='cuda:1' cannot be used: there is no GPU 1", False),
-        ("perch-run: device='cuda:1' cannot be used: there is no GPU 1\nperch-run: interrupted", False),
+        (f"perch-run: tiny.onnx: its weights are made up\n{NO_SUCH}", True),
+        (f"Traceback (most recent call last):\n{NO_SUCH}", False),
+        (f"{NO_SUCH}\nperch-run: interrupted", False),
         ("", False),
     ],
 )
