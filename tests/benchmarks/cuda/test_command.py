@@ -44,6 +44,7 @@ def test_all_steps_on_the_cpu(model: Path, tmp_path: Path, capsys: pytest.Captur
     assert code == 0
     assert not [name for name, step in steps.items() if "error" in step]
     assert list(steps) == list(STEPS)
+    assert steps["doctor"]["trials"]["golden perch"]["right"]
     agreement = steps["agreement"]["trials"]
     assert set(agreement) == {"perch float32", "perch float16", "perch elsewhere"}
     assert agreement["perch float32"]["equal"] and agreement["perch elsewhere"]["equal"]
