@@ -18,7 +18,7 @@ from runtime.model.session import Session
 
 
 def measure(context: Context, keep: Keep) -> Result:
-    """`problem` is why the device cannot be used; None if it can. `golden` is how far each file's outputs are off there,
+    """`problem` is why the device cannot be used; None if it can. `golden` is how far each file's outputs are off there
     without TF32.
     """
     if context.on_gpu:
