@@ -37,6 +37,8 @@ NEEDS_S = {"cpu": 10.0, "cuda": 8.0}
 
 def measure(context: Context, keep: Keep) -> Result:
     """A process for each batch, file and precision."""
+    if context.on_gpu:
+        cuda.forbid_tf32()  # in the processes that are started here, as in those of a run
     trials, pairs = Trials(context, keep), variants(context)[: 1 if context.quick else None]
     batches = QUICK_BATCHES if context.quick else BATCHES
     took: dict[int, float] = {}
