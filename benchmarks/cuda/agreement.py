@@ -1,8 +1,9 @@
 """Whether the device gives what the CPU gives: each precision against float32 on the CPU, all heads, several batches.
 
 The measures are those of `perch-bench parity`, with float32 on the CPU in TensorFlow's place: error (greatest absolute
-difference over the head's range), greatest `1 - cosine`, and windows with the same top class. Strict float32 has the
-tolerance of a conversion, TF32 and float16 that of float16: they keep as many bits.
+difference over the head's range), greatest `1 - cosine`, and windows with the same top class. The tolerance is that of
+the file's golden window. A file without one is held to that of a conversion; in TF32, which keeps as many bits as
+float16, to that of float16.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from convert.proof import parity
 from convert.proof.parity import HeadParity
 from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores
+from runtime.model import golden
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session
 from runtime.model.tolerance import FLOAT16, Tolerance
@@ -124,6 +126,8 @@ def _judged(name: str, context: Context, precision: Precision, compared: Mapping
 
 def tolerance_of(artifact: Artifact, head: str, precision: Precision) -> Tolerance:
     """How far a head may be from float32 on the CPU."""
+    if head in artifact.golden:
+        return golden.tolerance(artifact, head, tf32=precision != "float32")
     if precision != "float32":
         return FLOAT16
     return parity.tolerance(head, native=artifact.family == "perch_v2")

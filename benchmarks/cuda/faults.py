@@ -131,7 +131,7 @@ def beyond_the_last(runs: Runs) -> Result:
     ended = runs.ended(runs.start(target, "--device", device))
     *others, last = ended.errors.strip().splitlines() or [""]
     clear = all(line.startswith("perch-run: ") for line in others)
-    clear = clear and last.startswith(f"perch-run: device='{device}' cannot be used: ")
+    clear = clear and last.startswith(f"perch-run: --device {device} cannot be used: ")
     return {**ended.as_json(), "device": device, "passed": ended.code == 2 and clear and not target.exists()}
 
 

@@ -38,9 +38,8 @@ def variants(context: Context) -> list[tuple[str, Precision]]:
 
 
 def options_for(precision: Precision, options: CudaOptions | None = None) -> CudaOptions:
-    """How a GPU computes in a precision, otherwise with these options."""
-    options = options or CudaOptions()
-    return replace(options, tf32=True) if precision == "tf32" else options
+    """How a GPU computes in a precision, otherwise with these options; of float16 see `docs/gpu.md`."""
+    return replace(options or CudaOptions(), tf32=precision != "float32")
 
 
 def file_for(context: Context, model: str, precision: Precision) -> Path:

@@ -25,9 +25,6 @@ BATCH, QUICK_BATCH = 64, 2
 """At which options are compared."""
 BATCHES, QUICK_BATCHES = (128, 256, 32, 16, 8, 1, 4, 2), (1,)
 CHANGES: Sequence[tuple[str, Mapping[str, Any], tuple[str, ...]]] = (
-    # ONNX Runtime keeps float16 from tensor cores, too, unless TF32 is allowed; the libraries themselves still forbid
-    # it in this process.
-    ("tensor cores", {"tf32": True}, ("float16",)),
     ("nhwc", {"nhwc": True}, ("float16", "tf32")),
     ("graph", {"graph": True}, ("float16", "tf32", "float32")),
     ("fuse_bias", {"fuse_bias": True}, ("float16", "tf32")),
@@ -274,5 +271,5 @@ def _changes(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def named(options: Mapping[str, Any]) -> str:
     """The options that are not a run's, or may not be: `nhwc, graph`."""
     usual = CudaOptions()
-    changed = {key: value for key, value in options.items() if value != getattr(usual, key)}
+    changed = {key: value for key, value in options.items() if key != "tf32" and value != getattr(usual, key)}
     return ", ".join(key if value is True else f"{key} {value}" for key, value in changed.items()) or "a run's options"

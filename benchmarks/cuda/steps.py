@@ -22,8 +22,8 @@ class Timed:
 STEPS: Mapping[str, Timed] = {
     "doctor": Timed(doctor, 20),
     "ceiling": Timed(ceiling, 25, by_tf32=True),
-    "agreement": Timed(agreement, 55, by_tf32=True),
-    "speed": Timed(speed, 120, by_tf32=True),
+    "agreement": Timed(agreement, 50, by_tf32=True),
+    "speed": Timed(speed, 125, by_tf32=True),
     "nodes": Timed(nodes, 30, by_tf32=True),
     "files": Timed(files, 50),
     "memory": Timed(memory, 20),
