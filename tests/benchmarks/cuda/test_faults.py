@@ -55,7 +55,7 @@ def test_a_run_that_is_over_cannot_be_killed(runs: Runs, monkeypatch: pytest.Mon
         faults.killed(runs)
 
 
-NO_SUCH = "perch-run: device='cuda:1' cannot be used: there is no GPU 1"
+NO_SUCH = "perch-run: --device cuda:1 cannot be used: there is no GPU 1"
 
 
 @pytest.mark.parametrize(
