@@ -40,7 +40,7 @@ def run(models: Mapping[str, Path], device: str) -> int:
     """Prints the report on this machine, on models and the device that must work; returns the exit code."""
     artifacts = {name: read_artifact(path) for name, path in models.items()}
     gpu = device if device.startswith("cuda:") else "cuda:0"
-    if device != "cpu" and cuda.gpus():
+    if cuda.gpus():
         cuda.forbid_tf32()  # as a run without --tf32 does
     missing = cuda.problem(gpu)
     chosen, problems = _chosen(device, missing)

@@ -66,10 +66,9 @@ class Model:
     (rows, 1280)
     """
 
-    def __init__(self, session: Session | Sessions, paths: Mapping[str, Path], threads: int) -> None:
-        self._session, self._paths, self._threads = session, paths, threads
+    def __init__(self, session: Session | Sessions, paths: Mapping[str, Path], threads: int, batch_size: int) -> None:
+        self._session, self._paths, self._threads, self._batch = session, paths, threads, batch_size
         self._artifact = session.artifact
-        self._batch = default_batch(session.artifact, session.device)
 
     @property
     def heads(self) -> Mapping[str, tuple[int, ...]]:
@@ -223,7 +222,8 @@ def load_model(path: Models, device: Device = "auto", threads: int = 1, tf32: bo
     paths = {name: file.absolute() for name, file in named_models(path).items()}
     artifact = read_true_models(paths)
     session = open_models(paths, choose_device(device), count, rounds)
-    session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else default_batch(artifact, session.device))
+    batch = default_batch(artifact, session.device)
+    session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else batch)
     if artifact.parity_warning is not None:
         log.warning("%s: %s", shown(paths), artifact.parity_warning)
-    return Model(session, paths, count)
+    return Model(session, paths, count, batch)

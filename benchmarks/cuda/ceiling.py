@@ -37,12 +37,15 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "float16")
 def measure(context: Context, keep: Keep) -> Result:
     """Rates of the device in each precision, and the work of each file."""
     trials = Trials(context, keep)
-    for precision in PRECISIONS if context.on_gpu else PRECISIONS[:1]:
-        trials.measure(f"product {precision}", partial(_product, context, precision), 2)
-    trials.measure("copy", partial(_copy, context), 2)
-    if context.on_gpu:
-        trials.measure("host", partial(_host, context), 1)
-    for name in context.models:
+    if context.tf32:
+        trials.measure("product tf32", partial(_product, context, "tf32"), 2)
+    else:
+        trials.measure("product float32", partial(_product, context, "float32"), 2)
+        if context.on_gpu:
+            trials.measure("product float16", partial(_product, context, "float16"), 2)
+            trials.measure("host", partial(_host, context), 1)
+        trials.measure("copy", partial(_copy, context), 2)
+    for name in context.models if context.last else ():
         trials.measure(f"work {name}", partial(_work, context, name, trials.found), 2)
     return trials.result()
 
@@ -59,9 +62,9 @@ def _product(context: Context, precision: Precision) -> Result:
     bound = _Bound(_chain(kind), context, options_for(precision), {"x": x, "y": y}, {"z": (x.shape, kind)})
     started_s = first_s(bound.run)
     flop_per_s = 2.0 * PRODUCTS * size**3 / seconds(bound.run, QUICK_S if context.quick else LASTING_S)
-    expected = x[:4].astype(np.float64)
+    expected, factor = x[:4].astype(np.float64), y.astype(np.float64)
     for _ in range(PRODUCTS):
-        expected = expected @ y.astype(np.float64)
+        expected = expected @ factor
     off = np.linalg.norm(bound.output("z")[:4].astype(np.float64) - expected) / np.linalg.norm(expected)
     return {"flop_per_s": flop_per_s, "size": size, "relative_error": float(off), "first_s": started_s}
 
@@ -109,7 +112,7 @@ def _work(context: Context, name: str, found: Mapping[str, Result]) -> Result:
         "nodes": len(nodes),
         "counted_in_s": time.perf_counter() - started,
     }
-    bytes_per_s = found["copy"].get("bytes_per_s")
+    bytes_per_s = found.get("copy", {}).get("bytes_per_s")
     for precision in PRECISIONS:
         flop_per_s = found.get(f"product {precision}", {}).get("flop_per_s")
         if flop_per_s is None or bytes_per_s is None:

@@ -121,9 +121,12 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
             break
         asked = [STEPS[each].seconds for each in names[number:]]
         share_s = asked[0] * max(1.0, context.left() / sum(asked))
-        until = min(context.until, time.monotonic() + share_s)
+        begun = time.monotonic()
+        until = min(context.until, begun + share_s)
         keep = partial(record.keep, name)
-        result = run_step(STEPS[name].module.__name__, replace(context, until=until, done=dict(record.steps)), keep)
+        step, given = STEPS[name], replace(context, until=until, done=dict(record.steps))
+        result = run_step(step.module.__name__, given, keep, step.by_tf32)
+        result |= {"took_s": round(time.monotonic() - begun, 2)}
         keep({**result, "date": datetime.datetime.now().isoformat(timespec="seconds"), "quick": context.quick})
         _print(name, result)
         failed += [name] if "error" in result else []

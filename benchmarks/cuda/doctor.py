@@ -1,27 +1,51 @@
-"""Whether the device works at all: the card, what is installed, whether a graph can be loaded there."""
+"""Whether the device works at all: the card, what is installed, and what it makes of each file's golden window."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from benchmarks.cuda import card
-from benchmarks.cuda.step import Context, Keep, Result
+from benchmarks.cuda.step import Context, Keep, Result, Trials
+from runtime.cores import usable_cores
 from runtime.doctor import versions
-from runtime.model import cuda
+from runtime.model import cuda, golden
+from runtime.model.session import Session
+
+NEEDS_S = 1.0
 
 
 def measure(context: Context, keep: Keep) -> Result:
     """`problem` is why the device cannot be used; None if it can."""
-    result: Result = {"installed": versions(), "card": {"name": card.name(context.device)}}
+    result: Result = {"problem": None, "installed": versions(), "card": {"name": card.name(context.device)}}
     if context.on_gpu:
         result["card"] |= card.described(context.device)
         result["state"] = dict(card.described(context.device, card.STATE))
     keep(result)
-    result["problem"] = cuda.problem(context.device) if context.on_gpu else None
-    with cuda.loading():
-        result["free_bytes"] = cuda.free_bytes(context.device) if context.on_gpu else None
-    return result
+    if context.on_gpu:
+        cuda.forbid_tf32()  # as a run does
+        result["problem"] = cuda.problem(context.device)
+        if result["problem"] is not None:
+            return result
+        result["free_bytes"] = cuda.free_bytes(context.device)
+    trials = Trials(context, keep, result)
+    for name in context.models:
+        trials.measure(f"golden {name}", partial(_golden, context, name), NEEDS_S)
+    return trials.result()
+
+
+def _golden(context: Context, name: str) -> Result:
+    """How far each head is off, of what is allowed."""
+    session = Session(context.models[name], context.device, usable_cores())
+    artifact = session.artifact
+    if not artifact.golden:
+        return {"skipped": "the file has no golden window"}
+    found = golden.compare(
+        artifact, session.run(golden.golden_batch(artifact.window_samples, 1), list(artifact.heads), 1)
+    )
+    heads = {each.head: {**vars(each.deviation), "share": each.share} for each in found}
+    return {"heads": heads, "right": found[0].share <= 1, "worst": str(found[0])}
 
 
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
@@ -31,3 +55,6 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
             yield ", ".join(f"{key} {value}" for key, value in result[section].items())
     if result.get("problem"):
         yield f"it cannot be used: {result['problem']}"
+    for name, each in result.get("trials", {}).items():
+        if "worst" in each:
+            yield f"{name}: {'right' if each['right'] else 'WRONG'}; at worst, {each['worst']}"

@@ -40,7 +40,7 @@ def measure(context: Context, keep: Keep) -> Result:
         "killed": (killed, 2.0),
         "two at once": (two_at_once, 1.5),
         "auto": (auto, 0.0),
-        "beyond the last card": (beyond_the_last, 1.0),
+        "beyond the last card": (beyond_the_last, 0.5),
     }
     for name, (provoke, share) in faults.items():
         trials.measure(name, partial(provoke, runs), share * run_s)
@@ -126,11 +126,12 @@ def auto(runs: Runs) -> Result:
 
 
 def beyond_the_last(runs: Runs) -> Result:
-    """A card that is not there is one clear sentence."""
+    """A card that is not there is one clear sentence, below those that any run of the model says."""
     device, target = f"cuda:{max(1, len(cuda.gpus()))}", runs.target("beyond")
     ended = runs.ended(runs.start(target, "--device", device))
-    said = ended.errors.strip().splitlines()
-    clear = len(said) == 1 and said[0].startswith(f"perch-run: device='{device}'")
+    *others, last = ended.errors.strip().splitlines() or [""]
+    clear = all(line.startswith("perch-run: ") for line in others)
+    clear = clear and last.startswith(f"perch-run: --device {device} cannot be used: ")
     return {**ended.as_json(), "device": device, "passed": ended.code == 2 and clear and not target.exists()}
 
 

@@ -18,6 +18,7 @@ from benchmarks.cuda.step import Context, Keep, Result, Trials
 from benchmarks.throughput.full_run import RunPlan, lead, time_full_run
 from benchmarks.throughput.workers import WorkerConfig, Workers, measured_outputs
 from runtime.errors import counted
+from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import Setup
 from runtime.workers.setup import default_batch
@@ -35,6 +36,8 @@ START_S = {"cpu": 6.0, "cuda": 8.0}
 
 def measure(context: Context, keep: Keep) -> Result:
     """Times runs, the most telling first."""
+    if context.on_gpu:
+        cuda.forbid_tf32()  # in the processes that are started here, as in those of a run
     counts = [count for count in DECODERS if count <= (os.cpu_count() or 1)][: 1 if context.quick else None]
     kinds = (MAIN,) if context.quick else (MAIN, *(kind for kind in FORMATS if kind != MAIN))
     audio = "synthetic, of a minute at 32 kHz" if context.audio is None else str(context.audio)

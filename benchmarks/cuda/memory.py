@@ -11,6 +11,7 @@ import pickle
 import queue
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -25,23 +26,29 @@ from runtime.model import cuda
 from runtime.model.messages import message_of
 from runtime.model.session import Session
 from runtime.workers.child import Child, serve
+from runtime.workers.scorer import LANES
 
 BATCHES, QUICK_BATCHES = (16, 128, 256, 64, 32), (2, 1)
 FIRST = 2
 """So many batches are measured of every file and precision before the others are."""
+PARTS = {"process": "process", "weights": "weights", "first": "first batch", "lanes": f"{LANES} batches at once"}
 NEEDS_S = {"cpu": 10.0, "cuda": 8.0}
 
 
 def measure(context: Context, keep: Keep) -> Result:
     """A process for each batch, file and precision."""
+    if context.on_gpu:
+        cuda.forbid_tf32()  # in the processes that are started here, as in those of a run
     trials, pairs = Trials(context, keep), variants(context)[: 1 if context.quick else None]
     batches = QUICK_BATCHES if context.quick else BATCHES
-    needs_s = 0.0 if context.quick else NEEDS_S["cuda" if context.on_gpu else "cpu"]
+    took: dict[int, float] = {}
     for several in (batches[:FIRST], batches[FIRST:]):
         for pair, batch in itertools.product(pairs, several):
             started = time.monotonic()
+            guess_s = NEEDS_S["cuda" if context.on_gpu else "cpu"]
+            needs_s = 0.0 if context.quick else max((took[size] for size in took if size <= batch), default=guess_s)
             trials.measure(f"{' '.join(pair)}, batch {batch}", partial(_in_a_process, context, pair, batch), needs_s)
-            needs_s = max(needs_s, time.monotonic() - started)
+            took[batch] = max(took.get(batch, 0.0), time.monotonic() - started)
     by_window = {" ".join(pair): _bytes_a_window(trials.found.values(), pair) for pair in pairs}
     return {**trials.result(), "bytes_a_window": by_window}
 
@@ -53,37 +60,39 @@ def _in_a_process(context: Context, pair: tuple[str, Precision], batch: int) -> 
     child = Child("benchmarks.cuda.memory", (path, device, batch), inbox)
     try:
         _, answer = inbox.get()
-        if not isinstance(answer, dict):
+        if not isinstance(answer, list):
             raise answer or PerchError(f"the process {child.last_words()}")
     finally:
         child.stop()
-    stages = [before, answer["started"], answer["loaded"], answer["ran"]]
-    process, weights, run = (after - earlier for earlier, after in itertools.pairwise(stages))
+    process, weights, first, lanes = (after - earlier for earlier, after in itertools.pairwise([before, *answer]))
     return {
         "model": pair[0],
         "precision": pair[1],
         "batch": batch,
-        "bytes": answer["ran"] - before,
+        "bytes": answer[-1] - before,
         "process_bytes": process,
         "weights_bytes": weights,
-        "run_bytes": run,
+        "first_bytes": first,
+        "lanes_bytes": lanes,
     }
 
 
 def main() -> None:
-    """The process of one batch: sends how much memory was in use when it started, had loaded the model, and had run it,
-    or the error."""
+    """The process of one batch: sends how much memory was in use when it started, when it had loaded the model, after a
+    batch, and after as many at once as a scorer computes; or the error."""
     receive, send = serve()
     path, device, batch = pickle.load(receive)
     try:
-        started = _used(device)
+        used = [_used(device)]
         session = Session(path, device)
-        loaded = _used(device)
-        samples = session.artifact.window_samples
+        used.append(_used(device))
+        samples, outputs = session.artifact.window_samples, measured_outputs(session.artifact)
         windows = np.random.default_rng(0).uniform(-0.1, 0.1, (batch, samples)).astype(np.float32)
-        for _ in range(2):
-            session.run(windows, measured_outputs(session.artifact), batch)
-        send({"started": started, "loaded": loaded, "ran": _used(device)})
+        session.run(windows, outputs, batch)
+        used.append(_used(device))
+        with ThreadPoolExecutor(LANES) as lanes:
+            list(lanes.map(lambda _: session.run(windows, outputs, batch), range(2 * LANES)))
+        send([*used, _used(device)])
     except PerchError as error:
         send(error)
     except Exception as error:  # onnxruntime has a class of its own for each status
@@ -118,7 +127,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     """A line for each batch, and what a window takes."""
     for name, found in result.get("trials", {}).items():
         if "bytes" in found:
-            parts = ", ".join(f"{part} {found[f'{part}_bytes'] / MIB:.0f}" for part in ("process", "weights", "run"))
+            parts = ", ".join(f"{words} {found[f'{part}_bytes'] / MIB:.0f}" for part, words in PARTS.items())
             yield f"{name}: {found['bytes'] / MIB:.0f} MiB ({parts})"
     for name, size in result.get("bytes_a_window", {}).items():
         if size is not None:

@@ -20,6 +20,8 @@ from benchmarks.throughput.workers import measured_outputs
 from convert.proof import parity
 from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores
+from runtime.errors import DeviceError
+from runtime.model import cuda
 from runtime.model.artifact import read_artifact
 from runtime.model.binding import Binding
 from runtime.model.cuda import CudaOptions
@@ -40,6 +42,7 @@ class Points:
         self._sessions: dict[tuple[Pair, CudaOptions], Session] = {}
         self._lasting_s = QUICK_ROUND_S if context.quick else ROUND_S
         samples = {read_artifact(path).window_samples for path in context.models.values()}
+        self._runtime = cuda.library() if context.on_gpu else None
         self._windows = {each: synthetic(SEED, DISTINCT, each) for each in samples}
 
     def measure(self, pairs: Mapping[Pair, CudaOptions], batch: int) -> dict[Pair, Result]:
@@ -60,7 +63,14 @@ class Points:
         return points
 
     def _rate(self, call: Callable[[], object], batch: int) -> float:
-        return batch / seconds(call, self._lasting_s)
+        """Windows/s of a call, after which the card is waited for, though the call should have done so."""
+
+        def run() -> None:
+            call()
+            if self._runtime is not None and self._runtime.cudaDeviceSynchronize():
+                raise DeviceError("the card failed while it was timed")
+
+        return batch / seconds(run, self._lasting_s)
 
     def forget(self) -> None:
         """Gives the memory of all sessions back."""

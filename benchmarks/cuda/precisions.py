@@ -1,7 +1,8 @@
 """The precisions that a device computes a file in, and the files for them.
 
-TF32 is float32 with `CudaOptions(tf32=True)`. A float16 file is made here of the float32 file unless one of the same
-model is given: `perch-convert` refuses untrained models in float16, and their speed is that of trained ones.
+Strict float32 and float16 are measured in a process in which TF32 is forbidden, as in a run; TF32 in another. A float16
+file is made here of the float32 file unless one of the same model is given: `perch-convert` refuses untrained models in
+float16, and their speed is that of trained ones.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ MADE = "made from the float32 file by perch-bench, to be timed"
 
 
 def precisions(context: Context, model: str) -> tuple[Precision, ...]:
-    """The precisions in which a file can be computed on the device; a CPU has no TF32."""
+    """The precisions in which a file is computed on the device in this process; a CPU has no TF32."""
     artifact = read_artifact(context.models[model])
+    if context.tf32:
+        return () if _is_float16(artifact) else ("tf32",)
     if _is_float16(artifact):
         return ("float16",)
-    strict: tuple[Precision, ...] = ("float32", "tf32") if context.on_gpu else ("float32",)
     given = any(_is_float16(other) and _same(artifact, other) for other in map(read_artifact, context.models.values()))
-    return strict if given else (*strict, "float16")
+    return ("float32",) if given else ("float32", "float16")
 
 
 def variants(context: Context) -> list[tuple[str, Precision]]:
@@ -36,8 +38,8 @@ def variants(context: Context) -> list[tuple[str, Precision]]:
 
 
 def options_for(precision: Precision, options: CudaOptions | None = None) -> CudaOptions:
-    """How a GPU computes in a precision, otherwise with these options."""
-    return replace(options or CudaOptions(), tf32=precision == "tf32")
+    """How a GPU computes in a precision, otherwise with these options; of float16 see `docs/gpu.md`."""
+    return replace(options or CudaOptions(), tf32=precision != "float32")
 
 
 def file_for(context: Context, model: str, precision: Precision) -> Path:

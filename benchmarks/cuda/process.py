@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import pickle
 import queue
 import threading
@@ -14,32 +15,50 @@ from typing import Any
 
 import psutil
 
-from benchmarks.cuda.step import RUNNING, TRIALS, Context, Keep, Result, Step, in_words
+from benchmarks.cuda.step import RUNNING, TRIALS, BrokenDevice, Context, Keep, Result, Step, in_words
+from runtime.model import cuda
 from runtime.workers.child import Child, listen, serve
 
+AGAIN = "again"
 SILENT_S = 90.0
 """How long a step may keep nothing: a search for the fastest convolutions takes half a minute a shape."""
 GRACE_S = 10.0
 """How long a step may go on after its time before it is ended."""
-RESTARTS = 3
+RESTARTS = 5
+WITHOUT_TF32 = 0.65
+"""The share of a step's time for what it measures without TF32: float32 and float16."""
 
 
-def run_step(module: str, context: Context, keep: Keep) -> Result:
+def run_step(module: str, context: Context, keep: Keep, by_tf32: bool = False) -> Result:
     """What the step in a module measured; "error" if it failed or had to be ended, beside what it had kept by then.
 
-    If the process dies during one of the step's `Trials`, that one has failed, and a new process goes on.
+    If the process dies during one of the step's `Trials`, that one has failed, and a new process goes on. With
+    `by_tf32` there is one process without TF32, and on a GPU another with it.
     """
-    result: Result = {}
+    if not by_tf32:
+        return _run_pass(module, context, keep)
+    if not context.on_gpu:
+        return _run_pass(module, replace(context, tf32=False), keep)
+    without = replace(context, tf32=False, until=time.monotonic() + WITHOUT_TF32 * context.left())
+    first = _run_pass(module, without, keep)
+    error = first.pop("error", None)
+    second = _run_pass(module, replace(context, tf32=True, begun=first), keep)
+    return second if error is None else {**second, "error": f"without TF32: {error}"}
+
+
+def _run_pass(module: str, context: Context, keep: Keep) -> Result:
+    result: Result = dict(context.begun)
     for _ in range(1 + RESTARTS):
         result = _run_once(module, replace(context, begun=result), keep)
-        if RUNNING not in result:
-            break
-        during, error = result.pop(RUNNING), result.pop("error")
-        result[TRIALS] = {**result.get(TRIALS, {}), during: {"error": error}}
+        if RUNNING in result:
+            during, error = result.pop(RUNNING), result.pop("error")
+            result[TRIALS] = {**result.get(TRIALS, {}), during: {"error": error}}
+        elif not result.pop(AGAIN, False):
+            return result
         keep(result)
         if context.left() <= 0:
-            return {**result, "error": f"it ran out of time during {during}"}
-    return result
+            return {**result, "error": "its time was over before it was through"}
+    return {**result, "error": f"its process ended {RESTARTS + 1} times"}
 
 
 def _run_once(module: str, context: Context, keep: Keep) -> Result:
@@ -78,17 +97,27 @@ def main() -> None:
     receive, send = serve()
     module, context = pickle.load(receive)
     threading.Thread(target=listen, args=(receive, lambda _: None), daemon=True).start()
-    latest: Result = {}
+    if context.tf32 is False and context.on_gpu:
+        cuda.forbid_tf32()
+    latest: Result = dict(context.begun)
 
     def keep(found: Result) -> None:
         nonlocal latest
-        latest = dict(found)
+        latest = _plain(found)
         send((False, latest))
 
-    started = time.monotonic()
     try:
         step: Step = importlib.import_module(module)
-        result: Mapping[str, Any] = step.measure(context, keep)
+        result = _plain(step.measure(context, keep))
+    except BrokenDevice:
+        result = {**latest, AGAIN: True}
     except Exception as error:  # onnxruntime has a class of its own for each status
         result = {**{key: value for key, value in latest.items() if key != RUNNING}, "error": in_words(error)}
-    send((True, {**result, "took_s": round(time.monotonic() - started, 2)}))
+    send((True, result))
+
+
+def _plain(found: Mapping[str, Any]) -> Result:
+    """What JSON can hold, and the parent can write: NumPy's numbers become Python's, all else text."""
+    return dict(
+        json.loads(json.dumps(found, default=lambda value: value.item() if hasattr(value, "item") else str(value)))
+    )

@@ -24,13 +24,15 @@ from runtime.model.cuda import CudaOptions
 BATCH, QUICK_BATCH = 64, 2
 """At which options are compared."""
 BATCHES, QUICK_BATCHES = (128, 256, 32, 16, 8, 1, 4, 2), (1,)
-CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "nhwc": {"nhwc": True},
-    "graph": {"graph": True},
-    "fuse_bias": {"fuse_bias": True},
-    "exhaustive": {"conv_search": "EXHAUSTIVE"},
-}
-"""What is changed, the change from which most is expected first."""
+CHANGES: Sequence[tuple[str, Mapping[str, Any], tuple[str, ...]]] = (
+    ("nhwc", {"nhwc": True}, ("float16", "tf32")),
+    ("graph", {"graph": True}, ("float16", "tf32", "float32")),
+    ("fuse_bias", {"fuse_bias": True}, ("float16", "tf32")),
+    ("nhwc", {"nhwc": True}, ("float32",)),
+    ("exhaustive", {"conv_search": "EXHAUSTIVE"}, ("float16", "tf32", "float32")),
+)
+"""What is changed and in which precisions, the change from which most is expected first. Of several files of a family
+and for the same device, the first stands for all."""
 FASTER = 1.02
 """A change that gains less may have gained nothing."""
 FIRST_S, SWEEP_SHARE = 6.0, 0.4
@@ -93,9 +95,10 @@ class _Speed:
 
     def with_changes(self) -> None:
         reserve_s = SWEEP_SHARE * self._context.left()
-        for change, changed in CHANGES.items():
+        for change, changed, computed_in in CHANGES:
             for pair in self._pairs:
-                if (options := self._kept(pair)) is not None:
+                is_first = pair[1] in computed_in and self._leader(pair) == pair
+                if is_first and (options := self._kept(pair)) is not None:
                     needs_s = self._needs_s([pair], self._batch(pair), load=True)
                     wanted = {pair: replace(options, **changed)}
                     self._measure(change, wanted, self._batch(pair), needs_s, reserve_s)
@@ -145,6 +148,17 @@ class _Speed:
             needed += first["first_s"] + (first["load_s"] if load else 0)
         return needed
 
+    def _leader(self, pair: Pair) -> Pair:
+        """The pair whose options serve this one: of the first file of the family that is made for the same device."""
+
+        def kind(name: str) -> tuple[str, str]:
+            artifact = self._artifacts[name]
+            return artifact.family, artifact.options.get("device", "cpu")
+
+        return next(
+            (name, precision) for name, precision in self._pairs if (kind(name), precision) == (kind(pair[0]), pair[1])
+        )
+
     def _batch(self, pair: Pair) -> int:
         most = QUICK_BATCH if self._context.quick else BATCH
         return most if self._artifacts[pair[0]].free_batch else 1
@@ -161,8 +175,9 @@ class _Speed:
 
     def _kept(self, pair: Pair) -> CudaOptions | None:
         """The fastest options of a pair whose outputs are right; those of a run unless others gain something."""
-        points = [each for each in self._measured(pair) if each["batch"] == self._batch(pair) and not each["wrong"]]
-        if not points:
+        leader = self._leader(pair)
+        points = [each for each in self._measured(leader) if each["batch"] == self._batch(leader) and not each["wrong"]]
+        if not points or not self._measured(pair):
             return CudaOptions() if self._measured(pair) else None
         kept = points[0]
         for point in points[1:]:
@@ -170,10 +185,16 @@ class _Speed:
                 kept = point
         return CudaOptions(**kept["options"])
 
+    def _all_pairs(self) -> list[Pair]:
+        """All that have a point, those of an earlier process, too, file by file."""
+        points = [each for trial in self.trials.found.values() for each in trial.get("points", ()) if "model" in each]
+        pairs = dict.fromkeys((each["model"], each["precision"]) for each in points)
+        return sorted(pairs, key=lambda pair: list(self._artifacts).index(pair[0]))
+
     def best(self) -> list[Result]:
         """The fastest right point of each pair, and its share of what the card can do at best."""
         found = []
-        for pair in self._pairs:
+        for pair in self._all_pairs():
             points = [each for each in self._measured(pair) if not each["wrong"]]
             if points:
                 best = max(points, key=lambda each: each["windows_per_s"]["median"])
@@ -193,9 +214,9 @@ class _Speed:
         return shares
 
     def goals(self) -> list[Result]:
-        """Each goal that a file is for, and by how much it was missed (negative) or exceeded."""
+        """Each goal that a file is for on a GPU, and by how much it was missed (negative) or exceeded."""
         found = []
-        for best in self.best():
+        for best in self.best() if self._context.on_gpu else ():
             artifact = self._artifacts[best["model"]]
             for goal in GOALS:
                 if goal.fits(artifact, best["precision"]):
@@ -250,5 +271,5 @@ def _changes(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def named(options: Mapping[str, Any]) -> str:
     """The options that are not a run's, or may not be: `nhwc, graph`."""
     usual = CudaOptions()
-    changed = {key: value for key, value in options.items() if value != getattr(usual, key) and key != "tf32"}
+    changed = {key: value for key, value in options.items() if key != "tf32" and value != getattr(usual, key)}
     return ", ".join(key if value is True else f"{key} {value}" for key, value in changed.items()) or "a run's options"

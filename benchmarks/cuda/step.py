@@ -7,6 +7,7 @@ crash or a hang costs that step alone, and memory of the device is free again af
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +15,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.errors import PerchError
+from runtime.model import cuda
 from runtime.model.messages import message_of
 
 Result = dict[str, Any]
 Keep = Callable[[Result], object]
 """Takes all that a step has found so far; it is written to the JSON at once."""
 RUNNING, TRIALS = "running", "trials"
+
+
+class BrokenDevice(BaseException):
+    """After an error the device computes nothing more for this process: a new one has to go on."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,21 @@ class Context:
     """A folder for files that later steps may use, too. It is removed in the end."""
     done: Mapping[str, Any]
     """The results of earlier steps by name; each may be `{"error": sentence}`, or lack what time did not allow."""
+    tf32: bool | None = None
+    """Whether TF32 is allowed in this process: libraries can only be told before they are loaded, so that a step which
+    measures with and without it has a process for each. None: nothing is said, and what the step starts decides."""
     begun: Mapping[str, Any] = field(default_factory=dict)
-    """What this step kept before its process died; empty in the first process. `Trials` goes on from there."""
+    """What this step found in an earlier process; empty in the first. `Trials` goes on from there."""
 
     @property
     def on_gpu(self) -> bool:
         """Whether the device is a GPU."""
         return self.device != "cpu"
+
+    @property
+    def last(self) -> bool:
+        """Whether no other process follows this one, unless it dies."""
+        return self.tf32 is not False or not self.on_gpu
 
     def left(self) -> float:
         """Seconds until the step must be over."""
@@ -104,8 +118,17 @@ class Trials:
                 self._keep({**self.result(), RUNNING: name})
                 self.found[name] = attempt(work)
             self._keep(self.result())
+            if self._context.on_gpu and "error" in json.dumps(self.found[name], default=str) and _is_broken():
+                raise BrokenDevice
         return self.found[name]
 
     def result(self) -> Result:
         """All that the step has found."""
         return {**self.other, TRIALS: dict(self.found)}
+
+
+def _is_broken() -> bool:
+    """Whether CUDA has an error that stays: it then computes nothing more for this process."""
+    runtime = cuda.library()
+    code = 0 if runtime is None else runtime.cudaDeviceSynchronize()
+    return code in (214, 220) or code >= 700  # errors of memory, of a link, and of kernels

@@ -19,6 +19,7 @@ from convert.passes.backbone.activations import recover_relu, recover_sigmoid
 from convert.passes.backbone.batch_norm import fold_batch_norm
 from convert.passes.backbone.gates import gate_by_map
 from convert.passes.backbone.padding import fold_padding
+from convert.passes.backbone.pooling import pool_by_sums
 from convert.passes.backbone.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 from convert.passes.batch.shapes import copy_batch, fold_shape_arithmetic
 from convert.passes.frontend.dense import multiply_frames
@@ -64,25 +65,26 @@ class Form:
     """What is done otherwise for one device than for another; the files run on both.
 
     Attributes:
-        instead: passes that take the place of one of `PASSES`; None leaves it out.
+        instead: passes that take the place of one of `PASSES`.
         defer_heads: makes heads that a call can skip, once all other passes are done.
         prototype_heads: computes prototype heads; the last pass, on each variant by itself.
     """
 
-    instead: Mapping[Pass, Pass | None]
+    instead: Mapping[Pass, Pass]
     defer_heads: Pass
     prototype_heads: Pass
 
 
 FORMS: Mapping[Device, Form] = {
     "cpu": Form({}, defer_heads, tile_prototypes),
-    # Few large products instead of the least arithmetic; gates broadcast in the plain layout; nothing that ONNX Runtime
-    # hands to a kernel through the CPU's memory. Chosen from its source, and not measured on a GPU yet.
+    # Few large products instead of the least arithmetic; gates that stay small, for broadcasts; reductions that ONNX
+    # Runtime has kernels of its own for; nothing that it hands to a kernel through the CPU's memory. Chosen from its
+    # source, and not timed on a GPU yet.
     "cuda": Form(
         {
             fuse_spectrogram: multiply_frames,
             smooth_by_matrix: partial(smooth_by_matrix, by_blocks=False),
-            gate_by_map: None,
+            gate_by_map: pool_by_sums,
         },
         partial(defer_heads, gather=False),
         group_positions,
@@ -94,10 +96,9 @@ def optimize(model: ir.Model, device: Device = "cpu") -> ir.Model:
     """Runs `PASSES`, with shapes inferred anew before each, and returns the model, which is changed in place."""
     for usual in PASSES:
         run = FORMS[device].instead.get(usual, usual)
-        if run is not None:
-            model = infer_shapes(model)
-            run(model.graph)
-            clean(model)
+        model = infer_shapes(model)
+        run(model.graph)
+        clean(model)
     return infer_shapes(model)
 
 

@@ -1,4 +1,4 @@
-"""float16 for GPUs, except in the spectrogram and the poolings; judged by TensorFlow and by float32."""
+"""float16 for GPUs, except in the spectrogram and in unsplit poolings; judged by TensorFlow and by float32."""
 
 from __future__ import annotations
 

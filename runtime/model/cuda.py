@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +29,14 @@ largest useful batch: larger ones are no faster."""
 NEEDED = ("cublasLt", "cublas", "nvrtc", "curand", "cufft", "cudart", "cudnn")
 """The libraries that ONNX Runtime's CUDA provider loads, each after those that it needs itself."""
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+ASK = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from runtime.model.cuda import free_bytes, loading
+with loading():
+    print(free_bytes(sys.argv[2]))
+"""
+ASK_S = 60.0
 CONVOLUTION = (
     b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01gZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01'
     b"\n\x02\x08\x01\n\x02\x08\x08\n\x02\x08\x08Z\x1b\n\x01w\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x03"
@@ -209,10 +219,15 @@ def free_bytes(device: str) -> int | None:
 
 
 def batch_size(device: str, models: int = 1) -> int:
-    """A batch that fits in half of the free memory for each of so many models; 32 where that is unknown."""
-    with loading():
-        free = free_bytes(device)
-    if free is None:
+    """A batch that fits in half of the free memory for each of so many models; 32 where that is unknown.
+
+    A process of its own asks the card: whoever asks holds some hundred MB of it until the process ends.
+    """
+    command = [sys.executable, "-P", "-c", ASK, json.dumps(sys.path), device]
+    try:
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=True)
+        free = int(asked.stdout.split()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return 32
     room = free // 2 // models // WINDOW_BYTES
     return max(1, min(MOST_BATCH, 1 << max(0, room.bit_length() - 1)))

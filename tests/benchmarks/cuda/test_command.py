@@ -86,6 +86,8 @@ def test_results_of_steps_that_are_not_measured_now_stay(model: Path, tmp_path: 
     code, found = measured(target, str(model), "--steps", "doctor")
     assert (code, found["command"], found["skipped"]) == (0, "cuda", {})
     assert found["steps"]["doctor"]["problem"] is None
+    golden = found["steps"]["doctor"]["trials"][f"golden {model.stem}"]["heads"]
+    assert golden.keys() == read_artifact(model).heads.keys() and golden["label"]["share"] < 0.01
     found["steps"]["files"] = {"kept": 1}
     target.write_text(json.dumps(found))
     assert measured(target, str(model), "--steps", "doctor")[1]["steps"]["files"] == {"kept": 1}

@@ -55,6 +55,25 @@ def test_a_run_that_is_over_cannot_be_killed(runs: Runs, monkeypatch: pytest.Mon
         faults.killed(runs)
 
 
+NO_SUCH = "perch-run: --device cuda:1 cannot be used: there is no GPU 1"
+
+
+@pytest.mark.parametrize(
+    ("said", "clear"),
+    [
+        (f"perch-run: tiny.onnx: its weights are made up\n{NO_SUCH}", True),
+        (f"Traceback (most recent call last):\n{NO_SUCH}", False),
+        (f"{NO_SUCH}\nperch-run: interrupted", False),
+        ("", False),
+    ],
+)
+def test_a_missing_card_is_told_clearly(runs: Runs, monkeypatch: pytest.MonkeyPatch, said: str, clear: bool) -> None:
+    monkeypatch.setattr(runs, "start", lambda *_: None)
+    monkeypatch.setattr(runs, "ended", lambda _: Ended(2, "", said))
+    monkeypatch.setattr("runtime.model.cuda.gpus", lambda: ["Some Card"])
+    assert faults.beyond_the_last(runs)["passed"] is clear
+
+
 class NoRuns(Runs):
     """Runs on a full card that end as the test says, by the room they have."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.throughput.full_run import FullRun, RunPlan, lead
 from benchmarks.throughput.workers import WorkerConfig
 from convert.proof.synthetic import write_soundscape
 from runtime.model.artifact import read_artifact
+from runtime.model.cuda import TF32_OVERRIDE
 
 
 def context(model: Path, folder: Path, seconds: float = 300) -> Context:
@@ -93,13 +95,15 @@ def test_memory_is_measured_for_each_batch(model: Path, tmp_path: Path) -> None:
     found = memory.measure(context(model, tmp_path), lambda _: None)
     for batch in memory.QUICK_BATCHES:
         each = found["trials"][f"tiny float32, batch {batch}"]
-        assert each["bytes"] == each["process_bytes"] + each["weights_bytes"] + each["run_bytes"] > 2**20
+        assert each["bytes"] == sum(each[f"{part}_bytes"] for part in memory.PARTS) > 2**20
     assert len(list(memory.lines(found))) == 3
 
 
-def test_what_cannot_be_measured_is_said(model: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TF32_OVERRIDE, "1")  # undone after the test
     there = context(model, tmp_path)
     gone = replace(there, device="cuda:99")
     found = memory.measure(gone, lambda _: None)
     assert all("CUDA does not say how much" in each["error"] for each in found["trials"].values())
     assert found["bytes_a_window"] == {"tiny float32": None}
+    assert os.environ[TF32_OVERRIDE] == "0"

@@ -9,6 +9,7 @@ import pytest
 from convert.passes.backbone.activations import recover_relu, recover_sigmoid
 from convert.passes.backbone.batch_norm import fold_batch_norm
 from convert.passes.backbone.padding import fold_padding
+from convert.passes.backbone.pooling import pool_by_sums
 from convert.passes.backbone.squeeze_excite import dense_as_convolution, gate_channels_first, pool_channels_first
 from convert.passes.batch.shapes import copy_batch, fold_shape_arithmetic
 from convert.passes.edit import constant
@@ -79,6 +80,11 @@ def test_pool_of_what_is_channels_first_already() -> None:
     for pixels, expected in ((72, {"GlobalAveragePool": 1, "Flatten": 1}), (70, {"ReduceSum": 1, "Div": 1})):
         model = graph_of(text, axes=ints(2, 3), pixels=np.float32(pixels))
         assert ops(assert_same(model, normal(3, 6, 9, 8), pool_channels_first)) == expected
+
+
+def test_pool_becomes_two_sums() -> None:
+    model = graph_of("g (float[batch, 6, 9, 8] x) => (float[batch, 6, 1, 1] y) { y = GlobalAveragePool (x) }")
+    assert ops(assert_same(model, normal(3, 6, 9, 8), pool_by_sums)) == {"ReduceSum": 2, "Div": 2}
 
 
 def test_activations_are_recovered() -> None:

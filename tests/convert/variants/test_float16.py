@@ -14,6 +14,7 @@ import tensorflow as tf
 from convert.cli import main
 from convert.conversion import convert
 from convert.errors import ConversionError, ParityError
+from convert.passes.backbone.pooling import pool_by_sums
 from convert.passes.float16 import to_float16
 from convert.passes.pipeline import infer_shapes
 from convert.proof import parity, synthetic
@@ -157,6 +158,18 @@ def test_overflow_is_found_although_a_cpu_would_hide_it() -> None:
     assert np.isfinite(outputs_of(in_half, x)[0]).all()
     assert not np.isfinite(outputs_of(as_on_gpu, x)[0]).all()
     assert np.abs(outputs_of(in_half, x)[0] - expected).max() < 2e-2
+
+
+def test_sums_of_a_pool_are_in_float16() -> None:
+    """Sums of rows fit; the sum of the whole map, 2 * 250 * 200, would not."""
+    text = "g (float[n, 1, 250, 200] x) => (float[n, 1, 1, 1] y) { h = Conv (x, kernel) y = GlobalAveragePool (h) }"
+    model = graph_of(text, kernel=np.eye(2, dtype=np.float32)[None, None] / 2)
+    x = 2 + np.abs(normal(2, 1, 250, 200))
+    (expected,) = outputs_of(model, x)
+    pool_by_sums(infer_shapes(model).graph)
+    in_half, as_on_gpu = float16.halved(infer_shapes(model))
+    assert {node.inputs[0].dtype for node in in_half.graph if node.op_type == "ReduceSum"} == {ir.DataType.FLOAT16}
+    np.testing.assert_allclose(outputs_of(as_on_gpu, x)[0], expected, rtol=2**-9)
 
 
 def test_rounding_is_that_of_float16() -> None:

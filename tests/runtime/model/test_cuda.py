@@ -84,3 +84,16 @@ def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.Monk
     monkeypatch.setattr(cuda, "library", lambda: None)
     assert not cuda.sleep_while_waiting("cuda:0")
     assert called == [("device", 1), ("flags", 4), ("device", 2)]
+
+
+@pytest.mark.parametrize(("free", "batch"), [(80 * 2**30, 128), (2**30, 8), (2**20, 1), (None, 32)])
+def test_batch_fits_into_the_memory_that_another_process_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int | None, batch: int
+) -> None:
+    package = tmp_path / "runtime" / "model"
+    package.mkdir(parents=True)
+    (package / "cuda.py").write_text(
+        f"import contextlib\nloading = contextlib.nullcontext\ndef free_bytes(device):\n    return {free}\n"
+    )
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert cuda.batch_size("cuda:0") == batch

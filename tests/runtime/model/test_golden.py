@@ -129,6 +129,16 @@ def test_a_devices_own_rounding_is_accepted(model: Path, outputs: Outputs) -> No
         check(artifact, {name: rounded}, "cuda:0", tf32=True)
 
 
+def test_a_gpu_that_is_as_far_off_as_tf32_may_be_allowed_to(model: Path, outputs: Outputs) -> None:
+    artifact, values = read_artifact(model), outputs["label"]
+    rounded = {"label": values + np.float32(5e-3 * artifact.golden["label"].range) * np.sign(values)}
+    check(artifact, rounded, "cuda:0", tf32=True)
+    with pytest.raises(DeviceError, match=r"; TF32 would be as far off: allow it \(--tf32, tf32=True\), or use a"):
+        check(artifact, rounded, "cuda:0")
+    with pytest.raises(DeviceError, match=r"\); use another device"):
+        check(artifact, rounded, "cpu")
+
+
 def test_less_precision_may_be_further_off(model: Path) -> None:
     artifact = read_artifact(model)
     half = replace(artifact, options={**artifact.options, "precision": "float16"})
