@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Points:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._sessions: dict[tuple[Pair, CudaOptions], Session] = {}
+        self._batches: dict[tuple[int, int, int], NDArray[np.float32]] = {}
         self._lasting_s = QUICK_ROUND_S if context.quick else ROUND_S
         samples = {read_artifact(path).window_samples for path in context.models.values()}
         self._runtime = cuda.library() if context.on_gpu else None
@@ -55,12 +56,44 @@ class Points:
         points = {
             pair: attempt(partial(self._prepare, pair, options, batch, bindings)) for pair, options in pairs.items()
         }
-        turns = {pair: partial(self._rate, binding.run_only, batch) for pair, binding in bindings.items()}
+        turns = {pair: partial(self._turn, points[pair], binding, batch) for pair, binding in bindings.items()}
         rounds = take_turns(turns, 1 if self._context.quick else ROUNDS, lambda _: None) if turns else {}
         for pair, values in rounds.items():
-            copies = self._rate(partial(bindings[pair], self._batch(pair, batch)), batch)
-            points[pair] |= {"windows_per_s": figure(values), "with_copies": copies}
-        return points
+            if "error" not in points[pair]:
+                rates: Result = {"windows_per_s": figure(values)}
+                points[pair] |= rates | attempt(partial(self._finish, pair, bindings[pair], batch))
+        return {pair: {"error": point["error"]} if "error" in point else point for pair, point in points.items()}
+
+    def _turn(self, point: Result, binding: Binding, batch: int) -> float:
+        """The rate in one round; a failure is noted in the point and fails no other."""
+        failed = {"windows_per_s": math.nan}
+        found = failed if "error" in point else attempt(lambda: {"windows_per_s": self._rate(binding.run_only, batch)})
+        point.update({"error": found["error"]} if "error" in found else {})
+        return float(found.get("windows_per_s", math.nan))
+
+    def _prepare(self, pair: Pair, options: CudaOptions, batch: int, bindings: dict[Pair, Binding]) -> Result:
+        """Loads, binds and warms up."""
+        model, precision = pair
+        options = options_for(precision, options)
+        load_s = first_s(lambda: self._session(pair, options))
+        session, given = self._session(pair, options), self._batch(pair[0], batch)
+        binding = session.binding(batch, measured_outputs(session.artifact))
+        first = first_s(lambda: binding(given))
+        binding(given)  # a CUDA graph is captured in the second call
+        self._keep_expected(pair[0], session, batch)
+        bindings[pair] = binding
+        about = {"model": model, "precision": precision, "batch": batch, "options": asdict(options)}
+        return {**about, "load_s": load_s, "first_s": first}
+
+    def _finish(self, pair: Pair, binding: Binding, batch: int) -> Result:
+        """The rate with copies, and how far the outputs are off for windows other than those that were timed."""
+        name = pair[0]
+        copies = self._rate(partial(binding, self._batch(name, batch)), batch)
+        values = binding(self._batch(name, batch, shift=1))
+        with np.load(self._expected(name)) as expected:
+            heads = zip(expected.files, values, strict=True)
+            off = {head: parity.compare(_rows(expected[head], batch, 1), value).error for head, value in heads}
+        return {"with_copies": copies, "off": off}
 
     def _rate(self, call: Callable[[], object], batch: int) -> float:
         """Windows/s of a call, after which the card is waited for, though the call should have done so."""
@@ -77,55 +110,34 @@ class Points:
         self._sessions.clear()
         gc.collect()
 
-    def _prepare(self, pair: Pair, options: CudaOptions, batch: int, bindings: dict[Pair, Binding]) -> Result:
-        """Loads, binds, warms up, and compares the outputs."""
-        model, precision = pair
-        options = options_for(precision, options)
-        load_s = first_s(lambda: self._session(pair, options))
-        session = self._session(pair, options)
-        outputs = measured_outputs(session.artifact)
-        binding = session.binding(batch, outputs)
-        given = self._batch(pair, batch)
-        first = first_s(lambda: binding(given))
-        values = dict(zip(outputs, binding(given), strict=True))
-        off = self._off(pair, values)
-        bindings[pair] = binding
-        return {
-            "model": model,
-            "precision": precision,
-            "batch": batch,
-            "options": asdict(options),
-            "load_s": load_s,
-            "first_s": first,
-            "off": off,
-        }
-
     def _session(self, pair: Pair, options: CudaOptions) -> Session:
         if (pair, options) not in self._sessions:
             path = file_for(self._context, *pair)
             self._sessions[pair, options] = Session(path, self._context.device, usable_cores(), options)
         return self._sessions[pair, options]
 
-    def _batch(self, pair: Pair, batch: int) -> NDArray[np.float32]:
-        windows = self._windows[read_artifact(self._context.models[pair[0]]).window_samples]
-        return np.resize(windows, (batch, windows.shape[1]))
+    def _batch(self, name: str, batch: int, shift: int = 0) -> NDArray[np.float32]:
+        """A batch in memory that is pinned, as that of a run."""
+        samples = read_artifact(self._context.models[name]).window_samples
+        key = samples, batch, shift
+        if key not in self._batches:
+            self._batches[key] = _rows(self._windows[samples], batch, shift)
+            if self._context.on_gpu:
+                cuda.pin(self._batches[key])
+        return self._batches[key]
 
-    def _off(self, pair: Pair, values: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
-        """The error of each output, relative to the range of the outputs of the file's first point."""
-        kept = self._context.scratch / f"{pair[0]}.outputs.npz"
-        if not kept.exists():
-            _save(kept, {name: value[:DISTINCT] for name, value in values.items()})
-        with np.load(kept) as expected:
-            return {name: _error(expected[name], value) for name, value in values.items() if name in expected.files}
+    def _expected(self, name: str) -> Path:
+        return self._context.scratch / f"{name}.outputs.npz"
+
+    def _keep_expected(self, name: str, session: Session, batch: int) -> None:
+        """Keeps the outputs of a file's first point: all later ones are compared with them."""
+        if not self._expected(name).exists():
+            windows = self._windows[session.artifact.window_samples]
+            partly = self._expected(name).with_suffix(".partial.npz")
+            np.savez(partly, **session.run(windows, measured_outputs(session.artifact), batch))  # type: ignore[arg-type]
+            partly.rename(self._expected(name))
 
 
-def _error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
-    """Of all rows; a batch that is larger than the windows that differ repeats them."""
-    rows = np.resize(expected, (len(actual), *expected.shape[1:])) if len(actual) > len(expected) else expected
-    return parity.compare(rows[: len(actual)], actual).error
-
-
-def _save(path: Path, values: Mapping[str, Any]) -> None:
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **values)
-    partial.rename(path)
+def _rows(distinct: NDArray[np.float32], batch: int, shift: int) -> NDArray[np.float32]:
+    """So many rows, those that differ again and again, from one of them on."""
+    return np.resize(np.roll(distinct, -shift, axis=0), (batch, *distinct.shape[1:]))

@@ -37,7 +37,7 @@ FASTER = 1.02
 """A change that gains less may have gained nothing."""
 FIRST_S, SWEEP_SHARE = 6.0, 0.4
 """Seconds that a first point is assumed to need, and the share of the step's time that is kept for all batches."""
-TIMES, MOST_OFF = 3.0, 0.2
+TIMES, MOST_OFF = 3.0, 0.5
 """Options may move outputs by so many times what their precision does, and by so much of a head's range at most:
 weights that are random can amplify the rounding of float16 beyond the tolerance, but not so far."""
 SLICE = 1000

@@ -29,13 +29,15 @@ def measure(context, keep):
 """
 
 
-def outcome(folder: Path, patch: pytest.MonkeyPatch, fails: str, seconds: float = 60) -> tuple[Result, list[Result]]:
+def outcome(
+    folder: Path, patch: pytest.MonkeyPatch, fails: str, seconds: float = 60, device: str = "cpu"
+) -> tuple[Result, list[Result]]:
     """What a step gives, and what it kept, one of whose trials does this."""
     name = f"a_step_{len(fails)}"
     (folder / f"{name}.py").write_text(STEP.format(fails))
     patch.syspath_prepend(folder)
     kept: list[Result] = []
-    context = Context({}, "cpu", None, None, True, time.monotonic() + seconds, folder, {})
+    context = Context({}, device, None, None, True, time.monotonic() + seconds, folder, {})
     return run_step(name, context, kept.append), kept
 
 
@@ -58,6 +60,16 @@ def test_a_trial_that_fails_or_kills_its_process_costs_no_other(
     assert same_process == ("kill" not in fails)
     assert "error" not in result
     assert kept[0]["running"] == "good" and kept[-1]["trials"] == trials
+
+
+def test_a_new_process_goes_on_after_an_error_that_breaks_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = "from benchmarks.cuda import step; step._is_broken = lambda: True; raise ValueError('illegal address')"
+    result, _ = outcome(tmp_path, monkeypatch, fails, device="cuda:0")
+    trials = result["trials"]
+    assert trials["bad"] == {"error": "ValueError: illegal address"}
+    assert trials["good"] != trials["last"] and "error" not in result and "again" not in result
 
 
 def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
