@@ -51,7 +51,7 @@ def _golden(context: Context, name: str) -> Result:
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
     """The card and its state, a line each, and what prevents its use."""
     for section in ("card", "state"):
-        if section in result:
+        if result.get(section):
             yield ", ".join(f"{key} {value}" for key, value in result[section].items())
     if result.get("problem"):
         yield f"it cannot be used: {result['problem']}"
