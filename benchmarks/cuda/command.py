@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_seconds,
         default=LIMIT_S,
         metavar="TIME",
-        help="the time that all steps may take together, such as 6m; a measurement that is under way then has 10 s more "
+        help="the time for all steps together, such as 6m; a measurement that is under way then has 10 s more "
         "(default: 6m)",
     )
     parser.add_argument("--quick", action="store_true", help="as little of each step as shows that it works")
