@@ -208,7 +208,7 @@ def test_audacity_labels_of_one_recording(tmp_path: Path, folder: Path, model: P
         (["-o", "x.txt"], "a .txt holds detections, which --top or --min-score ask for"),
         (["-o", "x.csv", "--format", "raven"], "format 'raven' is of detections, which need --top"),
         (["-o", "x", "--top", "1"], "cannot tell what to write from the name"),
-        (["-o", "x.csv", "--min-score", "nan"], "min_score is not a number"),
+        (["-o", "x.csv", "--min-score", "nan"], "--min-score is not a number"),
         (["-o", "x.csv", "--top", "0"], "top is 0, but must be at least 1"),
         (["-o", "x.csv", "--top", "1", "--outputs", "label,genus"], "of one output with classes, not label, genus"),
         (["-o", "x.csv", "--top", "1", "--outputs", "embedding"], "of one output with classes, not embedding"),
