@@ -92,11 +92,13 @@ def fingerprint(outputs: NDArray[np.floating], spread: float | None = None) -> F
 
 def tolerance(artifact: Artifact, head: str, tf32: bool = False) -> Tolerance:
     """How far a head may be from its fingerprint, in the precision of this file or in TF32."""
-    fingerprint = artifact.golden[head]
-    if tf32 or artifact.options.get("precision") == "float16":
-        return _widened(FLOAT16, fingerprint.float16, MOST_FLOAT16)
-    int8 = artifact.options.get("head") == "int8" and artifact.heads[head].classes
-    return _widened(INT8 if int8 else SPATIAL, fingerprint.float32, INT8 if int8 else FLOAT16)
+    fingerprint, described = artifact.golden[head], artifact.heads[head]
+    half = tf32 or artifact.options.get("precision") == "float16"
+    int8 = artifact.options.get("head") == "int8" and described.classes and described.own is None
+    least = INT8 if int8 else FLOAT16 if half else SPATIAL
+    if half:
+        return _widened(least, fingerprint.float16, MOST_FLOAT16)
+    return _widened(least, fingerprint.float32, INT8 if int8 else FLOAT16)
 
 
 def _widened(least: Tolerance, moved: Deviation, most: Tolerance) -> Tolerance:
@@ -106,11 +108,6 @@ def _widened(least: Tolerance, moved: Deviation, most: Tolerance) -> Tolerance:
             least.cosine_distance, min(TIMES.cosine_distance * moved.cosine_distance, most.cosine_distance)
         ),
     )
-
-
-def deviations(artifact: Artifact, outputs: Mapping[str, NDArray[np.floating]]) -> dict[str, Deviation]:
-    """How far outputs `[rows, ...]` of the golden window are from the file's fingerprints, for those that it has."""
-    return {name: artifact.golden[name].deviation(rows) for name, rows in outputs.items() if name in artifact.golden}
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,11 @@ class Comparison:
 
 def compare(artifact: Artifact, outputs: Mapping[str, NDArray[np.floating]], tf32: bool = False) -> list[Comparison]:
     """Compares outputs `[rows, ...]` of the golden window with the file's fingerprints, the worst head first."""
-    found = deviations(artifact, outputs)
-    compared = (Comparison(name, each, tolerance(artifact, name, tf32)) for name, each in found.items())
+    compared = [
+        Comparison(name, artifact.golden[name].deviation(rows), tolerance(artifact, name, tf32))
+        for name, rows in outputs.items()
+        if name in artifact.golden
+    ]
     return sorted(compared, key=lambda each: each.share, reverse=True)
 
 
