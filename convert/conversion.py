@@ -71,9 +71,9 @@ def convert(
         audio: a folder (or file) of recordings to compare on. None: synthetic soundscapes.
         namespace: the class list of `label` in which `classes` are looked up, such as "ebird2021". None: the list that
             has most of them.
-        precision: "fp32", or "fp16" for CUDA, which has all but the spectrogram (and, for `device="cpu"`, the poolings)
-            in float16. Of 400 more windows (or as many as `audio` has), 99.5% must have the top class that float32
-            gives.
+        precision: "fp32", or "fp16" for CUDA: the spectrogram stays in float32 (the poolings too, unless `device` is
+            "cuda"), the rest is float16. Of 400 more windows (or as many as `audio` has), 99.5% must have the top class
+            that float32 gives.
         head: "float32", or "int8" for CPUs and models with a head of prototypes (Perch v2), which then multiplies in
             int8. On 100 windows (or as many as `audio` has), scores must correlate with float32's by 0.9995, and 99%
             must have the same top class, or two best classes that are closer than twice int8's error.

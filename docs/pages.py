@@ -144,7 +144,8 @@ def _item(action: argparse.Action) -> str:
 
 def _coded(text: str) -> str:
     """Options and commands as code."""
-    return re.sub(r"(?<![\w`-])(--\w[\w-]*|-\w\b|perch-(?:run|convert|bench|explore)\b)", r"`\1`", text)
+    words = r"`[^`]*`|(?<![\w-])(?:--\w[\w-]*|-\w\b|perch-(?:run|convert|bench|explore)\b)"
+    return re.sub(words, lambda found: found[0] if found[0].startswith("`") else f"`{found[0]}`", text)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {"options.md": options_page, "command-line.md": command_page}

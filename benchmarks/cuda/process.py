@@ -21,7 +21,7 @@ from runtime.workers.child import Child, listen, serve
 
 AGAIN = "again"
 SILENT_S = 90.0
-"""How long a step may keep nothing: a search for the fastest convolutions takes half a minute a shape."""
+"""How long a step may keep nothing."""
 GRACE_S = 10.0
 """How long a step may go on after its time before it is ended."""
 RESTARTS = 5

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
+from runtime.memory import free_in_container
+
 RESERVE = 0.1
 """Share of the free memory that is left to other programs."""
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,5 @@ def own_memory() -> MemoryUse:
 
 def available_memory() -> int:
     """Bytes that are free, within the limit of this container, less a reserve for other programs."""
-    free = [psutil.virtual_memory().available]
-    try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        if limit != "max":
-            free.append(int(limit) - int((CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # no container, or cgroups of another version
-        pass
-    return max(0, round(min(free) * (1 - RESERVE)))
+    free, here = psutil.virtual_memory().available, free_in_container()
+    return round((free if here is None else min(free, here)) * (1 - RESERVE))

@@ -14,6 +14,17 @@ UNKNOWN_OPTION = re.compile(r'Unknown provider option: "(\w+)"')
 NUMBER = re.compile(r"Invalid device ID: (\d+), must be between 0 \(inclusive\) and (\d+)")
 FAILURE = re.compile(r"((?:CUDA|CUBLAS|CUDNN|CUDNN_FE) failure -?\d+): ([^;\n]+?) ?; GPU=")
 MISSING = re.compile(r"(\S+): cannot open shared object file")
+OUT_OF_MEMORY = (
+    "failed to allocate",
+    "out of memory",
+    "out_of_memory",
+    "bad_alloc",
+    "alloc_failed",
+    "allocation_failed",
+)
+"""What ONNX Runtime, CUDA, cuBLAS and cuDNN say of it, in lower case."""
+LACKING = ("not found", "could not find", "cannot open shared object file", "cpu build")
+"""What is said of libraries that are not installed, in lower case."""
 DRIVER = ("libcuda.so", "nvcuda.dll")
 INSTALL_CUDA = "install the CUDA libraries with `pip install '.[cuda]'` in the project's folder, or use device='cpu'"
 SEE_DRIVER = "see what `nvidia-smi` says of the GPU and its driver, or use device='cpu'"
@@ -52,6 +63,9 @@ def remedy(why: str) -> str:
     """What to do about the reason for which a GPU cannot be used."""
     if "does not know the option" in why:
         return UPGRADE
-    if "memory" in why:
+    said = why.lower()
+    if any(words in said for words in OUT_OF_MEMORY):
         return FREE_MEMORY
-    return SEE_DRIVER if any(words in why for words in ("driver", "no GPU", "CUDA failure")) else INSTALL_CUDA
+    failed = " failure " in said  # CUDA's "named symbol not found" is no library that is missing
+    missing = not failed and "driver" not in said and any(words in said for words in LACKING)
+    return INSTALL_CUDA if missing else SEE_DRIVER

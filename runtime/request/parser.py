@@ -180,7 +180,7 @@ def in_flags(message: object) -> str:
         apart = rf"(?<![\w./\\-]){name}(?![\w./\\-])"  # not as a part of a path
         flag = option.flags[-1]
         text = re.sub(rf"{apart}='([^']*)'", rf"{flag} \1", text)
-        text = re.sub(apart if "_" in name else rf"^{name}(?= )", flag, text)
+        text = re.sub(apart if "_" in name else rf"^{name}(?= )|{apart}(?= was )", flag, text)
     return text
 
 

@@ -303,5 +303,5 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = "not given" if value is None else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

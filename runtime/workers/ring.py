@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runtime.memory import free_in_container
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,9 @@ class Ring:
         It has no name: it goes with the last process that holds it, even if all of them are killed. It does not lie in
         `/dev/shm`, which has 64 MiB in a container; and since 6.5 Linux pins no memory of a file on a disk for a GPU.
         """
-        if sys.platform == "linux" and os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 4 * shape.bytes:
-            descriptor = os.memfd_create("perch-onnx")
-        else:
-            with tempfile.TemporaryFile() as file:
-                descriptor = os.dup(file.fileno())
+        descriptor = _in_memory(shape.bytes)
+        if descriptor is None:
+            descriptor = _on_disk()
         try:
             os.truncate(descriptor, shape.bytes)
             return cls(descriptor, shape)
@@ -60,3 +59,25 @@ class Ring:
     def close(self) -> None:
         """Lets go of the file; no more processes can inherit it."""
         os.close(self.descriptor)
+
+
+def _in_memory(size: int) -> int | None:
+    """A file in memory, or None: the system has none, or the machine or the container is small for this size.
+
+    A GPU pins the pages, and the container's limit counts them.
+    """
+    if not hasattr(os, "memfd_create"):  # it depends on the C library for which Python was built
+        return None
+    free = free_in_container()
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if (total if free is None else min(total, free)) <= 4 * size:
+        return None
+    try:
+        return os.memfd_create("perch-onnx")
+    except OSError:  # a sandbox may forbid it
+        return None
+
+
+def _on_disk() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -16,6 +16,7 @@ from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
 from runtime.model.golden import golden_batch
+from runtime.model.messages import OUT_OF_MEMORY
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.job import Job
@@ -25,15 +26,6 @@ from runtime.workers.worker import refusal, rows_of
 
 LANES = 2
 """Batches being worked on at once: one is copied while another is computed."""
-OUT_OF_MEMORY = (
-    "failed to allocate",
-    "out of memory",
-    "out_of_memory",
-    "bad_alloc",
-    "alloc_failed",
-    "allocation_failed",
-)
-"""What ONNX Runtime, CUDA, cuBLAS and cuDNN say of it."""
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
 

@@ -17,7 +17,12 @@ CPU_BATCH = 2
 
 
 def default_batch(artifact: Artifact, device: str) -> int:
-    """How many windows are computed at once on "cpu" or "cuda:N". Several models share a GPU's memory."""
+    """How many windows are computed at once on "cpu" or "cuda:N". Several models share a GPU's memory.
+
+    A graph that takes one window at a time would be called for each window of a batch, padding included.
+    """
+    if not artifact.free_batch:
+        return 1
     return CPU_BATCH if device == "cpu" else cuda.batch_size(device, len(members_of(artifact)))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import runtime.memory
 from benchmarks import cli
 from benchmarks.measuring import memory
 from benchmarks.measuring.arguments import memory_size, numbers
@@ -282,11 +283,14 @@ def test_bad_sizes_of_memory(text: str) -> None:
 
 def test_memory_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1_024_000))
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(runtime.memory, "CGROUP", tmp_path)
     assert memory.available_memory() == round(1_024_000 * 0.9)
     (tmp_path / "memory.max").write_text("800000\n")
-    (tmp_path / "memory.current").write_text("300000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 100000\n")
     assert memory.available_memory() == 450_000
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert memory.available_memory() == 0
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_memory() == round(1_024_000 * 0.9)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.model.messages import lacks, message_of, unusable
+from runtime.model.messages import lacks, message_of, remedy, unusable
 
 PARSED = (
     "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider_info.cc:63 static onnxruntime::"
@@ -32,13 +32,36 @@ NO_GPU = (
             "nvidia-smi",
         ),
         ("CUDA failure 2: out of memory ; GPU=0 ; hostname=vm", "out of memory (CUDA failure 2)", "free some"),
-        ("something new", "something new", "pip install"),
+        (
+            "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=vm",
+            "an illegal memory access was encountered (CUDA failure 700)",
+            "nvidia-smi",
+        ),
+        ("CUDA failure 500: named symbol not found ; GPU=0", "named symbol not found", "nvidia-smi"),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", "CUBLAS_STATUS_ALLOC_FAILED", "free some"),
+        ("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0", "CUDNN_STATUS_EXECUTION_FAILED", "nvidia-smi"),
+        ("something new", "something new", "nvidia-smi"),
     ],
 )
 def test_sentence_says_why_a_gpu_cannot_be_used_and_what_to_do(text: str, said: str, remedy: str) -> None:
     sentence = unusable("cuda:3", message_of(RuntimeError(PARSED + text)))
     assert sentence.startswith("device='cuda:3' cannot be used: ") and "\n" not in sentence
     assert said in sentence and remedy in sentence
+
+
+@pytest.mark.parametrize(
+    ("why", "wanted"),
+    [
+        ("libcublasLt.so.13: not found", "pip install"),
+        ("Could not find module 'onnxruntime_providers_cuda.dll' (or one of its dependencies)", "pip install"),
+        ("this is a CPU build of onnxruntime", "pip install"),
+        ("there is no NVIDIA driver (libcuda.so.1: not found)", "nvidia-smi"),
+        ("it computes a convolution wrongly", "nvidia-smi"),
+        ("ONNX Runtime gives no reason", "nvidia-smi"),
+    ],
+)
+def test_libraries_are_to_be_installed_only_where_they_are_missing(why: str, wanted: str) -> None:
+    assert wanted in remedy(why)
 
 
 def test_missing_driver_is_not_taken_for_a_missing_package() -> None:

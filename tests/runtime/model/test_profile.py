@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from runtime import InputError, OutputError, run_soundscapes
 from runtime.cli import main
 from runtime.cores import usable_cores
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.ensemble import combined
 from runtime.model.profile import VARIABLE, Setup, profile_path, read_profile, write_profile
 from runtime.request.request import Request
 from runtime.rows.spool import Spool
@@ -129,6 +131,13 @@ def test_profile_is_taken_as_a_whole_or_not_at_all(artifact: Artifact) -> None:
     assert choose_setup(artifact, "cpu", Request(threads=cores)) == (Setup(1, cores, 2), "as asked")
     assert choose_setup(artifact, "cpu", Request(threads=cores * 2))[0].workers == 1
     assert choose_setup(artifact, "cuda:0", Request(batch_size=8)) == (Setup(cores, 1, 8), "as asked")
+
+
+def test_graph_for_one_window_has_batches_of_one(artifact: Artifact) -> None:
+    fixed = replace(artifact, free_batch=False)
+    for one in (fixed, combined({"a": artifact, "b": fixed})):
+        for device in ("cpu", "cuda:0"):
+            assert choose_setup(one, device, Request())[0].batch_size == 1
 
 
 def test_run_uses_it_and_says_so(artifact: Artifact, model: Path, recordings: Path) -> None:

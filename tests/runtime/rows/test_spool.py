@@ -200,9 +200,9 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
 
 def test_options_that_one_run_does_not_name_count(tmp_path: Path) -> None:
     filled(tmp_path / "out.csv").close(keep=True)
-    with pytest.raises(InputError, match=r"gain was null and is 2\.0"):
+    with pytest.raises(InputError, match=r"gain was not given and is 2\.0"):
         Spool(tmp_path / "out.csv", COLUMNS, {**RUN, "gain": 2.0}, resume=True)
-    with pytest.raises(InputError, match=r"outputs was .* and is null"):
+    with pytest.raises(InputError, match=r"outputs was .* and is not given"):
         Spool(tmp_path / "out.csv", COLUMNS, {name: value for name, value in RUN.items() if name != "outputs"}, True)
 
 

@@ -22,7 +22,6 @@ from benchmarks.measuring.usage import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.protocol import Notice, RingSetup
-from runtime.workers.ring import Ring, Shape
 from runtime.workers.scorer import LANES, BatchScorer
 from runtime.workers.stages import DecoderProcess, ScorerProcess, Stages
 from tests.support import runs
@@ -172,18 +171,6 @@ def test_decoders_that_never_start_are_told(folder: Path, model: Path) -> None:
     with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(ValueError: mmap"):
         run(folder, model, engine=WithoutDecoders, workers=2)
     assert not children(os.getpid())
-
-
-@pytest.mark.parametrize("pages", [2**30, 1])
-def test_a_ring_has_no_name_to_be_left_behind(pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else 4)
-    ring = Ring.create(Shape(slots=2, batch=3, samples=4))
-    in_memory = "memfd:" in os.readlink(f"/proc/self/fd/{ring.descriptor}")
-    assert in_memory == (pages > 1)
-    assert os.fstat(ring.descriptor).st_nlink == 0
-    Ring(ring.descriptor, ring.shape).windows[1, 2, 3] = 7
-    assert ring.windows.sum() == ring.windows[1, 2, 3] == 7
-    ring.close()
 
 
 @pytest.mark.parametrize(
