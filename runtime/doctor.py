@@ -101,7 +101,7 @@ def _tried(model: Path, artifact: Artifact, devices: Sequence[str]) -> tuple[lis
         if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
             problems.append(f"{model} gives no finite numbers on {device}, in {', '.join(broken)}; convert it again")
     if unchecked := [name for name in artifact.heads if name not in artifact.golden]:
-        those = f"for {some(unchecked)}, so devices are not checked for that" if artifact.golden else "that is known here"
+        those = f"for {some(unchecked)}, so that is unchecked" if artifact.golden else "that is known here"
         again = "teach" if all(artifact.heads[name].own is not None for name in unchecked) else "convert"
         lines.append(f"golden window: the file has none {those}; {again} it again")
     return lines, problems
