@@ -21,7 +21,6 @@ from runtime.model.golden import (
     check,
     compare,
     fingerprint,
-    golden_batch,
     golden_window,
     tolerance,
     windows_to_store,
@@ -36,7 +35,7 @@ BATCH = 3
 @pytest.fixture(scope="module")
 def outputs(model: Path) -> Outputs:
     session = Session(model)
-    return session.run(golden_batch(160_000, BATCH), list(session.artifact.heads), BATCH)
+    return session.run(np.stack([golden_window(160_000)] * BATCH), list(session.artifact.heads), BATCH)
 
 
 def test_the_window_has_the_same_bits_everywhere() -> None:
@@ -180,13 +179,41 @@ def test_a_session_is_checked_when_it_is_warmed_up(
     call = Session.__call__
 
     def wrong(self, windows, outputs, gathered=None, head_rows=None):  # type: ignore[no-untyped-def]
-        return [-values if name == "label" else values for name, values in zip(outputs, call(self, windows, outputs))]
+        found = call(self, windows, outputs, gathered, head_rows)
+        return [-values if name == "label" else values for name, values in zip(outputs, found, strict=True)]
 
     monkeypatch.setattr(Session, "__call__", wrong)
     one.warm_up(("embedding",), 2)
     for warm_up, names in ((one.warm_up, ("label", "embedding")), (both.warm_up, ("a.embedding", "b.label"))):
         with pytest.raises(DeviceError, match=r"cpu computes wrongly with onnxruntime .*'label' is off by"):
             warm_up(names, 2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second is bound as a GPU is
+def test_rows_of_another_window_or_call_are_noticed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, device: str, batch_size: int
+) -> None:
+    session, call, last = Session(model), Session.__call__, {}
+    session.device = device
+    session.warm_up(("label",), batch_size)
+
+    def first_row(*arguments, **more):  # type: ignore[no-untyped-def]
+        return [np.repeat(values[:1], len(values), axis=0) for values in call(*arguments, **more)]
+
+    def before(self, windows, *arguments, **more):  # type: ignore[no-untyped-def]
+        found = call(self, windows, *arguments, **more)
+        earlier, last[len(windows)] = last.get(len(windows), found), found
+        return earlier
+
+    def single(self, windows, *arguments, **more):  # type: ignore[no-untyped-def]
+        return [values * (len(windows) > 1) for values in call(self, windows, *arguments, **more)]
+
+    harms = [first_row] * (batch_size > 1) + [single if device == "cpu" else before]
+    for harm in harms:
+        monkeypatch.setattr(Session, "__call__", harm)
+        with pytest.raises(DeviceError, match="computes wrongly"):
+            session.warm_up(("label",), batch_size)
 
 
 def test_a_file_without_a_golden_window_is_not_checked(model: Path) -> None:
