@@ -29,6 +29,7 @@ from runtime.model.own_heads import OwnHead
 from runtime.model.profile import profile_path, read_profile
 from runtime.model.schema import INPUTS
 from runtime.model.session import Session, check_install, choose_device, folder_of, load
+from runtime.request.parser import in_flags
 from runtime.request.request import Request
 from runtime.workers.setup import choose_setup
 
@@ -62,7 +63,7 @@ def run(models: Mapping[str, Path], device: str) -> int:
         else:
             _section("all models together", [f"outputs: {', '.join(together.heads)}", _run_line(together, chosen)])
     for problem in problems:
-        print(f"problem: {printable(problem)}")
+        print(f"problem: {printable(in_flags(problem))}")
     if not problems:
         print(f"all is well: a run with --device {device} takes {chosen}")
     return 1 if problems else 0
@@ -142,7 +143,7 @@ def devices(gpu: str, missing: str | None) -> list[str]:
     lines = ["cpu     works", f"{gpu:<8}{'works' if missing is None else f'cannot be used: {missing}'}"]
     lines.append(f"        GPUs that the driver lists: {named or 'none, so runs use the CPU'}")
     if missing is not None and named:
-        lines.append(f"        {remedy(missing)}")
+        lines.append(f"        {in_flags(remedy(missing))}")
     return lines
 
 

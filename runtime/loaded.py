@@ -150,7 +150,7 @@ class Model:
 
     @_with_options(Request)
     def run(self, samples: NDArray[np.float32], sample_rate: int, request: Request, name: str = "audio") -> Soundscapes:
-        """Scores audio in memory. Rows are the same bits as those of a WAV file with these samples.
+        """Scores audio in memory. On a CPU, rows are the same bits as those of a WAV file with these samples.
 
         It takes the options of `run_soundscapes`, except for `device`, `threads` and `tf32`, which `load_model` takes,
         and `workers`, `resume` and `recording_timeout_s`, which are for files alone.

@@ -98,31 +98,36 @@ class Binding:
 
 
 class Spare:
-    """The bindings of a session that no thread uses at the moment, all for the same buffers.
+    """The bindings of a session that no thread uses at the moment; at most `MOST`, those used last.
 
-    Those for other buffers are dropped before new ones are made: a run that halves its batch for lack of memory gets
-    the memory of the larger batch back.
+    Those for a larger batch are dropped before a binding for a smaller one is made: a run that halves its batch for
+    lack of memory does not need them any more. Whether the card then has more free memory is up to ONNX Runtime, which
+    keeps what it has allocated for later use.
 
     Args:
         make: makes a binding.
     """
 
+    MOST = 8
+
     def __init__(self, make: Callable[[Buffers], Binding]) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._spare: list[Binding] = []
-        self._buffers: Buffers | None = None
+        self._batch = 0
 
     def run(self, buffers: Buffers, windows: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
         """Runs a batch with a binding for these buffers."""
         with self._lock:
-            if buffers != self._buffers:
-                self._spare, self._buffers = [], buffers
-            binding = self._spare.pop() if self._spare else None
+            self._batch = buffers.windows[0]
+            self._spare = [each for each in self._spare if each.buffers.windows[0] <= self._batch]
+            binding = next((each for each in self._spare if each.buffers == buffers), None)
+            if binding is not None:
+                self._spare.remove(binding)
         if binding is None:
             binding = self._make(buffers)
         values = binding(windows)  # one that fails is not used again
         with self._lock:
-            if buffers == self._buffers:
-                self._spare.append(binding)
+            if buffers.windows[0] <= self._batch:
+                self._spare = [*self._spare, binding][-self.MOST :]
         return values

@@ -139,7 +139,7 @@ class Session:
 
         Args:
             windows: `float32 [n, samples]`; a graph that takes one window at a time is fed one by one.
-            outputs: names of the outputs to compute.
+            outputs: names of the outputs to compute. One that is named twice is computed once and given twice.
             gathered: rows of the output `deferred_from` from earlier calls; only on the CPU. The rows of
                 `deferrable_heads` then start with the ones computed from these.
             head_rows: for how many of the windows, from the first on, `skippable_heads` are computed; all if None.
@@ -147,6 +147,10 @@ class Session:
         Returns:
             The outputs in the order asked for, `float32 [rows, ...]`.
         """
+        names = tuple(dict.fromkeys(outputs))
+        if len(names) < len(outputs):
+            found = dict(zip(names, self(windows, names, gathered, head_rows), strict=True))
+            return [found[name] for name in outputs]
         if self.artifact.free_batch or len(windows) == 1:
             if self.device != "cpu":
                 return list(self._spare.run(self._buffers(len(windows), outputs, head_rows), windows))

@@ -44,12 +44,19 @@ def test_missing_library_is_named_by_doctor_and_run(model: Path, tmp_path: Path)
     command = [sys.executable, "-m", "runtime", "--device", "cuda"]
     asked = subprocess.run([*command, "--doctor"], capture_output=True, text=True, timeout=600)
     assert (asked.returncode, asked.stderr) == (1, "")
-    library = asked.stdout.split("problem: device='cuda' cannot be used: ")[1].split(";")[0]
+    library = asked.stdout.split("problem: --device cuda cannot be used: ")[1].split(";")[0]
     assert library.startswith(("lib", "there is no NVIDIA driver (libcuda")) and ": not found" in library
-    assert "or use device='cpu'" in asked.stdout
+    assert "or use --device cpu" in asked.stdout
     arguments = [str(tmp_path), "--model", str(model), "-o", str(tmp_path / "x.csv")]
     ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=600)
     assert ran.returncode == 2
+
+
+@no_cuda
+def test_problem_calls_options_by_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--doctor", "--device", "cuda"]) == 1
+    printed = capsys.readouterr().out
+    assert "problem: --device cuda " in printed and "device='" not in printed
 
 
 def test_two_distributions_are_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ def pool_by_sums(graph: ir.Graph) -> None:
     Requires inferred shapes. ONNX Runtime's CUDA provider has a kernel of its own for sums over the last axis, which
     adds up float16 in float32; it leaves a GlobalAveragePool to cuDNN, with the whole map as the window of one output.
     Two sums, since the kernel stores each as float16, whose greatest number is 65,504: 20,000 values may exceed it.
+    The sum of a row still overflows where the row's mean is above 65,504 / width.
     """
     for pool in graph:
         data = pool.inputs[0] if pool.op_type == "GlobalAveragePool" else None
