@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from runtime.errors import ArtifactError, InputError, first_line, repeated, some
 from runtime.files import check_outputs, remove_leftovers, replacing
 from runtime.model.artifact import DESCRIPTION, Artifact, description_sha256, read_entries
-from runtime.model.golden import fingerprint, windows_to_store
+from runtime.model.golden import classifiers_fingerprint, windows_to_store
 from runtime.model.heads import NO_CLASS, Head
 from runtime.model.identity import read_true_artifact
 from runtime.model.messages import message_of
@@ -123,7 +123,8 @@ def add_head(model: Path, target: Path, name: str, head: TrainedHead) -> Artifac
     expected = _outputs(model, windows, others)
     proto = _with_head(model, before, name, head)
     own = Head(name, (len(head.names),), head.names, NAMESPACE, own=head.own)
-    golden = {**before.golden, name: fingerprint(head(expected[EMBEDDING]), spread=1.0)}
+    embeddings = expected[EMBEDDING]
+    golden = {**before.golden, name: classifiers_fingerprint(head(embeddings), embeddings, head.weights)}
     after = replace(
         before,
         heads={**{each: before.heads[each] for each in others}, name: own},

@@ -169,10 +169,10 @@ class Sessions:
             found |= {prefix + name: each for name, each in values.items()}
         return {name: found[name] for name in outputs}
 
-    def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
+    def warm_up(self, outputs: Sequence[str], batch_size: int, spare_own: bool = False) -> None:
         """See `Session.warm_up`."""
         for prefix, own in self._own(outputs).items():
-            self._sessions[prefix].warm_up(own, batch_size)
+            self._sessions[prefix].warm_up(own, batch_size, spare_own)
 
     def golden_rows(self, outputs: Sequence[str], batch_size: int) -> dict[str, NDArray[np.float32]]:
         """See `Session.golden_rows`."""

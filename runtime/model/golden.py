@@ -97,15 +97,42 @@ def fingerprint(outputs: NDArray[np.floating], spread: float | None = None) -> F
     return replace(still, float32=still.deviation(flat[1:first]), float16=still.deviation(flat[first:second]))
 
 
+def classifiers_fingerprint(
+    probabilities: NDArray[np.floating], embeddings: NDArray[np.floating], weights: NDArray[np.floating]
+) -> Fingerprint:
+    """The fingerprint of classifiers `sigmoid(embedding · weights + bias)`.
+
+    A sigmoid may hide at the golden window how steep it is elsewhere. So what counts is by how much moved embeddings
+    can move it at its steepest, where its slope is 1/4: in the directions measured, and typically in others.
+
+    Args:
+        probabilities: `[windows, classes]`, what they give for `windows_to_store`.
+        embeddings: `[windows, embedding]`, from which they were computed.
+        weights: `[embedding, classes]`.
+    """
+
+    def most(moved: NDArray[np.floating]) -> Deviation:
+        by = moved.astype(np.float64) - embeddings[0]
+        typical = np.linalg.norm(by, axis=1).max() * np.linalg.norm(weights, axis=0).max() / math.sqrt(len(weights))
+        return Deviation(min(1.0, float(max(np.abs(by @ weights).max(), typical)) / 4), 0.0)
+
+    first, second = 1 + len(DIRECTIONS), 1 + 2 * len(DIRECTIONS)
+    still = fingerprint(probabilities, spread=1.0)
+    return replace(still, float32=most(embeddings[1:first]), float16=most(embeddings[first:second]))
+
+
 def tolerance(artifact: Artifact, head: str, tf32: bool = False) -> Tolerance:
     """How far a head may be from its fingerprint, in the precision of this file or in TF32."""
     fingerprint, described = artifact.golden[head], artifact.heads[head]
     half = tf32 or artifact.options.get("precision") == "float16"
     int8 = artifact.options.get("head") == "int8" and described.classes and described.own is None
     least = INT8 if int8 else FLOAT16 if half else SPATIAL
+    moved = fingerprint.float16 if half else fingerprint.float32
+    if described.own is not None:  # cosines of small probabilities say nothing
+        return replace(_widened(least, moved, MOST_FLOAT16), cosine_distance=math.inf)
     if half:
-        return _widened(least, fingerprint.float16, MOST_FLOAT16)
-    return _widened(least, fingerprint.float32, INT8 if int8 else FLOAT16)
+        return _widened(least, moved, MOST_FLOAT16)
+    return _widened(least, moved, INT8 if int8 else FLOAT16)
 
 
 def _widened(least: Tolerance, moved: Deviation, most: Tolerance) -> Tolerance:
@@ -129,7 +156,8 @@ class Comparison:
     def share(self) -> float:
         """The part of the tolerance that the deviation uses up; above 1, it is exceeded."""
         error = self.deviation.error / self.allowed.error
-        distance = self.deviation.cosine_distance / self.allowed.cosine_distance
+        by_cosine = math.isfinite(self.allowed.cosine_distance)
+        distance = self.deviation.cosine_distance / self.allowed.cosine_distance if by_cosine else 0.0
         return max(error, distance) if math.isfinite(error + distance) else math.inf
 
     def __str__(self) -> str:

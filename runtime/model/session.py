@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime.console.log import log
 from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
@@ -206,8 +207,10 @@ class Session:
         names = list(dict.fromkeys(outputs))
         return dict(zip(names, self(batch, names, head_rows=self._head_rows(names)), strict=True))
 
-    def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
+    def warm_up(self, outputs: Sequence[str], batch_size: int, spare_own: bool = False) -> None:
         """Computes the golden window and compares; later calls do not take the extra time of a first one.
+
+        With `spare_own`, heads that users added are only warned of.
 
         Raises:
             ArtifactError: the graph cannot be run on the CPU.
@@ -219,7 +222,12 @@ class Session:
             if self.device != "cpu":
                 raise DeviceError(unusable(self.device, message_of(error))) from None
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
+        own = {name: found.pop(name) for name in self.artifact.own_heads if spare_own and name in found}
         self.check(found)
+        try:
+            self.check(own)
+        except DeviceError as error:
+            log.warning("%s", error)
 
     def golden_rows(self, outputs: Sequence[str], batch_size: int) -> dict[str, NDArray[np.float32]]:
         """Outputs of the golden window, `float32 [rows, ...]`, computed in batches of this size among others."""

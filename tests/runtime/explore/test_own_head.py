@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from convert.conversion import convert
 from convert.proof.synthetic import soundscape
-from runtime.errors import ArtifactError, InputError, OutputError
+from runtime.errors import ArtifactError, DeviceError, InputError, OutputError
 from runtime.explore.own_head import TrainedHead, add_head
-from runtime.model.artifact import read_entries
+from runtime.loaded import load_model
+from runtime.model.artifact import read_artifact, read_entries
+from runtime.model.golden import check, golden_window, tolerance
 from runtime.model.heads import NO_CLASS
 from runtime.model.identity import read_true_artifact
 from runtime.model.own_heads import OwnHead
 from runtime.model.session import Session
-from tests.support.broken import edited
+from tests.support.broken import edited, misjudged
 from tests.support.own_heads import CLASSES, THRESHOLDS, trained, write_taught
 from tests.support.small_v2 import write_small_v2
 
@@ -104,6 +106,29 @@ def test_a_converted_perch_gets_a_head(name: str, request: pytest.FixtureRequest
     alone = Session(tmp_path / "mine.onnx").run(batch, ("mine",), 2)
     assert np.array_equal(alone["mine"], found["mine"])
     Session(tmp_path / "mine.onnx").warm_up(("mine", "label"), 3)
+
+
+def test_a_steep_head_is_not_refused_for_rounding_and_blocks_no_other_output(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = Session(model).run(golden_window(160_000)[np.newaxis], ("embedding",), 1)["embedding"][0].astype(np.float64)
+    rng = np.random.default_rng(4)
+    weights = rng.standard_normal((len(at), 3)) * 100 / np.linalg.norm(at)
+    own = OwnHead((0.5,) * 3, "raw", {})
+    head = TrainedHead(("a", "b", "c"), weights, np.array([-8.0, -4.0, 0.0]) - at @ weights, own)
+    artifact = read_artifact(write_taught(model, tmp_path / "steep.onnx", head=head))
+    for _ in range(100):  # rounding moves an embedding by 1e-6 to 1e-5 of itself
+        moved = at * (1 + 1e-5 * rng.standard_normal(len(at)))
+        check(artifact, {"mine": head(moved[np.newaxis]).astype(np.float32)}, "cuda:0")
+    int8 = replace(artifact, options={**artifact.options, "head": "int8"})
+    assert tolerance(int8, "mine") == tolerance(artifact, "mine")
+
+    wrong = misjudged(tmp_path / "steep.onnx", tmp_path / "wrong.onnx", "mine")
+    Session(wrong).warm_up(("label",), 2)
+    load_model(wrong, "cpu")
+    assert "computes wrongly" in caplog.text and "'mine' is off" in caplog.text
+    with pytest.raises(DeviceError, match="'mine' is off"):
+        Session(wrong).warm_up(("mine",), 2)
 
 
 @pytest.mark.slow
