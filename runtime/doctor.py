@@ -21,7 +21,7 @@ from runtime.errors import ArtifactError, DeviceError, PerchError, some
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.ensemble import combined, unique_models
-from runtime.model.golden import check, compare, golden_batch
+from runtime.model.golden import compare, wrong
 from runtime.model.heads import Head
 from runtime.model.identity import untrue
 from runtime.model.messages import message_of, remedy, unusable
@@ -89,20 +89,25 @@ def _tried(model: Path, artifact: Artifact, devices: Sequence[str]) -> tuple[lis
     problems = [] if changed is None else [changed]
     for device in devices:
         try:
-            outputs = Session(model, device).run(golden_batch(artifact.window_samples, 1), tuple(artifact.heads), 1)
-            check(artifact, outputs, device)
+            setup, _ = choose_setup(artifact, device, Request())
+            outputs = Session(model, device).golden_rows(tuple(artifact.heads), setup.batch_size)
+            compared = compare(artifact, outputs)
         except PerchError as error:
             problems.append(str(error))
             continue
         except Exception as error:  # onnxruntime has a class of its own for each status
             problems.append(f"{model} cannot be run on {device}: {message_of(error)}; convert it again")
             continue
-        for worst in compare(artifact, outputs)[:1]:
-            lines.append(f"golden window on {device}: at worst, {worst}")
+        if said := wrong(artifact, compared, device):
+            problems.append(said)
+            continue
+        lines += [f"golden window on {device}: at worst, {worst}" for worst in compared[:1]]
         if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
             problems.append(f"{model} gives no finite numbers on {device}, in {', '.join(broken)}; convert it again")
-    if not artifact.golden:
-        lines.append("golden window: the file has none, so no device is checked; convert it again")
+    if unchecked := [name for name in artifact.heads if name not in artifact.golden]:
+        those = f"for {some(unchecked)}, so that is unchecked" if artifact.golden else "that is known here"
+        again = "teach" if all(artifact.heads[name].own is not None for name in unchecked) else "convert"
+        lines.append(f"golden window: the file has none {those}; {again} it again")
     return lines, problems
 
 

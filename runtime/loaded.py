@@ -223,7 +223,7 @@ def load_model(path: Models, device: Device = "auto", threads: int = 1, tf32: bo
     artifact = read_true_models(paths)
     session = open_models(paths, choose_device(device), count, rounds)
     batch = default_batch(artifact, session.device)
-    session.warm_up(tuple(artifact.heads), 1 if session.device == "cpu" else batch)
+    session.warm_up(tuple(artifact.heads), batch)
     if artifact.parity_warning is not None:
         log.warning("%s: %s", shown(paths), artifact.parity_warning)
     return Model(session, paths, count, batch)

@@ -41,9 +41,7 @@ def _golden(context: Context, name: str) -> Result:
     artifact = session.artifact
     if not artifact.golden:
         return {"skipped": "the file has no golden window"}
-    found = golden.compare(
-        artifact, session.run(golden.golden_batch(artifact.window_samples, 1), list(artifact.heads), 1)
-    )
+    found = golden.compare(artifact, session.golden_rows(list(artifact.heads), 2))
     heads = {each.head: {**vars(each.deviation), "share": each.share} for each in found}
     return {"heads": heads, "right": found[0].share <= 1, "worst": str(found[0])}
 

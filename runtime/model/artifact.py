@@ -60,7 +60,7 @@ class Artifact:
     """What was measured against TensorFlow. If TensorFlow could not run the model: `measured` is false, and there is a
     `reason`."""
     golden: Mapping[str, Fingerprint] = field(default_factory=dict)
-    """What each head gives for the golden window; empty if the file does not say."""
+    """What heads give for the golden window, where the file says it."""
     converted_sha256: str | None = None
     """The `artifact_sha256` of the file before users added heads to it; None if they added none."""
 
@@ -305,7 +305,7 @@ def _own_heads(entries: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
 
 
 def _golden(entries: Mapping[str, str], heads: Mapping[str, Head]) -> dict[str, Fingerprint]:
-    """The fingerprints of all heads; none if the file does not have them."""
+    """The fingerprints of the heads for which the file has one."""
     text = entries.get("golden")
     if text is None:
         return {}

@@ -174,6 +174,14 @@ class Sessions:
         for prefix, own in self._own(outputs).items():
             self._sessions[prefix].warm_up(own, batch_size)
 
+    def golden_rows(self, outputs: Sequence[str], batch_size: int) -> dict[str, NDArray[np.float32]]:
+        """See `Session.golden_rows`."""
+        found: dict[str, NDArray[np.float32]] = {}
+        for prefix, own in self._own(outputs).items():
+            values = self._sessions[prefix].golden_rows(own, batch_size)
+            found |= {prefix + name: each for name, each in values.items()}
+        return found
+
     def check(self, outputs: Mapping[str, NDArray[np.float32]]) -> None:
         """See `Session.check`."""
         for prefix, own in self._own(outputs).items():

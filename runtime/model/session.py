@@ -22,7 +22,7 @@ from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.binding import Binding, Buffers, Spare
 from runtime.model.cuda import CudaOptions
-from runtime.model.golden import check, golden_batch
+from runtime.model.golden import check, golden_batches
 from runtime.model.messages import message_of, unusable
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
 
@@ -207,19 +207,24 @@ class Session:
         return dict(zip(names, self(batch, names, head_rows=self._head_rows(names)), strict=True))
 
     def warm_up(self, outputs: Sequence[str], batch_size: int) -> None:
-        """Runs a batch of the golden window, so that no later call takes the extra time of a first one.
+        """Computes the golden window and compares; later calls do not take the extra time of a first one.
 
         Raises:
             ArtifactError: the graph cannot be run on the CPU.
             DeviceError: the GPU cannot run it, or the device computes wrongly.
         """
         try:
-            found = self.run(golden_batch(self.artifact.window_samples, batch_size), outputs, batch_size)
+            found = self.golden_rows(outputs, batch_size)
         except Exception as error:  # onnxruntime raises a class of its own for each status
             if self.device != "cpu":
                 raise DeviceError(unusable(self.device, message_of(error))) from None
             raise ArtifactError(f"{self._path} cannot be run: {message_of(error)}; {CONVERT}") from None
         self.check(found)
+
+    def golden_rows(self, outputs: Sequence[str], batch_size: int) -> dict[str, NDArray[np.float32]]:
+        """Outputs of the golden window, `float32 [rows, ...]`, computed in batches of this size among others."""
+        windows, golden = golden_batches(self.artifact.window_samples, batch_size, self.device)
+        return {name: values[golden] for name, values in self.run(windows, outputs, batch_size).items()}
 
     def check(self, outputs: Mapping[str, NDArray[np.float32]]) -> None:
         """Raises DeviceError if these cannot be outputs of the golden window; see `golden.check`."""

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
-from runtime.model.golden import golden_batch
 from runtime.model.messages import OUT_OF_MEMORY
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
@@ -26,6 +26,7 @@ from runtime.workers.worker import refusal, rows_of
 
 LANES = 2
 """Batches being worked on at once: one is copied while another is computed."""
+T = TypeVar("T")
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
 
@@ -34,23 +35,38 @@ class BatchScorer:
 
     Args:
         score: computes the outputs of windows, in batches of a given size.
+        check: computes the golden window in batches of a given size, and raises DeviceError if that goes wrong.
         batch_size: the size of batches at first.
         send: sends a message to the parent.
     """
 
-    def __init__(self, score: Score, batch_size: int, send: Callable[[object], None]) -> None:
-        self._score, self._batch_size, self._send = score, batch_size, send
+    def __init__(
+        self, score: Score, check: Callable[[int], None], batch_size: int, send: Callable[[object], None]
+    ) -> None:
+        self._score, self._check, self._batch_size, self._send = score, check, batch_size, send
+        self._checked: int | None = None
+
+    def warm_up(self) -> None:
+        """Finds the size of batches, and checks the device with it. Raises what a call raises."""
+        self._fitting(lambda size: None)
 
     def __call__(self, windows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name.
+        """Outputs by name. Every size of batches is checked before it is used.
 
         Raises:
+            DeviceError: the device computes wrongly in batches of this size.
             Exception: whatever ONNX Runtime raised that was not for lack of memory, or was for a single window.
         """
+        return self._fitting(lambda size: self._score(windows, size))
+
+    def _fitting(self, call: Callable[[int], T]) -> T:
         while True:
             size = self._batch_size
             try:
-                return self._score(windows, size)
+                if size != self._checked:
+                    self._check(size)
+                    self._checked = size
+                return call(size)
             except Exception as error:  # ONNX Runtime has no exception class for lack of memory
                 if size == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
                     raise
@@ -78,8 +94,13 @@ def main() -> None:
         session = open_models(job.models, job.device, job.setup.threads, job.tf32)
         if job.device != "cpu":
             cuda.sleep_while_waiting(job.device)
-        scorer = BatchScorer(lambda windows, size: session.run(windows, job.computed, size), job.setup.batch_size, send)
-        session.check(scorer(golden_batch(session.artifact.window_samples, job.setup.batch_size)))
+        scorer = BatchScorer(
+            score=lambda windows, size: session.run(windows, job.computed, size),
+            check=lambda size: session.check(session.golden_rows(job.computed, size)),
+            batch_size=job.setup.batch_size,
+            send=send,
+        )
+        scorer.warm_up()
     except Exception as error:
         send(Refused(refusal(error, job)))
         return

@@ -16,6 +16,7 @@ from runtime import doctor
 from runtime.cli import main
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.fingerprint import to_text
 from tests.support.broken import edited, misjudged
 
 no_cuda = pytest.mark.skipif(cuda.problem("cuda:0") is None, reason="CUDA works here")
@@ -110,7 +111,11 @@ def test_the_golden_window_is_compared_on_the_devices_here(
     assert "all is well" not in printed
     older = edited(model, tmp_path / "older.onnx", lambda proto: None, {})
     assert main(["--doctor", "--device", "cpu", "--model", str(older)]) == 0
-    assert "golden window: the file has none" in capsys.readouterr().out
+    assert "golden window: the file has none that is known here; convert it again" in capsys.readouterr().out
+    golden = {name: each for name, each in read_artifact(model).golden.items() if name != "label"}
+    some = edited(model, tmp_path / "some.onnx", lambda proto: None, {"golden": to_text(golden)})
+    assert main(["--doctor", "--device", "cpu", "--model", str(some)]) == 0
+    assert "golden window: the file has none for label, so" in capsys.readouterr().out
 
 
 def test_parity_that_makes_no_sense_is_unknown(model: Path) -> None:

@@ -192,11 +192,12 @@ def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
             raise RuntimeError(said)
         return {"label": windows}
 
-    scorer = BatchScorer(score, 16, notices.append)
+    checked: list[int] = []
+    scorer = BatchScorer(score, checked.append, 16, notices.append)
     windows = np.zeros((16, 4), np.float32)
     assert scorer(windows)["label"] is windows
     scorer(windows)
-    assert sizes == [16, 8, 4, 2, 2]
+    assert sizes == [16, 8, 4, 2, 2] and checked == [16, 8, 4, 2]
     assert [type(notice) for notice in notices] == [Notice] * 3
     assert notices[-1].text == "memory ran out; going on with batches of 2 windows instead of 4"
 
@@ -204,7 +205,7 @@ def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
         raise RuntimeError("an illegal instruction was encountered")
 
     with pytest.raises(RuntimeError, match="illegal instruction"):
-        BatchScorer(broken, 16, notices.append)(windows)
+        BatchScorer(broken, checked.append, 16, notices.append)(windows)
 
 
 def command(pid: int) -> str:
