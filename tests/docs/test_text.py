@@ -39,7 +39,8 @@ def test_messages_quoted_are_those_that_the_program_prints() -> None:
         text for title in re.findall(r"^- \*\*(`.*`)\*\*:", page, flags=re.M) for text in re.findall("`(.+?)`", title)
     }
     foreign = {"part2_3_length … too large"}  # libmpg123 prints it
-    printed = [*map(in_flags, _messages()), f"cannot write to … ({os.strerror(errno.ENOSPC).lower()})"]
+    messages = (in_flags(text) if "='…'" in text else text for text in _messages())
+    printed = [*messages, f"cannot write to … ({os.strerror(errno.ENOSPC).lower()})"]
     assert len(quoted) > 20
     assert {text for text in quoted - foreign if not any(text in message for message in printed)} == set()
 
