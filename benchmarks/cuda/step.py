@@ -130,6 +130,5 @@ class Trials:
 
 def _is_broken() -> bool:
     """Whether CUDA has an error that stays: it then computes nothing more for this process."""
-    runtime = cuda.library()
-    code = 0 if runtime is None else runtime.cudaDeviceSynchronize()
+    code = cuda.call("cudaDeviceSynchronize") or 0
     return code in (214, 220) or code >= 700  # errors of memory, of a link, and of kernels
