@@ -97,7 +97,11 @@ def _host(context: Context) -> Result:
     rates: Result = {"up": windows.nbytes / seconds(lambda: value.update_inplace(windows), QUICK_S)}
     rates["down"] = windows.nbytes / seconds(lambda: value.numpy(), QUICK_S)
     rates["can_pin"] = cuda.pin(windows)
-    rates["up_pinned"] = windows.nbytes / seconds(lambda: value.update_inplace(windows), QUICK_S)
+    if rates["can_pin"]:
+        try:
+            rates["up_pinned"] = windows.nbytes / seconds(lambda: value.update_inplace(windows), QUICK_S)
+        finally:
+            cuda.unpin(windows)
     return rates
 
 
@@ -197,7 +201,8 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         elif "bytes_per_s" in each:
             yield f"{name:<16} {each['bytes_per_s'] / 1e9:8.0f} GB/s, read and written"
         elif "up" in each:
-            up = f"{each['up'] / 1e9:.1f} GB/s up ({each['up_pinned'] / 1e9:.1f} pinned)"
+            pinned = f"{each['up_pinned'] / 1e9:.1f} pinned" if each["can_pin"] else "not pinned"
+            up = f"{each['up'] / 1e9:.1f} GB/s up ({pinned})"
             yield f"{name:<16} {up}, {each['down'] / 1e9:.1f} down"
         elif "flop" in each:
             moved = f"{each['value_bytes'] / 1e6:.1f} MB of values and {each['weight_bytes'] / 1e6:.0f} MB of weights"

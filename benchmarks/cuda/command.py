@@ -131,10 +131,22 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
         keep({**result, "date": datetime.datetime.now().isoformat(timespec="seconds"), "quick": context.quick})
         _print(name, result)
         failed += [name] if "error" in result else []
-        if result.get("problem"):
-            raise DeviceError(unusable(context.device, result["problem"]))
+        if name == "doctor" and (problem := _problem(context, result)) is not None:
+            raise DeviceError(unusable(context.device, problem))
     record.write()
     return failed
+
+
+def _problem(context: Context, doctor: Result) -> str | None:
+    """Why a GPU cannot be used, so that no further step is worth its time; None if the doctor says that it can be.
+
+    A doctor that crashes or hangs says why, too: whatever it was, further steps would do the same.
+    """
+    if not context.on_gpu:
+        return None
+    if (problem := doctor.get("problem") or doctor.get("error")) is not None:
+        return str(problem)
+    return None if "problem" in doctor else "the doctor did not get so far as to compute a convolution"
 
 
 def _print(name: str, result: Result) -> None:

@@ -17,12 +17,13 @@ NEEDS_S = 1.0
 
 
 def measure(context: Context, keep: Keep) -> Result:
-    """`problem` is why the device cannot be used; None if it can."""
-    result: Result = {"problem": None, "installed": versions(), "card": {"name": card.name(context.device)}}
+    """`problem` is why the device cannot be used; None if it can. It is missing until that is known."""
+    result: Result = {"installed": versions(), "card": {"name": card.name(context.device)}}
     if context.on_gpu:
         result["card"] |= card.described(context.device)
         result["state"] = dict(card.described(context.device, card.STATE))
     keep(result)
+    result["problem"] = None
     if context.on_gpu:
         cuda.forbid_tf32()  # as a run does
         result["problem"] = cuda.problem(context.device)

@@ -42,7 +42,7 @@ def filled(device: str, leave: int) -> Iterator[int]:
         child.stop()
 
 
-def fill(runtime: Any, device: str, leave: int) -> int:
+def fill(device: str, leave: int) -> int:
     """Takes memory in plain allocations until only `leave` bytes are free, or no more can be had; returns how many
     are.
 
@@ -57,8 +57,7 @@ def fill(runtime: Any, device: str, leave: int) -> int:
         size = min(free - leave, size or free)
         if size < LEAST:
             return free
-        if runtime.cudaMalloc(ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(size)) != 0:
-            runtime.cudaGetLastError()  # forgets the error, which a later call would return again
+        if cuda.call("cudaMalloc", ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(size)) != 0:
             size //= 2  # free memory lies in pieces
 
 
@@ -70,10 +69,7 @@ def main() -> None:
     waiting.start()
     try:
         with cuda.loading():
-            runtime = cuda.library()
-            if runtime is None:
-                raise DeviceError("CUDA's runtime library is not there")
-            send(fill(runtime, device, leave))
+            send(fill(device, leave))
     except PerchError as error:
         send(error)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import pickle
 import queue
 import threading
@@ -19,12 +20,12 @@ from benchmarks.cuda.step import RUNNING, TRIALS, BrokenDevice, Context, Keep, R
 from runtime.model import cuda
 from runtime.workers.child import Child, listen, serve
 
-AGAIN = "again"
-SILENT_S = 90.0
+AGAIN, BETWEEN = "again", "between trials"
+SILENT_S = 45.0
 """How long a step may keep nothing."""
 GRACE_S = 10.0
 """How long a step may go on after its time before it is ended."""
-RESTARTS = 5
+RESTARTS = 10
 WITHOUT_TF32 = 0.65
 """The share of a step's time for what it measures without TF32: float32 and float16."""
 
@@ -32,8 +33,9 @@ WITHOUT_TF32 = 0.65
 def run_step(module: str, context: Context, keep: Keep, by_tf32: bool = False) -> Result:
     """What the step in a module measured; "error" if it failed or had to be ended, beside what it had kept by then.
 
-    If the process dies during one of the step's `Trials`, that one has failed, and a new process goes on. With
-    `by_tf32` there is one process without TF32, and on a GPU another with it.
+    If the process dies during one of the step's `Trials`, that one has failed, and a new process goes on. So it does
+    if the process dies between two of them, unless it had measured nothing. With `by_tf32` there is one process
+    without TF32, and on a GPU another with it.
     """
     if not by_tf32:
         return _run_pass(module, context, keep)
@@ -49,19 +51,25 @@ def run_step(module: str, context: Context, keep: Keep, by_tf32: bool = False) -
 def _run_pass(module: str, context: Context, keep: Keep) -> Result:
     result: Result = dict(context.begun)
     for _ in range(1 + RESTARTS):
-        result = _run_once(module, replace(context, begun=result), keep)
-        if RUNNING in result:
-            during, error = result.pop(RUNNING), result.pop("error")
-            result[TRIALS] = {**result.get(TRIALS, {}), during: {"error": error}}
-        elif not result.pop(AGAIN, False):
+        before = len(result.get(TRIALS, {}))
+        result, died = _run_once(module, replace(context, begun=result), keep)
+        during = result.pop(RUNNING, None)
+        if died is None and not result.pop(AGAIN, False):
             return result
+        if died is not None and during is not None:
+            result[TRIALS] = {**result.get(TRIALS, {}), during: {"error": died}}
+        elif died is not None:
+            if len(result.get(TRIALS, {})) == before:
+                return {**result, "error": died}
+            result[BETWEEN] = [*result.get(BETWEEN, ()), {"error": died}]
         keep(result)
         if context.left() <= 0:
             return {**result, "error": "its time was over before it was through"}
     return {**result, "error": f"its process ended {RESTARTS + 1} times"}
 
 
-def _run_once(module: str, context: Context, keep: Keep) -> Result:
+def _run_once(module: str, context: Context, keep: Keep) -> tuple[Result, str | None]:
+    """What one process found, and how it died or why it had to be ended; None if it went to its end."""
     inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
     kept: Result = dict(context.begun)
     child = Child("benchmarks.cuda.process", (module, context), inbox)
@@ -72,12 +80,12 @@ def _run_once(module: str, context: Context, keep: Keep) -> Result:
                 _, message = inbox.get(timeout=max(0.0, wait_s))
             except queue.Empty:
                 why = "it did not end in its time" if wait_s < SILENT_S else f"it said nothing for {SILENT_S:.0f} s"
-                return {**kept, "error": f"{why}, so its process was ended"}
+                return kept, f"{why}, so its process was ended"
             if message is None:
-                return {**kept, "error": f"its process {child.last_words()}"}
+                return kept, f"its process {child.last_words()}"
             over, kept = message
             if over:
-                return kept
+                return kept, None
             keep(kept)
     finally:
         _end_all(child)
@@ -99,6 +107,8 @@ def main() -> None:
     threading.Thread(target=listen, args=(receive, lambda _: None), daemon=True).start()
     if context.tf32 is False and context.on_gpu:
         cuda.forbid_tf32()
+    elif context.tf32:
+        os.environ.pop(cuda.TF32_OVERRIDE, None)  # whoever called may have set it
     latest: Result = dict(context.begun)
 
     def keep(found: Result) -> None:

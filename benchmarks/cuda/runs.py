@@ -35,9 +35,20 @@ class Ended:
     code: int
     output: str
     errors: str
+    late: bool = False
+    """Whether it was killed because it took too long."""
+
+    def said(self, most: int = MOST_TEXT) -> str:
+        """Its last errors; before them, where that is so, that it was killed."""
+        errors = self.errors.strip()[-most:]
+        return f"killed: it had not ended after {MOST_S:.0f} s\n{errors}".strip() if self.late else errors
+
+    def in_a_line(self) -> str:
+        """Its exit code and the end of what it said, for the message of an error."""
+        return f"ended with code {self.code}: {' '.join(self.said(500).split())}"
 
     def as_json(self) -> Result:
-        return {"code": self.code, "errors": self.errors.strip()[-MOST_TEXT:]}
+        return {"code": self.code, "errors": self.said()}
 
 
 class Runs:
@@ -85,14 +96,15 @@ class Runs:
         )
 
     def ended(self, process: subprocess.Popen[str]) -> Ended:
-        """Waits for a run's end; one that takes too long is killed, and its errors say so."""
+        """Waits for a run's end; one that takes too long is killed."""
+        late = False
         try:
             output, errors = process.communicate(timeout=MOST_S)
         except subprocess.TimeoutExpired:
+            late = True
             process.kill()
             output, errors = process.communicate()
-            errors += f"\nkilled: it had not ended after {MOST_S:.0f} s"
-        return Ended(process.returncode, output, errors)
+        return Ended(process.returncode, output, errors, late)
 
     def judged(self, ended: Ended, target: Path) -> Result:
         """How a run ended; it has `passed` if it did so without a failure and its rows agree with the reference."""

@@ -105,8 +105,9 @@ class Trials:
     def __init__(self, context: Context, keep: Keep, other: Result | None = None) -> None:
         self.found: dict[str, Result] = dict(context.begun.get(TRIALS, {}))
         self._context, self._keep = context, keep
-        self.other = {} if other is None else other
-        """What else the step has found."""
+        begun = {key: value for key, value in context.begun.items() if key not in (TRIALS, RUNNING)}
+        self.other: Result = begun | (other or {})
+        """What else the step has found, in an earlier process, too."""
 
     def measure(self, name: str, work: Callable[[], Result], needs_s: float = 0.0, reserve_s: float = 0.0) -> Result:
         """The result of a measurement, which is made unless it is there; `{"skipped": sentence}` if it does not fit
@@ -129,6 +130,5 @@ class Trials:
 
 def _is_broken() -> bool:
     """Whether CUDA has an error that stays: it then computes nothing more for this process."""
-    runtime = cuda.library()
-    code = 0 if runtime is None else runtime.cudaDeviceSynchronize()
+    code = cuda.call("cudaDeviceSynchronize") or 0
     return code in (214, 220) or code >= 700  # errors of memory, of a link, and of kernels

@@ -191,10 +191,12 @@ def problem(device: str) -> str | None:
 
 def pin(array: NDArray[np.float32]) -> bool:
     """Pins memory (`cudaHostRegister`), from which a GPU then copies faster; returns whether that worked."""
-    runtime = library()
-    if runtime is None:
-        return False
-    return bool(runtime.cudaHostRegister(ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0) == 0)
+    return call("cudaHostRegister", ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0) == 0
+
+
+def unpin(array: NDArray[np.float32]) -> None:
+    """Undoes `pin`, before the memory is freed: what is there next would pass for pinned."""
+    call("cudaHostUnregister", ctypes.c_void_p(array.ctypes.data))
 
 
 def sleep_while_waiting(device: str) -> bool:
@@ -203,19 +205,18 @@ def sleep_while_waiting(device: str) -> bool:
     By default each of them spins, and takes a core from the decoders. Call it once a session has loaded CUDA. Returns
     whether that worked.
     """
-    runtime = library()
-    if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
-        return False
-    return bool(runtime.cudaSetDeviceFlags(ctypes.c_uint(4)) == 0)
+    return _chosen(device) and call("cudaSetDeviceFlags", ctypes.c_uint(4)) == 0
 
 
 def free_bytes(device: str) -> int | None:
     """Free memory of "cuda:N"; None where it is unknown."""
-    runtime = library()
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
-    if runtime is None or runtime.cudaSetDevice(int(device.removeprefix("cuda:"))) != 0:
-        return None
-    return free.value if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0 else None
+    known = _chosen(device) and call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total)) == 0
+    return free.value if known else None
+
+
+def _chosen(device: str) -> bool:
+    return call("cudaSetDevice", int(device.removeprefix("cuda:"))) == 0
 
 
 def batch_size(device: str, models: int = 1) -> int:
@@ -239,3 +240,18 @@ def library() -> ctypes.CDLL | None:
         with contextlib.suppress(OSError):
             return ctypes.CDLL(name)
     return None
+
+
+def call(name: str, *arguments: object) -> int | None:
+    """Calls a function of CUDA's runtime library; returns its code, which is 0 if it worked, None without a library.
+
+    CUDA keeps the error of a call for the thread until it is asked for it. ONNX Runtime asks after each kernel, and
+    would take an error that was left there for the kernel's.
+    """
+    runtime = library()
+    if runtime is None:
+        return None
+    code = int(getattr(runtime, name)(*arguments))
+    if code != 0:
+        runtime.cudaGetLastError()
+    return code

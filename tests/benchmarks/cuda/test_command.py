@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.cuda import command, process
 from benchmarks.cuda.expected import write_expected
 from benchmarks.cuda.steps import STEPS
 from benchmarks.measuring.usage import alive, children
@@ -102,6 +103,37 @@ def test_results_of_steps_that_are_not_measured_now_stay(model: Path, tmp_path: 
     found["steps"]["files"] = {"kept": 1}
     target.write_text(json.dumps(found))
     assert measured(target, str(model), "--steps", "doctor")[1]["steps"]["files"] == {"kept": 1}
+
+
+@pytest.mark.parametrize(
+    ("doctor", "said"),
+    [
+        ({"problem": "no card"}, "no card"),
+        ({"error": "it did not end in its time"}, "it did not end in its time"),
+        ({"problem": None, "error": "its process was killed by signal 11"}, "killed by signal 11"),
+        ({}, "did not get so far"),
+        ({"problem": None}, None),
+    ],
+)
+def test_a_doctor_that_finds_no_working_gpu_or_fails_ends_the_command(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    doctor: dict[str, Any],
+    said: str | None,
+) -> None:
+    monkeypatch.setattr(command, "choose_device", lambda _: "cuda:0")
+    monkeypatch.setattr(process, "run_step", lambda module, *_: dict(doctor) if "doctor" in module else {})
+    target = tmp_path / "cuda.json"
+    code = main(["cuda", str(model), "--json", str(target), "--steps", "doctor,ceiling"])
+    found = json.loads(target.read_text())["steps"]
+    assert found["doctor"].items() >= doctor.items()
+    if said is None:
+        assert (code, list(found)) == (0, ["doctor", "ceiling"])
+    else:
+        assert (code, list(found)) == (2, ["doctor"])
+        assert said in capsys.readouterr().err
 
 
 def test_a_file_of_another_card_or_another_command_is_refused(

@@ -51,8 +51,35 @@ def test_other_rows_do_not_pass(runs: Runs, tmp_path: Path) -> None:
 def test_a_run_that_is_over_cannot_be_killed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     over = [sys.executable, "-c", ""]
     monkeypatch.setattr(runs, "start", lambda target: subprocess.Popen(over, stdout=subprocess.PIPE, text=True))
-    with pytest.raises(PerchError, match="ended with code 0 before it could be killed"):
+    with pytest.raises(PerchError, match="before it could be killed, the run ended with code 0"):
         faults.killed(runs)
+
+
+def test_a_run_that_did_not_score_cannot_be_killed_in_the_middle(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    pipes: Any = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    monkeypatch.setattr(runs, "start", lambda target: subprocess.Popen(waits, text=True, **pipes))
+    monkeypatch.setattr(faults, "MOST_S", 0.1)
+    with pytest.raises(PerchError, match="a quarter of the rows was not there"):
+        faults.killed(runs)
+
+
+def test_what_compares_rows_is_skipped_without_rows_to_compare_with(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless, started = [sys.executable, "-c", "import time; time.sleep(600)"], []
+    pipes: Any = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+
+    def start(self: Runs, target: Path, *more: object) -> Any:
+        started.append(more)
+        return subprocess.Popen(endless, text=True, **pipes)
+
+    monkeypatch.setattr(Runs, "start", start)
+    monkeypatch.setattr("benchmarks.cuda.runs.MOST_S", 0.1)
+    found = faults.measure(context(model, tmp_path), lambda _: None)["trials"]
+    assert found["undisturbed"]["error"].startswith("perch-run ended with code -9: killed: it had not ended")
+    assert [name for name, each in found.items() if "skipped" in each] == ["full card", "killed", "two at once"]
+    assert [more[0] for more in started if more] == ["--device"] and len(started) == 2
 
 
 NO_SUCH = "perch-run: --device cuda:1 cannot be used: there is no GPU 1"

@@ -39,7 +39,7 @@ with filler.filled("cuda:0", {GIB}) as free:
 def test_as_much_is_left_as_was_asked_for(pieces: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     card, before = Card(pieces), sum(pieces)
     monkeypatch.setattr(cuda, "library", lambda: card)
-    left = fill(card, "cuda:0", GIB)
+    left = fill("cuda:0", GIB)
     assert left == sum(card.pieces)
     assert left == before if before < GIB else GIB <= left < GIB + LEAST
 

@@ -62,6 +62,27 @@ def test_a_trial_that_fails_or_kills_its_process_costs_no_other(
     assert kept[0]["running"] == "good" and kept[-1]["trials"] == trials
 
 
+def test_a_new_process_goes_on_after_a_death_between_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dies_between.py").write_text(
+        "import os\n"
+        "from benchmarks.cuda.step import Trials\n"
+        "def measure(context, keep):\n"
+        "    trials = Trials(context, keep)\n"
+        "    for name in ('one', 'two') if context.quick else ():\n"
+        "        known = name in trials.found\n"
+        "        trials.measure(name, lambda: {'figure': 1})\n"
+        "        known or os._exit(3)\n"
+        "    context.quick or os._exit(3)\n"
+        "    return trials.result()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
+    died = {"error": "its process ended with code 3"}
+    result = run_step("dies_between", context, lambda _: None)
+    assert result == {"between trials": [died, died], "trials": {"one": {"figure": 1}, "two": {"figure": 1}}}
+    assert run_step("dies_between", replace(context, quick=False), lambda _: None) == died
+
+
 def test_a_new_process_goes_on_after_an_error_that_breaks_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +113,7 @@ def test_a_step_that_cannot_be_imported_has_failed(tmp_path: Path) -> None:
 
 
 def test_tf32_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     (tmp_path / "two_processes.py").write_text(
         "import os\n"
         "def measure(context, keep):\n"
@@ -102,7 +123,7 @@ def test_tf32_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypatch: p
     monkeypatch.syspath_prepend(tmp_path)
     on_cpu = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
     (alone,) = run_step("two_processes", on_cpu, print, by_tf32=True)["seen"]
-    assert alone[:3] == [False, None, True]
+    assert alone[:3] == [False, "1", True]
     without, tf32 = run_step("two_processes", replace(on_cpu, device="cuda:0"), print, by_tf32=True)["seen"]
     assert (without[:3], tf32[:3]) == ([False, "0", False], [True, None, True])
     assert without[3] != tf32[3]

@@ -111,6 +111,7 @@ def test_runtime_takes_the_file(half_model: Path, model: Path, recordings: Path)
     assert parity.compare(whole["label"], narrow["label"]).failures(FLOAT16) == []
 
 
+@pytest.mark.slow
 def test_with_fewer_heads_and_classes(
     tmp_path: Path, saved_model: Path, recordings: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import ctypes
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 
@@ -77,13 +78,30 @@ def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.Monk
         called.append(("flags", flags.value))
         return 0
 
-    two_gpus = SimpleNamespace(cudaSetDevice=set_device, cudaSetDeviceFlags=set_flags)
+    def take() -> int:
+        called.append(("error taken", 0))
+        return 101
+
+    two_gpus = SimpleNamespace(cudaSetDevice=set_device, cudaSetDeviceFlags=set_flags, cudaGetLastError=take)
     monkeypatch.setattr(cuda, "library", lambda: two_gpus)
     assert cuda.sleep_while_waiting("cuda:1")
     assert not cuda.sleep_while_waiting("cuda:2")
     monkeypatch.setattr(cuda, "library", lambda: None)
     assert not cuda.sleep_while_waiting("cuda:0")
-    assert called == [("device", 1), ("flags", 4), ("device", 2)]
+    assert called == [("device", 1), ("flags", 4), ("device", 2), ("error taken", 0)]
+
+
+def test_a_failed_call_leaves_no_error_to_the_next_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+
+    def register(address: ctypes.c_void_p, size: ctypes.c_size_t, flags: int) -> int:
+        left.append(2)
+        return 2
+
+    full = SimpleNamespace(cudaHostRegister=register, cudaGetLastError=lambda: left.pop())
+    monkeypatch.setattr(cuda, "library", lambda: full)
+    assert not cuda.pin(np.zeros(4, np.float32))
+    assert left == []
 
 
 @pytest.mark.parametrize(("free", "batch"), [(80 * 2**30, 128), (2**30, 8), (2**20, 1), (None, 32)])
