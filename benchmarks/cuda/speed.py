@@ -1,8 +1,10 @@
 """How many windows/s a card computes, from windows on the card to outputs on the card, in each precision.
 
-1. Every file and precision at one batch with the options of a run, so that nothing is without a figure.
+1. Every file and precision at one batch with the options of a run, so that nothing is without a figure; then, while it
+   is loaded, at the largest batches.
 2. Options that may be faster, one after another at that batch; one is kept if it is faster and the outputs are right.
 3. All batches with the options that were kept, the precisions of a file in turns.
+4. Options from which less is expected, and the batches again where one of them was kept.
 
 A figure is the median of the rounds, each the median of its calls; beside it stands the spread of the rounds.
 """
@@ -17,24 +19,27 @@ from typing import Any
 from benchmarks.cuda.agreement import tolerance_of
 from benchmarks.cuda.points import ROUND_S, ROUNDS, Pair, Points
 from benchmarks.cuda.precisions import precisions
+from benchmarks.cuda.rates import changes, kept_options, named, shown, table, wrong
 from benchmarks.cuda.step import Context, Keep, Result, Trials
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.cuda import CudaOptions
 
 BATCH, QUICK_BATCH = 64, 2
 """At which options are compared."""
-BATCHES, QUICK_BATCHES = (128, 256, 32, 16, 8, 1, 4, 2), (1,)
-CHANGES: Sequence[tuple[str, Mapping[str, Any], tuple[str, ...]]] = (
+LARGE = (128, 256)
+BATCHES, QUICK_BATCHES = (*LARGE, BATCH, 32, 16, 8, 1, 4, 2), (1,)
+Changes = Sequence[tuple[str, Mapping[str, Any], tuple[str, ...]]]
+CHANGES: Changes = (
     ("nhwc", {"nhwc": True}, ("float16", "tf32")),
     ("graph", {"graph": True}, ("float16", "tf32", "float32")),
     ("fuse_bias", {"fuse_bias": True}, ("float16", "tf32")),
+)
+LATE_CHANGES: Changes = (
     ("nhwc", {"nhwc": True}, ("float32",)),
     ("exhaustive", {"conv_search": "EXHAUSTIVE"}, ("float16", "tf32", "float32")),
 )
 """What is changed and in which precisions, the change from which most is expected first. Of several files of a family
 and for the same device, the first stands for all."""
-FASTER = 1.02
-"""A change that gains less may have gained nothing."""
 FIRST_S, SWEEP_SHARE = 6.0, 0.4
 """Seconds that a first point is assumed to need, and the share of the step's time that is kept for all batches."""
 TIMES, MOST_OFF = 3.0, 0.5
@@ -42,6 +47,9 @@ TIMES, MOST_OFF = 3.0, 0.5
 weights that are random can amplify the rounding of float16 beyond the tolerance, but not so far."""
 SLICE = 1000
 """Classes up to which a file counts as one of a competition's classes."""
+
+
+Kept = Mapping[Pair, CudaOptions]
 
 
 @dataclass(frozen=True)
@@ -72,60 +80,101 @@ def measure(context: Context, keep: Keep) -> Result:
     """All points, the best of each file and precision, and the goals."""
     speed = _Speed(context, keep)
     speed.at_a_runs_options()
-    if context.on_gpu and not context.quick:
-        speed.with_changes()
-    speed.at_all_batches()
-    speed.trials.other |= {"best": speed.best(), "goals": speed.goals()}
-    return speed.trials.result()
+    tries_options = context.on_gpu and not context.quick
+    if tries_options:
+        speed.with_changes(CHANGES, SWEEP_SHARE)
+    before = speed.at_all_batches("batches", {})
+    if tries_options:
+        speed.with_changes(LATE_CHANGES)
+        speed.at_all_batches("batches again", before)
+    return speed.result()
 
 
 class _Speed:
-    """The measurement, in its three parts."""
+    """The measurement, in its parts."""
 
     def __init__(self, context: Context, keep: Keep) -> None:
-        self.trials = Trials(context, keep)
+        self.trials = Trials(context, lambda found: keep({**found, **self._summary()}))
         self._context, self._points = context, Points(context)
         self._artifacts = {name: read_artifact(path) for name, path in context.models.items()}
         self._pairs = [(name, each) for name in context.models for each in precisions(context, name)]
 
     def at_a_runs_options(self) -> None:
-        for pair in self._pairs:
-            self._measure("a run's options", {pair: CudaOptions()}, self._batch(pair), FIRST_S)
+        for number, pair in enumerate(self._pairs):
+            usual = {pair: CudaOptions()}
+            self._measure("a run's options", usual, self._batch(pair), FIRST_S)
+            reserve_s = FIRST_S * (len(self._pairs) - number - 1)
+            sizes = LARGE if self._measured(pair) and set(LARGE) <= set(self._sizes(pair[0])) else ()
+            for size in sizes:
+                if not self._fits("a run's options", usual, size, self._needs_s([pair], size), reserve_s):
+                    break
             self._points.forget()
 
-    def with_changes(self) -> None:
-        reserve_s = SWEEP_SHARE * self._context.left()
-        for change, changed, computed_in in CHANGES:
+    def with_changes(self, changes: Changes, share: float = 0) -> None:
+        """Tries options; a share of the time that is left is kept for what follows."""
+        reserve_s = share * self._context.left()
+        for change, changed, computed_in in changes:
             for pair in self._pairs:
                 is_first = pair[1] in computed_in and self._leader(pair) == pair
                 if is_first and (options := self._kept(pair)) is not None:
-                    needs_s = self._needs_s([pair], self._batch(pair), load=True)
+                    needs_s = self._needs_s([pair], self._batch(pair), load=[pair])
                     wanted = {pair: replace(options, **changed)}
                     self._measure(change, wanted, self._batch(pair), needs_s, reserve_s)
                     self._points.forget()
 
-    def at_all_batches(self) -> None:
+    def at_all_batches(self, what: str, before: Kept) -> Kept:
+        """The batches without a figure in the options that were kept, the most valuable first, unless the options are
+        those kept before. A file whose share of the time is over stops there, and goes on with what others leave."""
+        now = {pair: self._kept(pair) for pair in self._pairs}
+        kept = {pair: each for pair, each in now.items() if each is not None and each != before.get(pair)}
         names = list(self._artifacts)
         for number, name in enumerate(names):
-            kept = {pair: self._kept(pair) for pair in self._pairs if pair[0] == name}
-            wanted = {pair: options for pair, options in kept.items() if options is not None}
             later = len(names) - number - 1
-            reserve_s = self._context.left() * later / (later + 1)
-            for position, size in enumerate(self._sizes(name) if wanted else ()):
-                needs_s = self._needs_s(list(wanted), size, load=not position)
-                self._measure("batches", wanted, size, needs_s, reserve_s)
-            self._points.forget()
+            self._batches(what, name, kept, self._context.left() * later / (later + 1))
+        for name in names:
+            self._batches(what, name, kept, None)
+        return kept
+
+    def _batches(self, what: str, name: str, all_kept: Kept, reserve_s: float | None) -> None:
+        """Those of one file. One that does not fit is left for later; without a reserve, it is skipped."""
+        kept = {pair: options for pair, options in all_kept.items() if pair[0] == name}
+        loaded: set[Pair] = set()
+        for size in self._sizes(name):
+            wanted = {pair: each for pair, each in kept.items() if not self._has(pair, each, size)}
+            if not wanted:
+                continue
+            needs_s = self._needs_s(list(wanted), size, load=[pair for pair in wanted if pair not in loaded])
+            if reserve_s is None:
+                self._measure(what, wanted, size, needs_s)
+            elif not self._fits(what, wanted, size, needs_s, reserve_s):
+                break
+            loaded |= set(wanted)
+        self._points.forget()
+
+    def _fits(
+        self, what: str, wanted: Mapping[Pair, CudaOptions], batch: int, needs_s: float, reserve_s: float
+    ) -> bool:
+        """Measures if the time allows it; what does not fit is not marked as skipped, so that it may be tried later."""
+        if fits := self._context.left() - reserve_s >= needs_s:
+            self._measure(what, wanted, batch, needs_s, reserve_s)
+        return fits
 
     def _measure(
         self, what: str, wanted: Mapping[Pair, CudaOptions], batch: int, needs_s: float, reserve_s: float = 0
     ) -> None:
         (model, precision), *others = wanted
         name = f"{what}: {model}{'' if others else f' {precision}'}, batch {batch}"
-        self.trials.measure(name, partial(self._points_of, wanted, batch), needs_s, reserve_s)
+        self.trials.measure(name, partial(self._points_of, what, wanted, batch), needs_s, reserve_s)
 
-    def _points_of(self, wanted: Mapping[Pair, CudaOptions], batch: int) -> Result:
+    def _points_of(self, what: str, wanted: Mapping[Pair, CudaOptions], batch: int) -> Result:
         points = self._points.measure(wanted, batch)
-        return {"points": [{**each, "wrong": self._wrong(pair, each)} for pair, each in points.items()]}
+        tried = any(what == change for change, *_ in (*CHANGES, *LATE_CHANGES))
+        return {"points": [{**each, "tried": tried, "wrong": self._wrong(pair, each)} for pair, each in points.items()]}
+
+    def _has(self, pair: Pair, options: CudaOptions, batch: int) -> bool:
+        """Whether a batch has a figure in these options that was not measured only to choose them."""
+        points = [each for each in self._measured(pair) if each["batch"] == batch and not each["tried"]]
+        return any(replace(CudaOptions(**each["options"]), tf32=options.tf32) == options for each in points)
 
     def _wrong(self, pair: Pair, point: Mapping[str, Any]) -> list[str]:
         """The outputs that are further off than options may move them, to judge by the first point of the pair."""
@@ -138,14 +187,14 @@ class _Speed:
                 wrong.append(head)
         return wrong
 
-    def _needs_s(self, pairs: Sequence[Pair], batch: int, load: bool) -> float:
+    def _needs_s(self, pairs: Sequence[Pair], batch: int, load: Sequence[Pair] = ()) -> float:
         """About how many seconds a trial takes, to judge by the first point of each pair."""
         needed = 0.0
         for pair in pairs:
             first = self._measured(pair)[0]
             call_s = batch / first["windows_per_s"]["median"]
             needed += 4 * call_s + (ROUNDS + 1) * max(ROUND_S, call_s)
-            needed += first["first_s"] + (first["load_s"] if load else 0)
+            needed += first["first_s"] + (first["load_s"] if pair in load else 0)
         return needed
 
     def _leader(self, pair: Pair) -> Pair:
@@ -174,16 +223,12 @@ class _Speed:
         return [each for each in points if (each.get("model"), each.get("precision")) == pair and "error" not in each]
 
     def _kept(self, pair: Pair) -> CudaOptions | None:
-        """The fastest options of a pair whose outputs are right; those of a run unless others gain something."""
-        leader = self._leader(pair)
-        points = [each for each in self._measured(leader) if each["batch"] == self._batch(leader) and not each["wrong"]]
-        if not points or not self._measured(pair):
-            return CudaOptions() if self._measured(pair) else None
-        kept = points[0]
-        for point in points[1:]:
-            if point["windows_per_s"]["median"] > FASTER * kept["windows_per_s"]["median"]:
-                kept = point
-        return CudaOptions(**kept["options"])
+        """The fastest options of a pair whose outputs are right; those of a run unless others gain something. None if
+        it has no point, for then it has failed."""
+        if not self._measured(pair):
+            return None
+        kept = kept_options(self._measured(self._leader(pair)))
+        return CudaOptions() if kept is None else replace(CudaOptions(**kept), tf32=CudaOptions().tf32)
 
     def _all_pairs(self) -> list[Pair]:
         """All that have a point, those of an earlier process, too, file by file."""
@@ -191,12 +236,18 @@ class _Speed:
         pairs = dict.fromkeys((each["model"], each["precision"]) for each in points)
         return sorted(pairs, key=lambda pair: list(self._artifacts).index(pair[0]))
 
-    def best(self) -> list[Result]:
+    def _summary(self) -> Result:
+        return {"best": self._best(), "goals": self._goals()}
+
+    def result(self) -> Result:
+        """All points, and what they come to."""
+        return {**self.trials.result(), **self._summary()}
+
+    def _best(self) -> list[Result]:
         """The fastest right point of each pair, and its share of what the card can do at best."""
         found = []
         for pair in self._all_pairs():
-            points = [each for each in self._measured(pair) if not each["wrong"]]
-            if points:
+            if points := [each for each in shown(self._measured(pair)).values() if not each["wrong"]]:
                 best = max(points, key=lambda each: each["windows_per_s"]["median"])
                 found.append({**best, "share": self._share(best)})
         return found
@@ -213,10 +264,10 @@ class _Speed:
             shares["layer_by_layer"] = rate / at_best
         return shares
 
-    def goals(self) -> list[Result]:
+    def _goals(self) -> list[Result]:
         """Each goal that a file is for on a GPU, and by how much it was missed (negative) or exceeded."""
         found = []
-        for best in self.best() if self._context.on_gpu else ():
+        for best in self._best() if self._context.on_gpu else ():
             artifact = self._artifacts[best["model"]]
             for goal in GOALS:
                 if goal.fits(artifact, best["precision"]):
@@ -230,8 +281,9 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     """A table of all batches, what each change of options did, and the goals."""
     points = [point for trial in result.get("trials", {}).values() for point in trial.get("points", ())]
     good = [point for point in points if "windows_per_s" in point]
-    yield from _table(good)
-    yield from _changes(good)
+    yield from table(good)
+    yield from changes(good)
+    yield from wrong(good)
     for best in result.get("best", ()):
         shares = [f"{share:.0%} of {what.replace('_', ' ')}" for what, share in best["share"].items()]
         copied = f"{best['with_copies']:,.0f} with copies"
@@ -242,34 +294,3 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"goal {goal['model']} {goal['precision']}: {goal['reached']:,.0f} of {goal['goal']:,.0f} windows/s "
             f"({goal['by']:+.0%})"
         )
-
-
-def _table(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The best windows/s of each file and precision at each batch."""
-    sizes = sorted({point["batch"] for point in points})
-    if sizes:
-        yield f"{'windows/s, at batch':<28}" + "".join(f"{size:>8}" for size in sizes)
-    for pair in dict.fromkeys((point["model"], point["precision"]) for point in points):
-        own = [point for point in points if (point["model"], point["precision"]) == pair]
-        at = {size: [each["windows_per_s"]["median"] for each in own if each["batch"] == size] for size in sizes}
-        yield f"{' '.join(pair):<28}" + "".join(
-            f"{max(rates):>8,.0f}" if rates else f"{'-':>8}" for rates in at.values()
-        )
-
-
-def _changes(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What options other than a run's did to the rate, at the same batch."""
-    for pair in dict.fromkeys((point["model"], point["precision"]) for point in points):
-        first, *others = [point for point in points if (point["model"], point["precision"]) == pair]
-        for point in others:
-            if point["batch"] == first["batch"]:
-                factor = point["windows_per_s"]["median"] / first["windows_per_s"]["median"]
-                wrong = f", WRONG: {', '.join(point['wrong'])}" if point["wrong"] else ""
-                yield f"{' '.join(pair)}, {named(point['options'])}: {factor:.2f} times as fast{wrong}"
-
-
-def named(options: Mapping[str, Any]) -> str:
-    """The options that are not a run's, or may not be: `nhwc, graph`."""
-    usual = CudaOptions()
-    changed = {key: value for key, value in options.items() if key != "tf32" and value != getattr(usual, key)}
-    return ", ".join(key if value is True else f"{key} {value}" for key, value in changed.items()) or "a run's options"

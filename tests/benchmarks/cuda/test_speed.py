@@ -71,11 +71,13 @@ def test_options_are_kept_that_are_faster_and_right(context: Context, monkeypatc
     assert goals["one", "float32"] == pytest.approx(8000 / 3000 - 1)
     assert goals["one", "float16"] == pytest.approx(4000 / 9000 - 1)
     said = "\n".join(speed.lines(result))
-    assert "one float16, fuse_bias: 5.00 times as fast, WRONG: label" in said
+    assert "one float16, fuse_bias: 5.00 times as fast" in said
+    assert "! WRONG: one float16, batch 64, fuse_bias: label" in said
     assert "one float32                       31      62     125" in said
 
     second = replace(context, tf32=True, begun=kept[-1])
     result = speed.measure(second, kept.append)
+    assert {each["precision"] for each in kept[-1]["best"]} == {"float32", "float16", "tf32"}
     assert [each["precision"] for each in result["best"]] == ["float32", "float16", "tf32"] * 2
     assert best["one", "float32"] in result["best"]
 
@@ -90,3 +92,28 @@ def test_what_does_not_fit_into_the_time_is_listed(context: Context, monkeypatch
         for precision in ("float32", "float16")
     }
     assert all("no time" in trial["skipped"] for trial in short["trials"].values())
+
+
+def test_wrong_outputs_are_marked_at_every_batch() -> None:
+    usual = asdict(CudaOptions())
+    graph = {**usual, "graph": True}
+
+    def point(batch: int, rate: float, options: Result, tried: bool, *wrong: str) -> Result:
+        about = {"model": "one", "precision": "float16", "batch": batch, "options": options, "tried": tried}
+        return {**about, "windows_per_s": {"median": rate}, "with_copies": rate, "wrong": list(wrong)}
+
+    points = [
+        point(64, 100, usual, False),
+        point(64, 150, graph, True),
+        point(64, 120, graph, False),  # measured again: the best of many figures is not the rate of that batch
+        point(128, 110, usual, False),
+        point(128, 200, graph, False, "label"),
+        point(256, 9500, usual, False, "label", "embedding"),
+    ]
+    table = list(speed.lines({"trials": {"all": {"points": points}}}))
+    assert table[:2] == [
+        "windows/s, at batch               64     128     256",
+        "one float16                      120     110  9,500!",
+    ]
+    assert "! WRONG: one float16, batch 256, a run's options: label, embedding" in table
+    assert "! WRONG: one float16, batch 128, graph: label" in table
