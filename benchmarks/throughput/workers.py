@@ -6,6 +6,7 @@ import pickle
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle, islice
@@ -22,16 +23,18 @@ from benchmarks.measuring.memory import MemoryUse, own_memory
 from runtime.audio.mono import BLOCK_S
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
+from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session, load
 from runtime.workers.child import Child, serve
+from runtime.workers.scorer import LANES
 from runtime.workers.worker import CHUNK
 
-Workload = Literal["rows", "decode", "windows", "resample_48k", "backbone", "floor", "embedding", "graph"]
+Workload = Literal["rows", "decode", "windows", "resample_48k", "backbone", "floor", "embedding", "graph", "lanes"]
 """What a process repeats. `rows` is all of the work, from sound files to outputs. The others are steps of it alone:
 `decode` from sound files to samples, `windows` from sound files to windows, `resample_48k` the resampling of a window
 recorded at 48 kHz, `backbone` and `floor` from spectrograms to embeddings, `embedding` from windows to embeddings,
-`graph` from windows to all outputs."""
+`graph` from windows to all outputs, `lanes` the same from pinned memory in as many threads as a GPU's scorer has."""
 LEAD_S = 0.05
 """Time for an assignment to reach every process before its start."""
 
@@ -127,11 +130,20 @@ class _Worker:
         """Windows/s, from the start to the end of the last repetition."""
         repeat = self._repetition(assignment)
         time.sleep(max(0.0, assignment.start - time.monotonic()))
-        begun, done = time.monotonic(), 0.0
-        while (now := time.monotonic()) - begun < assignment.seconds or not done:
-            done += repeat()
-        now = time.monotonic()
-        return done / (now - begun)
+        begun = time.monotonic()
+
+        def lane(_: int) -> float:
+            done = 0.0
+            while time.monotonic() - begun < assignment.seconds or not done:
+                done += repeat()
+            return done
+
+        if assignment.workload == "lanes":
+            with ThreadPoolExecutor(LANES) as lanes:
+                done = sum(lanes.map(lane, range(LANES)))
+        else:
+            done = lane(0)
+        return done / (time.monotonic() - begun)
 
     def _repetition(self, assignment: Assignment) -> Callable[[], float]:
         """A function that does the workload once and returns how many windows that was."""
@@ -151,6 +163,8 @@ class _Worker:
             return lambda: _length(session.run(np.stack(list(islice(self._stream, count))), outputs, size))
         if len(self._windows) < count:
             self._windows = np.stack(list(islice(self._stream, count)))
+            if workload == "lanes" and self._config.device != "cpu":
+                cuda.pin(self._windows)
         return lambda: _length(session.run(self._windows[:count], outputs, size))
 
     def _backbone(self, workload: Workload, size: int, count: int) -> Callable[[], float]:

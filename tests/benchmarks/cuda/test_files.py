@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from benchmarks.throughput.full_run import FullRun, RunPlan, lead
 from benchmarks.throughput.workers import WorkerConfig
 from convert.proof.synthetic import write_soundscape
 from runtime.model.artifact import read_artifact
-from runtime.model.cuda import TF32_OVERRIDE
+from runtime.model.cuda import TF32_OVERRIDE, CudaOptions
+from runtime.workers.setup import default_batch
 
 
 def context(model: Path, folder: Path, seconds: float = 300) -> Context:
@@ -78,6 +79,26 @@ def test_runs_are_held_against_the_slower_of_their_parts_the_most_telling_first(
     assert [each["share"] for each in runs[-2:]] == [20 / 80, 20 / 40]
     assert all(plan.staged and len(plan.recordings) > lead(plan.setup) / 2 for plan in planned)
     assert sum("memory ran out" in line for line in files.lines(found)) == len(runs)
+
+
+@pytest.mark.parametrize(("rate", "bound", "whence"), [(900.0, 900.0, "speed"), (9.0, 100.0, "files")])
+def test_the_card_is_as_fast_as_the_faster_of_two_steps_found(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, bound: float, whence: str
+) -> None:
+    monkeypatch.setattr(files, "time_full_run", lambda plan: FullRun(20.0, 100, 1.0, None, None, (), None))
+    monkeypatch.setattr(files, "Workers", Idle)
+    point = {"model": "tiny", "precision": "float32", "batch": default_batch(read_artifact(model), "cpu")}
+    usual, other = asdict(CudaOptions()), asdict(CudaOptions(nhwc=True))
+    points = [
+        {**point, "options": usual, "windows_per_s": {"median": rate}},
+        {**point, "options": other, "windows_per_s": {"median": 5000.0}},
+        {"error": "it failed"},
+    ]
+    speed = {"trials": {"options": {"points": points}, "batches": {"skipped": "no time"}}}
+    found = files.measure(replace(context(model, tmp_path), done={"speed": speed}), lambda _: None)
+    (run,) = (each for each in found["trials"].values() if "share" in each)
+    assert run["bounds"][0] == bound and run["card_rate_from"] == whence
+    assert any("card as in speed" in line for line in files.lines(found)) == (whence == "speed")
 
 
 def test_recordings_of_the_user_come_before_synthetic_ones(model: Path, tmp_path: Path) -> None:
