@@ -6,7 +6,7 @@ Beside it stands what each file needs for a window, so that a rate can be given 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks.cuda import work
 from benchmarks.cuda.clock import first_s, seconds
-from benchmarks.cuda.precisions import Precision, options_for
-from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.precisions import Precision, file_for, options_for
+from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt
+from benchmarks.cuda.work import NodeWork
 from runtime.model import cuda
 from runtime.model.session import load
 
@@ -117,14 +118,39 @@ def _work(context: Context, name: str, found: Mapping[str, Result]) -> Result:
         "counted_in_s": time.perf_counter() - started,
     }
     bytes_per_s = found.get("copy", {}).get("bytes_per_s")
-    for precision in PRECISIONS:
-        flop_per_s = found.get(f"product {precision}", {}).get("flop_per_s")
-        if flop_per_s is None or bytes_per_s is None:
-            continue
-        width = 0.5 if precision == "float16" else 1.0
-        rates = {str(b): work.windows_per_s(nodes, b, flop_per_s, bytes_per_s, width) for b in BATCHES}
-        result[precision] = {"arithmetic_alone": flop_per_s / result["flop"], "layer_by_layer": rates}
+    products = {each: found.get(f"product {each}", {}) for each in PRECISIONS}
+    rates = {each: product["flop_per_s"] for each, product in products.items() if "flop_per_s" in product}
+    if bytes_per_s is None:
+        return result
+    for precision in rates if "float32" in rates else rates.keys() - {"float16"}:
+        result[precision] = attempt(partial(_possible, context, name, nodes, precision, rates, bytes_per_s))
     return result
+
+
+def _possible(
+    context: Context,
+    name: str,
+    nodes: Sequence[NodeWork],
+    precision: Precision,
+    flop_per_s: Mapping[Precision, float],
+    bytes_per_s: float,
+) -> Result:
+    """The windows/s that rates allow. Of float16, what its file computes in float32 counts as that."""
+    if precision == "float16":
+        path = context.models[name]
+        half = work.float16_nodes(path, file_for(context, name, precision))
+        parts = [
+            ([node for node in nodes if node.name in half], flop_per_s["float16"], 0.5),
+            ([node for node in nodes if node.name not in half], flop_per_s["float32"], 1.0),
+        ]
+    else:
+        parts = [(list(nodes), flop_per_s[precision], 1.0)]
+    arithmetic_s = sum(node.flop / rate for part, rate, _ in parts for node in part)
+    layers = {
+        str(batch): 1 / sum(work.seconds(part, batch, rate, bytes_per_s, width) for part, rate, width in parts)
+        for batch in BATCHES
+    }
+    return {"arithmetic_alone": 1 / arithmetic_s, "layer_by_layer": layers}
 
 
 class _Bound:
@@ -208,7 +234,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
             moved = f"{each['value_bytes'] / 1e6:.1f} MB of values and {each['weight_bytes'] / 1e6:.0f} MB of weights"
             yield f"{name:<16} {each['flop'] / 1e9:8.2f} GFLOP and {moved} a window"
             for precision in PRECISIONS:
-                if precision in each:
+                if "layer_by_layer" in each.get(precision, {}):
                     best = each[precision]["layer_by_layer"][str(BATCHES[-1])]
                     alone = each[precision]["arithmetic_alone"]
                     yield f"  {precision:<8} at best {best:,.0f} windows/s layer by layer, {alone:,.0f} by arithmetic"

@@ -255,8 +255,8 @@ class _Speed:
     def _share(self, point: Mapping[str, Any]) -> Result:
         """The part of the rates that `ceiling` found possible; nothing where it found none."""
         trials = self._context.done.get("ceiling", {}).get("trials", {})
-        possible = trials.get(f"work {point['model']}", {}).get(point["precision"])
-        if possible is None:
+        possible = trials.get(f"work {point['model']}", {}).get(point["precision"], {})
+        if "layer_by_layer" not in possible:
             return {}
         rate = point["windows_per_s"]["median"]
         shares = {"arithmetic_alone": rate / possible["arithmetic_alone"]}

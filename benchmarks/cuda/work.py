@@ -20,6 +20,7 @@ from runtime.model.artifact import read_artifact
 from runtime.model.schema import INPUTS
 from runtime.model.session import load
 
+PRODUCTS = ("Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm")
 REDUCING = ("GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "ReduceMax", "ReduceSum")
 """Besides products and convolutions, the nodes that have to read all their input before what follows can begin."""
 
@@ -28,6 +29,7 @@ REDUCING = ("GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Reduce
 class NodeWork:
     """What one node needs for a window: operations, bytes of values read and written, bytes of weights."""
 
+    name: str
     kind: str
     flop: float
     value_bytes: float
@@ -43,7 +45,7 @@ def work_of(path: Path) -> list[NodeWork]:
     """The nodes that no other could be fused into: products, convolutions, poolings, reductions.
 
     All others are counted as if they cost nothing, so that no implementation that computes a graph layer by layer is
-    faster than `windows_per_s` says, as long as its values do not stay in a cache.
+    faster than `seconds` says, as long as its values do not stay in a cache.
     """
     samples = read_artifact(path).window_samples
     window = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32)
@@ -59,11 +61,25 @@ def work_of(path: Path) -> list[NodeWork]:
         return list(_nodes(node_events(session.end_profiling())))
 
 
-def windows_per_s(
-    nodes: Sequence[NodeWork], batch: int, flop_per_s: float, bytes_per_s: float, width: float = 1.0
-) -> float:
-    """The best rate at which nodes can be computed one after another."""
-    return 1 / sum(node.seconds(batch, flop_per_s, bytes_per_s, width) for node in nodes)
+def seconds(nodes: Sequence[NodeWork], batch: int, flop_per_s: float, bytes_per_s: float, width: float = 1.0) -> float:
+    """For a window of a batch at best, if nodes are computed one after another."""
+    return sum(node.seconds(batch, flop_per_s, bytes_per_s, width) for node in nodes)
+
+
+def float16_nodes(path: Path, half: Path) -> set[str]:
+    """The names of nodes in a file that its float16 file computes in float16; the spectrogram stays in float32.
+
+    Raises:
+        ValueError: the files do not have the same nodes.
+    """
+    import onnx_ir as ir  # it is needed for nothing else here
+
+    counted = (*PRODUCTS, *REDUCING)
+    own, halved = ([node for node in ir.load(each).graph if node.op_type in counted] for each in (path, half))
+    if [node.op_type for node in own] != [node.op_type for node in halved]:
+        raise ValueError(f"{half} has other nodes than {path}")
+    pairs = zip(own, halved, strict=True)
+    return {str(node.name) for node, other in pairs if other.outputs[0].dtype == ir.DataType.FLOAT16}
 
 
 def node_events(profile: str | Path) -> list[dict[str, Any]]:
@@ -78,12 +94,13 @@ def _nodes(events: Sequence[Mapping[str, Any]]) -> Iterator[NodeWork]:
         flop = flop_of(node)
         if flop or node["op_name"] in REDUCING:
             moved = int(node["activation_size"]) + int(node["output_size"])
-            yield NodeWork(node["op_name"], flop, moved, int(node["parameter_size"]))
+            name = event["name"].removesuffix("_kernel_time")
+            yield NodeWork(name, node["op_name"], flop, moved, int(node["parameter_size"]))
 
 
 def flop_of(node: Mapping[str, Any]) -> float:
     """The operations of a product or a convolution, two for each multiplication with its addition; 0 for others."""
-    if node["op_name"] not in ("Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm"):
+    if node["op_name"] not in PRODUCTS:
         return 0.0
     inputs, outputs = shapes(node["input_type_shape"]), shapes(node["output_type_shape"])
     results = math.prod(outputs[0])
