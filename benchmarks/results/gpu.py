@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.cuda import ceiling, faults, nodes
+from benchmarks.cuda.rates import shown
 from benchmarks.cuda.report import conclusion
 from benchmarks.results.svg import MUTED, ORANGE, PURPLE, TEAL, picture
 
@@ -58,14 +59,16 @@ def view(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def speeds(found: Mapping[str, Any]) -> list[Speed]:
-    """The fastest right point of each file, precision and batch, whatever its options."""
+    """The right point that counts for each file, precision and batch, as in the table of `speed`."""
     steps = found["steps"]
     points = [point for trial in _trials(steps.get("speed", {})).values() for point in trial.get("points", ())]
+    points = [point for point in points if "windows_per_s" in point]
     rates: dict[str, dict[str, dict[int, float]]] = {}
-    for point in points:
-        if "windows_per_s" in point and not point["wrong"]:
-            at = rates.setdefault(point["model"], {}).setdefault(point["precision"], {})
-            at[point["batch"]] = max(at.get(point["batch"], 0.0), point["windows_per_s"]["median"])
+    for model, precision in dict.fromkeys((point["model"], point["precision"]) for point in points):
+        own = shown([point for point in points if (point["model"], point["precision"]) == (model, precision)])
+        right = {batch: each["windows_per_s"]["median"] for batch, each in own.items() if not each["wrong"]}
+        if right:
+            rates.setdefault(model, {})[precision] = right
     possible = _trials(steps.get("ceiling", {}))
     return [Speed(name, own, _allowed(possible.get(f"work {name}", {}), own)) for name, own in rates.items()]
 

@@ -129,7 +129,8 @@ def test_pictures_follow_the_colour_scheme_are_read_on_a_phone_and_do_not_change
 
 
 def point(precision: str, batch: int, rate: float, **more: object) -> dict[str, Any]:
-    return {"model": "v1_234", "precision": precision, "batch": batch, "windows_per_s": {"median": rate}, **more}
+    about = {"model": "v1_234", "precision": precision, "batch": batch, "options": {}, "tried": False}
+    return {**about, "windows_per_s": {"median": rate}, **more}
 
 
 CUDA = {
