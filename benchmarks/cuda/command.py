@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         required=True,
-        help="write all figures to this file. One that exists must be of the same card, ONNX Runtime and files; it "
-        "keeps the results of steps that are not measured now",
+        help="write all figures to this file. One that exists must be of the same card, ONNX Runtime, files, --audio "
+        "and --quick; it keeps what it holds, and steps go on where an earlier call was cut short (doctor, ceiling "
+        "and faults are measured again). To measure anew, name another file",
     )
     parser.add_argument(
         "--audio", type=Path, metavar="FOLDER", help="recordings to score (default: synthetic WAV, FLAC and OGG files)"
@@ -125,8 +126,11 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
         begun = time.monotonic()
         until = min(context.until, begun + share_s)
         keep = partial(record.keep, name)
-        step, given = STEPS[name], replace(context, until=until, done=dict(record.steps))
-        result = run_step(step.module.__name__, given, keep, step.by_tf32)
+        step = STEPS[name]
+        begun = {} if step.anew else record.begun(name)
+        given = replace(context, until=until, done=dict(record.steps), begun=begun)
+        stays = step.anew and name in record.steps  # the earlier result, until there is a whole new one
+        result = run_step(step.module.__name__, given, _nothing if stays else keep, step.by_tf32)
         result |= {"took_s": round(time.monotonic() - begun, 2)}
         keep({**result, "date": datetime.datetime.now().isoformat(timespec="seconds"), "quick": context.quick})
         _print(name, result)
@@ -135,6 +139,10 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
             raise DeviceError(unusable(context.device, problem))
     record.write()
     return failed
+
+
+def _nothing(found: Result) -> None:
+    """Keeps nothing of what was found."""
 
 
 def _problem(context: Context, doctor: Result) -> str | None:
@@ -184,6 +192,8 @@ def _about(args: argparse.Namespace, device: str, models: Mapping[str, Path]) ->
         "card": card.name(device),
         "onnxruntime": onnxruntime.__version__,
         "models": {name: described(artifact) for name, artifact in artifacts.items()},
+        "quick": args.quick,
+        "audio": None if args.audio is None else str(args.audio),
         "limit_s": args.limit,
         "environment": environment(),
     }

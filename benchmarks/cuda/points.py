@@ -50,7 +50,7 @@ class Points:
         """The points of several files and precisions at one batch, in turns; `{"error": sentence}` for one that failed.
 
         `windows_per_s` is without copies between host and device, `with_copies` with them. `off` says how far the
-        outputs are from those of the file's first point, which is of strict float32 in the options of a run.
+        outputs are from those in the options of a run, which of a float32 file are in strict float32.
         """
         bindings: dict[Pair, Binding] = {}
         points = {
@@ -80,7 +80,7 @@ class Points:
         binding = session.binding(batch, measured_outputs(session.artifact))
         first = first_s(lambda: binding(given))
         binding(given)  # a CUDA graph is captured in the second call
-        self._keep_expected(pair[0], session, batch)
+        self._keep_expected(pair[0], batch)
         bindings[pair] = binding
         about = {"model": model, "precision": precision, "batch": batch, "options": asdict(options)}
         return {**about, "load_s": load_s, "first_s": first}
@@ -129,9 +129,13 @@ class Points:
     def _expected(self, name: str) -> Path:
         return self._context.scratch / f"{name}.outputs.npz"
 
-    def _keep_expected(self, name: str, session: Session, batch: int) -> None:
-        """Keeps the outputs of a file's first point: all later ones are compared with them."""
+    def _keep_expected(self, name: str, batch: int) -> None:
+        """Keeps the outputs in a run's options and the file's own precision, with which all points are compared. The
+        first point has that session; where an earlier call measured that point, it is loaded for this."""
         if not self._expected(name).exists():
+            options = read_artifact(self._context.models[name]).options
+            own: Precision = "float16" if options.get("precision") == "float16" else "float32"
+            session = self._session((name, own), options_for(own))
             windows = self._windows[session.artifact.window_samples]
             partly = self._expected(name).with_suffix(".partial.npz")
             np.savez(partly, **session.run(windows, measured_outputs(session.artifact), batch))  # type: ignore[arg-type]
