@@ -3,7 +3,7 @@
 Measures in steps within a time limit, the most valuable first, and writes the JSON after every bit that was measured:
 a call that is cut short leaves what it had. A step that fails is recorded, and the next one begins. It needs neither
 TensorFlow nor a network, and runs from a checkout (`python -m benchmarks cuda`). `--device cpu` tries the whole way on
-a machine without a GPU. Exits with 1 if a step failed.
+a machine without a GPU. Exits with 1 if a step failed or a result is wrong.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         required=True,
-        help="write all figures to this file. One that exists must be of the same card, ONNX Runtime and files; it "
-        "keeps the results of steps that are not measured now",
+        help="write all figures to this file. One that exists must be of the same card, ONNX Runtime, files, --audio "
+        "and --quick; it keeps what it holds, and steps go on where an earlier call was cut short (doctor, ceiling "
+        "and faults are measured again). To measure anew, name another file",
     )
     parser.add_argument(
         "--audio", type=Path, metavar="FOLDER", help="recordings to score (default: synthetic WAV, FLAC and OGG files)"
@@ -75,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures, prints and writes; returns the exit code: 1 if a step failed."""
+    """Measures, prints and writes; returns the exit code: 1 if a step failed or a result is wrong."""
     started = time.monotonic()
     check_writable_figures(
         {"--json": args.json},
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     from benchmarks.cuda.record import Record
-    from benchmarks.cuda.report import conclusion
+    from benchmarks.cuda.report import conclusion, wrong_results
     from benchmarks.cuda.step import Context
     from benchmarks.cuda.steps import STEPS
 
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     for line in conclusion(record.steps, record.skipped):
         print(printable(line))
     print(f"Took {time.monotonic() - started:.0f} s; figures in {args.json}")
-    return 1 if failed else 0
+    return 1 if failed or any(wrong_results(record.steps)) else 0
 
 
 def _measure(names: Sequence[str], context: Context, record: Record) -> list[str]:
@@ -125,8 +126,11 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
         begun = time.monotonic()
         until = min(context.until, begun + share_s)
         keep = partial(record.keep, name)
-        step, given = STEPS[name], replace(context, until=until, done=dict(record.steps))
-        result = run_step(step.module.__name__, given, keep, step.by_tf32)
+        step = STEPS[name]
+        earlier = {} if step.anew else record.begun(name)
+        given = replace(context, until=until, done=dict(record.steps), begun=earlier)
+        stays = step.anew and name in record.steps  # the earlier result, until there is a whole new one
+        result = run_step(step.module.__name__, given, _nothing if stays else keep, step.by_tf32)
         result |= {"took_s": round(time.monotonic() - begun, 2)}
         keep({**result, "date": datetime.datetime.now().isoformat(timespec="seconds"), "quick": context.quick})
         _print(name, result)
@@ -135,6 +139,10 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
             raise DeviceError(unusable(context.device, problem))
     record.write()
     return failed
+
+
+def _nothing(found: Result) -> None:
+    """Keeps nothing of what was found."""
 
 
 def _problem(context: Context, doctor: Result) -> str | None:
@@ -184,6 +192,8 @@ def _about(args: argparse.Namespace, device: str, models: Mapping[str, Path]) ->
         "card": card.name(device),
         "onnxruntime": onnxruntime.__version__,
         "models": {name: described(artifact) for name, artifact in artifacts.items()},
+        "quick": args.quick,
+        "audio": None if args.audio is None else str(args.audio),
         "limit_s": args.limit,
         "environment": environment(),
     }

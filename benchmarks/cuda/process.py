@@ -16,11 +16,11 @@ from typing import Any
 
 import psutil
 
-from benchmarks.cuda.step import RUNNING, TRIALS, BrokenDevice, Context, Keep, Result, Step, in_words
+from benchmarks.cuda.step import BETWEEN, RUNNING, TRIALS, BrokenDevice, Context, Keep, Result, Step, in_words
 from runtime.model import cuda
 from runtime.workers.child import Child, listen, serve
 
-AGAIN, BETWEEN = "again", "between trials"
+AGAIN = "again"
 SILENT_S = 45.0
 """How long a step may keep nothing."""
 GRACE_S = 10.0

@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cuda.step import Result
+from benchmarks.cuda.step import BETWEEN, RUNNING, TRIALS, Result
 from benchmarks.measuring.figures import write_json
 from runtime.errors import InputError, reason
 
-SAME = ("device", "card", "onnxruntime", "models")
+SAME = ("device", "card", "onnxruntime", "models", "quick", "audio")
 """What all calls that fill one file must have in common."""
+
+OF_A_CALL = ("error", "took_s", "date", RUNNING, BETWEEN)
+"""What a step's result says of one call alone."""
 
 
 class Record:
     """The results of all steps by name, in a file.
 
     Args:
-        path: the file; one that exists must be of the same card, ONNX Runtime and models. Its results are kept.
+        path: the file; one that exists must agree in `SAME`. Its results are kept.
         about: what describes the measurement, with the keys `SAME` and others.
 
     Raises:
@@ -33,6 +36,13 @@ class Record:
         self.skipped: dict[str, str] = {}
         """Steps without a result, and why."""
 
+    def begun(self, name: str) -> Result:
+        """What an earlier call found in a step, to go on from there: without what it skipped and what failed."""
+        found = self.steps.get(name, {})
+        trials = {title: trial for title, trial in found.get(TRIALS, {}).items() if _succeeded(trial)}
+        other = {key: value for key, value in found.items() if key not in (*OF_A_CALL, TRIALS)}
+        return {**other, TRIALS: trials} if trials else {}
+
     def keep(self, name: str, result: Result) -> None:
         """Writes what a step has found so far."""
         self.steps[name] = result
@@ -42,6 +52,12 @@ class Record:
         """Writes the file."""
         skipped = {name: why for name, why in self.skipped.items() if name not in self.steps}
         write_json(self._path, "cuda", {**self._about, "skipped": skipped, "steps": self.steps})
+
+
+def _succeeded(trial: Result) -> bool:
+    """Whether a trial has a result, if it is of several points for one of them at least."""
+    points = trial.get("points", [trial])
+    return "error" not in trial and "skipped" not in trial and any("error" not in point for point in points)
 
 
 def _earlier(path: Path, about: Mapping[str, Any]) -> dict[str, Result]:

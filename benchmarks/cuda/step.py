@@ -21,7 +21,8 @@ from runtime.model.messages import message_of
 Result = dict[str, Any]
 Keep = Callable[[Result], object]
 """Takes all that a step has found so far; it is written to the JSON at once."""
-RUNNING, TRIALS = "running", "trials"
+RUNNING, TRIALS, BETWEEN = "running", "trials", "between trials"
+"""Keys of a result: the trial that is under way, all trials, and deaths of the process that no trial had caused."""
 
 
 class BrokenDevice(BaseException):

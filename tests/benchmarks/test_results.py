@@ -164,7 +164,7 @@ def test_page_shows_a_gpu_whose_measurement_was_cut_short(tmp_path: Path) -> Non
     assert "| batch | tf32 | float16 |\n| --- | --- | --- |\n| 1 | 700 | 900 |\n| 8 | 4,500 | - |\n" in page
     for sentence in ("speed: it did not end in its time", "a: it failed", "nodes: the time was over"):
         assert sentence in page
-    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Not measured"]
+    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Wrong, failed or skipped"]
     shown = words(tmp_path / "cuda.svg")
     assert {"v1 234", "tf32", "float16", "ceiling"} <= set(shown) and "float32" not in shown
 

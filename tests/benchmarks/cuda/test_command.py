@@ -16,6 +16,7 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.cuda import command, process
 from benchmarks.cuda.expected import write_expected
+from benchmarks.cuda.step import Context, Keep, Result
 from benchmarks.cuda.steps import STEPS
 from benchmarks.measuring.usage import alive, children
 from benchmarks.results.page import write_results
@@ -77,7 +78,7 @@ def test_faults_on_the_cpu(model: Path, tmp_path: Path) -> None:
     assert faults["killed"]["processes"] == 2 and faults["killed"]["resumed"]["rows"]["same_bits"]
     assert "skipped" in faults["full card"] and "error" not in faults["undisturbed"]
     page = write_results(tmp_path, tmp_path / "results.md").read_text()
-    assert re.findall("^### (.*)", page, re.M)[-2:] == ["Faults", "Not measured"]
+    assert re.findall("^### (.*)", page, re.M)[-2:] == ["Faults", "Wrong, failed or skipped"]
 
 
 def test_a_command_that_is_killed_leaves_what_it_had_and_no_process(model: Path, tmp_path: Path) -> None:
@@ -90,7 +91,8 @@ def test_a_command_that_is_killed_leaves_what_it_had_and_no_process(model: Path,
     process.wait()
     assert json.loads(target.read_text())["steps"]["doctor"]["problem"] is None
     until(lambda: not alive(child))
-    assert "doctor" in measured(target, str(model), "--steps", "ceiling")[1]["steps"]
+    assert main([*command[3:], "--steps", "ceiling", "--limit", "4s"]) in (0, 1)
+    assert "doctor" in json.loads(target.read_text())["steps"]
 
 
 def test_results_of_steps_that_are_not_measured_now_stay(model: Path, tmp_path: Path) -> None:
@@ -141,11 +143,58 @@ def test_a_file_of_another_card_or_another_command_is_refused(
 ) -> None:
     target = tmp_path / "cuda.json"
     _, found = measured(target, str(model), "--steps", "doctor")
-    for key, value in {"card": "NVIDIA H100", "onnxruntime": "1.20", "models": {}, "command": "parity"}.items():
+    for key, value in {
+        "card": "NVIDIA H100",
+        "onnxruntime": "1.20",
+        "models": {},
+        "quick": True,
+        "command": "parity",
+    }.items():
         target.write_text(json.dumps({**found, key: value}))
         assert main(["cuda", str(model), "--json", str(target), "--device", "cpu"]) == 2
         assert json.loads(target.read_text())[key] == value
         assert "name another file" in capsys.readouterr().err
+
+
+def test_a_step_that_was_cut_short_goes_on_and_its_points_are_held_to_the_same_outputs(
+    model: Path, tmp_path: Path
+) -> None:
+    target, words = tmp_path / "cuda.json", (str(model), "--steps", "speed", *UNHURRIED)
+    _, first = measured(target, *words)
+    trials = first["steps"]["speed"]["trials"]
+    (one, *_), (*_, last) = trials, trials
+    trials[one]["points"][0]["load_s"] = 123.0
+    (was,) = (each["off"] for each in trials[last]["points"] if each["precision"] == "float16")
+    cut = {name: {"skipped": "no time"} if name == last else trial for name, trial in trials.items()}
+    step = {"trials": cut, "running": "x", "error": "it was cut", "best": [], "between trials": [{"error": "it died"}]}
+    target.write_text(json.dumps({**first, "steps": {"speed": step}}))
+    code, again = measured(target, *words)
+    step = again["steps"]["speed"]
+    assert code == 0 and not {"running", "error", "between trials"} & set(step)
+    assert step["trials"][one] == trials[one] and step["trials"].keys() == trials.keys()
+    (off,) = (each["off"] for each in step["trials"][last]["points"] if each["precision"] == "float16")
+    assert off == pytest.approx(was, rel=0.1) and off["label"] > 0
+    assert step["best"][0]["precision"] == "float32"
+
+
+def test_a_step_that_is_measured_anew_keeps_its_earlier_result_until_it_is_over(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "cuda.json"
+    monkeypatch.setattr(process, "run_step", lambda *_: {"trials": {"one": {"figure": 1}}})
+    measured(target, str(model), "--steps", "ceiling,nodes")
+    seen = []
+
+    def cut(module: str, context: Context, keep: Keep, by_tf32: bool) -> Result:
+        keep({"trials": {}})
+        seen.append((context.begun.get("trials"), json.loads(target.read_text())["steps"]))
+        return {}
+
+    monkeypatch.setattr(process, "run_step", cut)
+    measured(target, str(model), "--steps", "ceiling,nodes")
+    (ceiling_begun, first), (nodes_begun, second) = seen
+    assert ceiling_begun is None and first["ceiling"]["trials"] == {"one": {"figure": 1}}
+    assert nodes_begun == {"one": {"figure": 1}} and second["nodes"] == {"trials": {}}
 
 
 def test_what_the_time_does_not_allow_is_listed(model: Path, tmp_path: Path) -> None:
