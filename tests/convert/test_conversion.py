@@ -74,6 +74,7 @@ def test_file_describes_itself(saved_model: Path, model: Path) -> None:
     assert artifact.parity["heads"]["label"]["error"] < 1e-3
 
 
+@pytest.mark.slow
 def test_same_conversion_gives_the_same_bytes(
     tmp_path: Path, saved_model: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
