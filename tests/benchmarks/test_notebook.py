@@ -56,6 +56,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_window_for_window_what_a_direct_call_gives(
     paths: list[Path], saved_model: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_channels_are_averaged_as_librosa_does(tmp_path: Path) -> None:
     np.testing.assert_array_equal(notebook.read(path), sides.mean(axis=1).reshape(12, 160_000))
 
 
+@pytest.mark.slow
 def test_without_xla_nothing_is_compiled(saved_model: Path, tmp_path: Path) -> None:
     environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path}"}
     command = [sys.executable, "-c", XLA, str(saved_model), str(tmp_path)]
