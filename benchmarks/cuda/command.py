@@ -128,7 +128,7 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
         keep = partial(record.keep, name)
         step = STEPS[name]
         earlier = {} if step.anew else record.begun(name)
-        given = replace(context, until=until, done=dict(record.steps), begun=earlier)
+        given = replace(context, until=until, done=dict(record.steps), silent_s=step.silent_s, begun=earlier)
         stays = step.anew and name in record.steps  # the earlier result, until there is a whole new one
         result = run_step(step.module.__name__, given, _nothing if stays else keep, step.by_tf32)
         result |= {"took_s": round(time.monotonic() - begun, 2)}

@@ -7,7 +7,6 @@ There `--unpack` makes the whole files. It needs NumPy alone.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cuda.seeded import fill
+from runtime.console.terminal import Parser, complain
 from runtime.errors import InputError, PerchError, repeated
 
 LIGHT, EXPECTED, AUDIO = ".light", "expected.npz", "audio"
@@ -27,7 +27,7 @@ MOST_VALUES = 2**15
 
 def main(args: Sequence[str] | None = None) -> int:
     """Packs or unpacks; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cuda.kit", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.cuda.kit", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the kit")
     parser.add_argument("models", type=Path, nargs="*", metavar="MODEL.onnx", help="files that perch-convert made")
     parser.add_argument("--unpack", action="store_true", help="make the whole files of the light ones in FOLDER")
@@ -40,7 +40,7 @@ def main(args: Sequence[str] | None = None) -> int:
         else:
             pack(parsed.folder, parsed.models)
     except PerchError as error:
-        print(f"benchmarks.cuda.kit: {error}", file=sys.stderr)
+        complain("benchmarks.cuda.kit", error)
         return 2
     return 0
 

@@ -21,8 +21,6 @@ from runtime.model import cuda
 from runtime.workers.child import Child, listen, serve
 
 AGAIN = "again"
-SILENT_S = 45.0
-"""How long a step may keep nothing."""
 GRACE_S = 10.0
 """How long a step may go on after its time before it is ended."""
 RESTARTS = 10
@@ -75,11 +73,11 @@ def _run_once(module: str, context: Context, keep: Keep) -> tuple[Result, str | 
     child = Child("benchmarks.cuda.process", (module, context), inbox)
     try:
         while True:
-            wait_s = min(SILENT_S, context.left() + GRACE_S)
+            wait_s = min(context.silent_s, context.left() + GRACE_S)
             try:
                 _, message = inbox.get(timeout=max(0.0, wait_s))
             except queue.Empty:
-                why = "it did not end in its time" if wait_s < SILENT_S else f"it said nothing for {SILENT_S:.0f} s"
+                why = "it did not end in its time" if wait_s < context.silent_s else f"it said nothing for {wait_s:.0f} s"
                 return kept, f"{why}, so its process was ended"
             if message is None:
                 return kept, f"its process {child.last_words()}"

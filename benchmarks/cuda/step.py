@@ -52,6 +52,8 @@ class Context:
     tf32: bool | None = None
     """Whether TF32 is allowed in this process: libraries can only be told before they are loaded, so that a step which
     measures with and without it has a process for each. None: nothing is said, and what the step starts decides."""
+    silent_s: float = 45.0
+    """How long the step may keep nothing before its process counts as hung."""
     begun: Mapping[str, Any] = field(default_factory=dict)
     """What this step found in an earlier process; empty in the first. `Trials` goes on from there."""
 

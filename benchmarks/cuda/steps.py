@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.cuda import agreement, ceiling, doctor, faults, files, memory, nodes, speed
-from benchmarks.cuda.step import Step
+from benchmarks.cuda.faults import TRIES
+from benchmarks.cuda.filler import PATIENCE_S
+from benchmarks.cuda.runs import MOST_S
+from benchmarks.cuda.step import Context, Step
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Timed:
     seconds: float
     by_tf32: bool = False
     """Whether it has a process for what it measures without TF32, and another for TF32."""
+    silent_s: float = Context.silent_s
+    """How long it may keep nothing."""
     anew: bool = False
     """Whether another call measures all of it again, and does not go on where an earlier one was cut short."""
 
@@ -29,5 +34,5 @@ STEPS: Mapping[str, Timed] = {
     "nodes": Timed(nodes, 30, by_tf32=True),
     "files": Timed(files, 50),
     "memory": Timed(memory, 20),
-    "faults": Timed(faults, 40, anew=True),
+    "faults": Timed(faults, 40, silent_s=TRIES * MOST_S + PATIENCE_S, anew=True),
 }

@@ -106,6 +106,14 @@ def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
     until(lambda: not alive(int(started.read_text())))
 
 
+def test_a_step_that_keeps_nothing_for_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "silent_step.py").write_text("import time\ndef measure(context, keep):\n    time.sleep(600)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {}, silent_s=1)
+    result = run_step("silent_step", context, lambda _: None)
+    assert result == {"error": "it said nothing for 1 s, so its process was ended"}
+
+
 def test_a_step_that_cannot_be_imported_has_failed(tmp_path: Path) -> None:
     context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
     result = run_step("no_such_step", context, lambda _: None)
