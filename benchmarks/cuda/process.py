@@ -77,7 +77,8 @@ def _run_once(module: str, context: Context, keep: Keep) -> tuple[Result, str | 
             try:
                 _, message = inbox.get(timeout=max(0.0, wait_s))
             except queue.Empty:
-                why = "it did not end in its time" if wait_s < context.silent_s else f"it said nothing for {wait_s:.0f} s"
+                late = wait_s < context.silent_s
+                why = "it did not end in its time" if late else f"it said nothing for {wait_s:.0f} s"
                 return kept, f"{why}, so its process was ended"
             if message is None:
                 return kept, f"its process {child.last_words()}"
