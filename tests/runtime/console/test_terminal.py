@@ -1,4 +1,4 @@
-"""What commands print: nothing that steers a terminal, and no error where it cannot be printed; how signals end them."""
+"""What commands print: nothing that steers a terminal, no error where it cannot be printed. How signals end them."""
 
 from __future__ import annotations
 
