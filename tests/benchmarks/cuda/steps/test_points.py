@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda import points
-from benchmarks.cuda.clock import first_s
-from benchmarks.cuda.points import Points
 from benchmarks.cuda.step import Context
+from benchmarks.cuda.steps import points
+from benchmarks.cuda.steps.clock import first_s
+from benchmarks.cuda.steps.points import Points
 from runtime.model.cuda import CudaOptions
 
 

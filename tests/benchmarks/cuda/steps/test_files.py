@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from benchmarks.cuda import files, memory, recordings
+from benchmarks.cuda import recordings
 from benchmarks.cuda.recordings import by_format, enough
 from benchmarks.cuda.step import Context
+from benchmarks.cuda.steps import files, memory
 from benchmarks.throughput.full_run import FullRun, RunPlan, lead
 from benchmarks.throughput.workers import WorkerConfig
 from convert.proof.synthetic import write_soundscape

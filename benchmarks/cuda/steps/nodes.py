@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.cuda.points import SEED
-from benchmarks.cuda.precisions import Precision, file_for, options_for, precisions
 from benchmarks.cuda.step import Context, Keep, Result, Trials
-from benchmarks.cuda.work import flop_of, node_events, shapes
+from benchmarks.cuda.steps.points import SEED
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for, precisions
+from benchmarks.cuda.steps.work import flop_of, node_events, shapes
 from benchmarks.throughput.workers import measured_outputs
 from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores

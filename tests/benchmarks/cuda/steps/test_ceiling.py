@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.cuda import ceiling
 from benchmarks.cuda.step import Context
+from benchmarks.cuda.steps import ceiling
 from runtime.model import cuda
 
 

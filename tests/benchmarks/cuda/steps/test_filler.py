@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda.filler import LEAST, fill, filled
+from benchmarks.cuda.steps.filler import LEAST, fill, filled
 from benchmarks.measuring.usage import alive, children
 from runtime.errors import DeviceError
 from runtime.model import cuda
@@ -18,7 +18,7 @@ from tests.support.processes import until
 
 GIB = 2**30
 FILLER = f"""
-from benchmarks.cuda import filler
+from benchmarks.cuda.steps import filler
 from runtime.model import cuda
 from tests.support.cuda_card import Card
 card = Card([{40 * GIB}])
@@ -27,7 +27,7 @@ main = filler.main
 """
 PARENT = f"""
 import time
-from benchmarks.cuda import filler
+from benchmarks.cuda.steps import filler
 filler.MODULE = "stand_in"
 with filler.filled("cuda:0", {GIB}) as free:
     print(free, flush=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cuda.clock import first_s, seconds
-from benchmarks.cuda.precisions import Precision, file_for, options_for
 from benchmarks.cuda.step import Context, Result, attempt
+from benchmarks.cuda.steps.clock import first_s, seconds
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for
 from benchmarks.measuring.timing import figure, take_turns
 from benchmarks.throughput.workers import measured_outputs
 from convert.proof import parity

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cuda import speed
-from benchmarks.cuda.points import Pair
 from benchmarks.cuda.step import Context, Result
+from benchmarks.cuda.steps import speed
+from benchmarks.cuda.steps.points import Pair
 from runtime.model.cuda import CudaOptions
 
 RATES = {"nhwc": 2.0, "graph": 1.01, "fuse_bias": 5.0}

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cuda.filler import filled
-from benchmarks.cuda.runs import Ended, Runs
 from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.steps.filler import filled
+from benchmarks.cuda.steps.runs import Ended, Runs
 from benchmarks.measuring.usage import MIB, alive, children
 from runtime.errors import PerchError
 from runtime.model import cuda

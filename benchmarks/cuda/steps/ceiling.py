@@ -15,11 +15,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from benchmarks.cuda import work
-from benchmarks.cuda.clock import first_s, seconds
-from benchmarks.cuda.precisions import Precision, file_for, options_for
 from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt
-from benchmarks.cuda.work import NodeWork
+from benchmarks.cuda.steps import work
+from benchmarks.cuda.steps.clock import first_s, seconds
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for
+from benchmarks.cuda.steps.work import NodeWork
 from runtime.model import cuda
 from runtime.model.session import load
 
