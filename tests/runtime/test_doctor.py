@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from runtime import doctor
 from runtime.cli import main
+from runtime.console.log import log
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.fingerprint import to_text
@@ -63,6 +65,20 @@ def test_two_distributions_are_a_problem(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("runtime.model.session.folder_of", lambda name: Path("site-packages"))
     assert main(["--doctor", "--device", "cpu"]) == 1
     assert "problem: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().out
+
+
+def test_an_interruption_and_what_is_logged_are_a_line_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def terminated(device: str) -> str:
+        log.warning("%s is odd", device)
+        signal.raise_signal(signal.SIGTERM)
+        return device
+
+    monkeypatch.setattr(doctor, "choose_device", terminated)
+    assert main(["--doctor"]) == 143
+    said = capsys.readouterr().err
+    assert said == "perch-run: auto is odd\nperch-run: interrupted before the report was complete\n"
 
 
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
