@@ -22,7 +22,7 @@ from benchmarks.cuda.steps.precisions import Precision, file_for, variants
 from benchmarks.measuring.usage import MIB, usage
 from benchmarks.throughput.workers import measured_outputs
 from runtime.errors import DeviceError, PerchError
-from runtime.model import cuda
+from runtime.model import cuda, cuda_calls
 from runtime.model.messages import message_of
 from runtime.model.session import Session
 from runtime.workers.child import Child, serve
@@ -107,7 +107,7 @@ def _used(device: str) -> int:
         assert used is not None
         return used.peak_rss
     with cuda.loading():
-        free = cuda.free_bytes(device)
+        free = cuda_calls.free_bytes(device)
     if free is None:
         raise DeviceError(f"CUDA does not say how much memory of {device} is free")
     return -free

@@ -28,7 +28,7 @@ from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores
 from runtime.doctor import computed_on_cpu
 from runtime.model.artifact import read_artifact
-from runtime.model.cuda import PROVIDER, CudaOptions
+from runtime.model.cuda_options import PROVIDER, CudaOptions
 from runtime.model.schema import INPUTS
 from runtime.model.session import load
 

@@ -18,7 +18,8 @@ from benchmarks.throughput.full_run import FullRun, RunPlan, lead
 from benchmarks.throughput.workers import WorkerConfig
 from convert.proof.synthetic import write_soundscape
 from runtime.model.artifact import read_artifact
-from runtime.model.cuda import TF32_OVERRIDE, CudaOptions
+from runtime.model.cuda import TF32_OVERRIDE
+from runtime.model.cuda_options import CudaOptions
 from runtime.workers.setup import default_batch
 
 

@@ -12,7 +12,7 @@ from benchmarks.cuda.step import Context
 from benchmarks.cuda.steps import points
 from benchmarks.cuda.steps.clock import first_s
 from benchmarks.cuda.steps.points import Points
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 
 
 def test_float16_is_compared_with_float32_even_if_that_has_no_point(

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.cuda.step import Context, Result
 from benchmarks.cuda.steps import speed
 from benchmarks.cuda.steps.points import Pair
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 
 RATES = {"nhwc": 2.0, "graph": 1.01, "fuse_bias": 5.0}
 """By which factor an option is said to be faster."""
