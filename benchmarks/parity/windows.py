@@ -16,7 +16,7 @@ from runtime.audio.recording import Recording
 from runtime.audio.windows import format_end
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
 from runtime.remote import Location
 
 Item = TypeVar("Item")

@@ -12,8 +12,8 @@ from scipy.special import expit
 from runtime.errors import some
 from runtime.explore import metrics
 from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
-from runtime.explore.labelled import LabelledRows, explain_not_learnable, join
-from runtime.explore.labels import Labels, NotLearnableError
+from runtime.explore.label_files import Labels, NotLearnableError
+from runtime.explore.labelled_rows import LabelledRows, explain_not_learnable, join
 from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
 from runtime.explore.random_share import NONE, RandomShare, estimate
 from runtime.explore.rows import RowFile

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.tables import check_table, say, write_table
 from runtime.files import check_outputs
 
 if TYPE_CHECKING:
     from runtime.explore.evaluation import Evaluation
-    from runtime.explore.unlabelled import Uncertainty
+    from runtime.explore.predictions import Uncertainty
 
 HEADER = ("row_id", "path", "start_s", "end_s", "species", "probability")
 NEXT_HEADER = ("row_id", "path", "start_s", "end_s", "guess", "probability")
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
     from runtime.explore.evaluation import evaluate
-    from runtime.explore.unlabelled import Uncertainty
+    from runtime.explore.predictions import Uncertainty
 
     evaluation = evaluate(files, labels, args.precision, args.skip_missing)
     say(evaluation.report())
@@ -132,7 +132,7 @@ def _lines(files: list[RowFile], evaluation: Evaluation, uncertainty: Uncertaint
     """Lines of species in windows without a label; `uncertainty` counts every window."""
     import numpy as np
 
-    from runtime.explore.unlabelled import predict_unlabelled
+    from runtime.explore.predictions import predict_unlabelled
 
     for part in predict_unlabelled(files, evaluation.labelled, evaluation.probabilities_of):
         given = part.probabilities >= evaluation.thresholds

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.explore.labelled import LabelledRows
+from runtime.explore.labelled_rows import LabelledRows
 from runtime.explore.rows import RowFile
 from runtime.explore.tables import format_table
 

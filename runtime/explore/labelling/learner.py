@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from runtime.errors import PerchError
 from runtime.explore.evaluation import Evaluation, evaluate
+from runtime.explore.label_files import NotLearnableError, read_labels
 from runtime.explore.labelling.learnt import Job, Learnt
-from runtime.explore.labels import NotLearnableError, read_labels
+from runtime.explore.predictions import Predicted, Uncertainty
 from runtime.explore.random_share import RandomShare
 from runtime.explore.rows import RowFile, open_runs
-from runtime.explore.unlabelled import Predicted, Uncertainty
 from runtime.workers.child import listen, serve
 
 NICENESS = 10

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
+from runtime.explore.label_files import ROW, read_labels
 from runtime.explore.labelling.answer import COLUMNS, Answer, Kind, line_of, now
 from runtime.explore.labelling.windows import Windows
-from runtime.explore.labels import ROW, read_labels
 from runtime.explore.sheet import read_sheet
 from runtime.files import replacing
 

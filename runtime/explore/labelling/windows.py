@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.audio.channels import Channel, channel_of
 from runtime.errors import InputError
-from runtime.explore.labelled import check_unique
+from runtime.explore.labelled_rows import check_unique
 from runtime.explore.names import comparable, pure
 from runtime.explore.pictures.sound import Recordings
 from runtime.explore.rows import RowFile

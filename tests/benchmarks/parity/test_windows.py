@@ -11,7 +11,7 @@ from benchmarks.parity.windows import choose, read, read_chunks
 from convert.proof.synthetic import soundscape
 from runtime import InputError
 from runtime.audio.paths import find_recordings
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
 from tests.support.recordings import WINDOW, cut, write
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.explore.calibration import thresholds
 from runtime.explore.cli import main
 from runtime.explore.evaluation import evaluate
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from runtime.explore.rows import open_rows, open_runs
 from tests.support.rows_files import write_labels, write_rows
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from runtime.errors import InputError
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import HEADER
 from runtime.explore.labelling.learner import learn
 from runtime.explore.labelling.learnt import Job
 from runtime.explore.labelling.windows import Windows
-from runtime.explore.labels import read_labels
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.parquet_file import write_parquet

@@ -17,10 +17,10 @@ import pytest
 
 from benchmarks.measuring.usage import children
 from runtime.explore.evaluation import evaluate
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
 from runtime.explore.labelling.tabs import SPREAD
-from runtime.explore.labels import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns, Origin

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.labels import Labels, NotLearnableError
+from runtime.explore.label_files import Labels, NotLearnableError
 from runtime.explore.rows import RowFile
 from runtime.remote import is_url
 
