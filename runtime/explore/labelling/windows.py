@@ -176,6 +176,12 @@ class Windows:
         except InputError:
             return True
 
+    def missing(self) -> tuple[NDArray[np.int64], list[str]]:
+        """The windows whose recordings cannot be found, and these recordings."""
+        _, firsts, of = np.unique(self.paths.astype(str), return_index=True, return_inverse=True)
+        missing = np.array([self.is_missing(number) for number in firsts.tolist()], np.bool_)
+        return np.flatnonzero(missing[of]), self.paths[firsts[missing]].tolist()
+
     def of_recording(self, number: int) -> NDArray[np.int64]:
         """All windows of the same recording."""
         return np.flatnonzero(self.paths == self.paths[number])
