@@ -88,7 +88,7 @@ def test_planted_species_are_found(planted: Planted, tmp_path: Path, capsys: pyt
     assert found["embedding, species with"] > found["raw"] + 0.15
     assert "not among the model's classes: grswoo" in said
     assert "359 labelled windows of 30 recordings in 5 folds; 5 species" in said
-    assert "left out: 1 labelled windows whose rows were not scored" in said
+    assert "left out: 1 labelled window without a score" in said
     # The file is a label file, of windows that had none.
     labels = read_labels(out)
     assert labels.names <= set(NAMES)
@@ -204,7 +204,7 @@ def test_labels_that_do_not_fit(planted: Planted, tmp_path: Path, capsys: pytest
     assert "would be written over --labels" in error(few, "-o", tmp_path / "labels.csv")
     assert read_labels(tmp_path / "labels.csv").rows
     assert prelabel(rows, "--labels", write_labels(tmp_path / "labels.csv", [*few, *strange]), "--skip-missing") == 0
-    assert "left out: 2 labelled windows that have no row" in capsys.readouterr().out
+    assert "left out: 2 labelled windows without a row" in capsys.readouterr().out
 
 
 def test_rows_that_do_not_fit(planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,7 +174,7 @@ def test_columns_that_perch_run_does_not_write(
         ("null", "[]", "label has no shape"),
         ("[3]", '["a", "b", "c"]', "label holds 2 numbers a row, not 3"),
         ("[100000000000]", "[]", "more than any model's"),
-        ("[2]", '["a"]', "label has 2 columns but 1 names"),
+        ("[2]", '["a"]', "label has 2 columns but 1 name"),
         ("[2]", "[]", "label has 2 columns but 0 names"),
         ("[2]", "[1, 2]", "the classes of label are not names"),
         ("[2]", '"ab"', "the classes of label are not names"),
