@@ -48,7 +48,7 @@ class ArchiveSummary:
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored nevertheless; the first thousand."""
     timeless: int = 0
-    """Of how many recordings that this run began nobody knows when they were recorded."""
+    """How many recordings that this run began have no known start."""
     failed_before: int = 0
     """How many of this run's units failed in an earlier run, and were not tried again."""
     changed: Sequence[str] = ()

@@ -62,17 +62,17 @@ class RunSummary:
     """How many recordings were not scored to their end in time, and lack rows, if windows are taken around events or at
     some times of the day."""
     skipped_files: int = 0
-    """How many files beside the recordings were skipped because they are not recordings."""
+    """How many files were skipped because they are not recordings."""
     unread_folders: Sequence[str] = ()
     """Folders that could not be read, and may hold recordings."""
     passed_over: Sequence[str] = ()
     """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
     timeless: int = 0
-    """Of how many recordings nobody knows when they were begun."""
+    """How many recordings have no known start."""
     siteless: int = 0
-    """Of how many recordings nobody knows the site, if that was asked for."""
+    """How many recordings have no known site, if sites were asked for."""
     unknown: Sequence[str] = ()
-    """What the summary says about both."""
+    """What the summary says about unknown times and sites."""
     lacking: int = 0
     """How many of the "filled" rows are a sample submission's rows that no recording has."""
     dropped: int = 0
@@ -82,7 +82,7 @@ class RunSummary:
     detections: int | None = None
     """How many detections, or events of merged ones, were written, if they were asked for."""
     detected: str = ""
-    """What the summary says about them."""
+    """What the summary says about detections."""
     ill_conditioned: str | None = None
     """What rounding does to the model's outputs, where that is more than usual."""
     fill: float = -1000.0
