@@ -67,8 +67,8 @@ write for each of --classes whether the model has it, has only its genus, or lac
 SOUNDSCAPES and --output nothing else is done
 """
 STATUS = """\
-instead of a run, show the progress of the archive whose rows go to this folder: units done, failed by reason and left, rows,
-windows a second by machine, and the time to the end. Exit codes: 0 all is done; 1 something is left, or failed
+instead of a run, show the progress of the archive whose rows go to this folder: units done, failed by reason and left,
+rows, windows a second by machine, and the time to the end. Exit codes: 0 all is done; 1 something is left, or failed
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have
