@@ -228,6 +228,11 @@ def test_rows_that_a_sample_asked_for_in_vain(table: pa.Table, tmp_path: Path) -
     assert np.isnan(rows.row("embedding", 0)).all()
 
 
+def test_a_folder_is_merged_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; .* `perch-run --merge .* -o out.parquet`$"):
+        open_rows(tmp_path)
+
+
 def test_no_rows_at_all(table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, labels = tmp_path / "out.parquet", write_labels(tmp_path / "labels.csv", [("r0_5", "a")])
     pq.write_table(table.slice(0, 0), path)
