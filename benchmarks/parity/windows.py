@@ -59,7 +59,7 @@ def choose(recordings: FoundRecordings, count: int, labels: Labels | None = None
             )
         windows = labelled
     if not windows:
-        raise InputError(f"none of the {len(recordings.paths)} recordings can be read, such as {recordings.paths[0]}")
+        raise InputError(f"none of the recordings can be read, such as {recordings.paths[0]}")
     return _evenly(windows, count)
 
 

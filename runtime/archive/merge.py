@@ -62,10 +62,10 @@ class MergeSummary:
     def summary(self) -> str:
         """What was written, in a few lines."""
         rows = ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
-        lines = [self.detected] if self.detected else []
-        lines.append(f"{sum(self.counts.values()):,} rows ({rows or 'none'}) of {self.recordings:,} recordings")
+        lines, recordings = [self.detected] if self.detected else [], counted(self.recordings, "recording")
+        lines.append(f"{counted(sum(self.counts.values()), 'row')} ({rows or 'none'}) of {recordings}")
         if self.failures:
-            lines.append(f"could not be read completely: {len(self.failures)} of {self.recordings} recordings")
+            lines.append(f"could not be read completely: {len(self.failures):,} of {recordings}")
         return "\n".join([*lines, *self.unknown])
 
 

@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="the page's port (default: always the same for a label file, or a free one if that is taken)",
+        help="the page's port (default: the same each time for a label file, or a free one if that is taken)",
     )
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, but do not open it")
 

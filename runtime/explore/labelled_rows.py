@@ -132,7 +132,7 @@ def _refuse(missing: Sequence[str], count: int, source: str, row_ids: Sequence[s
     like = f"whose row_ids look like {', '.join(row_ids[:2])}" if row_ids else "of which there are none"
     if len(missing) == count:
         raise NotLearnableError(
-            f"none of the {len(missing)} windows that {source} labels ({some}) is among the rows, {like}; "
+            f"none of the windows that {source} labels ({some}) is among the rows, {like}; "
             "name windows like that, and run perch-run with the --hop of the labels"
         )
     raise InputError(

@@ -124,7 +124,7 @@ class Orders:
             return made.result(QUICK_S)
         except (TimeoutError, CancelledError):
             raise WaitingError(f"looking through {len(self._windows):,} windows") from None
-        except InputError:
+        except Exception:  # another time it may go well
             with self._lock:
                 self._made.pop(key, None)
             raise

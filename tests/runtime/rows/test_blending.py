@@ -155,8 +155,8 @@ def test_rows_without_a_score_are_not_ranked(in_memory: bool, monkeypatch: pytes
 def test_summary_names_what_some_models_lack() -> None:
     blend = Blend.made(COLUMNS, (0.6, 0.4), "ranks")
     assert blend.summary() == (
-        "0.6 ranks in a.label + 0.4 ranks in b.label; 1 classes without a.label, which lacks them: frog; "
-        "1 classes without b.label, which lacks them: robin"
+        "0.6 ranks in a.label + 0.4 ranks in b.label; 1 class without a.label, which lacks them: frog; "
+        "1 class without b.label, which lacks them: robin"
     )
 
 
