@@ -18,11 +18,12 @@ from runtime.cli import main
 from runtime.console.log import log
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.cuda_options import PROVIDER
 from runtime.model.fingerprint import to_text
 from tests.support.broken import edited, misjudged
 
 no_cuda = pytest.mark.skipif(cuda.problem("cuda:0") is None, reason="CUDA works here")
-lists_cuda = pytest.mark.skipif(cuda.PROVIDER not in ort.get_available_providers(), reason="a CPU build")
+lists_cuda = pytest.mark.skipif(PROVIDER not in ort.get_available_providers(), reason="a CPU build")
 
 
 @no_cuda
@@ -104,7 +105,7 @@ def test_arithmetic_on_shapes_may_stay_on_the_cpu() -> None:
         node = {"op_name": kind, "provider": provider, "output_type_shape": [{result: [1]}]}
         return {"cat": "Node", "name": f"{kind}_kernel_time", "args": node}
 
-    cpu, gpu = "CPUExecutionProvider", cuda.PROVIDER
+    cpu, gpu = "CPUExecutionProvider", PROVIDER
     events = [
         {"cat": "Session", "name": "model_loading", "args": {}},
         event("Shape", cpu, "int64"),

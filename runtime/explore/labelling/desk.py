@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, counted
-from runtime.explore.labelling.answer import KINDS, Answer, now
+from runtime.explore.labelling.answer import GIVEN, Answer, now
+from runtime.explore.labelling.background_learning import Learning
 from runtime.explore.labelling.clips import AGAIN_S, SOUND, Clips
 from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
-from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.orders import NAMES, Orders, Ranking, WaitingError
 from runtime.explore.labelling.tabs import HELD_S, MOST_TABS, Tab, Tabs, spread
 from runtime.explore.labelling.tally import Tally
@@ -189,8 +189,8 @@ class Desk:
         kind, row_id = request.get("answer"), self.windows.row_ids[number]
         if request.get("row_id", row_id) != row_id:  # the page kept it, and other rows are served now
             raise NotFoundError(f"{request['row_id']} is no window of these rows")
-        if kind not in KINDS:
-            raise InputError(f"there is no answer {kind!r}, but {', '.join(KINDS)}")
+        if kind not in GIVEN:
+            raise InputError(f"there is no answer {kind!r}, but {', '.join(GIVEN)}")
         try:
             row_id.encode()
         except UnicodeEncodeError:

@@ -17,10 +17,11 @@ import pytest
 
 from benchmarks.measuring.usage import children
 from runtime.explore.evaluation import evaluate
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
+from runtime.explore.labelling.orders import Orders, Ranking
 from runtime.explore.labelling.tabs import SPREAD
-from runtime.explore.labels import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns, Origin
@@ -77,6 +78,20 @@ def test_species_is_by_the_models_score_whichever_name_is_given(opened: Callable
     assert served(page, "species", "Hydrornis irena", tab="b") == expected
     assert "neither the model nor what was learnt has Yeti" in page.next("species", "Yeti")["why"]
     assert "name a species" in page.next("species")["why"]
+
+
+def test_an_order_that_cannot_be_made_is_tried_again(
+    opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Orders, name: str) -> Ranking:
+        raise OSError(5, "Input/output error")
+
+    page = opened()
+    with monkeypatch.context() as patch:
+        patch.setattr(Orders, "_by_score", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            page.desk.next("a", {"id": "species", "value": "banpit3"}, None)
+    assert page.next("species", "banpit3")["window"] is not None
 
 
 def test_similar_is_by_cosine_and_leaves_the_window_itself_out(opened: Callable[..., Page], world: World) -> None:
@@ -282,3 +297,29 @@ def test_a_learner_that_is_killed_or_finds_nothing_to_learn_is_said_and_labellin
     label(page, "r0_20")
     until(lambda: "at least two recordings" in page.get("learning")["error"])
     assert page.next("worth")["window"] is not None
+
+
+@pytest.mark.parametrize(
+    ("what", "problem"),
+    [
+        ("Child", "RuntimeError: can't start new thread"),
+        ("threading.Thread.start", "can't start new thread"),
+    ],
+)
+def test_a_learner_that_cannot_be_started_is_said_and_tried_again(
+    opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, what: str, problem: str
+) -> None:
+    tried: list[object] = []
+
+    def fail(*arguments: object) -> None:
+        tried.append(arguments)
+        raise RuntimeError("can't start new thread")
+
+    page = opened(every=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"runtime.explore.labelling.learning.{what}", fail)
+        for row, key in enumerate(("0-0", "0-1")):
+            page.desk.label("a", {"key": key, "species": [], "answer": "unsure", "seen": None})
+            until(lambda: not page.desk.learning.as_json()["running"])
+            assert len(tried) == 1 + row
+    assert page.get("learning")["error"] == f"cannot learn: {problem}"
