@@ -103,7 +103,8 @@ def serve(descriptor: int) -> None:
             if pid == 0:
                 python.PyOS_AfterFork_Child()
                 asked.close()
-                _become(*pickle.loads(data), descriptors)
+                program, env, numbers = pickle.loads(data)
+                _become(program, env, numbers, descriptors)
             python.PyOS_AfterFork_Parent()
             for each in descriptors:
                 os.close(each)
