@@ -106,6 +106,14 @@ def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
     until(lambda: not alive(int(started.read_text())))
 
 
+def test_what_a_step_has_started_ends_when_the_step_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = tmp_path / "started"
+    dies = f"open({str(started)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid)); os.kill(os.getpid(), 9)"
+    result, _ = outcome(tmp_path, monkeypatch, dies)
+    assert result["trials"]["bad"] == {"error": "its process was killed by signal 9"}
+    until(lambda: not alive(int(started.read_text())))
+
+
 def test_a_step_that_keeps_nothing_for_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "silent_step.py").write_text("import time\ndef measure(context, keep):\n    time.sleep(600)\n")
     monkeypatch.syspath_prepend(tmp_path)
