@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from runtime.explore.labels import species_in
+from runtime.explore.label_files import species_in
 
 COLUMNS = ("row_id", "species", "answer", "source", "labeller", "labelled_at")
 Kind = Literal["labelled", "unsure", "withdrawn"]

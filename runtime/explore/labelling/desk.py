@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, counted
 from runtime.explore.labelling.answer import GIVEN, Answer, now
+from runtime.explore.labelling.background_learning import Learning
 from runtime.explore.labelling.clips import AGAIN_S, SOUND, Clips
 from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
-from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.orders import NAMES, Orders, Ranking, WaitingError
 from runtime.explore.labelling.tabs import HELD_S, MOST_TABS, Tab, Tabs, spread
 from runtime.explore.labelling.tally import Tally

@@ -17,11 +17,11 @@ import pytest
 
 from benchmarks.measuring.usage import children
 from runtime.explore.evaluation import evaluate
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
 from runtime.explore.labelling.orders import Orders, Ranking
 from runtime.explore.labelling.tabs import SPREAD
-from runtime.explore.labels import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns, Origin
@@ -317,7 +317,7 @@ def test_a_learner_that_cannot_be_started_is_said_and_tried_again(
 
     page = opened(every=1)
     with monkeypatch.context() as patch:
-        patch.setattr(f"runtime.explore.labelling.learning.{what}", fail)
+        patch.setattr(f"runtime.explore.labelling.background_learning.{what}", fail)
         for row, key in enumerate(("0-0", "0-1")):
             page.desk.label("a", {"key": key, "species": [], "answer": "unsure", "seen": None})
             until(lambda: not page.desk.learning.as_json()["running"])

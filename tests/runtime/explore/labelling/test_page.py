@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from tests.support.labelling import Page, open_page, write_world
 
 

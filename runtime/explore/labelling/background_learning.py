@@ -15,7 +15,7 @@ import numpy as np
 
 from runtime.errors import counted
 from runtime.explore.labelling.journal import Journal
-from runtime.explore.labelling.learnt import Job, Learnt
+from runtime.explore.labelling.learning_protocol import LearnJob, Learnt
 from runtime.explore.rows import RowFile
 from runtime.workers.child import Child
 
@@ -146,7 +146,7 @@ class Learning:
             self._journal.copy_to(labels)
             rows = [file.source for file in self._files]
             stamps = [file.stamp for file in self._files]
-            job = Job(rows, stamps, labels, str(self._journal.path), self._precision, target)
+            job = LearnJob(rows, stamps, labels, str(self._journal.path), self._precision, target)
             with self._lock:
                 if self._closed:
                     return ""
