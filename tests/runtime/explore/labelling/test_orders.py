@@ -317,7 +317,7 @@ def test_a_learner_that_cannot_be_started_is_said_and_tried_again(
 
     page = opened(every=1)
     with monkeypatch.context() as patch:
-        patch.setattr(f"runtime.explore.labelling.learning.{what}", fail)
+        patch.setattr(f"runtime.explore.labelling.background_learning.{what}", fail)
         for row, key in enumerate(("0-0", "0-1")):
             page.desk.label("a", {"key": key, "species": [], "answer": "unsure", "seen": None})
             until(lambda: not page.desk.learning.as_json()["running"])
