@@ -63,7 +63,7 @@ def warm_children() -> Iterator[None]:
 
 @pytest.fixture
 def cold_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are started as in any run."""
+    """Workers are started as in any run, with a command line of their own."""
     monkeypatch.setattr(child, "subprocess", subprocess)
 
 

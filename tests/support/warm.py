@@ -2,7 +2,7 @@
 
 Python's start and the imports cost half a second of a core, in each of some thousand workers; a fork costs a tenth.
 The rest is what a child of a run does: it is a process of its own, a child of the test's, with the pipes, environment
-and working folder that it is given.
+and working folder that it is given. Where a test changes what Python imports, children are started as in any run.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from runtime.workers.child import ONE_THREAD, PROGRAM
@@ -36,6 +37,7 @@ class _Origin:
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
+        self._imports = _imports(os.environ)
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             program = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as it; it.serve({its.fileno()})"
@@ -45,6 +47,10 @@ class _Origin:
                 env={**os.environ, **ONE_THREAD},
                 pass_fds=[its.fileno()],
             )
+
+    def suits(self, program: str, env: Mapping[str, str]) -> bool:
+        """Whether a process that it forks is one that is started now."""
+        return program in PROGRAMS and _imports(env) == self._imports
 
     def fork(self, program: str, env: dict[str, str], descriptors: dict[int, int]) -> int:
         """The id of a new process that runs a program with these descriptors, by the numbers that they get."""
@@ -78,7 +84,7 @@ class WarmPopen(subprocess.Popen[bytes]):
         cls.origin = None
 
     def _execute_child(self, args: list[str], *rest: Any) -> None:
-        if self.origin is None or args[-1] not in PROGRAMS:
+        if self.origin is None or not self.origin.suits(args[-1], rest[5]):
             return super()._execute_child(args, *rest)  # type: ignore[misc, no-any-return]
         given, env, pipes = rest[3], rest[5], rest[9:15]
         stdin, _, _, stdout, _, stderr = pipes
@@ -86,6 +92,11 @@ class WarmPopen(subprocess.Popen[bytes]):
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
         return None
+
+
+def _imports(env: Mapping[str, str]) -> tuple[list[str], str | None]:
+    """What decides what a new process imports."""
+    return list(sys.path), env.get("PYTHONPATH")
 
 
 def serve(descriptor: int) -> None:

@@ -122,7 +122,6 @@ def test_scorer_that_cannot_start_again_ends_the_run(
     assert {failure.path.name for failure in result.failures} <= {"half.wav", "nan.wav", "text.wav"}
 
 
-@pytest.mark.usefixtures("cold_children")
 def test_decoder_that_crashes_or_hangs_costs_its_recording_alone(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
