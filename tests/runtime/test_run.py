@@ -169,6 +169,7 @@ def test_recording_that_kills_every_worker_is_given_up(tmp_path: Path, recording
     assert [row_id for row_id, status in zip(result.row_ids, result.status) if status == "scored"][:9] == ROWS
 
 
+@pytest.mark.usefixtures("cold_children")
 def test_what_python_prints_at_its_start_does_no_harm(
     tmp_path: Path, recordings: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ from tests.support.runs import run
 
 
 @pytest.fixture
-def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cold_children: None) -> None:
     """Workers get a decoder that crashes the process on some recordings, and hangs on others."""
     monkeypatch.syspath_prepend(crashing_decoder(tmp_path / "decoder"))
 
