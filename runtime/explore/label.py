@@ -217,11 +217,11 @@ def _survey(desk: Desk, windows: Windows) -> None:
             )
             desk.notices.append(notice)
             say(notice)
-        desk.skip_missing(numbers)
+        desk.availability.skip_missing(numbers)
         while paths:  # a disk or a network may come back
             time.sleep(AGAIN_S)
             numbers, paths = windows.missing()
-            desk.skip_missing(numbers)
+            desk.availability.skip_missing(numbers)
 
     threading.Thread(target=desk.prepare, name="preparation", daemon=True).start()
     thread = threading.Thread(target=look, name="survey", daemon=True)

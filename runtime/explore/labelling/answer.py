@@ -16,7 +16,6 @@ Kind = Literal["labelled", "unsure", "withdrawn"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GIVEN = KINDS[:-1]
 """Kinds of answers that the page may send; a window is withdrawn by taking an answer back."""
-SOURCES = ("worth", "species", "similar", "random", "list", "imported")
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def test_servers_that_answer_into_one_file_seldom_meet_and_leave_few_windows_out
     pages = opened(), opened()
     for number, page in enumerate(pages):
         label(page, expected[number], order={"id": "random"})
-        page.desk._salt = bytes([number])
+        page.desk.availability._salt = bytes([number])
     pages[0].desk._refresh()
     meetings = 0
     for _ in range(5):
@@ -162,7 +162,7 @@ def test_a_window_keeps_the_source_by_which_it_was_first_chosen(opened: Callable
     page.label(key, "banpit3", seen=first, order={"id": "random", "value": None})
     restarted = opened()  # which does not know what was served; the last one by draw cannot have come at random
     last = max(open_rows(world[0]).row_ids, key=draw)
-    restarted.desk._answered[:] = True
+    restarted.desk.availability.answered[:] = True
     label(restarted, last, order={"id": "random", "value": None})
     assert {answer.source for answer in Journal(page.desk.journal.path).answers.values()} == {"species", "list"}
 
@@ -208,7 +208,7 @@ def test_windows_whose_recordings_are_missing_or_damaged_are_passed_over_and_cou
     assert len(page.get("state?tab=b")["notices"]) == 2 and page.get("state?tab=b")["notices"] == []
     shutil.copy(tmp_path / "site/r2.wav", tmp_path / "site/r0.wav")
     monkeypatch.setattr("runtime.explore.labelling.clips.AGAIN_S", 0)
-    page.desk._skipped_until[:] = 0
+    page.desk.availability._skipped_until[:] = 0
     assert len(served(page, tab="b")) == 8
 
 
