@@ -12,7 +12,6 @@ from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.source.tensorflow import hush_native_log
 from runtime.console.terminal import Parser, add_version, command, complain
-from runtime.errors import PerchError
 from runtime.model.session import check_install
 
 COMMANDS = {
@@ -67,9 +66,6 @@ def main(args: Sequence[str]) -> int:
     try:
         check_install()
         return int(parsed.run(parsed))
-    except PerchError as error:
-        complain("perch-bench", error)
-        return 2
     except ModuleNotFoundError as error:
         complain(
             "perch-bench",

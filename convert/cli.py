@@ -13,7 +13,7 @@ from convert.source.folder import check_folder
 from convert.source.tensorflow import check_tensorflow, hush_native_log
 from convert.summary import summary
 from runtime.console.terminal import Parser, add_version, command, complain
-from runtime.errors import PerchError, reason
+from runtime.errors import PerchError
 
 DESCRIPTION = """\
 Converts a Perch SavedModel to one ONNX file, and proves on audio that both give the same outputs before the file
@@ -148,10 +148,7 @@ def main(args: Sequence[str]) -> int:
     hush_native_log()
     try:
         run(parsed)
-    except PerchError as error:
+    except ParityError as error:
         complain("perch-convert", error)
-        return 1 if isinstance(error, ParityError) else 2
-    except OSError as error:
-        complain("perch-convert", f"{error.filename or 'cannot write'}: {reason(error)}")
-        return 2
+        return 1
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convert.source.tensorflow import hush_native_log
 from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SHALLOW, SURFPERCH, Recipe
-from runtime.console.terminal import command, complain
+from runtime.console.terminal import command
 from runtime.errors import OutputError, PerchError, first_line
 
 PROGRAM = "python -m convert.untrained"
@@ -125,11 +125,7 @@ def main(args: Sequence[str]) -> int:
         seed=parsed.seed,
     )
     hush_native_log()
-    try:
-        write(parsed, recipe)
-    except PerchError as error:
-        complain(PROGRAM, error)
-        return 2
+    write(parsed, recipe)
     print(f"{parsed.folder}: an untrained {title}; next: perch-convert {parsed.folder} -o perch.onnx")
     return 0
 

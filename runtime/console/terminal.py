@@ -20,7 +20,7 @@ from typing import NoReturn, Protocol, TextIO
 from runtime.console.log import log
 from runtime.console.signals import Signals
 from runtime.console.version import __version__
-from runtime.errors import reason
+from runtime.errors import PerchError, reason
 from runtime.files import utf8
 
 Main = Callable[[Sequence[str]], int]
@@ -166,8 +166,8 @@ class Command(Protocol):
 def command(name: str) -> Callable[[Main], Command]:
     """Decorates a function from arguments to exit code, making it a command's `main()`.
 
-    An unforeseen error of the system, such as a full disk, is printed in one line, and the exit code is 2. After
-    Ctrl-C or SIGTERM it is 130 or 143; the line is what the KeyboardInterrupt says, or "interrupted".
+    An error of this project, or one of the system such as a full disk, is printed in one line, and the exit code is 2.
+    After Ctrl-C or SIGTERM it is 130 or 143; the line is what the KeyboardInterrupt says, or "interrupted".
     """
 
     def made(main: Main) -> Command:
@@ -179,16 +179,27 @@ def command(name: str) -> Callable[[Main], Command]:
                     return 2
                 try:
                     return main(arguments)
-                except OSError as error:
-                    complain(name, f"{error.filename or 'the system'}: {reason(error)}")
-                    return 2
                 except KeyboardInterrupt as interrupt:
                     complain(name, str(interrupt) or "interrupted")
                     return signals.code or 130
+                except Exception as error:
+                    if signals.received:  # libraries turn an interruption into errors of their own
+                        complain(name, "interrupted")
+                        return signals.code
+                    if not isinstance(error, (PerchError, OSError)):
+                        raise
+                    complain(name, _said(error))
+                    return 2
 
         return run
 
     return made
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, PerchError):
+        return f"{error.filename or 'the system'}: {reason(error)}"
+    return str(error)
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.console.terminal import Parser, add_version, command, complain
-from runtime.errors import PerchError
 from runtime.explore import label, plot, prelabel, search, teach
 
 COMMANDS: dict[str, tuple[Any, str]] = {
@@ -40,9 +39,6 @@ def main(args: Sequence[str]) -> int:
     try:
         parsed.run(parsed)
         return 0
-    except PerchError as error:
-        complain("perch-explore", error)
-        return 2
     except ModuleNotFoundError as error:
         complain(
             "perch-explore",

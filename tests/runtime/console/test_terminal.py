@@ -16,6 +16,7 @@ import convert.cli
 import runtime.cli
 import runtime.explore.cli
 from runtime.console.terminal import Output, command, complain, printable, streams
+from runtime.errors import PerchError
 
 MAINS = (benchmarks.cli.main, convert.cli.main, runtime.cli.main, runtime.explore.cli.main)
 PROGRAM = """
@@ -143,6 +144,22 @@ def test_a_signal_ends_a_command_and_what_comes_after_sigterm_does_not_stop_the_
     assert cleaned == [number]
     assert capsys.readouterr().err == "perch-test: interrupted\n"
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.parametrize("error", [PerchError("it is no model"), OSError("no model"), RuntimeError("no model")])
+def test_an_interruption_that_a_library_turned_into_an_error_is_one(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    @command("perch-test")
+    def main(args: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise error from None
+        return 0
+
+    assert main([]) == 143
+    assert capsys.readouterr().err == "perch-test: interrupted\n"
 
 
 def test_a_signal_that_was_ignored_stays_ignored() -> None:
