@@ -206,6 +206,19 @@ def check_folder(target: Path) -> None:
         target.rmdir()
 
 
+def take_room(descriptor: int, size: int) -> None:
+    """Makes an open file so large, and takes the room on the disk now, where the system can.
+
+    The disk may be full when a file without its room is written through a map; the system then kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    os.truncate(descriptor, size)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+
+
 def composed(text: str) -> str:
     """A text with composed letters (Unicode NFC); some systems decompose those of file names."""
     return unicodedata.normalize("NFC", text)
