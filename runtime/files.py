@@ -196,6 +196,8 @@ def make_folder(folder: Path) -> None:
 def check_folder(target: Path) -> None:
     """Checks before the work that files can be written to a folder; one that does not exist is made and removed again.
 
+    Parents that are made for it stay: the rows of an unfinished run lie in them.
+
     Raises:
         OutputError: they cannot.
     """
