@@ -77,6 +77,3 @@ def main(args: Sequence[str]) -> int:
             "`pip install '.[convert,benchmarks]'` in the project's folder",
         )
         return 2
-    except KeyboardInterrupt:
-        complain("perch-bench", "interrupted")
-        return 130

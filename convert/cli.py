@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -121,30 +120,25 @@ def run(args: argparse.Namespace) -> None:
         ) from None
 
     outputs = None if args.outputs is None else [name.strip() for name in args.outputs.split(",") if name.strip()]
-    artifact = convert(
-        args.saved_model,
-        args.output,
-        outputs=outputs,
-        classes=args.classes,
-        taxonomy=args.taxonomy,
-        namespace=args.namespace,
-        audio=args.audio,
-        precision=args.precision,
-        head=args.head,
-        device=args.device,
-        progress=not args.quiet,
-    )
+    try:
+        artifact = convert(
+            args.saved_model,
+            args.output,
+            outputs=outputs,
+            classes=args.classes,
+            taxonomy=args.taxonomy,
+            namespace=args.namespace,
+            audio=args.audio,
+            precision=args.precision,
+            head=args.head,
+            device=args.device,
+            progress=not args.quiet,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; no file was written") from None
     if not args.quiet:
         for line in summary(artifact, args.output):
             print(line)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a conversion as Ctrl-C does."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
 
 
 @command("perch-convert")
@@ -152,7 +146,6 @@ def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
     parsed = make_parser().parse_args(args)
     hush_native_log()
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         run(parsed)
     except PerchError as error:
@@ -161,9 +154,4 @@ def main(args: Sequence[str]) -> int:
     except OSError as error:
         complain("perch-convert", f"{error.filename or 'cannot write'}: {reason(error)}")
         return 2
-    except KeyboardInterrupt as interrupt:
-        complain("perch-convert", "interrupted; no file was written")
-        return 143 if isinstance(interrupt, Terminated) else 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return 0

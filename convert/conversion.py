@@ -14,7 +14,7 @@ import tf2onnx
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, Device, HeadPrecision, Precision
 from convert.passes import pipeline
-from convert.passes.batch.free_batch import free_batch
+from convert.passes.batch.free_batch import free_batch, name_batch
 from convert.passes.heads.selection import keep_classes, keep_heads
 from convert.passes.heads.sums import keep_summed_axes
 from convert.proof.audio import ProofAudio
@@ -181,8 +181,8 @@ def _optimised(graph: ir.Model, source: SavedModel, selection: Selection, device
         pipeline.clean(graph)
     keep_summed_axes(graph.graph)
     free = source.free_batch or free_batch(graph.graph)
-    for value in [*graph.graph.inputs, *graph.graph.outputs] if free else []:
-        value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
+    if source.free_batch:
+        name_batch(graph.graph)
     pipeline.clean(graph)
     if free:
         pipeline.FORMS[device].defer_heads(pipeline.infer_shapes(graph).graph)

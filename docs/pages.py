@@ -44,7 +44,7 @@ Exit codes:
   submission incomplete.
 - `2`: wrong use, or input, an output or a device that cannot be used.
 - `130`: Ctrl-C. `perch-run` has written what was scored so far; `perch-convert` leaves no file.
-- `143`: SIGTERM, with the same left behind.
+- `143`: SIGTERM, or the terminal was closed, with the same left behind.
 """
 RUN = """\
 `perch-run SOUNDSCAPES ... --model FILE.onnx -o FILE [options]`

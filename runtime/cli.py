@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from runtime.audio.paths import find_recordings
 from runtime.classes.class_map import match_classes
 from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
+from runtime.console.signals import Signals
 from runtime.console.terminal import Complaints, command, complain, complain_all, printable
 from runtime.errors import InputError, PerchError
 from runtime.files import check_outputs
@@ -23,33 +23,6 @@ from runtime.request.request import Request
 from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Interrupted, run_request
-
-
-class Signals:
-    """Ctrl-C and SIGTERM: the first one interrupts the run, none interrupts the writing after it."""
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self.interrupt = True
-
-    def __enter__(self) -> Signals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: object) -> None:
-        self.received.append(number)
-        if self.interrupt:
-            self.interrupt = False
-            raise KeyboardInterrupt
-
-    @property
-    def code(self) -> int:
-        """The exit code that a shell would give: 130 after Ctrl-C, 143 after SIGTERM, 0 if there was none."""
-        return 128 + self.received[0] if self.received else 0
 
 
 def run(args: argparse.Namespace, signals: Signals) -> int:
@@ -118,15 +91,16 @@ def _report_map(args: argparse.Namespace, models: Mapping[str, Path], request: R
 def main(args: Sequence[str]) -> int:
     """The command; returns its exit code."""
     parsed = parse_args(args)
-    if parsed.doctor:
-        return doctor.main(parsed.model or (), parsed.device)
-    with Signals() as signals, Complaints("perch-run"):
+    with Signals(once=True) as signals, Complaints("perch-run"):
         try:
+            if parsed.doctor:
+                return doctor.main(parsed.model or (), parsed.device)
             return show_status(parsed.status) if parsed.status is not None else run(parsed, signals)
         except PerchError as error:
             complain("perch-run", in_flags(error))
             return 2
         except KeyboardInterrupt:
             done = "anything was scored" if parsed.merge is None else "the file was written"
+            done = "the report was complete" if parsed.doctor or parsed.status is not None else done
             complain("perch-run", f"interrupted before {done}")
             return signals.code or 130

@@ -86,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
             "--audio": lambda: find_recordings(args.audio).paths if args.audio is not None else (),
         },
     )
+    from benchmarks.cuda.all_steps import STEPS
     from benchmarks.cuda.record import Record
     from benchmarks.cuda.report import conclusion, wrong_results
     from benchmarks.cuda.step import Context
-    from benchmarks.cuda.steps import STEPS
 
     device, models = choose_device(args.device), _models(args.files)
     steps = args.steps or tuple(STEPS)
@@ -113,8 +113,8 @@ def _measure(names: Sequence[str], context: Context, record: Record) -> list[str
     Raises:
         DeviceError: the device cannot be used.
     """
+    from benchmarks.cuda.all_steps import STEPS
     from benchmarks.cuda.process import run_step
-    from benchmarks.cuda.steps import STEPS
 
     failed = []
     for number, name in enumerate(names):
@@ -159,8 +159,8 @@ def _problem(context: Context, doctor: Result) -> str | None:
 
 def _print(name: str, result: Result) -> None:
     """Prints a step's lines; one that cannot be printed is still in the JSON."""
+    from benchmarks.cuda.all_steps import STEPS
     from benchmarks.cuda.step import in_words
-    from benchmarks.cuda.steps import STEPS
 
     print(f"\n{name} ({result.get('took_s', 0):.0f} s)")
     if "error" in result:

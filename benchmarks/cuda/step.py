@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.errors import PerchError
-from runtime.model import cuda
+from runtime.model import cuda_calls
 from runtime.model.messages import message_of
 
 Result = dict[str, Any]
@@ -133,5 +133,5 @@ class Trials:
 
 def _is_broken() -> bool:
     """Whether CUDA has an error that stays: it then computes nothing more for this process."""
-    code = cuda.call("cudaDeviceSynchronize") or 0
+    code = cuda_calls.call("cudaDeviceSynchronize") or 0
     return code in (214, 220) or code >= 700  # errors of memory, of a link, and of kernels

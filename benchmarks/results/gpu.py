@@ -11,9 +11,9 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.cuda import ceiling, faults, nodes
-from benchmarks.cuda.rates import shown
 from benchmarks.cuda.report import conclusion
+from benchmarks.cuda.steps import ceiling, faults, nodes
+from benchmarks.cuda.steps.rates import shown
 from benchmarks.results.svg import MUTED, ORANGE, PURPLE, TEAL, picture
 
 LOOKS: Mapping[str, tuple[str, str]] = {"float32": (TEAL, "o"), "tf32": (ORANGE, "s"), "float16": (PURPLE, "^")}

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks.cuda.rates import named
+from benchmarks.cuda.steps.rates import named
 from benchmarks.labelling.oracle import WAYS
 from benchmarks.measuring.songs import shown_soundscape
 from benchmarks.results import gpu, plots

@@ -23,7 +23,7 @@ from benchmarks.measuring.memory import MemoryUse, own_memory
 from runtime.audio.mono import BLOCK_S
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
-from runtime.model import cuda
+from runtime.model import cuda_calls
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.session import Session, load
 from runtime.workers.child import Child, serve
@@ -164,7 +164,7 @@ class _Worker:
         if len(self._windows) < count:
             self._windows = np.stack(list(islice(self._stream, count)))
             if workload == "lanes" and self._config.device != "cpu":
-                cuda.pin(self._windows)
+                cuda_calls.pin(self._windows)
         return lambda: _length(session.run(self._windows[:count], outputs, size))
 
     def _backbone(self, workload: Workload, size: int, count: int) -> Callable[[], float]:

@@ -100,6 +100,11 @@ def new_constant(graph: ir.Graph, array: Array, hint: str) -> ir.Value:
     return value
 
 
+def new_ints(graph: ir.Graph, hint: str, *values: int) -> ir.Value:
+    """A vector of int64 as an initializer, such as the sizes or the axes that a node takes."""
+    return new_constant(graph, np.array(values, np.int64), hint)
+
+
 def insert(
     before: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any] | None = None
 ) -> ir.Value:

@@ -69,9 +69,9 @@ def write_soundscape(path: Path, seed: int, seconds: float = 60.0) -> None:
             file.write(audio[start : start + SAMPLE_RATE])
 
 
-def write_soundscapes(paths: Sequence[Path], distinct: int = 24) -> None:
-    """Writes one-minute soundscapes, the first `distinct` of them different from one another."""
+def write_soundscapes(paths: Sequence[Path]) -> None:
+    """Writes one-minute soundscapes, all different."""
     with progress_bar(len(paths), desc="soundscapes") as bar:
         for seed, path in enumerate(paths):
-            write_soundscape(path, seed % distinct)
+            write_soundscape(path, seed)
             bar.update()

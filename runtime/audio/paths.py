@@ -16,7 +16,7 @@ from runtime.audio.channels import channel_name
 from runtime.audio.extensions import FORMATS, is_recording, reading_advice, unreadable
 from runtime.audio.hidden import SYSTEM, is_hidden
 from runtime.audio.remote_paths import find_remote
-from runtime.errors import InputError, reason, some
+from runtime.errors import InputError, counted, reason, some
 from runtime.remote import Location, is_url, local_path, path_below
 
 Sources = str | Path | Iterable[str | Path]
@@ -74,7 +74,7 @@ class FoundRecordings:
         if not self.unreadable:
             return None
         folders = some([f"{folder} ({why})" for folder, why in self.unreadable.items()])
-        return f"skipped {_count(len(self.unreadable), 'unreadable folder')}: {folders}"
+        return f"skipped {counted(len(self.unreadable), 'unreadable folder')}: {folders}"
 
     def by_channel(self, counts: Sequence[int]) -> FoundRecordings:
         """Each channel as a recording of its own; `counts` says how many channels each recording has, 0 if
@@ -108,12 +108,12 @@ class FoundRecordings:
         lines = []
         if self.skipped:
             hidden = f", {self.hidden_files} of them hidden" if self.hidden_files else ""
-            lines.append(f"skipped {_count(self.skipped, 'other file')}{hidden}")
+            lines.append(f"skipped {counted(self.skipped, 'other file')}{hidden}")
         if self.hidden:
             names = some([os.path.basename(folder) for folder in self.hidden])
-            lines.append(f"skipped {_count(len(self.hidden), 'hidden or system folder')} ({names})")
+            lines.append(f"skipped {counted(len(self.hidden), 'hidden or system folder')} ({names})")
         if self.lost:
-            lines.append(f"skipped {_count(len(self.lost), 'unreadable folder')} ({some(self.lost)})")
+            lines.append(f"skipped {counted(len(self.lost), 'unreadable folder')} ({some(self.lost)})")
         return lines
 
 
@@ -283,10 +283,6 @@ def _root(taken: Iterable[str]) -> str | Path:
     parts = [folder.split("/") for folder in folders]
     common = [here[0] for here in itertools.takewhile(lambda here: len(set(here)) == 1, zip(*parts))]
     return "/".join(common) if len(common) > 2 else ""  # s3:, nothing, and the bucket
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _names(ordered: Sequence[tuple[str, Location]]) -> list[str]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, Protocol, TextIO
 
 from runtime.console.log import log
+from runtime.console.signals import Signals
 from runtime.console.version import __version__
 from runtime.errors import reason
 from runtime.files import utf8
@@ -165,13 +166,14 @@ class Command(Protocol):
 def command(name: str) -> Callable[[Main], Command]:
     """Decorates a function from arguments to exit code, making it a command's `main()`.
 
-    An unforeseen error of the system, such as a full disk, is printed in one line, and the exit code is 2.
+    An unforeseen error of the system, such as a full disk, is printed in one line, and the exit code is 2. After
+    Ctrl-C or SIGTERM it is 130 or 143; the line is what the KeyboardInterrupt says, or "interrupted".
     """
 
     def made(main: Main) -> Command:
         def run(args: Sequence[str] | None = None) -> int:
             arguments = sys.argv[1:] if args is None else list(args)
-            with streams(name):
+            with streams(name), Signals() as signals:
                 if (problem := _unusable(arguments)) is not None:
                     complain(name, problem)
                     return 2
@@ -180,6 +182,9 @@ def command(name: str) -> Callable[[Main], Command]:
                 except OSError as error:
                     complain(name, f"{error.filename or 'the system'}: {reason(error)}")
                     return 2
+                except KeyboardInterrupt as interrupt:
+                    complain(name, str(interrupt) or "interrupted")
+                    return signals.code or 130
 
         return run
 

@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 @command("perch-explore")
 def main(args: Sequence[str]) -> int:
-    """The command; returns its exit code: 0 done, 2 wrong use or unusable input, 130 interrupted."""
+    """The command; returns its exit code: 0 done, 2 wrong use or unusable input."""
     parsed = make_parser().parse_args(args)
     try:
         parsed.run(parsed)
@@ -49,6 +49,3 @@ def main(args: Sequence[str]) -> int:
             "project's folder",
         )
         return 2
-    except KeyboardInterrupt:
-        complain("perch-explore", "interrupted")
-        return 130

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.classes.taxonomy import Taxonomy, read_taxonomy
+from runtime.console.signals import Signals
 from runtime.console.terminal import STEERS_OR_BREAKS
 from runtime.errors import InputError, counted, reason, some
 from runtime.explore.rows import RowFile, open_runs, recordings_of
@@ -268,15 +269,6 @@ def _serve(desk: Desk, listening: socket.socket, browser: bool) -> int:
     listening.listen(128)  # a browser that is quick waits
     say(f"{desk.title}: {counted(int(desk.windows.scored.sum()), 'window')}; labels go to {desk.journal.path}")
     say(f"{address} (Ctrl-C ends)")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
-    hangup = getattr(signal, "SIGHUP", None)  # Windows has none, and nohup ignores it
-    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
-        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGTERM))
-    with _opened(address, browser):
-        try:
-            server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            pass
-        except SystemExit as ended:
-            return int(ended.code or 0)
-    return 0
+    with Signals() as signals, _opened(address, browser), contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])  # it notes signals, and sends them once more when it has ended
+    return 0 if signal.SIGINT in signals.received else signals.code

@@ -50,7 +50,7 @@ class Probe:
     strengths: tuple[float, ...]
 
 
-def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: int = FOLDS) -> NDArray[np.int64]:
+def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The fold of each labelled row, int64 `[rows]`.
 
     A fold holds whole recordings. They are spread so that each species' presence and absence occur in as many folds as
@@ -59,7 +59,7 @@ def deal_folds(recordings: NDArray[np.int64], truth: NDArray[np.bool_], count: i
     columns = np.concatenate([truth, ~truth], axis=1)
     windows = np.stack([np.bincount(recordings, weights=column) for column in columns.T], axis=1)
     shares = windows / np.maximum(windows.sum(axis=0), 1)
-    totals = np.zeros((min(count, len(windows)), windows.shape[1]))
+    totals = np.zeros((min(FOLDS, len(windows)), windows.shape[1]))
     sizes = np.zeros(len(totals))
     folds = np.empty(len(windows), np.int64)
     # Recordings with the largest share of a species first; each goes to the fold that has least of its species.

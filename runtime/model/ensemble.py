@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ArtifactError, InputError, repeated
 from runtime.model.artifact import ILL, Artifact
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 from runtime.model.identity import read_true_artifact
 from runtime.model.session import Session
 

@@ -22,7 +22,7 @@ from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model import cuda
 from runtime.model.artifact import CONVERT, Artifact, read_artifact
 from runtime.model.binding import Binding, Buffers, Spare
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import PROVIDER, CudaOptions
 from runtime.model.golden import check, golden_batches
 from runtime.model.messages import message_of, unusable
 from runtime.model.schema import EMBEDDINGS, GATHERED, HEAD_ROWS, INPUTS, ROWS
@@ -77,7 +77,7 @@ def choose_device(device: str) -> str:
     check_device("device", device)
     if device == "cpu":
         return "cpu"
-    present = cuda.PROVIDER in ort.get_available_providers()
+    present = PROVIDER in ort.get_available_providers()
     if device == "auto":
         return "cuda:0" if present and cuda.gpus() else "cpu"
     if not present:
@@ -261,7 +261,7 @@ def load(
         if device != "cpu" and "load model" not in str(error).lower():
             raise DeviceError(unusable(device, message_of(error))) from None
         raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
-    if device != "cpu" and cuda.PROVIDER not in session.get_providers():
+    if device != "cpu" and PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         raise DeviceError(unusable(device, cuda.missing_library() or "ONNX Runtime gives no reason"))
     return session

@@ -23,6 +23,7 @@ from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.formats.format import Format
 from runtime.rows.formats.npz_file import NpzFile
 from runtime.rows.formats.parquet_file import ParquetFile
+from runtime.rows.submission import as_values, submitted, usual_output
 from runtime.rows.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Soundscapes(RunSummary):
 
     def __setitem__(self, output: str, values: ArrayLike) -> None:
         """Writes values into the array of an output."""
-        self[output][:] = _as_values(values, self[output].shape, output)
+        self[output][:] = as_values(values, self[output].shape, output)
 
     def _array(self, name: str) -> NDArray[Any]:
         """One output of all rows. From now on the blocks share its memory: writing to one changes both."""
@@ -240,21 +241,10 @@ class Soundscapes(RunSummary):
                 row; `path` is a folder or device, or a file that the run read; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
-        names = list(self._columns.shapes)
-        if output is None and len(names) > 1 and not (scores is not None and "label" in names):
-            raise InputError(
-                f"a CSV holds one output, not {', '.join(names)}; say which, such as output='{names[0]}', or write a "
-                ".parquet or .npz instead"
-            )
-        name = self._asked(output or ("label" if len(names) > 1 else names[0]))
+        name = self._asked(output or usual_output(self._columns, given=scores is not None))
         columns = self._columns.only(name)
         CsvFile().check_columns(columns)
-        blocks = self._rows()
-        if scores is not None:
-            given = _as_values(scores, (sum(map(len, blocks)), *columns.shapes[name]), name)
-            blocks = _with_values(blocks, given, name)
-        for block in blocks:
-            _check_scores(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
+        blocks = submitted(self._rows(), columns, scores)
         self._write(path, CsvFile(), blocks, columns)
 
     def to_parquet(self, path: str | Path) -> None:
@@ -313,38 +303,3 @@ class Soundscapes(RunSummary):
 def _copied(block: Block) -> Block:
     """A block that does not share the memory of its outputs."""
     return replace(block, outputs={name: values.copy() for name, values in block.outputs.items()})
-
-
-def _with_values(blocks: Sequence[Block], values: NDArray[np.floating], output: str) -> list[Block]:
-    """The same rows with other values of one output, `[rows, columns]`, and no other outputs."""
-    starts = np.cumsum([0, *map(len, blocks)]).tolist()
-    return [
-        replace(block, outputs={output: values[start : start + len(block)]}) for block, start in zip(blocks, starts)
-    ]
-
-
-def _as_values(scores: ArrayLike, shape: tuple[int, ...], output: str) -> NDArray[np.floating]:
-    """Scores that a user gives for an output."""
-    try:
-        given = np.ascontiguousarray(np.asarray(scores, np.float32))
-    except (TypeError, ValueError):
-        raise InputError(f"the scores given for '{output}' are not an array of numbers") from None
-    if given.shape != shape:
-        raise InputError(
-            f"the scores given for '{output}' have the shape {given.shape}, but its rows and columns are {shape}"
-        )
-    return given
-
-
-def _check_scores(scores: NDArray[np.floating], row_ids: Sequence[str], classes: Sequence[str]) -> None:
-    """Refuses rows that a submission cannot hold."""
-    if not scores.strides[0]:  # rows that were not reached share one NaN, which cannot be written to
-        return
-    finite = np.isfinite(scores)
-    for row in np.flatnonzero(~finite.all(axis=1) & ~np.isnan(scores).all(axis=1))[:1].tolist():
-        at = int(np.flatnonzero(~finite[row])[0])
-        column = f"'{classes[at]}'" if classes else f"e{at}"
-        raise InputError(
-            f"the score of {column} in the row {row_ids[row]} is {scores[row, at]}; a row holds finite numbers, or NaN "
-            "throughout if it has no score"
-        )

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.model import cuda
+from runtime.model import cuda, cuda_calls
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
 from runtime.model.messages import OUT_OF_MEMORY
@@ -93,7 +93,7 @@ def main() -> None:
             cuda.forbid_tf32()
         session = open_models(job.models, job.device, job.setup.threads, job.tf32)
         if job.device != "cpu":
-            cuda.sleep_while_waiting(job.device)
+            cuda_calls.sleep_while_waiting(job.device)
         scorer = BatchScorer(
             score=lambda windows, size: session.run(windows, job.computed, size),
             check=lambda size: session.check(session.golden_rows(job.computed, size)),
@@ -104,7 +104,7 @@ def main() -> None:
     except Exception as error:
         send(Refused(refusal(error, job)))
         return
-    if job.device != "cpu" and not cuda.pin(ring.windows):
+    if job.device != "cpu" and not cuda_calls.pin(ring.windows):
         send(Notice("the memory of the windows cannot be pinned, so they take longer to reach the GPU"))
     send(Ready())
     lanes = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from runtime.cores import usable_cores
-from runtime.model import cuda
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import members_of
 from runtime.model.profile import Setup, read_profile
@@ -14,6 +16,18 @@ from runtime.request.request import Request
 
 CPU_BATCH = 2
 """Small batches stay in a core's cache."""
+WINDOW_BYTES, MOST_BATCH = 48 * 2**20, 128
+"""Memory that one window is assumed to need on a GPU (three times that of its activations on the CPU), and the
+largest useful batch: larger ones are no faster."""
+ASK = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from runtime.model.cuda import loading
+from runtime.model.cuda_calls import free_bytes
+with loading():
+    print(free_bytes(sys.argv[2]))
+"""
+ASK_S = 60.0
 
 
 def default_batch(artifact: Artifact, device: str) -> int:
@@ -23,7 +37,22 @@ def default_batch(artifact: Artifact, device: str) -> int:
     """
     if not artifact.free_batch:
         return 1
-    return CPU_BATCH if device == "cpu" else cuda.batch_size(device, len(members_of(artifact)))
+    return CPU_BATCH if device == "cpu" else gpu_batch(device, len(members_of(artifact)))
+
+
+def gpu_batch(device: str, models: int) -> int:
+    """A batch that fits in half of the free memory for each of so many models; 32 where that is unknown.
+
+    A process of its own asks the card: whoever asks holds some hundred MB of it until the process ends.
+    """
+    command = [sys.executable, "-P", "-c", ASK, json.dumps(sys.path), device]
+    try:
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S, check=True)
+        free = int(asked.stdout.split()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 32
+    room = free // 2 // models // WINDOW_BYTES
+    return max(1, min(MOST_BATCH, 1 << max(0, room.bit_length() - 1)))
 
 
 def choose_setup(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,15 @@ import pytest
 
 from runtime import doctor
 from runtime.cli import main
+from runtime.console.log import log
 from runtime.model import cuda
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.cuda_options import PROVIDER
 from runtime.model.fingerprint import to_text
 from tests.support.broken import edited, misjudged
 
 no_cuda = pytest.mark.skipif(cuda.problem("cuda:0") is None, reason="CUDA works here")
-lists_cuda = pytest.mark.skipif(cuda.PROVIDER not in ort.get_available_providers(), reason="a CPU build")
+lists_cuda = pytest.mark.skipif(PROVIDER not in ort.get_available_providers(), reason="a CPU build")
 
 
 @no_cuda
@@ -65,6 +68,20 @@ def test_two_distributions_are_a_problem(monkeypatch: pytest.MonkeyPatch, capsys
     assert "problem: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().out
 
 
+def test_an_interruption_and_what_is_logged_are_a_line_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def terminated(device: str) -> str:
+        log.warning("%s is odd", device)
+        signal.raise_signal(signal.SIGTERM)
+        return device
+
+    monkeypatch.setattr(doctor, "choose_device", terminated)
+    assert main(["--doctor"]) == 143
+    said = capsys.readouterr().err
+    assert said == "perch-run: auto is odd\nperch-run: interrupted before the report was complete\n"
+
+
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--doctor", "--model", str(tmp_path / "x.onnx")]) == 2
     assert main(["--doctor", "--device", "gpu"]) == 2
@@ -88,7 +105,7 @@ def test_arithmetic_on_shapes_may_stay_on_the_cpu() -> None:
         node = {"op_name": kind, "provider": provider, "output_type_shape": [{result: [1]}]}
         return {"cat": "Node", "name": f"{kind}_kernel_time", "args": node}
 
-    cpu, gpu = "CPUExecutionProvider", cuda.PROVIDER
+    cpu, gpu = "CPUExecutionProvider", PROVIDER
     events = [
         {"cat": "Session", "name": "model_loading", "args": {}},
         event("Shape", cpu, "int64"),

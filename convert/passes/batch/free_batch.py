@@ -9,8 +9,8 @@ from convert.passes.edit import constant, new_constant
 from convert.passes.rows import is_row_wise, reshapes_each_row
 
 
-def free_batch(graph: ir.Graph, size: str = "batch") -> bool:
-    """Makes the first axis of the input and of every output symbolic, under the name `size`.
+def free_batch(graph: ir.Graph) -> bool:
+    """Makes the first axis of the input and of every output symbolic.
 
     Requires shapes inferred for one window. From the input down each node must compute windows one by one. A Reshape
     to `[1, ...]` becomes one to `[0, ...]`, which copies the batch from its input.
@@ -33,13 +33,18 @@ def free_batch(graph: ir.Graph, size: str = "batch") -> bool:
         target = np.array(constant(node.inputs[1]))
         target[0] = 0
         node.replace_input_with(1, new_constant(graph, target, f"{node.name}/free"))
-    for value in [*graph.inputs, *graph.outputs]:
-        value.shape = ir.Shape([size, *list(value.shape or [])[1:]])
+    name_batch(graph)
     for node in graph:  # shapes inferred for one window no longer hold
         for value in node.outputs:
             if not value.is_graph_output():
                 value.shape = None
     return True
+
+
+def name_batch(graph: ir.Graph) -> None:
+    """Calls the first axis of the input and of every output `batch`."""
+    for value in [*graph.inputs, *graph.outputs]:
+        value.shape = ir.Shape(["batch", *list(value.shape or [])[1:]])
 
 
 def _leads_with_one(reshape: ir.Node) -> bool:

@@ -13,10 +13,12 @@ once.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import attribute, insert, new_constant, replace
+from convert.passes.edit import attribute, insert, new_constant, new_ints, replace
 from convert.passes.frontend.frames import cut_into_steps
 from convert.passes.frontend.spectrogram import Spectrogram, find_spectrograms
 
@@ -42,10 +44,9 @@ def _frames(graph: ir.Graph, spectrogram: Spectrogram) -> ir.Value | None:
     if cut is None:
         return None
     steps, count, span = cut
-    axis = _ints(graph, 1)
-    shifted = [
-        insert(before, "Slice", [steps, _ints(graph, step), _ints(graph, step + count), axis]) for step in range(span)
-    ]
+    ints = partial(new_ints, graph, "spectrogram/ints")
+    axis = ints(1)
+    shifted = [insert(before, "Slice", [steps, ints(step), ints(step + count), axis]) for step in range(span)]
     return insert(before, "Concat", shifted, {"axis": 2}) if span > 1 else shifted[0]
 
 
@@ -63,7 +64,3 @@ def _rewrite(graph: ir.Graph, spectrogram: Spectrogram, frames: ir.Value) -> Non
         node.outputs[0].shape = None  # fewer bins
     bands = np.pad(spectrogram.weights[spectrogram.used], ((0, unused), (0, 0)))
     mel.replace_input_with(1, new_constant(graph, bands, "mel/bands"))
-
-
-def _ints(graph: ir.Graph, *values: int) -> ir.Value:
-    return new_constant(graph, np.array(values, np.int64), "spectrogram/ints")

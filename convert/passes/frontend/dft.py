@@ -12,11 +12,12 @@ rows - r form a group. For 318 bins of 640 samples this takes a seventh of the m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import Array, attribute, insert, new_constant
+from convert.passes.edit import Array, attribute, insert, new_constant, new_ints
 from convert.passes.frontend.frames import cut_into_steps
 
 TOLERANCE = 1e-6
@@ -102,9 +103,7 @@ def insert_factors(graph: ir.Graph, before: ir.Node, conv: ir.Node, factors: Fac
     if cut is None:
         return None
     steps, frames, span = cut
-
-    def ints(*values: int) -> ir.Value:
-        return new_constant(graph, np.array(values, np.int64), "dft/ints")
+    ints = partial(new_ints, graph, "dft/ints")
 
     def single(array: Array, name: str) -> ir.Value:
         return new_constant(graph, array.astype(np.float32), f"dft/{name}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import Array, attribute, constant, insert, new_constant, replace
+from convert.passes.edit import Array, attribute, constant, insert, new_constant, new_ints, replace
 
 
 def frames_by_convolution(graph: ir.Graph) -> None:
@@ -30,10 +31,7 @@ def frames_by_convolution(graph: ir.Graph) -> None:
             continue
         frames, taps = indices.shape
         first, last = int(indices[0, 0]), int(indices[-1, -1]) + 1
-
-        def ints(*values: int) -> ir.Value:
-            return new_constant(graph, np.array(values, np.int64), "frames/ints")
-
+        ints = partial(new_ints, graph, "frames/ints")
         samples = gather.inputs[0]
         if (first, last) != (0, shape[1]):
             samples = insert(gather, "Slice", [samples, ints(first), ints(last), ints(1)])
@@ -68,10 +66,7 @@ def cut_into_steps(graph: ir.Graph, before: ir.Node, conv: ir.Node, taps: int) -
     span = ceil(taps / stride)
     steps = frames + span - 1
     front = attribute(conv, "pads", (0, 0, 0, 0))[0]
-
-    def ints(*values: int) -> ir.Value:
-        return new_constant(graph, np.array(values, np.int64), "frames/ints")
-
+    ints = partial(new_ints, graph, "frames/ints")
     padding = ints(0, 0, front, 0, 0, 0, steps * stride - front - samples, 0)
     padded = insert(before, "Pad", [conv.inputs[0], padding])
     return insert(before, "Reshape", [padded, ints(0, steps, stride)]), frames, span

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +25,7 @@ from convert.passes.edit import (
     insert,
     is_row,
     new_constant,
+    new_ints,
     producer,
     replace,
     with_constant,
@@ -192,6 +194,7 @@ def _cuts_frames(conv: ir.Node, layout: list[ir.Node]) -> bool:
 def _rewrite(graph: ir.Graph, spectrogram: Spectrogram) -> None:
     mel, weights, used, kernels = spectrogram.mel, spectrogram.weights, spectrogram.used, spectrogram.kernels
     first, conv = spectrogram.region[0], spectrogram.conv
+    ints = partial(new_ints, graph, "spectrogram/ints")
     factors = factorise(kernels, used, spectrogram.transforms[0].length)
     frames = mel.outputs[0].shape[1] if mel.outputs[0].shape is not None else None
     spectra = insert_factors(graph, first, conv, factors) if factors is not None else None
@@ -204,25 +207,22 @@ def _rewrite(graph: ir.Graph, spectrogram: Spectrogram) -> None:
     for node in spectrogram.region:
         node.outputs[0].shape = None  # now channels-first
         if node.op_type == "Slice":  # along frames, now the last axis
-            node.replace_input_with(3, _ints(graph, [3 if grouped else 2]))
+            node.replace_input_with(3, ints(3 if grouped else 2))
     bands = np.where(order >= 0, weights[used[order]].T, 0)  # the padding of a group has no weight
     magnitude = mel.inputs[0]
     if grouped and isinstance(frames, int):
-        magnitude = insert(mel, "Reshape", [magnitude, _ints(graph, [0, len(order), frames])])
+        magnitude = insert(mel, "Reshape", [magnitude, ints(0, len(order), frames)])
     product = insert(mel, "MatMul", [new_constant(graph, bands.astype(weights.dtype), "mel/bands"), magnitude])
     replace(mel.outputs[0], insert(mel, "Transpose", [product], {"perm": [0, 2, 1]}))
 
 
 def _dense(graph: ir.Graph, before: ir.Node, conv: ir.Node, kernels: list[Array]) -> list[ir.Value]:
     """Inserts one convolution with all kernels; returns `[batch, bins, frames]` for each."""
+    ints = partial(new_ints, graph, "spectrogram/ints")
     joined = np.concatenate(kernels)[:, None, :, None].astype(np.float32)
     attributes = {name: attr.value for name, attr in conv.attributes.items()}
     convolved = insert(before, "Conv", [conv.inputs[0], new_constant(graph, joined, "dft/kernels")], attributes)
-    bins = insert(before, "Squeeze", [convolved, _ints(graph, [3])])
+    bins = insert(before, "Squeeze", [convolved, ints(3)])
     count = len(kernels[0])
-    ends = [[_ints(graph, [n]) for n in (i * count, (i + 1) * count, 1)] for i in range(len(kernels))]
+    ends = [[ints(n) for n in (i * count, (i + 1) * count, 1)] for i in range(len(kernels))]
     return [insert(before, "Slice", [bins, *slice_]) for slice_ in ends]
-
-
-def _ints(graph: ir.Graph, values: list[int]) -> ir.Value:
-    return new_constant(graph, np.array(values, np.int64), "spectrogram/ints")

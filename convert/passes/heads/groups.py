@@ -13,10 +13,12 @@ as long as in PyTorch (onnxruntime#9471).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import insert, new_constant
+from convert.passes.edit import insert, new_constant, new_ints
 from convert.passes.heads.prototypes import find_prototypes
 from convert.passes.heads.tiling import replace_maximum
 
@@ -33,10 +35,7 @@ def group_positions(graph: ir.Graph) -> None:
     """
     for head in find_prototypes(graph):
         before = head.maximum
-
-        def ints(*values: int) -> ir.Value:
-            return new_constant(graph, np.array(values, np.int64), "prototypes/ints")
-
+        ints = partial(new_ints, graph, "prototypes/ints")
         features, count = head.prototypes.shape
         unused = -count % ALIGNMENT
         prototypes = new_constant(graph, np.pad(head.prototypes, ((0, 0), (0, unused))), "prototypes/matrix")

@@ -12,11 +12,13 @@ The maximum over positions is taken of integers, before they are scaled: all pos
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 
 from convert.errors import ConversionError
-from convert.passes.edit import insert, new_constant
+from convert.passes.edit import insert, new_constant, new_ints
 from convert.passes.heads.prototypes import PrototypeHead, find_prototypes
 from convert.passes.heads.tiling import TILE_BYTES, max_product, replace_maximum, split
 
@@ -45,12 +47,10 @@ def _quantised(graph: ir.Graph, head: PrototypeHead, tile_bytes: int) -> ir.Valu
     largest = np.abs(head.prototypes).max(axis=0)
     scales = np.where(largest > 0, largest, 1) / PROTOTYPE_STEPS
     prototypes = np.round(head.prototypes / scales).astype(np.int8)
+    ints = partial(new_ints, graph, "int8/ints")
 
     def number(value: float) -> ir.Value:
         return new_constant(graph, np.array(value, np.float32), "int8/number")
-
-    def ints(*values: int) -> ir.Value:
-        return new_constant(graph, np.array(values, np.int64), "int8/ints")
 
     def do(op_type: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
         return insert(head.maximum, op_type, inputs, attributes)

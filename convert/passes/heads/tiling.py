@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from convert.passes.edit import Array, insert, new_constant, replace
+from convert.passes.edit import Array, insert, new_constant, new_ints, replace
 from convert.passes.heads.prototypes import PrototypeHead, find_prototypes
 
+INTS = "prototypes/ints"
 TILE_BYTES = 2**19
 """Approximate size of a tile's products, for one window."""
 POSITIONS_AT_ONCE = 16
@@ -32,7 +33,7 @@ def tile_prototypes(graph: ir.Graph, tile_bytes: int = TILE_BYTES) -> None:
     for head in find_prototypes(graph):
         tiles = split(head, head.prototypes, tile_bytes)
         if len(tiles) > 1:
-            rows = insert(head.maximum, "Reshape", [head.data, _ints(graph, -1, len(head.prototypes))])
+            rows = insert(head.maximum, "Reshape", [head.data, new_ints(graph, INTS, -1, len(head.prototypes))])
             replace_maximum(graph, head, max_product(graph, head, "MatMul", rows, tiles))
 
 
@@ -54,7 +55,7 @@ def max_product(graph: ir.Graph, head: PrototypeHead, op_type: str, rows: ir.Val
     for tile in tiles:
         result = insert(before, op_type, [rows, new_constant(graph, tile, "prototypes/tile")])
         for positions in (step, head.positions // step):
-            grouped = insert(before, "Reshape", [result, _ints(graph, -1, positions, tile.shape[1])])
+            grouped = insert(before, "Reshape", [result, new_ints(graph, INTS, -1, positions, tile.shape[1])])
             result = insert(before, "ReduceMax", [grouped], {"axes": [1], "keepdims": 0})
         maxima.append(result)
     return insert(before, "Concat", maxima, {"axis": 1}) if len(maxima) > 1 else maxima[0]
@@ -63,10 +64,6 @@ def max_product(graph: ir.Graph, head: PrototypeHead, op_type: str, rows: ir.Val
 def replace_maximum(graph: ir.Graph, head: PrototypeHead, result: ir.Value) -> None:
     """Lets the graph go on with another result, `[windows, prototypes]`, in place of the head's maximum."""
     old = head.maximum.outputs[0]
-    reshaped = insert(head.maximum, "Reshape", [result, _ints(graph, -1, *head.layout)])
+    reshaped = insert(head.maximum, "Reshape", [result, new_ints(graph, INTS, -1, *head.layout)])
     reshaped.shape, reshaped.type = old.shape, old.type
     replace(old, reshaped)
-
-
-def _ints(graph: ir.Graph, *values: int) -> ir.Value:
-    return new_constant(graph, np.array(values, np.int64), "prototypes/ints")

@@ -24,13 +24,13 @@ class Top:
     scores: NDArray[np.float32]
 
 
-def find_top(rows: RowFile, wanted: NDArray[np.int64], top: int = TOP) -> Top:
-    """The `top` highest scores of the rows `wanted` (ascending places).
+def find_top(rows: RowFile, wanted: NDArray[np.int64]) -> Top:
+    """The `TOP` highest scores of the rows `wanted` (ascending places).
 
     Raises:
         InputError: the file holds no scores.
     """
-    top = min(top, rows.shapes.get(OUTPUT, (top,))[-1])
+    top = min(TOP, rows.shapes.get(OUTPUT, (TOP,))[-1])
     columns, scores = np.zeros((len(wanted), top), np.int64), np.zeros((len(wanted), top), np.float32)
     for first, values in read_scores(rows, wanted):
         best = np.argsort(-values, axis=1, kind="stable")[:, :top]

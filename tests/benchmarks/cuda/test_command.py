@@ -15,9 +15,9 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.cuda import command, process
-from benchmarks.cuda.expected import write_expected
+from benchmarks.cuda.all_steps import STEPS
+from benchmarks.cuda.kit.expected import write_expected
 from benchmarks.cuda.step import Context, Keep, Result
-from benchmarks.cuda.steps import STEPS
 from benchmarks.measuring.usage import alive, children
 from benchmarks.results.page import write_results
 from convert.proof.synthetic import windows as synthetic

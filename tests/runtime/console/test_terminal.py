@@ -1,9 +1,10 @@
-"""What commands print: nothing that steers a terminal, and no error where it cannot be printed."""
+"""What commands print: nothing that steers a terminal, no error where it cannot be printed. How signals end them."""
 
 from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,41 @@ def test_what_the_system_refuses_is_a_line(capsys: pytest.CaptureFixture[str]) -
 
     assert main([]) == 2
     assert capsys.readouterr().err == "perch-test: out\\x1b.csv: no space left on device\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
+def test_a_signal_ends_a_command_and_what_comes_after_sigterm_does_not_stop_the_cleaning_up(
+    capsys: pytest.CaptureFixture[str], number: str, code: int
+) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    cleaned = []
+
+    @command("perch-test")
+    def main(args: object) -> int:
+        try:
+            signal.raise_signal(getattr(signal, number))
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleaned.append(number)
+        return 0
+
+    assert main([]) == code
+    assert cleaned == [number]
+    assert capsys.readouterr().err == "perch-test: interrupted\n"
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
+    @command("perch-test")
+    def main(args: object) -> int:
+        signal.raise_signal(signal.SIGHUP)
+        return 0
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main([]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("main", MAINS)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convert.passes.heads.deferral import defer_heads
 from runtime.model.binding import Binding, Buffers, Spare
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 from runtime.model.session import Session
 from tests.support.small_v2 import write_small_v2
 

@@ -11,8 +11,9 @@ import onnxruntime as ort
 import pytest
 
 from runtime.errors import DeviceError
-from runtime.model import cuda
-from runtime.model.cuda import LIBRARIES, CudaOptions
+from runtime.model import cuda, cuda_calls
+from runtime.model.cuda import LIBRARIES
+from runtime.model.cuda_options import CudaOptions
 from runtime.model.session import check_install
 
 
@@ -83,11 +84,11 @@ def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.Monk
         return 101
 
     two_gpus = SimpleNamespace(cudaSetDevice=set_device, cudaSetDeviceFlags=set_flags, cudaGetLastError=take)
-    monkeypatch.setattr(cuda, "library", lambda: two_gpus)
-    assert cuda.sleep_while_waiting("cuda:1")
-    assert not cuda.sleep_while_waiting("cuda:2")
-    monkeypatch.setattr(cuda, "library", lambda: None)
-    assert not cuda.sleep_while_waiting("cuda:0")
+    monkeypatch.setattr(cuda_calls, "library", lambda: two_gpus)
+    assert cuda_calls.sleep_while_waiting("cuda:1")
+    assert not cuda_calls.sleep_while_waiting("cuda:2")
+    monkeypatch.setattr(cuda_calls, "library", lambda: None)
+    assert not cuda_calls.sleep_while_waiting("cuda:0")
     assert called == [("device", 1), ("flags", 4), ("device", 2), ("error taken", 0)]
 
 
@@ -99,19 +100,6 @@ def test_a_failed_call_leaves_no_error_to_the_next_kernel(monkeypatch: pytest.Mo
         return 2
 
     full = SimpleNamespace(cudaHostRegister=register, cudaGetLastError=lambda: left.pop())
-    monkeypatch.setattr(cuda, "library", lambda: full)
-    assert not cuda.pin(np.zeros(4, np.float32))
+    monkeypatch.setattr(cuda_calls, "library", lambda: full)
+    assert not cuda_calls.pin(np.zeros(4, np.float32))
     assert left == []
-
-
-@pytest.mark.parametrize(("free", "batch"), [(80 * 2**30, 128), (2**30, 8), (2**20, 1), (None, 32)])
-def test_batch_fits_into_the_memory_that_another_process_sees(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int | None, batch: int
-) -> None:
-    package = tmp_path / "runtime" / "model"
-    package.mkdir(parents=True)
-    (package / "cuda.py").write_text(
-        f"import contextlib\nloading = contextlib.nullcontext\ndef free_bytes(device):\n    return {free}\n"
-    )
-    monkeypatch.setattr("sys.path", [str(tmp_path)])
-    assert cuda.batch_size("cuda:0") == batch

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda import points
-from benchmarks.cuda.clock import first_s
-from benchmarks.cuda.points import Points
 from benchmarks.cuda.step import Context
-from runtime.model.cuda import CudaOptions
+from benchmarks.cuda.steps import points
+from benchmarks.cuda.steps.clock import first_s
+from benchmarks.cuda.steps.points import Points
+from runtime.model.cuda_options import CudaOptions
 
 
 def test_float16_is_compared_with_float32_even_if_that_has_no_point(

@@ -1,4 +1,4 @@
-"""Makes the weights of a converted file random, so that a light file (`benchmarks.cuda.seeded`) can stand for it."""
+"""Makes the weights of a converted file random, so that a light file (see `seeded`) can stand for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from benchmarks.cuda.seeded import Weight, write_light
+from benchmarks.cuda.kit.seeded import Weight, write_light
 from benchmarks.throughput.backbone import spectrogram
 from convert.write import ConvertedModel
 from runtime.errors import InputError

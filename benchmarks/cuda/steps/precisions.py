@@ -14,7 +14,7 @@ from typing import Literal
 from benchmarks.cuda.step import Context
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact, read_artifact
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 
 Precision = Literal["float32", "tf32", "float16"]
 MADE = "made from the float32 file by perch-bench, to be timed"

@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cuda.clock import first_s, seconds
-from benchmarks.cuda.precisions import Precision, file_for, options_for
 from benchmarks.cuda.step import Context, Result, attempt
+from benchmarks.cuda.steps.clock import first_s, seconds
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for
 from benchmarks.measuring.timing import figure, take_turns
 from benchmarks.throughput.workers import measured_outputs
 from convert.proof import parity
 from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores
 from runtime.errors import DeviceError
-from runtime.model import cuda
+from runtime.model import cuda_calls
 from runtime.model.artifact import read_artifact
 from runtime.model.binding import Binding
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 from runtime.model.session import Session
 
 SEED, DISTINCT = 1600, 8
@@ -43,7 +43,7 @@ class Points:
         self._batches: dict[tuple[int, int, int], NDArray[np.float32]] = {}
         self._lasting_s = QUICK_ROUND_S if context.quick else ROUND_S
         samples = {read_artifact(path).window_samples for path in context.models.values()}
-        self._runtime = cuda.library() if context.on_gpu else None
+        self._runtime = cuda_calls.library() if context.on_gpu else None
         self._windows = {each: synthetic(SEED, DISTINCT, each) for each in samples}
 
     def measure(self, pairs: Mapping[Pair, CudaOptions], batch: int) -> dict[Pair, Result]:
@@ -128,7 +128,7 @@ class Points:
         if key not in self._batches:
             self._batches[key] = _rows(self._windows[samples], batch, shift)
             if self._context.on_gpu:
-                cuda.pin(self._batches[key])
+                cuda_calls.pin(self._batches[key])
         return self._batches[key]
 
     def _expected(self, name: str) -> Path:

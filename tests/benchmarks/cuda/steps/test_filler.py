@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda.filler import LEAST, fill, filled
+from benchmarks.cuda.steps.filler import LEAST, fill, filled
 from benchmarks.measuring.usage import alive, children
 from runtime.errors import DeviceError
-from runtime.model import cuda
+from runtime.model import cuda_calls
 from tests.support.cuda_card import Card
 from tests.support.processes import until
 
 GIB = 2**30
 FILLER = f"""
-from benchmarks.cuda import filler
-from runtime.model import cuda
+from benchmarks.cuda.steps import filler
+from runtime.model import cuda_calls
 from tests.support.cuda_card import Card
 card = Card([{40 * GIB}])
-cuda.library = lambda: card
+cuda_calls.library = lambda: card
 main = filler.main
 """
 PARENT = f"""
 import time
-from benchmarks.cuda import filler
+from benchmarks.cuda.steps import filler
 filler.MODULE = "stand_in"
 with filler.filled("cuda:0", {GIB}) as free:
     print(free, flush=True)
@@ -38,7 +38,7 @@ with filler.filled("cuda:0", {GIB}) as free:
 @pytest.mark.parametrize("pieces", [[80 * GIB], [50 * GIB, 20 * GIB, 3 * GIB], [GIB // 2]])
 def test_as_much_is_left_as_was_asked_for(pieces: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     card, before = Card(pieces), sum(pieces)
-    monkeypatch.setattr(cuda, "library", lambda: card)
+    monkeypatch.setattr(cuda_calls, "library", lambda: card)
     left = fill("cuda:0", GIB)
     assert left == sum(card.pieces)
     assert left == before if before < GIB else GIB <= left < GIB + LEAST

@@ -10,10 +10,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.cuda import lighten
-from benchmarks.cuda.expected import Expected
-from benchmarks.cuda.kit import main
-from benchmarks.cuda.seeded import Weight, fill
+from benchmarks.cuda.kit import lighten
+from benchmarks.cuda.kit.__main__ import main
+from benchmarks.cuda.kit.expected import Expected
+from benchmarks.cuda.kit.seeded import Weight, fill
 from runtime.errors import InputError
 from runtime.model.identity import read_true_artifact
 from runtime.model.session import Session

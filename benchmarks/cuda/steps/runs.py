@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cuda.agreement import tolerance_of
-from benchmarks.cuda.precisions import precisions
 from benchmarks.cuda.recordings import by_format, enough
 from benchmarks.cuda.step import Context, Result
+from benchmarks.cuda.steps.agreement import tolerance_of
+from benchmarks.cuda.steps.precisions import precisions
 from benchmarks.throughput.workers import measured_outputs
 from convert.proof import parity
 from runtime.model.artifact import Artifact, read_artifact

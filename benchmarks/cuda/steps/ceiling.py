@@ -15,12 +15,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from benchmarks.cuda import work
-from benchmarks.cuda.clock import first_s, seconds
-from benchmarks.cuda.precisions import Precision, file_for, options_for
 from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt
-from benchmarks.cuda.work import NodeWork
-from runtime.model import cuda
+from benchmarks.cuda.steps import work
+from benchmarks.cuda.steps.clock import first_s, seconds
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for
+from benchmarks.cuda.steps.work import NodeWork
+from runtime.model import cuda, cuda_calls
+from runtime.model.cuda_options import CudaOptions
 from runtime.model.session import load
 
 SIZE, CPU_SIZE, QUICK_SIZE = 8192, 1024, 256
@@ -76,7 +77,7 @@ def _copy(context: Context) -> Result:
     if context.quick:
         bytes_copied //= 64
     with cuda.loading():
-        free = cuda.free_bytes(context.device) if context.on_gpu else None
+        free = cuda_calls.free_bytes(context.device) if context.on_gpu else None
     count = min(bytes_copied, (free or bytes_copied * 4) // 4) // 4
     random = np.random.default_rng(0).random(2**20, np.float32)
     x = np.resize(random, count)
@@ -97,12 +98,12 @@ def _host(context: Context) -> Result:
         value = ort.OrtValue.ortvalue_from_numpy(windows, kind, int(number))
     rates: Result = {"up": windows.nbytes / seconds(lambda: value.update_inplace(windows), QUICK_S)}
     rates["down"] = windows.nbytes / seconds(lambda: value.numpy(), QUICK_S)
-    rates["can_pin"] = cuda.pin(windows)
+    rates["can_pin"] = cuda_calls.pin(windows)
     if rates["can_pin"]:
         try:
             rates["up_pinned"] = windows.nbytes / seconds(lambda: value.update_inplace(windows), QUICK_S)
         finally:
-            cuda.unpin(windows)
+            cuda_calls.unpin(windows)
     return rates
 
 
@@ -160,7 +161,7 @@ class _Bound:
         self,
         graph: bytes,
         context: Context,
-        options: cuda.CudaOptions,
+        options: CudaOptions,
         inputs: Mapping[str, NDArray[Any]],
         outputs: Mapping[str, tuple[tuple[int, ...], type]],
     ) -> None:

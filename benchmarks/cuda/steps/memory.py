@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cuda.precisions import Precision, file_for, variants
 from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.steps.precisions import Precision, file_for, variants
 from benchmarks.measuring.usage import MIB, usage
 from benchmarks.throughput.workers import measured_outputs
 from runtime.errors import DeviceError, PerchError
-from runtime.model import cuda
+from runtime.model import cuda, cuda_calls
 from runtime.model.messages import message_of
 from runtime.model.session import Session
 from runtime.workers.child import Child, serve
@@ -57,7 +57,7 @@ def _in_a_process(context: Context, pair: tuple[str, Precision], batch: int) -> 
     path, device = file_for(context, *pair), context.device
     inbox: queue.SimpleQueue[tuple[Child, Any]] = queue.SimpleQueue()
     before = _used(device) if context.on_gpu else 0
-    child = Child("benchmarks.cuda.memory", (path, device, batch), inbox)
+    child = Child("benchmarks.cuda.steps.memory", (path, device, batch), inbox)
     try:
         _, answer = inbox.get()
         if not isinstance(answer, list):
@@ -107,7 +107,7 @@ def _used(device: str) -> int:
         assert used is not None
         return used.peak_rss
     with cuda.loading():
-        free = cuda.free_bytes(device)
+        free = cuda_calls.free_bytes(device)
     if free is None:
         raise DeviceError(f"CUDA does not say how much memory of {device} is free")
     return -free

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from benchmarks.cuda import files, memory, recordings
+from benchmarks.cuda import recordings
 from benchmarks.cuda.recordings import by_format, enough
 from benchmarks.cuda.step import Context
+from benchmarks.cuda.steps import files, memory
 from benchmarks.throughput.full_run import FullRun, RunPlan, lead
 from benchmarks.throughput.workers import WorkerConfig
 from convert.proof.synthetic import write_soundscape
 from runtime.model.artifact import read_artifact
-from runtime.model.cuda import TF32_OVERRIDE, CudaOptions
+from runtime.model.cuda import TF32_OVERRIDE
+from runtime.model.cuda_options import CudaOptions
 from runtime.workers.setup import default_batch
 
 

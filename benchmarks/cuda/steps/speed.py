@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from benchmarks.cuda.agreement import tolerance_of
-from benchmarks.cuda.points import ROUND_S, ROUNDS, Pair, Points
-from benchmarks.cuda.precisions import precisions
-from benchmarks.cuda.rates import changes, kept_options, named, shown, table, wrong
 from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.steps.agreement import tolerance_of
+from benchmarks.cuda.steps.points import ROUND_S, ROUNDS, Pair, Points
+from benchmarks.cuda.steps.precisions import precisions
+from benchmarks.cuda.steps.rates import changes, kept_options, named, shown, table, wrong
 from runtime.model.artifact import Artifact, read_artifact
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 
 BATCH, QUICK_BATCH = 64, 2
 """At which options are compared."""

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cuda.filler import filled
-from benchmarks.cuda.runs import Ended, Runs
 from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.steps.filler import filled
+from benchmarks.cuda.steps.runs import Ended, Runs
 from benchmarks.measuring.usage import MIB, alive, children
 from runtime.errors import PerchError
-from runtime.model import cuda
+from runtime.model import cuda, cuda_calls
 from runtime.model.session import choose_device
+from runtime.workers.setup import WINDOW_BYTES
 
 SMALL = 16
 """Windows of a batch for which a full card has room."""
@@ -84,7 +85,7 @@ def _room(runs: Runs) -> int:
     measured = runs.context.done.get("memory", {}).get("trials", {}).values()
     small = [each for each in measured if (each.get("model"), each.get("batch")) == (runs.name, SMALL)]
     needs = [each["bytes"] for each in small if each["precision"] == runs.precision]
-    guess = 2**30 + 3 * runs.model.stat().st_size + SMALL * cuda.WINDOW_BYTES
+    guess = 2**30 + 3 * runs.model.stat().st_size + SMALL * WINDOW_BYTES
     return round(1.2 * needs[0]) if needs else guess
 
 
@@ -152,7 +153,7 @@ def _free(context: Context) -> int | None:
     if not context.on_gpu:
         return None
     with cuda.loading():
-        return cuda.free_bytes(context.device)
+        return cuda_calls.free_bytes(context.device)
 
 
 def _size(path: Path) -> int:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cuda import faults
-from benchmarks.cuda.runs import Ended, Runs
 from benchmarks.cuda.step import Context
+from benchmarks.cuda.steps import faults
+from benchmarks.cuda.steps.runs import Ended, Runs
 from runtime.errors import PerchError
 
 HALVED = "perch-run: memory ran out; going on with batches of 128 windows instead of 256"
@@ -75,7 +75,7 @@ def test_what_compares_rows_is_skipped_without_rows_to_compare_with(
         return subprocess.Popen(endless, text=True, **pipes)
 
     monkeypatch.setattr(Runs, "start", start)
-    monkeypatch.setattr("benchmarks.cuda.runs.MOST_S", 0.1)
+    monkeypatch.setattr("benchmarks.cuda.steps.runs.MOST_S", 0.1)
     found = faults.measure(context(model, tmp_path), lambda _: None)["trials"]
     assert found["undisturbed"]["error"].startswith("perch-run ended with code -9: killed: it had not ended")
     assert [name for name, each in found.items() if "skipped" in each] == ["full card", "killed", "two at once"]

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.cuda.points import SEED
-from benchmarks.cuda.precisions import Precision, file_for, options_for, precisions
 from benchmarks.cuda.step import Context, Keep, Result, Trials
-from benchmarks.cuda.work import flop_of, node_events, shapes
+from benchmarks.cuda.steps.points import SEED
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for, precisions
+from benchmarks.cuda.steps.work import flop_of, node_events, shapes
 from benchmarks.throughput.workers import measured_outputs
 from convert.proof.synthetic import windows as synthetic
 from runtime.cores import usable_cores
 from runtime.doctor import computed_on_cpu
 from runtime.model.artifact import read_artifact
-from runtime.model.cuda import PROVIDER, CudaOptions
+from runtime.model.cuda_options import PROVIDER, CudaOptions
 from runtime.model.schema import INPUTS
 from runtime.model.session import load
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cuda import agreement
 from benchmarks.cuda.step import Context
+from benchmarks.cuda.steps import agreement
 from runtime.model.tolerance import Tolerance
 
 NAMES = "tiny float32", "tiny float16"

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cuda.expected import Expected
-from benchmarks.cuda.precisions import Precision, file_for, options_for, precisions
+from benchmarks.cuda.kit.expected import Expected
 from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for, precisions
 from convert.proof import parity
 from convert.proof.parity import HeadParity
 from convert.proof.synthetic import windows as synthetic

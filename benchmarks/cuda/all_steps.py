@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.cuda import agreement, ceiling, doctor, faults, files, memory, nodes, speed
-from benchmarks.cuda.faults import TRIES
-from benchmarks.cuda.filler import PATIENCE_S
-from benchmarks.cuda.runs import MOST_S
 from benchmarks.cuda.step import Context, Step
+from benchmarks.cuda.steps import agreement, ceiling, doctor, faults, files, memory, nodes, speed
+from benchmarks.cuda.steps.faults import TRIES
+from benchmarks.cuda.steps.filler import PATIENCE_S
+from benchmarks.cuda.steps.runs import MOST_S
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Packs what a machine with a GPU that can fetch nothing needs for `perch-bench cuda`, besides this checkout.
 
 It makes in FOLDER a light file of each converted file, in which random weights stand for the large ones (see
-`benchmarks.cuda.seeded`), `expected.npz`, what the CPU makes of these files, and a minute of audio in each format.
+`benchmarks.cuda.kit.seeded`), `expected.npz`, what the CPU makes of these files, and a minute of audio in each format.
 There `--unpack` makes the whole files. It needs NumPy alone.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cuda.seeded import fill
+from benchmarks.cuda.kit.seeded import fill
 from runtime.console.terminal import Parser, complain
 from runtime.errors import InputError, PerchError, repeated
 
@@ -71,8 +71,8 @@ def pack(folder: Path, models: Sequence[Path]) -> None:
         InputError: two models have the same name, or a spectrogram cannot be found.
         OutputError: the folder cannot be written.
     """
-    from benchmarks.cuda.expected import write_expected
-    from benchmarks.cuda.lighten import lighten
+    from benchmarks.cuda.kit.expected import write_expected
+    from benchmarks.cuda.kit.lighten import lighten
     from benchmarks.cuda.recordings import FORMATS, by_format
     from convert.proof.synthetic import windows
 

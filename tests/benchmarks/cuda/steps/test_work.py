@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda import ceiling
-from benchmarks.cuda.precisions import file_for
 from benchmarks.cuda.step import Context
-from benchmarks.cuda.work import float16_nodes, work_of
+from benchmarks.cuda.steps import ceiling
+from benchmarks.cuda.steps.precisions import file_for
+from benchmarks.cuda.steps.work import float16_nodes, work_of
 
 
 def test_what_a_float16_file_computes_in_float32_counts_as_that(model: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.cuda import ceiling
 from benchmarks.cuda.step import Context
-from runtime.model import cuda
+from benchmarks.cuda.steps import ceiling
+from runtime.model import cuda_calls
 
 
 @pytest.mark.parametrize("can_pin", [True, False])
@@ -22,8 +22,8 @@ def test_memory_is_pinned_for_the_copy_alone(tmp_path: Path, monkeypatch: pytest
             pinned.append(array.ctypes.data)
         return can_pin
 
-    monkeypatch.setattr(cuda, "pin", pin)
-    monkeypatch.setattr(cuda, "unpin", lambda array: pinned.remove(array.ctypes.data))
+    monkeypatch.setattr(cuda_calls, "pin", pin)
+    monkeypatch.setattr(cuda_calls, "unpin", lambda array: pinned.remove(array.ctypes.data))
     monkeypatch.setattr(ceiling, "UPLOADED", 4096)
     there = Context({}, "cpu:0", None, None, True, time.monotonic() + 300, tmp_path, {})
     found = ceiling._host(there)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtime.errors import DeviceError, PerchError
-from runtime.model import cuda
+from runtime.model import cuda, cuda_calls
 from runtime.workers.child import Child, listen, serve
 
 LEAST = 8 * 2**20
@@ -51,13 +51,13 @@ def fill(device: str, leave: int) -> int:
     """
     size: int | None = None
     while True:
-        free = cuda.free_bytes(device)
+        free = cuda_calls.free_bytes(device)
         if free is None:
             raise DeviceError(f"CUDA does not say how much memory of {device} is free")
         size = min(free - leave, size or free)
         if size < LEAST:
             return free
-        if cuda.call("cudaMalloc", ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(size)) != 0:
+        if cuda_calls.call("cudaMalloc", ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(size)) != 0:
             size //= 2  # free memory lies in pieces
 
 

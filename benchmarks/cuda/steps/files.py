@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cuda.precisions import Precision, file_for, options_for, variants
 from benchmarks.cuda.recordings import DISTINCT, FORMATS, by_format, enough
 from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.steps.precisions import Precision, file_for, options_for, variants
 from benchmarks.throughput.full_run import RunPlan, lead, time_full_run
 from benchmarks.throughput.workers import WorkerConfig, Workers, measured_outputs
 from runtime.errors import counted

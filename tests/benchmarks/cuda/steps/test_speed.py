@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cuda import speed
-from benchmarks.cuda.points import Pair
 from benchmarks.cuda.step import Context, Result
-from runtime.model.cuda import CudaOptions
+from benchmarks.cuda.steps import speed
+from benchmarks.cuda.steps.points import Pair
+from runtime.model.cuda_options import CudaOptions
 
 RATES = {"nhwc": 2.0, "graph": 1.01, "fuse_bias": 5.0}
 """By which factor an option is said to be faster."""

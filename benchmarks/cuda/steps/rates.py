@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runtime.model.cuda import CudaOptions
+from runtime.model.cuda_options import CudaOptions
 
 FASTER = 1.02
 """A change that gains less may have gained nothing."""

@@ -10,7 +10,7 @@ from benchmarks.cuda import card
 from benchmarks.cuda.step import Context, Keep, Result, Trials
 from runtime.cores import usable_cores
 from runtime.doctor import versions
-from runtime.model import cuda, golden
+from runtime.model import cuda, cuda_calls, golden
 from runtime.model.session import Session
 
 NEEDS_S = 1.0
@@ -29,7 +29,7 @@ def measure(context: Context, keep: Keep) -> Result:
         result["problem"] = cuda.problem(context.device)
         if result["problem"] is not None:
             return result
-        result["free_bytes"] = cuda.free_bytes(context.device)
+        result["free_bytes"] = cuda_calls.free_bytes(context.device)
     trials = Trials(context, keep, result)
     for name in context.models:
         trials.measure(f"golden {name}", partial(_golden, context, name), NEEDS_S)
