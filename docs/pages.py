@@ -24,8 +24,8 @@ from runtime.request.request import Request
 OPTIONS = """\
 # Options of a run
 
-Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`, or of what stands beside it. The texts
-name options as Python does.
+Each is an option of `perch-run` and an argument of `runtime.run_soundscapes`, or of the Python name given with it. The
+texts name options as Python does.
 `TIME` is a number of seconds, or has a unit: `300`, `300s`, `85m`, `1.5h`. In Python it is a number of seconds.
 [Command line](command-line.md#perch-run) lists what else `perch-run` can do, such as `--doctor`.
 """
@@ -41,7 +41,7 @@ Exit codes:
 - `0`: done. Rows that are filled because a `--deadline` was near are no failure.
 - `1`: `perch-run` is done, but could not read some recordings or folders. `perch-convert` found that outputs differ
   from TensorFlow's, and wrote no file. `perch-bench parity` found a tolerance broken. `perch-bench deadline` found a
-  submission incomplete.
+  submission incomplete. `perch-bench cuda` found a wrong result, or a step failed.
 - `2`: wrong use, or input, an output or a device that cannot be used.
 - `130`: Ctrl-C. `perch-run` has written what was scored so far; `perch-convert` leaves no file.
 - `143`: SIGTERM, or the terminal was closed, with the same left behind.
@@ -138,7 +138,7 @@ def _item(action: argparse.Action) -> str:
     said = f"{_coded(text)}."
     if default:
         default = default.removesuffix(")")
-        said += f" Default: {_coded(default) if action.default is None else f'`{default}`'}."
+        said += f" Default: {_coded(default) if action.default is None or ' ' in default else f'`{default}`'}."
     return f"- {' or '.join(f'`{form}`' for form in _forms(action))}: {said}"
 
 

@@ -14,7 +14,7 @@ from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
 from runtime.console.signals import Signals
 from runtime.console.terminal import Complaints, command, complain, complain_all, printable
-from runtime.errors import InputError, PerchError
+from runtime.errors import InputError, PerchError, counted
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
@@ -65,10 +65,10 @@ def _sum_up(result: Soundscapes, output: Path, quiet: bool, signals: Signals) ->
     if signals.code:
         resumable = output.with_name(f"{output.name}.partial").exists()
         more = "; the same command with --resume goes on" if resumable else ""
-        kept = f"{result.count('scored')} scored rows are"
+        kept = counted(result.count("scored"), "scored row" if result.detections is None else "scored window")
         if result.detections is not None:
-            kept = f"the {result.detections} detections in {result.count('scored')} scored windows are"
-        complain("perch-run", f"interrupted; {kept} in {where}{more}")
+            kept = f"{counted(result.detections, 'detection')} in {kept}"
+        complain("perch-run", f"interrupted; {where} holds {kept}{more}")
 
 
 def _report_map(args: argparse.Namespace, models: Mapping[str, Path], request: Request) -> None:

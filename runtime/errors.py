@@ -46,8 +46,9 @@ def repeated(names: Sequence[str]) -> list[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: `1 unit`, `2,000 units`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """A number of things: `1 unit`, `2,000 units`, `3 classes`."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def some(names: Sequence[str], shown: int = 5) -> str:

@@ -20,12 +20,13 @@ from runtime.model.session import check_install, choose_device
 from runtime.request.inputs import Inputs, read_inputs
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
+from runtime.rows.blending import Blend
 from runtime.rows.deadline import Deadline, slowness
-from runtime.rows.finishing import Finishing
 from runtime.rows.formats.choice import choose_format, sink_path
 from runtime.rows.formats.format import Format
 from runtime.rows.grid import Grid
 from runtime.rows.metadata import columns_of
+from runtime.rows.postprocessing import Postprocessing
 from runtime.rows.report import Report
 from runtime.rows.sample import NAMES_NONE, SampleSubmission, match_sample
 from runtime.rows.scoring import Measured, ScoringLoop
@@ -151,9 +152,9 @@ class Run:
         deadline, taxonomy = self._deadline, self.inputs.taxonomy
         interpolate = deadline is not None and deadline.interpolate
         columns = columns_of(self.artifact, self.job, self._recordings.root, taxonomy)
-        finishing = Finishing.of(columns, self.job.request)
+        postprocessing = Postprocessing.of(columns, self.job.request)
         table = Table(self._recordings, columns, Grid.of(self.artifact, self.job), self._sample, interpolate)
-        sink = self._sink(table, finishing)
+        sink = self._sink(table, postprocessing)
         before = table.report.counts["scored"]
         keep: bool | None = None
         try:
@@ -165,8 +166,8 @@ class Run:
         finally:
             sink.close(keep)
         timing = self._timing(measured, table.report.counts["scored"] - before)
-        summary = self._summary(table.report, sink, timing, reads, finishing)
-        result = Soundscapes._of(sink.blocks, finishing.written, summary)
+        summary = self._summary(table.report, sink, timing, reads, postprocessing.blend)
+        result = Soundscapes._of(sink.blocks, postprocessing.written, summary)
         if shield.interrupted:
             raise Interrupted(result)
         return result
@@ -209,21 +210,21 @@ class Run:
         ranked = len(request.blend or ()) if request.blend_of == "ranks" else 0
         return Deadline(self.started, self.started + request.deadline_s, reserve_s, interpolate, slowness(), ranked)
 
-    def _sink(self, table: Table, finishing: Finishing) -> Sink:
+    def _sink(self, table: Table, postprocessing: Postprocessing) -> Sink:
         """Where rows go. Tells `table` which parts an earlier run finished."""
         request, recordings, sample = self.job.request, self._recordings, self._sample
         if request.sink is None or self.format is None:
-            return MemorySink(finishing, sample)
+            return MemorySink(postprocessing, sample)
         path = sink_path(request.sink)
         waiting = None if recordings.sizes else path.with_name(f"{path.name}.partial")
         writes = {"the sink": self.format.files(path, recordings.names), "the unfinished rows": waiting}
         check_outputs(writes, self.inputs.files)
-        target = Target(path, self.format, finishing.written, request.fill, recordings.names)
+        target = Target(path, self.format, postprocessing.written, request.fill, recordings.names)
         if recordings.sizes:
-            return LateFileSink(target, finishing, sample)
+            return LateFileSink(target, postprocessing, sample)
         journal = {"model": self.artifact.artifact_sha256, **self.job.options}
         journal["sample_rows"] = sample.fingerprint if sample is not None else None
-        sink = FileSink(target, journal, request.resume, finishing, sample)
+        sink = FileSink(target, journal, request.resume, postprocessing, sample)
         try:
             for finished, counts in sink.finished:
                 table.skip(finished, counts)
@@ -253,7 +254,7 @@ class Run:
         )
 
     def _summary(
-        self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]], finishing: Finishing
+        self, report: Report, sink: Sink, timing: Timing, reads: Mapping[str, Sequence[str]], blend: Blend | None
     ) -> RunSummary:
         request, sample, recordings, detected = self.job.request, self._sample, self._recordings, sink.detected
         names_none = [NAMES_NONE] if self.inputs.submission and recordings.paths else []
@@ -266,7 +267,7 @@ class Run:
             notes=report.notes,
             class_maps=self.job.class_maps,
             namespaces=self._other_namespaces,
-            blended="" if finishing.blend is None else finishing.blend.summary(),
+            blended="" if blend is None else blend.summary(),
             recordings=len(recordings.paths),
             without_events=report.without_events,
             not_reached=report.not_reached,

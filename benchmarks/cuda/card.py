@@ -21,6 +21,11 @@ def name(device: str) -> str:
     return described(device).get("name") or (listed[number] if number < len(listed) else "unknown GPU")
 
 
+def driver(device: str) -> str | None:
+    """The version of a GPU's driver; None for the CPU, and where `nvidia-smi` cannot be asked."""
+    return None if device == "cpu" else described(device).get("driver_version")
+
+
 def described(device: str, fields: tuple[str, ...] = FIELDS) -> Mapping[str, str]:
     """What `nvidia-smi` says of a GPU; nothing where it cannot be asked."""
     number = device.removeprefix("cuda:")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import sys
 import tempfile
 import time
@@ -47,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         required=True,
-        help="write all figures to this file. One that exists must be of the same card, ONNX Runtime, files, --audio "
-        "and --quick; it keeps what it holds, and steps go on where an earlier call was cut short (doctor, ceiling "
-        "and faults are measured again). To measure anew, name another file",
+        help="write all figures to this file. One that exists must be of the same card, driver, ONNX Runtime, files, "
+        "--audio, --expected and --quick; it keeps what it holds, and steps go on where an earlier call was cut short "
+        "(doctor, ceiling and faults are measured again). To measure anew, name another file",
     )
     parser.add_argument(
         "--audio", type=Path, metavar="FOLDER", help="recordings to score (default: synthetic WAV, FLAC and OGG files)"
@@ -190,10 +191,12 @@ def _about(args: argparse.Namespace, device: str, models: Mapping[str, Path]) ->
     return {
         "device": device,
         "card": card.name(device),
+        "driver": card.driver(device),
         "onnxruntime": onnxruntime.__version__,
         "models": {name: described(artifact) for name, artifact in artifacts.items()},
         "quick": args.quick,
         "audio": None if args.audio is None else str(args.audio),
+        "expected_sha256": args.expected and hashlib.sha256(args.expected.read_bytes()).hexdigest(),
         "limit_s": args.limit,
         "environment": environment(),
     }

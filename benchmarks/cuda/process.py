@@ -8,6 +8,8 @@ import json
 import os
 import pickle
 import queue
+import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -97,10 +99,15 @@ def _end_all(child: Child) -> None:
     for process in started:
         with contextlib.suppress(psutil.Error):
             process.kill()
+    if sys.platform != "win32":  # after a step that died by itself, what it started has another parent
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def main() -> None:
     """The process of a step: receives its module and context, sends what it finds."""
+    if sys.platform != "win32":
+        os.setpgid(0, 0)  # with all that it will start
     receive, send = serve()
     module, context = pickle.load(receive)
     threading.Thread(target=listen, args=(receive, lambda _: None), daemon=True).start()

@@ -11,7 +11,7 @@ from benchmarks.cuda.step import BETWEEN, RUNNING, TRIALS, Result
 from benchmarks.measuring.figures import write_json
 from runtime.errors import InputError, reason
 
-SAME = ("device", "card", "onnxruntime", "models", "quick", "audio")
+SAME = ("device", "card", "driver", "onnxruntime", "models", "quick", "audio", "expected_sha256")
 """What all calls that fill one file must have in common."""
 
 OF_A_CALL = ("error", "took_s", "date", RUNNING, BETWEEN)

@@ -94,7 +94,7 @@ class TimeProjection:
         else:
             end = f"misses it by {margin:.3g} minutes"
         needed = self.cores(cores, deadline_s)
-        in_words = "more than any number of cores" if math.isinf(needed) else cores_in_words(max(1, math.ceil(needed)))
+        in_words = "more than any number of cores" if math.isinf(needed) else counted(max(1, math.ceil(needed)), "core")
         return f"{minutes:.3g} of {deadline:.3g} minutes ({how}): {end}; needs {in_words} like these"
 
     def as_json(self, cores: int, deadline_s: float) -> dict[str, Any]:
@@ -111,8 +111,3 @@ class TimeProjection:
             "cores_needed": self.cores(cores, deadline_s),
             "verdict": self.verdict(cores, deadline_s),
         }
-
-
-def cores_in_words(count: int) -> str:
-    """`1 core`, `2 cores`."""
-    return "1 core" if count == 1 else f"{count} cores"

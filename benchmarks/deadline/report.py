@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from benchmarks.deadline.contestants import ONNX
 from benchmarks.deadline.measurement import DeadlineFigures
-from benchmarks.deadline.projection import CONFIDENCE, MOST_RATIO, cores_in_words
+from benchmarks.deadline.projection import CONFIDENCE, MOST_RATIO
 from benchmarks.deadline.short_deadline import ShortDeadlineResult
 from benchmarks.measuring.timing import spreads_in_words
+from runtime.errors import counted
 
 BAR_WIDTH = 50
 BLOCK, RULE = "█", "│"
@@ -33,7 +34,7 @@ def report(figures: DeadlineFigures, deadline_s: float) -> str:
 def verdicts(figures: DeadlineFigures, deadline_s: float) -> Iterator[str]:
     """A line for each side."""
     first = next(iter(figures.projections.values()))
-    cores = cores_in_words(figures.cores)
+    cores = counted(figures.cores, "core")
     yield f"{first.soundscapes} soundscapes of a minute, from files to a submission, on {cores}"
     for name, projection in figures.projections.items():
         yield f"  {name}: {projection.verdict(figures.cores, deadline_s)}"

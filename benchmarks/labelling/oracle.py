@@ -14,9 +14,9 @@ from runtime.console.progress import progress_bar
 from runtime.errors import InputError
 from runtime.explore import metrics
 from runtime.explore.evaluation import Evaluation, evaluate
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
+from runtime.explore.predictions import Uncertainty, predict_unlabelled
 from runtime.explore.random_share import draw
-from runtime.explore.unlabelled import Uncertainty, predict_unlabelled
 
 WAYS = {
     "worth": "what the page calls most worth labelling",

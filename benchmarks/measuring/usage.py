@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -33,6 +34,10 @@ class Usage:
     pss: int
     private: int
 
+    def of(self, processes: int) -> int:
+        """The memory that this many such processes use together."""
+        return self.pss + (processes - 1) * self.private
+
     def most(self, other: Usage) -> Usage:
         """The greater of each figure."""
         theirs = asdict(other)
@@ -58,6 +63,13 @@ def usage(pid: int) -> Usage | None:
             )
     except psutil.Error:
         return None
+
+
+def own_usage() -> Usage:
+    """What this process uses now."""
+    used = usage(os.getpid())
+    assert used is not None
+    return used
 
 
 def _peak_rss(pid: int) -> int:

@@ -21,7 +21,7 @@ from convert.proof.audio import SYNTHETIC
 from convert.source.saved_model import inspect
 from runtime.audio.paths import find_recordings
 from runtime.errors import InputError
-from runtime.explore.labels import Labels, choose_list, read_labels
+from runtime.explore.label_files import Labels, choose_list, read_labels
 from runtime.model import cuda
 from runtime.model.artifact import read_artifact
 from runtime.model.identity import untrue

@@ -16,7 +16,7 @@ from runtime.audio.recording import Recording
 from runtime.audio.windows import format_end
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
 from runtime.remote import Location
 
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ def choose(recordings: FoundRecordings, count: int, labels: Labels | None = None
             )
         windows = labelled
     if not windows:
-        raise InputError(f"none of the {len(recordings.paths)} recordings can be read, such as {recordings.paths[0]}")
+        raise InputError(f"none of the recordings can be read, such as {recordings.paths[0]}")
     return _evenly(windows, count)
 
 

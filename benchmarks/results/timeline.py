@@ -20,7 +20,7 @@ from convert import SAMPLE_RATE
 from runtime import run_soundscapes
 from runtime.explore import metrics
 from runtime.explore.evaluation import evaluate
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
 from runtime.explore.names import pure
 from runtime.explore.rows import RowFile, open_runs
 from runtime.model.artifact import read_artifact

@@ -24,7 +24,7 @@ import soundfile
 
 from benchmarks.stress.promises import promise
 from runtime.classes.taxonomy import birds
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.parquet_file import write_parquet
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from benchmarks.measuring.usage import MIB, Usage, UsageMonitor, children, usage
+from benchmarks.measuring.usage import MIB, Usage, UsageMonitor, children, own_usage, usage
 from benchmarks.stress.large import all_scored
 from benchmarks.stress.promises import mib, promise, watched_run
 from convert import SAMPLE_RATE
@@ -124,6 +123,4 @@ def stream() -> None:
         sink.append(block, Finished("long.wav", "long", 0, 0, part, -(-count // BLOCK_ROWS), count, None))
     sink.finish([])
     sink.close(keep=False)
-    used = usage(os.getpid())
-    assert used is not None
-    print(used.peak_rss)
+    print(own_usage().peak_rss)

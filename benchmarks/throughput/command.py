@@ -18,7 +18,7 @@ from benchmarks.measuring.figures import check_writable_figures, write_json
 from benchmarks.throughput.setups import BATCH_SIZES, batch_sizes_of, layouts_of
 from runtime.audio.paths import find_recordings
 from runtime.cores import usable_cores
-from runtime.errors import InputError, OutputError
+from runtime.errors import InputError, OutputError, counted
 from runtime.files import Files, check_outputs
 from runtime.model.identity import read_true_artifact
 from runtime.model.profile import VARIABLE, Setup, write_profile
@@ -113,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
             measure_breakdowns(file, conditions, args.floor)
     trust = noise([values for file in files for values in file.rounds()] or [[1.0]], load.share())
     here = environment()
-    print(f"{here['processor']}, {cores} cores, {here['memory_gib']} GiB; {device}; {len(recordings)} recordings")
+    sounds = counted(len(recordings), "recording")
+    print(f"{here['processor']}, {counted(cores, 'core')}, {here['memory_gib']} GiB; {device}; {sounds}")
     print(f"{METHOD}\n\n{report(files, device)}\n")
     print("\n".join(_conclusion(files, device, memory_limit, trust, args.no_profile)))
     figures = {

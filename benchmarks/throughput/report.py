@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.measuring.timing import spread
 from benchmarks.measuring.usage import MIB
 from benchmarks.throughput.figures import Breakdown, Configuration, FileFigures
+from runtime.errors import counted
 
 BAR_WIDTH, RATE_BAR_WIDTH = 40, 20
 BLOCK = "█"
@@ -114,7 +115,8 @@ def _busy(share: float | None) -> str:
 
 def _usage(used: dict[str, Any]) -> str:
     sizes = {"resident": used["peak_rss"], "proportional": used["pss"], "private": used["private"]}
-    return f"{used['threads']} threads, " + ", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in sizes.items())
+    memory = [f"{name} {size / MIB:.0f} MiB" for name, size in sizes.items()]
+    return ", ".join([counted(used["threads"], "thread"), *memory])
 
 
 def _files(files: Sequence[FileFigures]) -> Iterator[str]:

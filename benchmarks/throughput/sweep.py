@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring.memory import MemoryUse
+from benchmarks.measuring.usage import Usage
 from benchmarks.throughput.figures import Configuration, FileFigures
 from benchmarks.throughput.full_run import RunPlan, lead, recordings_for, time_full_run
 from benchmarks.throughput.setups import by_layout
@@ -99,8 +99,8 @@ class _Sweeper:
     def __init__(self, file: FileFigures, conditions: Conditions) -> None:
         self._file, self._conditions = file, conditions
         self._parent = 0
-        self._alone: dict[int, MemoryUse] = {}
-        """Memory of a single worker, by batch size."""
+        self._alone: dict[int, Usage] = {}
+        """What a single worker uses, by batch size."""
 
     def groups(self) -> list[list[Configuration]]:
         """The configurations still measured: on the CPU grouped by the processes that serve them, else one by one."""
@@ -149,10 +149,10 @@ class _Sweeper:
             self._parent = self._parent_memory()
         with self._start(setup.workers, setup.threads) as processes:
             for each in candidates:
-                memory = self._time(processes, each)
+                used = self._time(processes, each)
                 if setup.workers == 1:
-                    self._alone.setdefault(each.setup.batch_size, memory[0])
-                if not self._fits(each, self._parent + sum(used.total for used in memory)):
+                    self._alone.setdefault(each.setup.batch_size, used[0])
+                if not self._fits(each, self._parent + sum(worker.pss for worker in used)):
                     break
         for each in candidates:
             if not each.rates:
@@ -164,15 +164,15 @@ class _Sweeper:
             for each in group:
                 self._time(processes, each)
 
-    def _time(self, processes: Workers, each: Configuration) -> list[MemoryUse]:
-        """Measures a rate, warm; returns the memory of each process."""
+    def _time(self, processes: Workers, each: Configuration) -> list[Usage]:
+        """Measures a rate, warm; returns what each process uses."""
         workers, size = each.setup.workers, each.setup.batch_size
         slice_s, fastest = self._conditions.effort.slice_s, self._file.ranking[0].rate
         if not fastest or workers * size / fastest < LONG_SLICES * slice_s:
             processes.work("rows", workers, size, 0.0, short=True)
-        rate, memory = processes.work("rows", workers, size, slice_s)
+        rate, used = processes.work("rows", workers, size, slice_s)
         each.rates.append(rate)
-        return memory
+        return used
 
     def _start(self, workers: int, threads: int) -> Workers:
         conditions = self._conditions

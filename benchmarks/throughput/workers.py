@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from benchmarks.measuring.memory import MemoryUse, own_memory
+from benchmarks.measuring.usage import Usage, own_usage
 from runtime.audio.mono import BLOCK_S
 from runtime.audio.recording import Recording
 from runtime.errors import PerchError
@@ -90,15 +90,15 @@ class Workers:
 
     def work(
         self, workload: Workload, workers: int, batch_size: int, seconds: float, short: bool = False
-    ) -> tuple[float, list[MemoryUse]]:
-        """Windows/s of the first `workers` processes together while all are at work, and the memory of each."""
+    ) -> tuple[float, list[Usage]]:
+        """Windows/s of the first `workers` processes together while all are at work, and what each uses."""
         assignment = Assignment(workload, batch_size, time.monotonic() + LEAD_S, seconds, short)
         for child in self._children[:workers]:
             child.send(assignment)
         rates, memory = zip(*self._answers(workers), strict=True)
         return sum(rates), list(memory)
 
-    def _answers(self, count: int) -> list[tuple[float, MemoryUse]]:
+    def _answers(self, count: int) -> list[tuple[float, Usage]]:
         answers = []
         for _ in range(count):
             child, answer = self._inbox.get()
@@ -203,10 +203,10 @@ def main() -> None:
     receive, send = serve()
     try:
         worker = _Worker(pickle.load(receive))
-        send((0.0, own_memory()))
+        send((0.0, own_usage()))
         while True:
             rate = worker.rate(pickle.load(receive))
-            send((rate, own_memory()))
+            send((rate, own_usage()))
     except PerchError as error:
         send(error)
     except EOFError:

@@ -13,7 +13,7 @@ from convert.proof import parity
 from convert.proof.parity import HeadParity
 from convert.source.reference import Reference
 from convert.source.saved_model import SavedModel
-from runtime.errors import first_line
+from runtime.errors import counted, first_line
 from runtime.model.session import Session
 
 Windows = NDArray[np.float32]
@@ -83,11 +83,13 @@ def check_runs(session: Session, windows: Windows) -> None:
     """
     for size in batch_sizes(session):
         if not all(np.isfinite(values).all() for values in _run(session, windows[:size], list(session.artifact.heads))):
-            raise ParityError(f"the converted graph gives values that are not finite for {size} windows")
+            raise ParityError(f"the converted graph gives values that are not finite for {counted(size, 'window')}")
 
 
 def _run(session: Session, windows: Windows, heads: Sequence[str]) -> list[NDArray[np.float32]]:
     try:
         return session(windows, heads)
     except Exception as error:  # onnxruntime has a class for each status
-        raise ParityError(f"the converted graph cannot be run on {len(windows)} windows: {first_line(error)}") from None
+        raise ParityError(
+            f"the converted graph cannot be run on {counted(len(windows), 'window')}: {first_line(error)}"
+        ) from None

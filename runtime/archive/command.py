@@ -13,7 +13,7 @@ from runtime.archive.status import archive_status
 from runtime.archive.summary import ArchiveSummary, combined
 from runtime.audio.paths import Sources
 from runtime.console.terminal import complain, complain_all, printable
-from runtime.errors import InputError
+from runtime.errors import InputError, counted
 from runtime.model.ensemble import Models
 from runtime.remote import is_url
 from runtime.request.archive import ArchiveOptions
@@ -60,7 +60,7 @@ def run_dataset(soundscapes: Sources, model: Models, request: Request, options: 
     except ArchiveInterrupted as interrupted:
         summary = interrupted.summary
     if not quiet:
-        text = f"{summary.units:,} units planned" if options.plan else summary.summary()
+        text = f"{counted(summary.units, 'unit')} planned" if options.plan else summary.summary()
         print(f"{printable(summary.path)}: {text}", flush=True)
     _complain_of(summary)
     if summary.interrupted:

@@ -22,12 +22,13 @@ from runtime.archive.part import (
     STATUS,
     UnitStatus,
     drop_units,
+    reading,
     remove_part,
     status_schema,
     units_in,
     write_statuses,
 )
-from runtime.errors import InputError, OutputError, first_line
+from runtime.errors import InputError, OutputError
 from runtime.rows.arrow import import_pyarrow, read_table, sort_table
 
 PARALLEL = 16
@@ -72,7 +73,8 @@ class Ledger:
         """Takes units out of all parts.
 
         Raises:
-            OutputError: a part cannot be written.
+            InputError: a part is damaged.
+            OutputError: one cannot be written.
         """
         holding = self.entries.filter(np.isin(_ids(self.entries), list(ids)))
         for name in sorted(set(holding["file"].to_pylist())):
@@ -146,22 +148,13 @@ def _read_status(folder: Folder, name: str, part_bytes: int, written: bool) -> t
         if table is not None and int(table.schema.metadata[BYTES.encode()]) == part_bytes:
             fingerprint = table.schema.metadata[PLAN.encode()].decode()
             return table.replace_schema_metadata(None).cast(status_schema()), fingerprint
-    try:
-        data = folder.read(ROWS + name)
+    with reading(folder, name):
+        try:
+            data = folder.read(ROWS + name)
+        except FileNotFoundError:  # another run has just cleared it away
+            return status_schema().empty_table(), ""
         statuses, fingerprint = units_in(data)
         table = pa.Table.from_pylist([asdict(status) for status in statuses], status_schema())
-    except FileNotFoundError:  # another run has just cleared it away
-        return status_schema().empty_table(), ""
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
-        raise damaged(folder, name, first_line(error)) from None
     with contextlib.suppress(OutputError):  # who may only read does not need it
         write_statuses(folder, name, statuses, len(data), fingerprint)
     return table, fingerprint
-
-
-def damaged(folder: Folder, name: str, why: str) -> InputError:
-    """The error of a part that cannot be read."""
-    return InputError(
-        f"{folder}/{ROWS}{name} is damaged, or is no part of a dataset ({why}); delete it, "
-        "then repeat the run: its units are done again"
-    )

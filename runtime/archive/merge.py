@@ -29,8 +29,8 @@ from runtime.request.field import options_of
 from runtime.request.request import Request
 from runtime.request.scores import BlendOf
 from runtime.rows.block import Block, Columns
-from runtime.rows.finishing import Finishing
 from runtime.rows.formats.choice import choose_format, sink_path
+from runtime.rows.postprocessing import Postprocessing
 from runtime.rows.sinks import FinalRows, Target
 from runtime.rows.summary import Failure, Note
 from runtime.rows.table import Table
@@ -62,10 +62,10 @@ class MergeSummary:
     def summary(self) -> str:
         """What was written, in a few lines."""
         rows = ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
-        lines = [self.detected] if self.detected else []
-        lines.append(f"{sum(self.counts.values()):,} rows ({rows or 'none'}) of {self.recordings:,} recordings")
+        lines, recordings = [self.detected] if self.detected else [], counted(self.recordings, "recording")
+        lines.append(f"{counted(sum(self.counts.values()), 'row')} ({rows or 'none'}) of {recordings}")
         if self.failures:
-            lines.append(f"could not be read completely: {len(self.failures)} of {self.recordings} recordings")
+            lines.append(f"could not be read completely: {len(self.failures):,} of {recordings}")
         return "\n".join([*lines, *self.unknown])
 
 
@@ -135,15 +135,15 @@ def merge_request(out: str | Path, request: Request) -> MergeSummary:
     ledger = read_ledger(folder, manifest)
     check_complete(manifest, ledger, str(folder))
     columns = _columns(manifest.plan, request)
-    finishing = Finishing.of(columns, request)
+    postprocessing = Postprocessing.of(columns, request)
     recordings = _recordings(manifest)
     writes = {"-o": format.files(path, recordings.names)}
     reads = request.detections.reads if request.detections is not None else {}
     check_outputs(writes, {"the taxonomy": request.taxonomy, **reads})
-    Target(path, format, finishing.written, request.fill, recordings.names)  # checks that it can be written
+    Target(path, format, postprocessing.written, request.fill, recordings.names)  # checks that it can be written
     stored = StoredRows(folder, columns, manifest.plan.grid)
     merged = MergedRows(manifest, ledger, stored, recordings, columns, request.progress is True)
-    format.write(FinalRows(lambda: merged, finishing, None), path, finishing.written, request.fill)
+    format.write(FinalRows(lambda: merged, postprocessing, None), path, postprocessing.written, request.fill)
     report, detected = merged.table.report, format.detected
     return MergeSummary(
         sink=path,

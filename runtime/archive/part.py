@@ -6,12 +6,13 @@ A unit is done once its rows stand in a part. The part's own metadata lists its 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from runtime.archive.folder import Folder
 from runtime.archive.plan import Plan
 from runtime.archive.scoring import ScoredUnit
+from runtime.errors import InputError, first_line
 from runtime.files import utf8
 from runtime.rows.arrow import import_pyarrow, read_table
 from runtime.rows.block import Block
@@ -158,11 +160,26 @@ def write_part(folder: Folder, plan: Plan, name: str, units: Sequence[tuple[Unit
     _write(folder, name, buffer.getvalue(), placed, plan.fingerprint)
 
 
-def units_in(data: bytes) -> tuple[list[UnitStatus], str]:
-    """The units in the bytes of a part, and the fingerprint of its plan.
+def damaged(folder: Folder, name: str, why: str) -> InputError:
+    """The error of a part that cannot be read."""
+    return InputError(
+        f"{folder}/{ROWS}{name} is damaged, or is no part of a dataset ({why}); delete it, "
+        "then repeat the run: its units are done again"
+    )
 
-    Raises ArrowException, ValueError, LookupError or TypeError if it is none.
-    """
+
+@contextlib.contextmanager
+def reading(folder: Folder, name: str) -> Iterator[None]:
+    """Raises `damaged` if the part cannot be read in the `with` block."""
+    pa = import_pyarrow()
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        raise damaged(folder, name, first_line(error)) from None
+
+
+def units_in(data: bytes) -> tuple[list[UnitStatus], str]:
+    """The units in the bytes of a part, and the fingerprint of its plan; call it while `reading`."""
     pa = import_pyarrow()
     from pyarrow import parquet
 
@@ -175,18 +192,21 @@ def drop_units(folder: Folder, name: str, dropped: Collection[str]) -> None:
     """Takes units out of a part. What is left of it gets another name: a part never changes under its own.
 
     Raises:
+        InputError: the part is damaged.
         OutputError: it cannot be written.
     """
     pa = import_pyarrow()
     from pyarrow import parquet
 
-    try:
-        data = folder.read(ROWS + name)
-    except FileNotFoundError:  # another run was faster
-        return
-    statuses, fingerprint = units_in(data)
-    if kept := [status for status in statuses if status.unit_id not in dropped]:
-        table = read_table(data)
+    with reading(folder, name):
+        try:
+            data = folder.read(ROWS + name)
+        except FileNotFoundError:  # another run was faster
+            return
+        statuses, fingerprint = units_in(data)
+        kept = [status for status in statuses if status.unit_id not in dropped]
+        table = read_table(data) if kept else None
+    if table is not None:
         table = pa.concat_tables([table.slice(status.at, status.rows) for status in kept])
         new = f"{PART}kept-{uuid.uuid4().hex[:8]}-{name.removeprefix(PART)}"
         placed = _placed(kept, new)

@@ -114,7 +114,7 @@ class Archive:
         places = [self.place(unit) for rows in (self.todo[:LOOKED_FOR], anywhere) for unit in self.manifest.units(rows)]
         if places and not any(map(is_there, places)):
             raise InputError(
-                f"none of {len(places)} recordings of {self.folder}/{NAME} is there, such as {places[0]}; name the "
+                f"none of the recordings of {self.folder}/{NAME} is there, such as {places[0]}; name the "
                 "folder in which they lie now"
             )
 

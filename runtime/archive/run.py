@@ -22,7 +22,6 @@ from runtime.request.archive import ArchiveOptions
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
 from runtime.shield import Shield
-from runtime.workers.engines import EngineFactory
 
 P = ParamSpec("P")
 
@@ -106,20 +105,15 @@ def run_archive(
 
 
 def run_archive_request(
-    soundscapes: Sources,
-    model: Models,
-    out: str | Path,
-    request: Request,
-    options: ArchiveOptions,
-    engine: EngineFactory | None = None,
+    soundscapes: Sources, model: Models, out: str | Path, request: Request, options: ArchiveOptions
 ) -> ArchiveSummary:
-    """Does what `run_archive` does, with another engine than the device's if one is given."""
+    """Does what `run_archive` does."""
     started = time.monotonic()
     archive, summary = prepare(soundscapes, model, out, request, options)
     if not options.plan and len(archive.todo):
         archive.check_places()
         if options.ray is None:
-            score(archive, summary, request.progress, engine)
+            score(archive, summary, request.progress)
         else:
             score_on_ray(archive, summary, request.progress, options.ray)
     summary.elapsed_s = time.monotonic() - started
@@ -128,10 +122,10 @@ def run_archive_request(
     return summary
 
 
-def score(archive: Archive, summary: ArchiveSummary, report: Report, engine: EngineFactory | None) -> None:
+def score(archive: Archive, summary: ArchiveSummary, report: Report) -> None:
     """Scores what is to be done, commits it part by part, and notes in the summary what was done."""
     writer = PartWriter(archive.folder, archive.plan, archive.label, platform.node())
-    scorer = UnitScorer(archive.plan, archive.artifact, archive.job, archive.place, engine)
+    scorer = UnitScorer(archive.plan, archive.artifact, archive.job, archive.place)
     failed, again = set(archive.ledger.ids(FAILURE).to_pylist()), set[str]()
 
     def keep(scored: ScoredUnit) -> None:

@@ -23,7 +23,7 @@ from runtime.rows.lengths import Lengths
 from runtime.rows.naming import Naming
 from runtime.rows.received import Received
 from runtime.rows.scoring import TIMEOUT_S
-from runtime.workers.engines import EngineFactory, engine_for
+from runtime.workers.engines import engine_for
 from runtime.workers.headers import Headers
 from runtime.workers.job import Job
 from runtime.workers.protocol import Done, Ready, Rows, Task
@@ -95,20 +95,12 @@ class UnitScorer:
         plan: what rows hold, and how recordings are cut.
         artifact, job: see `Processes`.
         place: where the recording of a unit lies.
-        engine: another engine than the device's, if one is given.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        artifact: Artifact,
-        job: Job,
-        place: Callable[[Unit], Location],
-        engine: EngineFactory | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, artifact: Artifact, job: Job, place: Callable[[Unit], Location]) -> None:
         self._plan, self._job, self._place = plan, job, place
         timeout_s = job.request.recording_timeout_s or TIMEOUT_S
-        self._supervisor = Supervisor((engine or engine_for)(job, artifact), timeout_s)
+        self._supervisor = Supervisor(engine_for(job, artifact), timeout_s)
         self._headers = Headers(artifact, job, at_once=False)
         self._naming = Naming(plan.grid.window, plan.grid.hop, plan.grid.sample_rate)
         self.ready: float | None = None

@@ -72,9 +72,9 @@ class ArchiveStatus:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        share = (self.ok + self.failed) / max(1, self.units)
-        yield f"{self.ok + self.failed:,} of {self.units:,} units done ({share:.1%}), {self.failed:,} of them failed"
-        yield f"{self.rows:,} rows, {self.windows:,} of them scored"
+        done, units = self.ok + self.failed, counted(self.units, "unit")
+        yield f"{done:,} of {units} done ({done / max(1, self.units):.1%}), {self.failed:,} of them failed"
+        yield f"{counted(self.rows, 'row')}, {self.windows:,} of them scored"
         for reason, count in self.reasons.most_common():
             yield f"failed: {counted(count, 'unit')}: {reason}"
         if self.repeats:
@@ -82,8 +82,8 @@ class ArchiveStatus:
         if self.strangers:
             yield strangers(self.strangers)
         for host in self.hosts:
-            ago = time.time() - host.last
-            yield f"{host.name}: {host.windows:,} windows, {host.windows_per_s:.1f} a second; last one {span(ago)} ago"
+            windows, ago = counted(host.windows, "window"), span(time.time() - host.last)
+            yield f"{host.name}: {windows}, {host.windows_per_s:.1f} a second; last one {ago} ago"
         if not self.left:
             yield "complete" if not self.failed else "complete; --retry-failed tries the failed ones again"
         elif self.left_s is None:

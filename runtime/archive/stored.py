@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.archive.folder import Folder
-from runtime.archive.ledger import damaged
-from runtime.archive.part import ROWS, UnitStatus
-from runtime.errors import first_line
-from runtime.rows.arrow import arrow_schema, import_pyarrow, read_table
+from runtime.archive.part import ROWS, UnitStatus, damaged, reading
+from runtime.rows.arrow import arrow_schema, read_table
 from runtime.rows.block import Columns
 from runtime.rows.grid import Grid
 from runtime.workers.protocol import Rows
@@ -52,13 +50,10 @@ class StoredRows:
         return Rows(indices, outputs, (kind == "scored")[sent])
 
     def _part(self, name: str) -> Any:
-        pa = import_pyarrow()
         if name not in self._open:
-            try:
+            with reading(self._folder, name):
                 table = read_table(self._folder.read(ROWS + name))
                 table = table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise damaged(self._folder, name, first_line(error)) from None
             self._open[name] = table
             if len(self._open) > OPEN_PARTS:
                 self._open.popitem(last=False)

@@ -48,7 +48,7 @@ class ArchiveSummary:
     notes: list[Note] = field(default_factory=list)
     """What is odd about recordings that were scored nevertheless; the first thousand."""
     timeless: int = 0
-    """Of how many recordings that this run began nobody knows when they were recorded."""
+    """How many recordings that this run began have no known start."""
     failed_before: int = 0
     """How many of this run's units failed in an earlier run, and were not tried again."""
     changed: Sequence[str] = ()
@@ -86,12 +86,12 @@ class ArchiveSummary:
     def _lines(self) -> Iterator[str]:
         share = f" (shard {self.shard} of {self.units:,}, {self.shard.source})" if self.shard is not None else ""
         yield (
-            f"{self.ok + self.failed + self.before:,} of {self.share:,} units done{share}: {self.ok:,} now, "
+            f"{self.ok + self.failed + self.before:,} of {counted(self.share, 'unit')} done{share}: {self.ok:,} now, "
             f"{self.failed:,} failed, {self.before:,} before"
         )
         if self.ok or self.failed:
-            each = "rows" if self.several else "windows"
-            yield f"{self.rows:,} rows in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} {each}/s, {self.setup}"
+            rows, each = counted(self.rows, "row"), "rows" if self.several else "windows"
+            yield f"{rows} in {self.elapsed_s:.1f} s; {self.windows_per_s:.1f} {each}/s, {self.setup}"
         if self.timeless:
             unknown = counted(self.timeless, "recording")
             yield f"recorded_at is unknown in {unknown} of this run: neither the file nor its name says it"

@@ -165,7 +165,7 @@ def map_classes(
     lists = head.class_lists.values() if namespace is None else [head.class_lists[namespace]]
     question = did_you_mean(class_map.near)
     raise InputError(
-        f"the model has none of the {len(class_map.names)} classes of {wanted.source}; "
+        f"the model has none of the names in {wanted.source}; "
         f"its classes have names like {' or '.join(map(_like, lists))}{f'; {question}' if question else ''}"
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from runtime.classes.species_names import folded, read_lines
-from runtime.errors import InputError, first_line
+from runtime.errors import InputError, counted, first_line
 
 WEEKS = 48
 """Four in each month."""
@@ -48,8 +48,8 @@ def occurrence(path: str | Path, latitude: float, longitude: float, week: int | 
         ) from None
     if np.shape(values) != (len(weeks), len(labels)) or not np.isfinite(values).all():
         raise InputError(
-            f"{path} gives {list(np.shape(values))} for {len(weeks)} weeks and the {len(labels)} labels beside it; "
-            "take the labels of the same version"
+            f"{path} gives {list(np.shape(values))} for {counted(len(weeks), 'week')} and the "
+            f"{counted(len(labels), 'label')} beside it; take the labels of the same version"
         )
     highest = np.asarray(values, np.float64).max(axis=0).tolist()
     return {name: value for label, value in zip(labels, highest) for name in _species(label)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.classes.class_map import ClassMap, Match
 from runtime.classes.taxonomy import Taxonomy
-from runtime.errors import some
+from runtime.errors import counted, some
 from runtime.files import replacing
 from runtime.model.heads import NO_CLASS, Head
 
@@ -79,7 +79,7 @@ def write_report(lines: Sequence[Line], path: Path) -> None:
 
 def report_text(lines: Sequence[Line], class_map: ClassMap) -> str:
     """The report as text: counts, counts by class_name, and the classes that no column has under their own names."""
-    text = [f"{len(lines)} classes: {_counts(lines)}"]
+    text = [f"{counted(len(lines), 'class')}: {_counts(lines)}"]
     kinds = sorted({line["class_name"] for line in lines}, key=lambda kind: (not kind, kind))
     if any(kinds):
         text += [f"  {kind or 'others'}: {_counts([x for x in lines if x['class_name'] == kind])}" for kind in kinds]
@@ -105,9 +105,7 @@ def _described(line: Line, match: Match, class_map: ClassMap) -> str:
     if line["met"] == "exact":
         return f"exact by its {line['by']}, {columns[0]} ({match.namespace})"
     if line["met"] == "genus":
-        text = (
-            f"{line['by']} of {match.genus}, {len(columns)} column{'s' if len(columns) > 1 else ''} ({some(columns)})"
-        )
+        text = f"{line['by']} of {match.genus}, {counted(len(columns), 'column')} ({some(columns)})"
     else:
         text = f"absent, {class_map.unmapped_value:g}"
     if line["met"] == "absent" and match.relatives and class_map.proxy is None:

@@ -13,7 +13,7 @@ from runtime.classes.geomodel import occurrence
 from runtime.classes.species_names import HEADERS, columns_by_name, folded, names_in, read_lines
 from runtime.classes.suggestions import did_you_mean, similar_names
 from runtime.classes.taxonomy import Taxonomy
-from runtime.errors import InputError, some
+from runtime.errors import InputError, counted, some
 
 MIN_OCCURRENCE = 0.03
 """BirdNET's own threshold."""
@@ -60,7 +60,8 @@ def chosen_species(
         near = did_you_mean(similar_names(unmatched, by_name))
         if len(unmatched) == lines:
             raise InputError(f"{species_list} names none of the classes: {some(unmatched)}{near and f'; {near}'}")
-        remarks.append(f"species list: {lines - len(unmatched)} of {lines} names are classes, {allowed.sum()} in all")
+        met, in_all = lines - len(unmatched), counted(int(allowed.sum()), "class")
+        remarks.append(f"species list: {met} of {counted(lines, 'name')} found, {in_all}")
         if unmatched:
             warning = f"{species_list} names what is no class: {some(unmatched)}{near and f'; {near}'}"
             remarks.append(warning)
@@ -74,7 +75,7 @@ def chosen_species(
         named = allowed.copy()
         allowed &= np.isnan(known) | (known >= place.least)
         remarks.append(
-            f"geomodel: of {named.sum()} classes {(named & (known >= place.least)).sum()} occur there, "
+            f"geomodel: of {counted(int(named.sum()), 'class')} {(named & (known >= place.least)).sum()} occur there, "
             f"{(named & (known < place.least)).sum()} do not; {(named & np.isnan(known)).sum()} are not filtered, "
             "since it does not know them"
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.windows import Normalization
+from runtime.errors import counted
 from runtime.rows.block import Status
 
 VECTORS = ("embedding", "label")
@@ -50,7 +51,7 @@ def check_classes(name: str, classes: object, shape: tuple[int, ...]) -> tuple[s
     if not (isinstance(classes, list) and all(isinstance(each, str) for each in classes)):
         raise NotRowsError(f"the classes of {name} are not names")
     if len(classes) != shape[-1] and (classes or name == "label"):
-        raise NotRowsError(f"{name} has {shape[-1]} columns but {len(classes)} names")
+        raise NotRowsError(f"{name} has {counted(shape[-1], 'column')} but {counted(len(classes), 'name')}")
     return tuple(classes)
 
 

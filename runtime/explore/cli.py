@@ -1,4 +1,4 @@
-"""Explores a run's rows: plots them, finds windows that sound alike, learns species from a few labelled windows."""
+"""Explores a run's rows: plots them, finds windows that sound alike, labels some and learns species from these."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="perch-explore", description=__doc__)
+    epilog = "`perch-explore COMMAND --help` explains each command."
+    parser = Parser(prog="perch-explore", description=__doc__, epilog=epilog)
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, about) in COMMANDS.items():

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from runtime.errors import some
+from runtime.errors import counted, some
 from runtime.explore import metrics
 from runtime.explore.calibration import Calibration, calibrate, calibrate_across, give_across, thresholds
-from runtime.explore.labelled import LabelledRows, explain_not_learnable, join
-from runtime.explore.labels import Labels, NotLearnableError
+from runtime.explore.label_files import Labels, NotLearnableError
+from runtime.explore.labelled_rows import LabelledRows, explain_not_learnable, join
 from runtime.explore.probe import Probe, cross_validate, deal_folds, learnable
 from runtime.explore.random_share import NONE, RandomShare, estimate
 from runtime.explore.rows import RowFile
@@ -104,13 +104,13 @@ class Evaluation:
         recordings, folds = self.labelled.recordings.max() + 1, self.folds.max() + 1
         strengths = ", ".join(f"{strength:g}" for strength in self.probe.strengths)
         lines = [
-            f"{len(self.truth)} labelled windows of {recordings} recordings in {folds} folds; {len(self.names)} "
-            f"species; C {strengths}"
+            f"{counted(len(self.truth), 'labelled window')} of {counted(recordings, 'recording')} in {folds} folds; "
+            f"{len(self.names):,} species; C {strengths}"
         ]
         if self.labelled.skipped:
-            lines.append(f"left out: {self.labelled.skipped} labelled windows that have no row")
+            lines.append(f"left out: {counted(self.labelled.skipped, 'labelled window')} without a row")
         if self.labelled.unscored:
-            lines.append(f"left out: {self.labelled.unscored} labelled windows whose rows were not scored")
+            lines.append(f"left out: {counted(self.labelled.unscored, 'labelled window')} without a score")
         left_out = [name for name in self.labelled.names if name not in self.names]
         if left_out:
             lines.append(f"left out, labelled as present and as absent in too few recordings: {some(left_out)}")

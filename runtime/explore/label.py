@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="the page's port (default: always the same for a label file, or a free one if that is taken)",
+        help="the page's port (default: the same each time for a label file, or a free one if that is taken)",
     )
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, but do not open it")
 
@@ -169,11 +169,11 @@ def _bound(port: int, labels: Path) -> socket.socket:
 
 def _desk(args: argparse.Namespace, files: Sequence[RowFile], labels: Path, labeller: str) -> Desk:
     """All that the page is made of; says what the user should know."""
+    from runtime.explore.labelling.background_learning import Learning
     from runtime.explore.labelling.desk import Desk
     from runtime.explore.labelling.journal import Journal
-    from runtime.explore.labelling.learning import Learning
-    from runtime.explore.labelling.opening import import_labels, read_list
     from runtime.explore.labelling.orders import Orders
+    from runtime.explore.labelling.user_lists import import_labels, read_list
     from runtime.explore.labelling.vocabulary import Vocabulary
     from runtime.explore.labelling.windows import Windows
     from runtime.explore.pictures.sound import Recordings
@@ -207,10 +207,9 @@ def _desk(args: argparse.Namespace, files: Sequence[RowFile], labels: Path, labe
 def _survey(desk: Desk, windows: Windows) -> None:
     """Looks for all recordings, for a moment at once and then beside the page, until all are there."""
     from runtime.explore.labelling.clips import AGAIN_S
-    from runtime.explore.labelling.opening import find_missing
 
     def look() -> None:
-        numbers, paths = find_missing(windows)
+        numbers, paths = windows.missing()
         if paths:
             notice = (
                 f"{counted(len(paths), 'recording')} of {counted(len(numbers), 'window')} not found: {some(paths, 1)}; "
@@ -218,11 +217,11 @@ def _survey(desk: Desk, windows: Windows) -> None:
             )
             desk.notices.append(notice)
             say(notice)
-        desk.skip_missing(numbers)
+        desk.availability.skip_missing(numbers)
         while paths:  # a disk or a network may come back
             time.sleep(AGAIN_S)
-            numbers, paths = find_missing(windows)
-            desk.skip_missing(numbers)
+            numbers, paths = windows.missing()
+            desk.availability.skip_missing(numbers)
 
     threading.Thread(target=desk.prepare, name="preparation", daemon=True).start()
     thread = threading.Thread(target=look, name="survey", daemon=True)

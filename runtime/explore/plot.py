@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from runtime.classes.taxonomy import Taxonomy, read_taxonomy
 from runtime.console.terminal import printable
-from runtime.errors import InputError
+from runtime.errors import InputError, counted
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable, replacing
 from runtime.remote import Location
@@ -149,7 +149,7 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
     name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
     targets = args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")]
     _check(args, rows, targets, recordings)
-    say(f"{drawn.path}: {len(drawn.row_ids)} windows from {drawn.start} to {drawn.end} s")
+    say(f"{drawn.path}: {counted(len(drawn.row_ids), 'window')} from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:
         say(line)
     _write(

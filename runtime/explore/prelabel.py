@@ -23,15 +23,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import InputError
-from runtime.explore.labels import read_labels
+from runtime.errors import InputError, counted
+from runtime.explore.label_files import read_labels
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.tables import check_table, say, write_table
 from runtime.files import check_outputs
 
 if TYPE_CHECKING:
     from runtime.explore.evaluation import Evaluation
-    from runtime.explore.unlabelled import Uncertainty
+    from runtime.explore.predictions import Uncertainty
 
 HEADER = ("row_id", "path", "start_s", "end_s", "species", "probability")
 NEXT_HEADER = ("row_id", "path", "start_s", "end_s", "guess", "probability")
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
     from runtime.explore.evaluation import evaluate
-    from runtime.explore.unlabelled import Uncertainty
+    from runtime.explore.predictions import Uncertainty
 
     evaluation = evaluate(files, labels, args.precision, args.skip_missing)
     say(evaluation.report())
@@ -116,8 +116,8 @@ def run(args: argparse.Namespace) -> None:
         deque(lines, maxlen=0)
     else:
         write_table(args.output, HEADER, lines)
-        counts = f"{uncertainty.species} species in {uncertainty.windows} of {len(uncertainty)} windows without a label"
-        say(f"{args.output}: {counts}")
+        windows = counted(len(uncertainty), "window")
+        say(f"{args.output}: {uncertainty.species:,} species in {uncertainty.windows:,} of {windows} without a label")
     if following is not None and args.next:
         worst = uncertainty.worst(files, args.next)
         shown = [
@@ -125,14 +125,14 @@ def run(args: argparse.Namespace) -> None:
             for f, row, i, chance in worst
         ]
         write_table(following, NEXT_HEADER, shown)
-        say(f"{following}: {len(shown)} windows most worth labelling next")
+        say(f"{following}: {counted(len(shown), 'window')} most worth labelling next")
 
 
 def _lines(files: list[RowFile], evaluation: Evaluation, uncertainty: Uncertainty) -> Iterator[tuple[str, ...]]:
     """Lines of species in windows without a label; `uncertainty` counts every window."""
     import numpy as np
 
-    from runtime.explore.unlabelled import predict_unlabelled
+    from runtime.explore.predictions import predict_unlabelled
 
     for part in predict_unlabelled(files, evaluation.labelled, evaluation.probabilities_of):
         given = part.probabilities >= evaluation.thresholds

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.explore.labelled import LabelledRows
+from runtime.errors import counted
+from runtime.explore.labelled_rows import LabelledRows
 from runtime.explore.rows import RowFile
 from runtime.explore.tables import format_table
 
@@ -75,7 +76,7 @@ class RandomShare:
 
     def report(self, asked: float) -> str:
         """The random share as text; `asked` is the precision that thresholds were chosen for."""
-        counts = f"random share: {self.windows - self.unsure} windows labelled, {self.unsure} unsure"
+        counts = f"random share: {counted(self.windows - self.unsure, 'window')} labelled, {self.unsure:,} unsure"
         if self.unanswered:
             counts += f", {self.unanswered} not answered"
         lines = [counts, self.remark(asked)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.errors import InputError
 from runtime.explore.checks import VECTORS, NotRowsError, check_about, check_classes, check_shape
 
 TEXTS, TIMES = ("row_id", "path", "status"), ("start_s", "end_s")
@@ -25,13 +26,15 @@ Opened = tuple[int, Mapping[str, tuple[int, ...]], Mapping[str, tuple[str, ...]]
 def open_parquet(path: Path) -> Opened:
     """Opens a Parquet file.
 
-    Raises NotRowsError, or what pyarrow and json do, if it holds no rows of perch-run.
+    Raises InputError if it is a folder; NotRowsError, or what pyarrow and json do, if it holds no rows of perch-run.
     """
     import pyarrow
     import pyarrow.parquet
 
     if path.is_dir():
-        raise NotRowsError("it is a folder")
+        raise InputError(
+            f"{path} is a folder; make one file of an archive's rows with `perch-run --merge {path} -o out.parquet`"
+        )
     schema, types = pyarrow.parquet.read_schema(path), pyarrow.types
     if len(set(schema.names)) < len(schema.names):
         raise NotRowsError("it has two columns of the same name")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime.errors import InputError
+from runtime.errors import InputError, counted
 from runtime.explore.queries import find_query
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.similarity import find_similar
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         say(format_table(HEADER[:shown], [line[:shown] for line in lines]))
     if args.output is not None:
         write_table(args.output, HEADER, lines)
-        say(f"{args.output}: {len(lines)} windows")
+        say(f"{args.output}: {counted(len(lines), 'window')}")
 
 
 def _check_model(model: Path, rows: RowFile) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from runtime.audio.windows import Normalization
 from runtime.console.version import __version__
 from runtime.errors import InputError, some
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.tables import say
 from runtime.files import check_outputs, check_writable

@@ -32,8 +32,8 @@ class ArchiveOptions:
     )
     plan: bool = option(
         False,
-        "only read the recordings' headers and write the manifest; score nothing. Shards that start at once need not "
-        "plan each for itself then",
+        "only read the recordings' headers and write the manifest; score nothing. Shards that start together then need "
+        "not each plan",
         GROUP,
     )
     retry_failed: bool = option(

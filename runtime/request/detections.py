@@ -70,7 +70,7 @@ class Detections:
     """Which scores are detections, and how they are written.
 
     Args:
-        top: The most classes that each window has, those with the highest scores. None: all. A class that the model
+        top: How many classes each window has at most: those with the highest scores. None: all. A class that the model
             lacks is never a detection, nor is a column without a name in the namespace asked for.
         min_score: The lowest score of a detection, on the scale that is written. "auto": for each class the threshold
             that `perch-explore teach` stored with it; a class without one is never a detection. None: no limit.
@@ -83,8 +83,8 @@ class Detections:
         geomodel: BirdNET's geomodel as ONNX, its labels beside it. Only species that occur at `lat` and `lon` in `week`
             are detected, and those that it does not know. None: all classes.
         lat: The latitude of the recordings in degrees, for the geomodel.
-        lon: Their longitude.
-        week: Their week, from 1 to 48. None: all of the year.
+        lon: The longitude of the recordings.
+        week: Their week of the year, from 1 to 48. None: all of the year.
         min_occurrence: The lowest probability with which the geomodel says that a species occurs. None: 0.03.
 
     Raises:
@@ -93,7 +93,7 @@ class Detections:
 
     top: int | None = option(
         None,
-        "the most classes that each window has, those with the highest scores",
+        "how many classes each window has at most: those with the highest scores",
         GROUP,
         unset="all",
         metavar="K",
@@ -148,11 +148,11 @@ class Detections:
         None, "the recordings' latitude in degrees", GROUP, unset="no place", metavar="DEGREES", check=_degrees(90)
     )
     lon: float | None = option(
-        None, "their longitude in degrees", GROUP, unset="no place", metavar="DEGREES", check=_degrees(180)
+        None, "the recordings' longitude in degrees", GROUP, unset="no place", metavar="DEGREES", check=_degrees(180)
     )
     week: int | None = option(
         None,
-        "their week of the year, as BirdNET counts them: four in each month, from 1 to 48",
+        "the recordings' week of the year, as BirdNET counts them: four in each month, from 1 to 48",
         GROUP,
         unset="all of the year",
         metavar="N",

@@ -38,14 +38,14 @@ examples:
   perch-run archive --model perch.onnx --top 3 --min-score 5 -o detections.csv
       the species in each window: at most 3, each scoring 5 or more
   perch-run archive --model perch.onnx --top 1 --min-score 5 -o labels --format audacity
-      the same as labels, a file for each recording
+      the best species in each window as labels, a file for each recording
   perch-run xeno_canto --model perch.onnx --segments peaks --normalize peak -o focal.csv
       windows around the five loudest events of each recording
   perch-run 'site_*/2024*.WAV' --model perch.onnx --hop 2.5 -o scores.csv
       a glob, with windows that overlap by half
 
-scores are the model's logits: not probabilities, and not comparable between classes. So a --min-score means another
-thing for each class, and is best found by listening to some detections.
+scores are the model's logits: not probabilities, and not comparable between classes. So find a --min-score for each
+class by listening to some detections.
 TIME is a number of seconds, or has a unit: 300, 300s, 85m, 1.5h.
 exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings or folders could
 not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM; what was scored so far is written
@@ -53,12 +53,12 @@ not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM
 
 MODEL = """\
 the model, made by perch-convert. Given more than once, several models score the same windows, and their outputs are
-called NAME.label, NAME.embedding; a model is called as its file is, without the ending, unless a name is given
+called NAME.label, NAME.embedding. NAME is the file's name without the ending, unless you give one
 """
 DOCTOR = """\
 instead of a run, show what is installed and which devices can be used. With --model, also show what the file holds,
-whether it is unchanged, how far each device here is off for a window of which the file says what it gives, how a run of
-it would be set up, and which of its nodes a GPU leaves to the CPU. Exit codes: 0 the device that runs take (or
+whether it is unchanged, how far each device here is off for one made-up window that the file has outputs of, how a run
+would be set up, and which nodes of the graph a GPU leaves to the CPU. Exit codes: 0 the device that runs take (or
 --device) works; 1 it does not, the installation is broken, the model cannot be run, or a device computes it wrongly; 2
 wrong use, or no model
 """
@@ -67,8 +67,8 @@ write for each of --classes whether the model has it, has only its genus, or lac
 SOUNDSCAPES and --output nothing else is done
 """
 STATUS = """\
-instead of a run, show how far the archive is whose rows go to this folder: units done, failed by reason and left, rows,
-windows a second by machine, and the time to the end. Exit codes: 0 all is done; 1 something is left, or failed
+instead of a run, show the progress of the archive whose rows go to this folder: units done, failed by reason and left,
+rows, windows a second by machine, and the time to the end. Exit codes: 0 all is done; 1 something is left, or failed
 """
 MERGE = """\
 instead of a run, write a finished archive's folder as one file: the one that a run over all recordings would have

@@ -114,7 +114,7 @@ class RecordingOptions:
     shifts: Sequence[float] | None = option(
         None,
         "seconds such as 0,0.5,-0.5, with 0 among them: a row is the mean of its own window and of those shifted by so "
-        "much, after `activation`. None starts before the recording or after its last row",
+        "much, after `activation`. No window starts before the recording or after its last row",
         READ,
         unset="each row has one window",
         metavar="TIMES",

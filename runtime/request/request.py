@@ -94,7 +94,7 @@ class Request(RecordingOptions, ScoreOptions):
     )
     deadline_s: float | None = option(
         None,
-        'seconds within which the run ends, a CSV written. Rows not reached by then are "filled"',
+        'seconds within which the run ends, with the CSV written. Rows not reached by then are "filled"',
         HOW,
         unset="no deadline",
         flags=["--deadline"],

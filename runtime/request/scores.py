@@ -125,9 +125,9 @@ class ScoreOptions:
     )
     file_scale: int | None = option(
         None,
-        "the N of a recording's confidence, after `activation` and before `smooth`: in each recording, the scores of a "
-        "class are multiplied by the mean of its N highest there. The flag alone means 2, which entrants of BirdCLEF "
-        "take. It needs probabilities, so an `activation` unless all heads were added by `perch-explore teach`",
+        "multiplies the scores of each class in a recording by the mean of its N highest scores there, after "
+        "`activation` and before `smooth`. The flag alone means 2, as in BirdCLEF notebooks. It needs probabilities, "
+        "so an `activation` unless all heads were added by `perch-explore teach`",
         WHAT,
         unset="no scaling",
         metavar="N",

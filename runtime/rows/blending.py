@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError, OutputError, reason, some
+from runtime.errors import InputError, OutputError, counted, reason, some
 from runtime.model.heads import LABEL
 from runtime.request.scores import BlendOf
 from runtime.rows.block import Block, Columns
@@ -120,7 +120,7 @@ class Blend:
         parts = [" + ".join(f"{weight:g} {what}{label}" for label, weight in self.weights.items())]
         for label, lacking in zip(self.weights, self.lacking, strict=True):
             if lacks := [name for name, gap in zip(self.names, lacking & ~self.constant) if gap]:
-                parts.append(f"{len(lacks)} classes without {label}, which lacks them: {some(lacks, SHOWN)}")
+                parts.append(f"{counted(len(lacks), 'class')} without {label}, which lacks them: {some(lacks, SHOWN)}")
         return "; ".join(parts)
 
 

@@ -16,7 +16,7 @@ from runtime.rows.block import Columns
 from runtime.workers.job import Job
 
 NOT_SHOWN = ("classes", "class_columns", "file_scale", "blend", "blend_of")
-"""Options that the columns themselves show, and those that `Finishing` adds."""
+"""Options that the columns themselves show, and those that `Postprocessing` adds."""
 
 
 def columns_of(artifact: Artifact, job: Job, root: str | Path, taxonomy: Taxonomy | None = None) -> Columns:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from runtime.audio.extensions import advice
+from runtime.errors import counted
 from runtime.remote import Location
 from runtime.rows.block import NOWHERE, Origin
 from runtime.rows.outcome import Failed, NotReached, Outcome, PassedOver, Read
@@ -41,18 +42,18 @@ class Report:
 
     def unknown(self, more: Sequence[str], recordings: int) -> list[str]:
         """Lines on what nobody knows of recordings, of what rows say `more` of their windows."""
-        lines = []
+        lines, found = [], counted(recordings, "recording")
         if self.outside:
-            lines.append(f"left out: {self.outside} of {recordings} recordings have no window at the times asked for")
+            lines.append(f"left out: {self.outside:,} of {found}, without a window at the times asked for")
         if self.timeless and self._at_times:
             why = "neither the file nor its name says when it was recorded; name it like 20240512_053000.wav"
-            lines.append(f"left out: {self.timeless} of {recordings} recordings, as {why}")
+            lines.append(f"left out: {self.timeless:,} of {found}, as {why}")
         elif self.timeless and "recorded_at" in more:
             why = "neither the file nor its name says it"
-            lines.append(f"recorded_at is unknown in {self.timeless} of {recordings} recordings: {why}")
+            lines.append(f"recorded_at is unknown in {self.timeless:,} of {found}: {why}")
         if self.siteless and "site" in more:
             why = "their paths do not match --site-from (site_from)"
-            lines.append(f"site is unknown in {self.siteless} of {recordings} recordings: {why}")
+            lines.append(f"site is unknown in {self.siteless:,} of {found}: {why}")
         return lines
 
     def add(
@@ -68,7 +69,7 @@ class Report:
         self.notes += [Note(path, note) for note in notes]
         if reasons := list(dict.fromkeys(each.reason for each in outcomes if isinstance(each, Failed))):
             more = len(reasons) - MOST_REASONS
-            named = [*reasons[:MOST_REASONS], *([f"and so on in {more} more parts"] if more > 0 else [])]
+            named = [*reasons[:MOST_REASONS], *([f"and so on in {counted(more, 'more part')}"] if more > 0 else [])]
             self.failures.append(Failure(path, "; ".join(named) + advice(path)))
         self.outside += self._at_times and isinstance(last, Read) and not (rows or timeless)
         self.passed_over += isinstance(last, PassedOver)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.audio.paths import FoundRecordings
-from runtime.errors import InputError, some
+from runtime.errors import InputError, counted, some
 from runtime.files import composed
 from runtime.remote import Location, path_below
 from runtime.rows.block import Block, Columns, Origin, count_statuses, unscored, writable
@@ -187,26 +187,24 @@ class SampleSubmission:
 
     def summary(self) -> list[str]:
         """Lines about rows that were filled or dropped, and recordings that were left out."""
+
+        def rows(count: int) -> str:
+            return f"{counted(count, 'row')} of the sample submission"
+
         lines = []
         if self._beyond_end:
-            lines.append(f"{self._beyond_end} rows of the sample submission are filled: their recordings are too short")
+            lines.append(f"filled: {rows(self._beyond_end)}, beyond the end of a recording")
         if self._off_grid:
-            lines.append(
-                f"{self._off_grid} rows of the sample submission are filled: no window ends where they do{self._advice}"
-            )
+            lines.append(f"filled: {rows(self._off_grid)}, where no window ends{self._advice}")
         if self.absent and self.recordings.paths:
             count = int((self._owners < 0).sum())
-            lines.append(
-                f"{count} rows of the sample submission are filled: they name {len(self.absent)} recordings that are "
-                f"not there: {some(self.absent)}"
-            )
+            lines.append(f"filled: {rows(count)}, of recordings that are not there: {some(self.absent)}")
         if self.dropped:
-            lines.append(f"{self.dropped} rows were dropped: the sample submission does not have them")
+            lines.append(f"dropped: {counted(self.dropped, 'row')} that the sample submission does not have")
         if self.unnamed:
             names = some([path.name for path in self.unnamed])
-            lines.append(
-                f"{len(self.unnamed)} recordings were left out: the sample submission names none of their rows: {names}"
-            )
+            left_out = counted(len(self.unnamed), "recording")
+            lines.append(f"left out: {left_out} of which the sample submission has no row: {names}")
         return lines
 
     @property
@@ -216,7 +214,7 @@ class SampleSubmission:
         starts = [round(end * self._rate) - self._window for end in ends[ends < 2**31].tolist()]
         hop = math.gcd(*starts) / self._rate
         fits = hop >= LEAST_HOP_S and min(starts) >= 0
-        return f"; with a hop of {hop:g} s they would be scored" if fits else ""
+        return f"; a hop of {hop:g} s scores all rows" if fits else ""
 
 
 class _ByName:

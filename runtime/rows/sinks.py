@@ -12,9 +12,9 @@ from runtime.errors import InputError, OutputError
 from runtime.files import remove_leftovers, rescue
 from runtime.rows.block import Block, Columns
 from runtime.rows.finished import Finished
-from runtime.rows.finishing import Finishing
 from runtime.rows.formats.detection_counts import DetectionCounts
 from runtime.rows.formats.format import Format
+from runtime.rows.postprocessing import Postprocessing
 from runtime.rows.sample import SampleSubmission
 from runtime.rows.spool import ChangedError, Spool
 
@@ -47,15 +47,16 @@ class MemorySink:
     """Keeps the rows.
 
     Args:
-        finishing: what becomes of scores in the end.
+        postprocessing: what becomes of scores in the end.
         sample: a sample submission, if one says which rows there are.
     """
 
     path: Path | None = None
     detected: DetectionCounts | None = None
 
-    def __init__(self, finishing: Finishing, sample: SampleSubmission | None = None) -> None:
-        self._finishing, self._sample, self.columns = replace(finishing, in_memory=True), sample, finishing.written
+    def __init__(self, postprocessing: Postprocessing, sample: SampleSubmission | None = None) -> None:
+        self._postprocessing, self._sample = replace(postprocessing, in_memory=True), sample
+        self.columns = postprocessing.written
         self._blocks: list[Block] = []
 
     @property
@@ -67,7 +68,7 @@ class MemorySink:
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
         finished = [*self._blocks, *rest]
-        self._blocks = list(FinalRows(lambda: finished, self._finishing, self._sample))
+        self._blocks = list(FinalRows(lambda: finished, self._postprocessing, self._sample))
 
     def close(self, keep: bool | None) -> None:
         pass
@@ -120,11 +121,11 @@ class LateFileSink(MemorySink):
 
     Args:
         target: the file.
-        finishing, sample: see `MemorySink`.
+        postprocessing, sample: see `MemorySink`.
     """
 
-    def __init__(self, target: Target, finishing: Finishing, sample: SampleSubmission | None) -> None:
-        super().__init__(finishing, sample)
+    def __init__(self, target: Target, postprocessing: Postprocessing, sample: SampleSubmission | None) -> None:
+        super().__init__(postprocessing, sample)
         self._target, self.detected = target, target.format.detected
 
     def finish(self, rest: Sequence[Block], complete: bool = True) -> None:
@@ -140,7 +141,7 @@ class FileSink:
         target: the file or folder.
         run: what the rows depend on.
         resume: whether to go on with the rows of an earlier run, which `finished` lists.
-        finishing: what becomes of scores in the end. They are spooled as they were. None: nothing.
+        postprocessing: what becomes of scores in the end. They are spooled as they were. None: nothing.
         sample: a sample submission, if one says which rows are written.
 
     Raises:
@@ -153,16 +154,16 @@ class FileSink:
         target: Target,
         run: Mapping[str, Any],
         resume: bool,
-        finishing: Finishing | None = None,
+        postprocessing: Postprocessing | None = None,
         sample: SampleSubmission | None = None,
     ) -> None:
         self.path: Path | None = target.path
         self.detected = target.format.detected
         self.blocks: list[Block] = []
         self._target, self._sample, self.columns = target, sample, target.columns
-        self._finishing = finishing or Finishing(target.columns)
+        self._postprocessing = postprocessing or Postprocessing(target.columns)
         self._spool_is_needed = True
-        self._spool = Spool(target.path, self._finishing.columns, run, resume)
+        self._spool = Spool(target.path, self._postprocessing.columns, run, resume)
         remove_leftovers(target.path)  # the spool is locked: the runs that left them are gone
 
     @property
@@ -181,7 +182,7 @@ class FileSink:
         if not (complete or self._target.format.replaces):
             self.path = self._spool.path
             return
-        rows = FinalRows(lambda: chain(self._spool.blocks(), rest), self._finishing, self._sample)
+        rows = FinalRows(lambda: chain(self._spool.blocks(), rest), self._postprocessing, self._sample)
         self._target.write(rows, f"in {self._spool.path}: make room, then go on by `--resume`")
         self._spool_is_needed = self._target.format.replaces
 
@@ -194,14 +195,14 @@ class FinalRows:
 
     Args:
         read: reads the rows that workers scored.
-        finishing: what becomes of their scores.
+        postprocessing: what becomes of their scores.
         sample: a sample submission, if one says which rows are written.
     """
 
     def __init__(
-        self, read: Callable[[], Iterable[Block]], finishing: Finishing, sample: SampleSubmission | None
+        self, read: Callable[[], Iterable[Block]], postprocessing: Postprocessing, sample: SampleSubmission | None
     ) -> None:
-        self._read, self._columns, self._sample = finishing.rows(read), finishing.written, sample
+        self._read, self._columns, self._sample = postprocessing.rows(read), postprocessing.written, sample
 
     def __iter__(self) -> Iterator[Block]:
         rows = self._read()

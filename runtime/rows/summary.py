@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from runtime.classes.class_map import ClassMap
+from runtime.errors import counted
 from runtime.model.heads import LABEL
 from runtime.remote import Location
 from runtime.rows.block import Status
@@ -61,17 +62,17 @@ class RunSummary:
     """How many recordings were not scored to their end in time, and lack rows, if windows are taken around events or at
     some times of the day."""
     skipped_files: int = 0
-    """How many files beside the recordings were skipped because they are not recordings."""
+    """How many files were skipped because they are not recordings."""
     unread_folders: Sequence[str] = ()
     """Folders that could not be read, and may hold recordings."""
     passed_over: Sequence[str] = ()
     """Lines about what was skipped: files that are not recordings, hidden folders and so on."""
     timeless: int = 0
-    """Of how many recordings nobody knows when they were begun."""
+    """How many recordings have no known start."""
     siteless: int = 0
-    """Of how many recordings nobody knows the site, if that was asked for."""
+    """How many recordings have no known site, if sites were asked for."""
     unknown: Sequence[str] = ()
-    """What the summary says about both."""
+    """What the summary says about unknown times and sites."""
     lacking: int = 0
     """How many of the "filled" rows are a sample submission's rows that no recording has."""
     dropped: int = 0
@@ -81,7 +82,7 @@ class RunSummary:
     detections: int | None = None
     """How many detections, or events of merged ones, were written, if they were asked for."""
     detected: str = ""
-    """What the summary says about them."""
+    """What the summary says about detections."""
     ill_conditioned: str | None = None
     """What rounding does to the model's outputs, where that is more than usual."""
     fill: float = -1000.0
@@ -115,15 +116,15 @@ class RunSummary:
         lines = [self.detected] if self.detected else []
         lines += [self._counted(), *self._speed()]
         if not self.recordings:
-            lines = [f"no recordings were found; the sample submission's {len(self)} rows are written without scores"]
+            lines = [f"no recordings were found; without scores: {counted(len(self), 'row')} of the sample submission"]
         elif left := self.count("filled") - self.lacking:
-            lines.append(f"{left} rows were not reached and are filled: in a CSV by {self.fill:g}")
+            lines.append(f"not reached in time and filled, in a CSV by {self.fill:g}: {counted(left, 'row')}")
         return "\n".join([*lines, *self.of_sample, *self._remarks(), *self.unknown, *self.passed_over])
 
     def _counted(self) -> str:
         always = ("scored", "filled", "failed")
-        counted = [f"{self.count(each)} {each}" for each in get_args(Status) if each in always or self.count(each)]
-        return f"{len(self)} {'windows' if self.detected else 'rows'} ({', '.join(counted)})"
+        statuses = [f"{self.count(each):,} {each}" for each in get_args(Status) if each in always or self.count(each)]
+        return f"{counted(len(self), 'window' if self.detected else 'row')} ({', '.join(statuses)})"
 
     def _speed(self) -> Iterator[str]:
         timing = self.timing
@@ -133,7 +134,7 @@ class RunSummary:
             f"{timing.windows_per_s:.1f} windows/s, {timing.times_real_time:.0f} times real time"
         )
         if timing.windows != timing.rows:
-            yield f"{timing.windows} windows for {timing.rows} rows"
+            yield f"{counted(timing.windows, 'window')} for {counted(timing.rows, 'row')}"
         yield (f"workers {timing.workers}, threads {timing.threads}, batch {timing.batch_size}: {timing.setup}")
 
     def _remarks(self) -> Iterator[str]:
@@ -145,14 +146,15 @@ class RunSummary:
         yield from class_lines(self.class_maps)
         if self.blended:
             yield f"label: {self.blended}"
+        recordings = counted(self.recordings, "recording")
         if self.without_events:
-            yield f"without events, so without rows: {self.without_events} of {self.recordings} recordings"
+            yield f"without events, so without rows: {self.without_events:,} of {recordings}"
         if self.not_reached:
-            yield f"not scored in time: {self.not_reached} of {self.recordings} recordings"
+            yield f"not scored in time: {self.not_reached:,} of {recordings}"
         if self.failures:
-            yield f"could not be read completely: {len(self.failures)} of {self.recordings} recordings"
+            yield f"could not be read completely: {len(self.failures):,} of {recordings}"
         if self.notes:
-            yield f"scored, but check them: {len({note.path for note in self.notes})} recordings"
+            yield f"scored, but check them: {counted(len({note.path for note in self.notes}), 'recording')}"
         if self.ill_conditioned is not None:
             yield f"the model is {self.ill_conditioned}"
 

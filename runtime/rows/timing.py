@@ -12,7 +12,7 @@ class Timing:
     elapsed_s: float
     """Seconds from the call to the result."""
     start_up_s: float
-    """Seconds of these until the first worker was ready."""
+    """Seconds of that until the first worker was ready."""
     windows: int
     """How many windows were scored."""
     rows: int
@@ -22,9 +22,9 @@ class Timing:
     times_real_time: float
     """Seconds of audio a second, after start-up."""
     device: str
-    """Where they were scored: "cpu" or "cuda:N"."""
+    """Where windows were scored: "cpu" or "cuda:N"."""
     tf32: bool
-    """Whether float32 was allowed to be rounded to TF32 there."""
+    """Whether float32 could be rounded to TF32 there."""
     workers: int
     """Number of processes."""
     threads: int

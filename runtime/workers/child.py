@@ -72,6 +72,7 @@ class Child:
         except OSError:
             self._errors.close()
             raise
+        self.pid = self._process.pid
         self._first_sent = threading.Event()
         self._thread = threading.Thread(target=self._listen, args=(first,), daemon=True)
         self._thread.start()

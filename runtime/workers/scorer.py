@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import counted
 from runtime.model import cuda, cuda_calls
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
@@ -71,7 +72,8 @@ class BatchScorer:
                 if size == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
                     raise
                 self._batch_size = min(self._batch_size, size // 2)
-                self._send(Notice(f"memory ran out; going on with batches of {size // 2} windows instead of {size}"))
+                batches = f"batches of {counted(size // 2, 'window')} instead of {size}"
+                self._send(Notice(f"memory ran out; going on with {batches}"))
 
 
 def main() -> None:

@@ -245,7 +245,7 @@ def test_wrong_use_is_one_line(
         ([v2, model], "was not made from"),
         ([saved_model, model, "--soundscapes", tmp_path / "empty"], "no recordings in"),
         ([saved_model, model, "--soundscapes", tmp_path / "short"], "exactly 60 s at 32000 Hz"),
-        ([saved_model, model, "--classes", tmp_path / "unknown.csv"], "none of the 2 classes"),
+        ([saved_model, model, "--classes", tmp_path / "unknown.csv"], "none of the names in"),
         ([saved_model, model, "--json", tmp_path / "none" / "figures.json"], "cannot write"),
         ([saved_model, model, "--deadline", "0"], "--deadline is 0"),
     ):

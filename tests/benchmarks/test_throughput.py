@@ -194,7 +194,7 @@ def test_far_slower_ones_are_dropped_but_ten_stay(artifact: Artifact) -> None:
 def test_more_workers_than_fit_are_not_started(artifact: Artifact) -> None:
     found = file_with(artifact, b1=[], b2=[])
     sweeper = sweep._Sweeper(found, Conditions((), "cpu", 1000, BRIEF))
-    sweeper._alone = {1: memory.MemoryUse(total=600, private=400), 2: memory.MemoryUse(total=601, private=400)}
+    sweeper._alone = {size: replace(USED, pss=pss, private=400) for size, pss in ((1, 600), (2, 601))}
     one, two = found.configurations
     assert sweeper._may_fit(one)
     assert not sweeper._may_fit(two)

@@ -55,7 +55,7 @@ def test_run_writes_and_sums_up(tmp_path: Path, recordings: Path, model: Path) -
     (note,) = done.stderr.splitlines()
     assert note.startswith(f"perch-run: {recordings / 'a.flac'}: is far quieter in channel 1 than in channel 2")
     assert "9 rows (9 scored, 0 filled, 0 failed)" in done.stdout
-    assert "scored, but check them: 1 recordings" in done.stdout
+    assert "scored, but check them: 1 recording\n" in done.stdout
     assert "windows/s" in done.stdout
     assert len(list(csv.reader(output.read_text().splitlines()))) == 10
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
@@ -99,7 +99,7 @@ def test_what_is_passed_over_is_told(
     assert main([str(tmp_path / "in"), "--model", str(model), "-o", str(tmp_path / "out.csv")]) == 1
     printed = capsys.readouterr()
     assert printed.err == f"perch-run: skipped 1 unreadable folder: {tmp_path}/in/closed (permission denied)\n"
-    assert "1 rows (1 scored, 0 filled, 0 failed)" in printed.out
+    assert "1 row (1 scored, 0 filled, 0 failed)" in printed.out
     assert "skipped 1 hidden or system folder ($RECYCLE.BIN)" in printed.out
     assert "skipped recordings in formats that cannot be read: 1 .m4a: `pip install av`" in printed.out
     shutil.rmtree(tmp_path / "in" / "closed")

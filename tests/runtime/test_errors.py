@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import InputError, OutputError, PerchError
+from runtime.errors import counted
 from runtime.files import replacing
 
 
@@ -28,3 +29,8 @@ def test_errors_of_what_is_written_are_not_taken_for_errors_of_where_it_goes(tmp
     with pytest.raises(OutputError, match=r"^the rows were changed$"), replacing(tmp_path / "out.csv"):
         raise OutputError("the rows were changed")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_count_has_the_form_of_its_number() -> None:
+    assert [counted(number, "class") for number in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
+    assert [counted(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]

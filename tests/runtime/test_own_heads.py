@@ -126,7 +126,7 @@ def test_each_class_is_detected_from_its_own_threshold_on(model: Model, probabil
     assert (5.0, "rain") in wanted and 0 < len(wanted) < 2 * len(probabilities)
     rows = model.run(SOUND, RATE, "b", outputs="mine", sink=tmp_path / "found.csv", detections=AUTO, progress=False)
     assert sorted((float(row["start_s"]), row["class"]) for row in read(tmp_path / "found.csv")) == sorted(wanted)
-    assert "thresholds of mine: 2 of 3 classes have one, not Pipit, tree" in rows.summary()
+    assert "thresholds of mine: 2 of 3 classes, not Pipit, tree" in rows.summary()
     model.run(SOUND, RATE, outputs="mine", sink=tmp_path / "top.csv", detections=replace(AUTO, top=1), progress=False)
     assert len(read(tmp_path / "top.csv")) == len({start for start, _ in wanted})
 

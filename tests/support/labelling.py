@@ -17,9 +17,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
+from runtime.explore.labelling.background_learning import Learning
 from runtime.explore.labelling.desk import Desk
 from runtime.explore.labelling.journal import Journal
-from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.orders import Orders
 from runtime.explore.labelling.server import make_server
 from runtime.explore.labelling.vocabulary import Vocabulary

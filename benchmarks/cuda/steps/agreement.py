@@ -70,7 +70,7 @@ def _compare(context: Context, name: str, precision: Precision) -> Result:
     windows = synthetic(SEED, QUICK_WINDOWS if context.quick else WINDOWS, samples)
     on_cpu = _on_cpu(context, name, windows)
     found: dict[str, list[HeadParity]] = {}
-    for _, values in _on_device(context, name, precision, windows):
+    for values in _on_device(context, name, precision, windows):
         for head, value in values.items():
             expected = np.resize(on_cpu[head], (len(value), *on_cpu[head].shape[1:]))
             found.setdefault(head, []).append(_compared(expected, value, len(windows)))
@@ -129,9 +129,7 @@ def _on_cpu(context: Context, name: str, windows: Windows) -> Outputs:
         return {head: arrays[head] for head in arrays.files}
 
 
-def _on_device(
-    context: Context, name: str, precision: Precision, windows: Windows
-) -> Iterator[tuple[int, dict[str, NDArray[np.float32]]]]:
+def _on_device(context: Context, name: str, precision: Precision, windows: Windows) -> Iterator[Outputs]:
     """Outputs of the windows in batches of each size; a batch with more rows than windows repeats them."""
     path = file_for(context, name, precision)
     session = Session(path, context.device, usable_cores(), options_for(precision))
@@ -141,9 +139,9 @@ def _on_device(
             break
         if batch > len(windows):
             given = np.resize(windows, (batch, windows.shape[1]))
-            yield batch, dict(zip(heads, session.binding(batch, heads)(given), strict=True))
+            yield dict(zip(heads, session.binding(batch, heads)(given), strict=True))
         else:
-            yield batch, session.run(windows, heads, batch)
+            yield session.run(windows, heads, batch)
     del session
     gc.collect()
 

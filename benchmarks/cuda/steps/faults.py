@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
+
 from benchmarks.cuda.step import Context, Keep, Result, Trials
 from benchmarks.cuda.steps.filler import filled
 from benchmarks.cuda.steps.runs import Ended, Runs
 from benchmarks.measuring.usage import MIB, alive, children
 from runtime.errors import PerchError
 from runtime.model import cuda, cuda_calls
+from runtime.model.cuda_options import PROVIDER
 from runtime.model.session import choose_device
 from runtime.workers.setup import WINDOW_BYTES
 
@@ -132,9 +135,9 @@ def two_at_once(runs: Runs) -> Result:
 
 
 def auto(runs: Runs) -> Result:
-    """The device of a run that names none: the first card, or the CPU where there is none."""
+    """The device of a run that names none: the first card, or the CPU where there is none that this build can use."""
     chosen, cards = choose_device("auto"), cuda.gpus()
-    expected = "cuda:0" if runs.context.on_gpu or cards else "cpu"
+    expected = "cuda:0" if runs.context.on_gpu or (cards and _uses_cards()) else "cpu"
     return {"chosen": chosen, "cards": cards, "passed": chosen == expected}
 
 
@@ -144,8 +147,14 @@ def beyond_the_last(runs: Runs) -> Result:
     ended = runs.ended(runs.start(target, "--device", device))
     *others, last = ended.errors.strip().splitlines() or [""]
     clear = all(line.startswith("perch-run: ") for line in others)
-    clear = clear and last.startswith(f"perch-run: --device {device} cannot be used: ")
+    why = "cannot be used: " if _uses_cards() else "needs onnxruntime-gpu"
+    clear = clear and last.startswith(f"perch-run: --device {device} {why}")
     return {**ended.as_json(), "device": device, "passed": ended.code == 2 and clear and not target.exists()}
+
+
+def _uses_cards() -> bool:
+    """Whether this build of ONNX Runtime can use cards at all."""
+    return PROVIDER in onnxruntime.get_available_providers()
 
 
 def _free(context: Context) -> int | None:

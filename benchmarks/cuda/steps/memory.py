@@ -6,7 +6,6 @@ On a CPU it is the process's own memory.
 from __future__ import annotations
 
 import itertools
-import os
 import pickle
 import queue
 import time
@@ -19,7 +18,7 @@ import numpy as np
 
 from benchmarks.cuda.step import Context, Keep, Result, Trials
 from benchmarks.cuda.steps.precisions import Precision, file_for, variants
-from benchmarks.measuring.usage import MIB, usage
+from benchmarks.measuring.usage import MIB, own_usage
 from benchmarks.throughput.workers import measured_outputs
 from runtime.errors import DeviceError, PerchError
 from runtime.model import cuda, cuda_calls
@@ -103,9 +102,7 @@ def _used(device: str) -> int:
     """Bytes in use, which mean something only beside others: on a GPU the zero is its size. On a CPU, this process's
     greatest resident memory."""
     if device == "cpu":
-        used = usage(os.getpid())
-        assert used is not None
-        return used.peak_rss
+        return own_usage().peak_rss
     with cuda.loading():
         free = cuda_calls.free_bytes(device)
     if free is None:

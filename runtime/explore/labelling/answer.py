@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from runtime.explore.labels import species_in
+from runtime.explore.label_files import species_in
 
 COLUMNS = ("row_id", "species", "answer", "source", "labeller", "labelled_at")
 Kind = Literal["labelled", "unsure", "withdrawn"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-SOURCES = ("worth", "species", "similar", "random", "list", "imported")
+GIVEN = KINDS[:-1]
+"""Kinds of answers that the page may send; a window is withdrawn by taking an answer back."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ AGAIN_S = 60.0
 """After how long what failed is tried again: a disk or a network may be back."""
 KEPT = 64
 """Most clips kept, of about 700 KB each."""
-SOUND, KIND = "wav", "audio/wav"
+SOUND, MIME = "wav", "audio/wav"
 """Every browser plays it, exactly in time with the picture, and encoding as MP3 would take most of a clip's time."""
 
 
@@ -30,7 +30,7 @@ SOUND, KIND = "wav", "audio/wav"
 class Clip:
     """What the page plays and shows of a window.
 
-    picture: a PNG. sound: encoded as `KIND`. span_s: from where to where in the recording both reach, in seconds.
+    picture: a PNG. sound: encoded as `MIME`. span_s: from where to where in the recording both reach, in seconds.
     top: the classes with the highest scores, and these.
     """
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.errors import InputError, PerchError, counted
-from runtime.explore.labelling.answer import KINDS, Answer, now
-from runtime.explore.labelling.clips import AGAIN_S, SOUND, Clips
+from runtime.explore.labelling.answer import GIVEN, Answer, now
+from runtime.explore.labelling.availability import Availability
+from runtime.explore.labelling.background_learning import Learning
+from runtime.explore.labelling.clips import SOUND, Clips
 from runtime.explore.labelling.export import Exports
 from runtime.explore.labelling.journal import ConflictError, Journal
-from runtime.explore.labelling.learning import Learning
 from runtime.explore.labelling.orders import NAMES, Orders, Ranking, WaitingError
-from runtime.explore.labelling.tabs import HELD_S, MOST_TABS, Tab, Tabs, spread
+from runtime.explore.labelling.tabs import MOST_TABS, Tab, Tabs
 from runtime.explore.labelling.tally import Tally
 from runtime.explore.labelling.vocabulary import Vocabulary
 from runtime.explore.labelling.windows import Windows
@@ -61,12 +60,9 @@ class Desk:
         """How many answers were saved here."""
         self.notices: list[str] = []
         """What each tab says next time."""
-        self._tabs, self._tallied, self._salt = Tabs(), Tally(), secrets.token_bytes(8)
+        self._tabs, self._tallied, self._lock = Tabs(), Tally(), threading.RLock()
         self._sources: dict[int, str] = {}
-        self._answered = np.zeros(len(windows), np.bool_)
-        self._missing = np.zeros(len(windows), np.bool_)
-        self._skipped_until = np.zeros(len(windows))
-        self._lock = threading.RLock()
+        self.availability = Availability(len(windows), journal, self._tabs, self._lock)
         self._mark()
 
     def close(self) -> None:
@@ -115,10 +111,10 @@ class Desk:
             passed.add(number)
             holder.holds = None
         end = time.monotonic() + CLIP_S
-        for place in self._candidates(tab, passed, ranking):
+        for place in self.availability.candidates(tab, passed, ranking.numbers):
             number = int(ranking.numbers[place])
             try:
-                if self._take(tab, number) and self._can_be_read(number, end):
+                if self.availability.take(tab, number) and self._can_be_read(number, end):
                     return self._serve(tab, number, ranking, place, passed)
             except TimeoutError:
                 return self._none(tab, f"reading {self.windows.row_ids[number]}", waiting=True)
@@ -189,8 +185,8 @@ class Desk:
         kind, row_id = request.get("answer"), self.windows.row_ids[number]
         if request.get("row_id", row_id) != row_id:  # the page kept it, and other rows are served now
             raise NotFoundError(f"{request['row_id']} is no window of these rows")
-        if kind not in KINDS:
-            raise InputError(f"there is no answer {kind!r}, but {', '.join(KINDS)}")
+        if kind not in GIVEN:
+            raise InputError(f"there is no answer {kind!r}, but {', '.join(GIVEN)}")
         try:
             row_id.encode()
         except UnicodeEncodeError:
@@ -218,7 +214,7 @@ class Desk:
                 ranking = self.orders.get("random", "")
             except WaitingError as waiting:
                 raise NotYetError(f"not saved yet: {waiting}; answer again in a moment") from None
-            first = ranking.numbers[~self._answered[ranking.numbers]][: AHEAD + MOST_TABS]
+            first = ranking.numbers[~self.availability.answered[ranking.numbers]][: AHEAD + MOST_TABS]
             return "random" if number in first else "list"
         return asked if asked in NAMES else "list"
 
@@ -234,9 +230,9 @@ class Desk:
             number = None if answer is None else self.windows.number_of(answer.row_id)
             self._tallied.add(answer, number is not None)
             if answer is None:
-                self._answered[:] = False
+                self.availability.answered[:] = False
             elif number is not None:
-                self._answered[number] = answer.answer != "withdrawn"
+                self.availability.answered[number] = answer.answer != "withdrawn"
 
     def _tally(self, tab: str) -> dict[str, Any]:
         """Counts, the commonest labels, and what there is to say."""
@@ -249,26 +245,6 @@ class Desk:
         with self._lock:
             return self._tabs.of(name)
 
-    def _candidates(self, tab: str, passed: set[int], ranking: Ranking) -> Iterator[int]:
-        """The places of the windows that this tab may be given next."""
-        for place in self._spread(np.flatnonzero(~self._blocked(tab, passed)[ranking.numbers])):
-            if not self._unreadable[ranking.numbers[place]]:  # some may have turned out to be
-                yield int(place)
-
-    def _spread(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return spread(places, self._salt) if time.monotonic() - self.journal.others_at < HELD_S else places
-
-    @property
-    def _unreadable(self) -> NDArray[np.bool_]:
-        return self._missing | (self._skipped_until > time.monotonic())
-
-    def _blocked(self, tab: str, passed: set[int]) -> NDArray[np.bool_]:
-        with self._lock:
-            blocked = self._answered | self._unreadable
-            blocked[list(passed)] = True
-            blocked[self._tabs.held(tab)] = True
-            return blocked
-
     def _can_be_read(self, number: int, end: float) -> bool:
         """Whether a window can be shown. If not, it is skipped for a while.
 
@@ -279,33 +255,16 @@ class Desk:
             self.clips.get(number, max(0.0, end - time.monotonic()))
         except PerchError as error:
             lost = self.windows.of_recording(number) if self.windows.is_missing(number) else np.array([number])
+            self.availability.skip(lost)
             with self._lock:
-                self._skipped_until[lost] = time.monotonic() + AGAIN_S
                 if (notice := f"{counted(len(lost), 'window')} skipped: {error}") not in self.notices:
                     self.notices.append(notice)
             return False
         return True
 
-    def skip_missing(self, numbers: NDArray[np.int64]) -> None:
-        """Windows whose recordings are not there are not served; all others may be."""
-        missing = np.zeros_like(self._missing)
-        missing[numbers] = True
-        self._missing = missing
-
-    def _take(self, tab: str, number: int) -> bool:
-        """Gives a window to a tab, unless another one has just got it or it was just answered."""
-        with self._lock:
-            if self._blocked(tab, set())[number]:
-                return False
-            holder = self._tab(tab)
-            holder.holds, holder.since = number, time.monotonic()
-            return True
-
     def _serve(self, tab: str, number: int, ranking: Ranking, place: int, passed: set[int]) -> dict[str, Any]:
         self._sources.setdefault(number, ranking.source)
-        blocked = self._blocked(tab, passed)[ranking.numbers]
-        blocked[place] = True
-        ahead = ranking.numbers[self._spread(np.flatnonzero(~blocked))[:AHEAD]].tolist()
+        ahead = self.availability.following(tab, passed, ranking.numbers, place)[:AHEAD].tolist()
         self.clips.want(ahead)
         window = self._described(number, ranking.reason(place), 0)
         return {"window": window, "ahead": [self.windows.key(each) for each in ahead], "why": "", **self._tally(tab)}
@@ -341,9 +300,9 @@ class Desk:
 
     def _why_none(self, order: str, ranking: Ranking, passed: set[int]) -> str:
         numbers = ranking.numbers
-        lost = int(self._unreadable[numbers].sum())
+        lost = int(self.availability.unreadable[numbers].sum())
         parts = [
-            f"{int(self._answered[numbers].sum()):,} of {counted(len(numbers), 'window')} are answered",
+            f"{int(self.availability.answered[numbers].sum()):,} of {counted(len(numbers), 'window')} are answered",
             *([f"you went past {len(passed):,} of them (a new tab shows them again)"] if passed else []),
             *([f"{lost:,} have a recording that is missing or cannot be read (--audio FOLDER)"] if lost else []),
         ]

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from runtime.errors import PerchError
 from runtime.explore.evaluation import Evaluation, evaluate
-from runtime.explore.labelling.learnt import Job, Learnt
-from runtime.explore.labels import NotLearnableError, read_labels
+from runtime.explore.label_files import NotLearnableError, read_labels
+from runtime.explore.labelling.learning_protocol import LearnJob, Learnt
+from runtime.explore.predictions import Predicted, Uncertainty
 from runtime.explore.random_share import RandomShare
 from runtime.explore.rows import RowFile, open_runs
-from runtime.explore.unlabelled import Predicted, Uncertainty
 from runtime.files import take_room
 from runtime.workers.child import listen, serve
 
@@ -30,7 +30,7 @@ MOST_WORTH = 5_000
 def main() -> None:
     """Learns what its parent asks for, sends a `Learnt` (with its probabilities in a file) or a sentence, and ends."""
     receive, send = serve()
-    job: Job = pickle.load(receive)
+    job: LearnJob = pickle.load(receive)
     threading.Thread(target=listen, args=(receive, print), daemon=True).start()
     with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(NICENESS)
@@ -42,7 +42,7 @@ def main() -> None:
         send(str(error).replace(str(job.labels), job.labels_file))
 
 
-def learn(job: Job) -> Learnt:
+def learn(job: LearnJob) -> Learnt:
     """Learns, and writes the probabilities of all windows.
 
     Raises:

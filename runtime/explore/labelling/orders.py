@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.labelling.learning import Learning
-from runtime.explore.labelling.learnt import Learnt
+from runtime.explore.labelling.background_learning import Learning
+from runtime.explore.labelling.learning_protocol import Learnt
 from runtime.explore.labelling.windows import Windows
 from runtime.explore.queries import find_query
 from runtime.explore.random_share import draw
@@ -124,7 +124,7 @@ class Orders:
             return made.result(QUICK_S)
         except (TimeoutError, CancelledError):
             raise WaitingError(f"looking through {len(self._windows):,} windows") from None
-        except InputError:
+        except Exception:  # another time it may go well
             with self._lock:
                 self._made.pop(key, None)
             raise

@@ -19,17 +19,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from runtime.errors import OutputError, PerchError
-from runtime.explore.labelling.clips import KIND, SOUND
+from runtime.explore.labelling.clips import MIME, SOUND
 from runtime.explore.labelling.desk import CLIP_S, Desk, NotFoundError, NotYetError
 from runtime.explore.labelling.guard import Guard, Json
 from runtime.explore.labelling.journal import ConflictError
 from runtime.explore.labelling.windows import KEY
 
 PAGE = Path(__file__).with_name("page")
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MIME_BY_ENDING = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MOST_BODY = 64 * 1024
 RANGE = re.compile(r"bytes=(\d{0,12})-(\d{0,12})")
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -110,7 +110,7 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     return Guard(Starlette(routes=routes, exception_handlers=handlers), token, port)
 
 
-async def _in_thread(work: Callable[..., Answer], *arguments: Any) -> Answer:
+async def _in_thread(work: Callable[..., T], *arguments: Any) -> T:
     """Does work in a thread, and lets it go if the server ends meanwhile."""
     try:
         return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
@@ -127,9 +127,9 @@ def _files() -> list[Route]:
 
         return serve
 
-    paths = [path for path in sorted(PAGE.glob("*")) if path.suffix in KINDS]
-    routes = [Route(f"/{path.name}", serving(path, KINDS[path.suffix])) for path in paths]
-    return [Route("/", serving(PAGE / "index.html", KINDS[".html"])), *routes]
+    paths = [path for path in sorted(PAGE.glob("*")) if path.suffix in MIME_BY_ENDING]
+    routes = [Route(f"/{path.name}", serving(path, MIME_BY_ENDING[path.suffix])) for path in paths]
+    return [Route("/", serving(PAGE / "index.html", MIME_BY_ENDING[".html"])), *routes]
 
 
 def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
@@ -143,7 +143,7 @@ def _clip(desk: Desk, name: str, wanted: str | None) -> Response:
         made = desk.clips.get(number, CLIP_S)
     except TimeoutError:
         raise HTTPException(503, "the clip is not there yet; try again") from None
-    data, kind = (made.picture, "image/png") if ending == "png" else (made.sound, KIND)
+    data, kind = (made.picture, "image/png") if ending == "png" else (made.sound, MIME)
     return _part(data, kind, wanted)
 
 

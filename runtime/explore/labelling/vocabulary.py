@@ -9,7 +9,7 @@ from functools import cached_property
 from runtime.classes.taxonomy import Taxonomy
 from runtime.console.terminal import STEERS_OR_BREAKS
 from runtime.errors import InputError
-from runtime.explore.labels import MISSING, NOTHING, species_in
+from runtime.explore.label_files import MISSING, NOTHING, species_in
 from runtime.explore.rows import RowFile
 from runtime.files import composed
 from runtime.model.heads import NO_CLASS

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.audio.channels import Channel, channel_of
 from runtime.errors import InputError
-from runtime.explore.labelled import check_unique
+from runtime.explore.labelled_rows import check_unique
 from runtime.explore.names import comparable, pure
 from runtime.explore.pictures.sound import Recordings
 from runtime.explore.rows import RowFile
@@ -175,6 +175,12 @@ class Windows:
             return self.find(number) is None
         except InputError:
             return True
+
+    def missing(self) -> tuple[NDArray[np.int64], list[str]]:
+        """The windows whose recordings cannot be found, and these recordings."""
+        _, firsts, of = np.unique(self.paths.astype(str), return_index=True, return_inverse=True)
+        missing = np.array([self.is_missing(number) for number in firsts.tolist()], np.bool_)
+        return np.flatnonzero(missing[of]), self.paths[firsts[missing]].tolist()
 
     def of_recording(self, number: int) -> NDArray[np.int64]:
         """All windows of the same recording."""

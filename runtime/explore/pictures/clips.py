@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import RecordingError
-from runtime.explore.pictures.sound import KIND, encode, read
+from runtime.explore.pictures.sound import MIME, encode, read
 from runtime.explore.pictures.spectrogram import data_uri, power, spectrogram
 from runtime.remote import Location
 
@@ -58,7 +58,7 @@ def _clip(window: tuple[Location, float, float]) -> Clip | str:
         samples = read(path, start_s, end_s - start_s)
     except RecordingError as error:
         return str(error)
-    return Clip(data_uri("image/png", spectrogram(power(samples))), data_uri(KIND, encode(samples)))
+    return Clip(data_uri("image/png", spectrogram(power(samples))), data_uri(MIME, encode(samples)))
 
 
 def describe_missing(missing: Iterable[str], failures: Mapping[Location, str]) -> str:

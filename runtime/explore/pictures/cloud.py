@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import counted
 from runtime.explore.names import pure
 from runtime.explore.pictures.clips import Clip, describe_missing, make_clips, spread
 from runtime.explore.pictures.colors import Coloring
@@ -34,7 +35,8 @@ class Cloud:
     def drawn(self) -> str:
         """How many windows are drawn, as text."""
         drawn, count = len(self.projection.rows), self.projection.count
-        return f"{drawn:,} windows" if drawn == count else f"{drawn:,} of {count:,} windows, chosen at random"
+        windows = counted(count, "window")
+        return windows if drawn == count else f"{drawn:,} of {windows}, chosen at random"
 
     @property
     def variance(self) -> str:
@@ -57,7 +59,7 @@ def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tupl
     playable = np.array([i for i, path in enumerate(paths) if files[path]], np.int64)
     windows = {int(i): (file, starts[i], ends[i]) for i in spread(playable, embed) if (file := files[paths[i]])}
     clips, failures = make_clips(windows)
-    contents = f"{len(clips):,} windows with spectrogram and sound in the page"
+    contents = f"{counted(len(clips), 'window')} with spectrogram and sound in the page"
     addresses = {path: (file and address(file, target)) or None for path, file in files.items()}
     if linked := sum(addresses[paths[i]] is not None for i in playable if int(i) not in windows):
         contents += f" (evenly spread; it links to the sound of the other {linked:,})"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.labels import NOTHING, ROW, Labels, read_labels
+from runtime.explore.label_files import NOTHING, ROW, Labels, read_labels
 from runtime.explore.names import pure
 from runtime.explore.sheet import column_key, read_sheet
 

@@ -25,7 +25,7 @@ RATE = 32_000
 TENTH_S = 0.1
 PEAK = 0.7
 """Peak of clips: field recordings are quiet."""
-FORMAT, KIND = ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "audio/ogg")
+FORMAT, MIME = ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "audio/ogg")
 """Every browser plays MP3. Without MP3 in libsndfile it is Vorbis, which Safari may refuse."""
 
 

@@ -18,7 +18,7 @@ from runtime.classes.taxonomy import Taxonomy
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError, RecordingError
 from runtime.explore.names import READINGS, pure
-from runtime.explore.pictures.sound import KIND, RATE, Recordings, address, encode, read_seconds
+from runtime.explore.pictures.sound import MIME, RATE, Recordings, address, encode, read_seconds
 from runtime.explore.pictures.species import OUTPUT, Top, display_names, read_scores
 from runtime.explore.pictures.spectrogram import COLORS, data_uri, decibels, power, spectrogram
 from runtime.explore.pictures.still import plain
@@ -179,7 +179,7 @@ def page(timeline: Timeline, target: Path) -> str:
     shades = (matplotlib.colormaps[SCALE](share)[..., :3] * 255).round().astype(int).tolist()
     source, offset = "", 0
     if timeline.sound is not None:
-        source, offset = data_uri(KIND, encode(timeline.sound)), timeline.start
+        source, offset = data_uri(MIME, encode(timeline.sound)), timeline.start
     elif timeline.recording is not None:
         source, offset = address(timeline.recording, target), 0
     data: dict[str, Any] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from runtime.errors import counted
 from runtime.request.detections import AUTO, Detections
 from runtime.rows.formats.events import Detection
 
@@ -47,11 +48,12 @@ class DetectionCounts:
     def _counted(self, asked: Detections) -> str:
         if not self.best_scores:
             return "no detections: no window was scored"
+        windows = counted(len(self.best_scores), "window")
         if self.detections:
-            events = "" if self.events is None else f"{self.events} events of "
-            text = f"{events}{self.detections} detections in {self.windows} of {len(self.best_scores)} windows"
+            events = "" if self.events is None else f"{counted(self.events, 'event')} of "
+            text = f"{events}{counted(self.detections, 'detection')} in {self.windows:,} of {windows}"
         else:
-            text = f"no detections: none of {len(self.best_scores)} windows has one"
+            text = f"no detections in {windows}"
         if asked.min_score in (None, AUTO) or 0 < self.windows < len(self.best_scores):
             return text
         few, many = np.quantile(self.best_scores, (0.99, 0.9)).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError, some
+from runtime.errors import InputError, counted, some
 from runtime.request.detections import AUTO, Detections
 from runtime.rows.block import Columns
 
@@ -52,4 +52,4 @@ def threshold_remarks(columns: Columns, head: str, asked: Detections) -> list[st
     names, thresholds = columns.classes[head], columns.thresholds[head]
     never = [name for name, threshold in zip(names, thresholds, strict=True) if threshold is None]
     without = f", not {some(never)}" if never else ""
-    return [f"thresholds of {head}: {len(names) - len(never)} of {len(names)} classes have one{without}"]
+    return [f"thresholds of {head}: {len(names) - len(never)} of {counted(len(names), 'class')}{without}"]

@@ -145,6 +145,8 @@ def test_a_file_of_another_card_or_another_command_is_refused(
     _, found = measured(target, str(model), "--steps", "doctor")
     for key, value in {
         "card": "NVIDIA H100",
+        "driver": "580.1",
+        "expected_sha256": "2f" * 32,
         "onnxruntime": "1.20",
         "models": {},
         "quick": True,

@@ -29,6 +29,9 @@ def measure(context, keep):
 """
 
 
+SLEEPER = "open(os.environ['SLEEPER'], 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
+
+
 def outcome(
     folder: Path, patch: pytest.MonkeyPatch, fails: str, seconds: float = 60, device: str = "cpu"
 ) -> tuple[Result, list[Result]]:
@@ -46,12 +49,13 @@ def outcome(
     [
         ("raise ValueError('bad luck')", "ValueError: bad luck"),
         ("from runtime.errors import DeviceError; raise DeviceError('no card')", "no card"),
-        ("os.kill(os.getpid(), 11)", "its process was killed by signal 11"),
+        (f"{SLEEPER}; os.kill(os.getpid(), 11)", "its process was killed by signal 11"),
     ],
 )
-def test_a_trial_that_fails_or_kills_its_process_costs_no_other(
+def test_a_trial_that_fails_or_kills_its_process_costs_no_other_and_leaves_none_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, said: str
 ) -> None:
+    monkeypatch.setenv("SLEEPER", str(tmp_path / "sleeper"))
     result, kept = outcome(tmp_path, monkeypatch, fails)
     trials = result["trials"]
     assert (result["about"], trials["bad"]) == ("a step", {"error": said})
@@ -60,6 +64,8 @@ def test_a_trial_that_fails_or_kills_its_process_costs_no_other(
     assert same_process == ("kill" not in fails)
     assert "error" not in result
     assert kept[0]["running"] == "good" and kept[-1]["trials"] == trials
+    assert (tmp_path / "sleeper").exists() == ("kill" in fails)
+    until(lambda: not any(alive(int(path.read_text())) for path in tmp_path.glob("sleeper")))
 
 
 def test_a_new_process_goes_on_after_a_death_between_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,13 +103,12 @@ def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "GRACE_S", 1.0)
-    started = tmp_path / "started"
-    hang = f"open({str(started)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid)); time.sleep(600)"
-    result, _ = outcome(tmp_path, monkeypatch, hang, seconds=3)
+    monkeypatch.setenv("SLEEPER", str(tmp_path / "sleeper"))
+    result, _ = outcome(tmp_path, monkeypatch, f"{SLEEPER}; time.sleep(600)", seconds=3)
     assert result["trials"]["bad"] == {"error": "it did not end in its time, so its process was ended"}
     assert result["error"] == "its time was over before it was through"
     assert result["trials"]["good"]["figure"] > 0
-    until(lambda: not alive(int(started.read_text())))
+    until(lambda: not alive(int((tmp_path / "sleeper").read_text())))
 
 
 def test_a_step_that_keeps_nothing_for_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

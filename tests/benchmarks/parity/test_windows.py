@@ -11,7 +11,7 @@ from benchmarks.parity.windows import choose, read, read_chunks
 from convert.proof.synthetic import soundscape
 from runtime import InputError
 from runtime.audio.paths import find_recordings
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
 from tests.support.recordings import WINDOW, cut, write
 
 
@@ -55,5 +55,5 @@ def test_only_windows_with_labels(recordings: Path) -> None:
 
 def test_nothing_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
-    with pytest.raises(InputError, match="none of the 1 recordings can be read"):
+    with pytest.raises(InputError, match="none of the recordings can be read"):
         choose(find_recordings(tmp_path), 10)

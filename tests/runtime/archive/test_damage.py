@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from runtime import InputError, archive_status, merge_archive
+from runtime.archive.folder import LocalFolder
+from runtime.archive.ledger import read_ledger
 from tests.support.archives import fill, flip_byte
 
 FAILED = "*-failed.parquet"
@@ -43,6 +45,17 @@ def test_a_part_with_a_flipped_bit_is_not_merged(out: Path) -> None:
     with pytest.raises(InputError, match=rf"{part_of(out).name} is damaged, or is no part of a dataset .*; delete it"):
         merge_archive(out, out.parent / "merged.parquet", progress=False)
     assert not (out.parent / "merged.parquet").exists()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.999999])
+def test_a_unit_is_not_taken_out_of_a_damaged_part(out: Path, share: float) -> None:
+    folder, part = LocalFolder(out), part_of(out)
+    flip_byte(part, share)
+    ledger = read_ledger(folder)
+    unit = next(each.unit_id for each in ledger.statuses() if each.file == part.name)
+    with pytest.raises(InputError, match=rf"{part.name} is damaged, or is no part of a dataset .*; delete it"):
+        ledger.clear(folder, {unit})
+    assert part.exists()
 
 
 def test_a_status_that_is_lost_is_written_again(out: Path, archive: Path, model: Path) -> None:

@@ -28,7 +28,7 @@ def prepared(archive: Path, model: Path, out: Path, **options: object) -> tuple[
 
 
 def finish(run: tuple[Archive, ArchiveSummary]) -> ArchiveSummary:
-    score(*run, report=False, engine=None)
+    score(*run, report=False)
     return run[1]
 
 

@@ -55,7 +55,7 @@ def test_what_does_not_match_is_named_with_suggestions(tmp_path: Path) -> None:
         f"{path} names what is no class: Turdus merulla, Pica pica, Wood_vole; "
         "did you mean 'turdus merula' for 'Turdus merulla'?"
     )
-    assert species.remarks[0] == "species list: 1 of 4 names are classes, 1 in all"
+    assert species.remarks[0] == "species list: 1 of 4 names found, 1 class"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_is_no_geomodel_is_refused(tmp_path: Path) -> None:
         chosen_species(("sound",), TAXONOMY, None, Place(path, 10, 0, None, 0.03))
     labels = tmp_path / "geo_Labels.txt"
     labels.write_text("one\n")
-    with pytest.raises(InputError, match=r"gives \[1, 3\] for 1 weeks and the 1 labels beside it; take the labels"):
+    with pytest.raises(InputError, match=r"gives \[1, 3\] for 1 week and the 1 label beside it; take the labels"):
         occurrence(path, 10, 0, 3)
     path.write_bytes(b"TFL3")
     with pytest.raises(InputError, match=r"cannot be run as a geomodel .*; it must be BirdNET's geomodel as \.onnx"):

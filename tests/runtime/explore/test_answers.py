@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from runtime.errors import InputError
-from runtime.explore.labelled import join
-from runtime.explore.labels import Labels, read_labels
+from runtime.explore.label_files import Labels, read_labels
+from runtime.explore.labelled_rows import join
+from runtime.explore.predictions import predict_unlabelled
 from runtime.explore.random_share import draw, estimate
 from runtime.explore.rows import open_rows
-from runtime.explore.unlabelled import predict_unlabelled
 from tests.support.rows_files import write_rows
 
 HEADER = "row_id,species,answer,source,labeller,labelled_at"

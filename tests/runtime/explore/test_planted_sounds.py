@@ -14,7 +14,7 @@ from convert.proof.synthetic import noise_floor, syllable
 from runtime import run_soundscapes
 from runtime.explore.cli import main
 from runtime.explore.evaluation import Evaluation, evaluate
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from runtime.model.artifact import read_artifact
 from tests.support.recordings import RATE, WINDOW
 from tests.support.rows_files import write_labels

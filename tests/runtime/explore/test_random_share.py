@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from runtime.explore.evaluation import evaluate
-from runtime.explore.labelled import join
-from runtime.explore.labels import Labels
+from runtime.explore.label_files import Labels
+from runtime.explore.labelled_rows import join
 from runtime.explore.random_share import RandomShare, draw, estimate, interval
 from runtime.explore.rows import open_rows
 from tests.support.rows_files import write_rows

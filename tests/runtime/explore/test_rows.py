@@ -174,7 +174,7 @@ def test_columns_that_perch_run_does_not_write(
         ("null", "[]", "label has no shape"),
         ("[3]", '["a", "b", "c"]', "label holds 2 numbers a row, not 3"),
         ("[100000000000]", "[]", "more than any model's"),
-        ("[2]", '["a"]', "label has 2 columns but 1 names"),
+        ("[2]", '["a"]', "label has 2 columns but 1 name"),
         ("[2]", "[]", "label has 2 columns but 0 names"),
         ("[2]", "[1, 2]", "the classes of label are not names"),
         ("[2]", '"ab"', "the classes of label are not names"),
@@ -226,6 +226,11 @@ def test_rows_that_a_sample_asked_for_in_vain(table: pa.Table, tmp_path: Path) -
     rows = open_rows(change(tmp_path, pq.read_table(path), "start_s", times(_0=-2)))
     np.testing.assert_array_equal(np.isnan(rows.output("embedding")).all(axis=1), [True] + [False] * (ROWS - 1))
     assert np.isnan(rows.row("embedding", 0)).all()
+
+
+def test_a_folder_is_merged_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; .* `perch-run --merge .* -o out.parquet`$"):
+        open_rows(tmp_path)
 
 
 def test_no_rows_at_all(table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from runtime.explore.cli import main
 from runtime.explore.evaluation import Evaluation, evaluate
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_runs
 from runtime.model.artifact import read_artifact

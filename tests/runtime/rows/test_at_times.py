@@ -67,7 +67,7 @@ def test_rows_are_those_of_a_whole_run(
     assert found.timing.windows == sum(whole.status[row] == "scored" for row in rows)
     assert {failure.path.name for failure in found.failures} == {"short_20240512_085945.wav", "unread_undated.wav"}
     assert (
-        "left out: 1 of 8 recordings have no window at the times asked for\n"
+        "left out: 1 of 8 recordings, without a window at the times asked for\n"
         "left out: 2 of 8 recordings, as neither the file nor its name says when it was recorded"
     ) in found.summary()
     day = run(folder, model, engine=engine, workers=1, between=BETWEEN, dates="2024-05-12")
@@ -117,7 +117,7 @@ def test_a_run_that_opened_nothing_is_incomplete_whatever_names_say(
     with monkeypatch.context() as patch:
         ends_when(patch, lambda _: True)
         rows = run(folder, model, sink=sink, resume=True, between=BETWEEN, **LONG)
-    assert "not scored in time: 1 of 1 recordings" in rows.summary()
+    assert "not scored in time: 1 of 1 recording" in rows.summary()
     assert sink.with_name("rows.csv.partial").exists()
     assert len(run(folder, model, sink=sink, resume=True, between=BETWEEN)) == 2
 

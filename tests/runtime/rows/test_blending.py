@@ -17,7 +17,7 @@ from runtime.rows import blending
 from runtime.rows.blending import Blend, ranks
 from runtime.rows.block import Block, Columns, unscored
 from runtime.rows.deadline import RANK_S, Deadline, FinalWork
-from runtime.rows.finishing import Finishing
+from runtime.rows.postprocessing import Postprocessing
 from runtime.rows.sinks import MemorySink
 
 CLASSES = ("robin", "wren", "frog", "bat")
@@ -50,12 +50,12 @@ def blocks() -> list[Block]:
 
 def blended(**options: object) -> tuple[Columns, np.ndarray]:
     """What is written of the blocks, and its label."""
-    finishing = Finishing.of(COLUMNS, Request(**options))  # type: ignore[arg-type]
-    read = finishing.rows(blocks)
+    postprocessing = Postprocessing.of(COLUMNS, Request(**options))  # type: ignore[arg-type]
+    read = postprocessing.rows(blocks)
     once, again = (np.concatenate([block.outputs["label"] for block in read()]) for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert [list(block.outputs) for block in read()] == [["label", "a.embedding"]] * 2
-    return finishing.written, once
+    return postprocessing.written, once
 
 
 def scores(output: str) -> np.ndarray:
@@ -117,8 +117,8 @@ def test_equal_scores_share_the_mean_of_their_ranks() -> None:
 
 
 def test_a_run_without_rows_has_no_ranks() -> None:
-    finishing = Finishing.of(COLUMNS, Request(blend=(1, 1), blend_of="ranks"))
-    assert list(finishing.rows(list)()) == []
+    postprocessing = Postprocessing.of(COLUMNS, Request(blend=(1, 1), blend_of="ranks"))
+    assert list(postprocessing.rows(list)()) == []
 
 
 def test_a_full_disk_is_told_and_loses_no_rows_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,10 +127,10 @@ def test_a_full_disk_is_told_and_loses_no_rows_in_memory(monkeypatch: pytest.Mon
         pytest.skip("needs /dev/full")
     _, expected = blended(blend=(1, 1), blend_of="ranks")
     monkeypatch.setattr(blending.tempfile, "TemporaryFile", lambda: full.open("wb"))
-    finishing = Finishing.of(COLUMNS, Request(blend=(1, 1), blend_of="ranks"))
+    postprocessing = Postprocessing.of(COLUMNS, Request(blend=(1, 1), blend_of="ranks"))
     with pytest.raises(OutputError, match=r"no space left on device.*TMPDIR"):
-        list(finishing.rows(blocks)())
-    sink = MemorySink(finishing)  # has nowhere else to keep its rows
+        list(postprocessing.rows(blocks)())
+    sink = MemorySink(postprocessing)  # has nowhere else to keep its rows
     sink.finish(blocks())
     np.testing.assert_array_equal(np.concatenate([block.outputs["label"] for block in sink.blocks]), expected)
 
@@ -141,8 +141,8 @@ def test_rows_without_a_score_are_not_ranked(in_memory: bool, monkeypatch: pytes
     monkeypatch.setattr(blending, "ranks", lambda scores: (ranked.append(len(scores)), ranks(scores))[1])
     (first, last), columns = blocks(), COLUMNS
     unreached = replace(last, status=np.full(3, "filled"), outputs=unscored(columns, 3))
-    finishing = replace(Finishing.of(columns, Request(blend=(1, 1), blend_of="ranks")), in_memory=in_memory)
-    found = list(finishing.rows(lambda: [unreached, first, unreached])())
+    postprocessing = replace(Postprocessing.of(columns, Request(blend=(1, 1), blend_of="ranks")), in_memory=in_memory)
+    found = list(postprocessing.rows(lambda: [unreached, first, unreached])())
     assert set(ranked) == {4}
     assert [np.isnan(block.outputs["label"]).all(axis=1).tolist() for block in found] == [
         [True] * 3,
@@ -155,8 +155,8 @@ def test_rows_without_a_score_are_not_ranked(in_memory: bool, monkeypatch: pytes
 def test_summary_names_what_some_models_lack() -> None:
     blend = Blend.made(COLUMNS, (0.6, 0.4), "ranks")
     assert blend.summary() == (
-        "0.6 ranks in a.label + 0.4 ranks in b.label; 1 classes without a.label, which lacks them: frog; "
-        "1 classes without b.label, which lacks them: robin"
+        "0.6 ranks in a.label + 0.4 ranks in b.label; 1 class without a.label, which lacks them: frog; "
+        "1 class without b.label, which lacks them: robin"
     )
 
 
@@ -174,7 +174,7 @@ def other_columns() -> Iterator[tuple[Columns, str]]:
 @pytest.mark.parametrize(("columns", "message"), other_columns())
 def test_what_cannot_be_blended_is_refused(columns: Columns, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Finishing.of(columns, Request(blend=(1, 1)))
+        Postprocessing.of(columns, Request(blend=(1, 1)))
 
 
 @pytest.mark.parametrize(

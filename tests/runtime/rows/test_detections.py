@@ -98,7 +98,7 @@ def test_classes_that_the_model_does_not_know_are_not_detected(tmp_path: Path, f
             -1,
             r"(\d+) detections in (4) of 4 windows; every window has one\. 1% of the windows have a score from \S+ on",
         ),
-        (2, r"no detections: none of 4 windows has one; the highest score is \S+\. .*: try --min-score (\S+) \("),
+        (2, r"no detections in 4 windows; the highest score is \S+\. .*: try --min-score (\S+) \("),
     ],
 )
 def test_summary_counts_detections(
@@ -130,7 +130,7 @@ def test_run_tells_of_detections(tmp_path: Path, folder: Path, model: Path, caps
     arguments = ["--model", str(model), "--min-score", "1e300", "-o", str(tmp_path / "found.csv")]
     assert cli.main([str(folder / "north"), *arguments]) == 0
     printed = capsys.readouterr().out
-    assert "found.csv: no detections: none of 3 windows has one; the highest score is" in printed
+    assert "found.csv: no detections in 3 windows; the highest score is" in printed
     assert "3 windows (3 scored, 0 filled, 0 failed)" in printed
 
 

@@ -11,7 +11,7 @@ import pytest
 from runtime import InputError
 from runtime.request.request import Request
 from runtime.rows.block import Block, Columns
-from runtime.rows.finishing import Finishing
+from runtime.rows.postprocessing import Postprocessing
 from runtime.rows.smoothing import smoothed
 
 COLUMNS = Columns(
@@ -64,19 +64,19 @@ def formula(scores: np.ndarray, highest: int) -> np.ndarray:
 
 @pytest.mark.parametrize("highest", [1, 2, 100])
 def test_scores_are_multiplied_by_the_mean_of_the_highest_in_their_recording(highest: int) -> None:
-    finishing = Finishing.of(COLUMNS, Request(file_scale=highest, activation="sigmoid"))
-    blocks = list(finishing.rows(in_parts)())
+    postprocessing = Postprocessing.of(COLUMNS, Request(file_scale=highest, activation="sigmoid"))
+    blocks = list(postprocessing.rows(in_parts)())
     assert [len(block) for block in blocks] == [3, 1, 5, 1, 2, 3]
     label, embedding = (np.concatenate([block.outputs[name] for block in blocks]) for name in ("label", "embedding"))
     expected = [formula(block.outputs["label"].astype(float), highest) for block in recordings().values()]
     np.testing.assert_allclose(label, np.concatenate(expected), rtol=1e-6)
     np.testing.assert_array_equal(embedding, np.concatenate([b.outputs["embedding"] for b in recordings().values()]))
-    assert json.loads(finishing.written.about["options"]) == {"activation": "sigmoid", "file_scale": highest}
+    assert json.loads(postprocessing.written.about["options"]) == {"activation": "sigmoid", "file_scale": highest}
 
 
 def test_scores_are_scaled_before_they_are_smoothed() -> None:
     request = Request(file_scale=2, smooth=(1, 2, 1), activation="sigmoid")
-    blocks = list(Finishing.of(COLUMNS, request).rows(in_parts)())
+    blocks = list(Postprocessing.of(COLUMNS, request).rows(in_parts)())
     scaled = [
         replace(block, outputs={**block.outputs, "label": formula(block.outputs["label"], 2).astype(np.float32)})
         for block in recordings().values()
@@ -89,10 +89,10 @@ def test_scores_are_scaled_before_they_are_smoothed() -> None:
 def test_what_are_no_probabilities_is_refused() -> None:
     logits = replace(COLUMNS, about={"options": json.dumps({"activation": "none"})})
     with pytest.raises(InputError, match="those of label are logits; ask for the activation 'sigmoid', or 'softmax'"):
-        Finishing.of(logits, Request(file_scale=2))
+        Postprocessing.of(logits, Request(file_scale=2))
     own = replace(logits, about={**logits.about, "thresholds": json.dumps({"label": [None] * 4})})
-    assert Finishing.of(own, Request(file_scale=2)).file_scale == 2
+    assert Postprocessing.of(own, Request(file_scale=2)).file_scale == 2
     with pytest.raises(InputError, match="scales the scores of classes, and embedding has none"):
-        Finishing.of(COLUMNS.only("embedding"), Request(file_scale=2))
+        Postprocessing.of(COLUMNS.only("embedding"), Request(file_scale=2))
     with pytest.raises(InputError, match="file_scale is 0, but must be at least 1"):
         Request(file_scale=0)

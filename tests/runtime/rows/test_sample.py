@@ -71,11 +71,11 @@ def test_a_sample_rules(
     assert (result.lacking, result.dropped, result.recordings) == (4, 3, 2)
     summary = result.summary()
     for line in (
-        "1 rows of the sample submission are filled: their recordings are too short",
-        "2 rows of the sample submission are filled: no window ends where they do; with a hop of 2.5 s they would be",
-        "1 rows of the sample submission are filled: they name 1 recordings that are not there: zz",
-        "3 rows were dropped: the sample submission does not have them",
-        "1 recordings were left out: the sample submission names none of their rows: c.ogg",
+        "filled: 1 row of the sample submission, beyond the end of a recording\n",
+        "filled: 2 rows of the sample submission, where no window ends; a hop of 2.5 s scores all rows\n",
+        "filled: 1 row of the sample submission, of recordings that are not there: zz\n",
+        "dropped: 3 rows that the sample submission does not have\n",
+        "left out: 1 recording of which the sample submission has no row: c.ogg",
     ):
         assert line in summary
     assert "not reached" not in summary
@@ -164,7 +164,7 @@ def test_what_was_not_read_is_told_apart(
     cut_short = run(folder, model, classes=classes, workers=1, **LONG)
     assert cut_short.status.tolist() == [*result.status[:9], "filled", "filled", "filled"]
     assert cut_short.lacking == 3
-    assert "3 rows were not reached and are filled: in a CSV by -1000" in cut_short.summary()
+    assert "not reached in time and filled, in a CSV by -1000: 3 rows" in cut_short.summary()
 
 
 def test_sample_that_names_none_says_nothing(

@@ -38,7 +38,7 @@ def test_only_species_of_a_list_are_detected(
     assert [name for name, _ in found] == [name for name, _ in expected]
     np.testing.assert_array_equal(np.float32([score for _, score in found]), [score for _, score in expected])
     captured = capsys.readouterr()
-    assert "species list: 3 of 4 names are classes, 3 in all" in captured.out
+    assert "species list: 3 of 4 names found, 3 classes" in captured.out
     assert "list.txt names what is no class: nobody" in captured.err
     assert cli.main([*arguments, "-o", str(listed)]) == 2
     assert "list.txt" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_submission_of_codes_is_filled_from_the_list_that_knows_them(
     assert "the model's list" not in run(folder, v2, classes=["Speech"]).summary()
     by_name = run(folder, v2, classes=sample, namespace="inat2024_fsd50k")  # found there by their scientific names
     np.testing.assert_array_equal(by_name["label"], found["label"])
-    with pytest.raises(InputError, match=r"none of the 1 classes .* \(ebird2021\)$"):
+    with pytest.raises(InputError, match=r"none of the names .* \(ebird2021\)$"):
         run(folder, v2, classes=["Speech"], namespace="ebird2021")
 
 

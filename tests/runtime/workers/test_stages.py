@@ -62,8 +62,9 @@ def same(result: Soundscapes, reference: Soundscapes) -> None:
 
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 7), (2, 32)])
 def test_rows_are_those_of_the_pool(folder: Path, model: Path, workers: int, batch_size: int) -> None:
+    before = children(os.getpid())
     same(run(folder, model, workers=workers, batch_size=batch_size), run_in_pool(folder, model))
-    assert not children(os.getpid())
+    assert children(os.getpid()) == before
 
 
 def test_long_recording_is_shared(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +73,7 @@ def test_long_recording_is_shared(tmp_path: Path, model: Path, monkeypatch: pyte
     same(run(path, model, workers=2, batch_size=16), run_in_pool(path, model))
 
 
+@pytest.mark.usefixtures("cold_children")
 @pytest.mark.parametrize("module", ["runtime.workers.decoder", "runtime.workers.scorer"])
 def test_killed_process_costs_nothing(folder: Path, model: Path, module: str) -> None:
     write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 4), 8_000)
@@ -87,6 +89,7 @@ def test_killed_process_costs_nothing(folder: Path, model: Path, module: str) ->
     assert len(killer.killed) == 1
 
 
+@pytest.mark.usefixtures("cold_children")
 def test_scorer_that_cannot_start_again_ends_the_run(
     tmp_path: Path, folder: Path, model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,9 +171,10 @@ def test_decoders_that_never_start_are_told(folder: Path, model: Path) -> None:
     class WithoutDecoders(Stages):
         kinds = (ScorerProcess, Misled)
 
+    before = children(os.getpid())
     with pytest.raises(PerchError, match=r"^cannot start scoring: the worker ended with code 1 \(ValueError: mmap"):
         run(folder, model, engine=WithoutDecoders, workers=2)
-    assert not children(os.getpid())
+    assert children(os.getpid()) == before
 
 
 @pytest.mark.parametrize(

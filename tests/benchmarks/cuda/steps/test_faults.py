@@ -82,23 +82,40 @@ def test_what_compares_rows_is_skipped_without_rows_to_compare_with(
     assert [more[0] for more in started if more] == ["--device"] and len(started) == 2
 
 
+CPU_BUILD, GPU_BUILD = ["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]
 NO_SUCH = "perch-run: --device cuda:1 cannot be used: there is no GPU 1"
 
 
 @pytest.mark.parametrize(
-    ("said", "clear"),
+    ("said", "build", "clear"),
     [
-        (f"perch-run: tiny.onnx: its weights are made up\n{NO_SUCH}", True),
-        (f"Traceback (most recent call last):\n{NO_SUCH}", False),
-        (f"{NO_SUCH}\nperch-run: interrupted", False),
-        ("", False),
+        (f"perch-run: tiny.onnx: its weights are made up\n{NO_SUCH}", GPU_BUILD, True),
+        (f"Traceback (most recent call last):\n{NO_SUCH}", GPU_BUILD, False),
+        (f"{NO_SUCH}\nperch-run: interrupted", GPU_BUILD, False),
+        ("", GPU_BUILD, False),
+        (NO_SUCH, CPU_BUILD, False),
+        ("perch-run: --device cuda:1 needs onnxruntime-gpu, and this is a CPU build", CPU_BUILD, True),
     ],
 )
-def test_a_missing_card_is_told_clearly(runs: Runs, monkeypatch: pytest.MonkeyPatch, said: str, clear: bool) -> None:
+def test_a_missing_card_is_told_clearly(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, said: str, build: list[str], clear: bool
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: build)
     monkeypatch.setattr(runs, "start", lambda *_: None)
     monkeypatch.setattr(runs, "ended", lambda _: Ended(2, "", said))
     monkeypatch.setattr("runtime.model.cuda.gpus", lambda: ["Some Card"])
     assert faults.beyond_the_last(runs)["passed"] is clear
+
+
+@pytest.mark.parametrize(
+    ("device", "build", "passed"), [("cpu", CPU_BUILD, True), ("cpu", GPU_BUILD, True), ("cuda:0", CPU_BUILD, False)]
+)
+def test_a_run_that_names_no_device_takes_a_card_that_it_can_use(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, build: list[str], passed: bool
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: build)
+    monkeypatch.setattr("runtime.model.cuda.gpus", lambda: ["Some Card"])
+    assert faults.auto(Runs(context(model, tmp_path, device)))["passed"] is passed
 
 
 class NoRuns(Runs):

@@ -20,9 +20,9 @@ from benchmarks.measuring.usage import children
 from benchmarks.stress.labelling import LabelPage
 from runtime.explore.cli import main
 from runtime.explore.label import _opened
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
-from runtime.explore.labels import read_labels
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.parquet_file import write_parquet
 from tests.support.labelling import write_world

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from runtime.errors import InputError
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import HEADER
 from runtime.explore.labelling.learner import learn
-from runtime.explore.labelling.learnt import Job
+from runtime.explore.labelling.learning_protocol import LearnJob
 from runtime.explore.labelling.windows import Windows
-from runtime.explore.labels import read_labels
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns
 from runtime.rows.formats.parquet_file import write_parquet
@@ -34,7 +34,7 @@ def test_rows_that_were_written_anew_are_not_mixed_with_those_that_are_shown(
     assert "out.parquet was written anew" in page.next("species", "banpit3")["why"]
     assert "out.parquet was written anew" in page.next("similar", "r0_5")["why"]
     with pytest.raises(InputError, match="written anew"):
-        learn(Job([rows], [file.stamp], tmp_path / "labels.csv", "labels.csv", 0.9, tmp_path / "target.npy"))
+        learn(LearnJob([rows], [file.stamp], tmp_path / "labels.csv", "labels.csv", 0.9, tmp_path / "target.npy"))
 
 
 def test_windows_that_the_file_spells_differently_or_that_are_not_here_are_told_apart(

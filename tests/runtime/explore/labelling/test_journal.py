@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import InputError, OutputError
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import HEADER, ConflictError, Journal
 from runtime.explore.labelling.vocabulary import checked_name
-from runtime.explore.labels import read_labels
 from tests.support.processes import until
 
 WRITER = """

@@ -17,10 +17,11 @@ import pytest
 
 from benchmarks.measuring.usage import children
 from runtime.explore.evaluation import evaluate
+from runtime.explore.label_files import read_labels
 from runtime.explore.labelling.answer import Answer, now
 from runtime.explore.labelling.journal import Journal
+from runtime.explore.labelling.orders import Orders, Ranking
 from runtime.explore.labelling.tabs import SPREAD
-from runtime.explore.labels import read_labels
 from runtime.explore.random_share import draw
 from runtime.explore.rows import open_rows
 from runtime.rows.block import Block, Columns, Origin
@@ -79,6 +80,20 @@ def test_species_is_by_the_models_score_whichever_name_is_given(opened: Callable
     assert "name a species" in page.next("species")["why"]
 
 
+def test_an_order_that_cannot_be_made_is_tried_again(
+    opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Orders, name: str) -> Ranking:
+        raise OSError(5, "Input/output error")
+
+    page = opened()
+    with monkeypatch.context() as patch:
+        patch.setattr(Orders, "_by_score", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            page.desk.next("a", {"id": "species", "value": "banpit3"}, None)
+    assert page.next("species", "banpit3")["window"] is not None
+
+
 def test_similar_is_by_cosine_and_leaves_the_window_itself_out(opened: Callable[..., Page], world: World) -> None:
     page, rows = opened(), open_rows(world[0])
     values = rows.output("embedding").astype(np.float64)
@@ -114,7 +129,7 @@ def test_servers_that_answer_into_one_file_seldom_meet_and_leave_few_windows_out
     pages = opened(), opened()
     for number, page in enumerate(pages):
         label(page, expected[number], order={"id": "random"})
-        page.desk._salt = bytes([number])
+        page.desk.availability._salt = bytes([number])
     pages[0].desk._refresh()
     meetings = 0
     for _ in range(5):
@@ -147,7 +162,7 @@ def test_a_window_keeps_the_source_by_which_it_was_first_chosen(opened: Callable
     page.label(key, "banpit3", seen=first, order={"id": "random", "value": None})
     restarted = opened()  # which does not know what was served; the last one by draw cannot have come at random
     last = max(open_rows(world[0]).row_ids, key=draw)
-    restarted.desk._answered[:] = True
+    restarted.desk.availability.answered[:] = True
     label(restarted, last, order={"id": "random", "value": None})
     assert {answer.source for answer in Journal(page.desk.journal.path).answers.values()} == {"species", "list"}
 
@@ -193,7 +208,7 @@ def test_windows_whose_recordings_are_missing_or_damaged_are_passed_over_and_cou
     assert len(page.get("state?tab=b")["notices"]) == 2 and page.get("state?tab=b")["notices"] == []
     shutil.copy(tmp_path / "site/r2.wav", tmp_path / "site/r0.wav")
     monkeypatch.setattr("runtime.explore.labelling.clips.AGAIN_S", 0)
-    page.desk._skipped_until[:] = 0
+    page.desk.availability._skipped_until[:] = 0
     assert len(served(page, tab="b")) == 8
 
 
@@ -282,3 +297,29 @@ def test_a_learner_that_is_killed_or_finds_nothing_to_learn_is_said_and_labellin
     label(page, "r0_20")
     until(lambda: "at least two recordings" in page.get("learning")["error"])
     assert page.next("worth")["window"] is not None
+
+
+@pytest.mark.parametrize(
+    ("what", "problem"),
+    [
+        ("Child", "RuntimeError: can't start new thread"),
+        ("threading.Thread.start", "can't start new thread"),
+    ],
+)
+def test_a_learner_that_cannot_be_started_is_said_and_tried_again(
+    opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, what: str, problem: str
+) -> None:
+    tried: list[object] = []
+
+    def fail(*arguments: object) -> None:
+        tried.append(arguments)
+        raise RuntimeError("can't start new thread")
+
+    page = opened(every=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"runtime.explore.labelling.background_learning.{what}", fail)
+        for row, key in enumerate(("0-0", "0-1")):
+            page.desk.label("a", {"key": key, "species": [], "answer": "unsure", "seen": None})
+            until(lambda: not page.desk.learning.as_json()["running"])
+            assert len(tried) == 1 + row
+    assert page.get("learning")["error"] == f"cannot learn: {problem}"

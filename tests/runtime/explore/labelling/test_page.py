@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.explore.labels import read_labels
+from runtime.explore.label_files import read_labels
 from tests.support.labelling import Page, open_page, write_world
 
 
@@ -108,6 +108,7 @@ def test_what_was_confirmed_last_is_taken_back_first(page: Page) -> None:
         ({"species": ["none"]}, "press x for none of these"),
         ({"species": ["robin"], "answer": "unsure"}, "has no species"),
         ({"species": [], "answer": "maybe"}, "there is no answer 'maybe'"),
+        ({"species": [], "answer": "withdrawn"}, "there is no answer 'withdrawn'"),
     ],
 )
 def test_what_no_label_file_can_say_is_refused(page: Page, asked: dict[str, Any], why: str) -> None:

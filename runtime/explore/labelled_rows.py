@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.explore.labels import Labels, NotLearnableError
+from runtime.explore.label_files import Labels, NotLearnableError
 from runtime.explore.rows import RowFile
 from runtime.remote import is_url
 
@@ -132,7 +132,7 @@ def _refuse(missing: Sequence[str], count: int, source: str, row_ids: Sequence[s
     like = f"whose row_ids look like {', '.join(row_ids[:2])}" if row_ids else "of which there are none"
     if len(missing) == count:
         raise NotLearnableError(
-            f"none of the {len(missing)} windows that {source} labels ({some}) is among the rows, {like}; "
+            f"none of the windows that {source} labels ({some}) is among the rows, {like}; "
             "name windows like that, and run perch-run with the --hop of the labels"
         )
     raise InputError(

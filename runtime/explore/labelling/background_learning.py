@@ -15,7 +15,7 @@ import numpy as np
 
 from runtime.errors import counted
 from runtime.explore.labelling.journal import Journal
-from runtime.explore.labelling.learnt import Job, Learnt
+from runtime.explore.labelling.learning_protocol import LearnJob, Learnt
 from runtime.explore.rows import RowFile
 from runtime.workers.child import Child
 
@@ -115,8 +115,13 @@ class Learning:
             if self._closed or self._cannot or self._thread is not None:
                 return
             self._lines = self._journal.lines
-            self._thread = threading.Thread(target=self._run, name="learning", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="learning", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are too many; the answer that came is saved in any case
+                self._error = f"cannot learn: {error}"
+            else:
+                self._thread = thread
 
     def _run(self) -> None:
         while True:
@@ -141,7 +146,7 @@ class Learning:
             self._journal.copy_to(labels)
             rows = [file.source for file in self._files]
             stamps = [file.stamp for file in self._files]
-            job = Job(rows, stamps, labels, str(self._journal.path), self._precision, target)
+            job = LearnJob(rows, stamps, labels, str(self._journal.path), self._precision, target)
             with self._lock:
                 if self._closed:
                     return ""
@@ -152,8 +157,10 @@ class Learning:
             if message is None:
                 return "" if self._closed else f"learning {self._child.last_words()}"
             return str(message)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             return f"cannot learn: {error}"
+        except Exception as error:  # this thread has nobody else to tell
+            return f"cannot learn: {type(error).__name__}: {error}"
         finally:
             if self._child is not None:
                 self._child.stop()

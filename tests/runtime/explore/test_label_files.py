@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import InputError
-from runtime.explore.labels import Labels, choose_list, read_labels
+from runtime.explore.label_files import Labels, choose_list, read_labels
 from runtime.model.heads import NO_CLASS, ClassList, Head
 
 NAMES = ("Anaxyrus americanus", "Corvus corax", "Turdus merula")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.console.progress import progress_bar
-from runtime.explore.labelled import LabelledRows
+from runtime.explore.labelled_rows import LabelledRows
 from runtime.explore.rows import RowFile
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -1,4 +1,4 @@
-"""What to learn from, and what was learnt, as the page uses it."""
+"""What the child process that learns is told, and what it answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Learnt:
 
 
 @dataclass(frozen=True)
-class Job:
+class LearnJob:
     """What to learn from: the files of rows with their stamps, and a copy of the label file, which `labels_file` names.
 
     target: where the probabilities go, as `.npy`.

@@ -15,7 +15,7 @@ from runtime.rows.smoothing import smoothed
 
 
 @dataclass(frozen=True)
-class Finishing:
+class Postprocessing:
     """Makes of the rows that workers scored, which hold `columns`, those that are written.
 
     Each model's scores are scaled by its `file_scale` highest ones in a recording, then smoothed with the weights
@@ -29,7 +29,7 @@ class Finishing:
     in_memory: bool = False
 
     @classmethod
-    def of(cls, columns: Columns, request: Request) -> Finishing:
+    def of(cls, columns: Columns, request: Request) -> Postprocessing:
         """What a request asks for.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What the page starts from: rows, the label file, a list of windows, the recordings."""
+"""Files of a user that the page starts with: labels in another form, and a list of windows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
+from runtime.explore.label_files import ROW, read_labels
 from runtime.explore.labelling.answer import COLUMNS, Answer, Kind, line_of, now
 from runtime.explore.labelling.windows import Windows
-from runtime.explore.labels import ROW, read_labels
 from runtime.explore.sheet import read_sheet
 from runtime.files import replacing
 
@@ -63,10 +63,3 @@ def read_list(path: Path, windows: Windows) -> tuple[NDArray[np.int64], int]:
         some = next(iter(names), "nothing")
         raise InputError(f"{path} lists none of the windows: it has {some}, and they are called {windows.row_ids[0]}")
     return np.array(list(found), np.int64), numbers.count(None)
-
-
-def find_missing(windows: Windows) -> tuple[NDArray[np.int64], list[str]]:
-    """The windows whose recordings are not there, and these recordings."""
-    _, firsts, of = np.unique(windows.paths.astype(str), return_index=True, return_inverse=True)
-    missing = np.array([windows.is_missing(number) for number in firsts.tolist()], np.bool_)
-    return np.flatnonzero(missing[of]), windows.paths[firsts[missing]].tolist()
