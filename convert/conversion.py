@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
+import onnx
 import onnx_ir as ir
 import tensorflow as tf
+import tf2onnx
 
 from convert import SAMPLE_RATE, WINDOW_SAMPLES, Device, HeadPrecision, Precision
 from convert.passes import pipeline
@@ -30,6 +31,7 @@ from convert.variants.variant import Variant
 from runtime.audio.paths import find_recordings
 from runtime.classes.wanted import read_classes
 from runtime.console.progress import progress_bar
+from runtime.console.version import __version__
 from runtime.errors import InputError, some
 from runtime.files import Files, check_outputs, replacing
 from runtime.model.artifact import Artifact, own_heads_in
@@ -191,7 +193,7 @@ def _description(
     source: SavedModel, selection: Selection, class_file: str | None, free: bool, device: Device
 ) -> Artifact:
     """What the file says of itself, as far as that is the same in each precision."""
-    tools = ("perch-onnx", "tensorflow", "tf2onnx", "onnx", "onnx-ir")
+    modules = {"tensorflow": tf, "tf2onnx": tf2onnx, "onnx": onnx, "onnx-ir": ir}  # packages may have other names
     return Artifact(
         family=source.family,
         sample_rate=SAMPLE_RATE,
@@ -200,7 +202,7 @@ def _description(
         heads=selection.heads,
         saved_model_sha256=source.fingerprint,
         artifact_sha256="",
-        tools={name: importlib.metadata.version(name) for name in tools},
+        tools={"perch-onnx": __version__, **{name: module.__version__ for name, module in modules.items()}},
         options={
             "outputs": selection.outputs,
             "classes": class_file,

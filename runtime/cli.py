@@ -100,7 +100,5 @@ def main(args: Sequence[str]) -> int:
             complain("perch-run", in_flags(error))
             return 2
         except KeyboardInterrupt:
-            done = "anything was scored" if parsed.merge is None else "the file was written"
-            done = "the report was complete" if parsed.doctor or parsed.status is not None else done
-            complain("perch-run", f"interrupted before {done}")
+            complain("perch-run", "interrupted")  # perhaps after the rows were written
             return signals.code or 130

@@ -196,6 +196,8 @@ def make_folder(folder: Path) -> None:
 def check_folder(target: Path) -> None:
     """Checks before the work that files can be written to a folder; one that does not exist is made and removed again.
 
+    Parents that are made for it stay: the rows of an unfinished run lie in them.
+
     Raises:
         OutputError: they cannot.
     """
@@ -204,6 +206,19 @@ def check_folder(target: Path) -> None:
     check_writable(target / "rows")
     if made:
         target.rmdir()
+
+
+def take_room(descriptor: int, size: int) -> None:
+    """Makes an open file so large, and takes the room on the disk now, where the system can.
+
+    The disk may be full when a file without its room is written through a map; the system then kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    os.truncate(descriptor, size)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
 
 
 def composed(text: str) -> str:

@@ -23,7 +23,7 @@ from runtime.model.session import Device, Session, check_install, choose_device
 from runtime.request.inputs import read_classes_of
 from runtime.request.keywords import takes_request
 from runtime.request.request import Request
-from runtime.request.values import at_least_one, true_or_false
+from runtime.request.values import at_least_one, names_of, true_or_false
 from runtime.rows.formats.choice import choose_format
 from runtime.rows.soundscapes import Soundscapes
 from runtime.run import Run
@@ -130,13 +130,8 @@ class Model:
             )
         if given.dtype.kind != "f":
             raise InputError(f"windows are {given.dtype}, but must be floats, about ±1; divide int16 by 32768")
-        wanted = self._artifact.heads if outputs is None else outputs
-        names = (wanted,) if isinstance(wanted, str) else tuple(dict.fromkeys(map(str, wanted)))
-        if not names or not all(isinstance(name, str) for name in names):
-            raise InputError(
-                f"outputs are {wanted!r}, but must be names; the model has {', '.join(self._artifact.heads)}"
-            )
-        names = asked_outputs(self._artifact, names)
+        wanted = names_of("outputs", self._artifact.heads if outputs is None else outputs)
+        names = asked_outputs(self._artifact, wanted)
         heads = [self._artifact.head(name) for name in names]
         if not len(given):
             return {head.name: np.empty((0, *head.shape), np.float32) for head in heads}

@@ -13,7 +13,7 @@ from convert import SAMPLE_RATE, WINDOW_SAMPLES
 from convert.proof import synthetic
 from runtime.audio.paths import find_recordings
 from runtime.audio.recording import Recording
-from runtime.errors import InputError
+from runtime.errors import InputError, counted
 
 SYNTHETIC = "synthetic soundscapes"
 """How a converted file describes the audio it was compared on if there were no recordings."""
@@ -26,10 +26,13 @@ class ProofAudio:
 
     path: str | Path | None
 
-    @property
-    def description(self) -> str:
-        """The audio in the words of a converted file."""
-        return SYNTHETIC if self.path is None else f"recordings of {Path(self.path).name}"
+    def description(self, windows: NDArray[np.float32]) -> str:
+        """The audio in the words of a converted file; they say where some of the `windows` compared are the same."""
+        if self.path is None:
+            return SYNTHETIC
+        different = len({window.tobytes() for window in windows})
+        repeated = f" ({counted(different, 'different window')})" if different < len(windows) else ""
+        return f"recordings of {Path(self.path).name}{repeated}"
 
     def exactly(self, count: int) -> NDArray[np.float32]:
         """`count` windows, `float32 [count, 160000]`, repeated if there are fewer.
@@ -40,7 +43,8 @@ class ProofAudio:
         return np.resize(self.at_most(count), (count, WINDOW_SAMPLES))
 
     def at_most(self, count: int) -> NDArray[np.float32]:
-        """`count` windows, or as many as there are: about equally many of each recording, from its start.
+        """`count` windows, or as many as there are: about equally many of each recording, from its start; where some
+        are short, more of the others.
 
         Raises:
             InputError: no recording can be read.
@@ -52,15 +56,21 @@ class ProofAudio:
             raise InputError(recordings.nothing(self.path))
         windows: list[NDArray[np.float32]] = []
         failures: list[str] = []
-        share = -(-count // len(recordings.paths))
-        for path in recordings.paths:
-            recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
-            readable = (window.samples for window in recording.windows() if window.samples is not None)
-            windows += itertools.islice(readable, min(share, count - len(windows)))
-            if recording.failure:
-                failures.append(f"{path} {recording.failure}")
-            if len(windows) >= count:
-                break
+        taken = dict.fromkeys(recordings.paths, 0)  # windows of each recording that may have more
+        while taken and len(windows) < count:
+            share = -(-(count - len(windows)) // len(taken))
+            for path, before in list(taken.items()):
+                recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
+                readable = (window.samples for window in recording.windows() if window.samples is not None)
+                more = list(itertools.islice(readable, before, before + min(share, count - len(windows))))
+                windows += more
+                taken[path] += len(more)
+                if len(more) < share:
+                    del taken[path]
+                if recording.failure:
+                    failures.append(f"{path} {recording.failure}")
+                if len(windows) >= count:
+                    break
         if not windows:
             silent = f"{recordings.paths[0]} holds only stretches of silence that were not recorded"
             problem = failures[0] if failures else silent

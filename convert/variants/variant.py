@@ -67,7 +67,7 @@ class Variant(ABC):
         if not expected.outputs:
             check_runs(self.session, expected.windows)
         proof = self.judge(expected, audio)
-        measured = parity.as_metadata(proof.heads, audio.description, batch_sizes(self.session))
+        measured = parity.as_metadata(proof.heads, audio.description(expected.windows), batch_sizes(self.session))
         if reason := expected.source.cannot_run:
             measured = {"measured": False, "reason": reason}
         artifact = replace(self.artifact, parity={**measured, **proof.metadata}, golden=self._golden(expected.windows))

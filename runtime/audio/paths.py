@@ -179,13 +179,12 @@ class _Search:
 
     def _glob(self, pattern: str, entered: set[str]) -> None:
         matches = sorted(glob.glob(pattern, recursive=True))
-        for folder in _folders_of(pattern):
-            if not _is_open(folder):  # glob skips it silently
-                self._unreadable[folder] = "permission denied"
-        if not matches and not self._unreadable:
+        closed = {folder: "permission denied" for folder in _folders_of(pattern) if not _is_open(folder)}
+        if not matches and not closed:  # glob skips closed folders silently
             raise InputError(f"there is no file or folder {pattern!r}")
+        self._unreadable |= closed
         named = Path(pattern).parts
-        for match in (*self._unreadable, *matches):
+        for match in (*closed, *matches):
             system = next((part for part in Path(match).parts if part.casefold() in SYSTEM and part not in named), None)
             if system is not None:
                 self._pass_over(match[: match.index(system) + len(system)])

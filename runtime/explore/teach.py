@@ -216,9 +216,9 @@ def _trained(files: Sequence[RowFile], evaluation: Evaluation, labels_sha256: st
 def _taught(files: Sequence[RowFile], evaluation: Evaluation) -> dict[str, Any]:
     """What classifiers were taught from and how good they are, for the file's metadata; the same for the same input."""
     from dataclasses import asdict
-    from importlib.metadata import version
 
     import numpy as np
+    import sklearn
 
     recordings = evaluation.labelled.recordings
     average_precision, roc_auc = evaluation.average_precision, evaluation.roc_auc
@@ -241,7 +241,7 @@ def _taught(files: Sequence[RowFile], evaluation: Evaluation) -> dict[str, Any]:
         "hop_s": sorted({file.about.get("hop_s", "") for file in files}),
         "species": species,
         "random_share": asdict(evaluation.random) if evaluation.random else None,
-        "versions": {"perch-onnx": __version__, "scikit-learn": version("scikit-learn")},
+        "versions": {"perch-onnx": __version__, "scikit-learn": sklearn.__version__},
     }
 
 

@@ -141,8 +141,10 @@ def asked_outputs(artifact: Artifact, outputs: Sequence[str]) -> tuple[str, ...]
     """Outputs by their full names. Of several models, `label` means that of each model which has it.
 
     Raises:
-        InputError: no model has such an output; the message names those that they have.
+        InputError: no output is asked for, or no model has such an output; the message names those that they have.
     """
+    if not outputs:
+        raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
     names = []
     for output in outputs:
         own = [prefix + output for prefix, member in members_of(artifact).items() if output in member.heads]

@@ -12,16 +12,12 @@ from runtime.classes.class_map import Unmapped, check_unmapped
 from runtime.errors import InputError
 from runtime.model.logits import Activation, LogitScale
 from runtime.request.field import option
-from runtime.request.values import at_least_one, parse_count, parse_names, parse_numbers
+from runtime.request.values import at_least_one, names_of, parse_count, parse_names, parse_numbers
 
 EmbeddingDtype = Literal["float32", "float16"]
 BlendOf = Literal["scores", "ranks"]
 
 WHAT = "what to compute"
-
-
-def _names(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
 
 
 def _weights(name: str, value: Any) -> tuple[float, ...]:
@@ -66,7 +62,7 @@ class ScoreOptions:
         WHAT,
         metavar="NAME,NAME",
         parse=parse_names,
-        check=_names,
+        check=names_of,
         journal=["outputs"],
     )
     classes: str | Path | Sequence[str] | None = option(

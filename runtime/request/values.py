@@ -8,6 +8,7 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from runtime.errors import InputError
 
@@ -75,6 +76,21 @@ def one_of(name: str, value: object, choices: Sequence[str | None]) -> None:
         allowed = [repr(choice) for choice in choices]
         listed = f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
         raise InputError(f"{name} is {value!r}, but must be {listed}")
+
+
+def names_of(name: str, value: Any) -> tuple[str, ...]:
+    """The argument of this name: a name or several, each once.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        names = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
+    except TypeError:  # no sequence, or one of lists
+        names = (None,)
+    if not all(isinstance(each, str) for each in names):
+        raise InputError(f"{name} is {value!r}, but must be a name or a list of names")
+    return names
 
 
 def parse_seconds(text: str) -> float:

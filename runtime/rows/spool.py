@@ -172,10 +172,11 @@ class Spool:
     def close(self, keep: bool | None) -> None:
         """Closes the file. `keep` is whether it stays; None: if it holds rows, or was there before."""
         remove = keep is False or (keep is None and self._written.records <= 1 and not self._was_there)
-        if remove and os.name == "posix":  # while it is locked, so that it cannot be another run's
+        posix = os.name == "posix"
+        if remove and posix:  # while it is locked, so that it cannot be another run's
             self.path.unlink(missing_ok=True)
         self._file.close()
-        if remove:  # elsewhere an open file cannot be removed
+        if remove and not posix:  # there an open file cannot be removed
             self.path.unlink(missing_ok=True)
 
     def _compare(self, before: Mapping[str, Any], run: Mapping[str, Any], resume: bool) -> None:

@@ -111,8 +111,6 @@ def make_job(
     """
     request = replace(request, outputs=asked_outputs(artifact, request.outputs), progress=False)
     heads = [artifact.head(name) for name in request.outputs]
-    if not heads:
-        raise InputError(f"no output was asked for; the model has {', '.join(artifact.heads)}")
     _check_own_heads(artifact, heads, request)
     named = ", ".join(request.outputs)
     namespaces = list(dict.fromkeys(name for head in heads for name in head.class_lists))

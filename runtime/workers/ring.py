@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.files import take_room
 from runtime.memory import free_in_container
 
 
@@ -48,7 +49,7 @@ class Ring:
         """
         descriptor = _in_memory(shape.bytes)
         if descriptor is None:
-            descriptor = _on_disk()
+            descriptor = _on_disk(shape.bytes)
         try:
             os.truncate(descriptor, shape.bytes)
             return cls(descriptor, shape)
@@ -78,6 +79,7 @@ def _in_memory(size: int) -> int | None:
         return None
 
 
-def _on_disk() -> int:
+def _on_disk(size: int) -> int:
     with tempfile.TemporaryFile() as file:
+        take_room(file.fileno(), size)
         return os.dup(file.fileno())

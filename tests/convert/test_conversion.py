@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
 from convert import conversion
-from convert.conversion import convert
+from convert.conversion import _description, convert
 from convert.errors import ParityError
 from convert.passes import pipeline
 from convert.proof import parity, synthetic
+from convert.selection import Selection
 from convert.source import reference
 from convert.source.reference import Reference, published
 from convert.source.saved_model import inspect
@@ -76,6 +79,18 @@ def test_file_describes_itself(saved_model: Path, model: Path) -> None:
     assert artifact.parity["heads"]["label"]["error"] < 1e-3
 
 
+def test_packages_that_are_installed_under_other_names_are_described_too(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    source = SimpleNamespace(family="perch_v1", fingerprint="")
+    described = _description(source, Selection([], {}, {}, []), None, True, "cpu")  # type: ignore[arg-type]
+    assert described.tools == read_artifact(model).tools
+
+
 @pytest.mark.slow
 def test_same_conversion_gives_the_same_bytes(
     tmp_path: Path, saved_model: Path, model: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,7 +105,7 @@ def test_same_conversion_gives_the_same_bytes(
 @pytest.mark.slow
 def test_parity_on_the_users_recordings(tmp_path: Path, saved_model: Path, recordings: Path) -> None:
     artifact = convert(saved_model, tmp_path / "x.onnx", outputs=["label"], audio=recordings, progress=False)
-    assert artifact.parity["audio"] == f"recordings of {recordings.name}"
+    assert artifact.parity["audio"] == f"recordings of {recordings.name} (9 different windows)"
     assert artifact.parity["heads"]["label"]["windows"] == 12
 
 

@@ -86,8 +86,10 @@ def test_what_are_no_windows_is_refused(loaded: Model, windows: np.ndarray, chan
 def test_an_output_that_it_does_not_have_is_refused(loaded: Model, windows: np.ndarray) -> None:
     with pytest.raises(InputError, match="logits"):
         loaded(windows, ["logits"])
-    with pytest.raises(InputError, match=r"outputs are \[\], but must be names; the model has .*label"):
+    with pytest.raises(InputError, match=r"no output was asked for; the model has .*label"):
         loaded(windows, [])
+    with pytest.raises(InputError, match="outputs is 5, but must be a name or a list of names"):
+        loaded(windows, 5)  # type: ignore[arg-type]
 
 
 def test_several_threads_may_call_it(loaded: Model, windows: np.ndarray) -> None:

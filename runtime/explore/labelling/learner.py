@@ -19,6 +19,7 @@ from runtime.explore.labelling.learning_protocol import LearnJob, Learnt
 from runtime.explore.predictions import Predicted, Uncertainty
 from runtime.explore.random_share import RandomShare
 from runtime.explore.rows import RowFile, open_runs
+from runtime.files import take_room
 from runtime.workers.child import listen, serve
 
 NICENESS = 10
@@ -55,6 +56,8 @@ def learn(job: LearnJob) -> Learnt:
     starts = np.cumsum([0, *(file.count for file in files)])
     shape = len(evaluation.names), int(starts[-1])
     probabilities = np.lib.format.open_memmap(job.target, "w+", np.float32, shape)
+    with job.target.open("r+b") as target:
+        take_room(target.fileno(), job.target.stat().st_size)
     probabilities[:] = np.nan
     uncertainty = Uncertainty()
     given = np.zeros(shape[0], np.int64)

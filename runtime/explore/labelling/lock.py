@@ -64,8 +64,9 @@ def opened_and_locked(path: Path, more_flags: int = 0) -> Iterator[int]:
                 ) from None
             if _is_at(path, file):
                 break
-            os.close(file)  # an editor has put another file in its place; this closes the lock as well
-            file = _open(path, more_flags)
+            replacement = _open(path, more_flags)  # an editor has put another file in its place
+            os.close(file)  # this closes the lock as well
+            file = replacement
         yield file
         _unlock(file)
     finally:

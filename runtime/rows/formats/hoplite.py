@@ -7,6 +7,7 @@ queries, since the database says where the recordings are and which preset model
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import InputError, OutputError, reason
+from runtime.errors import InputError, OutputError, first_line, reason
 from runtime.files import utf8
 from runtime.remote import path_below
 from runtime.rows.block import NOWHERE, Block, Columns
@@ -67,17 +68,28 @@ class HopliteDatabase(Format):
             raise
         except (OSError, sqlite3.Error) as error:
             raise OutputError(f"cannot write {target} ({reason(error)}); choose another folder") from None
+        except Exception as error:  # perch-hoplite and its index have errors of their own
+            problem = f"{type(error).__name__}: {first_line(error)}"
+            raise OutputError(f"perch-hoplite cannot write {target} ({problem}); choose another format") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> None:
     implementation, configuration = _import_hoplite()
-    output = _embedding(columns)
-    width = columns.shapes[output][0]
+    width = columns.shapes[_embedding(columns)][0]
     database = implementation.SQLiteUSearchDB.create(
         str(folder), usearch_cfg=implementation.get_default_usearch_config(width)
     )
+    with contextlib.closing(database.db):
+        sources = _insert_rows(database, blocks, columns)
+        _insert_metadata(database, columns, sources, configuration)
+        database.commit()
+
+
+def _insert_rows(database: Any, blocks: Iterable[Block], columns: Columns) -> _Sources:
+    """Fills a database, and returns where its recordings are."""
+    output = _embedding(columns)
     sources = _Sources(utf8(columns.about["root"]))
     deployments: dict[tuple[str, str], int] = {}
     for path, parts in itertools.groupby(blocks, lambda block: block.path):
@@ -95,9 +107,7 @@ def _write_database(folder: Path, blocks: Iterable[Block], columns: Columns) -> 
             if windows:
                 embeddings = np.asarray(block.outputs[output][rows])
                 database.insert_windows_batch(windows, embeddings, handle_duplicates="allow")
-    _insert_metadata(database, columns, sources, configuration)
-    database.commit()
-    database.db.close()
+    return sources
 
 
 class _Sources:

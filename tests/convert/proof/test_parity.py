@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from convert.proof.audio import ProofAudio
 from convert.proof.parity import compare
 from runtime.model.tolerance import FLOAT16
+from tests.support.recordings import WINDOW, write
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(-3, 2, (12, 50)).astype(np.float32)
@@ -58,3 +62,15 @@ def test_silence_is_judged_by_its_error_alone() -> None:
     actual[0] = 1e-8
     result = compare(expected, actual)
     assert result.failures() == []
+
+
+def test_long_recordings_make_up_for_short_ones_and_repeats_are_told(tmp_path: Path) -> None:
+    order = np.linspace(0.1, 0.9, 8, dtype=np.float32)
+    values = iter(order)
+    for name, count in (("a", 1), ("b", 1), ("c", 6)):
+        write(tmp_path / f"{name}.wav", np.repeat([next(values) for _ in range(count)], WINDOW), subtype="FLOAT")
+    audio = ProofAudio(tmp_path)
+    for asked, given in ((3, [0, 1, 2]), (6, [0, 1, 2, 3, 4, 5]), (100, range(8))):
+        np.testing.assert_array_equal(audio.at_most(asked)[:, 0], order[list(given)])
+    assert audio.description(audio.exactly(6)) == f"recordings of {tmp_path.name}"
+    assert audio.description(audio.exactly(12)) == f"recordings of {tmp_path.name} (8 different windows)"

@@ -168,6 +168,8 @@ def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     for nothing in (tmp_path / "closed", str(tmp_path / "closed" / "*.wav")):
         with pytest.raises(InputError, match=rf"cannot read the folder {tmp_path}/closed \(permission denied\)"):
             find_recordings(nothing)
+    with pytest.raises(InputError, match=r"there is no file or folder '.*typo\.wav'"):
+        find_recordings([tmp_path, tmp_path / "typo.wav"])
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may enter any folder")

@@ -43,6 +43,9 @@ OPTIONS = options_of(Request)
         ({"progress": 3}, "progress is 3, but must be True, False or a function"),
         ({"detections": {"top": 3}}, "must be a Detections, such as Detections(top=3)"),
         ({"unmapped": "genus"}, "unmapped is 'genus', but must be 'zero' or a number, or one of"),
+        ({"outputs": 5}, "outputs is 5, but must be a name or a list of names"),
+        ({"outputs": ["label", 5]}, "outputs is ['label', 5], but must be a name"),
+        ({"outputs": [["label"]]}, "outputs is [['label']], but must be a name"),
         ({"resume": True}, "resume needs a sink"),
         ({"detections": Detections(top=1)}, "detections need a sink"),
         (

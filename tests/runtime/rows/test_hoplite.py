@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import InputError, Interrupted, run_soundscapes
+from runtime import InputError, Interrupted, OutputError, run_soundscapes
 from runtime.model.artifact import read_artifact
+from runtime.rows.block import Columns
+from runtime.rows.formats.hoplite import HopliteDatabase
 from runtime.rows.sinks import FileSink
 from tests.support.recordings import cut
 
@@ -33,7 +36,7 @@ class SQLiteUSearchDB:
     def __init__(self, path: Path) -> None:
         self.path, self.said = path, {"metadata": {}, "deployments": [], "recordings": [], "windows": []}
         self.embeddings: list[NDArray[np.floating]] = []
-        self.db = SimpleNamespace(close=lambda: None)
+        self.db = io.StringIO()
 
     @classmethod
     def create(cls, db_path: str, usearch_cfg: Config | None = None, readonly: bool = False) -> SQLiteUSearchDB:
@@ -164,6 +167,23 @@ def test_interrupted_run_makes_no_database_that_would_be_in_its_way(
     run_soundscapes(folder, model, **options)  # type: ignore[arg-type]
     assert len(json.loads((target / "said.json").read_text())["recordings"]) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "database"]
+
+
+@pytest.mark.usefixtures("hoplite")
+def test_an_error_of_the_package_itself_is_said_and_the_database_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(database: SQLiteUSearchDB) -> None:
+        databases.append(database)
+        raise RuntimeError("no more room in the index\nand more")
+
+    databases: list[SQLiteUSearchDB] = []
+    monkeypatch.setattr(SQLiteUSearchDB, "commit", fail)
+    columns = Columns({"embedding": (2,)}, {}, {"root": "", "model_family": "perch_v1"})
+    with pytest.raises(OutputError, match=r"database \(RuntimeError: no more room in the index\); choose"):
+        HopliteDatabase().write([], tmp_path / "database", columns, 0)
+    assert databases[0].db.closed
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("hoplite")

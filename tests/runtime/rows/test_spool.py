@@ -231,3 +231,17 @@ def test_an_empty_spool_stays_where_a_run_was_interrupted(tmp_path: Path, keep: 
         again = Spool(tmp_path / "out.csv", COLUMNS, RUN, resume=True)
         again.close(None)
         assert (tmp_path / "out.csv.partial").exists()  # it was there before
+
+
+def test_a_run_that_begins_while_another_ends_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def close_late() -> None:
+        close()
+        others.append(filled(tmp_path / "out.csv", 0))
+
+    first = filled(tmp_path / "out.csv", 0)
+    others: list[Spool] = []
+    close = first._file.close
+    monkeypatch.setattr(first._file, "close", close_late)
+    first.close(keep=False)
+    others[0].close(keep=True)
+    assert (tmp_path / "out.csv.partial").exists()

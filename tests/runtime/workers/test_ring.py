@@ -35,6 +35,14 @@ def test_python_without_files_in_memory_takes_one_on_a_disk(monkeypatch: pytest.
 
 
 @linux
+def test_a_ring_on_a_disk_has_its_room_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.workers.ring._in_memory", lambda size: None)
+    ring = Ring.create(SHAPE)
+    assert os.fstat(ring.descriptor).st_blocks * 512 >= SHAPE.bytes
+    ring.close()
+
+
+@linux
 def test_system_that_forbids_files_in_memory_takes_one_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(name: str) -> int:
         raise PermissionError(1, "Operation not permitted")

@@ -173,6 +173,21 @@ def test_a_file_that_another_program_rewrote_is_read_again_and_not_overwritten(t
     assert not path.exists()
 
 
+def test_a_file_that_is_replaced_and_then_removed_while_it_is_opened_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "labels.csv"
+    journal = Journal(path)
+
+    def removed(path: Path, file: int) -> bool:
+        path.unlink()
+        return False
+
+    monkeypatch.setattr("runtime.explore.labelling.lock._is_at", removed)
+    with pytest.raises(OutputError, match="is gone"):
+        journal.append(answer("a_5"), None)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
