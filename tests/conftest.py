@@ -120,9 +120,9 @@ def v2(shared: Shared) -> Path:
 
 
 @pytest.fixture(scope="session")
-def v1(shared: Shared) -> Path:
+def v1(of_kind: Callable[[str], Path]) -> Path:
     """The SavedModel of a tiny Perch v1, exported natively by JAX."""
-    return shared.made("v1", lambda path: native.write_saved_model(path, TINY))
+    return of_kind("native")
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,12 @@ from runtime.model.artifact import read_artifact
 from runtime.model.session import Session
 from tests.support.kinds import KINDS
 
-SLOW = {"native, two platforms", "native, one window a call", "native pair", "native, four class heads"}
-"""Kinds that `make stress` converts."""
+KINDS_OF_V1 = [
+    pytest.param(kind, marks=pytest.mark.slow if kind != "native" else ())
+    for kind in KINDS
+    if kind.startswith("native")
+]
+"""`make stress` converts them all. Elsewhere v2 has the frontend of 2022, and its plain form is converted too."""
 
 WINDOWS = synthetic.windows(77, 5, 160_000)
 
@@ -76,10 +80,7 @@ def test_graph_is_as_fast_as_the_plain_ones(v2_model: Path) -> None:
     assert {batches[node.output[0]] for node in graph.node if node.op_type == "Conv"} == {"batch"}
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS if kind.startswith("native")],
-)
+@pytest.mark.parametrize("kind", KINDS_OF_V1)
 def test_v1(tmp_path: Path, of_kind: Callable[[str], Path], kind: str) -> None:
     artifact = convert(of_kind(kind), tmp_path / "perch.onnx", progress=False)
     assert artifact.family == "perch_v1" and artifact.free_batch

@@ -14,13 +14,20 @@ from runtime.model.profile import VARIABLE
 from tests.support import example_world
 from tests.support.examples import PAGES, ROOT, failures
 
+SLOW = {ROOT / "docs" / "start-competition.md"}
+"""Pages that `make stress` runs: README converts too, and other pages write submissions."""
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return example_world.build(tmp_path_factory.mktemp("world"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page in SLOW else ()) for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_examples_do_what_the_page_shows(
     page: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

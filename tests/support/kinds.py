@@ -30,6 +30,7 @@ KINDS = {
     "plain, four class heads": Kind(HEADS, None),
     "plain, one window a call": Kind(replace(TINY, fixed_batch=True), None),
     "plain pair": Kind(replace(TINY, pair=True), None),
+    "native": Kind(TINY, ("cpu",)),
     "native of 2022": Kind(OF_2022, ("cpu",)),
     "native, four class heads": Kind(HEADS, ("cpu",)),
     "native, one window a call": Kind(replace(TINY, fixed_batch=True), ("cpu",)),

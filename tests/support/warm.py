@@ -59,11 +59,14 @@ class _Origin:
             with self._asking:
                 asked = pickle.dumps((program, env, list(descriptors)))
                 socket.send_fds(self._socket, [asked], [*descriptors.values(), here])
-                return int(self._socket.recv(MOST_BYTES))
+                if not (answer := self._socket.recv(MOST_BYTES)):
+                    raise ConnectionError("the process that forks has ended")
+                return int(answer)
         finally:
             os.close(here)
 
     def stop(self) -> None:
+        self._process.kill()
         self._socket.close()
         self._process.wait()
 
@@ -88,7 +91,13 @@ class WarmPopen(subprocess.Popen[bytes]):
             return super()._execute_child(args, *rest)  # type: ignore[misc, no-any-return]
         given, env, pipes = rest[3], rest[5], rest[9:15]
         stdin, _, _, stdout, _, stderr = pipes
-        self.pid = self.origin.fork(args[-1], env, {0: stdin, 1: stdout, 2: stderr, **{each: each for each in given}})
+        descriptors = {0: stdin, 1: stdout, 2: stderr, **{each: each for each in given}}
+        try:
+            self.pid = self.origin.fork(args[-1], env, descriptors)
+        except ConnectionError:  # a command that was tested has ended all children of this process
+            self.end()
+            self.begin()
+            self.pid = self.origin.fork(args[-1], env, descriptors)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
         return None

@@ -18,6 +18,7 @@ from benchmarks.cuda import command, process
 from benchmarks.cuda.all_steps import STEPS
 from benchmarks.cuda.kit.expected import write_expected
 from benchmarks.cuda.step import Context, Keep, Result
+from benchmarks.cuda.steps.agreement import OWN
 from benchmarks.measuring.usage import alive, children
 from benchmarks.results.page import write_results
 from convert.proof.synthetic import windows as synthetic
@@ -52,6 +53,7 @@ def test_steps_on_the_cpu(model: Path, tmp_path: Path, capsys: pytest.CaptureFix
     agreement = steps["agreement"]["trials"]
     assert set(agreement) == {"perch float32", "perch float16", "perch elsewhere"}
     assert agreement["perch float32"]["equal"] and agreement["perch elsewhere"]["equal"]
+    assert {head["held_to"] for each in agreement.values() for head in each["heads"].values()} == {OWN}
     assert agreement["perch float16"]["heads"]["label"]["error"] > agreement["perch float32"]["heads"]["label"]["error"]
     ceiling = steps["ceiling"]["trials"]
     assert ceiling["product float32"]["relative_error"] < 1e-5

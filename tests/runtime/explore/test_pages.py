@@ -84,8 +84,9 @@ def see(page: Tab, view: int) -> Tab:
     return page
 
 
-@pytest.mark.parametrize("touch", [False, True])
-@pytest.mark.parametrize("view", [0, 1])
+@pytest.mark.parametrize(
+    ("view", "touch"), [(0, False), (1, False), (1, True), pytest.param(0, True, marks=pytest.mark.slow)]
+)
 def test_a_pressed_point_is_shown_once(request: pytest.FixtureRequest, view: int, touch: bool) -> None:
     """In 3-D Plotly says "click" whenever it draws while a button is down: to draw then hung the page for good."""
     page = see(request.getfixturevalue("touched_cloud" if touch else "cloud"), view)

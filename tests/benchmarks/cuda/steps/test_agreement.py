@@ -17,13 +17,10 @@ from runtime.model.tolerance import Tolerance
 NAMES = "tiny float32", "tiny float16"
 
 
-def test_float16_may_be_as_far_off_as_on_the_cpu_and_no_further(
+def test_float16_beyond_the_tolerance_may_be_as_far_off_as_on_the_cpu_and_no_further(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = Context({"tiny": model}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {}, tf32=False)
-    full, half = (agreement.measure(context, lambda _: None)["trials"][name]["heads"]["label"] for name in NAMES)
-    assert full["held_to"] == half["held_to"] == agreement.OWN  # and no yardstick is computed
-
     none = Tolerance(error=1e-9, cosine_distance=1e-12)
     monkeypatch.setattr(agreement, "tolerance_of", lambda *_: none)
     result = agreement.measure(context, lambda _: None)
