@@ -27,7 +27,7 @@ from runtime.model.artifact import read_artifact
 from tests.support.broken import edit_lines, edited, move_line, scale, swap_columns, tensor
 from tests.support.own_heads import write_taught
 
-WINDOWS = 12
+WINDOWS = 6
 EVERY = 6
 """One in six weight tensors is tried; trying all of them takes too long for a test."""
 EVIL = "<script>alert('x')</script>"
