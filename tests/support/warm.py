@@ -1,6 +1,6 @@
 """Children of runs, forked from a process that has imported what they import.
 
-Python's start and the imports cost half a second of a core, in each of some thousand workers; a fork costs a tenth.
+Python's start and the imports cost 0.4 s of a core, in each of a thousand workers.
 The rest is what a child of a run does: it is a process of its own, a child of the test's, with the pipes, environment
 and working folder that it is given. Where a test changes what Python imports, children are started as in any run.
 """
