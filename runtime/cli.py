@@ -14,7 +14,7 @@ from runtime.classes.map_report import report_lines, report_text, write_report
 from runtime.classes.wanted import read_classes
 from runtime.console.signals import Signals
 from runtime.console.terminal import Complaints, command, complain, complain_all, printable
-from runtime.errors import InputError, PerchError, counted
+from runtime.errors import InputError, PerchError, counted, first_line
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
 from runtime.model.session import check_install
@@ -102,3 +102,8 @@ def main(args: Sequence[str]) -> int:
         except KeyboardInterrupt:
             complain("perch-run", "interrupted")  # perhaps after the rows were written
             return signals.code or 130
+        except Exception as error:
+            if not signals.received:
+                raise
+            complain("perch-run", f"interrupted ({type(error).__name__}: {first_line(error)})")
+            return signals.code

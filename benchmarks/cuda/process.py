@@ -94,13 +94,15 @@ def _run_once(module: str, context: Context, keep: Keep) -> tuple[Result, str | 
 
 def _end_all(child: Child) -> None:
     """Ends a step's process and the processes that it started, which would disturb the next step."""
-    started = psutil.Process().children(recursive=True)
+    started = []
+    with contextlib.suppress(psutil.Error):  # it is dead
+        started = psutil.Process(child.pid).children(recursive=True)
     child.stop()
     for process in started:
         with contextlib.suppress(psutil.Error):
             process.kill()
     if sys.platform != "win32":  # after a step that died by itself, what it started has another parent
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only dead ones are left
             os.killpg(child.pid, signal.SIGKILL)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from runtime.archive.folder import Folder
 from runtime.archive.plan import Plan
 from runtime.archive.scoring import ScoredUnit
-from runtime.errors import InputError, first_line
+from runtime.errors import InputError, first_line, reason
 from runtime.files import utf8
 from runtime.rows.arrow import import_pyarrow, read_table
 from runtime.rows.block import Block
@@ -170,11 +170,15 @@ def damaged(folder: Folder, name: str, why: str) -> InputError:
 
 @contextlib.contextmanager
 def reading(folder: Folder, name: str) -> Iterator[None]:
-    """Raises `damaged` if the part cannot be read in the `with` block."""
+    """Raises InputError if the part cannot be read in the `with` block: `damaged`, unless the system says why."""
     pa = import_pyarrow()
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+    except OSError as error:
+        if error.errno is None:  # Arrow raises these for what is damaged
+            raise damaged(folder, name, first_line(error)) from None
+        raise InputError(f"cannot read {folder}/{ROWS}{name} ({reason(error)}); repeat the command") from None
+    except (pa.ArrowException, ValueError, LookupError, TypeError) as error:
         raise damaged(folder, name, first_line(error)) from None
 
 

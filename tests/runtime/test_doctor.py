@@ -68,18 +68,24 @@ def test_two_distributions_are_a_problem(monkeypatch: pytest.MonkeyPatch, capsys
     assert "problem: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("turned_into", "more"), [(KeyboardInterrupt(), ""), (RuntimeError("no CUDA\nnow"), " (RuntimeError: no CUDA)")]
+)
 def test_an_interruption_and_what_is_logged_are_a_line_each(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], turned_into: BaseException, more: str
 ) -> None:
     def terminated(device: str) -> str:
         log.warning("%s is odd", device)
-        signal.raise_signal(signal.SIGTERM)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:  # as libraries do
+            raise turned_into from None
         return device
 
     monkeypatch.setattr(doctor, "choose_device", terminated)
     assert main(["--doctor"]) == 143
     said = capsys.readouterr().err
-    assert said == "perch-run: auto is odd\nperch-run: interrupted\n"
+    assert said == f"perch-run: auto is odd\nperch-run: interrupted{more}\n"
 
 
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from runtime.workers.child import ONE_THREAD, PROGRAM
 
 MODULES = [f"runtime.workers.{name}" for name in ("worker", "decoder", "scorer", "headers", "outlines")]
 PROGRAMS = [PROGRAM.format(module) for module in MODULES]
-CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
+CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine()) if sys.platform == "linux" else None
 """The number of the system call that forks; elsewhere children are started as in any run."""
 CLONE_PARENT = 0x8000
 """Makes the new process a sibling of the one that forks: a child of the test's process."""
@@ -61,6 +61,8 @@ class _Origin:
                 socket.send_fds(self._socket, [asked], [*descriptors.values(), here])
                 if not (answer := self._socket.recv(MOST_BYTES)):
                     raise ConnectionError("the process that forks has ended")
+                if int(answer) < 0:  # as an id, -1 would be killed as all processes of this user
+                    raise OSError("no process can be forked")
                 return int(answer)
         finally:
             os.close(here)
@@ -92,12 +94,7 @@ class WarmPopen(subprocess.Popen[bytes]):
         given, env, pipes = rest[3], rest[5], rest[9:15]
         stdin, _, _, stdout, _, stderr = pipes
         descriptors = {0: stdin, 1: stdout, 2: stderr, **{each: each for each in given}}
-        try:
-            self.pid = self.origin.fork(args[-1], env, descriptors)
-        except ConnectionError:  # a command that was tested has ended all children of this process
-            self.end()
-            self.begin()
-            self.pid = self.origin.fork(args[-1], env, descriptors)
+        self.pid = self.origin.fork(args[-1], env, descriptors)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
         return None

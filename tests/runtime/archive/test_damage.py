@@ -12,6 +12,7 @@ import pytest
 from runtime import InputError, archive_status, merge_archive
 from runtime.archive.folder import LocalFolder
 from runtime.archive.ledger import read_ledger
+from runtime.archive.part import drop_units
 from tests.support.archives import fill, flip_byte
 
 FAILED = "*-failed.parquet"
@@ -56,6 +57,15 @@ def test_a_unit_is_not_taken_out_of_a_damaged_part(out: Path, share: float) -> N
     with pytest.raises(InputError, match=rf"{part.name} is damaged, or is no part of a dataset .*; delete it"):
         ledger.clear(folder, {unit})
     assert part.exists()
+
+
+def test_a_part_that_the_system_refuses_is_not_called_damaged(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: LocalFolder, name: str) -> bytes:
+        raise OSError(5, "Input/output error", name)
+
+    monkeypatch.setattr(LocalFolder, "read", refuse)
+    with pytest.raises(InputError, match=r"cannot read .*parquet \(input/output error\); repeat the command"):
+        drop_units(LocalFolder(out), part_of(out).name, set())
 
 
 def test_a_status_that_is_lost_is_written_again(out: Path, archive: Path, model: Path) -> None:
