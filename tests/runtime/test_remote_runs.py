@@ -8,6 +8,7 @@ from runtime import Soundscapes
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
 from tests.support.recordings import write
+from tests.support.rows_files import npz_arrays
 from tests.support.runs import interrupt, run, write_sample
 from tests.support.stores import Store, hurry
 
@@ -73,7 +74,7 @@ def test_a_run_over_urls_resumes(
     assert store.proxy.of("resumed/a.wav") == 0
     assert not resumed.count("filled")
     run(recordings, model, sink=tmp_path / "copy.npz", outputs=OUTPUTS)
-    there, here = np.load(tmp_path / "rows.npz"), np.load(tmp_path / "copy.npz")
+    there, here = npz_arrays(tmp_path / "rows.npz"), npz_arrays(tmp_path / "copy.npz")
     for name in ("row_ids", "status", *OUTPUTS):
         np.testing.assert_array_equal(there[name], here[name])
 

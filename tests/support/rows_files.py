@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +65,9 @@ def write_labels(path: Path, labels: Iterable[tuple[str, str]]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("row_id", "species"), *labels])
     return path
+
+
+def npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """What an .npz holds, with the file closed again."""
+    with np.load(path) as file:
+        return dict(file)

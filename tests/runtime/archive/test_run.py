@@ -24,6 +24,7 @@ from runtime.archive.ledger import read_ledger
 from runtime.archive.manifest import read_manifest
 from tests.support.archives import OUTPUTS, fill
 from tests.support.recordings import write
+from tests.support.rows_files import npz_arrays
 
 UNITS = 19
 """6 recordings of one part, 4 and 3 parts of the long ones, an OGG, one without sound, and 4 of the broken one, which
@@ -231,7 +232,7 @@ def test_failed_units_and_changed_recordings_are_done_again_if_asked(
     assert not [name for name in os.listdir(out / "rows") if "failed" in name]
     merge_archive(out, tmp_path / "merged.npz", progress=False)
     run_soundscapes(archive, model, outputs=OUTPUTS, sink=tmp_path / "plain.npz", progress=False)
-    there, here = np.load(tmp_path / "merged.npz"), np.load(tmp_path / "plain.npz")
+    there, here = npz_arrays(tmp_path / "merged.npz"), npz_arrays(tmp_path / "plain.npz")
     for name in ("row_ids", "start_s", "status", *OUTPUTS):
         np.testing.assert_array_equal(there[name], here[name])
     assert archive_status(out).repeats == 0

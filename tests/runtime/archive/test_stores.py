@@ -10,6 +10,7 @@ import pytest
 from runtime import OutputError, archive_status, merge_archive
 from runtime.archive.folder import StoreFolder
 from tests.support.archives import fill
+from tests.support.rows_files import npz_arrays
 from tests.support.stores import BUCKET, Store, hurry
 
 
@@ -34,7 +35,7 @@ def test_an_archive_in_s3_fills_a_dataset_in_s3(
     merge_archive(out, tmp_path / "there.npz", progress=False)
     fill(archive, model, tmp_path / "out")
     merge_archive(tmp_path / "out", tmp_path / "here.npz", progress=False)
-    there, here = np.load(tmp_path / "there.npz"), np.load(tmp_path / "here.npz")
+    there, here = npz_arrays(tmp_path / "there.npz"), npz_arrays(tmp_path / "here.npz")
     for name in ("row_ids", "start_s", "status", "embedding", "label"):
         np.testing.assert_array_equal(there[name], here[name])
     assert there["path"].tolist() == [path.replace(str(archive), url) for path in here["path"].tolist()]

@@ -100,6 +100,8 @@ def test_lossless_codecs_are_the_same_bits_as_a_wav(tmp_path: Path, ending: str)
 @pytest.mark.parametrize("ending", LOSSY)
 def test_lossy_codecs_have_all_sound_at_its_time(tmp_path: Path, ending: str) -> None:
     codec, container = LOSSY[ending]
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV cannot write {codec}")  # PyAV 19 reads AMR and does not write it
     rate = rate_of(codec)
     path = encode(tmp_path / f"a{ending}", tones(SECONDS, rate), rate, codec, container)
     assert find_recordings(tmp_path).paths == (path,)

@@ -6,7 +6,6 @@ import csv
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +15,7 @@ from runtime import Detections, cli, load_model, merge_archive, run_archive
 from runtime.workers.stages import Stages
 from tests.support.recorders import audiomoth, guano, song_meter, write_recorded
 from tests.support.recordings import RATE, write
+from tests.support.rows_files import npz_arrays
 from tests.support.runs import interrupt, run, write_sample
 
 pytestmark = pytest.mark.usefixtures("short_parts")
@@ -82,7 +82,7 @@ def test_every_file_says_when_and_where(folder: Path, model: Path, tmp_path: Pat
         assert cli.main([*arguments, *more, "-o", str(tmp_path / name)]) == 1  # one cannot be read
     rows = pd.read_parquet(tmp_path / "a.parquet")
     check(rows, folder)
-    saved, texts = np.load(tmp_path / "a.npz"), rows.fillna("")
+    saved, texts = npz_arrays(tmp_path / "a.npz"), rows.fillna("")
     for name in ("recorded_at", "site"):
         assert saved[name].tolist() == texts[name].tolist()
     with (tmp_path / "a.csv").open(newline="") as file:

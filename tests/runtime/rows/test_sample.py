@@ -20,6 +20,7 @@ from runtime.rows.block import Block, Columns
 from runtime.rows.sample import Lack, SampleSubmission, match_sample
 from tests.support.deadlines import LONG, ends_when
 from tests.support.recordings import cut, write
+from tests.support.rows_files import npz_arrays
 from tests.support.runs import interrupt, run
 
 COLUMNS = Columns({"label": (2,)}, {"label": ("x", "y")})
@@ -99,7 +100,7 @@ def test_files_of_arrays_have_its_rows(
     run(recordings, model, sink=tmp_path / "out.parquet", **options)
     result = run(recordings, model, **options)
     result.to_npz(tmp_path / "out.npz")
-    table, saved = pq.read_table(tmp_path / "out.parquet"), np.load(tmp_path / "out.npz")
+    table, saved = pq.read_table(tmp_path / "out.parquet"), npz_arrays(tmp_path / "out.npz")
     assert table["row_id"].to_pylist() == saved["row_ids"].tolist() == list(ROWS)
     assert table["status"].to_pylist() == saved["status"].tolist() == STATUS
     paths = [*map(str, (recordings / "b.wav", recordings / "a.flac"))]

@@ -19,6 +19,7 @@ import pytest
 from runtime import Detections, InputError, Soundscapes
 from runtime.rows.block import Block, Columns
 from runtime.rows.summary import RunSummary
+from tests.support.rows_files import npz_arrays
 
 ABOUT = {"sample_rate": "32000"}
 TIMING = dict.fromkeys(("elapsed_s", "start_up_s", "windows_per_s", "times_real_time"), 1.0)
@@ -80,7 +81,7 @@ def test_scores_that_are_edited_are_written(tmp_path: Path, soundscapes: Soundsc
     np.testing.assert_array_equal(numbers(tmp_path / "out.csv"), np.nan_to_num(expected, nan=-1000))
     soundscapes.to_npz(tmp_path / "out.npz")
     soundscapes.to_parquet(tmp_path / "out.parquet")
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["label"], expected)
+    np.testing.assert_array_equal(npz_arrays(tmp_path / "out.npz")["label"], expected)
     table = pq.read_table(tmp_path / "out.parquet")
     written = [[np.nan] * 3 if row is None else row for row in table["label"].to_pylist()]
     np.testing.assert_array_equal(np.array(written, np.float32), expected)
