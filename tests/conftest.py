@@ -61,12 +61,6 @@ def warm_children() -> Iterator[None]:
     WarmPopen.end()
 
 
-@pytest.fixture
-def cold_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are started as in any run, with a command line of their own."""
-    monkeypatch.setattr(child, "subprocess", subprocess)
-
-
 @pytest.fixture(autouse=True)
 def no_warning_unseen(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """What a run warns of fails a test that does not look for it, as Python's own warnings do."""

@@ -14,8 +14,8 @@ from runtime.model.profile import VARIABLE
 from tests.support import example_world
 from tests.support.examples import PAGES, ROOT, failures
 
-SLOW = {ROOT / "docs" / "start-competition.md"}
-"""Pages that `make stress` runs: README converts too, and other pages write submissions."""
+SLOW = {ROOT / "docs" / f"start-{of}.md" for of in ("competition", "field")}
+"""Pages that `make stress` runs: their commands stand in README and on the pages that they lead to."""
 
 
 @pytest.fixture(scope="module")

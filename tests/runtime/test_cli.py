@@ -202,6 +202,19 @@ def test_rows_that_cannot_be_written_are_rescued(
         assert len(saved["row_ids"]) == len(saved["label"]) == 9
 
 
+def write_another(folder: Path) -> None:
+    """A SavedModel of something else."""
+    module = tf.Module()
+    signature = [tf.TensorSpec([None, 7], name="inputs")]
+    module.plus_one = tf.function(lambda inputs: {"y": inputs + 1}, input_signature=signature)
+    tf.saved_model.save(module, str(folder), signatures=module.plus_one.get_concrete_function())
+
+
+def cut_weights(folder: Path) -> None:
+    weights = folder / "variables" / "variables.index"
+    weights.write_bytes(weights.read_bytes()[:20])
+
+
 def test_convert_refuses_what_is_no_perch_model(
     tmp_path: Path, saved_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,14 +227,10 @@ def test_convert_refuses_what_is_no_perch_model(
         (line,) = said.err.splitlines()
         return line
 
-    module = tf.Module()
-    signature = [tf.TensorSpec([None, 7], name="inputs")]
-    module.plus_one = tf.function(lambda inputs: {"y": inputs + 1}, input_signature=signature)
-    tf.saved_model.save(module, str(other), signatures=module.plus_one.get_concrete_function())
+    write_another(other)
     assert "its input is float32 (None, 7), not float32 [batch, 160000]" in refused(other, "-o", target)
-    weights = next((other / "variables").glob("variables.index"))
-    weights.write_bytes(weights.read_bytes()[:20])
-    assert "TensorFlow cannot load" in one_line(perch_convert(other, "-o", target))  # TensorFlow's own words are hushed
+    cut_weights(other)
+    assert "TensorFlow cannot load" in refused(other, "-o", target)
     shutil.rmtree(other / "variables")
     assert "has no weights" in refused(other, "-o", target)
     (other / "variables").mkdir()
@@ -233,6 +242,13 @@ def test_convert_refuses_what_is_no_perch_model(
     assert "has no output logits; it has" in refused(saved_model, "-o", target, "--outputs", "logits")
     assert "cannot write to" in refused(saved_model, "-o", tmp_path / "no" / "x.onnx")
     assert not target.exists()
+
+
+@pytest.mark.slow
+def test_what_tensorflow_says_of_a_model_that_it_cannot_load_is_hushed(tmp_path: Path) -> None:
+    write_another(tmp_path / "other")
+    cut_weights(tmp_path / "other")
+    assert "TensorFlow cannot load" in one_line(perch_convert(tmp_path / "other", "-o", tmp_path / "x.onnx"))
 
 
 @pytest.mark.parametrize("module", ["runtime", "convert"])

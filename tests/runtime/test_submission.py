@@ -77,6 +77,7 @@ def test_repeated_stems(tmp_path: Path, model: Path) -> None:
         run(tmp_path, model, classes=sample)
 
 
+@pytest.mark.slow
 def test_sliced_model_gives_the_same_columns(
     tmp_path: Path, saved_model: Path, recordings: Path, model: Path, reference: Soundscapes
 ) -> None:

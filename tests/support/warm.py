@@ -19,11 +19,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from runtime.workers.child import ONE_THREAD, PROGRAM
 
 MODULES = [f"runtime.workers.{name}" for name in ("worker", "decoder", "scorer", "headers", "outlines")]
+MODULES += [f"benchmarks.throughput.{name}" for name in ("workers", "full_run")]
 PROGRAMS = [PROGRAM.format(module) for module in MODULES]
 CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine()) if sys.platform == "linux" else None
 """The number of the system call that forks; elsewhere children are started as in any run."""
@@ -77,6 +78,8 @@ class WarmPopen(subprocess.Popen[bytes]):
     """`subprocess.Popen`, but a child of a run is forked."""
 
     origin: _Origin | None = None
+    programs: ClassVar[dict[int, str]] = {}
+    """What forked children run, by their ids: their command line is that of the process that forked."""
 
     @classmethod
     def begin(cls) -> None:
@@ -95,6 +98,7 @@ class WarmPopen(subprocess.Popen[bytes]):
         stdin, _, _, stdout, _, stderr = pipes
         descriptors = {0: stdin, 1: stdout, 2: stderr, **{each: each for each in given}}
         self.pid = self.origin.fork(args[-1], env, descriptors)
+        self.programs[self.pid] = args[-1]
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
         return None

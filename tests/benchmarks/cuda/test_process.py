@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,15 +34,24 @@ SLEEPER = "open(os.environ['SLEEPER'], 'w').write(str(subprocess.Popen(['sleep',
 
 
 def outcome(
-    folder: Path, patch: pytest.MonkeyPatch, fails: str, seconds: float = 60, device: str = "cpu"
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    fails: str,
+    device: str = "cpu",
+    look: Callable[[Result], object] = lambda _: None,
 ) -> tuple[Result, list[Result]]:
-    """What a step gives, and what it kept, one of whose trials does this."""
+    """What a step gives, and what it kept, one of whose trials does this; `look` is called with each thing kept."""
     name = f"a_step_{len(fails)}"
     (folder / f"{name}.py").write_text(STEP.format(fails))
     patch.syspath_prepend(folder)
     kept: list[Result] = []
-    context = Context({}, device, None, None, True, time.monotonic() + seconds, folder, {})
-    return run_step(name, context, kept.append), kept
+
+    def keep(result: Result) -> None:
+        kept.append(result)
+        look(result)
+
+    context = Context({}, device, None, None, True, time.monotonic() + 3600, folder, {})
+    return run_step(name, context, keep), kept
 
 
 @pytest.mark.parametrize(
@@ -82,7 +92,7 @@ def test_a_new_process_goes_on_after_a_death_between_trials(tmp_path: Path, monk
         "    return trials.result()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
+    context = Context({}, "cpu", None, None, True, time.monotonic() + 3600, tmp_path, {})
     died = {"error": "its process ended with code 3"}
     result = run_step("dies_between", context, lambda _: None)
     assert result == {"between trials": [died, died], "trials": {"one": {"figure": 1}, "two": {"figure": 1}}}
@@ -104,7 +114,14 @@ def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
 ) -> None:
     monkeypatch.setattr(process, "GRACE_S", 1.0)
     monkeypatch.setenv("SLEEPER", str(tmp_path / "sleeper"))
-    result, _ = outcome(tmp_path, monkeypatch, f"{SLEEPER}; time.sleep(600)", seconds=3)
+    sleeper = tmp_path / "sleeper"
+    monkeypatch.setattr(Context, "left", lambda _: 0.0 if sleeper.exists() else 3600.0)
+
+    def look(result: Result) -> None:
+        if result.get("running") == "bad":
+            until(sleeper.exists)
+
+    result, _ = outcome(tmp_path, monkeypatch, f"{SLEEPER}; time.sleep(600)", look=look)
     assert result["trials"]["bad"] == {"error": "it did not end in its time, so its process was ended"}
     assert result["error"] == "its time was over before it was through"
     assert result["trials"]["good"]["figure"] > 0
@@ -114,13 +131,13 @@ def test_a_step_that_hangs_is_ended_in_its_time_with_what_it_started(
 def test_a_step_that_keeps_nothing_for_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "silent_step.py").write_text("import time\ndef measure(context, keep):\n    time.sleep(600)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {}, silent_s=1)
+    context = Context({}, "cpu", None, None, True, time.monotonic() + 3600, tmp_path, {}, silent_s=1)
     result = run_step("silent_step", context, lambda _: None)
     assert result == {"error": "it said nothing for 1 s, so its process was ended"}
 
 
 def test_a_step_that_cannot_be_imported_has_failed(tmp_path: Path) -> None:
-    context = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
+    context = Context({}, "cpu", None, None, True, time.monotonic() + 3600, tmp_path, {})
     result = run_step("no_such_step", context, lambda _: None)
     assert result["error"] == "ModuleNotFoundError: No module named 'no_such_step'"
 
@@ -134,7 +151,7 @@ def test_tf32_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypatch: p
         "    return {'seen': [*context.begun.get('seen', []), seen]}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    on_cpu = Context({}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {})
+    on_cpu = Context({}, "cpu", None, None, True, time.monotonic() + 3600, tmp_path, {})
     (alone,) = run_step("two_processes", on_cpu, print, by_tf32=True)["seen"]
     assert alone[:3] == [False, "1", True]
     without, tf32 = run_step("two_processes", replace(on_cpu, device="cuda:0"), print, by_tf32=True)["seen"]

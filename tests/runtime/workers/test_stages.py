@@ -30,6 +30,7 @@ from tests.support.deadlines import LONG, ends_when, windows_came
 from tests.support.decoders import crashing_decoder
 from tests.support.processes import Killer, open_files
 from tests.support.recordings import cut, write
+from tests.support.warm import WarmPopen
 
 OUTPUTS = ("label", "embedding")
 
@@ -73,7 +74,6 @@ def test_long_recording_is_shared(tmp_path: Path, model: Path, monkeypatch: pyte
     same(run(path, model, workers=2, batch_size=16), run_in_pool(path, model))
 
 
-@pytest.mark.usefixtures("cold_children")
 @pytest.mark.parametrize("module", ["runtime.workers.decoder", "runtime.workers.scorer"])
 def test_killed_process_costs_nothing(folder: Path, model: Path, module: str) -> None:
     write(folder / "long.wav", np.tile(soundscape(0, 60)[::4], 4), 8_000)
@@ -89,7 +89,6 @@ def test_killed_process_costs_nothing(folder: Path, model: Path, module: str) ->
     assert len(killer.killed) == 1
 
 
-@pytest.mark.usefixtures("cold_children")
 def test_scorer_that_cannot_start_again_ends_the_run(
     tmp_path: Path, folder: Path, model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -213,6 +212,8 @@ def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
 
 
 def command(pid: int) -> str:
+    if pid in WarmPopen.programs:
+        return WarmPopen.programs[pid]
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:

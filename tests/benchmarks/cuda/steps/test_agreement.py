@@ -20,7 +20,7 @@ NAMES = "tiny float32", "tiny float16"
 def test_float16_beyond_the_tolerance_may_be_as_far_off_as_on_the_cpu_and_no_further(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = Context({"tiny": model}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {}, tf32=False)
+    context = Context({"tiny": model}, "cpu", None, None, True, time.monotonic() + 3600, tmp_path, {}, tf32=False)
     none = Tolerance(error=1e-9, cosine_distance=1e-12)
     monkeypatch.setattr(agreement, "tolerance_of", lambda *_: none)
     result = agreement.measure(context, lambda _: None)

@@ -25,7 +25,7 @@ def test_float16_is_compared_with_float32_even_if_that_has_no_point(
         return first_s(run)
 
     monkeypatch.setattr(points, "first_s", timed)
-    context = Context({"tiny": model}, "cpu", None, None, True, time.monotonic() + 60, tmp_path, {}, tf32=False)
+    context = Context({"tiny": model}, "cpu", None, None, True, time.monotonic() + 3600, tmp_path, {}, tf32=False)
     half = Points(context).measure({("tiny", "float16"): CudaOptions()}, 2)["tiny", "float16"]
     full = Points(context).measure({("tiny", "float32"): CudaOptions()}, 2)["tiny", "float32"]
     assert full["off"]["label"] < 1e-5 < half["off"]["label"]
