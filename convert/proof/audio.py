@@ -58,7 +58,7 @@ class ProofAudio:
         failures: list[str] = []
         taken = dict.fromkeys(recordings.paths, 0)  # windows of each recording that may have more
         while taken and len(windows) < count:
-            share = -(-(count - len(windows)) // len(taken))
+            share = max(1, (count - len(windows)) // len(taken))
             for path, before in list(taken.items()):
                 recording = Recording(path, SAMPLE_RATE, WINDOW_SAMPLES)
                 readable = (window.samples for window in recording.windows() if window.samples is not None)

@@ -74,3 +74,9 @@ def test_long_recordings_make_up_for_short_ones_and_repeats_are_told(tmp_path: P
         np.testing.assert_array_equal(audio.at_most(asked)[:, 0], order[list(given)])
     assert audio.description(audio.exactly(6)) == f"recordings of {tmp_path.name}"
     assert audio.description(audio.exactly(12)) == f"recordings of {tmp_path.name} (8 different windows)"
+
+
+def test_no_recording_is_left_out_while_another_one_gives_two_windows(tmp_path: Path) -> None:
+    for name in range(4):
+        write(tmp_path / f"{name}.wav", np.full(2 * WINDOW, (1 + name) / 8, np.float32), subtype="FLOAT")
+    assert sorted(ProofAudio(tmp_path).at_most(5)[:, 0]) == [1 / 8, 1 / 8, 2 / 8, 3 / 8, 4 / 8]
