@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-import subprocess
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile this package, each for itself
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,11 +28,9 @@ from runtime import remote
 from runtime.blocks import BlockCache
 from runtime.console.log import log
 from runtime.model.profile import VARIABLE
-from runtime.workers import child
 from tests.support.kinds import write_kind
 from tests.support.recordings import write
 from tests.support.sharing import KeptOutputs, Shared
-from tests.support.warm import WarmPopen
 
 # Tests run beside one another, and threads of OpenBLAS that wait for one another keep their cores busy.
 threadpool_limits(1)
@@ -49,16 +45,6 @@ def no_profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("profile") / "profile.json"))
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def warm_children() -> Iterator[None]:
-    """Workers are forked from a process that has imported what they import."""
-    WarmPopen.begin()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(child, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": WarmPopen}))
-        yield
-    WarmPopen.end()
 
 
 @pytest.fixture(autouse=True)

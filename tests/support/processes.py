@@ -37,18 +37,16 @@ class Watch:
 
 
 class Killer(Watch):
-    """Kills up to `times` new child processes with SIGKILL, each as soon as a condition on its process id holds."""
+    """Kills up to `times` child processes with SIGKILL, each as soon as a condition on its process id holds."""
 
     def __init__(self, condition: Callable[[int], bool], times: int = 1) -> None:
         super().__init__(self._look)
         self.killed: list[int] = []
-        self._spared = children(os.getpid())
         self._condition, self._times = condition, times
 
     def _look(self) -> None:
         for pid in children(os.getpid()):
-            spared = pid in self.killed or pid in self._spared
-            if len(self.killed) < self._times and not spared and self._condition(pid):
+            if len(self.killed) < self._times and pid not in self.killed and self._condition(pid):
                 os.kill(pid, 9)
                 self.killed.append(pid)
 
