@@ -17,7 +17,7 @@ from runtime.archive.unit import OPENING_WINDOWS, Unit, unit_id
 from runtime.audio.clock import began
 from runtime.audio.paths import FoundRecordings
 from runtime.console.progress import progress_bar
-from runtime.errors import InputError, counted
+from runtime.errors import InputError
 from runtime.files import utf8
 from runtime.remote import Location, absolute_path, joined
 from runtime.rows.arrow import import_pyarrow, sort_table
@@ -87,8 +87,8 @@ class Planner:
         """
         if self._known and not any(below in self._known for below in recordings.below):
             raise InputError(
-                f"none of the {counted(len(self._known), 'recording')} that were planned is in {recordings.root}; name "
-                "the folder that was named then, or another output"
+                f"none of the recordings that were planned is in {recordings.root}; name the folder that was named "
+                "then, or another output"
             )
         pa = import_pyarrow()
         grid, tables, again = self._plan.grid, [], list[str]()

@@ -184,7 +184,7 @@ def _desk(args: argparse.Namespace, files: Sequence[RowFile], labels: Path, labe
     if args.list is not None:
         listed, lost = read_list(args.list, windows)
         if lost:
-            say(f"{args.list}: {counted(lost, 'window')} of {lost + len(listed)} are not among the rows")
+            say(f"{args.list}: not among the rows: {lost:,} of {counted(lost + len(listed), 'window')}")
     if args.imported is not None:
         count = import_labels(args.imported, labels, windows, labeller)
         say(f"{labels}: the labels of {counted(count, 'window')} copied from {args.imported}")

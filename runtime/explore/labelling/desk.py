@@ -302,8 +302,8 @@ class Desk:
         numbers = ranking.numbers
         lost = int(self.availability.unreadable[numbers].sum())
         parts = [
-            f"{int(self.availability.answered[numbers].sum()):,} of {counted(len(numbers), 'window')} are answered",
+            f"answered: {int(self.availability.answered[numbers].sum()):,} of {counted(len(numbers), 'window')}",
             *([f"you went past {len(passed):,} of them (a new tab shows them again)"] if passed else []),
-            *([f"{lost:,} have a recording that is missing or cannot be read (--audio FOLDER)"] if lost else []),
+            *([f"without a recording that can be read (--audio FOLDER): {lost:,}"] if lost else []),
         ]
         return f"nothing is left in the order {NAMES[order]!r}: {'; '.join(parts)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -32,6 +34,20 @@ def in_memory() -> bool:
 def test_python_without_files_in_memory_takes_one_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
     assert not in_memory()
+
+
+@linux
+@pytest.mark.parametrize(("number", "full"), [(errno.EOPNOTSUPP, False), (errno.ENOSPC, True)])
+def test_a_ring_on_a_disk_whose_system_takes_no_room_is_made_and_one_on_a_full_disk_is_not(
+    monkeypatch: pytest.MonkeyPatch, number: int, full: bool
+) -> None:
+    def refuse(*arguments: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("runtime.workers.ring._in_memory", lambda size: None)
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(OSError, match="No space left") if full else contextlib.nullcontext():
+        Ring.create(SHAPE).close()
 
 
 @linux

@@ -202,7 +202,7 @@ def test_windows_whose_recordings_are_missing_or_damaged_are_passed_over_and_cou
     assert sorted(row_ids) == ["r2_10", "r2_15", "r2_20", "r2_5"]
     assert re.search("4 windows skipped: .*r0.wav is not there.*--audio", notices)
     assert re.search("1 window skipped: .*r1.wav cannot be played", notices)
-    assert "8 have a recording that is missing" in answer["why"]
+    assert "without a recording that can be read (--audio FOLDER): 8" in answer["why"]
     assert "is not there" in page.get("window/0-0")["error"]
     assert page.ask("GET", "clip/0-0.png").status == 400
     assert len(page.get("state?tab=b")["notices"]) == 2 and page.get("state?tab=b")["notices"] == []
