@@ -14,8 +14,9 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, Protocol, TextIO
+from typing import Any, NoReturn, Protocol, TextIO
 
 from runtime.console.log import log
 from runtime.console.signals import Signals
@@ -205,10 +206,32 @@ def _said(error: Exception) -> str:
 class Parser(argparse.ArgumentParser):
     """A command's parser, whose errors are one line: a page of usage above it hides what is wrong."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=Paragraphs, **settings)
+
     def error(self, message: str) -> NoReturn:
         """Prints what is wrong and ends with exit code 2."""
         complain(self.prog, f"{message}; `{self.prog} --help` explains the options")
         sys.exit(2)
+
+
+class Paragraphs(argparse.HelpFormatter):
+    """Wraps a description and an epilog to the terminal, paragraph by paragraph. An indented line stays one.
+
+    A command that is too long is broken as a shell takes it.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = re.sub(r"(?<=\S)\n(?=\S)", " ", text.strip()).splitlines()
+        return "\n".join(self._wrapped(line, width) for line in lines)
+
+    def _wrapped(self, line: str, width: int) -> str:
+        margin = line.removesuffix(line.lstrip())
+        if not (margin and line.lstrip().startswith(f"{self._prog.split()[0]} ")):
+            return textwrap.fill(line, width, subsequent_indent=margin, break_on_hyphens=False)
+        command = re.sub(r"( -\S+) (?!-)", "\\1\xa0", line)  # an option stays with its value
+        pieces = textwrap.wrap(command, width - 2, subsequent_indent=f"{margin}        ", break_on_hyphens=False)
+        return " \\\n".join(pieces).replace("\xa0", " ")
 
 
 def add_version(parser: argparse._ActionsContainer) -> None:
