@@ -27,6 +27,10 @@ def test_wrong_arguments_are_one_line(args: list[str], said: str, capsys: pytest
     [
         ("hop_s is 0, but must be more", "--hop is 0, but must be more"),
         ("workers is 0, but must be at least 1", "--workers is 0, but must be at least 1"),
+        (
+            "cannot resume a.csv: hop_s was 5 and is 2.5; pool was x",
+            "cannot resume a.csv: --hop was 5 and is 2.5; --pool was x",
+        ),
         ("windows have no hop; leave out hop_s, or use segments='grid'", None),
         ("the model has no output 'label'; workers die", "the model has no output 'label'; workers die"),
         ("there is no model at /data/batch_size/hop_s.onnx", "there is no model at /data/batch_size/hop_s.onnx"),
