@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, Protocol, TextIO
+from typing import Any, NoReturn, Protocol, TextIO
 
 from runtime.console.log import log
 from runtime.console.signals import Signals
@@ -203,12 +203,28 @@ def _said(error: Exception) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command's parser, whose errors are one line: a page of usage above it hides what is wrong."""
+    """A command's parser, which takes no abbreviations of options.
+
+    Its errors are one line: a page of usage above it hides what is wrong.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Prints what is wrong and ends with exit code 2."""
         complain(self.prog, f"{message}; `{self.prog} --help` explains the options")
         sys.exit(2)
+
+
+class Subparser(Parser):
+    """The parser of a command's command. It refuses unknown options itself, so that the error names its own help."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
 
 def add_version(parser: argparse._ActionsContainer) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.console.terminal import Parser, add_version, command, complain
+from runtime.console.terminal import Parser, Subparser, add_version, command, complain
 from runtime.explore import label, plot, prelabel, search, teach
 
 COMMANDS: dict[str, tuple[Any, str]] = {
@@ -22,7 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     epilog = "`perch-explore COMMAND --help` explains each command."
     parser = Parser(prog="perch-explore", description=__doc__, epilog=epilog)
     add_version(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Subparser)
     for name, (module, about) in COMMANDS.items():
         added = commands.add_parser(
             name, help=about, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

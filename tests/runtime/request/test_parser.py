@@ -12,6 +12,7 @@ from runtime.request.parser import in_flags, parse_args
     [
         (["recordings"], "the following arguments are required: -o/--output, --model"),
         (["recordings", "--bogus"], "unrecognized arguments: --bogus"),
+        (["recordings", "--resum"], "unrecognized arguments: --resum"),
         (["recordings", "--deadline", "-3"], "argument --deadline: '-3' is no time; write 85m, 1.5h or 300s"),
     ],
 )
