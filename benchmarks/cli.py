@@ -37,7 +37,7 @@ COMMANDS = {
     ),
     "labelling": (
         labelling,
-        "how much does each further label teach, and how often is what is given right?",
+        "how much does each further label teach, and what share of the predictions is correct?",
         "perch.onnx --json labelling.json",
     ),
 }
@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Subparser)
     for name, (module, question, example) in COMMANDS.items():
-        epilog = f"Example: perch-bench {name} {example}"
+        epilog = f"example:\n  perch-bench {name} {example}"
         added = commands.add_parser(name, help=question, description=module.__doc__, epilog=epilog)
         module.add_arguments(added)
         added.set_defaults(run=module.run)

@@ -41,12 +41,7 @@ and 143 after Ctrl-C and SIGTERM (no file is left)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="perch-convert",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="perch-convert", description=DESCRIPTION, epilog=EXAMPLES)
     parser.add_argument("saved_model", type=Path, metavar="SAVED_MODEL", help="the folder that holds saved_model.pb")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx", help="the file to write")
     parser.add_argument(

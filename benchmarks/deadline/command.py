@@ -2,7 +2,8 @@
 
 Times perch-onnx and a BirdCLEF notebook that calls TensorFlow in turns on the same soundscapes of a minute, and says
 how long each takes for 700 of them: measured where time allows, else projected with an interval. Then gives both too
-little time on purpose, to see whether their submissions are complete and what they lose.
+little time on purpose, to see whether their submissions are complete and what they lose. Exits with 1 if a
+submission is incomplete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much does each further label teach, and is what is given as often right as was asked for?
+"""How much does each further label teach, and is the share of correct predictions as high as --precision asks?
 
 Makes soundscapes with planted sounds of made-up species and embeds them. An oracle, who hears every planted sound,
 then labels windows of some soundscapes round by round: those that `perch-explore label` calls most worth labelling,

@@ -32,7 +32,9 @@ def main(args: Sequence[str] | None = None) -> int:
     """Makes a tiny untrained model and runs the cases; returns the exit code."""
     parser = Parser(prog="python -m benchmarks.stress", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
-    parser.add_argument("--files", type=int, metavar="N", default=archive.FILES, help="files in the case archive")
+    parser.add_argument(
+        "--files", type=int, metavar="N", default=archive.FILES, help="files in the case archive (default: %(default)s)"
+    )
     parsed = parser.parse_args(args)
     names = parsed.cases or list(CASES)
     archive.FILES = parsed.files

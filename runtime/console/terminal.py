@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol, TextIO
 
@@ -209,7 +210,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, **settings)
+        super().__init__(allow_abbrev=False, formatter_class=Paragraphs, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Prints what is wrong and ends with exit code 2."""
@@ -225,6 +226,25 @@ class Subparser(Parser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed, unknown
+
+
+class Paragraphs(argparse.HelpFormatter):
+    """Wraps a description and an epilog to the terminal, paragraph by paragraph. An indented line stays one.
+
+    A command that is too long is broken as a shell takes it.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = re.sub(r"(?<=\S)\n(?=\S)", " ", text.strip()).splitlines()
+        return "\n".join(self._wrapped(line, width) for line in lines)
+
+    def _wrapped(self, line: str, width: int) -> str:
+        margin = line.removesuffix(line.lstrip())
+        if not (margin and line.lstrip().startswith(f"{self._prog.split()[0]} ")):
+            return textwrap.fill(line, width, subsequent_indent=margin, break_on_hyphens=False)
+        command = re.sub(r"( -\S+) (?!-)", "\\1\xa0", line)  # an option stays with its value
+        pieces = textwrap.wrap(command, width - 2, subsequent_indent=f"{margin}        ", break_on_hyphens=False)
+        return " \\\n".join(pieces).replace("\xa0", " ")
 
 
 def add_version(parser: argparse._ActionsContainer) -> None:

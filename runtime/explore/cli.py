@@ -9,13 +9,34 @@ from typing import Any
 from runtime.console.terminal import Parser, Subparser, add_version, command, complain
 from runtime.explore import label, plot, prelabel, search, teach
 
-COMMANDS: dict[str, tuple[Any, str]] = {
-    "label": (label, "listen to windows and label them, in the browser"),
-    "plot": (plot, "plot embeddings, or the timeline of a soundscape"),
-    "prelabel": (prelabel, "label windows from a few labelled ones, and say how good that is"),
-    "search": (search, "find windows that sound like given ones"),
-    "teach": (teach, "learn species from labelled windows, and keep them in the model's file"),
+COMMANDS: dict[str, tuple[Any, str, str]] = {
+    "label": (
+        label,
+        "listen to windows and label them, in the browser",
+        "out.parquet --taxonomy taxonomy.csv",
+    ),
+    "plot": (
+        plot,
+        "plot embeddings, or the timeline of a soundscape",
+        "out.parquet --color species -o out.html",
+    ),
+    "prelabel": (
+        prelabel,
+        "label windows from a few labelled ones, and say how good that is",
+        "out.parquet --labels labels.csv -o prelabels.csv",
+    ),
+    "search": (
+        search,
+        "find windows that sound like given ones",
+        "out.parquet --like recording.wav@12.5",
+    ),
+    "teach": (
+        teach,
+        "learn species from labelled windows, and keep them in the model's file",
+        "out.parquet --labels labels.csv --model perch.onnx -o mine.onnx",
+    ),
 }
+"""Each command's module, what it does, and an example of its arguments."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -23,10 +44,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="perch-explore", description=__doc__, epilog=epilog)
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Subparser)
-    for name, (module, about) in COMMANDS.items():
-        added = commands.add_parser(
-            name, help=about, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+    for name, (module, about, example) in COMMANDS.items():
+        epilog = f"example:\n  perch-explore {name} {example}"
+        added = commands.add_parser(name, help=about, description=module.__doc__, epilog=epilog)
         module.add_arguments(added)
         added.set_defaults(run=module.run)
     return parser

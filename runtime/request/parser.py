@@ -46,7 +46,9 @@ examples:
 
 scores are the model's logits: not probabilities, and not comparable between classes. So find a --min-score for each
 class by listening to some detections.
+
 TIME is a number of seconds, or has a unit: 300, 300s, 85m, 1.5h.
+
 exit codes: 0 done (rows filled because a deadline was asked for included); 1 done, but some recordings or folders could
 not be read; 2 wrong use or unusable input; 130 and 143 after Ctrl-C and SIGTERM; what was scored so far is written
 """
@@ -91,12 +93,7 @@ def make_parser(defaults: bool = True) -> argparse.ArgumentParser:
 
     Without `defaults` what is parsed has only what was given.
     """
-    parser = Parser(
-        prog="perch-run",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="perch-run", description=DESCRIPTION, epilog=EXAMPLES)
     parser._negative_number_matcher = re.compile(r"-\.?\d")  # also `-0.5,0` and `-03:30` are values, as in Python 3.14
     parser.add_argument(
         "soundscapes", nargs="*", metavar="SOUNDSCAPES", help="a folder (read recursively), a glob or files"
@@ -146,12 +143,12 @@ def _settings(option: Option) -> dict[str, Any]:
 
 
 def terminal_help(option: Option) -> str:
-    """What an option does, for a terminal: other options by their flags, values without quotes, and the default."""
+    """What an option does, for a terminal: other options by their flags, and the default."""
     default = option.unset
     if option.default is not None and option.kind is not bool:
         default = shown(option.default)
     text = f"{option.help}{f' (default: {default})' if default else ''}"
-    return re.sub(r"`([^`]+)`", lambda name: _flag(name[1]), text.replace('"', ""))
+    return re.sub(r"`([^`]+)`", lambda name: _flag(name[1]), text)
 
 
 def shown(default: Any) -> str:

@@ -2,7 +2,7 @@
 
 It makes in FOLDER a light file of each converted file, in which random weights stand for the large ones (see
 `benchmarks.cuda.kit.seeded`), `expected.npz`, what the CPU makes of these files, and a minute of audio in each format.
-There `--unpack` makes the whole files. It needs NumPy alone.
+There `--unpack`, which needs NumPy alone, makes the whole files.
 """
 
 from __future__ import annotations

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import io
+import itertools
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +20,7 @@ import benchmarks.cli
 import convert.cli
 import runtime.cli
 import runtime.explore.cli
-from runtime.console.terminal import Output, command, complain, printable, streams
+from runtime.console.terminal import Output, Parser, command, complain, printable, streams
 from runtime.errors import PerchError
 
 MAINS = (benchmarks.cli.main, convert.cli.main, runtime.cli.main, runtime.explore.cli.main)
@@ -44,6 +49,40 @@ sys.exit(main())
 )
 def test_text_is_shown_on_one_line_as_it_is(text: str, shown: str | None) -> None:
     assert printable(text) == (text if shown is None else shown)
+
+
+@pytest.mark.parametrize("module", ["benchmarks.cli", "convert.cli", "runtime.explore.cli", "runtime.request.parser"])
+def test_help_fits_the_terminal_and_its_examples_are_commands(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    parser = importlib.import_module(module).make_parser()
+    subcommands = [each.choices.values() for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    for each in itertools.chain([parser], *subcommands):
+        said = each.format_help()
+        assert [line for line in said.splitlines() if len(line) > 80] == []
+        examples = re.findall(rf"^  {parser.prog} (.*)$", said.replace("\\\n", ""), flags=re.M)
+        assert examples or (subcommands and each is parser)
+        for example in examples:
+            parser.parse_args(shlex.split(example))
+
+
+def test_help_keeps_paragraphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "32")
+    parser = Parser(prog="perch-x", description="One paragraph,\nof two lines.\n\nAnother.\n", add_help=False)
+    parser.epilog = "example:\n  perch-x --input a.csv --output b.csv\n      what it is good for, in words"
+    assert (
+        parser.format_help().split("\n\n", 1)[1]
+        == """\
+One paragraph, of two lines.
+
+Another.
+
+example:
+  perch-x --input a.csv \\
+          --output b.csv
+      what it is good for, in
+      words
+"""
+    )
 
 
 def test_what_is_printed_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
