@@ -11,7 +11,7 @@ from benchmarks.labelling import command as labelling
 from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.source.tensorflow import hush_native_log
-from runtime.console.terminal import Parser, add_version, command, complain
+from runtime.console.terminal import Parser, Subparser, add_version, command, complain
 from runtime.model.session import check_install
 
 COMMANDS = {
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="perch-bench", description=__doc__, epilog="`perch-bench COMMAND --help` explains each command."
     )
     add_version(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Subparser)
     for name, (module, question, example) in COMMANDS.items():
         epilog = f"example:\n  perch-bench {name} {example}"
         added = commands.add_parser(name, help=question, description=module.__doc__, epilog=epilog)

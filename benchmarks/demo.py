@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import tempfile
 import time
@@ -14,6 +13,7 @@ from convert.proof import synthetic
 from convert.source.tensorflow import hush_native_log
 from runtime import cli as run_cli
 from runtime.classes.wanted import read_classes
+from runtime.console.terminal import Parser
 from runtime.model.artifact import read_artifact
 
 SOUNDSCAPES = 8
@@ -26,7 +26,7 @@ UNKNOWN_CLASSES = ("1139490", "1192948", "22976", "476538", "65336", "868458")
 
 def main() -> None:
     """Makes an untrained model and soundscapes, converts the model, scores the soundscapes, compares TensorFlow."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=main.__doc__)
+    parser = Parser(prog="python -m benchmarks.demo", description=main.__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="folder for all files (default: demo, for v2 demo/v2)")
     parser.add_argument("--model", choices=CODES, default="v1", help="version of Perch (default: v1)")
     args = parser.parse_args()

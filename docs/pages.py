@@ -153,7 +153,7 @@ PAGES: Mapping[str, Callable[[], str]] = {"options.md": options_page, "command-l
 
 def main(args: Sequence[str] | None = None) -> int:
     """Writes the pages, or checks them; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python docs/pages.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python docs/pages.py", description=__doc__, allow_abbrev=False)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="the folder of the pages")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
     parsed = parser.parse_args(args)

@@ -41,6 +41,10 @@ def replacing(target: Path, name: str | None = None) -> Iterator[Path]:
     except OutputError:  # another file could not be written; the error names it
         raise
     except OSError as error:
+        if not target.parent.exists():
+            raise OutputError(
+                f"cannot write to {target.parent}, which does not exist; make that folder first"
+            ) from None
         raise OutputError(f"cannot write to {target.parent} ({reason(error)}); choose another output") from None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from benchmarks.results.measure import COMMANDS, LABELLING, MODELS, TIMELINE, measure
 from benchmarks.results.page import write_results
+from runtime.console.terminal import Parser
 from runtime.errors import PerchError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def main() -> int:
     """Measures and writes; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.results", description=__doc__)
     parser.add_argument(
         "--models", nargs="*", choices=MODELS, default=list(MODELS), help="versions of Perch (default: all)"
     )

@@ -6,7 +6,6 @@ species of another recording's windows.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from benchmarks.measuring.figures import write_json
 from benchmarks.measuring.songs import SPECIES, Soundscape, shown_soundscape, soundscape
 from convert import SAMPLE_RATE
 from runtime import run_soundscapes
+from runtime.console.terminal import Parser
 from runtime.explore import metrics
 from runtime.explore.evaluation import evaluate
 from runtime.explore.label_files import Labels
@@ -80,7 +80,7 @@ def _labels(file: RowFile, taught: dict[str, Soundscape]) -> Labels:
 
 def main() -> None:
     """Measures with a model and writes the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.results.timeline", description=main.__doc__)
+    parser = Parser(prog="python -m benchmarks.results.timeline", description=main.__doc__)
     parser.add_argument("model", type=Path, metavar="FILE.onnx", help="the model that makes embeddings")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write the figures")
     args = parser.parse_args()

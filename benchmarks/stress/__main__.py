@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from benchmarks.stress import archive, clusters, kills, labelling, large, many, models
 from benchmarks.stress.promises import BrokenPromiseError
 from convert.source.tensorflow import hush_native_log
+from runtime.console.terminal import Parser
 from runtime.errors import PerchError
 
 Case = Callable[[Path, Path], None]
@@ -30,7 +30,7 @@ CASES: dict[str, Case] = {
 
 def main(args: Sequence[str] | None = None) -> int:
     """Makes a tiny untrained model and runs the cases; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stress", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.stress", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
     parser.add_argument(
         "--files", type=int, metavar="N", default=archive.FILES, help="files in the case archive (default: %(default)s)"

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from convert.errors import ConversionError
+from runtime.errors import ArtifactError
+from runtime.model.artifact import read_entries
 
 GRAPH = "saved_model.pb"
 GET_IT = (
@@ -20,6 +22,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         ConversionError: it is missing, or lacks the graph or the weights.
     """
+    if _is_onnx(folder):
+        raise ConversionError(f"{folder} is an ONNX file already; name the folder of a SavedModel")
     if folder.is_file():
         raise ConversionError(
             f"{folder} is a file, not the folder of a SavedModel; `model.export(FOLDER)` makes one of a Keras model; "
@@ -31,6 +35,15 @@ def check_folder(folder: Path) -> None:
         raise ConversionError(f"{folder} is not a SavedModel: it has no {GRAPH}; {GET_IT}")
     if not any(folder.glob("variables/variables.*")):
         raise ConversionError(f"{folder} has no weights: its folder variables/ is missing or empty; {GET_IT}")
+
+
+def _is_onnx(path: Path) -> bool:
+    """Whether it is an ONNX file, as far as its name and its form tell."""
+    try:
+        read_entries(path)
+    except ArtifactError:
+        return False
+    return path.suffix.lower() == ".onnx"
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convert.source.tensorflow import hush_native_log
 from convert.untrained.recipe import PERCH_V1, PERCH_V2, PERCH_V2_PUBLISHED, SHALLOW, SURFPERCH, Recipe
-from runtime.console.terminal import command
+from runtime.console.terminal import Parser, command
 from runtime.errors import OutputError, PerchError, first_line
 
 PROGRAM = "python -m convert.untrained"
@@ -24,7 +24,7 @@ MODELS = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description="Writes an untrained Perch: a SavedModel with the graph, names and assets of the real one, and "
         "random weights. Its scores mean nothing; its speed is that of the real model.",

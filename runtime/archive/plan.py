@@ -13,8 +13,8 @@ from runtime.classes.taxonomy import Taxon, Taxonomy
 from runtime.errors import InputError
 from runtime.model.heads import LABEL
 from runtime.rows.block import Columns
+from runtime.rows.changes import changes
 from runtime.rows.grid import Grid
-from runtime.rows.spool import changes
 
 FORMAT = 1
 
@@ -43,7 +43,10 @@ class Plan:
         Raises:
             InputError: it does not.
         """
-        found = changes(other._depends_on, self._depends_on) or changes(asdict(other.grid), asdict(self.grid))
+        rate = self.grid.sample_rate
+        found = changes(other._depends_on, self._depends_on, rate) or changes(
+            asdict(other.grid), asdict(self.grid), rate
+        )
         if found:
             raise InputError(
                 f"{where} holds the rows of another run: {'; '.join(found)}; use what was used before, or name another "

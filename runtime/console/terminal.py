@@ -204,15 +204,28 @@ def _said(error: Exception) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command's parser, whose errors are one line: a page of usage above it hides what is wrong."""
+    """A command's parser, which takes no abbreviations of options.
+
+    Its errors are one line: a page of usage above it hides what is wrong.
+    """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=Paragraphs, **settings)
+        super().__init__(allow_abbrev=False, formatter_class=Paragraphs, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Prints what is wrong and ends with exit code 2."""
         complain(self.prog, f"{message}; `{self.prog} --help` explains the options")
         sys.exit(2)
+
+
+class Subparser(Parser):
+    """The parser of a command's command. It refuses unknown options itself, so that the error names its own help."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
 
 class Paragraphs(argparse.HelpFormatter):

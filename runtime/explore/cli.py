@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.console.terminal import Parser, add_version, command, complain
+from runtime.console.terminal import Parser, Subparser, add_version, command, complain
 from runtime.explore import label, plot, prelabel, search, teach
 
 COMMANDS: dict[str, tuple[Any, str, str]] = {
@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     epilog = "`perch-explore COMMAND --help` explains each command."
     parser = Parser(prog="perch-explore", description=__doc__, epilog=epilog)
     add_version(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Subparser)
     for name, (module, about, example) in COMMANDS.items():
         epilog = f"example:\n  perch-explore {name} {example}"
         added = commands.add_parser(name, help=about, description=module.__doc__, epilog=epilog)

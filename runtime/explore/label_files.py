@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -166,17 +167,20 @@ def choose_list(labels: Labels, head: Head) -> ClassList:
     return chosen
 
 
-def read_labels(path: Path) -> Labels:
+def read_labels(path: Path, labelled: Sequence[Path] = ()) -> Labels:
     """Reads a label file.
 
     Species of a window stand on lines of their own or in one cell, separated by semicolons or, if they are eBird codes,
     by spaces. Repeated lines count once; names that differ only in case are the same. In a journal the last line of a
-    row_id counts.
+    row_id counts. `labelled` are the rows whose windows it labels, for messages.
 
     Raises:
         InputError: the file cannot be read or lacks the columns; a line has no window, one that is not 5 s long, or an
             unknown answer; or a journal ends within a line.
     """
+    if labelled and not path.exists():
+        made_by = shlex.join(["perch-explore", "label", *map(str, labelled), "--labels", str(path)])
+        raise InputError(f"there is no label file {path}; `{made_by}` makes one")
     sheet = read_sheet(path, "the labels", {ROW, *SPECIES, *TIMES, ANSWER}, FORMS)
     columns = sheet.columns
     species = _species_column(sheet, columns)

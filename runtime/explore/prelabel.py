@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     for target in (args.output, following):
         if target is not None:
             check_table(target)
-    labels = read_labels(args.labels)
+    labels = read_labels(args.labels, args.rows)
     files = open_runs(args.rows, "embedding")
     check_outputs(
         {"-o": args.output, "--next-output": following},

@@ -88,7 +88,9 @@ def read_sheet(path: Path, what: str, expected: Collection[str], remedy: str = "
         unclosed = f"a quotation mark is not closed after line {last}"
         why = unclosed if "unexpected end" in str(error) else reason(error)
         raise InputError(f"cannot read {what} from {path}: {why}{hint}") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {what} from {path}: {reason(error)}") from None
+    except ValueError as error:
         raise InputError(f"cannot read {what} from {path}: {reason(error)}{hint}") from None
     (_, header), *body = [(number, cells) for number, cells in lines if any(cells)] or [(0, [])]
     least = max((i + 1 for i, name in enumerate(header) if name), default=0)

@@ -137,7 +137,7 @@ def _learnt(args: argparse.Namespace, artifact: Artifact) -> TrainedHead:
         raise InputError("--normalize is for --weights; rows say how their windows were normalised: leave it out")
     if not 0 < precision < 1:
         raise InputError(f"--precision is {precision:g}, but must be between 0 and 1")
-    labels = read_labels(args.labels)
+    labels = read_labels(args.labels, args.rows)
     files = open_runs(args.rows, "embedding")
     check_outputs(
         {"-o": args.output},

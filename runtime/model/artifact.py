@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ of a description."""
 MOST_REASON = 300
 ILL = "ill-conditioned: "
 CONVERT = "make one with `perch-convert SAVED_MODEL -o perch.onnx`"
+COPY = f"compare its size with the original's and copy it again, or {CONVERT}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class Artifact:
             InputError: the file has no such head; the message names the heads that it has.
         """
         if name not in self.heads:
-            raise InputError(f"the model has no output '{name}'; it has {', '.join(self.heads)}")
+            kept = "; a conversion with `--outputs label,embedding` keeps it" if name == "embedding" else ""
+            raise InputError(f"the model has no output '{name}'; it has {', '.join(self.heads)}{kept}")
         return self.heads[name]
 
     def to_metadata(self) -> dict[str, str]:
@@ -205,6 +208,9 @@ def read_entries(path: str | Path) -> dict[str, str]:
     Raises:
         ArtifactError: the file is missing, or its bytes are no ONNX.
     """
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+        command = f"perch-convert {shlex.quote(str(path))} -o perch.onnx"
+        raise ArtifactError(f"{path} is a SavedModel, not a file made of one; convert it: `{command}`")
     if "\0" in str(path) or (os.path.exists(path) and not os.path.isfile(path)):
         raise ArtifactError(f"there is no model at {path} (it is no file); {CONVERT}")
     try:
@@ -215,7 +221,7 @@ def read_entries(path: str | Path) -> dict[str, str]:
     except OSError as error:
         raise ArtifactError(f"there is no model at {path} ({reason(error)}); {CONVERT}") from None
     except ValueError:
-        raise ArtifactError(f"{path} cannot be loaded as ONNX (it is damaged or another format); {CONVERT}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX (it is damaged or another format); {COPY}") from None
     if twice := repeated([key for key, _ in entries]):
         raise ArtifactError(f"{path} holds a wrong description of itself ({some(twice)} twice); convert it again")
     return dict(entries)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from runtime.console.log import log
 from runtime.errors import ArtifactError, DeviceError, InputError
 from runtime.model import cuda
-from runtime.model.artifact import CONVERT, Artifact, read_artifact
+from runtime.model.artifact import CONVERT, COPY, Artifact, read_artifact
 from runtime.model.binding import Binding, Buffers, Spare
 from runtime.model.cuda_options import PROVIDER, CudaOptions
 from runtime.model.golden import check, golden_batches
@@ -260,7 +260,7 @@ def load(
     except Exception as error:  # onnxruntime raises a class of its own for each status, and plain ones too
         if device != "cpu" and "load model" not in str(error).lower():
             raise DeviceError(unusable(device, message_of(error))) from None
-        raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {CONVERT}") from None
+        raise ArtifactError(f"{path} cannot be loaded as ONNX: {message_of(error)}; {COPY}") from None
     if device != "cpu" and PROVIDER not in session.get_providers():
         # ONNX Runtime itself falls back in silence (onnxruntime#23372).
         raise DeviceError(unusable(device, cuda.missing_library() or "ONNX Runtime gives no reason"))

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError, OutputError, reason
 from runtime.rows.block import Block, Columns
+from runtime.rows.changes import changes
 from runtime.rows.finished import Finished
 from runtime.rows.records import (
     CRC,
@@ -79,6 +80,7 @@ class Spool:
             **{name: (np.dtype(kind), ()) for name, kind in OWN.items()},
             **{PREFIX + name: (_stored(columns.dtypes.get(name)), shape) for name, shape in columns.shapes.items()},
         }
+        self._about = columns.about
         self._was_there = os.path.exists(self.path)  # False, not an error, for a name that is too long
         if resume and os.path.exists(target) and not self._was_there:
             raise InputError(f"{target} is there, and no unfinished run beside it to resume; delete it to run anew")
@@ -186,7 +188,7 @@ class Spool:
                 f"{self.path} holds the rows of a run that did not end; go on with it by `--resume` (resume=True), or "
                 "delete it to start anew"
             )
-        found = changes(before, json.loads(json.dumps(run)))
+        found = changes(before, json.loads(json.dumps(run)), int(self._about["sample_rate"]))
         if found:
             raise InputError(
                 f"cannot resume {self.path}: {'; '.join(found)}; use what was used before, or delete it to start anew"
@@ -292,17 +294,3 @@ def _lock(file: FileIO, path: Path) -> None:
         return
     if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
         raise busy  # the other run ended, and removed its file, between our opening and locking it
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two runs, each a phrase; an option that is at its default may not be named at all."""
-    return [
-        f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
-        for name in {**now, **before}
-        if before.get(name) != now.get(name)
-    ]
-
-
-def _short(value: Any) -> str:
-    text = "not given" if value is None else json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -323,5 +323,6 @@ def test_wrong_use_is_one_line(
 def test_lists_of_numbers(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         cli.main(["throughput", "any.onnx", f"--workers={text}"])
-    assert "is not a list of whole numbers" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is not a list of whole numbers" in said and "`perch-bench throughput --help`" in said
     assert numbers("4,1,4") == (1, 4)

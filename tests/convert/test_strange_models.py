@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import tensorflow as tf
 
@@ -111,6 +112,8 @@ def test_damaged(tmp_path: Path, plain: Path, refusal: Callable[[Path], str], na
 def test_a_file_is_not_a_folder(tmp_path: Path, refusal: Callable[[Path], str]) -> None:
     (tmp_path / "model.keras").write_bytes(b"PK")
     assert "is a file, not the folder of a SavedModel" in refusal(tmp_path / "model.keras")
+    (tmp_path / "model.onnx").write_bytes(onnx.ModelProto(ir_version=8).SerializeToString())
+    assert "is an ONNX file already" in refusal(tmp_path / "model.onnx")
 
 
 def test_loops_in_plain_ops(tmp_path: Path, refusal: Callable[[Path], str]) -> None:

@@ -13,7 +13,7 @@ from runtime.files import replacing
 
 
 def test_an_output_that_cannot_be_written_is_an_oserror_with_our_words(tmp_path: Path) -> None:
-    said = r"^cannot write to .*gone \(no such file or directory\); choose another output$"
+    said = r"^cannot write to .*gone, which does not exist; make that folder first$"
     with pytest.raises(OSError, match=said) as raised, replacing(tmp_path / "gone" / "out.csv"):
         pass
     error = raised.value

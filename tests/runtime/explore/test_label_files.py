@@ -115,8 +115,10 @@ def test_what_is_no_label_file_is_refused_in_a_line(tmp_path: Path, text: str | 
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read the labels from .*none\.csv: no such file"):
+    with pytest.raises(InputError, match=r"cannot read the labels from .*none\.csv: no such file or directory$"):
         read_labels(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"`perch-explore label 'my out.parquet' --labels \S*none\.csv` makes one$"):
+        read_labels(tmp_path / "none.csv", [Path("my out.parquet")])
 
 
 CARD = "row_id,species\nHöhe_5,great tit\nHöhe_10,\n"

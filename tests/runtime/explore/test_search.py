@@ -142,3 +142,12 @@ def test_what_cannot_be_searched(rows: Path, tmp_path: Path, capsys: pytest.Capt
     for name in ("hits.html", "hits"):
         assert "end its name in .csv" in refused(capsys, rows, "--like", "r0_5", "-o", tmp_path / name)
         assert not (tmp_path / name).exists()
+
+
+def test_an_unknown_option_points_to_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["search", "rows.parquet", "--like", "a_5", "--colour", "species"])
+    assert capsys.readouterr().err == (
+        "perch-explore search: unrecognized arguments: --colour species; `perch-explore search --help` explains the "
+        "options\n"
+    )

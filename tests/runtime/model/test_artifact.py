@@ -174,12 +174,21 @@ def test_parity_that_was_not_measured_is_told_in_one_line() -> None:
     assert ARTIFACT.parity_warning is None
 
 
+def test_a_missing_embedding_can_be_kept_by_a_conversion() -> None:
+    bare = replace(ARTIFACT, heads={"label": ARTIFACT.heads["label"]})
+    kept = r"no output 'embedding'; it has label; a conversion with `--outputs label,embedding` keeps it$"
+    with pytest.raises(InputError, match=kept):
+        bare.head("embedding")
+    with pytest.raises(InputError, match=r"no output 'lable'; it has label$"):
+        bare.head("lable")
+
+
 def test_files_that_are_not_ours(tmp_path: Path, model: Path) -> None:
     with pytest.raises(ArtifactError, match="there is no model at"):
         read_artifact(tmp_path / "missing.onnx")
     corrupt = tmp_path / "corrupt.onnx"
     corrupt.write_bytes(model.read_bytes()[:100_000])
-    with pytest.raises(ArtifactError, match="cannot be loaded as ONNX"):
+    with pytest.raises(ArtifactError, match=r"cannot be loaded as ONNX .*; compare its size .* or make one with"):
         read_artifact(corrupt)
     proto = onnx.load(model)
     del proto.metadata_props[:]
@@ -227,6 +236,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
             read_artifact(path)
     with pytest.raises(ArtifactError, match="there is no model at"):
         read_artifact("a\0b.onnx")
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(ArtifactError, match=r"is a SavedModel, .*: `perch-convert \S* -o perch.onnx`$"):
+        read_artifact(tmp_path)
 
 
 def test_entries_that_are_there_twice_are_refused(model: Path, tmp_path: Path) -> None:

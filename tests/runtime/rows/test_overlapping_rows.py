@@ -123,7 +123,7 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     sink = tmp_path / "out.npz"
     interrupt(folder, model, sink, 2, monkeypatch, **POOL)
-    with pytest.raises(InputError, match='hop was 80000 and is 40000; pool was "max" and is "mean"'):
+    with pytest.raises(InputError, match=r"hop_s was 2.5 and is 1.25; pool was max and is mean"):
         run(folder, model, outputs=OUTPUTS, sink=sink, resume=True, **{**POOL, "pool": "mean", "hop_s": 1.25})
     run(folder, model, outputs=OUTPUTS, sink=sink, resume=True, **POOL)
     rows = expected["max"]

@@ -89,7 +89,7 @@ def test_interrupted_run_is_taken_up(
     target = tmp_path / "out.parquet"
     run(folder, model, outputs=("label", "embedding"), sink=tmp_path / "whole.parquet")
     interrupt(folder, model, target, 3, monkeypatch, segments="peaks")
-    with pytest.raises(InputError, match=r'cannot resume .*segments was "peaks" and is "grid"'):
+    with pytest.raises(InputError, match=r"cannot resume \S*: segments was peaks and is grid; use"):
         run(folder, model, outputs=("label", "embedding"), segments="grid", sink=target, resume=True)
     with pytest.raises(InputError, match="max_peaks was 5 and is 4"):
         run(folder, model, outputs=("label", "embedding"), max_peaks=4, sink=target, resume=True)

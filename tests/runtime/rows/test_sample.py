@@ -136,7 +136,7 @@ def test_interrupted_run_goes_on(
     interrupt(recordings, model, target, 1, monkeypatch, **options)
     assert [line.split(",")[0] for line in target.read_text().splitlines()[1:]] == list(ROWS)
     other = sample_file(tmp_path, ROWS[1:], names)
-    with pytest.raises(InputError, match=r"sample_rows was .*9 rows .* and is .*8 rows"):
+    with pytest.raises(InputError, match=r"the sample submission was .*9 rows .* and is .*8 rows"):
         run(recordings, model, sink=target, resume=True, **{**options, "classes": other})
     result = run(recordings, model, sink=target, resume=True, **options)
     assert target.read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -12,12 +12,14 @@ import pytest
 
 from runtime.errors import InputError
 from runtime.rows.block import Block, Columns
+from runtime.rows.changes import changes
 from runtime.rows.finished import Finished
 from runtime.rows.formats.csv_file import CsvFile
 from runtime.rows.sinks import FileSink, Target
 from runtime.rows.spool import ChangedError, Spool, unfinished_run
 
-COLUMNS = Columns({"label": (3,), "embedding": (2, 2)}, {"label": ("a", "b", "c")}, {}, {"embedding": "float16"})
+ABOUT = {"sample_rate": "32000"}
+COLUMNS = Columns({"label": (3,), "embedding": (2, 2)}, {"label": ("a", "b", "c")}, ABOUT, {"embedding": "float16"})
 RUN = {"model": "abc", "threads": 1, "outputs": ("label", "embedding")}
 
 
@@ -200,7 +202,7 @@ def test_other_shapes_do_not_cost_the_rows(tmp_path: Path) -> None:
 
 def test_options_that_one_run_does_not_name_count(tmp_path: Path) -> None:
     filled(tmp_path / "out.csv").close(keep=True)
-    with pytest.raises(InputError, match=r"gain was not given and is 2\.0"):
+    with pytest.raises(InputError, match=r"gain was not given and is 2;"):
         Spool(tmp_path / "out.csv", COLUMNS, {**RUN, "gain": 2.0}, resume=True)
     with pytest.raises(InputError, match=r"outputs was .* and is not given"):
         Spool(tmp_path / "out.csv", COLUMNS, {name: value for name, value in RUN.items() if name != "outputs"}, True)
@@ -245,3 +247,19 @@ def test_a_run_that_begins_while_another_ends_keeps_its_rows(tmp_path: Path, mon
     first.close(keep=False)
     others[0].close(keep=True)
     assert (tmp_path / "out.csv.partial").exists()
+
+
+def test_changes_have_the_names_and_units_of_options() -> None:
+    assert changes({"hop": 160000, "smooth": [0.25, 0.5]}, {"hop": 80000, "tf32": True}, 32000) == [
+        "hop_s was 5 and is 2.5",
+        "tf32 was not given and is given",
+        "smooth was 0.25,0.5 and is not given",
+    ]
+    assert changes({"model": "0" * 64, "hop": 1}, {"model": "1" * 64, "hop": 2}, 1) == [
+        "the model's id was 000000000000 and is 111111111111"
+    ]
+    birds = [f"bird{i}" for i in range(30)]
+    assert changes({"classes": birds}, {"classes": birds[:29]}, 1) == ["classes was different"]
+    assert changes({"class_columns": [1, 2]}, {"class_columns": [2, 1]}, 1) == [
+        "what the classes stand for was different"
+    ]

@@ -146,7 +146,7 @@ def test_rows_of_another_namespace_or_scale_are_not_taken_up(
     target = tmp_path / "rows.parquet"
     interrupt(folder, v2, target, 2, monkeypatch, outputs=ALL, namespace="ebird2021", logit_scale="perch-hoplite")
     with pytest.raises(
-        InputError, match='namespace was "ebird2021" and is not given; logit_scale was "perch-hoplite" and is'
+        InputError, match="namespace was ebird2021 and is not given; logit_scale was perch-hoplite and is"
     ):
         run(folder, v2, outputs=ALL, sink=target, resume=True)
     run(folder, v2, outputs=ALL, sink=target, resume=True, namespace="ebird2021", logit_scale="perch-hoplite")
