@@ -163,9 +163,10 @@ def test_command_line_asks_for_what_python_does() -> None:
         ("in --model m.onnx", "required: -o/--output"),
         ("in -o out.csv", "required: --model"),
         ("--map-report map.csv in --model m.onnx", "required: -o/--output"),
-        ("--doct in", "--doctor goes with --model, --device, not with SOUNDSCAPES"),
+        ("--doctor in", "--doctor goes with --model, --device, not with SOUNDSCAPES"),
         ("--doctor --outputs label --map-report x.csv", "not with --outputs, --map-report"),
         ("--doctor --top 3", "not with --top"),
+        ("--doct", "unrecognized arguments: --doct"),
         ("in --model m.onnx -o out.csv --hop 5x", "argument --hop: '5x' is no time; write 85m, 1.5h or 300s"),
         (
             "--model m.onnx -o out.csv --file-scale in/",
@@ -179,11 +180,6 @@ def test_wrong_use_is_said(arguments: str, problem: str, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         parse_args(arguments.split())
     assert problem in capsys.readouterr().err
-
-
-def test_abbreviations_are_known() -> None:
-    assert parse_args(["--doct"]).doctor
-    assert parse_args(["--map", "map.csv", "--model", "m.onnx"]).map_report == Path("map.csv")
 
 
 def test_journal_is_that_of_all_versions(model: Path) -> None:
