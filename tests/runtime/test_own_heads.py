@@ -225,7 +225,7 @@ def test_an_interrupted_run_goes_on_with_the_same_heads_alone(
     sink, outputs = tmp_path / "rows.npz", ("embedding", "mine")
     interrupt(folder, mine, sink, 1, monkeypatch, outputs=outputs, workers=1)
     other = write_taught(base, tmp_path / "other.onnx", head=trained(base, seed=5))
-    with pytest.raises(InputError, match="the model.s id was"):
+    with pytest.raises(InputError, match="the model's id was"):
         run(folder, other, outputs=outputs, sink=sink, resume=True)
     run(folder, mine, outputs=outputs, sink=sink, resume=True, workers=1)
     with np.load(sink) as rows:
