@@ -31,6 +31,7 @@ def test_backbone_turns_spectrograms_into_embeddings(model: Path) -> None:
     np.testing.assert_allclose(session.run(None, {"frontend": spectrograms})[0], expected, atol=1e-6 * np.ptp(expected))
 
 
+@pytest.mark.slow
 def test_backbone_of_a_file_without_its_spectrogram(saved_model: Path, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "embedding.onnx"
     convert(saved_model, path, outputs=["embedding"], progress=False)

@@ -23,6 +23,7 @@ def bars(drawing: str, color: str) -> list[tuple[float, bool]]:
     return [(float(height), "opacity" in style) for height, (_, style) in zip(heights, found, strict=True)]
 
 
+@pytest.mark.slow
 def test_windows_with_a_song_are_more_probable_and_bars_are_as_tall_as_computed(model: Path, tmp_path: Path) -> None:
     found = measure_timeline(model, labelled=12)
     shown = shown_soundscape()

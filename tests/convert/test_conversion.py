@@ -26,15 +26,14 @@ from runtime.model.session import Session
 from tests.support.kinds import KINDS
 
 # Models of full size are a case of `make stress`.
-RECIPES = {name: KINDS[name].recipe for name in ("plain of 2022", "plain, one window a call")}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", ["plain of 2022", pytest.param("plain, one window a call", marks=pytest.mark.slow)])
 def test_converted_model_equals_tensorflow(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Few clips, since TensorFlow needs half a second for each frontend of 2022.
     monkeypatch.setattr(perch, "CALIBRATION_WINDOWS", 4)
     monkeypatch.setattr(conversion, "WINDOWS", 4)
-    recipe: Recipe = RECIPES[name]
+    recipe: Recipe = KINDS[name].recipe
     folder, path = perch.write_saved_model(tmp_path / "saved_model", recipe), tmp_path / "perch.onnx"
     artifact = convert(folder, path, progress=False)
     assert artifact.free_batch

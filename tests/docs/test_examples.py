@@ -14,8 +14,11 @@ from runtime.model.profile import VARIABLE
 from tests.support import example_world
 from tests.support.examples import PAGES, ROOT, failures
 
-SLOW = {ROOT / "docs" / f"start-{of}.md" for of in ("competition", "field")}
-"""Pages that `make stress` runs: their commands stand in README and on the pages that they lead to."""
+SLOW = {
+    ROOT / "docs" / f"{page}.md"
+    for page in ("start-competition", "start-field", "archive", "embeddings", "ensembles", "teach")
+}
+"""Pages that `make stress` runs: tests of archives, of exploring and of several models do what their commands do."""
 
 
 @pytest.fixture(scope="module")

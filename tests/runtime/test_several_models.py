@@ -71,7 +71,7 @@ def test_an_interrupted_run_goes_on_with_the_same_models_alone(
 ) -> None:
     sink = tmp_path / "rows.parquet"
     interrupt(folder, models, sink, 1, monkeypatch, outputs=BOTH, workers=1)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="model was"):
+    with pytest.raises(InputError, match="the model's id was"):
         run(folder, models[::-1], outputs=BOTH, sink=sink, resume=True)
     run(folder, models, outputs=BOTH, sink=sink, resume=True, workers=1)
     table = pyarrow.parquet.read_table(sink)
@@ -85,7 +85,7 @@ def test_a_dataset_of_several_models_merges_to_a_plain_runs_file(
     models: list[Path], folder: Path, tmp_path: Path
 ) -> None:
     run_archive(folder, models, tmp_path / "out", outputs=BOTH, workers=1, progress=False)
-    with pytest.raises(InputError, match="holds the rows of another run: model was"):
+    with pytest.raises(InputError, match="holds the rows of another run: the model's id was"):
         run_archive(folder, models[0], tmp_path / "out", outputs=BOTH, progress=False)
     with pytest.raises(InputError, match="blend cannot be given for a dataset"):
         run_archive(folder, models, tmp_path / "out", outputs=BOTH, blend=(1, 2), progress=False)
