@@ -12,7 +12,9 @@ from benchmarks.parity import command as parity
 from benchmarks.throughput import command as throughput
 from convert.source.tensorflow import hush_native_log
 from runtime.console.terminal import Parser, Subparser, add_version, command, complain
+from runtime.errors import DeviceError
 from runtime.model.session import check_install
+from runtime.request.parser import in_flags
 
 COMMANDS = {
     "parity": (
@@ -66,6 +68,9 @@ def main(args: Sequence[str]) -> int:
     try:
         check_install()
         return int(parsed.run(parsed))
+    except DeviceError as error:
+        complain("perch-bench", in_flags(error))
+        return 2
     except ModuleNotFoundError as error:
         complain(
             "perch-bench",
