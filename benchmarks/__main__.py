@@ -1,5 +1,8 @@
 import sys
 
-from benchmarks.cli import main
+from runtime.console.start import command_of
 
-sys.exit(main())
+main = command_of("benchmarks.cli")
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,8 @@
 import sys
 
-from runtime.cli import main
+from runtime.console.start import command_of
 
-sys.exit(main())
+main = command_of("runtime.cli")
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from operator import itemgetter
 from pathlib import Path
 
@@ -181,7 +182,7 @@ class _Search:
         matches = sorted(glob.glob(pattern, recursive=True))
         closed = {folder: "permission denied" for folder in _folders_of(pattern) if not _is_open(folder)}
         if not matches and not closed:  # glob skips closed folders silently
-            raise InputError(f"there is no file or folder {pattern!r}")
+            raise InputError(f"there is no file or folder {pattern!r}; {_nearest(pattern)}")
         self._unreadable |= closed
         named = Path(pattern).parts
         for match in (*closed, *matches):
@@ -298,3 +299,15 @@ def _names(ordered: Sequence[tuple[str, Location]]) -> list[str]:
             names.append(bare[below] if repeats[bare[below]] == 1 else below)
     # `x.ogg.ogg` has the stem `x.ogg`, which is also the name of `x.ogg` beside `x.wav`
     return names if len(set(names)) == len(names) else [below for below, _ in ordered]
+
+
+def _nearest(path: str) -> str:
+    """Where nothing is: a similar name, or the folder that was looked in."""
+    parent, name = os.path.split(path.rstrip("/"))
+    while parent and not os.path.isdir(parent) and parent != os.path.dirname(parent):
+        parent, name = os.path.split(parent)
+    try:
+        similar = get_close_matches(name, os.listdir(parent or "."), n=1)
+    except OSError:
+        similar = []
+    return f"did you mean {os.path.join(parent, similar[0])!r}?" if similar else f"looked in {os.path.abspath(parent)}"

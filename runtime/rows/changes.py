@@ -32,6 +32,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], sample_rate: int)
     """
     differ = [key for key in {**now, **before} if before.get(key) != now.get(key)]
     follow = {key for cause in differ for key in CONSEQUENCES.get(cause, ())}
+    if None in (before.get("classes"), now.get("classes")):  # without classes no class is unmapped
+        follow.add("unmapped")
     phrases = []
     for key in differ:
         if key not in follow:

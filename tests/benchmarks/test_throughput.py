@@ -311,6 +311,7 @@ def test_wrong_use_is_one_line(
         ([model, "--soundscapes", tmp_path / "none"], "none"),
         ([model, "--json", tmp_path / "none" / "figures.json"], "cannot write"),
         ([model, "--device", "tpu"], "device is 'tpu'"),
+        ([model, "--soundscapes", soundscapes, "--device", "cuda:99"], "--device cuda:99 cannot be used"),
     ):
         assert cli.main(["throughput", *map(str, arguments)]) == 2, arguments
         errors = capsys.readouterr().err

@@ -52,6 +52,22 @@ def test_what_is_not_there_is_refused(tmp_path: Path, missing: str) -> None:
         find_recordings(tmp_path / missing)
 
 
+def test_a_missing_path_comes_with_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "soundscapes/a.wav")
+    monkeypatch.chdir(tmp_path)
+    for missing, remedy in {
+        "soundscapez": "did you mean 'soundscapes'?",
+        "soundscapez/a.wav": "did you mean 'soundscapes'?",
+        "soundscapes/*.ogg": f"looked in {tmp_path}/soundscapes",
+        "x": f"looked in {tmp_path}",
+        "/nowhere/at/all": "looked in /",
+        "": f"looked in {tmp_path}",
+    }.items():
+        with pytest.raises(InputError) as refused:
+            find_recordings(missing)
+        assert str(refused.value) == f"there is no file or folder {missing!r}; {remedy}"
+
+
 def test_empty_folder(tmp_path: Path) -> None:
     assert find_recordings(tmp_path).paths == ()
 

@@ -260,6 +260,7 @@ def test_changes_have_the_names_and_units_of_options() -> None:
     ]
     birds = [f"bird{i}" for i in range(30)]
     assert changes({"classes": birds}, {"classes": birds[:29]}, 1) == ["classes was different"]
+    assert changes({"classes": ["a"], "unmapped": 0}, {}, 1) == ["classes was a and is not given"]
     assert changes({"class_columns": [1, 2]}, {"class_columns": [2, 1]}, 1) == [
         "what the classes stand for was different"
     ]

@@ -1,0 +1,26 @@
+"""Starting a command: its imports take a second, TensorFlow's several."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+from collections.abc import Callable
+
+
+def command_of(module: str) -> Callable[[], int]:
+    """The `main()` of a module, which is imported when the command runs.
+
+    Ctrl-C during the imports ends the process at once: Python would show a traceback from the middle of a library.
+    """
+
+    def main() -> int:
+        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not ignored, as by `nohup` or `&`
+        if usual:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        imported = importlib.import_module(module)
+        if usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code: int = imported.main()
+        return code
+
+    return main
