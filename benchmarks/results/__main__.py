@@ -27,12 +27,13 @@ def main() -> int:
         help="what to measure (default: all)",
     )
     parser.add_argument("--written", action="store_true", help="measure nothing, use the figures of earlier runs")
+    parser.add_argument("--machine", metavar="NAME", help="measure another machine, for the table of other machines")
     parser.add_argument("--folder", type=Path, default=DOCS, help="folder of results.md and figures/ (default: docs)")
     args = parser.parse_args()
     figures = args.folder / "figures"
     try:
         if not args.written:
-            measure(figures, args.models, args.commands)
+            measure(figures / (args.machine or ""), args.models, args.commands)
         print(write_results(figures, args.folder / "results.md"))
     except PerchError as error:
         print(f"make results: {error}", file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def write_results(figures: Path, target: Path) -> Path:
         InputError: there are no figures, or they cannot be used.
         OutputError: it cannot be written.
     """
-    models = {model: found for model in MODELS if (found := dict(_read(figures, model)))}
+    models = _read(figures)
     timeline, labelling = (_load(figures / f"{name}.json") for name in (TIMELINE, LABELLING))
     measured = _load(figures / f"{GPU}.json")
     if not models and all(found is None for found in (timeline, labelling, measured)):
@@ -47,19 +46,16 @@ def write_results(figures: Path, target: Path) -> Path:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"power": _power, "share": _share, "rank": _rank}
+    templates.filters |= {"power": _power, "share": _share, "rank": _rank, "minutes": _minutes}
     templates.filters["options"] = named
     templates.filters["file"] = lambda path: Path(path).stem.replace("_", " ")
-    environments: list[dict[str, Any]] = []
-    for results in (results for commands in models.values() for results in commands.values()):
-        if results["environment"] not in environments:
-            environments.append(results["environment"])
     template = templates.get_template(TEMPLATE)
     page = template.render(
         models=models,
         names=NAMES,
         figures=figures.name,
-        environments=environments,
+        environments=_environments(models),
+        machines=[found for folder in sorted(figures.glob("*/")) if (found := _read(folder))],
         timeline=timeline,
         timeline_model=NAMES[TIMELINE_MODEL],
         labelling=labelling,
@@ -71,11 +67,23 @@ def write_results(figures: Path, target: Path) -> Path:
     return target
 
 
-def _read(figures: Path, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The figures of a model, by command, as far as they exist."""
-    for command in COMMANDS:
-        if (results := _load(figures / f"{model}.{command}.json")) is not None:
-            yield command, results
+def _read(figures: Path) -> dict[str, dict[str, Any]]:
+    """The figures of a machine, by model and command, as far as they exist."""
+    models = {}
+    for model in MODELS:
+        loaded = {command: _load(figures / f"{model}.{command}.json") for command in COMMANDS}
+        if found := {command: results for command, results in loaded.items() if results is not None}:
+            models[model] = found
+    return models
+
+
+def _environments(models: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The machines, days and versions that figures are of, each once."""
+    environments: list[dict[str, Any]] = []
+    for results in (results for commands in models.values() for results in commands.values()):
+        if results["environment"] not in environments:
+            environments.append(results["environment"])
+    return environments
 
 
 def _load(path: Path) -> dict[str, Any] | None:
@@ -137,6 +145,15 @@ def _power(value: float | None) -> str:
 def _share(value: float | None) -> str:
     """`12.3%`, or a dash for None."""
     return "-" if value is None else f"{value:.1%}"
+
+
+def _minutes(way: dict[str, Any]) -> str:
+    """`2.76`; `100 (88.6 to 111)` if it is projected, a dash if it could not be."""
+    if way["kind"] == "not projected":
+        return "-"
+    low, high = way["interval_minutes"]
+    interval = f" ({low:.3g} to {high:.3g})" if way["kind"] == "projected" and low is not None else ""
+    return f"{way['total_minutes']:.3g}{interval}"
 
 
 def _rank(value: float | None) -> str:

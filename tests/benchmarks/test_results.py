@@ -96,6 +96,26 @@ def test_a_section_names_its_machine_and_method_where_they_differ(tmp_path: Path
     assert "3 cores" in first and "9 cores" in second
 
 
+def test_other_machines_are_a_table(tmp_path: Path) -> None:
+    (tmp_path / "v2.throughput.json").write_text(json.dumps(THROUGHPUT))
+    (tmp_path / "other").mkdir()
+    ways = {
+        "perch-onnx": {"kind": "measured", "total_minutes": 2.7638, "interval_minutes": [2.7638, 2.7638]},
+        "TensorFlow as published": {"kind": "projected", "total_minutes": 100.4, "interval_minutes": [88.58, 111.43]},
+        "TensorFlow without XLA": {"kind": "not projected", "total_minutes": 50, "interval_minutes": [10, 90]},
+    }
+    environment = {**ENVIRONMENT, "processor": "Other Processor"}
+    (tmp_path / "other" / "v1.deadline.json").write_text(json.dumps({"environment": environment, "ways": ways}))
+    (tmp_path / "other" / "v2.parity.json").write_text(json.dumps({"environment": environment, "passed": False}))
+    page = write_results(tmp_path, tmp_path / "results.md").read_text()
+    (table,) = re.findall(r"## Other machines.*?\n\n.*?\n\n(.*)", page, re.DOTALL)
+    assert [[cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines()[2:]] == [
+        ["Perch v1", "2.76", "100 (88.6 to 111)", "-", "-"],
+        ["Perch v2", "-", "-", "-", "**no**"],
+    ]
+    assert "| Other Processor, 3 cores, 7.5 GiB (2026-01-02) | Perch v1 |" in table
+
+
 def test_what_lies_in_docs_is_made_from_the_figures_in_docs(tmp_path: Path) -> None:
     figures = tmp_path / "figures"
     shutil.copytree(DOCS / "figures", figures, ignore=shutil.ignore_patterns("*.svg"))
