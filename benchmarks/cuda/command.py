@@ -154,7 +154,9 @@ def _problem(context: Context, doctor: Result) -> str | None:
     """
     if not context.on_gpu or doctor.get("problem", "unknown") is None:
         return None
-    return str(doctor.get("problem") or doctor.get("error") or "the doctor did not get so far as to compute anything")
+    return str(
+        doctor.get("problem") or doctor.get("error") or "the doctor did not get so far as to compute a convolution"
+    )
 
 
 def _print(name: str, result: Result) -> None:

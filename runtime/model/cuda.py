@@ -20,6 +20,7 @@ from runtime.model.messages import lacks, message_of
 LIBRARIES = ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll")
 NEEDED = ("cublasLt", "cublas", "nvrtc", "curand", "cufft", "cudart", "cudnn")
 """The libraries that ONNX Runtime's CUDA provider loads, each after those that it needs itself."""
+DRIVER_LISTS, DEVICES = Path("/proc/driver/nvidia/gpus"), Path("/dev")
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 CONVOLUTION = (
     b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01gZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01'
@@ -32,12 +33,12 @@ the first convolution. (`onnx`, which could write it, is no dependency.)"""
 
 def gpus() -> list[str]:
     """Names of the GPUs that a driver lists, read without loading CUDA, which takes seconds."""
-    described = [path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    described = [path.read_text() for path in sorted(DRIVER_LISTS.glob("*/information"))]
     matches = [re.search(r"Model:\s*(.+)", text) for text in described]
     if matches:
         return [match.group(1).strip() if match else "unnamed GPU" for match in matches]
-    present = any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))
-    return ["unnamed GPU"] if present else []
+    devices = [*DEVICES.glob("nvidia[0-9]*"), *DEVICES.glob("dxg")]  # a container's only one may be nvidia3
+    return ["unnamed GPU"] * len(devices)
 
 
 @contextlib.contextmanager

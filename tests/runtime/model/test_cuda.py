@@ -103,3 +103,16 @@ def test_a_failed_call_leaves_no_error_to_the_next_kernel(monkeypatch: pytest.Mo
     monkeypatch.setattr(cuda_calls, "library", lambda: full)
     assert not cuda_calls.pin(np.zeros(4, np.float32))
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("present", "count"), [((), 0), (("nvidiactl", "nvidia3"), 1), (("nvidia0", "nvidia1"), 2), (("dxg",), 1)]
+)
+def test_gpus_that_no_driver_describes_are_counted_by_their_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, present: tuple[str, ...], count: int
+) -> None:
+    for name in present:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(cuda, "DRIVER_LISTS", tmp_path / "none")
+    monkeypatch.setattr(cuda, "DEVICES", tmp_path)
+    assert cuda.gpus() == ["unnamed GPU"] * count
