@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 from collections.abc import Mapping
 
@@ -25,6 +26,13 @@ def _listed(number: int) -> str:
     return listed[number] if number < len(listed) else "unknown GPU"
 
 
+def _id(device: str) -> str:
+    """What `nvidia-smi`, which knows all cards of the machine, calls the device of CUDA."""
+    number = device.removeprefix("cuda:")
+    visible = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
+    return visible[int(number)] if int(number) < len(visible) else number
+
+
 @functools.cache
 def described(device: str) -> Mapping[str, str]:
     """What `nvidia-smi` says of a GPU, `FIELDS` and `STATE`; nothing for the CPU, and where it cannot be asked.
@@ -34,7 +42,7 @@ def described(device: str) -> Mapping[str, str]:
     if device == "cpu":
         return {}
     fields = (*FIELDS, *STATE)
-    command = ["nvidia-smi", f"--id={device.removeprefix('cuda:')}", f"--query-gpu={','.join(fields)}"]
+    command = ["nvidia-smi", f"--id={_id(device)}", f"--query-gpu={','.join(fields)}"]
     try:
         answered = subprocess.run(
             [*command, "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=True

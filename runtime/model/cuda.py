@@ -43,33 +43,41 @@ def gpus() -> list[str]:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Loads CUDA and cuDNN from their wheels, where the system's loader does not look, so that a session can be made.
+    """Loads CUDA and cuDNN from their packages, where the system's loader does not look, so that a session can be made.
 
     Messages that ONNX Runtime prints about missing libraries are dropped; see `missing_library`.
     """
     ort.set_default_logger_severity(4)
     try:
+        _load_packages()
         if hasattr(ort, "preload_dlls"):
             with contextlib.redirect_stdout(io.StringIO()):
                 ort.preload_dlls()
-        _load_wheels()
         yield
     finally:
         ort.set_default_logger_severity(2)  # ONNX Runtime's default; it has no getter
 
 
-def _load_wheels() -> None:
-    """Loads what `preload_dlls` did not find: it looks beside `onnxruntime` alone, not on the rest of Python's path."""
-    for stem in NEEDED:
-        for folder in sys.path:
-            for path in sorted(Path(folder or ".").glob(f"nvidia/*/lib/lib{stem}.so.*[0-9]")):
-                if not _loads(path.name):
+def _load_packages() -> None:
+    """Loads the libraries from packages on Python's path, if their CUDA is ONNX Runtime's.
+
+    `preload_dlls` looks beside `onnxruntime` alone, and then takes the system's. cuDNN is called the same for each
+    version of CUDA: where the packages' CUDA is another, so may be their cuDNN.
+    """
+    major = str(getattr(ort, "cuda_version", "")).partition(".")[0] or "*"
+    for folder in map(Path, sys.path):
+        if any(folder.glob(f"nvidia/*/lib/libcudart.so.{major}")):
+            for path in (
+                found for stem in NEEDED for found in sorted(folder.glob(f"nvidia/*/lib/lib{stem}.so.*[0-9]"))
+            ):
+                if not _loads(path.name, os.RTLD_NOLOAD):  # a program may have loaded another, as PyTorch does
                     _loads(str(path))
+            return
 
 
-def _loads(name: str) -> bool:
+def _loads(name: str, mode: int = ctypes.DEFAULT_MODE) -> bool:
     try:
-        ctypes.CDLL(name)
+        ctypes.CDLL(name, mode)
     except OSError:
         return False
     return True
