@@ -45,7 +45,6 @@ class Journal:
         own_name: gives the row_id of the rows for one that the file may spell differently.
 
     answers: the present answer of each window, by row_id; those withdrawn are left out.
-    random: the windows with any line of the source `random`.
     notices: what the user should know of the file.
 
     Raises:
@@ -56,7 +55,6 @@ class Journal:
     def __init__(self, path: Path, own_name: Callable[[str], str] = str) -> None:
         self.path, self._own_name = path, own_name
         self.answers: dict[str, Answer] = {}
-        self.random: set[str] = set()
         self.notices: list[str] = []
         self.spellings: dict[str, str] = {}
         """The first spelling of each species, by its letters in lower case."""
@@ -169,7 +167,7 @@ class Journal:
                 f"`--import {self.path} --labels NEW.csv` copies its labels into a new file that has"
             )
         self._changed = [None]
-        self.answers, self.random, self.spellings, self._spelt = {}, set(), {}, {}
+        self.answers, self.spellings, self._spelt = {}, {}, {}
         self._take_lines(rest, 1)
 
     def _take_lines(self, data: bytes, before: int) -> None:
@@ -196,8 +194,6 @@ class Journal:
         for name in answer.species:
             self.spellings.setdefault(name.casefold(), name)
         self._changed.append(answer)
-        if answer.source == "random":
-            self.random.add(answer.row_id)
         if answer.answer == "withdrawn":
             self.answers.pop(answer.row_id, None)
         else:
