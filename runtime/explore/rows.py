@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError, PerchError, reason
 from runtime.explore.checks import MOST_VALUE, NotRowsError, check_names, check_times, lacking
 from runtime.explore.row_files import REPEATED, TIMES, open_npz, open_parquet
+from runtime.files import file_stamp
 from runtime.rows.arrow import output_values
 
 BLOCK_BYTES = 32 * 2**20
@@ -200,7 +201,7 @@ class RowFile:
 
             with self._damage():
                 same.__dict__["_file"] = pyarrow.parquet.ParquetFile(self.source, read_dictionary=REPEATED)
-            self.check_stamp(_stamp(self.source))
+            self.check_stamp(file_stamp(os.stat(self.source)))
         return same
 
     def check_stamp(self, stamp: tuple[int, ...]) -> None:
@@ -237,7 +238,7 @@ def open_rows(path: str | Path) -> RowFile:
     """
     path = Path(path)
     try:
-        stamp = _stamp(path)
+        stamp = file_stamp(os.stat(path))
         file = RowFile(path, *(open_npz(path) if path.suffix.lower() == ".npz" else open_parquet(path)), stamp=stamp)
         check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
         scored = file.has_score
@@ -292,11 +293,6 @@ def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
         for path in dict.fromkeys(file.paths):
             yield Path(path)
             yield file.source.parent / path
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    status = os.stat(path)
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _short(value: object) -> str:
