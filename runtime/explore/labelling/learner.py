@@ -88,12 +88,10 @@ def _learnt(
     species = []
     for i, name in enumerate(evaluation.labelled.names):
         place = places.get(name)
-        positives = int(evaluation.labelled.truth[:, i].sum())
         species.append(
             {
                 "name": name,
-                "labels": positives,
-                "positives": positives,
+                "labels": int(evaluation.labelled.truth[:, i].sum()),
                 "average_precision": None if place is None else float(evaluation.average_precision[place]),
                 "enough": place is not None and bool(evaluation.enough[place]),
                 "given": 0 if place is None else int(given[place]),
