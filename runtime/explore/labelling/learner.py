@@ -73,16 +73,16 @@ def learn(job: LearnJob) -> Learnt:
             uncertainty.add(part, gets)
             given += gets.sum(axis=0)
     probabilities.flush()
-    return _learnt(files, evaluation, uncertainty, given)
+    return _learnt(files, starts, evaluation, uncertainty, given)
 
 
 def _learnt(
     files: Sequence[RowFile],
+    starts: NDArray[np.int64],
     evaluation: Evaluation,
     uncertainty: Uncertainty,
     given: NDArray[np.int64],
 ) -> Learnt:
-    starts = np.cumsum([0, *(file.count for file in files)])
     worst = uncertainty.worst(files, MOST_WORTH)
     names, places = evaluation.names, {name: i for i, name in enumerate(evaluation.names)}
     species = []
