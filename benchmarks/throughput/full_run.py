@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pickle
 import queue
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, cast
 
@@ -118,17 +118,6 @@ class Arrivals:
         return windows / (later[-1][0] - later[0][0]), windows
 
 
-class _Warnings(logging.Handler):
-    """Keeps the warnings of a run."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
-
-
 def main() -> None:
     """The process of a full run: receives a plan, runs it, sends its figures or the error."""
     receive, send = serve()
@@ -140,7 +129,8 @@ def main() -> None:
 
 
 def _run(plan: RunPlan) -> FullRun:
-    monitor, setup, warnings, arrivals = UsageMonitor(os.getpid()), plan.setup, _Warnings(), Arrivals()
+    monitor, setup, arrivals = UsageMonitor(os.getpid()), plan.setup, Arrivals()
+    warnings = BufferingHandler(sys.maxsize)
     log.addHandler(warnings)
     with monitor if plan.watched else contextlib.nullcontext():
         request = Request(
@@ -158,7 +148,7 @@ def _run(plan: RunPlan) -> FullRun:
     steady = arrivals.rate(lead(setup)) if plan.staged or plan.device != "cpu" else None
     windows_per_s, windows = steady or (timing.windows_per_s, timing.windows)
     cpu_s = times.children_user + times.children_system
-    complaints = [text for text in warnings.texts if "memory" in text]
+    complaints = [text for each in warnings.buffer if "memory" in (text := each.getMessage())]
     return FullRun(
         windows_per_s=windows_per_s,
         windows=windows,
