@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import functools
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class StoredRows:
     def __init__(self, folder: Folder, columns: Columns, grid: Grid) -> None:
         self._folder, self._columns, self._grid = folder, columns, grid
         self._schema = arrow_schema(columns)
-        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._part = functools.lru_cache(OPEN_PARTS)(self._read)
 
     def rows(self, status: UnitStatus) -> Rows:
         """The rows of a unit, as the worker sent them that scored it.
@@ -49,13 +49,8 @@ class StoredRows:
         outputs = {name: output_values(table[name].combine_chunks(), shape)[sent] for name, shape in shapes.items()}
         return Rows(indices, outputs, (kind == "scored")[sent])
 
-    def _part(self, name: str) -> Any:
-        if name not in self._open:
-            with reading(self._folder, name):
-                table = read_table(self._folder.read(ROWS + name))
-                table = table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()
-            self._open[name] = table
-            if len(self._open) > OPEN_PARTS:
-                self._open.popitem(last=False)
-        self._open.move_to_end(name)
-        return self._open[name]
+    def _read(self, name: str) -> Any:
+        """A part."""
+        with reading(self._folder, name):
+            table = read_table(self._folder.read(ROWS + name))
+            return table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()
