@@ -100,10 +100,6 @@ class Binding:
 class Spare:
     """The bindings of a session that no thread uses at the moment; at most `MOST`, those used last.
 
-    Those for a larger batch are dropped before a binding for a smaller one is made: a run that halves its batch for
-    lack of memory does not need them any more. Whether the card then has more free memory is up to ONNX Runtime, which
-    keeps what it has allocated for later use.
-
     Args:
         make: makes a binding.
     """
@@ -114,13 +110,10 @@ class Spare:
         self._make = make
         self._lock = threading.Lock()
         self._spare: list[Binding] = []
-        self._batch = 0
 
     def run(self, buffers: Buffers, windows: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
         """Runs a batch with a binding for these buffers."""
         with self._lock:
-            self._batch = buffers.windows[0]
-            self._spare = [each for each in self._spare if each.buffers.windows[0] <= self._batch]
             binding = next((each for each in self._spare if each.buffers == buffers), None)
             if binding is not None:
                 self._spare.remove(binding)
@@ -128,6 +121,5 @@ class Spare:
             binding = self._make(buffers)
         values = binding(windows)  # one that fails is not used again
         with self._lock:
-            if buffers.windows[0] <= self._batch:
-                self._spare = [*self._spare, binding][-self.MOST :]
+            self._spare = [*self._spare, binding][-self.MOST :]
         return values

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,60 +29,87 @@ LANES = 2
 """Batches being worked on at once: one is copied while another is computed."""
 SCARCE = 512 * 2**20
 """With fewer bytes free on the card, errors of cuDNN and cuBLAS count as lack of memory."""
-T = TypeVar("T")
-Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
+Outputs = dict[str, NDArray[np.float32]]
 
 
 class BatchScorer:
-    """Scores batches, and in smaller pieces once memory has run out.
+    """Scores batches, and in smaller pieces once memory has run out. Several threads may call it at once.
 
     Args:
-        score: computes the outputs of windows, in batches of a given size.
-        check: computes the golden window in batches of a given size, and raises DeviceError if that goes wrong.
-        lacks_memory: whether an error is for lack of memory.
+        open_session: loads the models.
+        outputs: the outputs that are computed.
         batch_size: the size of batches at first.
+        lacks_memory: whether an error is for lack of memory.
         send: sends a message to the parent.
     """
 
     def __init__(
         self,
-        score: Score,
-        check: Callable[[int], None],
-        lacks_memory: Callable[[Exception], bool],
+        open_session: Callable[[], Session | Sessions],
+        outputs: Sequence[str],
         batch_size: int,
+        lacks_memory: Callable[[Exception], bool],
         send: Callable[[object], None],
     ) -> None:
-        self._score, self._check, self._lacks_memory = score, check, lacks_memory
-        self._batch_size, self._send = batch_size, send
+        self._open, self._outputs, self._batch_size = open_session, outputs, batch_size
+        self._lacks_memory, self._send = lacks_memory, send
+        self._session: Session | Sessions | None = open_session()
+        self.artifact = self._session.artifact
         self._checked: int | None = None
+        self._calls, self._changed = 0, threading.Condition()
 
     def warm_up(self) -> None:
         """Finds the size of batches, and checks the device with it. Raises what a call raises."""
-        self._fitting(lambda size: None)
+        self(None)
 
-    def __call__(self, windows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name. Every size of batches is checked before it is used.
+    def __call__(self, windows: NDArray[np.float32] | None) -> Outputs:
+        """Outputs by name; none for no windows. Every size of batches is checked before it is used.
 
         Raises:
             DeviceError: the device computes wrongly in batches of this size.
             Exception: whatever ONNX Runtime raised that was not for lack of memory, or was for a single window.
         """
-        return self._fitting(lambda size: self._score(windows, size))
-
-    def _fitting(self, call: Callable[[int], T]) -> T:
         while True:
-            size = self._batch_size
+            size = self._begin_call()
             try:
-                if size != self._checked:
-                    self._check(size)
-                    self._checked = size
-                return call(size)
+                return self._computed(windows, size)
             except Exception as error:  # ONNX Runtime has no exception class for lack of memory
                 if size == 1 or not self._lacks_memory(error):
                     raise
-                self._batch_size = min(self._batch_size, size // 2)
-                batches = f"batches of {counted(size // 2, 'window')} instead of {size}"
-                self._send(Notice(f"memory ran out; going on with {batches}"))
+            finally:
+                self._end_call()
+            self._halve(size)
+
+    def _computed(self, windows: NDArray[np.float32] | None, size: int) -> Outputs:
+        assert self._session is not None, "it is there during a call"
+        if size != self._checked:
+            self._session.check(self._session.golden_rows(self._outputs, size))
+            self._checked = size
+        return {} if windows is None else self._session.run(windows, self._outputs, size)
+
+    def _begin_call(self) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._session is not None)
+            self._calls += 1
+            return self._batch_size
+
+    def _end_call(self) -> None:
+        with self._changed:
+            self._calls -= 1
+            self._changed.notify_all()
+
+    def _halve(self, size: int) -> None:
+        """Loads the models anew for smaller batches: ONNX Runtime gives memory back when it unloads them, not before."""
+        with self._changed:
+            if self._session is None or self._batch_size < size:  # another thread does it, or has done it
+                return
+            self._session = None
+            self._changed.wait_for(lambda: self._calls == 0)
+            batches = f"batches of {counted(size // 2, 'window')} instead of {size}"
+            self._send(Notice(f"memory ran out; going on with {batches}"))
+            gc.collect()  # a session refers to itself
+            self._session, self._batch_size = self._open(), size // 2
+            self._changed.notify_all()
 
 
 def lacks_memory(error: Exception, device: str) -> bool:
@@ -117,16 +144,15 @@ def main() -> None:
     try:
         if job.device != "cpu" and not job.tf32:
             cuda.forbid_tf32()
-        session = open_models(job.models, job.device, job.setup.threads, job.tf32)
-        if job.device != "cpu":
-            cuda_calls.sleep_while_waiting(job.device)
         scorer = BatchScorer(
-            score=lambda windows, size: session.run(windows, job.computed, size),
-            check=lambda size: session.check(session.golden_rows(job.computed, size)),
-            lacks_memory=lambda error: lacks_memory(error, job.device),
+            open_session=lambda: open_models(job.models, job.device, job.setup.threads, job.tf32),
+            outputs=job.computed,
             batch_size=job.setup.batch_size,
+            lacks_memory=lambda error: lacks_memory(error, job.device),
             send=send,
         )
+        if job.device != "cpu":
+            cuda_calls.sleep_while_waiting(job.device)
         scorer.warm_up()
     except Exception as error:
         send(Refused(refusal(error, job)))
@@ -135,7 +161,7 @@ def main() -> None:
         send(Notice("the memory of the windows cannot be pinned, so they take longer to reach the GPU"))
     send(Ready())
     lanes = [
-        threading.Thread(target=_lane, args=(batches, ring, session, scorer, job, send), daemon=True)
+        threading.Thread(target=_lane, args=(batches, ring, scorer, job, send), daemon=True)
         for _ in range(LANES)
     ]
     for lane in lanes:
@@ -147,7 +173,6 @@ def main() -> None:
 def _lane(
     batches: queue.SimpleQueue[Batch],
     ring: Ring,
-    session: Session | Sessions,
     scorer: BatchScorer,
     job: Job,
     send: Callable[[object], None],
@@ -156,7 +181,7 @@ def _lane(
         while True:
             batch = batches.get()
             outputs = scorer(ring.windows[batch.slot, : batch.filled]) if batch.filled else {}
-            send(Scored(batch.slot, list(_rows(batch, outputs, session.artifact, job))))
+            send(Scored(batch.slot, list(_rows(batch, outputs, scorer.artifact, job))))
     except Exception as error:  # such as a GPU that fell off the bus: the parent starts all processes anew
         print(f"{type(error).__name__}: {message_of(error)}", file=sys.stderr, flush=True)
         os._exit(1)
