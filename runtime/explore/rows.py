@@ -94,6 +94,11 @@ class RowFile:
         """The options of the run that its rows depend on."""
         return dict(json.loads(self.about.get("options", "{}")))
 
+    @cached_property
+    def pooled_by(self) -> str | None:
+        """The option that makes a row of several windows: its embedding is their mean, which is no window's."""
+        return next((name for name in ("pool", "shifts") if self.options.get(name)), None)
+
     def channel(self, row: int) -> Channel:
         """The channel that was scored.
 
