@@ -86,7 +86,7 @@ def iso_times(began: datetime | None, seconds: NDArray[np.float64]) -> Sequence[
 
 def _of_guano(chunks: Mapping[bytes, bytes]) -> datetime | None:
     text = chunks.get(b"guan", b"").decode(errors="replace")
-    lines = (line.partition(":") for line in text.splitlines())
+    lines = (line.partition(":") for line in text.split("\n"))  # text within a line may hold other line ends
     return next((_parsed(value) for key, _, value in lines if key.strip() == "Timestamp"), None)
 
 
