@@ -17,8 +17,9 @@ from runtime.console.terminal import Complaints, command, complain, complain_all
 from runtime.errors import InputError, PerchError, counted, first_line
 from runtime.files import check_outputs
 from runtime.model.artifact import read_artifact
+from runtime.model.ensemble import unique_models
 from runtime.model.session import check_install
-from runtime.request.parser import archive_options_of, in_flags, models_of, parse_args, request_of
+from runtime.request.parser import archive_options_of, in_flags, parse_args, request_of
 from runtime.request.request import Request
 from runtime.rows.formats.choice import sink_path
 from runtime.rows.soundscapes import Soundscapes
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         return merge_dataset(args.merge, request, args.quiet)
     dataset = request.sink is not None and wants_dataset(request, options)
     output = None if request.sink is None or dataset else sink_path(request.sink)
-    models = models_of(args)
+    models = unique_models(args.model)
     reads = {"--model": list(models.values()), "--classes": request.classes, "--taxonomy": request.taxonomy}
     check_outputs(
         {"--map-report": args.map_report, "-o": output},

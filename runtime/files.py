@@ -171,6 +171,11 @@ def _listed(files: Files) -> Iterable[str | Location]:
     return () if given is None else (given,) if isinstance(given, (str, Path)) else given
 
 
+def file_stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes when somebody writes to a file or replaces it."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def real_path(path: str | Path) -> Path:
     """A path with all links resolved.
 

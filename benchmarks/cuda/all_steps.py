@@ -27,7 +27,7 @@ class Timed:
 
 
 STEPS: Mapping[str, Timed] = {
-    "doctor": Timed(doctor, 20, anew=True),
+    "doctor": Timed(doctor, 60, anew=True),
     "ceiling": Timed(ceiling, 25, by_tf32=True, anew=True),
     "agreement": Timed(agreement, 50, by_tf32=True),
     "speed": Timed(speed, 125, by_tf32=True),

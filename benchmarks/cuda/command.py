@@ -149,13 +149,14 @@ def _nothing(found: Result) -> None:
 def _problem(context: Context, doctor: Result) -> str | None:
     """Why a GPU cannot be used, so that no further step is worth its time; None if the doctor says that it can be.
 
-    A doctor that crashes or hangs says why, too: whatever it was, further steps would do the same.
+    A doctor that crashes or hangs before it knows says why, too: whatever it was, further steps would do the same. What
+    happens after a convolution was computed, such as a card that is slow to start, does not prevent them.
     """
-    if not context.on_gpu:
+    if not context.on_gpu or doctor.get("problem", "unknown") is None:
         return None
-    if (problem := doctor.get("problem") or doctor.get("error")) is not None:
-        return str(problem)
-    return None if "problem" in doctor else "the doctor did not get so far as to compute a convolution"
+    return str(
+        doctor.get("problem") or doctor.get("error") or "the doctor did not get so far as to compute a convolution"
+    )
 
 
 def _print(name: str, result: Result) -> None:
@@ -191,7 +192,7 @@ def _about(args: argparse.Namespace, device: str, models: Mapping[str, Path]) ->
     return {
         "device": device,
         "card": card.name(device),
-        "driver": card.driver(device),
+        "driver": card.described(device).get("driver_version"),
         "onnxruntime": onnxruntime.__version__,
         "models": {name: described(artifact) for name, artifact in artifacts.items()},
         "quick": args.quick,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,10 +36,7 @@ def by_format(
 
 
 def enough(recordings: Sequence[Path], windows: float, artifact: Artifact, folder: Path) -> tuple[Path, ...]:
-    """At least so many windows of these recordings: themselves, or links to them in `folder` under names of their own.
-
-    Where there can be no link, as between drives, there is a copy.
-    """
+    """Links in `folder` to these recordings, under names of their own: at least so many windows."""
     counts = [_windows(path, artifact) for path in recordings]
     chosen, total = [], 0
     for i in itertools.cycle(range(len(recordings))):
@@ -64,6 +60,6 @@ def _linked(path: Path, link: Path) -> Path:
     if not link.exists():
         try:
             os.link(path, link)
-        except OSError:
-            shutil.copy(path, link)
+        except OSError:  # as between drives
+            link.symlink_to(path.absolute())
     return link

@@ -8,6 +8,7 @@ crash or a hang costs that step alone, and memory of the device is free again af
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ RUNNING, TRIALS, BETWEEN = "running", "trials", "between trials"
 """Keys of a result: the trial that is under way, all trials, and deaths of the process that no trial had caused."""
 
 
+def figure(value: float | None) -> float:
+    """A figure of a result, infinite where it was not finite: JSON holds null for that."""
+    return value if value is not None and math.isfinite(value) else math.inf
+
+
 class BrokenDevice(BaseException):
     """After an error the device computes nothing more for this process: a new one has to go on."""
 
@@ -40,7 +46,7 @@ class Context:
     audio: Path | None
     """Recordings to use; None if the step has to make its own."""
     expected: Path | None
-    """Outputs that were computed elsewhere (see `expected`); None if there are none."""
+    """Outputs that were computed elsewhere (see `kit.expected`); None if there are none."""
     quick: bool
     """Whether to measure as little as shows that everything works."""
     until: float

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import jinja2
-
 from benchmarks.parity.histogram import histogram
 from benchmarks.parity.measurement import FileMeasurement
 from benchmarks.parity.report import COLUMNS, LEGEND, cells, rounding_line, title, unread, verdict
@@ -14,14 +12,11 @@ from benchmarks.parity.result import ParityResult
 from benchmarks.parity.summary import by_head, summarise, window_errors, worst_columns
 from benchmarks.parity.verdict import column_name, on_same_audio, stated_tolerance
 from runtime.explore.pictures.spectrogram import power, spectrogram
-
-TEMPLATE = "page.html"
+from runtime.explore.pictures.template import render
 
 
 def page(result: ParityResult, environment: dict[str, Any]) -> str:
     """The page as HTML; text that comes from files is escaped."""
-    loader = jinja2.PackageLoader("benchmarks.parity", "")
-    templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     native = result.measurement.source.stablehlo is not None
 
     def heads(measured: FileMeasurement) -> list[dict[str, Any]]:
@@ -38,7 +33,9 @@ def page(result: ParityResult, environment: dict[str, Any]) -> str:
             for name, summary in by_head(measured).items()
         ]
 
-    return templates.get_template(TEMPLATE).render(
+    return render(
+        __package__,
+        "page.html",
         result=result,
         environment=environment,
         unread=unread(result),

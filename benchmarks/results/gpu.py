@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.cuda.report import conclusion
+from benchmarks.cuda.step import figure
 from benchmarks.cuda.steps import ceiling, faults, nodes
 from benchmarks.cuda.steps.rates import shown
 from benchmarks.results.svg import MUTED, ORANGE, PURPLE, TEAL, picture
@@ -112,14 +112,8 @@ def _agreement(step: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Of each comparison the output that uses up most of its tolerance."""
     for name, trial in _trials(step).items():
         if trial.get("heads"):
-            head, worst = max(trial["heads"].items(), key=_share)
+            head, worst = max(trial["heads"].items(), key=lambda each: figure(each[1]["share"]))
             yield {"name": name, "head": head, "equal": trial["equal"], **worst}
-
-
-def _share(head: tuple[str, Mapping[str, Any]]) -> float:
-    """The part of its tolerance that a head uses up; one that is not finite is null in JSON."""
-    share = head[1]["share"]
-    return math.inf if share is None else float(share)
 
 
 def _trials(step: Mapping[str, Any]) -> dict[str, Any]:

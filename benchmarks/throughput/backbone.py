@@ -10,6 +10,7 @@ from collections.abc import Container
 from pathlib import Path
 
 import onnx
+import onnx.utils
 
 from runtime.errors import InputError
 from runtime.model.artifact import read_artifact
@@ -32,21 +33,14 @@ def cut_backbone(path: str | Path) -> bytes:
     if EMBEDDING not in heads:
         raise InputError(f"{path} has no output '{EMBEDDING}' for its backbone to end in")
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
-    graph = model.graph
-    start = spectrogram(graph, heads)
-    values = {value.name: value for value in [*graph.output, *graph.value_info]}
-    if start is None or start not in values:
+    start, extractor = spectrogram(model.graph, heads), onnx.utils.Extractor(model)
+    if start is None or start not in extractor.value_infos:
         raise InputError(f"the spectrogram of {path} cannot be found: it feeds no convolution over time and frequency")
-    nodes = _between(graph, start, EMBEDDING)
-    if any(source.name in node.input for node in nodes for source in graph.input):
+    cut = extractor.extract_model([start], [EMBEDDING])
+    if any(source.name in node.input for node in cut.graph.node for source in model.graph.input):
         raise InputError(f"the backbone of {path} reads more than its spectrogram '{start}'")
-    read = {name for node in nodes for name in node.input}
-    weights = [weight for weight in graph.initializer if weight.name in read]
-    cut = onnx.helper.make_graph(nodes, "backbone", [values[start]], [values[EMBEDDING]], weights)
-    cut.value_info.extend(value for value in graph.value_info if value.name in read - {start})
-    result = onnx.helper.make_model(cut, opset_imports=model.opset_import, ir_version=model.ir_version)
-    onnx.checker.check_model(result)
-    return bytes(result.SerializeToString())
+    onnx.checker.check_model(cut)
+    return bytes(cut.SerializeToString())
 
 
 def spectrogram(graph: onnx.GraphProto, heads: Container[str]) -> str | None:
@@ -64,13 +58,3 @@ def _before_convolutions(graph: onnx.GraphProto) -> str | None:
         if len(kernel) == 4 and min(kernel[2:]) > 1:
             return shaped.get(node.input[0], node.input[0])
     return None
-
-
-def _between(graph: onnx.GraphProto, start: str, end: str) -> list[onnx.NodeProto]:
-    """The nodes that `end` needs when `start` is given, in order."""
-    needed, nodes = {end}, []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output) and start not in node.output:
-            needed.update(node.input)
-            nodes.append(node)
-    return nodes[::-1]

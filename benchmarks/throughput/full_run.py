@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pickle
 import queue
@@ -11,13 +10,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.measuring.usage import Usage, UsageMonitor
 from runtime.audio.recording import Recording
 from runtime.console.log import log
-from runtime.console.progress import Progress
 from runtime.errors import PerchError
 from runtime.model.artifact import Artifact
 from runtime.model.profile import Setup
@@ -100,33 +99,16 @@ def lead(setup: Setup) -> int:
     return (setup.workers + SPARE_SLOTS) * setup.batch_size
 
 
-class Arrivals:
-    """When scored windows came back, as a run reports its progress."""
+def steady_rate(came: Sequence[tuple[float, int]], lead: int) -> tuple[float, int] | None:
+    """Windows/s after the first `lead`, and how many these are; None if there are none.
 
-    def __init__(self) -> None:
-        self._came: list[tuple[float, int]] = []
-
-    def __call__(self, progress: Progress) -> None:
-        self._came.append((time.monotonic(), progress.windows))
-
-    def rate(self, lead: int) -> tuple[float, int] | None:
-        """Windows/s after the first `lead`, and how many these are; None if there are none."""
-        later = [(at, windows) for at, windows in self._came if windows >= lead]
-        if not later or later[0][1] == later[-1][1]:
-            return None
-        windows = later[-1][1] - later[0][1]
-        return windows / (later[-1][0] - later[0][0]), windows
-
-
-class _Warnings(logging.Handler):
-    """Keeps the warnings of a run."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
+    `came` are times, and how many windows had been scored then.
+    """
+    later = [(at, windows) for at, windows in came if windows >= lead]
+    if not later or later[0][1] == later[-1][1]:
+        return None
+    windows = later[-1][1] - later[0][1]
+    return windows / (later[-1][0] - later[0][0]), windows
 
 
 def main() -> None:
@@ -140,7 +122,8 @@ def main() -> None:
 
 
 def _run(plan: RunPlan) -> FullRun:
-    monitor, setup, warnings, arrivals = UsageMonitor(os.getpid()), plan.setup, _Warnings(), Arrivals()
+    monitor, setup, came = UsageMonitor(os.getpid()), plan.setup, list[tuple[float, int]]()
+    warnings = BufferingHandler(sys.maxsize)
     log.addHandler(warnings)
     with monitor if plan.watched else contextlib.nullcontext():
         request = Request(
@@ -149,16 +132,16 @@ def _run(plan: RunPlan) -> FullRun:
             workers=setup.workers,
             threads=setup.threads,
             batch_size=setup.batch_size,
-            progress=arrivals,
+            progress=lambda progress: came.append((time.monotonic(), progress.windows)),
         )
         result = run_request(plan.recordings, plan.artifact, request, Stages if plan.staged else None)
     if result.failures:
         raise PerchError(f"{result.failures[0].path}: {result.failures[0].reason}")
     timing, times = result.timing, os.times()
-    steady = arrivals.rate(lead(setup)) if plan.staged or plan.device != "cpu" else None
+    steady = steady_rate(came, lead(setup)) if plan.staged or plan.device != "cpu" else None
     windows_per_s, windows = steady or (timing.windows_per_s, timing.windows)
     cpu_s = times.children_user + times.children_system
-    complaints = [text for text in warnings.texts if "memory" in text]
+    complaints = [text for each in warnings.buffer if "memory" in (text := each.getMessage())]
     return FullRun(
         windows_per_s=windows_per_s,
         windows=windows,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact
-from runtime.model.profile import Setup
 
 BATCH_SIZES, QUICK_BATCH_SIZES, GPU_BATCH_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8), (4, 8, 16, 32, 64)
 
@@ -46,10 +44,3 @@ def layouts_of(
         return sorted({(count, each) for each in threads for count in (1, max(1, cores // each))})
     halves = [cores >> i for i in range(cores.bit_length())]
     return sorted({(1, 1), *((count, cores // count) for count in halves)})
-
-
-def by_layout(setups: Sequence[Setup]) -> Iterator[list[Setup]]:
-    """Setups grouped by workers and threads, so that the same processes serve a group; in rising order, batch last."""
-    in_order = sorted(setups, key=lambda setup: (setup.workers, setup.threads, setup.batch_size))
-    for _, group in groupby(in_order, key=lambda setup: (setup.workers, setup.threads)):
-        yield list(group)

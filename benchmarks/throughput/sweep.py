@@ -11,12 +11,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks.measuring.usage import Usage
 from benchmarks.throughput.figures import Configuration, FileFigures
 from benchmarks.throughput.full_run import RunPlan, lead, recordings_for, time_full_run
-from benchmarks.throughput.setups import by_layout
 from benchmarks.throughput.workers import WorkerConfig, Workers
 from convert.proof.synthetic import write_soundscape
 from runtime.console.progress import progress_bar
@@ -104,10 +104,10 @@ class _Sweeper:
 
     def groups(self) -> list[list[Configuration]]:
         """The configurations still measured: on the CPU grouped by the processes that serve them, else one by one."""
-        by_setup = {each.setup: each for each in self._file.configurations if each.note is None}
+        measured = [each for each in self._file.configurations if each.note is None]
         if self._conditions.device != "cpu":
-            return [[each] for each in by_setup.values()]
-        return [[by_setup[setup] for setup in setups] for setups in by_layout(list(by_setup))]
+            return [[each] for each in measured]
+        return [list(group) for _, group in groupby(measured, lambda each: (each.setup.workers, each.setup.threads))]
 
     def measure(self, group: list[Configuration], number: int) -> None:
         """Measures a group in the round of this number."""

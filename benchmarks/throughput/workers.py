@@ -25,6 +25,7 @@ from runtime.audio.recording import Recording
 from runtime.errors import PerchError
 from runtime.model import cuda_calls
 from runtime.model.artifact import Artifact, read_artifact
+from runtime.model.messages import message_of
 from runtime.model.session import Session, load
 from runtime.workers.child import Child, serve
 from runtime.workers.scorer import LANES
@@ -207,10 +208,10 @@ def main() -> None:
         while True:
             rate = worker.rate(pickle.load(receive))
             send((rate, own_usage()))
-    except PerchError as error:
-        send(error)
     except EOFError:
         return
+    except Exception as error:  # onnxruntime has a class of its own for each status
+        send(error if isinstance(error, PerchError) else PerchError(message_of(error)))
 
 
 def _length(outputs: Mapping[str, NDArray[np.float32]]) -> int:

@@ -2,8 +2,8 @@
 
 It is the graph of the SavedModel with float64 in place of float32: numbers in it keep their value, and what it computes
 from them (windows, cosines, mel bands) is computed in float64. Plain TensorFlow ops are run by TensorFlow itself.
-StableHLO is evaluated operation by operation, read as for a conversion but computed by NumPy; none of the passes that
-make a converted graph fast is applied.
+StableHLO is evaluated operation by operation, read as for a conversion but computed by NumPy, and convolutions by
+TensorFlow; none of the passes that make a converted graph fast is applied.
 """
 
 from __future__ import annotations
@@ -105,25 +105,13 @@ class _Numbers(Graph):
 
 
 def _convolve(
-    images: NDArray[Any],
-    weights: NDArray[Any],
-    group: int,
-    kernel_shape: list[int],
-    strides: list[int],
-    dilations: list[int],
-    pads: list[int],
+    images: NDArray[Any], weights: NDArray[Any], strides: list[int], dilations: list[int], pads: list[int], **_: Any
 ) -> NDArray[Any]:
     """ONNX's Conv over two axes; its reference implementation takes seconds if each channel is a group."""
     top, left, bottom, right = pads
-    extents = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
-    padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, extents, (2, 3))
-    windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
-    batch, channels, high, wide, *taps = windows.shape
-    grouped = windows.reshape(batch, group, channels // group, high, wide, *taps).transpose(0, 1, 3, 4, 2, 5, 6)
-    kernels = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1)
-    products = grouped.reshape(batch, group, high * wide, -1) @ kernels
-    return products.transpose(0, 1, 3, 2).reshape(batch, len(weights), high, wide)
+    padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right))).transpose(0, 2, 3, 1)
+    convolved = tf.nn.conv2d(padded, weights.transpose(2, 3, 1, 0), strides, "VALID", dilations=dilations)
+    return np.asarray(convolved).transpose(0, 3, 1, 2)
 
 
 def _prune(functions: dict[str, Function], name: str, indices: Sequence[int]) -> set[int]:

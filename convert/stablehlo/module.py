@@ -40,12 +40,20 @@ def to_onnx(model: SavedModel) -> ir.Model:
         graph, results = translated(functions, windows, _arguments(model, windows))
         both = zip(model.outputs, results, strict=True)
         named = {output.name: result for output, result in both if not output.problem}
-        values = outputs(graph, named)
+        return model_of(graph, windows, named)
     except ConversionError as error:
         raise ConversionError(f"{model.path} cannot be converted: {error}") from error
+
+
+def model_of(graph: Graph, windows: ir.Value, named: Mapping[str, Tensor]) -> ir.Model:
+    """A translated graph as a model, with these outputs by name.
+
+    Raises:
+        ConversionError: a result cannot be an output.
+    """
     made = ir.Graph(
         [windows],
-        values,
+        outputs(graph, named),
         nodes=graph.nodes,
         initializers=list(graph.constants.values()),
         opset_imports={"": OPSET},

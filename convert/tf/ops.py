@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
+from logging.handlers import BufferingHandler
 from typing import Any
 
 import onnx
@@ -51,8 +53,9 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
     Raises:
         ConversionError: an op has no ONNX counterpart; op and node are named.
     """
-    errors = _LoggedErrors()
     logger = logging.getLogger("tf2onnx")
+    errors = BufferingHandler(sys.maxsize)  # it can log an error and still return a graph
+    errors.setLevel(logging.ERROR)
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(errors)
     graph_def = tf.compat.v1.GraphDef()
@@ -74,14 +77,14 @@ def to_onnx(model: SavedModel) -> onnx.ModelProto:
         raise ConversionError(f"{model.path} cannot be converted: {error}") from error
     except Exception as error:  # TensorFlow and tf2onnx raise errors of any class
         raise ConversionError(
-            f"{model.path} cannot be converted: {_failed_op(errors.lines, graph_def)} ({first_line(error)})"
+            f"{model.path} cannot be converted: {_failed_op(errors.buffer, graph_def)} ({first_line(error)})"
         ) from error
     finally:
         logger.removeHandler(errors)
         logger.propagate = propagate
     heads = zip(outputs, model.usable_outputs, strict=True)
     renames = {input_name: INPUTS, **{name: output.name for name, output in heads}}
-    _check_domain(model, proto, errors.lines)
+    _check_domain(model, proto, [error.getMessage() for error in errors.buffer])
     return _renamed(proto, renames)
 
 
@@ -95,24 +98,13 @@ def frozen(model: SavedModel) -> tuple[tf.compat.v1.GraphDef, str, list[str]]:
     return _without_checks(function.graph.as_graph_def(), outputs), input_name, outputs
 
 
-def _failed_op(errors: list[str], graph_def: tf.compat.v1.GraphDef) -> str:
+def _failed_op(errors: list[logging.LogRecord], graph_def: tf.compat.v1.GraphDef) -> str:
     """The op that cannot be converted and its node, if tf2onnx names it; else the ops that contain functions."""
-    for line in errors:
-        if match := NAMED.search(line):
+    for error in errors:
+        if match := NAMED.search(error.getMessage()):
             return f"tf2onnx cannot convert {match[2]} (node '{match[1]}')"
     nodes = [f"{node.op} (node '{node.name}')" for node in graph_def.node if node.op in CONTROL_FLOW]
     return f"tf2onnx fails at {some(nodes, 3)}" if nodes else "tf2onnx fails at a node that it does not name"
-
-
-class _LoggedErrors(logging.Handler):
-    """Collects the errors that tf2onnx logs: it can log one and still return a graph."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
 
 
 def _without_checks(graph_def: tf.compat.v1.GraphDef, outputs: list[str]) -> tf.compat.v1.GraphDef:

@@ -108,12 +108,12 @@ class LocalFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
             raise self._cannot_write(error) from None
         try:
             yield temporary
         finally:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
     def _cannot_list(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -123,6 +123,11 @@ class LocalFolder:
         return OutputError(
             f"cannot write to {self.path} ({reason(error)}); {STAYS}: make room, then repeat the command"
         )
+
+
+def _remove(temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # a disk that cannot be written refuses this, too
+        temporary.unlink()
 
 
 class StoreFolder:

@@ -10,6 +10,7 @@ import contextlib
 import io
 import itertools
 import json
+import platform
 import time
 import uuid
 from collections.abc import Collection, Iterator, Sequence
@@ -79,11 +80,10 @@ class PartWriter:
         folder: the dataset.
         plan: what rows hold.
         label: names the parts, such as the shard.
-        host: this machine.
     """
 
-    def __init__(self, folder: Folder, plan: Plan, label: str, host: str) -> None:
-        self._folder, self._plan, self._host = folder, plan, host
+    def __init__(self, folder: Folder, plan: Plan, label: str) -> None:
+        self._folder, self._plan = folder, plan
         self._prefix = f"{PART}{label}-{uuid.uuid4().hex[:8]}"
         self._number = 0
         self._waiting: list[tuple[UnitStatus, Block]] = []
@@ -135,7 +135,7 @@ class PartWriter:
             windows=scored.windows,
             seconds=scored.seconds,
             finished=time.time(),
-            host=self._host,
+            host=platform.node(),
             began=None if scored.began is None else scored.began.isoformat(),
         )
 

@@ -158,26 +158,32 @@ def prepare(
     if manifest is not before:  # it may name units of which there are parts: of a run that was faster, or of before
         ledger = read_ledger(folder, manifest)
     ledger.clear_failed(folder)  # what a run left that was killed
-    where = f"{device} in TF32" if job.tf32 else device
     archive = Archive(folder, manifest, ledger, artifact, job, _root(soundscapes), shard, options.retry_failed)
-    summary = ArchiveSummary(
-        path=str(folder),
-        units=len(manifest),
-        shard=shard,
-        share=int(archive.mine.sum()),
-        before=int(archive.mine.sum()) - len(archive.todo),
-        failed_before=archive.failed_before,
-        changed=planner.changed,
-        unread_folders=found.lost,
-        passed_over=found.passed_over(),
-        setup=f"on {where}, workers {setup.workers}, threads {setup.threads}, batch {setup.batch_size}: {why}",
-        several=job.overlap is not None,
-        remarks=tuple(_remarks(artifact, job, ledger)),
-    )
+    summary = _summary(archive, planner, found, why)
     if isinstance(folder, LocalFolder):
         check_writable(folder.path / NAME)
         folder.remove_leftovers()
     return archive, summary
+
+
+def _summary(archive: Archive, planner: Planner, found: FoundRecordings, why: str) -> ArchiveSummary:
+    """What there is to say of a run before it scores; `why` is the reason for its setup."""
+    job, share = archive.job, int(archive.mine.sum())
+    where = f"{job.device} in TF32" if job.tf32 else job.device
+    return ArchiveSummary(
+        path=str(archive.folder),
+        units=len(archive.manifest),
+        shard=archive.shard,
+        share=share,
+        before=share - len(archive.todo),
+        failed_before=archive.failed_before,
+        changed=planner.changed,
+        unread_folders=found.lost,
+        passed_over=found.passed_over(),
+        setup=f"on {where}, {job.setup}: {why}",
+        several=job.overlap is not None,
+        remarks=tuple(_remarks(archive.artifact, job, archive.ledger)),
+    )
 
 
 def _remarks(artifact: Artifact, job: Job, ledger: Ledger) -> Iterator[str]:

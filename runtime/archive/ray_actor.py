@@ -78,7 +78,7 @@ class UnitActor:
         """Scores units, and commits what is done before it returns."""
         work, done, error = self._work, list[UnitStatus](), None
         self._places = {unit.id: place for unit, place in group}
-        writer = PartWriter(work.folder, work.plan, work.label, platform.node())
+        writer = PartWriter(work.folder, work.plan, work.label)
         try:
             try:
                 for scored in self._started().score([unit for unit, _ in group], self._came):

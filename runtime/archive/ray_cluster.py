@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import socket
 import tempfile
@@ -111,7 +110,7 @@ def score_on_ray(archive: Archive, summary: ArchiveSummary, report: Report, addr
 
 def _give_up(units: Sequence[tuple[Unit, str]], archive: Archive, summary: ArchiveSummary) -> None:
     """Commits units that ended each actor which tried them: they failed, without rows."""
-    writer = PartWriter(archive.folder, archive.plan, f"{archive.label}-ray", platform.node())
+    writer = PartWriter(archive.folder, archive.plan, f"{archive.label}-ray")
     try:
         for unit, why in units:
             summary.add(writer.add(lost_unit(unit, archive.plan, f"was not scored by any actor that tried: {why}")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import platform
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -124,7 +123,7 @@ def run_archive_request(
 
 def score(archive: Archive, summary: ArchiveSummary, report: Report) -> None:
     """Scores what is to be done, commits it part by part, and notes in the summary what was done."""
-    writer = PartWriter(archive.folder, archive.plan, archive.label, platform.node())
+    writer = PartWriter(archive.folder, archive.plan, archive.label)
     scorer = UnitScorer(archive.plan, archive.artifact, archive.job, archive.place)
     failed, again = set(archive.ledger.ids(FAILURE).to_pylist()), set[str]()
 

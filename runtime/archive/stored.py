@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.archive.folder import Folder
 from runtime.archive.part import ROWS, UnitStatus, damaged, reading
-from runtime.rows.arrow import arrow_schema, read_table
+from runtime.rows.arrow import arrow_schema, output_values, read_table
 from runtime.rows.block import Columns
 from runtime.rows.grid import Grid
 from runtime.workers.protocol import Rows
@@ -31,7 +30,7 @@ class StoredRows:
     def __init__(self, folder: Folder, columns: Columns, grid: Grid) -> None:
         self._folder, self._columns, self._grid = folder, columns, grid
         self._schema = arrow_schema(columns)
-        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._part = functools.lru_cache(OPEN_PARTS)(self._read)
 
     def rows(self, status: UnitStatus) -> Rows:
         """The rows of a unit, as the worker sent them that scored it.
@@ -46,26 +45,12 @@ class StoredRows:
         sent = np.isin(kind, ("scored", "failed"))
         starts = table["start_s"].to_numpy()[sent]
         indices = np.rint(starts * self._grid.sample_rate / self._grid.hop).astype(np.int64)
-        outputs = {name: self._values(table, name)[sent] for name in self._columns.shapes}
+        shapes = self._columns.shapes
+        outputs = {name: output_values(table[name].combine_chunks(), shape)[sent] for name, shape in shapes.items()}
         return Rows(indices, outputs, (kind == "scored")[sent])
 
-    def _part(self, name: str) -> Any:
-        if name not in self._open:
-            with reading(self._folder, name):
-                table = read_table(self._folder.read(ROWS + name))
-                table = table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()
-            self._open[name] = table
-            if len(self._open) > OPEN_PARTS:
-                self._open.popitem(last=False)
-        self._open.move_to_end(name)
-        return self._open[name]
-
-    def _values(self, table: Any, name: str) -> NDArray[Any]:
-        """An output of some rows; NaN in rows without a score."""
-        shape = self._columns.shapes[name]
-        column = table[name].combine_chunks()
-        width = int(np.prod(shape))
-        flat = column.values.to_numpy(zero_copy_only=False)
-        values = np.array(flat[column.offset * width : (column.offset + len(column)) * width]).reshape(-1, *shape)
-        values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
-        return values
+    def _read(self, name: str) -> Any:
+        """A part."""
+        with reading(self._folder, name):
+            table = read_table(self._folder.read(ROWS + name))
+            return table.cast(self._schema.with_metadata(table.schema.metadata)).combine_chunks()

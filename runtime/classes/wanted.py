@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -49,9 +49,11 @@ def read_classes(source: str | Path | Sequence[str], taxonomy: str | Path | None
     taxonomy itself.
 
     Raises:
-        InputError: a file cannot be read, is none of these, or repeats a class.
+        InputError: a file cannot be read, is none of these, or repeats a class; or the names are a set.
     """
     taxa = read_taxonomy(taxonomy) if taxonomy is not None else Taxonomy()
+    if isinstance(source, Set):
+        raise InputError("the classes are a set, whose order changes from run to run; give a list")
     if not isinstance(source, (str, Path)):
         return _checked(WantedClasses(tuple(str(name) for name in source), "the list of classes", taxonomy=taxa))
     path = Path(source)

@@ -9,7 +9,7 @@ A file with the column `answer` is a journal: `perch-explore label` appends a li
 a row_id counts.
 
 People save such files with spreadsheets, on other systems, and type names by hand. `read_sheet` copes with separators
-and encodings, `Labels.among` with the spelling of row_ids, `_Names` with the spelling of species.
+and encodings, `RowNames` with the spelling of row_ids, `_Names` with the spelling of species.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
 from runtime.errors import InputError, some
-from runtime.explore.names import comparable, pure
+from runtime.explore.names import RowNames, pure
 from runtime.explore.sheet import Sheet, cut_off, read_sheet
 from runtime.files import composed
 from runtime.model.heads import NO_CLASS, ClassList, Head, first_columns
@@ -47,8 +47,6 @@ MISSING = {"na", "n/a", "#n/a", "nan", "null", "none"}
 """What programs write into empty cells. Was nothing heard, or did nobody listen? These are refused."""
 CODE = re.compile(r"[a-z]{2,6}\d{0,2}")
 """The form of an eBird code."""
-Find = Callable[[Collection[str], Sequence[str], Sequence[str]], dict[str, set[str]]]
-"""Looks labels up among rows, given their row_ids and paths; returns for each label the row_ids it may mean."""
 NOTHING = "nocall"
 """A window in which nothing is heard; an empty cell means the same."""
 WINDOW_S = 5.0
@@ -95,21 +93,16 @@ class Labels:
         return DATE.sub("", row_id) if self.undated and row_id not in self.rows else row_id
 
     def among(self, row_ids: Sequence[str], paths: Sequence[str]) -> Labels:
-        """The same labels under the rows' own row_ids, where the file only spells them differently.
+        """The same labels under the rows' own row_ids, where the file only spells them differently (see `RowNames`).
 
-        Differences that are overcome: decomposed letters (NFD), backslashes, `5.0` or `5,0` for 5, upper and lower
-        case, and folders of the row's path in front. A label that could mean several rows stays as it is.
+        A label that could mean several rows stays as it is.
 
         Raises:
             InputError: a journal spells one row_id in several ways; or lines of one window contradict each other.
         """
-        renamed: dict[str, str] = {}
-        answered = self.rows.keys() | self.unsure | self.random | self.withdrawn
-        if unmatched := answered - set(map(self.key, row_ids)):
-            for find in (_by_form(comparable), _by_form(lambda name: comparable(name).casefold()), _by_path):
-                matches = find(unmatched, row_ids, paths)
-                renamed |= {label: min(rows) for label, rows in matches.items() if len(rows) == 1}
-                unmatched -= matches.keys()
+        answered, row_names = self.rows.keys() | self.unsure | self.random | self.withdrawn, RowNames(row_ids, paths)
+        matches = {label: row_names.find(label) for label in answered - set(map(self.key, row_ids))}
+        renamed = {label: min(rows) for label, rows in matches.items() if len(rows) == 1}
         names = Counter(renamed.get(label, label) for label in (*self.rows, *self.unsure, *self.withdrawn))
         if self.journal and names and (twice := names.most_common(1)[0])[1] > 1:
             raise InputError(
@@ -230,33 +223,6 @@ def _joined(before: frozenset[str] | None, more: frozenset[str], row_id: str, wh
             "nothing is heard; take one of them out"
         )
     return more if before is None else before | more
-
-
-def _by_form(form: Callable[[str], str]) -> Find:
-    """A lookup that compares row_ids in a common form."""
-
-    def find(labels: Collection[str], row_ids: Sequence[str], paths: Sequence[str]) -> dict[str, set[str]]:
-        rows = defaultdict(set)
-        for row_id in row_ids:
-            rows[form(row_id)].add(row_id)
-        return {label: rows[form(label)] for label in labels if form(label) in rows}
-
-    return find
-
-
-def _by_path(labels: Collection[str], row_ids: Sequence[str], paths: Sequence[str]) -> dict[str, set[str]]:
-    """Looks up labels with folders among rows whose recording's path ends that way."""
-    rows = defaultdict(list)
-    stems = {path: (pure(path).parent / pure(path).stem).as_posix() for path in dict.fromkeys(paths)}
-    for row_id, path in zip(row_ids, paths):
-        full_id = f"/{stems[path]}_{comparable(row_id).rpartition('_')[2]}"
-        rows[full_id.rpartition("/")[2]].append((full_id, row_id))
-    names = {label: name for label in labels if "/" in (name := comparable(label))}
-    matches = {
-        label: {row_id for full_id, row_id in rows.get(name.rpartition("/")[2], ()) if full_id.endswith(f"/{name}")}
-        for label, name in names.items()
-    }
-    return {label: ids for label, ids in matches.items() if ids}
 
 
 def _species_column(sheet: Sheet, columns: Mapping[str, int]) -> str:

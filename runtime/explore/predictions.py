@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,23 +47,19 @@ class Uncertainty:
 
     windows: int = 0
     species: int = 0
-    _files: list[NDArray[np.int64]] = field(default_factory=list)
-    _rows: list[NDArray[np.int64]] = field(default_factory=list)
-    _species: list[NDArray[np.int64]] = field(default_factory=list)
-    _probabilities: list[NDArray[np.float32]] = field(default_factory=list)
+    _parts: list[tuple[NDArray[Any], ...]] = field(default_factory=list)
+    """Of the windows of each part: file, row, the uncertain species, and its probability."""
 
     def __len__(self) -> int:
-        return sum(map(len, self._rows))
+        return sum(len(rows) for _, rows, *_ in self._parts)
 
     def add(self, part: Predicted, given: NDArray[np.bool_]) -> None:
         """Keeps each window's probability nearest to 0.5, and counts the species that it is given."""
         self.windows += int(given.any(axis=1).sum())
         self.species += int(given.sum())
         species = np.abs(part.probabilities - 0.5).argmin(axis=1)
-        self._files.append(np.full(len(part.rows), part.file))
-        self._rows.append(part.rows)
-        self._species.append(species)
-        self._probabilities.append(part.probabilities[np.arange(len(species)), species])
+        probabilities = part.probabilities[np.arange(len(species)), species]
+        self._parts.append((np.full(len(part.rows), part.file), part.rows, species, probabilities))
 
     def worst(self, files: Sequence[RowFile], count: int) -> list[tuple[int, int, int, float]]:
         """The windows most worth labelling: file, row, the uncertain species, and its probability.
@@ -70,10 +67,9 @@ class Uncertainty:
         These have a probability nearest to 0.5. Recordings take turns: one window of each, then a second of each, and
         so on.
         """
-        if not self._rows:
+        if not self._parts:
             return []
-        file, row = np.concatenate(self._files), np.concatenate(self._rows)
-        species, probability = np.concatenate(self._species), np.concatenate(self._probabilities)
+        file, row, species, probability = map(np.concatenate, zip(*self._parts, strict=True))
         numbers: dict[str, int] = {}
         recording = np.empty(len(row), np.int64)
         for f in range(len(files)):

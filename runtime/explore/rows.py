@@ -20,6 +20,8 @@ from runtime.audio.channels import Channel, channel_of
 from runtime.errors import InputError, PerchError, reason
 from runtime.explore.checks import MOST_VALUE, NotRowsError, check_names, check_times, lacking
 from runtime.explore.row_files import REPEATED, TIMES, open_npz, open_parquet
+from runtime.files import file_stamp
+from runtime.rows.arrow import output_values
 
 BLOCK_BYTES = 32 * 2**20
 """How much of an output is read at a time."""
@@ -158,7 +160,8 @@ class RowFile:
         place = index - int(ends[group]) + groups[group]
         with self._damage():
             column = self._file.read_row_group(group, columns=[name]).column(0)
-            return _floats(column.slice(place, 1).combine_chunks(), self.shapes[name])
+            values = output_values(column.slice(place, 1).combine_chunks(), self.shapes[name])
+        return values.astype(np.float32, copy=False)
 
     def _of_scored(self, name: str, start: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same values, NaN in rows without a score, whatever a user wrote there.
@@ -200,7 +203,7 @@ class RowFile:
                 else:
                     batches = self._file.read_row_group(group, columns=[name]).to_batches(size)
                 for batch in batches:
-                    yield _floats(batch.column(0), self.shapes[name])
+                    yield output_values(batch.column(0), self.shapes[name]).astype(np.float32, copy=False)
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:
@@ -221,7 +224,7 @@ class RowFile:
 
             with self._damage():
                 same.__dict__["_file"] = pyarrow.parquet.ParquetFile(self.source, read_dictionary=REPEATED)
-            self.check_stamp(_stamp(self.source))
+            self.check_stamp(file_stamp(os.stat(self.source)))
         return same
 
     def check_stamp(self, stamp: tuple[int, ...]) -> None:
@@ -258,7 +261,7 @@ def open_rows(path: str | Path) -> RowFile:
     """
     path = Path(path)
     try:
-        stamp = _stamp(path)
+        stamp = file_stamp(os.stat(path))
         file = RowFile(path, *(open_npz(path) if path.suffix.lower() == ".npz" else open_parquet(path)), stamp=stamp)
         check_names(file.row_ids.tolist(), file.paths.tolist(), file.status)
         scored = file.has_score
@@ -315,25 +318,9 @@ def recordings_of(files: Iterable[RowFile]) -> Iterator[Path]:
             yield file.source.parent / path
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    status = os.stat(path)
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
 def _short(value: object) -> str:
     """The beginning of a fingerprint."""
     return str(value)[:12]
-
-
-def _floats(column: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A list column of float32 or float16 as an array; nulls become NaN."""
-    width = int(np.prod(shape))
-    values = column.values.to_numpy(zero_copy_only=False)
-    values = values[column.offset * width : (column.offset + len(column)) * width]
-    array: NDArray[np.float32] = values.astype(np.float32, copy=column.null_count > 0).reshape(-1, *shape)
-    if column.null_count:
-        array[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
-    return array
 
 
 def _texts(column: Any) -> NDArray[np.object_]:

@@ -40,38 +40,26 @@ def find_similar(
         InputError: a query's embedding is zero, or a file is damaged.
     """
     directions = np.stack([_unit(query) for query in queries], axis=1)
-    hits: list[Hit] = []
+    best, nearest = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
     with progress_bar(sum(file.count for file in files), desc="windows") as bar:
         for f, file in enumerate(files):
             left_out = _left_out(f, file, queries, other_recordings)
             for start, values in file.blocks("embedding"):
                 before_block()
-                hits += _hits_of_block(values, directions, left_out[start : start + len(values)], f, start, hits, count)
-                hits = sorted(hits, key=lambda hit: (-hit.similarity, hit.file, hit.row))[:count]
+                lengths = np.sqrt(np.einsum("ij,ij->i", values, values))
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    cosines = (values @ directions) / lengths[:, None]
+                nearest.append(cosines.argmax(axis=1))
+                best.append(cosines[np.arange(len(cosines)), nearest[-1]])
+                best[-1][left_out[start : start + len(values)] | ~np.isfinite(best[-1])] = np.nan
                 bar.update(len(values))
-    return hits
-
-
-def _hits_of_block(
-    values: NDArray[np.float32],
-    directions: NDArray[np.float32],
-    left_out: NDArray[np.bool_],
-    file: int,
-    start: int,
-    hits: Sequence[Hit],
-    count: int,
-) -> list[Hit]:
-    """The rows of a block that may be among the best `count`."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", values, values))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = (values @ directions) / lengths[:, None]
-    query = cosines.argmax(axis=1)
-    best = cosines[np.arange(len(cosines)), query]
-    best[left_out | ~np.isfinite(best)] = -np.inf
-    least = hits[-1].similarity if len(hits) == count else -1.1  # a cosine may be a little below -1
-    good = np.flatnonzero(best > least)
-    good = good[np.argsort(-best[good], kind="stable")][:count]
-    return [Hit(float(best[i]), file, start + int(i), int(query[i])) for i in good]
+    similarity, query = np.concatenate(best), np.concatenate(nearest)
+    starts = np.cumsum([0, *(file.count for file in files)])
+    order = np.argsort(-similarity, kind="stable")[: min(count, int((~np.isnan(similarity)).sum()))]  # NaN come last
+    places = np.searchsorted(starts, order, side="right") - 1
+    return [
+        Hit(float(similarity[i]), int(f), int(i - starts[f]), int(query[i])) for i, f in zip(order, places, strict=True)
+    ]
 
 
 def _left_out(number: int, file: RowFile, queries: Sequence[Query], other_recordings: bool) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from runtime.model.messages import lacks, message_of
 LIBRARIES = ("libonnxruntime_providers_cuda.so", "onnxruntime_providers_cuda.dll")
 NEEDED = ("cublasLt", "cublas", "nvrtc", "curand", "cufft", "cudart", "cudnn")
 """The libraries that ONNX Runtime's CUDA provider loads, each after those that it needs itself."""
+DRIVER_LISTS, DEVICES = Path("/proc/driver/nvidia/gpus"), Path("/dev")
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 CONVOLUTION = (
     b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01gZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01'
@@ -32,43 +33,51 @@ the first convolution. (`onnx`, which could write it, is no dependency.)"""
 
 def gpus() -> list[str]:
     """Names of the GPUs that a driver lists, read without loading CUDA, which takes seconds."""
-    described = [path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    described = [path.read_text() for path in sorted(DRIVER_LISTS.glob("*/information"))]
     matches = [re.search(r"Model:\s*(.+)", text) for text in described]
     if matches:
         return [match.group(1).strip() if match else "unnamed GPU" for match in matches]
-    present = any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/dxg"))
-    return ["unnamed GPU"] if present else []
+    devices = [*DEVICES.glob("nvidia[0-9]*"), *DEVICES.glob("dxg")]  # a container's only one may be nvidia3
+    return ["unnamed GPU"] * len(devices)
 
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Loads CUDA and cuDNN from their wheels, where the system's loader does not look, so that a session can be made.
+    """Loads CUDA and cuDNN from their packages, where the system's loader does not look, so that a session can be made.
 
     Messages that ONNX Runtime prints about missing libraries are dropped; see `missing_library`.
     """
     ort.set_default_logger_severity(4)
     try:
+        _load_packages()
         if hasattr(ort, "preload_dlls"):
             with contextlib.redirect_stdout(io.StringIO()):
                 ort.preload_dlls()
-        _load_wheels()
         yield
     finally:
         ort.set_default_logger_severity(2)  # ONNX Runtime's default; it has no getter
 
 
-def _load_wheels() -> None:
-    """Loads what `preload_dlls` did not find: it looks beside `onnxruntime` alone, not on the rest of Python's path."""
-    for stem in NEEDED:
-        for folder in sys.path:
-            for path in sorted(Path(folder or ".").glob(f"nvidia/*/lib/lib{stem}.so.*[0-9]")):
-                if not _loads(path.name):
+def _load_packages() -> None:
+    """Loads the libraries from packages on Python's path, if their CUDA is ONNX Runtime's.
+
+    `preload_dlls` looks beside `onnxruntime` alone, and then takes the system's. cuDNN is called the same for each
+    version of CUDA: where the packages' CUDA is another, so may be their cuDNN.
+    """
+    major = str(getattr(ort, "cuda_version", "")).partition(".")[0] or "*"
+    for folder in map(Path, sys.path):
+        if any(folder.glob(f"nvidia/*/lib/libcudart.so.{major}")):
+            for path in (
+                found for stem in NEEDED for found in sorted(folder.glob(f"nvidia/*/lib/lib{stem}.so.*[0-9]"))
+            ):
+                if not _loads(path.name, os.RTLD_NOLOAD):  # a program may have loaded another, as PyTorch does
                     _loads(str(path))
+            return
 
 
-def _loads(name: str) -> bool:
+def _loads(name: str, mode: int = ctypes.DEFAULT_MODE) -> bool:
     try:
-        ctypes.CDLL(name)
+        ctypes.CDLL(name, mode)
     except OSError:
         return False
     return True

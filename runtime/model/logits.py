@@ -45,11 +45,12 @@ def activated(logits: Scores, activation: Activation, constant: NDArray[np.bool_
     if activation == "none" or not logits.size:
         return logits
     values = logits if constant is None else logits[:, ~constant]
-    if activation == "sigmoid":
-        values = np.exp(-np.logaddexp(np.float32(0), -values))
-    else:
-        values = np.exp(values - values.max(axis=1, keepdims=True, initial=-np.inf))
-        values /= values.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # NaN, of a window that failed, is no fault of a caller who turns warnings on
+        if activation == "sigmoid":
+            values = np.exp(-np.logaddexp(np.float32(0), -values))
+        else:
+            values = np.exp(values - values.max(axis=1, keepdims=True, initial=-np.inf))
+            values /= values.sum(axis=1, keepdims=True)
     if constant is None:
         return values
     result = logits.copy()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from runtime.console.terminal import Parser, add_version
-from runtime.model.ensemble import unique_models
 from runtime.request.archive import ArchiveOptions
 from runtime.request.detections import Detections
 from runtime.request.field import Option, options_of
@@ -215,15 +214,6 @@ def request_of(parsed: argparse.Namespace) -> Request:
     wanted = {option.name: getattr(parsed, option.name) for option in options_of(Detections)}
     detections = None if all(value is None for value in wanted.values()) else Detections(**wanted)
     return Request(**given, detections=detections, progress=not parsed.quiet)
-
-
-def models_of(parsed: argparse.Namespace) -> dict[str, Path]:
-    """The models that the command line names.
-
-    Raises:
-        InputError: names are missing or cannot be used.
-    """
-    return unique_models(parsed.model)
 
 
 def archive_options_of(parsed: argparse.Namespace) -> ArchiveOptions:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.audio.channels import channel_of
 from runtime.errors import InputError
@@ -70,6 +71,17 @@ def arrow_schema(columns: Columns) -> Any:
         dtype = pa.from_numpy_dtype(np.dtype(columns.dtypes.get(name, "float32")))
         fields.append(pa.field(name, pa.list_(dtype, int(np.prod(shape))), metadata=about))
     return pa.schema(fields, metadata={name: utf8(text) for name, text in columns.about.items()})
+
+
+def output_values(column: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """A list column of an output as an array `[rows, *shape]` of its own type; nulls become NaN."""
+    width = int(np.prod(shape))
+    values = column.values.to_numpy(zero_copy_only=False)
+    values = values[column.offset * width : (column.offset + len(column)) * width].reshape(-1, *shape)
+    if column.null_count:
+        values = values.copy()
+        values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return values
 
 
 def record_batch(schema: Any, block: Block) -> Any:

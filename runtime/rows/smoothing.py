@@ -72,6 +72,8 @@ def _averaged(scores: Scores, weights: Sequence[float]) -> Scores:
     values = np.where(finite, scores, 0)
     total, weight = np.zeros_like(values), np.zeros_like(values)
     for shift, factor in enumerate(np.array(weights, np.float32), -reach):
+        if abs(shift) >= len(scores):
+            continue
         to, of = (
             slice(max(0, -shift), len(scores) - max(0, shift)),
             slice(max(0, shift), len(scores) - max(0, -shift)),

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.audio.channels import channel_of
 from runtime.errors import InputError
-from runtime.files import Files, check_outputs
+from runtime.files import Files, check_outputs, utf8
 from runtime.request.detections import Detections
 from runtime.rows.arrow import arrow_schema, import_pyarrow, record_batch
 from runtime.rows.block import Block, Columns, by_recording
@@ -140,8 +140,9 @@ class Soundscapes(RunSummary):
         return {**vars(self), "_arrays": {}, "_blocks": list(self._blocks)}
 
     def __setitem__(self, output: str, values: ArrayLike) -> None:
-        """Writes values into the array of an output."""
-        self[output][:] = as_values(values, self[output].shape, output)
+        """Writes values into the array of an output; those of a DataFrame where its index and columns say."""
+        columns = self._columns
+        self[output][:] = as_values(values, output, columns.shapes[output], self.row_ids, columns.names(output))
 
     def _array(self, name: str) -> NDArray[Any]:
         """One output of all rows. From now on the blocks share its memory: writing to one changes both."""
@@ -189,10 +190,11 @@ class Soundscapes(RunSummary):
         except ImportError:
             raise InputError("a DataFrame needs pandas: `pip install pandas`") from None
         names = list(self._columns.shapes) if output is None else [self._asked(output)]
-        rows: dict[str, Any] = {"row_id": self.row_ids, "path": self.paths}
+        # pandas keeps text in Arrow, which holds no name that is not UTF-8.
+        rows: dict[str, Any] = {"row_id": [*map(utf8, self.row_ids)], "path": [*map(utf8, self.paths)]}
         rows |= {} if (channels := self.channels) is None else {"channel": channels}
         rows |= {"start_s": self.start_s, "end_s": self.end_s}
-        more = {name: getattr(self, name) for name in self._columns.more}
+        more = {name: [text and utf8(text) for text in getattr(self, name)] for name in self._columns.more}
         frames = [pandas.DataFrame({**rows, "status": self.status.tolist(), **more})]
         for name in names:
             columns = self._columns.names(name)
@@ -233,12 +235,13 @@ class Soundscapes(RunSummary):
             path: the file.
             output: which output, if there are several.
             scores: what to write instead of that output, `[rows, columns]`, such as the mean of several models' scores.
-                Rows that are NaN throughout get `fill`.
+                Rows that are NaN throughout get `fill`. Those of a DataFrame go where its index or its column
+                `row_id`, and its columns, say; without such names its rows and columns are taken in order.
 
         Raises:
             InputError: there are several outputs and none is named (with `scores`: and none is "label"), or another one
-                is named; the output is not a vector; scores have another shape, are infinite, or NaN in part of a
-                row; `path` is a folder or device, or a file that the run read; or the rows are in `sink`.
+                is named; the output is not a vector; scores have another shape or other names, are infinite, or NaN in
+                part of a row; `path` is a folder or device, or a file that the run read; or the rows are in `sink`.
             OutputError: the file cannot be written.
         """
         name = self._asked(output or usual_output(self._columns, given=scores is not None))

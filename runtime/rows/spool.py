@@ -199,10 +199,10 @@ class Spool:
         try:
             record = write_record(self._file, self._written.end, text, body)
         except OSError as error:
-            raise OutputError(
-                f"cannot write to {self.path.parent} ({reason(error)}); the rows so far are in {self.path}: make room, "
-                "then go on by `--resume` (resume=True)"
-            ) from None
+            rows = f"the rows so far are in {self.path}: make room, then go on by `--resume` (resume=True)"
+            if self._written.records <= 1:  # the first one holds no part
+                rows = "there are no rows yet: make room, then repeat the command"
+            raise OutputError(f"cannot write to {self.path.parent} ({reason(error)}); {rows}") from None
         self._written = self._written.plus(record)
 
     def _part(self, record: Record) -> tuple[Finished, dict[str, int]] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.errors import InputError
+from runtime.errors import InputError, repeated, some
+from runtime.files import utf8
 from runtime.rows.block import Block, Columns
 
 
@@ -38,23 +40,74 @@ def submitted(blocks: Sequence[Block], columns: Columns, scores: ArrayLike | Non
     """
     ((name, shape),) = columns.shapes.items()
     if scores is not None:
-        blocks = _with_values(blocks, as_values(scores, (sum(map(len, blocks)), *shape), name), name)
+        row_ids = [row_id for block in blocks for row_id in block.row_ids]
+        blocks = _with_values(blocks, as_values(scores, name, shape, row_ids, columns.names(name)), name)
     for block in blocks:
         _check_scores(block.outputs[name], block.row_ids, columns.classes.get(name) or ())
     return blocks
 
 
-def as_values(scores: ArrayLike, shape: tuple[int, ...], output: str) -> NDArray[np.floating]:
-    """Scores that a user gives for an output."""
+def as_values(
+    scores: ArrayLike, output: str, shape: tuple[int, ...], row_ids: Sequence[str], names: Sequence[str]
+) -> NDArray[np.floating]:
+    """Scores that a user gives for an output, as `float32 [rows, *shape]`.
+
+    Those of a DataFrame go where its index and its columns say. Masked values of an array are NaN.
+
+    Args:
+        shape: that of the output in one row.
+        names: those of its columns, all dimensions flattened.
+
+    Raises:
+        InputError: they are no numbers, have another shape, or are a DataFrame of other rows or columns.
+    """
+    if hasattr(scores, "columns"):
+        scores = _in_order(scores, output, row_ids, names)
     try:
-        given = np.ascontiguousarray(np.asarray(scores, np.float32))
+        if np.iscomplexobj(scores):
+            raise TypeError
+        with np.errstate(over="ignore"):  # what is infinite in float32 is refused by its name
+            array = np.ma.asarray(scores).astype(np.float32) if np.ma.isMaskedArray(scores) else np.asarray(scores)
+            given = np.ascontiguousarray(np.ma.filled(array, np.nan), np.float32)
     except (TypeError, ValueError):
         raise InputError(f"the scores given for '{output}' are not an array of numbers") from None
-    if given.shape != shape:
+    expected = (len(row_ids), *shape)
+    if given.shape != expected:
         raise InputError(
-            f"the scores given for '{output}' have the shape {given.shape}, but its rows and columns are {shape}"
+            f"the scores given for '{output}' have the shape {given.shape}, but its rows and columns are {expected}"
         )
     return given
+
+
+def _in_order(frame: Any, output: str, row_ids: Sequence[str], names: Sequence[str]) -> NDArray[Any]:
+    """The values of a DataFrame in the order of an output's rows and columns."""
+    if not hasattr(frame, "set_index"):
+        raise InputError(f"the scores given for '{output}' are a table that is not pandas'; give an array")
+    if "row_id" in frame.columns:
+        frame = frame.set_index("row_id")
+    rows, columns = (
+        _places(f"the scores given for '{output}'", what, list(found), wanted)
+        for what, found, wanted in (
+            ("row", frame.index, [*map(utf8, row_ids)]),  # as `to_dataframe` writes them
+            ("column", frame.columns, names),
+        )
+    )
+    values: NDArray[Any] = frame.to_numpy()[np.ix_(rows, columns)]
+    return values
+
+
+def _places(scores: str, what: str, found: list[Any], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted name is. Numbers from 0, as a new frame has them, are no names: these stay where they are."""
+    if found == list(wanted) or found == list(range(len(wanted))):
+        return list(range(len(wanted)))
+    places, known = {name: i for i, name in enumerate(found)}, set(wanted)
+    if missing := [name for name in wanted if name not in places]:
+        raise InputError(f"{scores} lack the {what} {some(missing)}")
+    if strange := [str(name) for name in found if name not in known]:
+        raise InputError(f"{scores} have the {what} {some(strange)}, which the output lacks")
+    if twice := repeated(found):
+        raise InputError(f"{scores} repeat the {what} {some(twice)}")
+    return [places[name] for name in wanted]
 
 
 def _with_values(blocks: Sequence[Block], values: NDArray[np.floating], output: str) -> list[Block]:

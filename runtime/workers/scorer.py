@@ -17,7 +17,7 @@ from runtime.errors import counted
 from runtime.model import cuda, cuda_calls
 from runtime.model.artifact import Artifact
 from runtime.model.ensemble import Sessions, open_models
-from runtime.model.messages import OUT_OF_MEMORY
+from runtime.model.messages import OUT_OF_MEMORY, message_of
 from runtime.model.session import Session
 from runtime.workers.child import listen, serve
 from runtime.workers.job import Job
@@ -27,6 +27,8 @@ from runtime.workers.worker import refusal, rows_of
 
 LANES = 2
 """Batches being worked on at once: one is copied while another is computed."""
+SCARCE = 512 * 2**20
+"""With fewer bytes free on the card, errors of cuDNN and cuBLAS count as lack of memory."""
 T = TypeVar("T")
 Score = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 
@@ -37,14 +39,21 @@ class BatchScorer:
     Args:
         score: computes the outputs of windows, in batches of a given size.
         check: computes the golden window in batches of a given size, and raises DeviceError if that goes wrong.
+        lacks_memory: whether an error is for lack of memory.
         batch_size: the size of batches at first.
         send: sends a message to the parent.
     """
 
     def __init__(
-        self, score: Score, check: Callable[[int], None], batch_size: int, send: Callable[[object], None]
+        self,
+        score: Score,
+        check: Callable[[int], None],
+        lacks_memory: Callable[[Exception], bool],
+        batch_size: int,
+        send: Callable[[object], None],
     ) -> None:
-        self._score, self._check, self._batch_size, self._send = score, check, batch_size, send
+        self._score, self._check, self._lacks_memory = score, check, lacks_memory
+        self._batch_size, self._send = batch_size, send
         self._checked: int | None = None
 
     def warm_up(self) -> None:
@@ -69,11 +78,26 @@ class BatchScorer:
                     self._checked = size
                 return call(size)
             except Exception as error:  # ONNX Runtime has no exception class for lack of memory
-                if size == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+                if size == 1 or not self._lacks_memory(error):
                     raise
                 self._batch_size = min(self._batch_size, size // 2)
                 batches = f"batches of {counted(size // 2, 'window')} instead of {size}"
                 self._send(Notice(f"memory ran out; going on with {batches}"))
+
+
+def lacks_memory(error: Exception, device: str) -> bool:
+    """Whether an error is for lack of memory.
+
+    cuDNN and cuBLAS need memory of their own, and do not always say what they lack: of cuDNN's plans ONNX Runtime
+    reports CUDNN_BACKEND_API_FAILED, of their handles "not initialized".
+    """
+    said = str(error).lower()
+    if any(words in said for words in OUT_OF_MEMORY):
+        return True
+    if device == "cpu" or not any(library in said for library in ("cudnn", "cublas")):
+        return False
+    free = cuda_calls.free_bytes(device)
+    return free is not None and free < SCARCE
 
 
 def main() -> None:
@@ -99,6 +123,7 @@ def main() -> None:
         scorer = BatchScorer(
             score=lambda windows, size: session.run(windows, job.computed, size),
             check=lambda size: session.check(session.golden_rows(job.computed, size)),
+            lacks_memory=lambda error: lacks_memory(error, job.device),
             batch_size=job.setup.batch_size,
             send=send,
         )
@@ -133,7 +158,7 @@ def _lane(
             outputs = scorer(ring.windows[batch.slot, : batch.filled]) if batch.filled else {}
             send(Scored(batch.slot, list(_rows(batch, outputs, session.artifact, job))))
     except Exception as error:  # such as a GPU that fell off the bus: the parent starts all processes anew
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"{type(error).__name__}: {message_of(error)}", file=sys.stderr, flush=True)
         os._exit(1)
 
 

@@ -153,6 +153,11 @@ def point(precision: str, batch: int, rate: float, **more: object) -> dict[str, 
     return {**about, "windows_per_s": {"median": rate}, **more}
 
 
+def head(share: float | None, error: float | None) -> dict[str, Any]:
+    found = {"failures": [] if error else ["error"], "held_to": "its tolerance", "top1_equal": 1, "windows": 2}
+    return {**found, "share": share, "error": error, "cosine_distance": error}
+
+
 CUDA = {
     "device": "cuda:0",
     "card": "Some Card",
@@ -170,6 +175,9 @@ CUDA = {
                 "c": {"points": [point("tf32", 8, 4500.2, wrong=[]), point("float16", 1, 900.0, wrong=[])]},
             },
         },
+        "agreement": {
+            "trials": {"v1_234 float16": {"heads": {"a": head(0.5, 0.01), "b": head(None, None)}, "equal": False}}
+        },
         "files": {"goal": 0.9},
     },
 }
@@ -184,7 +192,8 @@ def test_page_shows_a_gpu_whose_measurement_was_cut_short(tmp_path: Path) -> Non
     assert "| batch | tf32 | float16 |\n| --- | --- | --- |\n| 1 | 700 | 900 |\n| 8 | 4,500 | - |\n" in page
     for sentence in ("speed: it did not end in its time", "a: it failed", "nodes: the time was over"):
         assert sentence in page
-    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Wrong, failed or skipped"]
+    assert "| v1 234 float16 | `b` | - | - | 1 of 2 | **not equal** |" in page  # null: it is not finite
+    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Agreement", "Wrong, failed or skipped"]
     shown = words(tmp_path / "cuda.svg")
     assert {"v1 234", "tf32", "float16", "ceiling"} <= set(shown) and "float32" not in shown
 

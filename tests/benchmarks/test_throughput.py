@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,14 +19,13 @@ from benchmarks import cli
 from benchmarks.measuring import memory
 from benchmarks.measuring.arguments import memory_size, numbers
 from benchmarks.measuring.usage import Usage
-from benchmarks.throughput import command, full_run, sweep
+from benchmarks.throughput import command, sweep
 from benchmarks.throughput.figures import Configuration, FileFigures
-from benchmarks.throughput.full_run import Arrivals, FullRun, RunPlan, time_full_run
+from benchmarks.throughput.full_run import FullRun, RunPlan, steady_rate, time_full_run
 from benchmarks.throughput.report import report
-from benchmarks.throughput.setups import batch_sizes_of, by_layout, layouts_of
+from benchmarks.throughput.setups import batch_sizes_of, layouts_of
 from benchmarks.throughput.sweep import Conditions, Effort
 from convert.proof.synthetic import write_soundscape
-from runtime.console.progress import Progress
 from runtime.errors import InputError
 from runtime.model.artifact import Artifact, read_artifact
 from runtime.model.profile import VARIABLE, Setup, read_profile
@@ -218,17 +217,10 @@ def test_on_a_gpu_full_runs_are_compared(artifact: Artifact, monkeypatch: pytest
     assert "memory ran out" in report([found], "cuda:0")
 
 
-def test_windows_decoded_before_the_scorer_started_do_not_count(
-    model: Path, soundscapes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = iter((10.0, 11.0, 13.0, 15.0))
-    monkeypatch.setattr(full_run.time, "monotonic", lambda: next(now))
-    arrivals = Arrivals()
-    for windows in (500, 600, 700, 900):
-        arrivals(Progress(0.0, 1, windows, 0.0))
-    assert arrivals.rate(600) == (300 / 4, 300)
-    assert arrivals.rate(900) is None
-    monkeypatch.undo()
+def test_windows_decoded_before_the_scorer_started_do_not_count(model: Path, soundscapes: Path) -> None:
+    came = [(10.0, 500), (11.0, 600), (13.0, 700), (15.0, 900)]
+    assert steady_rate(came, 600) == (300 / 4, 300)
+    assert steady_rate(came, 900) is None
     plan = RunPlan((soundscapes / "0.ogg",), model, ("label",), "cpu", Setup(1, 1, 1), staged=True)
     assert time_full_run(plan).windows == 2  # all of them, since there were no others
 
@@ -256,8 +248,7 @@ def test_setups_by_default_are_at_least_ten_on_two_cores(artifact: Artifact) -> 
         sizes = batch_sizes_of(artifact, device, quick, None)
         setups = [Setup(*layout, size) for layout in layouts_of(2, device) for size in sizes]
         assert len(setups) >= 10
-        layouts = [[setup.batch_size for setup in group] for group in by_layout(setups[::-1])]
-        assert all(group == list(sizes) for group in layouts)
+        assert setups == sorted(setups, key=astuple)  # by the processes that serve them
 
 
 def test_a_graph_for_one_window_has_one_batch_size(artifact: Artifact) -> None:

@@ -19,6 +19,7 @@ from convert.proof.synthetic import soundscape
 from runtime import DeviceError, InputError, Soundscapes
 from runtime.audio.recording import Recording
 from runtime.model.artifact import read_artifact
+from runtime.model.cuda import gpus
 from runtime.model.session import Session
 from runtime.request.request import Request
 from runtime.run import run_request
@@ -245,7 +246,7 @@ def test_wrong_arguments_are_named(recordings: Path, model: Path, options: dict[
         run(recordings, model, **options)
 
 
-@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU")
 def test_cuda_never_falls_back(recordings: Path, model: Path) -> None:
     with pytest.raises(DeviceError, match=r"device='cuda.*' .*or use device='cpu'|onnxruntime-gpu"):
         run(recordings, model, device="cuda")

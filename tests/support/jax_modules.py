@@ -15,12 +15,12 @@ from hypothesis import settings
 from jax.experimental import jax2tf
 from numpy.typing import NDArray
 
+from convert.stablehlo import module
 from convert.stablehlo.graph import Graph, natural
 from convert.stablehlo.module import stablehlo_text, translated
 from convert.stablehlo.tensor import PROBES, Tensor, View
 from convert.stablehlo.text import parse
-from convert.stablehlo.translate import outputs, translate
-from convert.write import IR_VERSION, OPSET
+from convert.stablehlo.translate import translate
 
 Array = NDArray[Any]
 Function = Callable[[Any], Any]
@@ -62,16 +62,7 @@ def model_of(
         graph, results = translated(functions, inputs, arguments)
     else:
         results = translate(functions, graph, arguments)
-    values = outputs(graph, {f"output_{i}": result for i, result in enumerate(results)})
-    made = ir.Graph(
-        [inputs],
-        values,
-        nodes=graph.nodes,
-        initializers=list(graph.constants.values()),
-        opset_imports={"": OPSET},
-        name="module",
-    )
-    return ir.Model(made, ir_version=IR_VERSION)
+    return module.model_of(graph, inputs, {f"output_{i}": result for i, result in enumerate(results)})
 
 
 def session_of(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cuda.kit.expected import Expected
-from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt
+from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt, figure
 from benchmarks.cuda.steps.precisions import Precision, file_for, options_for, precisions
 from convert.proof import parity
 from convert.proof.parity import HeadParity
@@ -186,7 +186,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         if not each.get("heads"):
             continue
         heads = each["heads"]
-        worst = max(heads, key=lambda head: heads[head]["share"])
+        worst = max(heads, key=lambda head: figure(heads[head]["share"]))
         held_to = ON_CPU if any(found["held_to"] == ON_CPU for found in heads.values()) else OWN
         verdict = f"within {held_to}" if each["equal"] else f"BEYOND {held_to.upper()}"
         yield f"{name}: {verdict}; worst is {_measures(worst, heads[worst])}"
@@ -197,4 +197,5 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _measures(head: str, found: Mapping[str, Any]) -> str:
     equal = f"top class equal in {found['top1_equal']} of {found['windows']}"
-    return f"{head}: error {found['error']:.1e}, 1 - cosine {found['cosine_distance']:.1e}, {equal}"
+    error, cosine = figure(found["error"]), figure(found["cosine_distance"])
+    return f"{head}: error {error:.1e}, 1 - cosine {cosine:.1e}, {equal}"

@@ -20,8 +20,9 @@ def measure(context: Context, keep: Keep) -> Result:
     """`problem` is why the device cannot be used; None if it can. It is missing until that is known."""
     result: Result = {"installed": versions(), "card": {"name": card.name(context.device)}}
     if context.on_gpu:
-        result["card"] |= card.described(context.device)
-        result["state"] = dict(card.described(context.device, card.STATE))
+        described = card.described(context.device)
+        result["card"] |= {field: described[field] for field in card.FIELDS if field in described}
+        result["state"] = {field: described[field] for field in card.STATE if field in described}
     keep(result)
     result["problem"] = None
     if context.on_gpu:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from benchmarks.cuda.step import Context, Keep, Result, Trials
+from benchmarks.cuda.step import Context, Keep, Result, Trials, figure
 from benchmarks.cuda.steps.agreement import tolerance_of
 from benchmarks.cuda.steps.points import ROUND_S, ROUNDS, Pair, Points
 from benchmarks.cuda.steps.precisions import precisions
@@ -183,7 +183,7 @@ class _Speed:
         wrong = []
         for head, off in point.get("off", {}).items():
             usual = tolerance_of(self._artifacts[name], head, precision).error
-            if not off <= min(max(usual, TIMES * first["off"][head]), MOST_OFF):  # also true for NaN
+            if figure(off) > min(max(usual, TIMES * figure(first["off"][head])), MOST_OFF):
                 wrong.append(head)
         return wrong
 

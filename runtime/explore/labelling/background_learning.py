@@ -91,13 +91,13 @@ class Learning:
         learnt = self.learnt
         if learnt is None:
             return []
-        positives = {each["name"]: each["positives"] for each in learnt.species}
+        labels = {each["name"]: each["labels"] for each in learnt.species}
         shown = []
         for i, name in enumerate(learnt.names):
             value = float(learnt.probabilities[i, number])
             probability = value if learnt.enough[i] and not np.isnan(value) else None
             given = probability is not None and probability >= learnt.thresholds[i]
-            shown.append({"name": name, "probability": probability, "given": given, "labels": positives[name]})
+            shown.append({"name": name, "probability": probability, "given": given, "labels": labels[name]})
         return sorted(
             shown, key=lambda each: -1.0 if each["probability"] is None else each["probability"], reverse=True
         )

@@ -22,6 +22,7 @@ from pathlib import Path
 from runtime.errors import InputError, OutputError, reason
 from runtime.explore.labelling.answer import COLUMNS, Answer, answer_of, line_of
 from runtime.explore.labelling.lock import opened_and_locked
+from runtime.files import file_stamp
 
 HEADER = line_of(COLUMNS)
 MARK = b"\xef\xbb\xbf"
@@ -45,7 +46,6 @@ class Journal:
         own_name: gives the row_id of the rows for one that the file may spell differently.
 
     answers: the present answer of each window, by row_id; those withdrawn are left out.
-    random: the windows with any line of the source `random`.
     notices: what the user should know of the file.
 
     Raises:
@@ -56,7 +56,6 @@ class Journal:
     def __init__(self, path: Path, own_name: Callable[[str], str] = str) -> None:
         self.path, self._own_name = path, own_name
         self.answers: dict[str, Answer] = {}
-        self.random: set[str] = set()
         self.notices: list[str] = []
         self.spellings: dict[str, str] = {}
         """The first spelling of each species, by its letters in lower case."""
@@ -92,7 +91,7 @@ class Journal:
             OutputError: the file is gone, cannot be read, or is no label file of the page any more.
         """
         with self._lock, self._failing():
-            if _stamp(os.stat(self.path)) == self._stamp:
+            if file_stamp(os.stat(self.path)) == self._stamp:
                 return
             with opened_and_locked(self.path) as file:
                 self._refresh(file)
@@ -114,7 +113,7 @@ class Journal:
                 self._write(file, line)
                 self._data += line
                 self._lines += 1
-                self._stamp = _stamp(os.fstat(file))
+                self._stamp = file_stamp(os.fstat(file))
             self._take(answer)
 
     def take_changed(self) -> list[Answer | None]:
@@ -137,8 +136,8 @@ class Journal:
 
     def _refresh(self, file: int) -> None:
         """Reads what is new in the locked file; all of it, if more than its end is."""
-        stamp = _stamp(os.fstat(file))
-        if stamp == self._stamp:
+        now = file_stamp(os.fstat(file))
+        if now == self._stamp:
             return
         data, before = _read(file), self._data
         if not data.startswith(before[: len(before) - _torn(before)]):
@@ -148,7 +147,7 @@ class Journal:
             self.others_at = time.monotonic()
         else:
             self._take_all(data)
-        self._data, self._stamp, self._lines = data, stamp, data.count(b"\n")
+        self._data, self._stamp, self._lines = data, now, data.count(b"\n")
 
     def _read_again(self, data: bytes, before: bytes) -> None:
         """Reads a file in which another program has changed what was there."""
@@ -169,7 +168,7 @@ class Journal:
                 f"`--import {self.path} --labels NEW.csv` copies its labels into a new file that has"
             )
         self._changed = [None]
-        self.answers, self.random, self.spellings, self._spelt = {}, set(), {}, {}
+        self.answers, self.spellings, self._spelt = {}, {}, {}
         self._take_lines(rest, 1)
 
     def _take_lines(self, data: bytes, before: int) -> None:
@@ -196,8 +195,6 @@ class Journal:
         for name in answer.species:
             self.spellings.setdefault(name.casefold(), name)
         self._changed.append(answer)
-        if answer.source == "random":
-            self.random.add(answer.row_id)
         if answer.answer == "withdrawn":
             self.answers.pop(answer.row_id, None)
         else:
@@ -218,7 +215,7 @@ class Journal:
         else:
             self._write(file, b"\n")
             self._data += b"\n"
-        self._stamp = _stamp(os.fstat(file))
+        self._stamp = file_stamp(os.fstat(file))
 
     def _write(self, file: int, line: bytes) -> None:
         """Appends all of it and waits until the disk has it, or appends nothing."""
@@ -276,8 +273,3 @@ def _read(file: int) -> bytes:
     os.lseek(file, 0, os.SEEK_SET)
     with os.fdopen(os.dup(file), "rb") as stream:
         return stream.read()
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What changes when somebody writes to a file or replaces it."""
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

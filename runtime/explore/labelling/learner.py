@@ -73,27 +73,25 @@ def learn(job: LearnJob) -> Learnt:
             uncertainty.add(part, gets)
             given += gets.sum(axis=0)
     probabilities.flush()
-    return _learnt(files, evaluation, uncertainty, given)
+    return _learnt(files, starts, evaluation, uncertainty, given)
 
 
 def _learnt(
     files: Sequence[RowFile],
+    starts: NDArray[np.int64],
     evaluation: Evaluation,
     uncertainty: Uncertainty,
     given: NDArray[np.int64],
 ) -> Learnt:
-    starts = np.cumsum([0, *(file.count for file in files)])
     worst = uncertainty.worst(files, MOST_WORTH)
     names, places = evaluation.names, {name: i for i, name in enumerate(evaluation.names)}
     species = []
     for i, name in enumerate(evaluation.labelled.names):
         place = places.get(name)
-        positives = int(evaluation.labelled.truth[:, i].sum())
         species.append(
             {
                 "name": name,
-                "labels": positives,
-                "positives": positives,
+                "labels": int(evaluation.labelled.truth[:, i].sum()),
                 "average_precision": None if place is None else float(evaluation.average_precision[place]),
                 "enough": place is not None and bool(evaluation.enough[place]),
                 "given": 0 if place is None else int(given[place]),

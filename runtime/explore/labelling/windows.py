@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runtime.audio.channels import Channel
 from runtime.errors import InputError
 from runtime.explore.labelled_rows import check_unique
-from runtime.explore.names import comparable, pure
+from runtime.explore.names import RowNames, pure
 from runtime.explore.pictures.sound import Recordings
 from runtime.explore.rows import RowFile
 from runtime.remote import Location, is_url
@@ -66,33 +66,15 @@ class Windows:
         return {row_id: number for number, row_id in enumerate(self.row_ids)}
 
     @cached_property
-    def _numbers_by_form(self) -> dict[str, int | None]:
-        return _unique(map(comparable, self.row_ids))
-
-    @cached_property
-    def _numbers_by_letters(self) -> dict[str, int | None]:
-        return _unique(comparable(row_id).casefold() for row_id in self.row_ids)
-
-    @cached_property
-    def _numbers_by_path(self) -> dict[str, int | None]:
-        """The windows by every ending of their recording's path and the window's end."""
-        stems = {path: (pure(path).parent / pure(path).stem).parts for path in dict.fromkeys(self.paths.tolist())}
-        ends = [comparable(row_id).rpartition("_")[2] for row_id in self.row_ids]
-        parts = [stems[path] for path in self.paths.tolist()]
-        most = max(map(len, stems.values()), default=0)
-        names = ((f"{'/'.join(each[-n:])}_{end}" for each, end in zip(parts, ends)) for n in range(2, most + 1))
-        return {name: number for few in names for name, number in _unique(few).items()}
+    def _names(self) -> RowNames:
+        return RowNames(self.row_ids, self.paths.tolist())
 
     def number_of(self, row_id: str) -> int | None:
-        """The window of a row_id, also if it is spelt as `Labels.among` allows; None if there is none, or several."""
+        """The window of a row_id, also if it is spelt otherwise (see `RowNames`); None if there is none, or several."""
         if row_id in self._numbers:
             return self._numbers[row_id]
-        form = comparable(row_id)
-        if form in self._numbers_by_form:
-            return self._numbers_by_form[form]
-        if form.casefold() in self._numbers_by_letters:
-            return self._numbers_by_letters[form.casefold()]
-        return self._numbers_by_path.get(form) if "/" in form else None
+        found = self._names.find(row_id)
+        return self._numbers[min(found)] if len(found) == 1 else None
 
     def own_name(self, row_id: str) -> str:
         """A window's row_id as the rows spell it; that of no window stays as it is."""
@@ -183,11 +165,3 @@ class Windows:
     def of_recording(self, number: int) -> NDArray[np.int64]:
         """All windows of the same recording."""
         return np.flatnonzero(self.paths == self.paths[number])
-
-
-def _unique(names: Iterable[str]) -> dict[str, int | None]:
-    """The numbers of names, counted from 0; None for a name that occurs again."""
-    numbers: dict[str, int | None] = {}
-    for number, name in enumerate(names):
-        numbers[name] = None if name in numbers else number
-    return numbers

@@ -70,7 +70,7 @@ def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tupl
         contents += f" (evenly spread; it links to the sound of the other {linked:,}{channels})"
     lines = [contents, describe_missing([path for path, file in files.items() if file is None], failures)]
     data = _data(cloud, addresses, clips)
-    html = render("cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), contents=contents)
+    html = render(__package__, "cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), contents=contents)
     return html, [line for line in lines if line]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import jinja2
 
 
-def render(name: str, **values: Any) -> str:
-    """A template of this folder, filled in."""
-    loader = jinja2.PackageLoader("runtime.explore.pictures", "")
+def render(package: str, name: str, **values: Any) -> str:
+    """A template in the folder of a package, filled in."""
+    loader = jinja2.PackageLoader(package, "")
     templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return templates.get_template(name).render(**values)

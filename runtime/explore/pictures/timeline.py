@@ -244,7 +244,7 @@ def page(timeline: Timeline, target: Path) -> str:
         "picture_s": 0 if timeline.power is None else len(timeline.power) / _frames_a_second(timeline),
     }
     stops = [matplotlib.colors.to_hex(shade) for shade in matplotlib.colormaps[SCALE](np.linspace(0, 1, 9))]
-    return render("timeline.html.jinja", timeline=timeline, data=data, stops=stops)
+    return render(__package__, "timeline.html.jinja", timeline=timeline, data=data, stops=stops)
 
 
 def _frames_a_second(timeline: Timeline) -> int:

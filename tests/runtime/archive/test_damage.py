@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runtime import InputError, archive_status, merge_archive
+from runtime import InputError, OutputError, archive_status, merge_archive
 from runtime.archive.folder import LocalFolder
 from runtime.archive.ledger import read_ledger
 from runtime.archive.part import drop_units
@@ -124,3 +125,15 @@ def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:
 def test_a_merge_does_not_write_into_the_dataset(out: Path) -> None:
     with pytest.raises(InputError, match=r"rows/x\.parquet lies in the dataset .*; name a file outside of it"):
         merge_archive(out, out / "rows" / "x.parquet", progress=False)
+
+
+def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(
+        OutputError, match=rf"^cannot write to {tmp_path} \(read-only file system\); what was committed"
+    ):
+        LocalFolder(tmp_path).write("rows/part.parquet", b"")

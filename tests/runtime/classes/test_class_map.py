@@ -35,6 +35,8 @@ def test_taxonomy_and_class_list(tmp_path: Path) -> None:
     assert taxonomy.row_ids is None
     assert read_classes(file(tmp_path, "ebird2021\nhouspa\namecro\n")).names == ("houspa", "amecro")
     assert read_classes(["amecro"]).names == ("amecro",)
+    with pytest.raises(InputError, match="a set, whose order changes"):
+        read_classes({"amecro", "houspa"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

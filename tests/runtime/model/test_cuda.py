@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,24 +49,32 @@ def test_distributions_in_folders_of_their_own_are_no_problem(tmp_path: Path, mo
         check_install()
 
 
-def test_libraries_are_found_on_the_rest_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "nvidia" / "cu13" / "lib"
-    folder.mkdir(parents=True)
-    for name in ("libcublas.so.13", "libcublasLt.so.13", "libcusolver.so.12"):
-        (folder / name).touch()
-    asked: list[str] = []
+def test_packages_on_the_path_go_before_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, names in {
+        "other/nvidia/cudnn/lib": ("libcudnn.so.9",),
+        "other/nvidia/cuda_runtime/lib": ("libcudart.so.12",),
+        "right/nvidia/cu13/lib": ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcusolver.so.12"),
+        "right/nvidia/cudnn/lib": ("libcudnn.so.9",),
+    }.items():
+        (tmp_path / place).mkdir(parents=True)
+        for name in names:
+            (tmp_path / place / name).touch()
+    loaded = ["libcudart.so.13"]
 
-    def refuse(name: str) -> None:
-        asked.append(name)
-        raise OSError("not found")
+    def load(name: str, mode: int = 0) -> None:
+        if mode == os.RTLD_NOLOAD and name not in loaded:
+            raise OSError("not loaded")
+        loaded.append(name)
 
-    monkeypatch.setattr("sys.path", [str(tmp_path)])
-    monkeypatch.setattr("runtime.model.cuda.ort.preload_dlls", lambda: None, raising=False)
-    monkeypatch.setattr("runtime.model.cuda.ctypes.CDLL", refuse)
+    monkeypatch.setattr("sys.path", [str(tmp_path / "none"), str(tmp_path / "other"), str(tmp_path / "right")])
+    monkeypatch.setattr("runtime.model.cuda.ort.cuda_version", "13.0", raising=False)
+    monkeypatch.setattr("runtime.model.cuda.ort.preload_dlls", lambda: loaded.append("system"), raising=False)
+    monkeypatch.setattr("runtime.model.cuda.ctypes.CDLL", load)
     with cuda.loading():
         pass
-    names = ["libcublasLt.so.13", str(folder / "libcublasLt.so.13"), "libcublas.so.13", str(folder / "libcublas.so.13")]
-    assert asked == names
+    libraries = ("cu13/lib/libcublasLt.so.13", "cu13/lib/libcublas.so.13", "cudnn/lib/libcudnn.so.9")
+    new = [*(str(tmp_path / "right" / "nvidia" / each) for each in libraries), "system"]
+    assert [name for name in loaded if name != "libcudart.so.13"] == new
 
 
 def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,3 +112,16 @@ def test_a_failed_call_leaves_no_error_to_the_next_kernel(monkeypatch: pytest.Mo
     monkeypatch.setattr(cuda_calls, "library", lambda: full)
     assert not cuda_calls.pin(np.zeros(4, np.float32))
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("present", "count"), [((), 0), (("nvidiactl", "nvidia3"), 1), (("nvidia0", "nvidia1"), 2), (("dxg",), 1)]
+)
+def test_gpus_that_no_driver_describes_are_counted_by_their_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, present: tuple[str, ...], count: int
+) -> None:
+    for name in present:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(cuda, "DRIVER_LISTS", tmp_path / "none")
+    monkeypatch.setattr(cuda, "DEVICES", tmp_path)
+    assert cuda.gpus() == ["unnamed GPU"] * count

@@ -52,6 +52,13 @@ def test_rows_become_the_weighted_mean_of_their_recording(weights: list[float]) 
     assert all((each.outputs["embedding"] == 1).all() for each in found)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_weights_may_reach_beyond_a_recording(rows: int) -> None:
+    scores, weights = RNG.standard_normal((rows, 3)).astype(np.float32), [1, 2, 3, 4, 3, 2, 1]
+    (found,) = smoothed([block("short", scores)], COLUMNS, weights)
+    np.testing.assert_allclose(found.outputs["label"], reference(scores, weights), rtol=0, atol=2e-6)
+
+
 def test_without_weights_nothing_changes() -> None:
     parts = [block("one", np.ones((2, 3), np.float32))]
     assert list(smoothed(parts, COLUMNS, None)) == parts

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pandas
 import polars
 import pyarrow.parquet as pq
 import pytest
@@ -119,6 +120,56 @@ def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> N
     assert (tmp_path / "list.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
 
 
+def test_scores_of_a_data_frame_go_where_its_names_say(tmp_path: Path, soundscapes: Soundscapes) -> None:
+    values = np.arange(15, dtype=np.float64).reshape(5, 3)
+    frame = pandas.DataFrame(values, soundscapes.row_ids, ["x", "y", "z"])
+    turned = frame.loc[["b_10", "a_5", "a_15", "b_5", "a_10"], ["z", "x", "y"]]
+    for given in (frame, turned, turned.rename_axis("row_id").reset_index(), pandas.DataFrame(values)):
+        soundscapes.to_submission(tmp_path / "out.csv", "label", given)
+        np.testing.assert_array_equal(numbers(tmp_path / "out.csv"), values)
+    soundscapes["label"] = turned
+    np.testing.assert_array_equal(soundscapes["label"], values)
+    soundscapes["embedding"] = pandas.DataFrame(values[:, [0, 1, 2, 0]], columns=["e3", "e1", "e0", "e2"])
+    np.testing.assert_array_equal(soundscapes["embedding"], values[:, [2, 1, 0, 0]])
+
+
+def test_a_mask_is_no_score(tmp_path: Path, soundscapes: Soundscapes) -> None:
+    scores = np.ma.masked_array(np.ones((5, 3), int), np.eye(5, 1) == np.ones(3))
+    soundscapes.to_submission(tmp_path / "out.csv", "label", scores)
+    assert numbers(tmp_path / "out.csv")[:, 0].tolist() == [-1000, 1, 1, 1, 1]
+
+
+FRAME = pandas.DataFrame(np.zeros((5, 3)), ["a_5", "a_10", "a_15", "b_5", "b_10"], ["x", "y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (FRAME.rename(columns={"y": "w"}), "the scores given for 'label' lack the column y"),
+        (FRAME.assign(path="a.wav"), "'label' have the column path, which the output lacks"),
+        (FRAME.iloc[[0, 1, 2, 3]], "'label' lack the row b_10"),
+        (FRAME.iloc[[4, 0, 1, 2, 3, 3]], "'label' repeat the row b_5"),
+        (pandas.DataFrame(FRAME.to_numpy()).sort_index(ascending=False), "'label' lack the row a_5, a_10"),
+        (polars.DataFrame({"z": [0.0] * 5, "x": [0.0] * 5, "y": [0.0] * 5}), "a table that is not pandas'"),
+    ],
+)
+def test_a_data_frame_of_other_rows_or_columns_is_refused(
+    tmp_path: Path, soundscapes: Soundscapes, scores: object, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        soundscapes.to_submission(tmp_path / "out.csv", "label", scores)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_frame_holds_names_that_are_not_utf_8(soundscapes: Soundscapes) -> None:
+    first = soundscapes._blocks[0]
+    soundscapes._blocks[0] = replace(first, path="caf\udce9.wav", row_ids=[f"caf\udce9_{i}" for i in (5, 10, 15)])
+    frame = soundscapes.to_dataframe("label")
+    assert (frame["row_id"][0], frame["path"][0]) == ("caf\\xe9_5", "caf\\xe9.wav")
+    soundscapes["label"] = frame.iloc[::-1][["row_id", "x", "y", "z"]]
+    np.testing.assert_array_equal(soundscapes["label"], frame[["x", "y", "z"]])
+
+
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
@@ -133,6 +184,8 @@ def test_scores_of_somebody_elses(tmp_path: Path, soundscapes: Soundscapes) -> N
         ),
         (np.where(np.eye(5, 3, -3), np.inf, 1), r"the score of 'x' in the row b_5 is inf"),
         ([["a", "b", "c"]] * 5, "are not an array of numbers"),
+        (np.full((5, 3), 1j), "are not an array of numbers"),
+        (np.full((5, 3), 1e300), r"the score of 'x' in the row a_5 is inf"),
         ([[1, 2, 3], [1]], "are not an array of numbers"),
     ],
 )

@@ -167,6 +167,16 @@ def test_full_disk_keeps_what_is_done(tmp_path: Path, folder: Path, model: Path)
     np.testing.assert_array_equal(saved.astype(np.float32), reference["embedding"])
 
 
+def test_a_disk_that_is_full_at_once_promises_no_rows(tmp_path: Path, folder: Path, model: Path) -> None:
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    program = limited + "from runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [str(folder), "--model", str(model), "-o", str(tmp_path / "out.csv"), "--outputs", "embedding"]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 2
+    assert done.stderr.endswith("; there are no rows yet: make room, then repeat the command\n")
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_folder_that_vanishes_loses_no_row(
     tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from benchmarks.measuring.usage import children
 from convert.proof.synthetic import soundscape
 from runtime import ArtifactError, PerchError, Soundscapes
 from runtime.workers.protocol import Notice, RingSetup
-from runtime.workers.scorer import LANES, BatchScorer
+from runtime.workers.scorer import LANES, BatchScorer, lacks_memory
 from runtime.workers.stages import DecoderProcess, ScorerProcess, Stages
 from tests.support import runs
 from tests.support.broken import edited
@@ -173,6 +173,10 @@ def test_decoders_that_never_start_are_told(folder: Path, model: Path) -> None:
     assert not children(os.getpid())
 
 
+def on_cpu(error: Exception) -> bool:
+    return lacks_memory(error, "cpu")
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -193,7 +197,7 @@ def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
         return {"label": windows}
 
     checked: list[int] = []
-    scorer = BatchScorer(score, checked.append, 16, notices.append)
+    scorer = BatchScorer(score, checked.append, on_cpu, 16, notices.append)
     windows = np.zeros((16, 4), np.float32)
     assert scorer(windows)["label"] is windows
     scorer(windows)
@@ -205,7 +209,25 @@ def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
         raise RuntimeError("an illegal instruction was encountered")
 
     with pytest.raises(RuntimeError, match="illegal instruction"):
-        BatchScorer(broken, checked.append, 16, notices.append)(windows)
+        BatchScorer(broken, checked.append, on_cpu, 16, notices.append)(windows)
+
+
+@pytest.mark.parametrize(
+    ("said", "free", "lacking"),
+    [
+        ("CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED ; GPU=0", 100 * 2**20, True),
+        ("CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED ; GPU=0", 2**30, False),
+        ("CUBLAS failure 1: the library was not initialized ; GPU=0", 0, True),
+        ("CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED ; GPU=0", None, False),
+        ("an illegal instruction was encountered", 0, False),
+        ("CUDA failure 2: out of memory ; GPU=0", None, True),
+    ],
+)
+def test_errors_of_cuda_s_libraries_on_a_full_card_are_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch, said: str, free: int | None, lacking: bool
+) -> None:
+    monkeypatch.setattr("runtime.model.cuda_calls.free_bytes", lambda device: free)
+    assert lacks_memory(RuntimeError(said), "cuda:0") is lacking
 
 
 def command(pid: int) -> str:

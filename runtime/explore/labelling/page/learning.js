@@ -34,8 +34,8 @@ function table(species) {
   return element("table", {}, element("caption", { class: "soft" }, CAPTION), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
 }
 
-function would({ enough, positives, given, change }) {
-  if (!enough) return [positives < 5 ? `${positives} of 5 labels` : "–"];
+function would({ enough, labels, given, change }) {
+  if (!enough) return [labels < 5 ? `${labels} of 5 labels` : "–"];
   if (given === null) return ["–"];
   const moved = change ? [element("span", { class: "soft" }, ` ${change > 0 ? "+" : "−"}${number(Math.abs(change))}`)] : [];
   return [number(given), ...moved];

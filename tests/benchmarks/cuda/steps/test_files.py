@@ -103,7 +103,9 @@ def test_the_card_is_as_fast_as_the_faster_of_two_steps_found(
     assert any("card as in speed" in line for line in files.lines(found)) == (whence == "speed")
 
 
-def test_recordings_of_the_user_come_before_synthetic_ones(model: Path, tmp_path: Path) -> None:
+def test_recordings_of_the_user_come_before_synthetic_ones(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = tmp_path / "own"
     own.mkdir()
     write_soundscape(own / "a.FLAC", 1, 10.0)
@@ -111,6 +113,14 @@ def test_recordings_of_the_user_come_before_synthetic_ones(model: Path, tmp_path
     assert [path.name for path in (*found["flac"], *found["ogg"])] == ["a.FLAC", "0.ogg"]
     links = enough(found["flac"], 5, read_artifact(model), tmp_path / "links")
     assert len(links) == 3  # two windows each
+    assert {soundfile.info(path).frames for path in links} == {320_000}
+
+    def refuse(*_: object) -> None:
+        raise OSError("another drive")
+
+    monkeypatch.setattr("os.link", refuse)
+    links = enough(found["flac"], 5, read_artifact(model), tmp_path / "elsewhere")
+    assert [path.is_symlink() for path in links] == [True] * 3
     assert {soundfile.info(path).frames for path in links} == {320_000}
 
 

@@ -56,6 +56,18 @@ def context(model: Path, tmp_path: Path) -> Context:
     return Context(models, "cuda:0", None, None, False, time.monotonic() + 60, tmp_path, done, tf32=False)
 
 
+def test_a_second_call_goes_on_after_outputs_that_were_not_finite(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "Points", Card)
+    first = Card(context).measure({("one", "float32"): CudaOptions()}, 64)["one", "float32"]
+    point = {**first, "off": {"label": None}, "tried": False, "wrong": ["label"]}  # as JSON holds it
+    found = speed.measure(replace(context, begun={"trials": {"one": {"points": [point]}}}), lambda _: None)
+    points = [each for trial in found["trials"].values() for each in trial["points"] if "wrong" in each]
+    assert {tuple(each["wrong"]) for each in points if each.get("off") == {"label": 0}} == {()}
+    assert point in points and len(points) > 3
+
+
 def test_options_are_kept_that_are_faster_and_right(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "Points", Card)
     kept: list[Result] = []

@@ -261,7 +261,7 @@ def test_what_was_learnt_says_which_windows_are_worth_labelling(opened: Callable
     learning = page.get("learning")
     assert learning["error"] == ""
     assert learning["message"] == "learnt 2 species from 20 windows"
-    assert {each["name"]: each["positives"] for each in learning["species"]} == {
+    assert {each["name"]: each["labels"] for each in learning["species"]} == {
         name: int(truth[:20, i].sum()) for i, name in enumerate(CLASSES[1:])
     }
     rows = open_rows(world[0])
@@ -277,7 +277,7 @@ def test_what_was_learnt_says_which_windows_are_worth_labelling(opened: Callable
     number = rows.row_ids.tolist().index(window["row_id"])
     for probe, each in zip(sorted(window["probe"], key=lambda each: each["name"]), learning["species"]):
         assert (probe["name"], probe["labels"]) == (each["name"], each["labels"])
-        assert (probe["probability"] is not None) is each["enough"] is (each["positives"] >= 5)
+        assert (probe["probability"] is not None) is each["enough"] is (each["labels"] >= 5)
         if each["enough"]:
             assert probe["probability"] == pytest.approx(probabilities[number, expected.names.index(each["name"])])
 
