@@ -22,7 +22,7 @@ AUDIOMOTH = re.compile(
 )
 WAMD_START = 5
 """The field of Wildlife Acoustics' metadata that holds the time."""
-MOST_OFFSET = timedelta(hours=14)
+MINUTE, MOST_OFFSET = timedelta(minutes=1), timedelta(hours=14)
 IN_USE = frozenset((*range(-720, 841, 60), -570, -270, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825))
 """Offsets from UTC that clocks show somewhere, or did in recent decades, in minutes."""
 OFFSET = r"(?P<offset>(?:Z|[+-]\d\d:\d\d|\+\d{4}|-\d{4}(?![_-]\d))(?![^\W_]))?"
@@ -54,13 +54,15 @@ def time_in_name(stem: str) -> datetime | None:
 def began(written: datetime | None, stem: str, zone: str | None) -> datetime | None:
     """When a recording began: the time `written` in its file, else the one in its name; None if neither is there.
 
-    A time without an offset gets that of `zone` at this time, if a zone is given. A recorder's clock does not jump when
-    summer time begins or ends, so the offset holds for all of the recording.
+    A time without an offset gets that of `zone` at this time, if a zone is given, and if ISO 8601 can write it: it has
+    no seconds, as Liberia's had before 1972. A recorder's clock does not jump when summer time begins or ends, so the
+    offset holds for all of the recording.
     """
     time = written or time_in_name(stem)
     if time is None or time.tzinfo is not None or zone is None:
         return time
-    return time.replace(tzinfo=timezone(time.replace(tzinfo=zone_of(zone)).utcoffset() or timedelta()))
+    offset = time.replace(tzinfo=zone_of(zone)).utcoffset() or timedelta()
+    return time if offset % MINUTE else time.replace(tzinfo=timezone(offset))
 
 
 @functools.lru_cache
@@ -86,7 +88,7 @@ def iso_times(began: datetime | None, seconds: NDArray[np.float64]) -> Sequence[
 
 def _of_guano(chunks: Mapping[bytes, bytes]) -> datetime | None:
     text = chunks.get(b"guan", b"").decode(errors="replace")
-    lines = (line.partition(":") for line in text.splitlines())
+    lines = (line.partition(":") for line in text.split("\n"))  # text within a line may hold other line ends
     return next((_parsed(value) for key, _, value in lines if key.strip() == "Timestamp"), None)
 
 
@@ -119,7 +121,8 @@ def _parsed(text: str) -> datetime | None:
     text = text.strip(" \t\r\n\0")
     with contextlib.suppress(ValueError):
         time = datetime.fromisoformat(text)
-        is_offset = abs(time.utcoffset() or timedelta()) <= MOST_OFFSET
+        offset = time.utcoffset() or timedelta()
+        is_offset = abs(offset) <= MOST_OFFSET and not offset % MINUTE
         return time if len(text) > len("2024-05-12") and time.year in YEARS and is_offset else None
     return None
 
@@ -139,7 +142,7 @@ def _in_use(text: str) -> timezone | None:
         zone = _offset(text)
     if zone is None or text in ("-0000", "-00:00"):
         return None
-    return zone if zone.utcoffset(None) // timedelta(minutes=1) in IN_USE else None
+    return zone if zone.utcoffset(None) // MINUTE in IN_USE else None
 
 
 def _offset(text: str) -> timezone:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.classes.taxonomy import Taxonomy
-from runtime.errors import InputError
+from runtime.errors import InputError, some
 from runtime.explore.names import RowNames, pure
 from runtime.explore.sheet import Sheet, cut_off, read_sheet
 from runtime.files import composed
@@ -98,22 +98,22 @@ class Labels:
         A label that could mean several rows stays as it is.
 
         Raises:
-            InputError: a journal spells one row_id in several ways.
+            InputError: a journal spells one row_id in several ways; or lines of one window contradict each other.
         """
         answered, row_names = self.rows.keys() | self.unsure | self.random | self.withdrawn, RowNames(row_ids, paths)
         matches = {label: row_names.find(label) for label in answered - set(map(self.key, row_ids))}
         renamed = {label: min(rows) for label, rows in matches.items() if len(rows) == 1}
-        rows: dict[str, frozenset[str]] = {}
-        for label, species in self.rows.items():
-            name = renamed.get(label, label)
-            rows[name] = rows.get(name, frozenset()) | species
-        unsure, random = (frozenset(renamed.get(label, label) for label in few) for few in (self.unsure, self.random))
         names = Counter(renamed.get(label, label) for label in (*self.rows, *self.unsure, *self.withdrawn))
         if self.journal and names and (twice := names.most_common(1)[0])[1] > 1:
             raise InputError(
                 f"{self.source} answers one window under {twice[1]} names; write {twice[0]}, as the rows do, in each "
                 "of its lines"
             )
+        rows: dict[str, frozenset[str]] = {}
+        for label, species in self.rows.items():
+            name = renamed.get(label, label)
+            rows[name] = _joined(rows.get(name), species, name, f"a line of {self.source}")
+        unsure, random = (frozenset(renamed.get(label, label) for label in few) for few in (self.unsure, self.random))
         return replace(self, rows=rows, unsure=unsure, random=random)
 
     def truth(
@@ -169,7 +169,7 @@ def read_labels(path: Path, labelled: Sequence[Path] = ()) -> Labels:
 
     Raises:
         InputError: the file cannot be read or lacks the columns; a line has no window, one that is not 5 s long, or an
-            unknown answer; or a journal ends within a line.
+            unknown answer; lines of one window contradict each other; or a journal ends within a line.
     """
     if labelled and not path.exists():
         made_by = shlex.join(["perch-explore", "label", *map(str, labelled), "--labels", str(path)])
@@ -198,7 +198,7 @@ def read_labels(path: Path, labelled: Sequence[Path] = ()) -> Labels:
                 others[RANDOM].add(row_id)
         answer = _answer(where, row[ANSWER]) if journal else LABELLED
         if answer == LABELLED:
-            rows[row_id] = rows.get(row_id, frozenset()) | names.of(row[species], where)
+            rows[row_id] = _joined(rows.get(row_id), names.of(row[species], where), row_id, where)
         else:
             others[answer].add(row_id)
     if not rows:
@@ -209,6 +209,20 @@ def read_labels(path: Path, labelled: Sequence[Path] = ()) -> Labels:
         )
     unsure, withdrawn, random = (frozenset(others[few]) for few in (UNSURE, WITHDRAWN, RANDOM))
     return Labels(str(path), rows, undated, unsure, random, journal, withdrawn, sheet.sha256)
+
+
+def _joined(before: frozenset[str] | None, more: frozenset[str], row_id: str, where: str) -> frozenset[str]:
+    """The species of a window by its lines before, if there are any, and one more.
+
+    Raises:
+        InputError: one names species, and by another nothing is heard.
+    """
+    if before is not None and bool(before) != bool(more):
+        raise InputError(
+            f"{where} contradicts another line of {row_id}: one names {some(sorted(before | more))}, by the other "
+            "nothing is heard; take one of them out"
+        )
+    return more if before is None else before | more
 
 
 def _species_column(sheet: Sheet, columns: Mapping[str, int]) -> str:

@@ -81,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", dest="end", metavar="SECOND", type=float, help="where the timeline ends (default: an hour later)"
     )
+    parser.add_argument(
+        "--channel", metavar="N", type=int, help="the timeline's channel, from 1 on, where ROWS has rows of each"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -90,6 +93,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--embed is {args.embed}, but must be 0 or more")
     if args.audio and not args.audio.is_dir():
         raise InputError(f"there is no folder {args.audio}")
+    if args.channel is not None and args.timeline is None:
+        raise InputError("--channel is for --timeline; leave it out: each window shows its own channel")
     for target in args.output or ():
         if target.suffix.lower() not in (PAGE, *STILLS):
             raise InputError(f"cannot tell the format of {target}; end its name in .html, .png or .svg")
@@ -145,11 +150,11 @@ def _timeline(args: argparse.Namespace, rows: RowFile, taxonomy: Taxonomy) -> No
     from runtime.explore.pictures.sound import Recordings
 
     recordings = Recordings(rows.source, args.audio)
-    drawn = timeline.read_timeline(rows, args.timeline, recordings, taxonomy, args.start, args.end)
+    drawn = timeline.read_timeline(rows, args.timeline, recordings, taxonomy, args.start, args.end, args.channel)
     name = printable(drawn.row_ids[0].rpartition("_")[0].replace("/", "_"))  # with folders, where stems repeat
     targets = args.output or [args.rows.with_name(f"{args.rows.stem}.{name}{PAGE}")]
     _check(args, rows, targets, recordings)
-    say(f"{drawn.path}: {counted(len(drawn.row_ids), 'window')} from {drawn.start} to {drawn.end} s")
+    say(f"{drawn.title}: {counted(len(drawn.row_ids), 'window')} from {drawn.start} to {drawn.end} s")
     for line in drawn.notes:
         say(line)
     _write(

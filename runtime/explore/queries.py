@@ -43,7 +43,8 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
     A recording is named by its path or by the end of its path.
 
     Raises:
-        InputError: there is no such window, or several; it has no score; or the recording cannot be read.
+        InputError: there is no such window, or several, such as those of each channel; it has no score; or the
+            recording cannot be read.
     """
     rows = [(f, int(row)) for f, file in enumerate(files) for row in np.flatnonzero(file.row_ids == text)]
     if not rows:
@@ -69,6 +70,7 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
         starts.extend(file.start_s[here])
         rows += [(f, int(row)) for row in here[np.abs(file.start_s[here] - start_s) < CLOSE_S]]
     if rows:
+        _check_channel(text, files, rows)
         return _of_row(text, files, rows)
     if model is None:
         near = ", ".join(f"{start:g}" for start in sorted(set(starts), key=lambda start: abs(start - start_s))[:2])
@@ -80,6 +82,15 @@ def find_query(text: str, files: Sequence[RowFile], model: Path | None) -> Query
         raise InputError(f"{what}; `--model perch.onnx` scores the recording itself")
     embedding = embed(_file(recording if path is None or os.path.isfile(recording) else path), start_s, files[0], model)
     return Query(text, embedding, recordings=frozenset() if path is None else frozenset({path}))
+
+
+def _check_channel(text: str, files: Sequence[RowFile], rows: Sequence[tuple[int, int]]) -> None:
+    """Raises InputError if these rows of one place are of several channels, each scored by itself."""
+    names = {
+        files[f].channel(row): files[f].row_ids[row] for f, row in rows if files[f].options.get("channel") == "each"
+    }
+    if len(names) > 1:
+        raise InputError(f"{text} is {' or '.join(names.values())}; name one of them")
 
 
 def _of_row(text: str, files: Sequence[RowFile], rows: Sequence[tuple[int, int]]) -> Query:
@@ -122,7 +133,7 @@ def embed(path: Location, start_s: float, rows: RowFile, model: Path) -> NDArray
     """The embedding of the window at `start_s` of a recording, float32 `[size]`, with the options of `rows`.
 
     Raises:
-        InputError: the recording cannot be read there, or ends before.
+        InputError: the recording cannot be read there, or ends before; or rows are of each channel, and it has several.
     """
     from runtime.audio.channels import Channel
     from runtime.audio.recording import Part, Recording
@@ -140,4 +151,9 @@ def embed(path: Location, start_s: float, rows: RowFile, model: Path) -> NDArray
     if window is None or window.samples is None:
         why = "it ends before" if window is None or window.recorded else "nothing was recorded there"
         raise InputError(f"cannot listen to {path} at {start_s:g} s: {recording.failure or why}")
+    if asked == "each" and recording.channels > 1:
+        raise InputError(
+            f"{path} has {recording.channels} channels, and each row of {rows.source} is of one; name a row, or save "
+            "one channel in a file of its own and name that"
+        )
     return Session(model).run(window.samples[None], ("embedding",), 1)["embedding"][0]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel, channel_of
 from runtime.errors import InputError, PerchError, reason
 from runtime.explore.checks import MOST_VALUE, NotRowsError, check_names, check_times, lacking
 from runtime.explore.row_files import REPEATED, TIMES, open_npz, open_parquet
@@ -94,6 +95,28 @@ class RowFile:
     def options(self) -> Mapping[str, Any]:
         """The options of the run that its rows depend on."""
         return dict(json.loads(self.about.get("options", "{}")))
+
+    @cached_property
+    def pooled_by(self) -> str | None:
+        """The option that makes a row of several windows: its embedding is their mean, which is no window's."""
+        return next((name for name in ("pool", "shifts") if self.options.get(name)), None)
+
+    def channel(self, row: int) -> Channel:
+        """The channel that was scored.
+
+        Raises:
+            InputError: every channel was, and the row's name does not say which it is of.
+        """
+        asked = self.options.get("channel")
+        if asked != "each":
+            return asked if isinstance(asked, int) or asked == "loudest" else "mix"
+        try:
+            return channel_of(self.row_ids[row])
+        except ValueError:
+            raise InputError(
+                f"{self.source} was made with --channel each, but its row {self.row_ids[row]} names no channel, as "
+                "a_ch2_5 does; run perch-run again"
+            ) from None
 
     def output(self, name: str) -> NDArray[np.float32]:
         """A whole output, float32 `[rows, …]`, NaN in rows without a score.

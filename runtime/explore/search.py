@@ -7,10 +7,11 @@ similar to. The given windows themselves are not listed.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.errors import InputError, counted
-from runtime.explore.queries import find_query
+from runtime.errors import InputError, counted, some
+from runtime.explore.queries import Query, find_query
 from runtime.explore.rows import RowFile, open_runs, recordings_of
 from runtime.explore.similarity import find_similar
 from runtime.explore.tables import check_table, format_table, say, write_table
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
     if args.model is not None:
         _check_model(args.model, files[0])
     queries = [find_query(text, files, args.model) for text in args.like]
+    for line in _about_pooled(files, queries):
+        say(line)
     hits = find_similar(files, queries, count, args.other_recordings)
     lines = [
         (
@@ -88,6 +91,17 @@ def run(args: argparse.Namespace) -> None:
     if args.output is not None:
         write_table(args.output, HEADER, lines)
         say(f"{args.output}: {counted(len(lines), 'window')}")
+
+
+def _about_pooled(files: Sequence[RowFile], queries: Sequence[Query]) -> list[str]:
+    """Says so where a window that was listened to is compared with means of several."""
+    heard = [query.text for query in queries if not query.rows]
+    return [
+        f"the rows of {file.source} are means of several windows (--{file.pooled_by}) and {some(heard)} is not, so the "
+        "same sound has a similarity below 1"
+        for file in files
+        if heard and file.pooled_by
+    ]
 
 
 def _check_model(model: Path, rows: RowFile) -> None:

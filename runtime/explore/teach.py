@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from runtime.explore.own_head import TrainedHead
 
 PRECISION = 0.9
-SEVERAL = ("pool", "shifts")
-"""Options that make a row of several windows: its embedding is their mean, which is no window's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,10 +173,10 @@ def _check_belongs(file: RowFile, model: Path, artifact: Artifact) -> None:
             f"{file.source} was made with {what} than {model} ({str(base)[:12]}, not {artifact.base_sha256[:12]}); "
             "name the file that made the rows, or run perch-run with this one"
         )
-    if several := [name for name in SEVERAL if file.options.get(name)]:
+    if file.pooled_by:
         raise InputError(
-            f"the rows of {file.source} are means of several windows (--{several[0]}), and a head sees one at a time; "
-            f"run perch-run without --{several[0]}"
+            f"the rows of {file.source} are means of several windows (--{file.pooled_by}), and a head sees one at a "
+            f"time; run perch-run without --{file.pooled_by}"
         )
 
 

@@ -71,8 +71,10 @@ class SampleSubmission:
         )
         """The recordings that are named, in the order of their first rows."""
         self.unnamed = [path for at, path in enumerate(recordings.paths) if at not in order]
-        self.absent = [name for name, at in places.items() if at is None]
+        self.absent = [name for name, at in places.items() if at is None and name]
         """Names of recordings that do not exist."""
+        self.nameless = [row_id for row_id, name in zip(self.row_ids, names) if not name]
+        """Rows that name no recording."""
         self._owners, self._ends = np.array(owners, np.int64), ends
         """For each row its recording's place in `recordings`, -1 if there is none; and its end in seconds."""
         self._indices = self._windows()
@@ -197,8 +199,12 @@ class SampleSubmission:
         if self._off_grid:
             lines.append(f"filled: {rows(self._off_grid)}, where no window ends{self._advice}")
         if self.absent and self.recordings.paths:
-            count = int((self._owners < 0).sum())
+            count = int((self._owners < 0).sum()) - len(self.nameless)
             lines.append(f"filled: {rows(count)}, of recordings that are not there: {some(self.absent)}")
+        if self.nameless and self.recordings.paths:
+            lines.append(
+                f"filled: {rows(len(self.nameless))}, without a recording's name and a _: {some(self.nameless)}"
+            )
         if self.dropped:
             lines.append(f"dropped: {counted(self.dropped, 'row')} that the sample submission does not have")
         if self.unnamed:

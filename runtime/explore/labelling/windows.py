@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio.channels import Channel, channel_of
+from runtime.audio.channels import Channel
 from runtime.errors import InputError
 from runtime.explore.labelled_rows import check_unique
 from runtime.explore.names import RowNames, pure
@@ -104,11 +104,9 @@ class Windows:
 
     def channel(self, number: int) -> Channel:
         """The channel that was scored. The loudest one changes from window to window, so there all are heard."""
-        file, _ = self.place(number)
-        asked = self.files[file].options.get("channel")
-        if asked == "each":
-            return channel_of(self.row_ids[number])
-        return asked if isinstance(asked, int) else "mix"
+        file, row = self.place(number)
+        channel = self.files[file].channel(row)
+        return "mix" if channel == "loudest" else channel
 
     def about(self, number: int) -> dict[str, Any]:
         """What the page shows of a window's recording, site and time."""

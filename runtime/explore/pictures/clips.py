@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel
 from runtime.console.progress import progress_bar
 from runtime.cores import usable_cores
 from runtime.errors import RecordingError
@@ -18,6 +19,8 @@ from runtime.remote import Location
 
 AHEAD = 64
 """Most clips in work at once, to bound memory."""
+Excerpt = tuple[Location, float, float, Channel]
+"""A recording, from where to where in it, in seconds, and the channel."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ def spread(among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return among[np.floor((np.arange(count) + 0.5) * len(among) / count).astype(np.int64)] if count else among[:0]
 
 
-def make_clips(windows: Mapping[int, tuple[Location, float, float]]) -> tuple[dict[int, Clip], dict[Location, str]]:
-    """Clips of windows (recording, start and end in seconds), and for each unreadable recording the reason."""
+def make_clips(windows: Mapping[int, Excerpt]) -> tuple[dict[int, Clip], dict[Location, str]]:
+    """Clips of windows, and for each unreadable recording the reason."""
     clips: dict[int, Clip] = {}
     failures: dict[Location, str] = {}
     items = list(windows.items())
@@ -52,10 +55,10 @@ def make_clips(windows: Mapping[int, tuple[Location, float, float]]) -> tuple[di
     return clips, failures
 
 
-def _clip(window: tuple[Location, float, float]) -> Clip | str:
-    path, start_s, end_s = window
+def _clip(window: Excerpt) -> Clip | str:
+    path, start_s, end_s, channel = window
     try:
-        samples = read(path, start_s, end_s - start_s)
+        samples = read(path, start_s, end_s - start_s, channel=channel)
     except RecordingError as error:
         return str(error)
     return Clip(data_uri("image/png", spectrogram(power(samples))), data_uri(MIME, encode(samples)))

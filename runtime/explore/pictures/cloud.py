@@ -57,12 +57,17 @@ def page(cloud: Cloud, target: Path, recordings: Recordings, embed: int) -> tupl
     starts, ends = cloud.of(cloud.rows.start_s), cloud.of(cloud.rows.end_s)
     files = {path: recordings.find(path) for path in dict.fromkeys(paths)}
     playable = np.array([i for i, path in enumerate(paths) if files[path]], np.int64)
-    windows = {int(i): (file, starts[i], ends[i]) for i in spread(playable, embed) if (file := files[paths[i]])}
+    windows = {
+        int(i): (file, starts[i], ends[i], cloud.rows.channel(int(cloud.projection.rows[i])))
+        for i in spread(playable, embed)
+        if (file := files[paths[i]])
+    }
     clips, failures = make_clips(windows)
     contents = f"{counted(len(clips), 'window')} with spectrogram and sound in the page"
     addresses = {path: (file and address(file, target)) or None for path, file in files.items()}
     if linked := sum(addresses[paths[i]] is not None for i in playable if int(i) not in windows):
-        contents += f" (evenly spread; it links to the sound of the other {linked:,})"
+        channels = ", with all channels" if "channel" in cloud.rows.options else ""
+        contents += f" (evenly spread; it links to the sound of the other {linked:,}{channels})"
     lines = [contents, describe_missing([path for path, file in files.items() if file is None], failures)]
     data = _data(cloud, addresses, clips)
     html = render(__package__, "cloud.html.jinja", cloud=cloud, data=data, plotly=get_plotlyjs(), contents=contents)

@@ -113,13 +113,13 @@ def read_around(
     return np.concatenate(tenths), first * TENTH_S
 
 
-def read_seconds(path: Location, first: int, count: int) -> Iterator[NDArray[np.float32]]:
+def read_seconds(path: Location, first: int, count: int, channel: Channel = "mix") -> Iterator[NDArray[np.float32]]:
     """The seconds of a recording from `first` on, at most `count`: float32 `[RATE]` each, the last one zero-padded.
 
     Raises:
         RecordingError: the next one cannot be read.
     """
-    return _windows(Recording(path, RATE, RATE), first, count)
+    return _windows(Recording(path, RATE, RATE, channel=channel), first, count)
 
 
 def _cut(recording: Recording, first: int, end: int) -> Iterator[Window]:

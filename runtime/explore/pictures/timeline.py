@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from runtime.audio.channels import Channel
 from runtime.classes.taxonomy import Taxonomy
 from runtime.console.progress import progress_bar
 from runtime.errors import InputError, RecordingError
@@ -45,7 +46,8 @@ class Timeline:
 
     row_ids, starts, ends: its scored windows, by start. names: the species that lead most windows. scores: theirs,
     float32 `[windows, species]`. top: the highest scores of each window, with places in `all_names`. recording, power,
-    sound: the file, its power spectrogram `[frames, 160]` and its samples; None where missing. notes: what is missing.
+    sound: the file, its power spectrogram `[frames, 160]` and its samples; None where missing. channel: the one that
+    was scored. notes: what is missing.
     """
 
     path: str
@@ -61,7 +63,13 @@ class Timeline:
     recording: Location | None = None
     power: NDArray[np.float32] | None = None
     sound: NDArray[np.float32] | None = None
+    channel: Channel = "mix"
     notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def title(self) -> str:
+        """The recording, and its channel if that is one by itself."""
+        return f"{self.path}, channel {self.channel}" if isinstance(self.channel, int) else self.path
 
     @property
     def seconds(self) -> int:
@@ -80,17 +88,24 @@ class Timeline:
 
 
 def read_timeline(
-    rows: RowFile, recording: str, recordings: Recordings, taxonomy: Taxonomy, start_s: float, end_s: float | None
+    rows: RowFile,
+    recording: str,
+    recordings: Recordings,
+    taxonomy: Taxonomy,
+    start_s: float,
+    end_s: float | None,
+    channel: int | None = None,
 ) -> Timeline:
-    """The timeline of a recording from `start_s` to `end_s`, at most an hour.
+    """The timeline of a recording from `start_s` to `end_s`, at most an hour; of one channel, if each has rows.
 
     Raises:
-        InputError: the file holds no such recording, no scored window in that time, or no scores at all.
+        InputError: the file holds no such recording or channel, rows of several channels and none is named, no scored
+            window in that time, or no scores at all.
     """
     path = find_path(list(dict.fromkeys(rows.paths)), recording)
     if not (math.isfinite(start_s) and 0 <= start_s < (math.inf if end_s is None else end_s)):
         raise InputError(f"a timeline from {start_s:g} to {end_s or start_s:g} s is empty; --to must be after --from")
-    of_path = np.flatnonzero((rows.paths == path) & rows.has_score)
+    scored_channel, of_path = _of_channel(rows, path, channel)
     last_s = float(rows.end_s[of_path].max()) if len(of_path) else 0.0
     start = math.floor(start_s)
     end = min(math.ceil(min(end_s or math.inf, last_s)), start + MOST_S)
@@ -110,8 +125,12 @@ def read_timeline(
     if file is None:
         notes.append(f"{path} cannot be found, so there is no spectrogram (say where it is with --audio FOLDER)")
     else:
-        powers, sound, failure = _read(file, start, end - start)
+        powers, sound, failure = _read(file, start, end - start, scored_channel)
         notes += [f"{path} {failure}"] if failure else []
+        if scored_channel == "loudest":
+            notes.append("scored was the loudest channel of each window; the spectrogram and sound are of all channels")
+        elif scored_channel != "mix" and sound is None:
+            notes.append("the sound is the recording's own file, with all its channels")
     return Timeline(
         path,
         start,
@@ -126,8 +145,28 @@ def read_timeline(
         file,
         powers,
         sound,
+        scored_channel,
         notes,
     )
+
+
+def _of_channel(rows: RowFile, path: str, channel: int | None) -> tuple[Channel, NDArray[np.int64]]:
+    """The channel of a recording that the rows are of, and its rows with a score.
+
+    Raises:
+        InputError: they are of several channels and none is named, or not of this one.
+    """
+    here = np.flatnonzero(rows.paths == path)
+    channels = [rows.channel(row) for row in here.tolist()]
+    there = list(dict.fromkeys(channels))
+    said = f"{path} has rows of channel {' and '.join(map(str, there))}"
+    if channel is None and len(there) > 1:
+        raise InputError(f"{said}; say with --channel which to plot")
+    if channel is not None and channel not in there:
+        raise InputError(f"{said}, not {channel}")
+    chosen = there[0] if channel is None else channel
+    here = here[[each == chosen for each in channels]]
+    return chosen, here[rows.has_score[here]]
 
 
 def find_path(paths: Sequence[str], recording: str) -> str:
@@ -154,14 +193,18 @@ def find_path(paths: Sequence[str], recording: str) -> str:
 
 
 def _read(
-    file: Location, start: int, seconds: int
+    file: Location, start: int, seconds: int, channel: Channel
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, str]:
-    """The power spectrogram, the samples if they are few, and why the excerpt is not complete."""
+    """The power spectrogram, the samples if they are few, and why the excerpt is not complete.
+
+    The loudest channel changes from window to window, so there all are read.
+    """
+    heard = "mix" if channel == "loudest" else channel
     frames_a_second = next((each for each in FRAMES_A_SECOND if each * seconds <= MOST_FRAMES), 1)
     frames, sound, failure = [], [], ""
     try:
         with progress_bar(seconds, desc="spectrogram", unit="s") as bar:
-            for samples in read_seconds(file, start, seconds):
+            for samples in read_seconds(file, start, seconds, heard):
                 bar.update()
                 # calls are short, so the loudest of joined frames represents them
                 frames.append(power(samples, STEP).reshape(frames_a_second, -1, 160).max(axis=1))
@@ -235,7 +278,7 @@ def draw(timeline: Timeline) -> Figure:
     below.set_xlim(timeline.start, timeline.end)
     below.set_xlabel("seconds; a dot marks the species that scores highest in a window")
     figure.colorbar(image, ax=below, label="score", pad=0.01)
-    above.set_title(plain(timeline.path, end=True), parse_math=False)
+    above.set_title(plain(timeline.title, end=True), parse_math=False)
     return figure
 
 

@@ -17,6 +17,11 @@ NO_OFFSETS = "-0999", "-0000", "-0015", "-0045", "-0100AB", "-0600_0700", "-0600
 SILENCE = np.zeros(RATE, np.float32)
 
 
+def noted(note: str) -> bytes:
+    """GUANO's chunk with a note before the time."""
+    return chunk(b"guan", f"GUANO|Version: 1.0\nNote: {note}\nTimestamp: 2024-05-12T05:30:00\n".encode())
+
+
 def written(path: Path) -> str | None:
     recording = Recording(path, RATE, WINDOW)
     recording.count_parts()
@@ -46,6 +51,10 @@ def written(path: Path) -> str | None:
         (audiomoth("19:17:30 10/05/2018 (UTC-99:99)"), None),
         (audiomoth("19:17:30 10/05/2018 (UTC+10:75)"), None),
         (guano("2024-05-12T05:30:00+23:00"), None),
+        (guano("2024-05-12T05:30:00+10:00:30"), None),
+        (guano("2024-05-12T05:30:00-05:30:00.5"), None),
+        (guano("2024-05-12T05:30:00\r"), "2024-05-12T05:30:00"),
+        *((noted(f"x{end}Timestamp: 2020-01-01T00:00:00"), "2024-05-12T05:30:00") for end in "\v\f\x1e\x85\u2028"),
         (song_meter("2014-04-02 22:59:14-05:00"), "2014-04-02T22:59:14-05:00"),
         (song_meter("2014-04-02 22:59:14.000"), "2014-04-02T22:59:14"),
         (song_meter("2014-04-02 22:59:14") + guano("2024-05-12T05:30:00"), "2024-05-12T05:30:00"),
@@ -120,6 +129,8 @@ def test_names_say_when_recordings_began(stem: str, expected: str | None) -> Non
         ("20240712_053000", "-03:30", "2024-07-12T05:30:00-03:30"),
         ("20240712_053000+0000", "Australia/Sydney", "2024-07-12T05:30:00+00:00"),
         ("20240712_053000", None, "2024-07-12T05:30:00"),
+        ("19720201_000000", "Africa/Monrovia", "1972-02-01T00:00:00+00:00"),
+        ("19710201_000000", "Africa/Monrovia", "1971-02-01T00:00:00"),  # 44 min 30 s behind UTC
     ],
 )
 def test_a_zone_is_for_times_without_an_offset(stem: str, zone: str | None, expected: str) -> None:

@@ -103,6 +103,8 @@ def test_the_class_list_that_knows_most_is_chosen(tmp_path: Path) -> None:
         ('row_id,species\na_5,"x\na_10,y\n', "a quotation mark is not closed"),
         ("row_id,species\na_5,great tit,blue tit\n", "line 2 .* has 3 cells, but the first line has 2"),
         ("row_id,species,Species\na_5,x,y\n", "has two columns called Species"),
+        ("row_id,species\na_5,yeti\na_5,\n", "line 3 .* contradicts another line of a_5: one names yeti, by the other"),
+        ("row_id,species\na_5,nocall\na_5,yeti\n", "line 3 .* contradicts another line of a_5: one names yeti"),
         ("row_id,species\na_5,NA\n", "line 2 .* has the species NA; leave the cell empty where nothing is heard"),
         ("row_id,species\na_5,comrav unicr1\n", "line 2 .* has the species comrav unicr1; separate several"),
     ],
@@ -112,6 +114,13 @@ def test_what_is_no_label_file_is_refused_in_a_line(tmp_path: Path, text: str | 
         labels(tmp_path, text)
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "labels.csv") in str(caught.value)
+
+
+def test_two_spellings_of_a_window_may_not_contradict_each_other(tmp_path: Path) -> None:
+    found = labels(tmp_path, "row_id,species\na_5,comrav\na_5.0,\na_10,\na_10.0,\n")
+    with pytest.raises(InputError, match=r"a line of .*labels\.csv contradicts another line of a_5: one names comrav"):
+        found.among(["a_5", "a_10"], ["a.wav", "a.wav"])
+    assert found.among(["a_10"], ["a.wav"]).rows["a_10"] == frozenset()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -128,6 +128,38 @@ def test_a_recording_is_listened_to(
     assert "starts at 3 s (near it: 2.5, 5)" in refused(capsys, out, "--like", "b.wav@3")
 
 
+def test_a_place_in_several_channels_is_no_window(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs = 0.1 * np.random.default_rng(5).standard_normal((10 * RATE, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "st.wav", songs, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "one.wav", songs[:, 1], RATE, subtype="FLOAT")
+    out, hits = tmp_path / "out.parquet", tmp_path / "hits.csv"
+    how = {"outputs": ["embedding"], "channel": "each", "workers": 1, "progress": False}
+    run_soundscapes([tmp_path / "st.wav", tmp_path / "one.wav"], model, sink=out, **how)  # type: ignore[arg-type]
+    assert "st.wav@5 is st_ch1_10 or st_ch2_10; name one of them" in refused(capsys, out, "--like", "st.wav@5")
+    assert main(["search", str(out), "--like", "st_ch1_10", "-o", str(hits)]) == 0
+    assert "st_ch2_10" in {hit["row_id"] for hit in table(hits)}
+    heard = ["--model", str(model), "--like"]
+    assert "st.wav has 2 channels, and each row of" in refused(capsys, out, *heard, "st.wav@2.5")
+    assert main(["search", str(out), *heard, "one.wav@2.5"]) == 0
+    assert main(["search", str(out), "--like", "one.wav@5", "-o", str(hits)]) == 0
+    assert table(hits)[0]["row_id"] == "st_ch2_10"
+
+
+def test_a_window_beside_means_of_several_is_said_to_be_one(
+    model: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = {"outputs": ["embedding"], "hop_s": 2.5, "pool": "mean", "workers": 1, "progress": False}
+    out = tmp_path / "out.parquet"
+    run_soundscapes(recordings, model, sink=out, **how)  # type: ignore[arg-type]
+    said = f"the rows of {out} are means of several windows (--pool)"
+    assert main(["search", str(out), "--like", "b.wav@5"]) == 0
+    assert said not in capsys.readouterr().out
+    assert main(["search", str(out), "--like", "b.wav@5.5", "--model", str(model)]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_what_cannot_be_searched(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no row is called nothing; give a row_id such as r0_5" in refused(capsys, rows, "--like", "nothing")
     assert "has no score" in refused(capsys, rows, "--like", "r0_40")

@@ -250,6 +250,8 @@ def test_rows_that_no_window_has(tmp_path: Path) -> None:
     assert rows.counts == {"scored": 1, "filled": len(ends) + 2}
     assert rows.lacking == len(ends) + 2
     assert rows.dropped == 2
+    assert "filled: 2 rows of the sample submission, without a recording's name and a _: a, _5" in rows.summary()
+    assert "filled: 1 row of the sample submission, of recordings that are not there: a_5" in rows.summary()
     halves = rows_of(["a_7.5", "a_10"], tmp_path, 2.5)
     assert arranged(halves, [block("a", 0, 9, 2.5)]) == [("a_7.5", 7.5, "scored"), ("a_10", 10, "scored")]
 
