@@ -6,14 +6,18 @@ Otherwise ONNX Runtime allocates the input and the outputs anew for every call.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime.model import cuda_calls
 from runtime.model.schema import HEAD_ROWS, INPUTS
 
 
@@ -32,11 +36,53 @@ class Buffers:
     head_rows: int | None = None
 
 
+class HostArray:
+    """float32 values in memory of the host, to be bound like a `DeviceArray`."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._values = np.empty(shape, np.float32)
+        self.pointer = self._values.ctypes.data
+
+    def write(self, values: NDArray[np.float32]) -> None:
+        """Copies values of the same shape into it."""
+        self._values[...] = values
+
+    def read(self) -> NDArray[np.float32]:
+        """A copy."""
+        return self._values.copy()
+
+
+class DeviceArray:
+    """float32 values in memory of a GPU, which is free again as soon as nobody refers to this.
+
+    `OrtValue` would take it from an arena that the process keeps to its end.
+
+    Raises:
+        RuntimeError: there is no room.
+    """
+
+    def __init__(self, shape: tuple[int, ...], device: str) -> None:
+        self._shape, self._bytes = shape, math.prod(shape) * np.dtype(np.float32).itemsize
+        self.pointer = cuda_calls.allocate(self._bytes, device)
+        weakref.finalize(self, cuda_calls.free, self.pointer)
+
+    def write(self, values: NDArray[np.float32]) -> None:
+        """Copies values of the same shape into it, and returns when they are there."""
+        values = np.ascontiguousarray(values)
+        cuda_calls.copy(self.pointer, values.ctypes.data, self._bytes, cuda_calls.TO_DEVICE)
+
+    def read(self) -> NDArray[np.float32]:
+        """A copy on the host."""
+        values = np.empty(self._shape, np.float32)
+        cuda_calls.copy(values.ctypes.data, self.pointer, self._bytes, cuda_calls.TO_HOST)
+        return values
+
+
 class Binding:
     """Runs batches of one size through buffers that stay where they are. One thread may use it at a time.
 
-    `OrtValue.update_inplace` and `OrtValue.numpy` copy with `cudaMemcpy` and return when the copy is complete, and
-    `run_with_iobinding` returns when the outputs are: nothing else needs to be waited for.
+    A copy returns when it is complete, and `run_with_iobinding` when the outputs are: nothing else needs to be waited
+    for.
 
     Args:
         session: ONNX Runtime's session.
@@ -55,22 +101,23 @@ class Binding:
         graph_id: int | None = None,
         lock: contextlib.AbstractContextManager[object] | None = None,
     ) -> None:
-        kind, _, number = device.partition(":")
-        self._session, self._on_cpu, self._lock = session, kind == "cpu", lock or contextlib.nullcontext()
+        self._session, self._lock = session, lock or contextlib.nullcontext()
         self.buffers = buffers
         self._options = ort.RunOptions()
         if graph_id is not None:
             self._options.add_run_config_entry("gpu_graph_id", str(graph_id))
+        kind, _, number = device.partition(":")
+        place = kind, int(number or 0), np.float32
+        make: Callable[[tuple[int, ...]], HostArray | DeviceArray] = (
+            HostArray if kind == "cpu" else partial(DeviceArray, device=device)
+        )
+        with self._lock:  # while a graph is captured, nothing may be allocated
+            self._windows = make(buffers.windows)
+            self._outputs = [make(shape) for _, shape in buffers.outputs]
         self._binding = session.io_binding()
-        place = kind, int(number or 0)
-        with self._lock:
-            self._windows = ort.OrtValue.ortvalue_from_shape_and_type(buffers.windows, np.float32, *place)
-            self._outputs = [
-                ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, *place) for _, shape in buffers.outputs
-            ]
-        self._binding.bind_ortvalue_input(INPUTS, self._windows)
-        for (name, _), value in zip(buffers.outputs, self._outputs, strict=True):
-            self._binding.bind_ortvalue_output(name, value)
+        self._binding.bind_input(INPUTS, *place, buffers.windows, self._windows.pointer)
+        for (name, shape), array in zip(buffers.outputs, self._outputs, strict=True):
+            self._binding.bind_output(name, *place, shape, array.pointer)
         if buffers.head_rows is not None:
             # It belongs to shape arithmetic, which ONNX Runtime leaves on the CPU. bind_cpu_input refuses it: it is
             # optional.
@@ -86,10 +133,9 @@ class Binding:
         if windows.shape != self.buffers.windows or windows.dtype != np.float32:
             raise ValueError(f"windows are {windows.dtype} {list(windows.shape)}, not {list(self.buffers.windows)}")
         with self._lock:
-            self._windows.update_inplace(windows)
+            self._windows.write(windows)
             self._session.run_with_iobinding(self._binding, self._options)
-            values = [value.numpy() for value in self._outputs]
-        return [array.copy() for array in values] if self._on_cpu else values  # on a CPU, `numpy` gives a view
+            return [array.read() for array in self._outputs]
 
     def run_only(self) -> None:
         """Computes the batch that was copied last once more and leaves the outputs on the device: for timing."""

@@ -8,6 +8,9 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
+TO_DEVICE, TO_HOST = 1, 2
+"""`cudaMemcpyHostToDevice`, `cudaMemcpyDeviceToHost`."""
+
 
 def pin(array: NDArray[np.float32]) -> bool:
     """Pins memory (`cudaHostRegister`), from which a GPU then copies faster; returns whether that worked."""
@@ -33,6 +36,35 @@ def free_bytes(device: str) -> int | None:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     known = _chosen(device) and call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total)) == 0
     return free.value if known else None
+
+
+def allocate(size: int, device: str) -> int:
+    """The address of so many bytes of memory of "cuda:N".
+
+    Raises:
+        RuntimeError: there is no room.
+    """
+    address = ctypes.c_void_p()
+    code = call("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(max(size, 1))) if _chosen(device) else None
+    if code != 0 or address.value is None:
+        raise RuntimeError(f"CUDA failure {code}: out of memory, which has no {size:,} bytes left")
+    return address.value
+
+
+def free(address: int) -> None:
+    """Frees what `allocate` gave."""
+    call("cudaFree", ctypes.c_void_p(address))
+
+
+def copy(target: int, source: int, size: int, kind: int) -> None:
+    """Copies bytes `TO_DEVICE` or `TO_HOST`, and returns when they are there.
+
+    Raises:
+        RuntimeError: the GPU failed, perhaps before, and says so now.
+    """
+    code = call("cudaMemcpy", ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(size), kind)
+    if code != 0:
+        raise RuntimeError(f"CUDA failure {code} in a copy of {size:,} bytes")
 
 
 def _chosen(device: str) -> bool:

@@ -99,7 +99,7 @@ class BatchScorer:
             self._changed.notify_all()
 
     def _halve(self, size: int) -> None:
-        """Loads the models anew for smaller batches: ONNX Runtime gives memory back when it unloads them, not before."""
+        """Loads the models anew for smaller batches: ONNX Runtime gives no memory back before it unloads them."""
         with self._changed:
             if self._session is None or self._batch_size < size:  # another thread does it, or has done it
                 return
@@ -160,10 +160,7 @@ def main() -> None:
     if job.device != "cpu" and not cuda_calls.pin(ring.windows):
         send(Notice("the memory of the windows cannot be pinned, so they take longer to reach the GPU"))
     send(Ready())
-    lanes = [
-        threading.Thread(target=_lane, args=(batches, ring, scorer, job, send), daemon=True)
-        for _ in range(LANES)
-    ]
+    lanes = [threading.Thread(target=_lane, args=(batches, ring, scorer, job, send), daemon=True) for _ in range(LANES)]
     for lane in lanes:
         lane.start()
     for lane in lanes:  # each ends with the process

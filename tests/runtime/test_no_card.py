@@ -40,6 +40,21 @@ for chosen in (CudaOptions(**each) for each in options):
             }
 print(list(nodes_on_cpu(path, "cuda:0", artifact.window_samples)))
 """
+ALL_MEMORY = """
+import gc
+import sys
+import numpy as np
+from runtime.model import cuda_calls
+from runtime.model.session import Session
+
+for size in (8, 2):
+    session = Session(sys.argv[1], "cuda:0")
+    session.run(np.zeros((size, session.artifact.window_samples), np.float32), list(session.artifact.heads), size)
+    used = cuda_calls.free_bytes("cuda:0")
+    del session
+    gc.collect()
+    print(cuda_calls.free_bytes("cuda:0") - used > 2**20, cuda_calls.free_bytes("cuda:0"))
+"""
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -76,6 +91,11 @@ def test_every_node_output_batch_and_option_is_taken(python: Python, cuda_model:
     assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
 
 
+def test_a_session_that_is_closed_leaves_nothing_on_the_card(python: Python, cuda_model: Path) -> None:
+    ended = python("-c", ALL_MEMORY, cuda_model, NO_CARD_BYTES=2**30)
+    assert (ended.returncode, ended.stdout) == (0, f"True {2**30}\n" * 2), ended.stderr
+
+
 def scored(python: Python, recordings: Path, model: Path, target: Path, **more: object) -> str:
     """What a run on the card said; its rows are those of the recordings."""
     words = [recordings, "--model", model, "-o", target, "--device", "cuda", "--batch-size", 8, "--workers", 2]
@@ -88,12 +108,12 @@ def scored(python: Python, recordings: Path, model: Path, target: Path, **more: 
 
 
 def test_a_run_goes_from_files_to_rows(python: Python, recordings: Path, unchecked: Path, tmp_path: Path) -> None:
-    assert scored(python, recordings, unchecked, tmp_path / "rows.npz") == ""
+    assert "memory" not in scored(python, recordings, unchecked, tmp_path / "rows.npz")
 
 
 def test_a_small_card_gets_smaller_batches(python: Python, recordings: Path, unchecked: Path, tmp_path: Path) -> None:
-    said = scored(python, recordings, unchecked, tmp_path / "rows.npz", NO_CARD_BYTES=8 * 2**20)
-    assert "memory ran out; going on with batches of" in said
+    said = scored(python, recordings, unchecked, tmp_path / "rows.npz", NO_CARD_BYTES=16 * 2**20)
+    assert "memory ran out; going on with batches of 4 windows instead of 8" in said
 
 
 def test_a_full_card_of_which_cudnn_tells_gets_smaller_batches(

@@ -23,7 +23,7 @@ static int failed;
 static int allocate(void **made, size_t size) {
   *made = NULL;
   if (used + size > setting("NO_CARD_BYTES", (size_t)16 << 30)) return failed = OUT_OF_MEMORY;
-  *made = aligned_alloc(256, (size + 511) / 256 * 256);
+  *made = calloc(1, size); /* what nothing computes is 0 */
   __atomic_add_fetch(&used, malloc_usable_size(*made), __ATOMIC_RELAXED);
   return 0;
 }

@@ -6,6 +6,9 @@ import functools
 import os
 import queue
 import re
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -177,6 +180,33 @@ def on_cpu(error: Exception) -> bool:
     return lacks_memory(error, "cpu")
 
 
+class SmallCard:
+    """Sessions on a card that has room for batches of `room` windows; `calls` are what they were asked for."""
+
+    artifact = None
+
+    def __init__(self, room: int, said: str) -> None:
+        self.room, self.said = room, said
+        self.calls: list[tuple[str, int]] = []
+
+    def open(self) -> Any:
+        self.calls.append(("open", 0))
+        return self
+
+    def golden_rows(self, outputs: Sequence[str], size: int) -> dict[str, Any]:
+        self.calls.append(("check", size))
+        return {}
+
+    def check(self, rows: object) -> None:
+        """They are right."""
+
+    def run(self, windows: NDArray[np.float32], outputs: Sequence[str], size: int) -> dict[str, Any]:
+        self.calls.append(("run", size))
+        if size > self.room:
+            raise RuntimeError(self.said)
+        return dict.fromkeys(outputs, windows)
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -187,29 +217,56 @@ def on_cpu(error: Exception) -> bool:
     ],
 )
 def test_batch_is_halved_when_memory_runs_out(said: str) -> None:
-    sizes: list[int] = []
     notices: list[Any] = []
-
-    def score(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
-        sizes.append(size)
-        if size > 3:
-            raise RuntimeError(said)
-        return {"label": windows}
-
-    checked: list[int] = []
-    scorer = BatchScorer(score, checked.append, on_cpu, 16, notices.append)
-    windows = np.zeros((16, 4), np.float32)
+    card, windows = SmallCard(3, said), np.zeros((8, 4), np.float32)
+    scorer = BatchScorer(card.open, ["label"], 8, on_cpu, notices.append)
     assert scorer(windows)["label"] is windows
     scorer(windows)
-    assert sizes == [16, 8, 4, 2, 2] and checked == [16, 8, 4, 2]
-    assert [type(notice) for notice in notices] == [Notice] * 3
+    assert card.calls == [
+        *(("open", 0), ("check", 8), ("run", 8)),
+        *(("open", 0), ("check", 4), ("run", 4)),
+        *(("open", 0), ("check", 2), ("run", 2)),
+        ("run", 2),
+    ]
+    assert [type(notice) for notice in notices] == [Notice] * 2
     assert notices[-1].text == "memory ran out; going on with batches of 2 windows instead of 4"
 
-    def broken(windows: NDArray[np.float32], size: int) -> dict[str, NDArray[np.float32]]:
-        raise RuntimeError("an illegal instruction was encountered")
 
-    with pytest.raises(RuntimeError, match="illegal instruction"):
-        BatchScorer(broken, checked.append, on_cpu, 16, notices.append)(windows)
+def test_other_errors_and_single_windows_without_room_are_raised() -> None:
+    windows = np.zeros((8, 4), np.float32)
+    for room, said in ((3, "an illegal instruction was encountered"), (0, "out of memory")):
+        card = SmallCard(room, said)
+        with pytest.raises(RuntimeError, match=said):
+            BatchScorer(card.open, ["label"], 4, on_cpu, lambda _: None)(windows)
+        assert card.calls[-1] == ("run", 4 if room else 1)
+
+
+def test_models_are_loaded_anew_once_no_thread_uses_them() -> None:
+    """Two threads run out of memory at once."""
+    using, opened = threading.Barrier(2), []
+
+    class Card(SmallCard):
+        def open(self) -> Any:
+            opened.append(list(self.calls))
+            return super().open()
+
+        def run(self, windows: NDArray[np.float32], outputs: Sequence[str], size: int) -> dict[str, Any]:
+            if size == 4:
+                using.wait(60)
+            self.calls.append(("begun", size))
+            try:
+                return super().run(windows, outputs, size)
+            finally:
+                self.calls.append(("ended", size))
+
+    card, windows = Card(2, "out of memory"), np.zeros((4, 4), np.float32)
+    scorer = BatchScorer(card.open, ["label"], 4, on_cpu, lambda _: None)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(scorer, [windows] * 2))
+    assert [each["label"] is windows for each in found] == [True, True]
+    _, second = opened
+    assert second.count(("begun", 4)) == second.count(("ended", 4)) == 2
+    assert not [call for call in second if call[1] == 2]
 
 
 @pytest.mark.parametrize(
