@@ -13,17 +13,17 @@ SAMPLES, FRAME, STRIDE, NFFT, BANDS = 800, 64, 32, 128, 5
 
 
 def spectrogram(
-    tail: str, window: Array, *, stride: int = STRIDE, nfft: int = NFFT, **weights: NDArray[np.generic]
+    tail: str, window: Array, *, stride: int = STRIDE, nfft: int = NFFT, pad: int = 16, **weights: NDArray[np.generic]
 ) -> ir.Model:
     cosines, sines = dft_matrices(nfft, nfft)
-    frames = (SAMPLES + FRAME // 2 - FRAME) // stride + 1
+    frames = (SAMPLES + 2 * pad - FRAME) // stride + 1
     mel = np.abs(normal(nfft // 2 + 1, BANDS))
     mel[:3] = mel[40:] = 0
     return graph_of(
         f"""
         g (float[batch, {SAMPLES}] x) => (float[batch, t, {BANDS}] y) {{
           column = Reshape (x, column_shape)
-          cut = Conv <strides = [{stride}, 1], pads = [16, 0, 16, 0]> (column, cutter)
+          cut = Conv <strides = [{stride}, 1], pads = [{pad}, 0, {pad}, 0]> (column, cutter)
           turned = Transpose <perm = [0, 2, 3, 1]> (cut)
           frames = Reshape (turned, frames_shape)
           windowed = Mul (window, frames)

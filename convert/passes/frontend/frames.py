@@ -67,6 +67,7 @@ def cut_into_steps(graph: ir.Graph, before: ir.Node, conv: ir.Node, taps: int) -
     steps = frames + span - 1
     front = attribute(conv, "pads", (0, 0, 0, 0))[0]
     ints = partial(new_ints, graph, "frames/ints")
-    padding = ints(0, 0, front, 0, 0, 0, steps * stride - front - samples, 0)
-    padded = insert(before, "Pad", [conv.inputs[0], padding])
-    return insert(before, "Reshape", [padded, ints(0, steps, stride)]), frames, span
+    back, column = steps * stride - front - samples, conv.inputs[0]
+    if front or back:
+        column = insert(before, "Pad", [column, ints(0, 0, front, 0, 0, 0, back, 0)])
+    return insert(before, "Reshape", [column, ints(0, steps, stride)]), frames, span

@@ -25,8 +25,13 @@ def test_spectrogram_becomes_two_products_over_the_bins_in_use() -> None:
 @pytest.mark.parametrize(("stride", "nfft"), [(24, NFFT), (STRIDE, 96), (FRAME, NFFT)])
 def test_spectrogram_of_other_sizes(stride: int, nfft: int) -> None:
     """A stride that does not divide the frame; a DFT that is no power of two; frames side by side."""
-    model = spectrogram(MAGNITUDE, HANN, stride=stride, nfft=nfft)
-    assert "Conv" not in ops(assert_same(model, normal(2, SAMPLES), fuse_spectrogram))
+    model = assert_same(spectrogram(MAGNITUDE, HANN, stride=stride, nfft=nfft), normal(2, SAMPLES), fuse_spectrogram)
+    assert "Conv" not in ops(model)
+
+
+def test_samples_that_fill_the_frames_are_not_padded() -> None:
+    model = assert_same(spectrogram(MAGNITUDE, HANN, pad=0), normal(2, SAMPLES), fuse_spectrogram)
+    assert not {"Conv", "Pad"} & ops(model).keys()
 
 
 def test_linear_map_that_is_no_dft_becomes_one_convolution_over_the_bins_in_use() -> None:
