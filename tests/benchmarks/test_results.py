@@ -166,7 +166,12 @@ CUDA = {
     "skipped": {"nodes": "the time was over"},
     "steps": {
         "doctor": {"card": {"driver_version": "999.1"}},
-        "ceiling": {"trials": {"work v1_234": {"tf32": {"layer_by_layer": {"8": 9000.0}}}}},
+        "ceiling": {
+            "trials": {
+                "product float16": {"flop_per_s": 9e12, "relative_error": None},
+                "work v1_234": {"tf32": {"layer_by_layer": {"8": 9000.0}}},
+            }
+        },
         "speed": {
             "error": "it did not end in its time, so its process was ended",
             "trials": {
@@ -193,7 +198,8 @@ def test_page_shows_a_gpu_whose_measurement_was_cut_short(tmp_path: Path) -> Non
     for sentence in ("speed: it did not end in its time", "a: it failed", "nodes: the time was over"):
         assert sentence in page
     assert "| v1 234 float16 | `b` | - | - | 1 of 2 | **not equal** |" in page  # null: it is not finite
-    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Agreement", "Wrong, failed or skipped"]
+    assert "product float16       9.0 TFLOP/s, off by inf" in page
+    assert re.findall("^### (.*)", page, re.M) == ["Graph alone", "Card", "Agreement", "Wrong, failed or skipped"]
     shown = words(tmp_path / "cuda.svg")
     assert {"v1 234", "tf32", "float16", "ceiling"} <= set(shown) and "float32" not in shown
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt
+from benchmarks.cuda.step import Context, Keep, Result, Trials, attempt, figure
 from benchmarks.cuda.steps import work
 from benchmarks.cuda.steps.clock import first_s, seconds
 from benchmarks.cuda.steps.precisions import Precision, file_for, options_for
@@ -225,7 +225,8 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     found = result.get("trials", {})
     for name, each in found.items():
         if "flop_per_s" in each:
-            yield f"{name:<16} {each['flop_per_s'] / 1e12:8.1f} TFLOP/s, off by {each['relative_error']:.1e}"
+            off = figure(each["relative_error"])
+            yield f"{name:<16} {each['flop_per_s'] / 1e12:8.1f} TFLOP/s, off by {off:.1e}"
         elif "bytes_per_s" in each:
             yield f"{name:<16} {each['bytes_per_s'] / 1e9:8.0f} GB/s, read and written"
         elif "up" in each:
