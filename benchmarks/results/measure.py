@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.demo import CODES, write_sample_submission
@@ -18,7 +18,7 @@ LABELLING, LABELLING_MODEL = "labelling", "v1-shallow"
 SAVED_MODEL, SAMPLE = "saved_model", "sample_submission.csv"
 
 
-def measure(folder: Path, models: list[str], commands: list[str]) -> None:
+def measure(folder: Path, models: Sequence[str], commands: Sequence[str]) -> None:
     """Writes `folder/MODEL.COMMAND.json` for every pair; each command runs in a process of its own.
 
     `timeline` and `labelling` are measured with one model only, and their files are `folder/timeline.json` and

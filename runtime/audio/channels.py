@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import RecordingError, counted
 
+OF_CHANNEL = re.compile(r"_ch(\d+)_[^_]*$")
 Channel = int | Literal["mix", "loudest"]
 """The mean of all channels, the one that is loudest in each window, or a channel counted from 1."""
 
@@ -42,8 +44,11 @@ def channel_name(recording: str, channel: int | None) -> str:
 
 
 def channel_of(row_id: str) -> int:
-    """The channel of a row that is named after one."""
-    return int(row_id.rpartition("_")[0].rpartition("_ch")[2])
+    """The channel of a row that is named after one. Raises ValueError if it is not."""
+    match = OF_CHANNEL.search(row_id)
+    if match is None:
+        raise ValueError(f"{row_id} names no channel")
+    return int(match[1])
 
 
 def check_channel(channels: int, channel: Channel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+import threading
 from collections.abc import Callable
 
 
@@ -15,6 +16,7 @@ def command_of(module: str) -> Callable[[], int]:
 
     def main() -> int:
         usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not ignored, as by `nohup` or `&`
+        usual = usual and threading.current_thread() is threading.main_thread()
         if usual:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         imported = importlib.import_module(module)

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", dest="end", metavar="SECOND", type=float, help="where the timeline ends (default: an hour later)"
     )
     parser.add_argument(
-        "--channel", metavar="N", type=int, help="the timeline's channel, from 1 on, where ROWS has rows of each"
+        "--channel", metavar="N", type=int, help="the timeline's channel, from 1 on, if ROWS has rows for each channel"
     )
 
 

@@ -58,23 +58,24 @@ class DeviceArray:
     `OrtValue` would take it from an arena that the process keeps to its end.
 
     Raises:
-        RuntimeError: there is no room.
+        RuntimeError: there is no room, or the GPU failed.
     """
 
     def __init__(self, shape: tuple[int, ...], device: str) -> None:
-        self._shape, self._bytes = shape, math.prod(shape) * np.dtype(np.float32).itemsize
+        self._shape, self._device = shape, device
+        self._bytes = math.prod(shape) * np.dtype(np.float32).itemsize
         self.pointer = cuda_calls.allocate(self._bytes, device)
         weakref.finalize(self, cuda_calls.free, self.pointer)
 
     def write(self, values: NDArray[np.float32]) -> None:
         """Copies values of the same shape into it, and returns when they are there."""
         values = np.ascontiguousarray(values)
-        cuda_calls.copy(self.pointer, values.ctypes.data, self._bytes, cuda_calls.TO_DEVICE)
+        cuda_calls.copy(self.pointer, values.ctypes.data, self._bytes, cuda_calls.TO_DEVICE, self._device)
 
     def read(self) -> NDArray[np.float32]:
         """A copy on the host."""
         values = np.empty(self._shape, np.float32)
-        cuda_calls.copy(values.ctypes.data, self.pointer, self._bytes, cuda_calls.TO_HOST)
+        cuda_calls.copy(values.ctypes.data, self.pointer, self._bytes, cuda_calls.TO_HOST, self._device)
         return values
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,30 +50,32 @@ def loading() -> Iterator[None]:
     """
     ort.set_default_logger_severity(4)
     try:
-        _load_packages()
+        _load_packages(_of_the_same_cuda())
         if hasattr(ort, "preload_dlls"):
             with contextlib.redirect_stdout(io.StringIO()):
                 ort.preload_dlls()
+        _load_packages(sys.path)
         yield
     finally:
         ort.set_default_logger_severity(2)  # ONNX Runtime's default; it has no getter
 
 
-def _load_packages() -> None:
-    """Loads the libraries from packages on Python's path, if their CUDA is ONNX Runtime's.
+def _of_the_same_cuda() -> list[str]:
+    """The folders on Python's path with packages of the CUDA that ONNX Runtime was built for.
 
     `preload_dlls` looks beside `onnxruntime` alone, and then takes the system's. cuDNN is called the same for each
     version of CUDA: where the packages' CUDA is another, so may be their cuDNN.
     """
     major = str(getattr(ort, "cuda_version", "")).partition(".")[0] or "*"
-    for folder in map(Path, sys.path):
-        if any(folder.glob(f"nvidia/*/lib/libcudart.so.{major}")):
-            for path in (
-                found for stem in NEEDED for found in sorted(folder.glob(f"nvidia/*/lib/lib{stem}.so.*[0-9]"))
-            ):
-                if not _loads(path.name, os.RTLD_NOLOAD):  # a program may have loaded another, as PyTorch does
-                    _loads(str(path))
-            return
+    return [each for each in sys.path if any(Path(each).glob(f"nvidia/*/lib/libcudart.so.{major}"))]
+
+
+def _load_packages(folders: Sequence[str]) -> None:
+    """Loads the libraries from packages in these folders, unless a program has loaded them, as PyTorch does."""
+    for stem, folder in itertools.product(NEEDED, folders):
+        for path in sorted(Path(folder).glob(f"nvidia/*/lib/lib{stem}.so.*[0-9]")):
+            if not _loads(path.name, os.RTLD_NOLOAD):
+                _loads(str(path))
 
 
 def _loads(name: str, mode: int = ctypes.DEFAULT_MODE) -> bool:

@@ -8,6 +8,8 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
+OUT_OF_MEMORY = 2
+"""`cudaErrorMemoryAllocation`."""
 TO_DEVICE, TO_HOST = 1, 2
 """`cudaMemcpyHostToDevice`, `cudaMemcpyDeviceToHost`."""
 
@@ -42,13 +44,12 @@ def allocate(size: int, device: str) -> int:
     """The address of so many bytes of memory of "cuda:N".
 
     Raises:
-        RuntimeError: there is no room.
+        RuntimeError: there is no room, or the GPU failed.
     """
     address = ctypes.c_void_p()
-    code = call("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(max(size, 1))) if _chosen(device) else None
-    if code != 0 or address.value is None:
-        raise RuntimeError(f"CUDA failure {code}: out of memory, which has no {size:,} bytes left")
-    return address.value
+    _checked("cudaSetDevice", _number(device))
+    _checked("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(max(size, 1)))
+    return address.value or 0
 
 
 def free(address: int) -> None:
@@ -56,19 +57,33 @@ def free(address: int) -> None:
     call("cudaFree", ctypes.c_void_p(address))
 
 
-def copy(target: int, source: int, size: int, kind: int) -> None:
-    """Copies bytes `TO_DEVICE` or `TO_HOST`, and returns when they are there.
+def copy(target: int, source: int, size: int, kind: int, device: str) -> None:
+    """Copies bytes `TO_DEVICE` or `TO_HOST` of "cuda:N", and returns when they are there.
+
+    A copy from memory that is not pinned may return before, and the streams of ONNX Runtime do not wait for it.
 
     Raises:
         RuntimeError: the GPU failed, perhaps before, and says so now.
     """
-    code = call("cudaMemcpy", ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(size), kind)
+    _checked("cudaSetDevice", _number(device))
+    _checked("cudaMemcpy", ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(size), kind)
+    _checked("cudaStreamSynchronize", ctypes.c_void_p(None))
+
+
+def _checked(name: str, *arguments: object) -> None:
+    """Calls a function. Raises RuntimeError if it fails."""
+    code = call(name, *arguments)
     if code != 0:
-        raise RuntimeError(f"CUDA failure {code} in a copy of {size:,} bytes")
+        why = "out of memory" if code == OUT_OF_MEMORY else f"{name} failed"
+        raise RuntimeError(f"CUDA failure {code}: {why}" if code is not None else "CUDA's runtime library is gone")
 
 
 def _chosen(device: str) -> bool:
-    return call("cudaSetDevice", int(device.removeprefix("cuda:"))) == 0
+    return call("cudaSetDevice", _number(device)) == 0
+
+
+def _number(device: str) -> int:
+    return int(device.removeprefix("cuda:"))
 
 
 def library() -> ctypes.CDLL | None:

@@ -64,11 +64,11 @@ def as_values(
     if hasattr(scores, "columns"):
         scores = _in_order(scores, output, row_ids, names)
     try:
-        if np.iscomplexobj(scores):
+        array = np.ma.asarray(scores) if np.ma.isMaskedArray(scores) else np.asarray(scores)
+        if array.dtype.kind in "cmM":  # complex numbers and times
             raise TypeError
         with np.errstate(over="ignore"):  # what is infinite in float32 is refused by its name
-            array = np.ma.asarray(scores).astype(np.float32) if np.ma.isMaskedArray(scores) else np.asarray(scores)
-            given = np.ascontiguousarray(np.ma.filled(array, np.nan), np.float32)
+            given = np.ascontiguousarray(np.ma.filled(array.astype(np.float32), np.nan))
     except (TypeError, ValueError):
         raise InputError(f"the scores given for '{output}' are not an array of numbers") from None
     expected = (len(row_ids), *shape)
@@ -98,14 +98,16 @@ def _in_order(frame: Any, output: str, row_ids: Sequence[str], names: Sequence[s
 
 def _places(scores: str, what: str, found: list[Any], wanted: Sequence[str]) -> list[int]:
     """Where each wanted name is. Numbers from 0, as a new frame has them, are no names: these stay where they are."""
-    if found == list(wanted) or found == list(range(len(wanted))):
+    names, known = [str(each) for each in found], set(wanted)
+    counts = [each for each in found if isinstance(each, (int, np.integer)) and not isinstance(each, bool)]
+    if names == list(wanted) or (counts == list(range(len(wanted))) and len(counts) == len(found)):
         return list(range(len(wanted)))
-    places, known = {name: i for i, name in enumerate(found)}, set(wanted)
+    places = {name: i for i, name in enumerate(names)}
     if missing := [name for name in wanted if name not in places]:
         raise InputError(f"{scores} lack the {what} {some(missing)}")
-    if strange := [str(name) for name in found if name not in known]:
+    if strange := [name for name in names if name not in known]:
         raise InputError(f"{scores} have the {what} {some(strange)}, which the output lacks")
-    if twice := repeated(found):
+    if twice := repeated(names):
         raise InputError(f"{scores} repeat the {what} {some(twice)}")
     return [places[name] for name in wanted]
 

@@ -55,6 +55,8 @@ class BatchScorer:
         self._lacks_memory, self._send = lacks_memory, send
         self._session: Session | Sessions | None = open_session()
         self.artifact = self._session.artifact
+        self._lost: Exception | None = None
+        """Why the models could not be loaded anew."""
         self._checked: int | None = None
         self._calls, self._changed = 0, threading.Condition()
 
@@ -89,7 +91,9 @@ class BatchScorer:
 
     def _begin_call(self) -> int:
         with self._changed:
-            self._changed.wait_for(lambda: self._session is not None)
+            self._changed.wait_for(lambda: self._session is not None or self._lost is not None)
+            if self._lost is not None:
+                raise self._lost
             self._calls += 1
             return self._batch_size
 
@@ -105,11 +109,16 @@ class BatchScorer:
                 return
             self._session = None
             self._changed.wait_for(lambda: self._calls == 0)
-            batches = f"batches of {counted(size // 2, 'window')} instead of {size}"
-            self._send(Notice(f"memory ran out; going on with {batches}"))
             gc.collect()  # a session refers to itself
-            self._session, self._batch_size = self._open(), size // 2
-            self._changed.notify_all()
+            try:
+                self._session, self._batch_size = self._open(), size // 2
+            except Exception as error:
+                self._lost = error
+                raise
+            finally:
+                self._changed.notify_all()
+        batches = f"batches of {counted(size // 2, 'window')} instead of {size}"
+        self._send(Notice(f"memory ran out; going on with {batches}"))
 
 
 def lacks_memory(error: Exception, device: str) -> bool:

@@ -159,6 +159,9 @@ def _of_channel(rows: RowFile, path: str, channel: int | None) -> tuple[Channel,
     here = np.flatnonzero(rows.paths == path)
     channels = [rows.channel(row) for row in here.tolist()]
     there = list(dict.fromkeys(channels))
+    if channel is not None and isinstance(there[0], str):
+        scored = "the mean of all channels" if there == ["mix"] else "the loudest channel of each window"
+        raise InputError(f"{path} has rows of {scored}; leave --channel out")
     said = f"{path} has rows of channel {' and '.join(map(str, there))}"
     if channel is None and len(there) > 1:
         raise InputError(f"{said}; say with --channel which to plot")

@@ -80,12 +80,15 @@ def test_a_timeline_of_loudest_channels_says_what_it_plays(
 ) -> None:
     assert main(["plot", str(stereo["loudest"]), "--timeline", "st"]) == 0
     assert "the spectrogram and sound are of all channels" in capsys.readouterr().out
+    assert main(["plot", str(stereo["loudest"]), "--timeline", "st", "--channel", "1"]) == 2
+    assert "has rows of the loudest channel of each window; leave --channel out" in capsys.readouterr().err
 
 
 def test_a_row_that_names_no_channel_is_refused() -> None:
     about = {"options": json.dumps({"channel": "each"})}
-    own = {"row_id": np.array(["a_ch2_5", "a_5"], object)}
-    rows = RowFile(Path("out.npz"), 2, {}, {}, about, own)
+    own = {"row_id": np.array(["a_ch2_5", "a_5", "20240513_053000_5"], object)}
+    rows = RowFile(Path("out.npz"), 3, {}, {}, about, own)
     assert rows.channel(0) == 2
-    with pytest.raises(InputError, match="--channel each, but its row a_5 names no channel"):
-        rows.channel(1)
+    for row, name in ((1, "a_5"), (2, "20240513_053000_5")):
+        with pytest.raises(InputError, match=f"--channel each, but its row {name} names no channel"):
+            rows.channel(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,19 +53,21 @@ def test_distributions_in_folders_of_their_own_are_no_problem(tmp_path: Path, mo
 def test_packages_on_the_path_go_before_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place, names in {
         "other/nvidia/cudnn/lib": ("libcudnn.so.9",),
-        "other/nvidia/cuda_runtime/lib": ("libcudart.so.12",),
+        "other/nvidia/curand/lib": ("libcurand.so.10",),
         "right/nvidia/cu13/lib": ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcusolver.so.12"),
         "right/nvidia/cudnn/lib": ("libcudnn.so.9",),
     }.items():
         (tmp_path / place).mkdir(parents=True)
         for name in names:
             (tmp_path / place / name).touch()
-    loaded = ["libcudart.so.13"]
+    known, loaded = {"libcudart.so.13"}, []  # a program has loaded this one
 
     def load(name: str, mode: int = 0) -> None:
-        if mode == os.RTLD_NOLOAD and name not in loaded:
+        if mode != os.RTLD_NOLOAD:
+            known.add(Path(name).name)
+            loaded.append(name)
+        elif name not in known:
             raise OSError("not loaded")
-        loaded.append(name)
 
     monkeypatch.setattr("sys.path", [str(tmp_path / "none"), str(tmp_path / "other"), str(tmp_path / "right")])
     monkeypatch.setattr("runtime.model.cuda.ort.cuda_version", "13.0", raising=False)
@@ -72,9 +75,50 @@ def test_packages_on_the_path_go_before_the_system(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("runtime.model.cuda.ctypes.CDLL", load)
     with cuda.loading():
         pass
-    libraries = ("cu13/lib/libcublasLt.so.13", "cu13/lib/libcublas.so.13", "cudnn/lib/libcudnn.so.9")
-    new = [*(str(tmp_path / "right" / "nvidia" / each) for each in libraries), "system"]
-    assert [name for name in loaded if name != "libcudart.so.13"] == new
+    right = ("cu13/lib/libcublasLt.so.13", "cu13/lib/libcublas.so.13", "cudnn/lib/libcudnn.so.9")
+    assert loaded == [
+        *(str(tmp_path / "right" / "nvidia" / each) for each in right),
+        "system",
+        str(tmp_path / "other" / "nvidia" / "curand" / "lib" / "libcurand.so.10"),
+    ]
+
+
+class Calls:
+    """A CUDA library that notes what it is asked for, and answers with codes."""
+
+    def __init__(self, **codes: int) -> None:
+        self.codes, self.names = codes, []  # type: ignore[var-annotated]
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        def called(*arguments: object) -> int:
+            self.names.append(name)
+            return self.codes.get(name, 0)
+
+        return called
+
+
+def test_a_copy_is_of_its_device_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls()
+    monkeypatch.setattr(cuda_calls, "library", lambda: calls)
+    cuda_calls.copy(1, 2, 3, cuda_calls.TO_DEVICE, "cuda:1")
+    assert calls.names == ["cudaSetDevice", "cudaMemcpy", "cudaStreamSynchronize"]
+    calls.codes["cudaStreamSynchronize"] = 700
+    with pytest.raises(RuntimeError, match=r"^CUDA failure 700: cudaStreamSynchronize failed$"):
+        cuda_calls.copy(1, 2, 3, cuda_calls.TO_HOST, "cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("cudaMalloc", 2, "CUDA failure 2: out of memory"),
+        ("cudaMalloc", 700, "CUDA failure 700: cudaMalloc failed"),
+        ("cudaSetDevice", 101, "CUDA failure 101: cudaSetDevice failed"),
+    ],
+)
+def test_why_there_is_no_memory_is_said(monkeypatch: pytest.MonkeyPatch, name: str, code: int, said: str) -> None:
+    monkeypatch.setattr(cuda_calls, "library", lambda: Calls(**{name: code}))
+    with pytest.raises(RuntimeError, match=f"^{said}$"):
+        cuda_calls.allocate(8, "cuda:0")
 
 
 def test_waiting_threads_sleep_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

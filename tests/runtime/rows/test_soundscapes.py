@@ -124,7 +124,10 @@ def test_scores_of_a_data_frame_go_where_its_names_say(tmp_path: Path, soundscap
     values = np.arange(15, dtype=np.float64).reshape(5, 3)
     frame = pandas.DataFrame(values, soundscapes.row_ids, ["x", "y", "z"])
     turned = frame.loc[["b_10", "a_5", "a_15", "b_5", "a_10"], ["z", "x", "y"]]
-    for given in (frame, turned, turned.rename_axis("row_id").reset_index(), pandas.DataFrame(values)):
+    texts = pandas.DataFrame(
+        values, [*map(str, soundscapes.row_ids)], columns=pandas.Index(["x", "y", "z"], dtype="string")
+    )
+    for given in (frame, turned, turned.rename_axis("row_id").reset_index(), pandas.DataFrame(values), texts):
         soundscapes.to_submission(tmp_path / "out.csv", "label", given)
         np.testing.assert_array_equal(numbers(tmp_path / "out.csv"), values)
     soundscapes["label"] = turned
@@ -148,6 +151,8 @@ FRAME = pandas.DataFrame(np.zeros((5, 3)), ["a_5", "a_10", "a_15", "b_5", "b_10"
         (FRAME.rename(columns={"y": "w"}), "the scores given for 'label' lack the column y"),
         (FRAME.assign(path="a.wav"), "'label' have the column path, which the output lacks"),
         (FRAME.iloc[[0, 1, 2, 3]], "'label' lack the row b_10"),
+        (FRAME.set_axis(["a_5", "a_10", "a_15", "b_5", pandas.NA]), "'label' lack the row b_10"),
+        (FRAME.set_axis([False, True, "z"], axis=1), "'label' lack the column x, y"),
         (FRAME.iloc[[4, 0, 1, 2, 3, 3]], "'label' repeat the row b_5"),
         (pandas.DataFrame(FRAME.to_numpy()).sort_index(ascending=False), "'label' lack the row a_5, a_10"),
         (polars.DataFrame({"z": [0.0] * 5, "x": [0.0] * 5, "y": [0.0] * 5}), "a table that is not pandas'"),
@@ -185,6 +190,7 @@ def test_a_data_frame_holds_names_that_are_not_utf_8(soundscapes: Soundscapes) -
         (np.where(np.eye(5, 3, -3), np.inf, 1), r"the score of 'x' in the row b_5 is inf"),
         ([["a", "b", "c"]] * 5, "are not an array of numbers"),
         (np.full((5, 3), 1j), "are not an array of numbers"),
+        (np.full((5, 3), "2026-01-01", "datetime64[s]"), "are not an array of numbers"),
         (np.full((5, 3), 1e300), r"the score of 'x' in the row a_5 is inf"),
         ([[1, 2, 3], [1]], "are not an array of numbers"),
     ],

@@ -241,6 +241,26 @@ def test_other_errors_and_single_windows_without_room_are_raised() -> None:
         assert card.calls[-1] == ("run", 4 if room else 1)
 
 
+def test_where_models_cannot_be_loaded_anew_no_thread_waits_for_them() -> None:
+    using = threading.Barrier(2)
+
+    class Gone(SmallCard):
+        def open(self) -> Any:
+            if self.calls:
+                raise RuntimeError("the card fell off the bus")
+            return super().open()
+
+        def run(self, windows: NDArray[np.float32], outputs: Sequence[str], size: int) -> dict[str, Any]:
+            using.wait(60)
+            return super().run(windows, outputs, size)
+
+    notices: list[Any] = []
+    scorer = BatchScorer(Gone(2, "out of memory").open, ["label"], 4, on_cpu, notices.append)
+    with ThreadPoolExecutor(2) as threads:
+        tries = [threads.submit(scorer, np.zeros((4, 4), np.float32)) for _ in range(2)]
+    assert ["fell off the bus" in str(each.exception()) for each in tries] == [True, True] and notices == []
+
+
 def test_models_are_loaded_anew_once_no_thread_uses_them() -> None:
     """Two threads run out of memory at once."""
     using, opened = threading.Barrier(2), []
